@@ -1,0 +1,162 @@
+//! Loading the source and table contracts: embedded in the binary, or a folder of the user's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
+
+use super::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
+use super::source::Source;
+use super::table::{CommonColumns, Table};
+use super::yaml::{self, Spanned};
+
+static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
+
+/// All that redlake knows of providers and of its own tables.
+#[derive(Clone, Debug)]
+pub struct Contracts {
+    pub sources: BTreeMap<String, Contract<Source>>,
+    /// By name, in alphabetical order.
+    pub tables: IndexMap<String, Table>,
+}
+
+/// A contract and the file it was read from, for errors found when it is compiled.
+#[derive(Clone, Debug)]
+pub struct Contract<T> {
+    pub value: T,
+    pub file: SourceFile,
+}
+
+impl<T> std::ops::Deref for Contract<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl Contracts {
+    /// The contracts in `dir`, or the built-in ones.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of the files.
+    pub fn load(dir: Option<&Path>) -> Result<Self, Diagnostics> {
+        let mut found = Vec::new();
+        let files = match dir {
+            Some(dir) => read_folder(dir, &mut found),
+            None => embedded(),
+        };
+        let contracts = Self::from_files(&files, &mut found);
+        if found.is_empty() { Ok(contracts) } else { Err(Diagnostics(found)) }
+    }
+
+    fn from_files(files: &BTreeMap<PathBuf, SourceFile>, found: &mut Vec<Diagnostic>) -> Self {
+        let common = files.get(Path::new(COMMON)).and_then(|file| read(file, found));
+        let common = common.unwrap_or_else(|| CommonColumns {
+            every_table: IndexMap::new(),
+            from_pages: IndexMap::new(),
+        });
+        let mut contracts = Contracts { sources: BTreeMap::new(), tables: IndexMap::new() };
+        for (path, file) in files {
+            if path.starts_with("sources") {
+                if let Some(source) = read::<Source>(file, found) {
+                    same_name(&source.source, file, found);
+                    let name = source.source.value.clone();
+                    contracts.sources.insert(name, Contract { value: source, file: file.clone() });
+                }
+            } else if path.starts_with("tables")
+                && let Some(table) = read::<Table>(file, found)
+            {
+                let table = table.with_common(&common);
+                same_name(&table.table, file, found);
+                known_columns(&table, file, found);
+                contracts.tables.insert(table.name().to_owned(), table);
+            }
+        }
+        contracts
+    }
+}
+
+const COMMON: &str = "common_columns.yaml";
+
+fn embedded() -> BTreeMap<PathBuf, SourceFile> {
+    let folders = [Some(&EMBEDDED), EMBEDDED.get_dir("sources"), EMBEDDED.get_dir("tables")];
+    let files = folders.into_iter().flatten().flat_map(|dir| dir.files());
+    files
+        .filter(|file| is_yaml(file.path()))
+        .map(|file| {
+            let text = file.contents_utf8().unwrap_or_default();
+            (file.path().to_owned(), SourceFile::new(Path::new("schemas").join(file.path()), text))
+        })
+        .collect()
+}
+
+fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, SourceFile> {
+    let mut files = BTreeMap::new();
+    let mut fail = |path: &Path, error: std::io::Error| {
+        let file = SourceFile::new(path, "");
+        found.push(Diagnostic::error(&file, None, format!("cannot read this: {error}")).hint(
+            "--schemas names a folder with common_columns.yaml, sources/*.yaml and tables/*.yaml",
+        ));
+    };
+    for folder in ["", "sources", "tables"] {
+        let path = dir.join(folder);
+        let entries = match std::fs::read_dir(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(error) => {
+                fail(&path, error);
+                continue;
+            }
+        };
+        for path in entries.into_iter().map(|e| e.path()).filter(|p| is_yaml(p) && p.is_file()) {
+            match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    let name = path.strip_prefix(dir).unwrap_or(&path).to_owned();
+                    files.insert(name, SourceFile::new(path, text));
+                }
+                Err(error) => fail(&path, error),
+            }
+        }
+    }
+    files
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "yaml" || e == "yml")
+}
+
+/// Reads one contract; what is wrong with it goes to `found`.
+fn read<T: DeserializeOwned>(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<T> {
+    match yaml::parse(file) {
+        Ok(node) => yaml::decode(node, file, found),
+        Err(diagnostic) => {
+            found.push(*diagnostic);
+            None
+        }
+    }
+}
+
+fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    let stem = file.path().file_stem().unwrap_or_default().to_string_lossy();
+    if *stem != name.value {
+        let message = format!("this file is named {stem}.yaml but declares `{}`", name.value);
+        let hint = "name the file after what it declares";
+        found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
+    }
+}
+
+/// Every column that a table's contract refers to is one of its columns.
+fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    let view = table.latest_view.as_ref().map(|v| &v.id);
+    let named = table.sort_by.iter().chain(&table.latest_by).chain(&table.bloom_filter).chain(view);
+    for name in named {
+        if !table.columns.contains_key(&name.value) {
+            let message = format!("the table has no column `{}`", name.value);
+            let mut diagnostic = Diagnostic::error(file, Some(name.span()), message);
+            diagnostic.hint = nearest(name, table.columns.keys().map(String::as_str))
+                .map(|near| format!("did you mean `{near}`?"));
+            found.push(diagnostic);
+        }
+    }
+}

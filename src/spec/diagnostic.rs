@@ -1,0 +1,112 @@
+//! What is wrong with a file, where, and what to do about it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use super::yaml::Span;
+
+/// A file's name and text, cheap to share among the diagnostics that point into it.
+#[derive(Clone, Debug)]
+pub struct SourceFile(Arc<(PathBuf, String)>);
+
+impl SourceFile {
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        SourceFile(Arc::new((path.into(), text.into())))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0.0
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0.1
+    }
+
+    /// Line and column of a byte offset, both from 1, the column in characters.
+    pub fn position(&self, offset: usize) -> (usize, usize) {
+        let before = &self.text()[..offset.min(self.text().len())];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+/// One mistake in one file.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    pub file: SourceFile,
+    pub span: Option<Span>,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    pub fn error(file: &SourceFile, span: Option<Span>, message: impl Into<String>) -> Self {
+        Diagnostic { file: file.clone(), span, message: message.into(), hint: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Line and column (from 1) of the place, if it has one.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.span.as_ref().map(|s| self.file.position(s.start))
+    }
+
+    /// As people read it: message, place, the line with the place underlined, hint.
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let path = self.file.path().display().to_string();
+        let title = Level::ERROR.primary_title(&self.message);
+        let mut group = match &self.span {
+            Some(span) => title.element(
+                Snippet::source(self.file.text())
+                    .path(&path)
+                    .annotation(AnnotationKind::Primary.span(first_line(self.file.text(), span))),
+            ),
+            None => title.element(annotate_snippets::Origin::path(&path)),
+        };
+        if let Some(hint) = &self.hint {
+            group = group.element(Level::HELP.with_name("hint").message(hint));
+        }
+        renderer.render(&[group])
+    }
+}
+
+/// A mapping spans many lines; its first one is enough to find it.
+fn first_line(text: &str, span: &Span) -> Span {
+    let end = text[span.clone()].find('\n').map_or(span.end, |at| span.start + at);
+    span.start..end.max(span.start)
+}
+
+/// All that is wrong with a pipeline and its contracts.
+#[derive(Debug)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for (i, diagnostic) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", diagnostic.render(false))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// The word among `candidates` that `word` most likely meant, if one is near enough.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|c| (strsim::normalized_damerau_levenshtein(word, c), c))
+        .filter(|(likeness, _)| *likeness >= 0.5)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, c)| c)
+}

@@ -1,0 +1,13 @@
+//! The three YAML contracts: pipelines, sources, tables. Shapes, loading, places of mistakes.
+
+pub mod contracts;
+pub mod diagnostic;
+pub mod env;
+pub mod pipeline;
+pub mod source;
+pub mod table;
+pub mod words;
+pub mod yaml;
+
+#[cfg(test)]
+mod tests;

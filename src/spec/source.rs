@@ -1,0 +1,421 @@
+//! The shape of `schemas/sources/<source>.yaml`: all that redlake knows of a provider.
+
+use std::fmt;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::words::{Filter, Span as TimeSpan};
+use super::yaml::Spanned;
+
+/// An API provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    pub source: Spanned<String>,
+    #[serde(default)]
+    pub description: String,
+    /// Addresses by name; a pipeline picks one by its name, the first is the default.
+    pub base_urls: IndexMap<String, String>,
+    /// Environment variable that overrides the address.
+    pub base_url_env: String,
+    pub auth: Auth,
+    /// Headers sent with every call.
+    #[serde(default)]
+    pub headers: IndexMap<String, String>,
+    /// A limit that the provider sets for everybody.
+    pub rate_limit: Option<RateLimit>,
+    /// How long an answer may take.
+    pub timeout: TimeSpan,
+    pub envelope: Envelope,
+    /// What each business code means.
+    pub codes: IndexMap<String, Code>,
+    pub endpoints: IndexMap<String, Endpoint>,
+}
+
+/// How a call says who asks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    #[serde(rename = "in")]
+    pub place: AuthPlace,
+    /// Name of the query parameter, where the token travels in the query.
+    #[serde(default)]
+    pub name: String,
+    /// Environment variable that holds the token.
+    pub env: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthPlace {
+    Query,
+    Bearer,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    pub requests: u32,
+    pub per: TimeSpan,
+}
+
+/// Where the business result stands in an answer. Paths are JSON pointers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    pub code: String,
+    pub message: String,
+    pub request_id: Option<String>,
+    /// Codes that mean success, as numbers or as text.
+    pub success: Vec<String>,
+}
+
+/// What a business code means and what to do about it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    pub class: String,
+    pub action: Action,
+    pub billed: Billed,
+    pub meaning: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The answer is a page.
+    Accept,
+    /// The answer says that what was asked for is no more: an observation, not a failure.
+    Gone,
+    /// Ask again after a delay.
+    Retry,
+    /// Ask again after a delay, and ask less often.
+    SlowDown,
+    /// Give up this search; the others go on.
+    FailSearch,
+    /// Commit what is there and stop.
+    StopRun,
+    /// Every further call would fail too.
+    AbortRun,
+}
+
+/// Whether a call costs money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Billed {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl Billed {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Billed::Yes => "yes",
+            Billed::No => "no",
+            Billed::Unknown => "unknown",
+        }
+    }
+}
+
+/// One operation of a source.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    #[serde(default)]
+    pub description: String,
+    /// Path below the base address; `{name}` is filled with the parameter of that name.
+    pub path: String,
+    #[serde(default)]
+    pub params: IndexMap<String, Param>,
+    pub pagination: Pagination,
+    pub rows: Vec<Spanned<Rule>>,
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A request parameter: filled by the engine (`from`) or by a canonical filter.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Param {
+    pub from: Option<ParamFrom>,
+    pub filter: Option<Filter>,
+    /// Canonical word → the provider's word.
+    #[serde(default)]
+    pub values: IndexMap<String, String>,
+    /// Other spellings of the provider's words, by dialect name.
+    #[serde(default)]
+    pub dialects: IndexMap<String, IndexMap<String, String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParamFrom {
+    Keyword,
+    Page,
+    NoteId,
+}
+
+/// How an endpoint's answers follow each other.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pagination {
+    pub kind: PaginationKind,
+    #[serde(default)]
+    pub start: u32,
+    /// The list whose length is the number of items, and whose emptiness is the end.
+    pub items: Option<String>,
+    /// What tells two items apart; the first path that is there.
+    #[serde(default)]
+    pub item_id: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaginationKind {
+    /// Pages are numbered; an empty one is the end.
+    Page,
+    /// One answer is all there is.
+    Single,
+}
+
+/// How one kind of row is read from an answer. See `schemas/README.md` for the path language.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub table: Spanned<String>,
+    /// The list whose elements give rows; the whole answer gives one row without it.
+    pub each: Option<String>,
+    /// Elements that do not match give no row.
+    #[serde(default)]
+    pub when: IndexMap<String, Condition>,
+    /// The object inside the element that the columns' paths start at: the first that is there.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub at: Vec<String>,
+    /// A list inside that object; each of its elements gives a row.
+    pub then_each: Option<String>,
+    /// Like `when`, from where the columns' paths start.
+    #[serde(default)]
+    pub then_when: IndexMap<String, Condition>,
+    /// Text that gives as many rows as it has parts.
+    pub explode: Option<Explode>,
+    pub columns: IndexMap<Spanned<String>, Columns>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explode {
+    /// Texts whose hashtags are the parts, each tag once, in the order they stand.
+    pub hashtags: Vec<String>,
+}
+
+/// What a value must be for a rule to apply.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// The value is this text.
+    Is(String),
+    /// The value is one of these texts.
+    OneOf(Vec<String>),
+    Test(Test),
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Test {
+    /// The value is none of these texts.
+    pub none_of: Option<Vec<String>>,
+    /// The value is there and not null.
+    pub exists: Option<bool>,
+    /// The value is a text that is not empty.
+    pub filled: Option<bool>,
+}
+
+/// Where a column's value comes from: the first of these that has one.
+#[derive(Clone, Debug)]
+pub struct Columns(pub Vec<Mapping>);
+
+/// One way to get a column's value. Exactly one of the first nine keys says what is read; the
+/// others say what becomes of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// A value in the answer.
+    pub path: Option<String>,
+    /// A list of which `index_at` picks an element and `item` a value in it.
+    pub list: Option<String>,
+    /// The number of elements of a list.
+    pub length: Option<String>,
+    /// BLAKE3 of these texts.
+    pub hash: Option<Vec<String>>,
+    /// A fixed value.
+    #[serde(rename = "const")]
+    pub constant: Option<String>,
+    /// The row's place in its list, from 0.
+    pub index: Option<bool>,
+    /// Whether the row's place in its list is the number at this path.
+    pub index_equals: Option<String>,
+    /// The key under which the row's list stands, where the rule goes over all keys (`*`).
+    pub key: Option<bool>,
+    /// The part that `explode` found.
+    pub exploded: Option<bool>,
+
+    pub index_at: Option<String>,
+    pub item: Option<String>,
+    /// How an instant is written.
+    pub unit: Option<Unit>,
+    #[serde(default)]
+    pub zero_is_null: bool,
+    #[serde(default)]
+    pub empty_is_null: bool,
+    #[serde(rename = "as")]
+    pub form: Option<Form>,
+    /// The named group `value` of this pattern; no match is no value.
+    pub pattern: Option<String>,
+    /// Text around the value: `{value}` stands for it.
+    pub template: Option<String>,
+    /// The provider's word → ours; a word that is not listed is no value.
+    pub values: Option<IndexMap<String, String>>,
+    /// The value where `values` has none.
+    pub otherwise: Option<String>,
+    /// A number to multiply with.
+    pub scale: Option<f64>,
+    /// Whether this instant lies in the time window that the search asked for.
+    #[serde(default)]
+    pub within_window: bool,
+}
+
+/// How an instant is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Unix seconds.
+    S,
+    /// Unix milliseconds.
+    Ms,
+    /// ISO 8601 with an offset.
+    Iso8601,
+}
+
+/// What a value is read as, where its column's type alone does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// A count that may be shortened: `1.2万`, `10万+`.
+    Count,
+    /// A number or a text, as it is written.
+    Text,
+    /// The text of an HTML fragment.
+    HtmlText,
+}
+
+/// Fields that are known and make no column.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Objects that have these fields.
+    pub at: Vec<String>,
+    pub fields: Vec<String>,
+    pub reason: String,
+}
+
+impl Source {
+    /// The address that a pipeline means by `name`: one of ours, or any URL.
+    pub fn base_url(&self, name: &str) -> Option<String> {
+        match self.base_urls.get(name) {
+            Some(url) => Some(url.clone()),
+            None if name.starts_with("http://") || name.starts_with("https://") => {
+                Some(name.trim_end_matches('/').to_owned())
+            }
+            None => None,
+        }
+    }
+
+    pub fn timeout(&self) -> Duration {
+        self.timeout.as_duration()
+    }
+}
+
+impl Rule {
+    /// The paths of all lists and objects that rows are read from, for the error messages.
+    pub fn place(&self) -> String {
+        let mut place = self.each.clone().unwrap_or_default();
+        if let Some(at) = self.at.first() {
+            place.push_str(at);
+        }
+        if let Some(then) = &self.then_each {
+            place.push_str(then);
+        }
+        place
+    }
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Words;
+    impl<'de> Visitor<'de> for Words {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a text or a list of texts")
+        }
+        fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+            Ok(vec![value.to_owned()])
+        }
+        fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            Deserialize::deserialize(de::value::SeqAccessDeserializer::new(seq))
+        }
+    }
+    deserializer.deserialize_any(Words)
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ConditionVisitor;
+        impl<'de> Visitor<'de> for ConditionVisitor {
+            type Value = Condition;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a text, a list of texts, or a test such as {exists: true}")
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Condition, E> {
+                Ok(Condition::Is(value.to_owned()))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Condition, A::Error> {
+                let words = de::value::SeqAccessDeserializer::new(seq);
+                Deserialize::deserialize(words).map(Condition::OneOf)
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Condition, A::Error> {
+                let test = de::value::MapAccessDeserializer::new(map);
+                Deserialize::deserialize(test).map(Condition::Test)
+            }
+        }
+        deserializer.deserialize_any(ConditionVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Columns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ColumnsVisitor;
+        impl<'de> Visitor<'de> for ColumnsVisitor {
+            type Value = Columns;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a path, a mapping such as {path: /x, unit: s}, or a list of these")
+            }
+            fn visit_str<E>(self, path: &str) -> Result<Columns, E> {
+                Ok(Columns(vec![Mapping { path: Some(path.to_owned()), ..Mapping::default() }]))
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Columns, A::Error> {
+                let mapping = de::value::MapAccessDeserializer::new(map);
+                Ok(Columns(vec![Deserialize::deserialize(mapping)?]))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Columns, A::Error> {
+                let mut all = Vec::new();
+                while let Some(Columns(some)) = seq.next_element()? {
+                    all.extend(some);
+                }
+                Ok(Columns(all))
+            }
+        }
+        deserializer.deserialize_any(ColumnsVisitor)
+    }
+}

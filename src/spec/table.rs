@@ -1,0 +1,133 @@
+//! The shape of `schemas/tables/<table>.yaml`: an output table.
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use super::yaml::Spanned;
+
+/// An output table, as its contract declares it; [`Table::columns`] includes the common ones.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    pub table: Spanned<String>,
+    pub description: String,
+    pub rows_from: RowsFrom,
+    /// The order of rows in a file, and what tells two rows of a run apart.
+    pub sort_by: Vec<Spanned<String>>,
+    /// Of several observations in one run, only the latest of each such group is kept.
+    #[serde(default)]
+    pub latest_by: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub bloom_filter: Vec<Spanned<String>>,
+    pub latest_view: Option<LatestView>,
+    pub columns: IndexMap<String, Column>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowsFrom {
+    /// Flattened from API answers.
+    Pages,
+    /// Written by redlake itself.
+    Redlake,
+}
+
+/// A view with one row an id: the newest observation of each endpoint, merged column by column.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatestView {
+    pub id: Spanned<String>,
+    /// On equal snapshots the endpoint named first wins.
+    pub endpoints: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    #[serde(default)]
+    pub required: bool,
+    pub unit: Option<String>,
+    #[serde(default)]
+    pub personal: bool,
+    pub fill: Option<Fill>,
+    pub description: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    String,
+    Int64,
+    Float64,
+    Bool,
+    /// Microseconds UTC.
+    Timestamp,
+    Date,
+}
+
+/// What redlake knows of a row besides the answer it was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    RunId,
+    Pipeline,
+    Source,
+    SnapshotAt,
+    SnapshotDate,
+    FetchedAt,
+    Endpoint,
+    SearchId,
+    Keyword,
+    KeywordSet,
+    Page,
+    /// Place on the page, from 1.
+    Position,
+    /// Place in the search over its pages, from 1.
+    Rank,
+    ItemCount,
+    NewItemCount,
+    Sort,
+    NoteTypeFilter,
+    PublishedWithin,
+}
+
+/// `schemas/common_columns.yaml`: columns that many tables have.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommonColumns {
+    pub every_table: IndexMap<String, Column>,
+    pub from_pages: IndexMap<String, Column>,
+}
+
+impl ColumnType {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ColumnType::String => "string",
+            ColumnType::Int64 => "int64",
+            ColumnType::Float64 => "float64",
+            ColumnType::Bool => "bool",
+            ColumnType::Timestamp => "timestamp",
+            ColumnType::Date => "date",
+        }
+    }
+}
+
+impl Table {
+    pub fn name(&self) -> &str {
+        &self.table.value
+    }
+
+    /// Appends the columns that this kind of table has in common with others.
+    pub fn with_common(mut self, common: &CommonColumns) -> Self {
+        let pages = match self.rows_from {
+            RowsFrom::Pages => Some(&common.from_pages),
+            RowsFrom::Redlake => None,
+        };
+        for columns in [Some(&common.every_table), pages].into_iter().flatten() {
+            self.columns.extend(columns.clone());
+        }
+        self
+    }
+}

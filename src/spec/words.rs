@@ -1,0 +1,105 @@
+//! redlake's own words for what every provider says differently: filters, sorts, time spans.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Months, Utc};
+use schemars::JsonSchema;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A way to narrow or order a search, the same for every provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    Sort,
+    NoteType,
+    PublishedWithin,
+}
+
+impl Filter {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Filter::Sort => "sort",
+            Filter::NoteType => "note_type",
+            Filter::PublishedWithin => "published_within",
+        }
+    }
+}
+
+/// A length of time as contracts write it: `90s`, `5min`, `7d`; in a search window also months.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    Exact(Duration),
+    /// Calendar months, which have no fixed length.
+    Months(u32),
+}
+
+impl Span {
+    /// The length; a month counts as 30 days where nothing better is known.
+    pub fn as_duration(self) -> Duration {
+        match self {
+            Span::Exact(duration) => duration,
+            Span::Months(months) => Duration::from_secs(u64::from(months) * 30 * 86_400),
+        }
+    }
+
+    /// The instant that lies this long before `end`.
+    pub fn before(self, end: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Span::Exact(duration) => end.checked_sub_signed(chrono::Duration::from_std(duration).ok()?),
+            Span::Months(months) => end.checked_sub_months(Months::new(months)),
+        }
+    }
+
+    /// Reads a time window word such as `1d`, `1w` or `6m`, in which `m` is a month.
+    pub fn window(word: &str) -> Option<Span> {
+        match split_number(word)? {
+            (n, "m") => Some(Span::Months(n)),
+            _ => word.parse().ok(),
+        }
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    /// `500ms`, `90s`, `5min`, `2h`, `7d`, `1w`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no length of time; write 500ms, 90s, 5min, 2h, 7d or 1w");
+        let (n, unit) = split_number(text).ok_or_else(wrong)?;
+        let n = u64::from(n);
+        Ok(Span::Exact(match unit {
+            "ms" => Duration::from_millis(n),
+            "s" => Duration::from_secs(n),
+            "min" => Duration::from_secs(n * 60),
+            "h" => Duration::from_secs(n * 3_600),
+            "d" => Duration::from_secs(n * 86_400),
+            "w" => Duration::from_secs(n * 7 * 86_400),
+            _ => return Err(wrong()),
+        }))
+    }
+}
+
+fn split_number(text: &str) -> Option<(u32, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    Some((text[..digits].parse().ok()?, text[digits..].trim()))
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SpanVisitor;
+        impl Visitor<'_> for SpanVisitor {
+            type Value = Span;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a length of time such as 90s, 5min, 2h or 7d")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(SpanVisitor)
+    }
+}

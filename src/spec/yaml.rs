@@ -1,0 +1,474 @@
+//! YAML with places: text → a tree that knows where each value stands → typed values.
+//!
+//! serde stops at the first error. A contract with three mistakes should show three, so the tree
+//! is decoded *tolerantly*: each error is noted, the part that caused it is taken out of the tree,
+//! and decoding starts again, until it succeeds or nothing more can be taken out.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+
+use schemars::JsonSchema;
+use serde::de::value::StrDeserializer;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::diagnostic::{Diagnostic, SourceFile, nearest};
+
+/// A byte range in the text that a value was read from.
+pub type Span = Range<usize>;
+
+/// A value and where it stands, for errors that are found after decoding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spanned<T> {
+    pub value: T,
+    start: usize,
+    end: usize,
+}
+
+impl<T> Spanned<T> {
+    /// A value that stands in no file: a default.
+    pub fn unplaced(value: T) -> Self {
+        Spanned { value, start: 0, end: 0 }
+    }
+
+    pub fn span(&self) -> Span {
+        self.start..self.end
+    }
+}
+
+impl<T> std::ops::Deref for Spanned<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// The newtype name by which [`Spanned`] asks our deserializer for the span.
+const SPANNED: &str = "$redlake::Spanned";
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Parts<T> {
+            type Value = Spanned<T>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a value with its place")
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let missing = || de::Error::custom("a place is missing");
+                Ok(Spanned {
+                    start: seq.next_element()?.ok_or_else(missing)?,
+                    end: seq.next_element()?.ok_or_else(missing)?,
+                    value: seq.next_element()?.ok_or_else(missing)?,
+                })
+            }
+        }
+        deserializer.deserialize_newtype_struct(SPANNED, Parts(std::marker::PhantomData))
+    }
+}
+
+/// In the JSON Schema a place is invisible.
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A YAML value and where it stands.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub span: Span,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Null,
+    Bool(bool),
+    /// A plain number, with its text: an id such as `649e46` must not lose a digit.
+    Number(String),
+    String(String),
+    Seq(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl Kind {
+    fn name(&self) -> String {
+        match self {
+            Kind::Null => "nothing".into(),
+            Kind::Bool(b) => format!("`{b}`"),
+            Kind::Number(n) => format!("the number `{n}`"),
+            Kind::String(s) => format!("the text `{s}`"),
+            Kind::Seq(_) => "a list".into(),
+            Kind::Map(_) => "a mapping".into(),
+        }
+    }
+}
+
+/// Reads YAML text into a tree.
+///
+/// # Errors
+/// One diagnostic for what is no YAML (a bad indent, a repeated key, an unknown alias).
+pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
+    let text = file.text();
+    let tree: serde_saphyr::Spanned<Raw> = serde_saphyr::from_str(text).map_err(|e| {
+        let span = e.location().map(|l| char_span(text, &l));
+        let message = e.without_snippet().to_string();
+        Box::new(Diagnostic::error(file, span, format!("this is not valid YAML: {message}")))
+    })?;
+    Ok(located(text, tree))
+}
+
+/// What serde-saphyr says of a value before its text is looked up.
+enum Raw {
+    Null,
+    Bool(bool),
+    Number,
+    String(String),
+    Seq(Vec<serde_saphyr::Spanned<Raw>>),
+    Map(Vec<(serde_saphyr::Spanned<Raw>, serde_saphyr::Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RawVisitor;
+        impl<'de> Visitor<'de> for RawVisitor {
+            type Value = Raw;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a YAML value")
+            }
+            fn visit_unit<E>(self) -> Result<Raw, E> {
+                Ok(Raw::Null)
+            }
+            fn visit_none<E>(self) -> Result<Raw, E> {
+                Ok(Raw::Null)
+            }
+            fn visit_some<D: Deserializer<'de>>(self, d: D) -> Result<Raw, D::Error> {
+                Raw::deserialize(d)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+                Ok(Raw::Bool(value))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
+                Ok(Raw::Number)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
+                Ok(Raw::Number)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
+                Ok(Raw::Number)
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+                Ok(Raw::String(value.to_owned()))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Raw::Seq(items))
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Raw::Map(entries))
+            }
+        }
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+fn located(text: &str, raw: serde_saphyr::Spanned<Raw>) -> Node {
+    let span = char_span(text, &raw.defined);
+    let kind = match raw.value {
+        Raw::Null => Kind::Null,
+        Raw::Bool(b) => Kind::Bool(b),
+        Raw::Number => Kind::Number(text[span.clone()].trim().to_owned()),
+        Raw::String(s) => Kind::String(s),
+        Raw::Seq(items) => Kind::Seq(items.into_iter().map(|n| located(text, n)).collect()),
+        Raw::Map(entries) => Kind::Map(
+            entries.into_iter().map(|(k, v)| (located(text, k), located(text, v))).collect(),
+        ),
+    };
+    Node { span, kind }
+}
+
+fn char_span(text: &str, at: &serde_saphyr::Location) -> Span {
+    let span = at.span();
+    let (start, len) = match (span.byte_offset(), span.byte_len()) {
+        (Some(start), Some(len)) => (start as usize, len as usize),
+        _ => return 0..0,
+    };
+    let start = floor_char_boundary(text, start);
+    start..floor_char_boundary(text, start + len)
+}
+
+fn floor_char_boundary(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Decodes a tree, noting every error; `None` if what is left has no value of type `T`.
+pub fn decode<T: DeserializeOwned>(
+    mut root: Node,
+    file: &SourceFile,
+    found: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    // Where something was taken out, so that its absence is not reported as well.
+    let mut thinned: HashSet<usize> = HashSet::new();
+    loop {
+        let error = match T::deserialize(&root) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let span = error.span.clone().unwrap_or_else(|| root.span.clone());
+        let follows = error.missing && thinned.contains(&span.start);
+        if !follows {
+            let mut diagnostic = Diagnostic::error(file, Some(span.clone()), error.message);
+            diagnostic.hint = error.hint;
+            found.push(diagnostic);
+        }
+        let parent = remove(&mut root, &span)?;
+        thinned.insert(parent);
+    }
+}
+
+/// Takes the value (or the entry whose key) stands at `span` out of the tree; where its parent starts.
+fn remove(node: &mut Node, span: &Span) -> Option<usize> {
+    let start = node.span.start;
+    match &mut node.kind {
+        Kind::Seq(items) => {
+            if let Some(at) = items.iter().position(|n| n.span == *span) {
+                items.remove(at);
+                return Some(start);
+            }
+            items.iter_mut().find_map(|n| remove(n, span))
+        }
+        Kind::Map(entries) => {
+            if let Some(at) = entries.iter().position(|(k, v)| k.span == *span || v.span == *span) {
+                entries.remove(at);
+                return Some(start);
+            }
+            entries.iter_mut().find_map(|(_, v)| remove(v, span))
+        }
+        _ => None,
+    }
+}
+
+/// Why a tree has no value of the wanted type, and where.
+#[derive(Debug)]
+pub struct DecodeError {
+    message: String,
+    hint: Option<String>,
+    span: Option<Span>,
+    missing: bool,
+}
+
+impl DecodeError {
+    /// The innermost place wins: outer levels only add one where there is none yet.
+    fn at(mut self, span: &Span) -> Self {
+        self.span.get_or_insert_with(|| span.clone());
+        self
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl de::Error for DecodeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        DecodeError { message: message.to_string(), hint: None, span: None, missing: false }
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        DecodeError {
+            hint: Some(choose(field, expected)),
+            ..Self::custom(format!("unknown key `{field}`"))
+        }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        DecodeError {
+            hint: Some(choose(variant, expected)),
+            ..Self::custom(format!("unknown value `{variant}`"))
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        DecodeError { missing: true, ..Self::custom(format!("the key `{field}` is missing here")) }
+    }
+}
+
+/// The hint of a misspelt word.
+fn choose(word: &str, expected: &[&str]) -> String {
+    match nearest(word, expected.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("use one of: {}", expected.join(", ")),
+    }
+}
+
+fn mismatch(node: &Node, expected: &dyn de::Expected) -> DecodeError {
+    <DecodeError as de::Error>::custom(format!("expected {expected}, found {}", node.kind.name()))
+        .at(&node.span)
+}
+
+impl<'de> Deserializer<'de> for &Node {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.kind {
+            Kind::Null => visitor.visit_unit(),
+            Kind::Bool(value) => visitor.visit_bool(*value),
+            Kind::Number(text) => match (text.parse::<u64>(), text.parse::<i64>()) {
+                (Ok(value), _) => visitor.visit_u64(value),
+                (_, Ok(value)) => visitor.visit_i64(value),
+                _ => match text.parse::<f64>() {
+                    Ok(value) => visitor.visit_f64(value),
+                    Err(_) => visitor.visit_str(text),
+                },
+            },
+            Kind::String(value) => visitor.visit_str(value),
+            Kind::Seq(items) => visitor.visit_seq(Items(items.iter())),
+            Kind::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
+        }
+        .map_err(|e| e.at(&self.span))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.kind {
+            // What is written is what is meant: the id 0123, the dialect word `on`.
+            Kind::Number(text) | Kind::String(text) => visitor.visit_str(text),
+            Kind::Bool(value) => visitor.visit_str(if *value { "true" } else { "false" }),
+            _ => return Err(mismatch(self, &"text")),
+        }
+        .map_err(|e: DecodeError| e.at(&self.span))
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.kind {
+            Kind::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        if name == SPANNED {
+            visitor.visit_seq(Located { node: self, step: 0 })
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match &self.kind {
+            Kind::Number(text) | Kind::String(text) => {
+                let word: StrDeserializer<DecodeError> = text.as_str().into_deserializer();
+                visitor.visit_enum(word).map_err(|e| e.at(&self.span))
+            }
+            Kind::Bool(value) => {
+                let word: StrDeserializer<DecodeError> =
+                    if *value { "yes" } else { "no" }.into_deserializer();
+                visitor.visit_enum(word).map_err(|e| e.at(&self.span))
+            }
+            _ => Err(mismatch(self, &"a word")),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map struct ignored_any
+    }
+}
+
+/// The three parts of a [`Spanned`]: start, end, value.
+struct Located<'a> {
+    node: &'a Node,
+    step: u8,
+}
+
+impl<'de> de::SeqAccess<'de> for Located<'_> {
+    type Error = DecodeError;
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, DecodeError> {
+        self.step += 1;
+        match self.step {
+            1 => seed.deserialize(self.node.span.start.into_deserializer()),
+            2 => seed.deserialize(self.node.span.end.into_deserializer()),
+            _ => seed.deserialize(self.node).map_err(|e| e.at(&self.node.span)),
+        }
+        .map(Some)
+    }
+}
+
+struct Items<'a>(std::slice::Iter<'a, Node>);
+
+impl<'de> de::SeqAccess<'de> for Items<'_> {
+    type Error = DecodeError;
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, DecodeError> {
+        let Some(node) = self.0.next() else { return Ok(None) };
+        seed.deserialize(node).map(Some).map_err(|e| e.at(&node.span))
+    }
+}
+
+struct Entries<'a> {
+    rest: std::slice::Iter<'a, (Node, Node)>,
+    value: Option<&'a Node>,
+}
+
+impl<'de> de::MapAccess<'de> for Entries<'_> {
+    type Error = DecodeError;
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, DecodeError> {
+        let Some((key, value)) = self.rest.next() else { return Ok(None) };
+        self.value = Some(value);
+        seed.deserialize(key).map(Some).map_err(|e| e.at(&key.span))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
+        let Some(node) = self.value.take() else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        seed.deserialize(node).map_err(|e| e.at(&node.span))
+    }
+}
