@@ -48,22 +48,37 @@ impl Contracts {
             None => embedded(),
         };
         let contracts = Self::from_files(&files, &mut found);
-        if found.is_empty() { Ok(contracts) } else { Err(Diagnostics(found)) }
+        if found.is_empty() {
+            Ok(contracts)
+        } else {
+            Err(Diagnostics(found))
+        }
     }
 
     fn from_files(files: &BTreeMap<PathBuf, SourceFile>, found: &mut Vec<Diagnostic>) -> Self {
-        let common = files.get(Path::new(COMMON)).and_then(|file| read(file, found));
+        let common = files
+            .get(Path::new(COMMON))
+            .and_then(|file| read(file, found));
         let common = common.unwrap_or_else(|| CommonColumns {
             every_table: IndexMap::new(),
             from_pages: IndexMap::new(),
         });
-        let mut contracts = Contracts { sources: BTreeMap::new(), tables: IndexMap::new() };
+        let mut contracts = Contracts {
+            sources: BTreeMap::new(),
+            tables: IndexMap::new(),
+        };
         for (path, file) in files {
             if path.starts_with("sources") {
                 if let Some(source) = read::<Source>(file, found) {
                     same_name(&source.source, file, found);
                     let name = source.source.value.clone();
-                    contracts.sources.insert(name, Contract { value: source, file: file.clone() });
+                    contracts.sources.insert(
+                        name,
+                        Contract {
+                            value: source,
+                            file: file.clone(),
+                        },
+                    );
                 }
             } else if path.starts_with("tables")
                 && let Some(table) = read::<Table>(file, found)
@@ -81,13 +96,20 @@ impl Contracts {
 const COMMON: &str = "common_columns.yaml";
 
 fn embedded() -> BTreeMap<PathBuf, SourceFile> {
-    let folders = [Some(&EMBEDDED), EMBEDDED.get_dir("sources"), EMBEDDED.get_dir("tables")];
+    let folders = [
+        Some(&EMBEDDED),
+        EMBEDDED.get_dir("sources"),
+        EMBEDDED.get_dir("tables"),
+    ];
     let files = folders.into_iter().flatten().flat_map(|dir| dir.files());
     files
         .filter(|file| is_yaml(file.path()))
         .map(|file| {
             let text = file.contents_utf8().unwrap_or_default();
-            (file.path().to_owned(), SourceFile::new(Path::new("schemas").join(file.path()), text))
+            (
+                file.path().to_owned(),
+                SourceFile::new(Path::new("schemas").join(file.path()), text),
+            )
         })
         .collect()
 }
@@ -102,14 +124,19 @@ fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, Sou
     };
     for folder in ["", "sources", "tables"] {
         let path = dir.join(folder);
-        let entries = match std::fs::read_dir(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
-            Ok(entries) => entries,
-            Err(error) => {
-                fail(&path, error);
-                continue;
-            }
-        };
-        for path in entries.into_iter().map(|e| e.path()).filter(|p| is_yaml(p) && p.is_file()) {
+        let entries =
+            match std::fs::read_dir(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    fail(&path, error);
+                    continue;
+                }
+            };
+        for path in entries
+            .into_iter()
+            .map(|e| e.path())
+            .filter(|p| is_yaml(p) && p.is_file())
+        {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
                     let name = path.strip_prefix(dir).unwrap_or(&path).to_owned();
@@ -138,9 +165,16 @@ fn read<T: DeserializeOwned>(file: &SourceFile, found: &mut Vec<Diagnostic>) -> 
 }
 
 fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnostic>) {
-    let stem = file.path().file_stem().unwrap_or_default().to_string_lossy();
+    let stem = file
+        .path()
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
     if *stem != name.value {
-        let message = format!("this file is named {stem}.yaml but declares `{}`", name.value);
+        let message = format!(
+            "this file is named {stem}.yaml but declares `{}`",
+            name.value
+        );
         let hint = "name the file after what it declares";
         found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
     }
@@ -149,7 +183,12 @@ fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnost
 /// Every column that a table's contract refers to is one of its columns.
 fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     let view = table.latest_view.as_ref().map(|v| &v.id);
-    let named = table.sort_by.iter().chain(&table.latest_by).chain(&table.bloom_filter).chain(view);
+    let named = table
+        .sort_by
+        .iter()
+        .chain(&table.latest_by)
+        .chain(&table.bloom_filter)
+        .chain(view);
     for name in named {
         if !table.columns.contains_key(&name.value) {
             let message = format!("the table has no column `{}`", name.value);

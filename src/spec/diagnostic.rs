@@ -29,7 +29,10 @@ impl SourceFile {
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let before = &self.text()[..offset.min(self.text().len())];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
     }
 }
 
@@ -44,7 +47,12 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub fn error(file: &SourceFile, span: Option<Span>, message: impl Into<String>) -> Self {
-        Diagnostic { file: file.clone(), span, message: message.into(), hint: None }
+        Diagnostic {
+            file: file.clone(),
+            span,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -59,7 +67,11 @@ impl Diagnostic {
 
     /// As people read it: message, place, the line with the place underlined, hint.
     pub fn render(&self, color: bool) -> String {
-        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         let path = self.file.path().display().to_string();
         let title = Level::ERROR.primary_title(&self.message);
         let mut group = match &self.span {
@@ -79,7 +91,9 @@ impl Diagnostic {
 
 /// A mapping spans many lines; its first one is enough to find it.
 fn first_line(text: &str, span: &Span) -> Span {
-    let end = text[span.clone()].find('\n').map_or(span.end, |at| span.start + at);
+    let end = text[span.clone()]
+        .find('\n')
+        .map_or(span.end, |at| span.start + at);
     span.start..end.max(span.start)
 }
 

@@ -31,10 +31,14 @@ pub fn substitute(
             }
         },
         Kind::Seq(items) => {
-            items.iter_mut().for_each(|item| substitute(item, file, lookup, found));
+            items
+                .iter_mut()
+                .for_each(|item| substitute(item, file, lookup, found));
         }
         Kind::Map(entries) => {
-            entries.iter_mut().for_each(|(_, value)| substitute(value, file, lookup, found));
+            entries
+                .iter_mut()
+                .for_each(|(_, value)| substitute(value, file, lookup, found));
         }
         _ => {}
     }

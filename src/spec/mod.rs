@@ -3,6 +3,7 @@
 pub mod contracts;
 pub mod diagnostic;
 pub mod env;
+pub mod load;
 pub mod pipeline;
 pub mod source;
 pub mod table;

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::words::Filter;
+use super::words::{Filter, Span};
 use super::yaml::Spanned;
 
 /// A redlake pipeline: which searches to make, how often to ask, where the tables go.
@@ -142,6 +143,11 @@ pub struct Limits {
     pub requests_per_second: Spanned<u32>,
     /// Calls under way at once. Default: 4.
     pub concurrency: Spanned<u32>,
+    /// How often a page is asked for again when the provider says it may work. Default: 4.
+    pub retries: u32,
+    /// Longest wait before the first retry; it doubles with each one. Default: 1s.
+    #[schemars(with = "String")]
+    pub retry_delay: Span,
 }
 
 /// What to do when answers differ from the source contract.
@@ -181,13 +187,21 @@ fn default_seed() -> u64 {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { requests_per_second: Spanned::unplaced(2), concurrency: Spanned::unplaced(4) }
+        Limits {
+            requests_per_second: Spanned::unplaced(2),
+            concurrency: Spanned::unplaced(4),
+            retries: 4,
+            retry_delay: Span::Exact(Duration::from_secs(1)),
+        }
     }
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Load { lake: "lake".into(), compression: Spanned::unplaced("zstd(3)".to_owned()) }
+        Load {
+            lake: "lake".into(),
+            compression: Spanned::unplaced("zstd(3)".to_owned()),
+        }
     }
 }
 

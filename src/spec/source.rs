@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::words::{Filter, Span as TimeSpan};
 use super::yaml::Spanned;
@@ -103,22 +103,12 @@ pub enum Action {
 }
 
 /// Whether a call costs money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Billed {
     Yes,
     No,
     Unknown,
-}
-
-impl Billed {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Billed::Yes => "yes",
-            Billed::No => "no",
-            Billed::Unknown => "unknown",
-        }
-    }
 }
 
 /// One operation of a source.
@@ -402,7 +392,10 @@ impl<'de> Deserialize<'de> for Columns {
                 f.write_str("a path, a mapping such as {path: /x, unit: s}, or a list of these")
             }
             fn visit_str<E>(self, path: &str) -> Result<Columns, E> {
-                Ok(Columns(vec![Mapping { path: Some(path.to_owned()), ..Mapping::default() }]))
+                Ok(Columns(vec![Mapping {
+                    path: Some(path.to_owned()),
+                    ..Mapping::default()
+                }]))
             }
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Columns, A::Error> {
                 let mapping = de::value::MapAccessDeserializer::new(map);

@@ -20,6 +20,9 @@ pub struct Table {
     #[serde(default)]
     pub bloom_filter: Vec<Spanned<String>>,
     pub latest_view: Option<LatestView>,
+    /// Makes the view `<table>_delta`: each row beside the one before it of the same such group.
+    #[serde(default)]
+    pub delta_by: Vec<Spanned<String>>,
     pub columns: IndexMap<String, Column>,
 }
 

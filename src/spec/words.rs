@@ -10,8 +10,9 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A way to narrow or order a search, the same for every provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
     Sort,
@@ -49,7 +50,9 @@ impl Span {
     /// The instant that lies this long before `end`.
     pub fn before(self, end: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Span::Exact(duration) => end.checked_sub_signed(chrono::Duration::from_std(duration).ok()?),
+            Span::Exact(duration) => {
+                end.checked_sub_signed(chrono::Duration::from_std(duration).ok()?)
+            }
             Span::Months(months) => end.checked_sub_months(Months::new(months)),
         }
     }
@@ -68,7 +71,8 @@ impl FromStr for Span {
 
     /// `500ms`, `90s`, `5min`, `2h`, `7d`, `1w`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no length of time; write 500ms, 90s, 5min, 2h, 7d or 1w");
+        let wrong =
+            || format!("`{text}` is no length of time; write 500ms, 90s, 5min, 2h, 7d or 1w");
         let (n, unit) = split_number(text).ok_or_else(wrong)?;
         let n = u64::from(n);
         Ok(Span::Exact(match unit {

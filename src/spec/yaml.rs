@@ -29,7 +29,11 @@ pub struct Spanned<T> {
 impl<T> Spanned<T> {
     /// A value that stands in no file: a default.
     pub fn unplaced(value: T) -> Self {
-        Spanned { value, start: 0, end: 0 }
+        Spanned {
+            value,
+            start: 0,
+            end: 0,
+        }
     }
 
     pub fn span(&self) -> Span {
@@ -121,7 +125,11 @@ pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
     let tree: serde_saphyr::Spanned<Raw> = serde_saphyr::from_str(text).map_err(|e| {
         let span = e.location().map(|l| char_span(text, &l));
         let message = e.without_snippet().to_string();
-        Box::new(Diagnostic::error(file, span, format!("this is not valid YAML: {message}")))
+        Box::new(Diagnostic::error(
+            file,
+            span,
+            format!("this is not valid YAML: {message}"),
+        ))
     })?;
     Ok(located(text, tree))
 }
@@ -196,7 +204,10 @@ fn located(text: &str, raw: serde_saphyr::Spanned<Raw>) -> Node {
         Raw::String(s) => Kind::String(s),
         Raw::Seq(items) => Kind::Seq(items.into_iter().map(|n| located(text, n)).collect()),
         Raw::Map(entries) => Kind::Map(
-            entries.into_iter().map(|(k, v)| (located(text, k), located(text, v))).collect(),
+            entries
+                .into_iter()
+                .map(|(k, v)| (located(text, k), located(text, v)))
+                .collect(),
         ),
     };
     Node { span, kind }
@@ -257,7 +268,10 @@ fn remove(node: &mut Node, span: &Span) -> Option<usize> {
             items.iter_mut().find_map(|n| remove(n, span))
         }
         Kind::Map(entries) => {
-            if let Some(at) = entries.iter().position(|(k, v)| k.span == *span || v.span == *span) {
+            if let Some(at) = entries
+                .iter()
+                .position(|(k, v)| k.span == *span || v.span == *span)
+            {
                 entries.remove(at);
                 return Some(start);
             }
@@ -294,7 +308,12 @@ impl std::error::Error for DecodeError {}
 
 impl de::Error for DecodeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        DecodeError { message: message.to_string(), hint: None, span: None, missing: false }
+        DecodeError {
+            message: message.to_string(),
+            hint: None,
+            span: None,
+            missing: false,
+        }
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -312,7 +331,10 @@ impl de::Error for DecodeError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        DecodeError { missing: true, ..Self::custom(format!("the key `{field}` is missing here")) }
+        DecodeError {
+            missing: true,
+            ..Self::custom(format!("the key `{field}` is missing here"))
+        }
     }
 }
 
@@ -346,7 +368,10 @@ impl<'de> Deserializer<'de> for &Node {
             },
             Kind::String(value) => visitor.visit_str(value),
             Kind::Seq(items) => visitor.visit_seq(Items(items.iter())),
-            Kind::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
+            Kind::Map(entries) => visitor.visit_map(Entries {
+                rest: entries.iter(),
+                value: None,
+            }),
         }
         .map_err(|e| e.at(&self.span))
     }
@@ -382,7 +407,10 @@ impl<'de> Deserializer<'de> for &Node {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         if name == SPANNED {
-            visitor.visit_seq(Located { node: self, step: 0 })
+            visitor.visit_seq(Located {
+                node: self,
+                step: 0,
+            })
         } else {
             visitor.visit_newtype_struct(self)
         }
@@ -430,7 +458,9 @@ impl<'de> de::SeqAccess<'de> for Located<'_> {
         match self.step {
             1 => seed.deserialize(self.node.span.start.into_deserializer()),
             2 => seed.deserialize(self.node.span.end.into_deserializer()),
-            _ => seed.deserialize(self.node).map_err(|e| e.at(&self.node.span)),
+            _ => seed
+                .deserialize(self.node)
+                .map_err(|e| e.at(&self.node.span)),
         }
         .map(Some)
     }
@@ -444,8 +474,12 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, DecodeError> {
-        let Some(node) = self.0.next() else { return Ok(None) };
-        seed.deserialize(node).map(Some).map_err(|e| e.at(&node.span))
+        let Some(node) = self.0.next() else {
+            return Ok(None);
+        };
+        seed.deserialize(node)
+            .map(Some)
+            .map_err(|e| e.at(&node.span))
     }
 }
 
@@ -460,12 +494,17 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, DecodeError> {
-        let Some((key, value)) = self.rest.next() else { return Ok(None) };
+        let Some((key, value)) = self.rest.next() else {
+            return Ok(None);
+        };
         self.value = Some(value);
         seed.deserialize(key).map(Some).map_err(|e| e.at(&key.span))
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, DecodeError> {
         let Some(node) = self.value.take() else {
             return Err(de::Error::custom("a value was asked for before its key"));
         };

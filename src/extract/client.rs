@@ -1,0 +1,166 @@
+//! HTTP: the one place that talks to the network, and the one that sees a token.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::redirect;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+use super::policy::{Failure, MAX_BODY};
+use crate::plan::Search;
+use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
+
+/// Where a source is reached for this run, and as whom.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub base_url: String,
+    pub token: SecretString,
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub retry_after: Option<Duration>,
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Error)]
+pub enum ClientError {
+    #[error("the HTTP client cannot be set up: {0}")]
+    Setup(String),
+    #[error("`{0}` is no address that can be called")]
+    Address(String),
+    #[error("the source contract has the unusable header `{0}`")]
+    Header(String),
+}
+
+/// One source's HTTP client.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    access: Access,
+}
+
+impl Client {
+    /// # Errors
+    /// An address that is no URL, or headers that HTTP cannot carry.
+    pub fn new(source: &Source, access: Access) -> Result<Self, ClientError> {
+        // A process has one TLS provider; that somebody else installed one is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Url::parse(&access.base_url)
+            .map_err(|_| ClientError::Address(access.base_url.clone()))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &source.headers {
+            let wrong = || ClientError::Header(name.clone());
+            let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            headers.insert(HeaderName::try_from(name).map_err(|_| wrong())?, value);
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("redlake/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .timeout(source.timeout())
+            .redirect(same_host())
+            .referer(false)
+            .build()
+            .map_err(|e| ClientError::Setup(e.without_url().to_string()))?;
+        Ok(Client { http, access })
+    }
+
+    /// Asks for one page.
+    ///
+    /// # Errors
+    /// Why no whole answer came; never with the URL, which holds the token.
+    pub async fn fetch(
+        &self,
+        source: &Source,
+        endpoint: &Endpoint,
+        search: &Search,
+        page: u32,
+    ) -> Result<Answer, Failure> {
+        let (path, query) = request(endpoint, search, page);
+        let token = self.access.token.expose_secret();
+        let request = self.http.get(format!("{}{path}", self.access.base_url)).query(&query);
+        let request = match source.auth.place {
+            AuthPlace::Query => request.query(&[(source.auth.name.as_str(), token)]),
+            AuthPlace::Bearer => request.bearer_auth(token),
+        };
+        let response = request.send().await.map_err(|e| failure(&e))?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        Ok(Answer { status, retry_after, body: read_body(response).await? })
+    }
+}
+
+/// The path below the base address and the query, without the token.
+fn request(endpoint: &Endpoint, search: &Search, page: u32) -> (String, BTreeMap<String, String>) {
+    let mut path = endpoint.path.clone();
+    let mut query = search.params.clone();
+    for (name, param) in &endpoint.params {
+        if param.from == Some(ParamFrom::Page) {
+            query.insert(name.clone(), page.to_string());
+        }
+        let placeholder = format!("{{{name}}}");
+        if path.contains(&placeholder) {
+            let value = query.remove(name).unwrap_or_default();
+            path = path.replace(&placeholder, &path_segment(&value));
+        }
+    }
+    (path, query)
+}
+
+/// A value as one segment of a path, whatever characters it has.
+fn path_segment(value: &str) -> String {
+    let mut url = reqwest::Url::parse("http://segment").expect("a constant URL");
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.clear().push(value);
+    }
+    url.path().trim_start_matches('/').to_owned()
+}
+
+/// Follows a redirect only on the host that the token was meant for.
+fn same_host() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let from = attempt.previous().first().map(|u| (u.scheme().to_owned(), u.host_str().map(str::to_owned), u.port_or_known_default()));
+        let to = attempt.url();
+        let to = (to.scheme().to_owned(), to.host_str().map(str::to_owned), to.port_or_known_default());
+        if from.as_ref() != Some(&to) {
+            attempt.error("another host")
+        } else if attempt.previous().len() > 5 {
+            attempt.error("too many redirects")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(Failure::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn failure(error: &reqwest::Error) -> Failure {
+    if error.is_redirect() {
+        Failure::Redirect
+    } else if error.is_connect() {
+        Failure::Connect
+    } else if error.is_timeout() {
+        Failure::Timeout
+    } else {
+        Failure::Broken
+    }
+}
+
+/// `Retry-After` in seconds; the date form needs a clock and is left to the backoff.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,371 @@
+//! Asking the sources: paging, retries, limits, the raw zone, the ledger.
+//!
+//! One coordinator owns the state. It keeps up to `concurrency` calls under way; a search that
+//! has a page left goes to the end of the queue, so searches advance side by side while the
+//! pages of one search are asked for in order.
+
+pub mod client;
+pub mod envelope;
+pub mod ledger;
+pub mod limiter;
+pub mod pager;
+pub mod policy;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::plan::{Plan, Search};
+use crate::raw::{self, PageHeader, RawError, RawWriter};
+use crate::spec::source::Billed;
+use client::{Answer, Client};
+use envelope::{Envelope, PageSummary};
+use ledger::Call;
+use limiter::Limiter;
+use pager::{Pager, Stop};
+use policy::{Decision, Failure, Outcome};
+
+
+/// How long calls that are under way may go on after the run was asked to stop.
+const GRACE: Duration = Duration::from_millis(1_500);
+
+/// What all pages of a run have in common.
+#[derive(Clone, Debug)]
+pub struct RunIdentity {
+    pub run_id: String,
+    pub snapshot_at: DateTime<Utc>,
+    pub clock: Clock,
+}
+
+/// The sources of a run, ready to be asked.
+pub struct Extractor {
+    context: Arc<Context>,
+    writers: BTreeMap<String, RawWriter>,
+    /// Becomes true when the run is to stop.
+    stop: watch::Receiver<bool>,
+    /// Told of every page and every retry.
+    pub on_event: Box<dyn Fn(&Event<'_>) + Send>,
+}
+
+struct Context {
+    plan: Arc<Plan>,
+    identity: RunIdentity,
+    sources: BTreeMap<String, (Client, Limiter)>,
+}
+
+/// What a progress display wants to know.
+pub enum Event<'a> {
+    Page { search: &'a Search, page: u32, items: u64 },
+    Done { search: &'a Search, stop: Stop },
+    Failed { search: &'a Search, reason: &'a str },
+}
+
+/// What an extraction brought, beyond the pages in the raw zone.
+#[derive(Debug, Default)]
+pub struct Extracted {
+    pub calls: Vec<Call>,
+    pub ended: Vec<SearchEnd>,
+    pub pages: u64,
+    pub items: u64,
+    /// Why searches are left over, if some are.
+    pub cut: Option<Cut>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SearchEnd {
+    pub search_id: String,
+    pub stop: Stop,
+    pub error: Option<String>,
+}
+
+/// Why an extraction ended before all searches did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cut {
+    /// Every further call would fail too: a wrong token, a missing permission.
+    Aborted { class: String, message: String, source: String },
+    /// Quota or balance are used up.
+    Stopped { class: String, message: String, source: String },
+    /// The user asked to stop.
+    Interrupted,
+}
+
+#[derive(Debug, Error)]
+pub enum ExtractError {
+    #[error(transparent)]
+    Raw(#[from] RawError),
+    #[error("a task of the extraction died: {0}")]
+    Task(String),
+}
+
+impl Extractor {
+    pub fn new(
+        plan: Arc<Plan>,
+        identity: RunIdentity,
+        clients: BTreeMap<String, Client>,
+        writers: BTreeMap<String, RawWriter>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let with_limiter = |(name, client): (String, Client)| {
+            let limiter = Limiter::new(plan.interval(&name));
+            (name, (client, limiter))
+        };
+        let sources = clients.into_iter().map(with_limiter).collect();
+        let context = Arc::new(Context { plan, identity, sources });
+        Extractor { context, writers, stop, on_event: Box::new(|_| ()) }
+    }
+
+    /// Makes the searches and keeps their pages.
+    ///
+    /// # Errors
+    /// Only what makes keeping pages impossible. A failed search is part of the result.
+    pub async fn extract(&mut self, searches: Vec<Search>) -> Result<Extracted, ExtractError> {
+        let plan = Arc::clone(&self.context.plan);
+        let pager = |search: Search| {
+            let endpoint = plan.endpoint(&search);
+            Pager::new(search, endpoint)
+        };
+        let mut queue: VecDeque<Pager> = searches.into_iter().map(pager).collect();
+        let mut running = JoinSet::new();
+        let mut extracted = Extracted::default();
+        let concurrency = plan.limits.concurrency as usize;
+        loop {
+            while extracted.cut.is_none()
+                && running.len() < concurrency
+                && let Some(pager) = queue.pop_front()
+            {
+                running.spawn(fetch_page(Arc::clone(&self.context), pager, self.stop.clone()));
+            }
+            let fetched = tokio::select! {
+                biased;
+                () = stopped(&mut self.stop), if extracted.cut.is_none() => {
+                    extracted.cut = Some(Cut::Interrupted);
+                    continue;
+                }
+                fetched = running.join_next() => fetched,
+            };
+            let Some(fetched) = fetched else { return Ok(extracted) };
+            let fetched = fetched.map_err(|e| ExtractError::Task(e.to_string()))?;
+            if let Some(pager) = self.take_in(fetched, &mut extracted)? {
+                queue.push_back(pager);
+            }
+        }
+    }
+
+    /// Keeps what a call brought; the search again, if it has a page left.
+    fn take_in(
+        &mut self,
+        fetched: Fetched,
+        extracted: &mut Extracted,
+    ) -> Result<Option<Pager>, ExtractError> {
+        let Fetched { mut pager, calls, result } = fetched;
+        let request_id = calls.last().map(|c| c.request_id.clone()).unwrap_or_default();
+        extracted.calls.extend(calls);
+        let (stop, error) = match result {
+            PageResult::Page { answer, summary, class, fetched_at } => {
+                let page = pager.page();
+                let (added, stop) = pager.advance(&summary);
+                let identity = &self.context.identity;
+                let header = PageHeader {
+                    v: raw::VERSION,
+                    run_id: identity.run_id.clone(),
+                    pipeline: self.context.plan.pipeline.clone(),
+                    snapshot_at: identity.snapshot_at,
+                    request_id,
+                    search: pager.search.clone(),
+                    page,
+                    fetched_at,
+                    status: answer.status,
+                    item_count: summary.item_count,
+                    items_before: added.items_before,
+                    new_item_count: added.new_items,
+                    class,
+                };
+                if let Some(writer) = self.writers.get_mut(&pager.search.source) {
+                    writer.append(&header, &answer.body)?;
+                }
+                extracted.pages += 1;
+                extracted.items += summary.item_count;
+                let items = summary.item_count;
+                (self.on_event)(&Event::Page { search: &pager.search, page, items });
+                let stop = if header.class == GONE { Some(Stop::Gone) } else { stop };
+                match stop {
+                    None => return Ok(Some(pager)),
+                    Some(stop) => (stop, None),
+                }
+            }
+            PageResult::Failed { message } => (Stop::Failed, Some(message)),
+            PageResult::Cut(cut) => {
+                extracted.cut.get_or_insert(cut);
+                return Ok(None);
+            }
+        };
+        match &error {
+            Some(reason) => (self.on_event)(&Event::Failed { search: &pager.search, reason }),
+            None => (self.on_event)(&Event::Done { search: &pager.search, stop }),
+        }
+        extracted.ended.push(SearchEnd { search_id: pager.search.search_id.clone(), stop, error });
+        Ok(None)
+    }
+}
+
+/// The class of a page that says its note is no more.
+pub const GONE: &str = "gone";
+
+/// What became of asking for one page, with every attempt.
+struct Fetched {
+    pager: Pager,
+    calls: Vec<Call>,
+    result: PageResult,
+}
+
+enum PageResult {
+    Page { answer: Answer, summary: PageSummary, class: String, fetched_at: DateTime<Utc> },
+    Failed { message: String },
+    Cut(Cut),
+}
+
+/// Asks for a search's next page until there is a decision on it.
+async fn fetch_page(context: Arc<Context>, pager: Pager, mut stop: watch::Receiver<bool>) -> Fetched {
+    let mut calls = Vec::new();
+    let result = loop {
+        let attempt = calls.len() as u32 + 1;
+        let call = tokio::select! {
+            call = one_call(&context, &pager, attempt) => call,
+            () = async { stopped(&mut stop).await; tokio::time::sleep(GRACE).await } => {
+                break PageResult::Cut(Cut::Interrupted);
+            }
+        };
+        let OneCall { call, answer, envelope, decision } = call;
+        let message = call.error.clone().unwrap_or_default();
+        let class = call.class.clone();
+        let source = call.source.clone();
+        calls.push(call);
+        match (decision, answer) {
+            (Decision::Accept | Decision::Gone, Some(answer)) => {
+                let summary = match decision_is_gone(&class) {
+                    true => PageSummary::default(),
+                    false => envelope.summary(context.plan.endpoint(&pager.search)),
+                };
+                let fetched_at = context.identity.clock.now();
+                break PageResult::Page { answer, summary, class, fetched_at };
+            }
+            (Decision::Retry { after }, _) => {
+                tokio::select! {
+                    () = tokio::time::sleep(after) => {}
+                    () = stopped(&mut stop) => break PageResult::Cut(Cut::Interrupted),
+                }
+            }
+            (Decision::StopRun, _) => {
+                break PageResult::Cut(Cut::Stopped { class, message, source });
+            }
+            (Decision::AbortRun, _) => {
+                break PageResult::Cut(Cut::Aborted { class, message, source });
+            }
+            (Decision::FailSearch | Decision::Accept | Decision::Gone, _) => {
+                break PageResult::Failed { message };
+            }
+        }
+    };
+    Fetched { pager, calls, result }
+}
+
+fn decision_is_gone(class: &str) -> bool {
+    class == GONE
+}
+
+struct OneCall {
+    call: Call,
+    answer: Option<Answer>,
+    envelope: Envelope,
+    decision: Decision,
+}
+
+async fn one_call(context: &Context, pager: &Pager, attempt: u32) -> OneCall {
+    let plan = &context.plan;
+    let search = &pager.search;
+    let source = plan.source(&search.source);
+    let endpoint = plan.endpoint(search);
+    let (client, limiter) = &context.sources[&search.source];
+    limiter.wait().await;
+
+    let started_at = context.identity.clock.now();
+    let started = Instant::now();
+    let result = client.fetch(source, endpoint, search, pager.page()).await;
+    let duration_ms = started.elapsed().as_millis() as u64;
+
+    let (outcome, answer, envelope) = match result {
+        Ok(answer) => {
+            let envelope = Envelope::read(&answer.body, source);
+            let outcome = Outcome::Answer {
+                status: answer.status,
+                code: envelope.code.clone(),
+                retry_after: answer.retry_after,
+            };
+            (outcome, Some(answer), envelope)
+        }
+        Err(failure) => (Outcome::Failure(failure), None, Envelope::default()),
+    };
+    let verdict = policy::decide(&outcome, source, attempt, plan.limits.retries, fastrand::f64());
+    let accepted = matches!(verdict.decision, Decision::Accept | Decision::Gone);
+    let cost = match verdict.billed {
+        Billed::Yes => plan.price.of(&search.endpoint),
+        Billed::No => plan.price.of(&search.endpoint).map(|_| 0.0),
+        Billed::Unknown => None,
+    };
+    let call = Call {
+        source: search.source.clone(),
+        request_id: Uuid::now_v7().to_string(),
+        search_id: search.search_id.clone(),
+        endpoint: search.endpoint.clone(),
+        page: pager.page(),
+        attempt,
+        started_at,
+        duration_ms,
+        http_status: answer.as_ref().map(|a| a.status),
+        code: envelope.code.clone(),
+        class: verdict.class,
+        billed: verdict.billed,
+        cost,
+        bytes: answer.as_ref().map(|a| a.body.len() as u64),
+        item_count: (verdict.decision == Decision::Accept)
+            .then(|| envelope.summary(endpoint).item_count),
+        provider_request_id: envelope.request_id.clone(),
+        error: (!accepted).then(|| explain(&outcome, &envelope)),
+    };
+    OneCall { call, answer, envelope, decision: verdict.decision }
+}
+
+/// What went wrong, in the provider's words where it has some.
+fn explain(outcome: &Outcome, envelope: &Envelope) -> String {
+    match outcome {
+        Outcome::Failure(failure @ (Failure::Connect | Failure::Timeout | Failure::Broken)) => {
+            failure.to_string()
+        }
+        Outcome::Failure(failure) => failure.to_string(),
+        Outcome::Answer { status, code: Some(code), .. } => {
+            let said = envelope.message.as_deref().unwrap_or("no message");
+            format!("code {code} (HTTP {status}): {said}")
+        }
+        Outcome::Answer { status, code: None, .. } => {
+            format!("HTTP {status} with a body that is no answer of this API")
+        }
+    }
+}
+
+/// Returns when the run is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Nobody is left who could ask: wait for ever.
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,272 @@
+//! The commit protocol: a run's files become visible all or none, at whatever point it is cut off.
+//!
+//! 1. Every file is written below `_staging/<commit id>/` and synced.
+//! 2. `_commits/<commit id>.json` lists the files to add and to remove. Once that record has its
+//!    name, the commit has happened.
+//! 3. Staged files are renamed into place, removed files unlinked, the record marked as applied.
+//!
+//! Whoever opens the lake first repeats step 3 for records that are not marked. A staging folder
+//! without a record is garbage once its process is dead.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::files::{create_dir, failed, open_lock, remove_if_there, rename, replace_json, sync_parent};
+use super::{COMMITS, FORMAT, Lake, LakeError, STAGING, STATE};
+
+/// What a commit did. For a run, the commit id is its run id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    pub format: u32,
+    pub commit_id: String,
+    pub kind: CommitKind,
+    pub pipeline: String,
+    pub run_id: String,
+    pub committed_at: DateTime<Utc>,
+    pub add: Vec<AddedFile>,
+    /// Paths relative to the lake.
+    pub remove: Vec<String>,
+    pub applied: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitKind {
+    /// A run's first commit.
+    Run,
+    /// The run's pages were flattened anew.
+    Replace,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddedFile {
+    /// Relative to the lake.
+    pub path: String,
+    pub table: String,
+    pub rows: u64,
+    pub bytes: u64,
+    /// BLAKE3 of the file, hex.
+    pub checksum: String,
+}
+
+/// Files on their way into the lake.
+#[derive(Debug)]
+pub struct Staging {
+    root: PathBuf,
+    id: String,
+    folder: PathBuf,
+    files: Vec<AddedFile>,
+    /// Tells other processes that this staging is alive.
+    _lock: File,
+}
+
+impl Lake {
+    /// Begins a commit.
+    ///
+    /// # Errors
+    /// The staging folder cannot be made.
+    pub fn stage(&self, commit_id: &str) -> Result<Staging, LakeError> {
+        // Under the commit lock, so that recovery does not see the folder without its lock.
+        let _guard = self.commit_lock()?;
+        let folder = self.root.join(STAGING).join(commit_id);
+        create_dir(&folder)?;
+        let path = folder.join(LOCK);
+        let lock = open_lock(&path)?;
+        lock.lock().map_err(failed("lock", &path))?;
+        let (root, id) = (self.root.clone(), commit_id.to_owned());
+        Ok(Staging { root, id, folder, files: Vec::new(), _lock: lock })
+    }
+
+    /// All commits, the oldest first.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn commits(&self) -> Result<Vec<CommitRecord>, LakeError> {
+        let mut records = self.records()?;
+        records.sort_by(|a, b| (a.committed_at, &a.commit_id).cmp(&(b.committed_at, &b.commit_id)));
+        Ok(records)
+    }
+
+    /// The files that a run has in the lake now.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn files_of(&self, run_id: &str) -> Result<Vec<AddedFile>, LakeError> {
+        let mut files: Vec<AddedFile> = Vec::new();
+        for record in self.commits()?.into_iter().filter(|r| r.run_id == run_id) {
+            let gone: BTreeSet<&String> =
+                record.remove.iter().chain(record.add.iter().map(|f| &f.path)).collect();
+            files.retain(|f| !gone.contains(&f.path));
+            files.extend(record.add);
+        }
+        Ok(files)
+    }
+
+    /// Finishes commits that were cut off and clears stagings that nobody will commit.
+    pub(super) fn recover(&self) -> Result<(), LakeError> {
+        let _guard = self.commit_lock()?;
+        let mut recorded = BTreeSet::new();
+        for record in self.records()? {
+            if !record.applied {
+                apply(&self.root, &record)?;
+            }
+            recorded.insert(record.commit_id);
+        }
+        let folder = self.root.join(STAGING);
+        for path in list(&folder)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !recorded.contains(&name) && is_abandoned(&path) {
+                fs::remove_dir_all(&path).map_err(failed("clear", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn records(&self) -> Result<Vec<CommitRecord>, LakeError> {
+        let files = list(&self.root.join(COMMITS))?;
+        files.iter().filter(|p| p.extension().is_some_and(|e| e == "json")).map(|p| read(p)).collect()
+    }
+
+    fn commit_lock(&self) -> Result<File, LakeError> {
+        commit_lock(&self.root)
+    }
+}
+
+impl Staging {
+    /// Writes one file; `path` is relative to the lake. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// Whatever `write` or the disk fail with; nothing is visible then.
+    pub fn add(
+        &mut self,
+        path: String,
+        table: &str,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<u64, String>,
+    ) -> Result<(), LakeError> {
+        let staged = self.folder.join(&path);
+        create_dir(staged.parent().unwrap_or(&self.folder))?;
+        let file = File::create(&staged).map_err(failed("create", &staged))?;
+        let mut hashed = Hashing { inner: BufWriter::new(file), hasher: blake3::Hasher::new(), bytes: 0 };
+        let rows = write(&mut hashed)
+            .map_err(|reason| LakeError::Encode { table: table.to_owned(), reason })?;
+        let Hashing { inner, hasher, bytes } = hashed;
+        let synced = inner.into_inner().map_err(io::IntoInnerError::into_error).and_then(|f| f.sync_all());
+        synced.map_err(failed("write", &staged))?;
+        let checksum = hasher.finalize().to_hex().to_string();
+        self.files.push(AddedFile { path, table: table.to_owned(), rows, bytes, checksum });
+        Ok(())
+    }
+
+    /// Makes the staged files visible and the files in `remove` vanish, at once.
+    ///
+    /// # Errors
+    /// Before the record has its name nothing has happened; after that, opening the lake finishes
+    /// the work.
+    pub fn commit(
+        self,
+        kind: CommitKind,
+        pipeline: &str,
+        run_id: &str,
+        remove: Vec<String>,
+    ) -> Result<CommitRecord, LakeError> {
+        let _guard = commit_lock(&self.root)?;
+        let record = CommitRecord {
+            format: FORMAT,
+            commit_id: self.id.clone(),
+            kind,
+            pipeline: pipeline.to_owned(),
+            run_id: run_id.to_owned(),
+            committed_at: Utc::now(),
+            add: self.files,
+            remove,
+            applied: false,
+        };
+        replace_json(&record_path(&self.root, &self.id), &record)?;
+        apply(&self.root, &record)?;
+        Ok(CommitRecord { applied: true, ..record })
+    }
+}
+
+/// Step 3 of the protocol; doing it again does no harm.
+fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
+    let staging = root.join(STAGING).join(&record.commit_id);
+    for file in &record.add {
+        let (staged, target) = (staging.join(&file.path), root.join(&file.path));
+        if staged.exists() {
+            create_dir(target.parent().unwrap_or(root))?;
+            rename(&staged, &target)?;
+        } else if !target.exists() {
+            return Err(LakeError::Lost { commit: record.commit_id.clone(), path: target });
+        }
+    }
+    for path in &record.remove {
+        let path = root.join(path);
+        remove_if_there(&path)?;
+        if path.parent().is_some_and(Path::exists) {
+            sync_parent(&path)?;
+        }
+    }
+    replace_json(&record_path(root, &record.commit_id), &CommitRecord { applied: true, ..record.clone() })?;
+    match fs::remove_dir_all(&staging) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("clear", &staging)(e)),
+        _ => Ok(()),
+    }
+}
+
+fn record_path(root: &Path, commit_id: &str) -> PathBuf {
+    root.join(COMMITS).join(format!("{commit_id}.json"))
+}
+
+fn read(path: &Path) -> Result<CommitRecord, LakeError> {
+    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    serde_json::from_str(&text)
+        .map_err(|e| LakeError::Record { path: path.to_owned(), reason: e.to_string() })
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
+    let entries = fs::read_dir(folder).and_then(|all| all.map(|e| Ok(e?.path())).collect());
+    let mut paths: Vec<PathBuf> = entries.map_err(failed("list", folder))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Whether the process that staged these files is dead.
+fn is_abandoned(staging: &Path) -> bool {
+    match File::open(staging.join(LOCK)) {
+        Ok(lock) => lock.try_lock().is_ok(),
+        Err(_) => true,
+    }
+}
+
+fn commit_lock(root: &Path) -> Result<File, LakeError> {
+    let path = root.join(STATE).join("commit.lock");
+    let file = open_lock(&path)?;
+    file.lock().map_err(failed("lock", &path))?;
+    Ok(file)
+}
+
+const LOCK: &str = ".lock";
+
+/// Counts and hashes what passes through.
+struct Hashing<W> {
+    inner: W,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(data)?;
+        self.hasher.update(&data[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

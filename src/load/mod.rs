@@ -1,0 +1,156 @@
+//! The lake on disk: where things lie, and how they get there all or none.
+
+pub mod commit;
+pub mod encode;
+mod files;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Version of the folder layout and of commit records.
+const FORMAT: u32 = 1;
+
+/// An opened lake: its folders exist, and commits that were cut off are finished.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    root: PathBuf,
+}
+
+#[derive(Debug, Error)]
+pub enum LakeError {
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("there is no lake at {}", .0.display())]
+    Missing(PathBuf),
+    #[error("the lake {} has format {found}; this redlake reads format {FORMAT}", path.display())]
+    Newer { path: PathBuf, found: u32 },
+    #[error("the record {} is damaged: {reason}", path.display())]
+    Record { path: PathBuf, reason: String },
+    #[error("the commit {commit} names {}, which is neither staged nor in place", path.display())]
+    Lost { commit: String, path: PathBuf },
+    #[error("the table {table} could not be encoded: {reason}")]
+    Encode { table: String, reason: String },
+    #[error("another run of the pipeline {0} is under way")]
+    Busy(String),
+}
+
+impl LakeError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            LakeError::Io { .. } => {
+                Some("choose another folder with --lake DIR or REDLAKE_LAKE, or make this one writable")
+            }
+            LakeError::Missing(_) => {
+                Some("run a pipeline first, or name the lake with --lake DIR or REDLAKE_LAKE")
+            }
+            LakeError::Newer { .. } => Some("use the redlake version that wrote it, or a newer one"),
+            LakeError::Busy(_) => Some("wait until it ends; the lock dies with its process"),
+            LakeError::Record { .. } | LakeError::Lost { .. } => {
+                Some("put the file back from a backup; nothing else was touched")
+            }
+            LakeError::Encode { .. } => None,
+        }
+    }
+}
+
+/// Held while a pipeline runs; released when dropped, or when the process dies.
+#[derive(Debug)]
+pub struct PipelineLock(#[expect(dead_code, reason = "held, not read")] File);
+
+#[derive(Serialize, Deserialize)]
+struct LakeFormat {
+    format: u32,
+}
+
+impl Lake {
+    /// Opens the lake at `root`, making its folders where there are none.
+    ///
+    /// # Errors
+    /// A folder that cannot be written, a lake of a newer format, or a commit that cannot be
+    /// finished.
+    pub fn open(root: &Path) -> Result<Self, LakeError> {
+        let lake = Lake { root: root.to_owned() };
+        for folder in ["raw", "tables", COMMITS, STAGING, STATE] {
+            files::create_dir(&root.join(folder))?;
+        }
+        lake.check_format()?;
+        lake.recover()?;
+        Ok(lake)
+    }
+
+    /// Opens a lake that must be there already.
+    ///
+    /// # Errors
+    /// As [`Lake::open`], and where there is none.
+    pub fn open_existing(root: &Path) -> Result<Self, LakeError> {
+        if root.join(STATE).join(FORMAT_FILE).is_file() {
+            Lake::open(root)
+        } else {
+            Err(LakeError::Missing(root.to_owned()))
+        }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a run keeps the pages of a source.
+    pub fn raw_path(&self, source: &str, date: NaiveDate, run_id: &str) -> PathBuf {
+        let folder = self.root.join("raw").join(format!("source={source}")).join(partition(date));
+        folder.join(format!("{run_id}.ndjson.zst"))
+    }
+
+    /// Makes sure that a pipeline runs once at a time.
+    ///
+    /// # Errors
+    /// [`LakeError::Busy`] while another process holds the lock.
+    pub fn lock_pipeline(&self, pipeline: &str) -> Result<PipelineLock, LakeError> {
+        let path = self.root.join(STATE).join(format!("{pipeline}.lock"));
+        let file = files::open_lock(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(PipelineLock(file)),
+            Err(TryLockError::WouldBlock) => Err(LakeError::Busy(pipeline.to_owned())),
+            Err(TryLockError::Error(source)) => Err(LakeError::Io { action: "lock", path, source }),
+        }
+    }
+
+    fn check_format(&self) -> Result<(), LakeError> {
+        let path = self.root.join(STATE).join(FORMAT_FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return files::replace_json(&path, &LakeFormat { format: FORMAT });
+            }
+            Err(source) => return Err(LakeError::Io { action: "read", path, source }),
+        };
+        let LakeFormat { format: found } = serde_json::from_str(&text)
+            .map_err(|e| LakeError::Record { path, reason: e.to_string() })?;
+        match found {
+            FORMAT => Ok(()),
+            found => Err(LakeError::Newer { path: self.root.clone(), found }),
+        }
+    }
+}
+
+/// A table's file of one run, relative to the lake.
+pub fn table_path(table: &str, date: NaiveDate, run_id: &str) -> String {
+    format!("tables/{table}/{}/{run_id}.parquet", partition(date))
+}
+
+fn partition(date: NaiveDate) -> String {
+    format!("dt={}", date.format("%Y-%m-%d"))
+}
+
+const COMMITS: &str = "_commits";
+const STAGING: &str = "_staging";
+const STATE: &str = "_state";
+const FORMAT_FILE: &str = "lake.json";

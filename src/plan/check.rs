@@ -1,0 +1,202 @@
+//! The single checks of a plan. Each notes what is wrong and returns something to go on with, so
+//! that one run of `validate` shows everything.
+
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use indexmap::IndexMap;
+
+use super::{Address, Compression, Price, nearest};
+use crate::spec::contracts::Contracts;
+use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use crate::spec::load::LoadedPipeline;
+use crate::spec::pipeline::{Extract, SourceRef};
+use crate::spec::source::{Endpoint, PaginationKind, Source};
+use crate::spec::yaml::Spanned;
+
+pub(super) struct Check<'a> {
+    file: &'a SourceFile,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Check<'a> {
+    pub fn new(loaded: &'a LoadedPipeline) -> Self {
+        Check { file: &loaded.file, found: loaded.found.clone() }
+    }
+
+    pub fn error<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, hint: impl Into<String>) {
+        self.found.push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+    }
+
+    pub fn finish(mut self) -> Result<(), Diagnostics> {
+        self.found.sort_by_key(|d| d.span.as_ref().map(|s| s.start));
+        if self.found.is_empty() { Ok(()) } else { Err(Diagnostics(self.found)) }
+    }
+
+    /// What `name` names, or an error with the name that was most likely meant.
+    pub fn known<'c, T: 'c + ?Sized>(
+        &mut self,
+        what: &str,
+        name: &Spanned<String>,
+        names: impl Iterator<Item = &'c str>,
+        find: impl FnOnce(&str) -> Option<&'c T>,
+    ) -> Option<&'c T> {
+        let value = find(name);
+        if value.is_none() {
+            self.error(name, format!("unknown {what} `{}`", name.value), choose(name, names));
+        }
+        value
+    }
+
+    pub fn version(&mut self, version: &Spanned<u32>) {
+        if version.value != 1 {
+            let message = format!("version {} of the pipeline format is not known here", version.value);
+            self.error(version, message, "this redlake reads `version: 1`");
+        }
+    }
+
+    /// The name becomes part of file names and SQL.
+    pub fn name(&mut self, name: &Spanned<String>) {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+            let message = format!("`{}` cannot be the name of a pipeline", name.value);
+            self.error(name, message, "use 1 to 64 of a-z, 0-9, `_` and `-`");
+        }
+    }
+
+    pub fn timezone(&mut self, name: &Spanned<String>) -> Tz {
+        name.parse().unwrap_or_else(|_| {
+            let message = format!("unknown time zone `{}`", name.value);
+            let names = chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name());
+            let hint = match nearest(name, names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write an IANA name such as Asia/Shanghai".into(),
+            };
+            self.error(name, message, hint);
+            Tz::UTC
+        })
+    }
+
+    pub fn positive(&mut self, number: &Spanned<u32>, what: &str) -> u32 {
+        if number.value == 0 {
+            self.error(number, format!("`{what}` must be at least 1"), "write a whole number from 1");
+        }
+        number.value.max(1)
+    }
+
+    pub fn pages(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint) -> u32 {
+        match (endpoint.pagination.kind, &entry.pages) {
+            (PaginationKind::Page, Some(pages)) => self.positive(&pages.max, "max"),
+            (PaginationKind::Page, None) => {
+                let message = format!("it is not said how far to page {}", entry.endpoint.value);
+                self.error(&entry.endpoint, message, "add `pages: {max: 10}`; every page is a paid call");
+                1
+            }
+            (PaginationKind::Single, Some(pages)) => {
+                let message = format!("{} has no pages", entry.endpoint.value);
+                self.error(&pages.max, message, "remove `pages:`");
+                1
+            }
+            (PaginationKind::Single, None) => 1,
+        }
+    }
+
+    pub fn address(&mut self, reference: &SourceRef, source: &Source) -> Option<Address> {
+        let known = source.endpoints.values().flat_map(|e| e.params.values());
+        let dialects: Vec<&str> =
+            known.flat_map(|p| p.dialects.keys()).map(String::as_str).collect();
+        if let Some(dialect) = &reference.dialect {
+            let find = |name: &str| dialects.iter().find(|d| **d == name).copied();
+            self.known("dialect", dialect, dialects.iter().copied(), find);
+        }
+        let Some(name) = &reference.base_url else {
+            return source.base_urls.values().next().map(|url| Address::Url(url.clone()));
+        };
+        if name.value == SANDBOX {
+            let options = reference.sandbox.as_ref();
+            let clock = options.and_then(|o| o.clock.as_ref()).and_then(|c| self.instant(c));
+            return Some(Address::Sandbox { seed: options.map_or(1, |o| o.seed), clock });
+        }
+        if let (Some(_), name) = (&reference.sandbox, name) {
+            let hint = "write `base_url: sandbox`, or remove `sandbox:`";
+            self.error(name, "only the sandbox has sandbox options", hint);
+        }
+        let url = source.base_url(name);
+        if url.is_none() {
+            let message = format!("{} has no address `{}`", reference.name.value, name.value);
+            let names = source.base_urls.keys().map(String::as_str).chain([SANDBOX]);
+            let hint = format!("{}; or any http(s) URL", choose(name, names));
+            self.error(name, message, hint);
+        }
+        url.map(Address::Url)
+    }
+
+    fn instant(&mut self, text: &Spanned<String>) -> Option<DateTime<Utc>> {
+        match DateTime::parse_from_rfc3339(text) {
+            Ok(instant) => Some(instant.to_utc()),
+            Err(error) => {
+                let message = format!("`{}` is no RFC 3339 time: {error}", text.value);
+                self.error(text, message, "write it like 2026-03-09T12:00:00+08:00");
+                None
+            }
+        }
+    }
+
+    pub fn price(
+        &mut self,
+        declared: &IndexMap<Spanned<String>, Spanned<String>>,
+        contracts: &Contracts,
+    ) -> Price {
+        let endpoints = contracts.sources.values().flat_map(|s| s.endpoints.keys());
+        let names: Vec<&str> = endpoints.map(String::as_str).chain(["currency"]).collect();
+        let mut price = Price::default();
+        for (name, value) in declared {
+            if name.value == "currency" {
+                price.currency = Some(value.value.clone());
+                continue;
+            }
+            let find = |n: &str| names.iter().find(|k| **k == n).copied();
+            self.known("endpoint", name, names.iter().copied(), find);
+            match value.parse::<f64>() {
+                Ok(amount) if amount >= 0.0 && amount.is_finite() => {
+                    price.per_call.insert(name.value.clone(), amount);
+                }
+                _ => {
+                    let message = format!("`{}` is no price", value.value);
+                    self.error(value, message, "write the price of one call, such as 0.10");
+                }
+            }
+        }
+        if let (Some((name, _)), None) = (declared.first(), &price.currency) {
+            self.error(name, "the currency of the prices is missing", "add `currency: CNY`");
+        }
+        price
+    }
+
+    pub fn compression(&mut self, text: &Spanned<String>) -> Compression {
+        let level = text.strip_prefix("zstd(").and_then(|t| t.strip_suffix(')'));
+        match (text.as_str(), level.and_then(|l| l.parse::<i32>().ok())) {
+            ("snappy", _) => Compression::Snappy,
+            ("uncompressed", _) => Compression::Uncompressed,
+            ("zstd", _) => Compression::Zstd(3),
+            (_, Some(level @ 1..=22)) => Compression::Zstd(level),
+            _ => {
+                let message = format!("unknown compression `{}`", text.value);
+                self.error(text, message, "use zstd(1) to zstd(22), snappy or uncompressed");
+                Compression::Zstd(3)
+            }
+        }
+    }
+}
+
+const SANDBOX: &str = "sandbox";
+
+/// The hint of a misspelt name.
+pub(super) fn choose<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "none is declared".into(),
+        None => format!("use one of: {}", names.join(", ")),
+    }
+}

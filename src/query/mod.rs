@@ -1,0 +1,7 @@
+//! SQL over the lake: the catalog of views, and DuckDB to run it.
+
+pub mod catalog;
+pub mod duckdb;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Simulated time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// The sandbox's time. Clones are the same clock: advancing one advances all.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    start: DateTime<Utc>,
+    /// Since when time passes by itself; a frozen clock only moves when it is advanced.
+    running_since: Option<Instant>,
+    advanced_ms: Arc<AtomicI64>,
+}
+
+impl Clock {
+    pub fn frozen(at: DateTime<Utc>) -> Self {
+        Clock {
+            start: at,
+            running_since: None,
+            advanced_ms: Arc::default(),
+        }
+    }
+
+    pub fn running_from(start: DateTime<Utc>) -> Self {
+        Clock {
+            running_since: Some(Instant::now()),
+            ..Clock::frozen(start)
+        }
+    }
+
+    /// The time; the last one there is if it was advanced beyond.
+    pub fn now(&self) -> DateTime<Utc> {
+        let passed = self.running_since.map_or(Duration::ZERO, |i| i.elapsed());
+        let advanced = TimeDelta::milliseconds(self.advanced_ms.load(Ordering::SeqCst));
+        TimeDelta::from_std(passed)
+            .ok()
+            .and_then(|passed| passed.checked_add(&advanced))
+            .and_then(|delta| self.start.checked_add_signed(delta))
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let add = |advanced: i64| Some(advanced.saturating_add(ms));
+        // Never an error: the closure always has a new value.
+        let _ = self
+            .advanced_ms
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);
+    }
+}

@@ -1,0 +1,98 @@
+//! Codes and the envelope that every API answer comes in.
+
+use axum::http::StatusCode;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+
+use crate::spec::source::{Billed, Code, Source};
+
+/// A business code, as the source contract lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusinessCode(pub String);
+
+impl BusinessCode {
+    /// The code that means success.
+    pub fn success(source: &Source) -> Option<Self> {
+        source.envelope.success.first().cloned().map(BusinessCode)
+    }
+
+    /// The first code of one of these classes.
+    pub fn of_class(source: &Source, classes: &[&str]) -> Option<Self> {
+        let is_meant = |code: &Code| classes.contains(&code.class.as_str());
+        let mut codes = source.codes.iter();
+        let (code, _) = codes.find(|(_, code)| is_meant(code))?;
+        Some(BusinessCode(code.clone()))
+    }
+
+    pub fn meaning(&self, source: &Source) -> String {
+        let known = source.codes.get(&self.0);
+        known.map_or_else(
+            || "a code that the contract does not know".to_owned(),
+            |code| code.meaning.clone(),
+        )
+    }
+
+    pub fn is_billed(&self, source: &Source) -> bool {
+        source
+            .codes
+            .get(&self.0)
+            .is_some_and(|code| code.billed == Billed::Yes)
+    }
+
+    /// The HTTP status that goes with a code. The providers do not publish it for all codes: this
+    /// is the simulator's choice, made so that both cases occur, errors with a matching status
+    /// and errors that come as 200.
+    pub fn http_status(&self, source: &Source) -> StatusCode {
+        let as_status = self
+            .0
+            .parse()
+            .ok()
+            .and_then(|code| StatusCode::from_u16(code).ok());
+        match source.codes.get(&self.0).map(|code| code.class.as_str()) {
+            Some("auth") => StatusCode::UNAUTHORIZED,
+            Some("rate_limited" | "quota") => StatusCode::TOO_MANY_REQUESTS,
+            Some("permission") => StatusCode::FORBIDDEN,
+            Some("balance") => StatusCode::PAYMENT_REQUIRED,
+            _ => as_status
+                .filter(|status| status.is_client_error() || status.is_server_error())
+                .unwrap_or(StatusCode::OK),
+        }
+    }
+}
+
+/// Numbers are sent as numbers.
+impl Serialize for BusinessCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.parse::<i64>() {
+            Ok(number) => serializer.serialize_i64(number),
+            Err(_) => serializer.serialize_str(&self.0),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Envelope<T> {
+    pub code: BusinessCode,
+    pub data: Option<T>,
+    pub message: String,
+    #[serde(flatten)]
+    pub trace: Option<Trace>,
+}
+
+/// When an answer was made and which one it is; not all providers say it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trace {
+    record_time: String,
+    request_id: String,
+}
+
+impl Trace {
+    pub fn new(now: DateTime<Utc>, request_id: String) -> Self {
+        Trace {
+            record_time: now.to_rfc3339_opts(SecondsFormat::Millis, true),
+            request_id,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Images, live photos and video streams of a note.
+
+use serde::Serialize;
+
+use crate::sandbox::world::dice::Dice;
+use crate::sandbox::world::note::Note;
+
+use super::signature;
+
+#[derive(Debug, Serialize)]
+pub struct Image {
+    need_load_original_image: bool,
+    pub fileid: String,
+    height: u64,
+    width: u64,
+    url: String,
+    url_size_large: String,
+    original: &'static str,
+    trace_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_photo: Option<LivePhoto>,
+}
+
+#[derive(Debug, Serialize)]
+struct LivePhoto {
+    media: Media,
+}
+
+#[derive(Debug, Serialize)]
+pub struct VideoInfo {
+    capa: Capa,
+    image: Thumbnail,
+    media: Media,
+}
+
+#[derive(Debug, Serialize)]
+struct Capa {
+    duration: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Thumbnail {
+    thumbnail: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Media {
+    video: Video,
+    stream: Streams,
+}
+
+#[derive(Debug, Serialize)]
+struct Video {
+    width: u64,
+    height: u64,
+    duration: u64,
+    md5: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Streams {
+    h264: Vec<Stream>,
+    h265: Vec<Stream>,
+    av1: Vec<Stream>,
+    h266: Vec<Stream>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stream {
+    master_url: String,
+    backup_urls: Vec<String>,
+    width: u64,
+    height: u64,
+    /// Milliseconds.
+    duration: u64,
+    size: u64,
+    fps: u64,
+    video_codec: &'static str,
+    avg_bitrate: u64,
+}
+
+const SIZES: [(u64, u64); 5] = [
+    (1080, 1440),
+    (1440, 1920),
+    (3024, 4032),
+    (4284, 5712),
+    (1280, 960),
+];
+
+/// The images of a note; a video has one, its cover.
+pub fn images(note: &Note, now: i64) -> Vec<Image> {
+    let mut dice = note.dice("images");
+    let count = match note.is_video() {
+        true => 1,
+        false => dice.tier(&[(30, 1..3), (45, 3..7), (20, 7..10), (5, 10..19)]),
+    };
+    let (width, height) = dice.pick(&SIZES);
+    let folder = dice.pick(&["notes_uhdr", "notes_pre_post", "spectrum"]);
+    let is_live = !note.is_video() && dice.chance(12);
+    (0..count)
+        .map(|index| {
+            let file = file_id(&mut dice, folder);
+            let seconds = dice.between(2, 4);
+            Image {
+                need_load_original_image: false,
+                height,
+                width,
+                // The provider gives the small address of the first image only.
+                url: match index {
+                    0 => image_url(&file, 600, now),
+                    _ => String::new(),
+                },
+                url_size_large: image_url(&file, 1440, now),
+                original: "",
+                trace_id: file.clone(),
+                live_photo: (is_live && index % 3 == 0).then(|| LivePhoto {
+                    media: media(&mut dice, seconds, now),
+                }),
+                fileid: file,
+            }
+        })
+        .collect()
+}
+
+/// What a video note says of its video.
+pub fn video_info(note: &Note, now: i64) -> Option<VideoInfo> {
+    if !note.is_video() {
+        return None;
+    }
+    let mut dice = note.dice("video");
+    let duration = note.video_seconds();
+    let thumbnail = image_url(&file_id(&mut dice, "frame"), 600, now);
+    Some(VideoInfo {
+        capa: Capa { duration },
+        image: Thumbnail { thumbnail },
+        media: media(&mut dice, duration, now),
+    })
+}
+
+impl Image {
+    pub fn large(&self) -> &str {
+        &self.url_size_large
+    }
+}
+
+impl VideoInfo {
+    pub fn cover(&self) -> &str {
+        &self.image.thumbnail
+    }
+
+    pub fn address(&self) -> Option<&str> {
+        let first = self.media.stream.h264.first();
+        first.map(|stream| stream.master_url.as_str())
+    }
+}
+
+/// One stream in h264, which all can play; more in newer codecs, of which h266 is rare.
+fn media(dice: &mut Dice, seconds: u64, now: i64) -> Media {
+    let (width, height) = dice.pick(&[(720, 1280), (1080, 1920), (1920, 1080)]);
+    let shape = Shape {
+        width,
+        height,
+        seconds,
+    };
+    let counts = [
+        1,
+        dice.between(0, 2),
+        u64::from(dice.chance(30)),
+        u64::from(dice.chance(5)),
+    ];
+    let [h264, h265, av1, h266] = ["h264", "hevc", "av1", "vvc"];
+    let mut streams = |codec, count| (0..count).map(|_| shape.stream(dice, codec, now)).collect();
+    Media {
+        stream: Streams {
+            h264: streams(h264, counts[0]),
+            h265: streams(h265, counts[1]),
+            av1: streams(av1, counts[2]),
+            h266: streams(h266, counts[3]),
+        },
+        video: Video {
+            width,
+            height,
+            duration: seconds,
+            md5: dice.hex(32),
+        },
+    }
+}
+
+struct Shape {
+    width: u64,
+    height: u64,
+    seconds: u64,
+}
+
+impl Shape {
+    fn stream(&self, dice: &mut Dice, codec: &'static str, now: i64) -> Stream {
+        let file = format!("stream/1/110/{}/01e{}", dice.below(400), dice.hex(40));
+        let address = |host: &str| {
+            let signature = signature(&file, now);
+            format!("http://{host}.xhscdn.com/{file}_{codec}.mp4?{signature}")
+        };
+        let avg_bitrate = dice.between(400_000, 2_500_000);
+        let duration = self.seconds * 1_000 + dice.below(1_000);
+        Stream {
+            master_url: address("sns-video-qc"),
+            backup_urls: vec![address("sns-bak-v1"), address("sns-bak-v6")],
+            width: self.width,
+            height: self.height,
+            duration,
+            size: avg_bitrate * duration / 8_000,
+            fps: dice.pick(&[24, 25, 30, 60]),
+            video_codec: codec,
+            avg_bitrate,
+        }
+    }
+}
+
+fn file_id(dice: &mut Dice, folder: &str) -> String {
+    const LETTERS: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
+    format!("{folder}/1040g3{}", dice.word(LETTERS, 38))
+}
+
+fn image_url(file: &str, width: u32, now: i64) -> String {
+    let signature = signature(file, now);
+    format!(
+        "https://sns-na-i8-a.xhscdn.com/{file}?imageView2/2/w/{width}/format/heif/q/56\
+         &redImage/frame/0&ap=5&sc=SRH_PRV&{signature}"
+    )
+}

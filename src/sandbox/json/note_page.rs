@@ -1,0 +1,213 @@
+//! A page of a note search.
+
+use serde::Serialize;
+
+use crate::sandbox::search::{Card, Hit, NoteQuery};
+use crate::sandbox::world::dice::Dice;
+use crate::sandbox::world::topics::TOPICS;
+use crate::sandbox::world::{Stream, World};
+
+use super::note_item::NoteItem;
+
+#[derive(Debug, Serialize)]
+pub struct NotePage {
+    items: Vec<Item>,
+    query_type: u8,
+    query_intent: QueryIntent,
+    service_status: String,
+    strategy_info: StrategyInfo,
+    dqa_authorized_user_by_shared: bool,
+    show_single_col: bool,
+    search_request_id: String,
+    ai_mode_enable: bool,
+    cur_cut_number: u8,
+    query_debug_info: QueryDebugInfo,
+    is_broad_query: bool,
+    search_pull_down_opt_exp: u8,
+    request_dqa_instant: bool,
+    search_dqa_new_page_exp: u8,
+    dqa_instant_sid: String,
+    can_cut: bool,
+    request_dqa: u8,
+}
+
+/// One place on the page. What it holds stands under the key of its kind.
+#[derive(Debug, Default, Serialize)]
+struct Item {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Box<NoteItem>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ads: Option<Ads>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hot_query: Option<Proposals>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rec_query: Option<Proposals>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related_queries: Option<Proposals>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<LiveRoom>,
+}
+
+/// Other searches that the page proposes.
+#[derive(Debug, Serialize)]
+struct Proposals {
+    title: &'static str,
+    queries: Vec<Proposal>,
+}
+
+#[derive(Debug, Serialize)]
+struct Proposal {
+    name: &'static str,
+    search_word: String,
+}
+
+#[derive(Debug, Serialize)]
+struct LiveRoom {
+    room_title: String,
+    viewers: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Ads {
+    note: Box<NoteItem>,
+}
+
+#[derive(Debug, Serialize)]
+struct QueryIntent {
+    #[serde(rename = "goodsIntent")]
+    goods_intent: u64,
+    search_ask_intent: bool,
+    low_supply_intent: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct StrategyInfo {
+    query_can_guide_to_feed: bool,
+    query_average_impression_count: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct QueryDebugInfo {
+    is_forbidden: bool,
+}
+
+impl NotePage {
+    /// The page that shows these hits.
+    pub fn of(world: &World, query: &NoteQuery, hits: &[Hit], now: i64) -> Self {
+        let mut of_keyword = Dice::new(world.seed, "page", &query.keyword);
+        let call = format!("{} {} {now}", query.keyword, query.page);
+        let mut of_call = Dice::new(world.seed, "page call", &call);
+        NotePage {
+            items: hits.iter().map(|hit| Item::of(hit, query, now)).collect(),
+            query_type: 0,
+            query_intent: QueryIntent {
+                goods_intent: of_keyword.below(4),
+                search_ask_intent: of_keyword.chance(50),
+                low_supply_intent: of_keyword.chance(10),
+            },
+            service_status: service_status(&mut of_call),
+            strategy_info: StrategyInfo {
+                query_can_guide_to_feed: true,
+                query_average_impression_count: of_keyword.between(8, 60),
+            },
+            dqa_authorized_user_by_shared: false,
+            show_single_col: false,
+            search_request_id: of_call.hex(16),
+            ai_mode_enable: false,
+            cur_cut_number: 0,
+            query_debug_info: QueryDebugInfo {
+                is_forbidden: false,
+            },
+            is_broad_query: of_keyword.chance(50),
+            search_pull_down_opt_exp: 1,
+            request_dqa_instant: true,
+            search_dqa_new_page_exp: 1,
+            dqa_instant_sid: of_call.word(b"ABCDEFGHJKLMabcdefghjklm23456789", 10),
+            can_cut: false,
+            request_dqa: 0,
+        }
+    }
+}
+
+impl Item {
+    fn of(hit: &Hit, query: &NoteQuery, now: i64) -> Self {
+        match hit {
+            Hit::Note(note) => Item {
+                model_type: Some("note"),
+                note: Some(Box::new(NoteItem::of(note, now))),
+                ..Item::default()
+            },
+            Hit::Ad(note) => Item {
+                model_type: Some("ads"),
+                ads: Some(Ads {
+                    note: Box::new(NoteItem::of(note, now)),
+                }),
+                ..Item::default()
+            },
+            Hit::Card(card) => Item::of_card(*card, query),
+        }
+    }
+
+    fn of_card(card: Card, query: &NoteQuery) -> Self {
+        let mut item = Item {
+            model_type: card.model_type(),
+            ..Item::default()
+        };
+        match card {
+            Card::HotQuery => item.hot_query = Some(Proposals::of(query)),
+            Card::RecQuery => item.rec_query = Some(Proposals::of(query)),
+            Card::RelatedQueries | Card::Unnamed => {
+                item.related_queries = Some(Proposals::of(query));
+            }
+            Card::Live => item.live = Some(LiveRoom::of(query)),
+        }
+        item
+    }
+}
+
+impl Card {
+    fn model_type(self) -> Option<&'static str> {
+        match self {
+            Card::HotQuery => Some("hot_query"),
+            Card::RecQuery => Some("rec_query"),
+            Card::RelatedQueries => Some("related_queries"),
+            Card::Live => Some("live"),
+            Card::Unnamed => None,
+        }
+    }
+}
+
+impl Proposals {
+    /// The topics next to the one that is searched.
+    fn of(query: &NoteQuery) -> Self {
+        let own = Stream::of(&query.keyword).topic().name;
+        let from_own = TOPICS.iter().cycle().skip_while(|topic| topic.name != own);
+        let queries = from_own.skip(1).take(4).map(|topic| Proposal {
+            name: topic.name,
+            search_word: format!("{own} {}", topic.name),
+        });
+        Proposals {
+            title: "大家都在搜",
+            queries: queries.collect(),
+        }
+    }
+}
+
+impl LiveRoom {
+    fn of(query: &NoteQuery) -> Self {
+        LiveRoom {
+            room_title: format!("{}专场直播", query.keyword),
+            viewers: "2.3万",
+        }
+    }
+}
+
+/// JSON inside a string, as the provider sends it.
+fn service_status(dice: &mut Dice) -> String {
+    let milliseconds = dice.between(300, 1_400);
+    format!(
+        r#"{{"filter":"not_required","note":"success","onebox":"not_required","cost":{{"all":{milliseconds},"zone":"rcsh1"}}}}"#
+    )
+}

@@ -1,0 +1,209 @@
+//! What a search finds: which notes or users, in which order, on which page.
+
+use std::cmp::Reverse;
+
+use chrono::{DateTime, Utc};
+
+use crate::spec::words::Span;
+
+use super::world::author::Author;
+use super::world::dice::Dice;
+use super::world::note::Note;
+use super::world::{Stream, World};
+
+/// Places on a full page.
+pub const PAGE_SIZE: usize = 20;
+
+/// How many notes of the page before come again in sort general.
+pub const OVERLAP: usize = 2;
+
+/// Places on a page of sort general that are not taken by an advertisement or another card.
+pub const NOTES_IN_GENERAL: usize = PAGE_SIZE - 2;
+
+/// What a note search asks for.
+#[derive(Clone, Debug)]
+pub struct NoteQuery {
+    pub keyword: String,
+    /// From 1.
+    pub page: usize,
+    pub sort: Sort,
+    pub kind: NoteKind,
+    pub window: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    General,
+    Popular,
+    Newest,
+    MostCommented,
+    MostCollected,
+}
+
+impl Sort {
+    /// From redlake's own word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "general" => Sort::General,
+            "popular" => Sort::Popular,
+            "newest" => Sort::Newest,
+            "most_commented" => Sort::MostCommented,
+            "most_collected" => Sort::MostCollected,
+            _ => return None,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteKind {
+    All,
+    Video,
+    Image,
+}
+
+impl NoteKind {
+    /// From redlake's own word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "all" => NoteKind::All,
+            "video" => NoteKind::Video,
+            "image" => NoteKind::Image,
+            _ => return None,
+        })
+    }
+
+    fn includes(self, note: &Note) -> bool {
+        match self {
+            NoteKind::All => true,
+            NoteKind::Video => note.is_video(),
+            NoteKind::Image => !note.is_video(),
+        }
+    }
+}
+
+/// What takes a place on a page.
+#[derive(Clone, Debug)]
+pub enum Hit {
+    Note(Note),
+    /// A note that somebody paid to have shown.
+    Ad(Note),
+    Card(Card),
+}
+
+/// A thing on a page that is no note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Card {
+    HotQuery,
+    RecQuery,
+    RelatedQueries,
+    /// A card that does not say what it is.
+    Unnamed,
+    Live,
+}
+
+const CARDS: [Card; 5] = [
+    Card::HotQuery,
+    Card::RecQuery,
+    Card::RelatedQueries,
+    Card::Unnamed,
+    Card::Live,
+];
+
+/// A page of a note search; empty after the end.
+pub fn note_page(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> Vec<Hit> {
+    let mut notes = found(world, query, now);
+    order(world, query, now, &mut notes);
+    match query.sort {
+        Sort::General => general_page(world, query, now, &notes),
+        _ => slice(
+            &notes,
+            (query.page - 1).saturating_mul(PAGE_SIZE),
+            PAGE_SIZE,
+        )
+        .iter()
+        .cloned()
+        .map(Hit::Note)
+        .collect(),
+    }
+}
+
+/// A page of a user search; empty after the end.
+pub fn user_page(world: &World, keyword: &str, page: usize) -> Vec<Author> {
+    let mut authors: Vec<_> = world.authors(Stream::of(keyword)).collect();
+    authors.sort_by_cached_key(|author| relevance(world, keyword, &author.id));
+    slice(&authors, (page - 1).saturating_mul(PAGE_SIZE), PAGE_SIZE).to_vec()
+}
+
+/// All that the search has, the latest first: a limited number of the latest notes, of which the
+/// window keeps some.
+fn found(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> Vec<Note> {
+    let since = query.window.and_then(|window| window.before(now));
+    world
+        .notes(Stream::of(&query.keyword), now.timestamp())
+        .filter(|note| query.kind.includes(note))
+        .take(reach(world, &query.keyword))
+        .filter(|note| since.is_none_or(|since| in_window(note, since) || slips_in(note)))
+        .collect()
+}
+
+/// How many notes a search goes back, at most.
+pub fn reach(world: &World, keyword: &str) -> usize {
+    Dice::new(world.seed, "reach", keyword).between(30, 220) as usize
+}
+
+fn in_window(note: &Note, since: DateTime<Utc>) -> bool {
+    note.published_at >= since.timestamp()
+}
+
+/// The provider's window is imprecise: some older notes come back too.
+fn slips_in(note: &Note) -> bool {
+    note.dice("slips in").chance(3)
+}
+
+fn order(world: &World, query: &NoteQuery, now: DateTime<Utc>, notes: &mut [Note]) {
+    let counts = |note: &Note| note.engagement(now.timestamp());
+    match query.sort {
+        Sort::General => notes.sort_by_cached_key(|n| relevance(world, &query.keyword, &n.id)),
+        Sort::Newest => notes.sort_by_key(|n| Reverse(n.published_at)),
+        Sort::Popular => notes.sort_by_cached_key(|n| Reverse(counts(n).liked)),
+        Sort::MostCommented => notes.sort_by_cached_key(|n| Reverse(counts(n).comments)),
+        Sort::MostCollected => notes.sort_by_cached_key(|n| Reverse(counts(n).collected)),
+    }
+}
+
+fn relevance(world: &World, keyword: &str, id: &str) -> u64 {
+    Dice::new(world.seed, keyword, id).number()
+}
+
+/// A page of sort general: the last notes of the page before, new notes, an advertisement and a
+/// card.
+fn general_page(world: &World, query: &NoteQuery, now: DateTime<Utc>, notes: &[Note]) -> Vec<Hit> {
+    let start = (query.page - 1).saturating_mul(NOTES_IN_GENERAL - OVERLAP);
+    let repeated = if query.page == 1 { 0 } else { OVERLAP };
+    let shown = slice(notes, start, NOTES_IN_GENERAL);
+    if shown.len() <= repeated {
+        return Vec::new();
+    }
+    let mut hits: Vec<_> = shown.iter().cloned().map(Hit::Note).collect();
+    let first_card = Dice::new(world.seed, "first card", &query.keyword).below(CARDS.len() as u64);
+    let card = CARDS[(first_card as usize + query.page) % CARDS.len()];
+    let subject = format!("{} {}", query.keyword, query.page);
+    let mut dice = Dice::new(world.seed, "places", &subject);
+    let mut insert = |hit, place: u64| hits.insert(hits.len().min(place as usize), hit);
+    insert(Hit::Card(card), dice.between(4, 15));
+    if let Some(ad) = advertisement(world, query, now) {
+        insert(Hit::Ad(ad), dice.between(1, 3));
+    }
+    hits
+}
+
+/// The page's advertisement: each page has another one, as long as there are enough.
+fn advertisement(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> Option<Note> {
+    let ads = Stream::of(&query.keyword).of_ads();
+    world.notes(ads, now.timestamp()).nth(query.page - 1)
+}
+
+fn slice<T>(all: &[T], start: usize, length: usize) -> &[T] {
+    let start = start.min(all.len());
+    &all[start..all.len().min(start.saturating_add(length))]
+}

@@ -1,0 +1,437 @@
+//! The sandbox against what it promises. Most tests ask the API without a network.
+
+mod http;
+mod known_fields;
+mod samples;
+
+use std::collections::HashSet;
+
+use axum::http::{Method, StatusCode};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::api::{Answer, Api, Call};
+use super::documented;
+use super::search::{OVERLAP, PAGE_SIZE};
+use crate::spec::contracts::Contracts;
+
+const TOKEN: &str = "sandbox-token";
+const NOTES: &str = "/api/xiaohongshu/search-note/v2";
+const USERS: &str = "/api/xiaohongshu/search-user/v2";
+const KEYWORD: &str = "海蓝之谜";
+
+fn contracts() -> Contracts {
+    Contracts::load(None).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn api() -> Api {
+    Api::new(&contracts(), 1, TOKEN.into()).unwrap()
+}
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-09T04:00:00Z".parse().unwrap()
+}
+
+/// A call with the right token in both places.
+fn call(path: &str, query: &[(&str, &str)]) -> Call {
+    let query = [&[("token", TOKEN)], query].concat();
+    Call {
+        method: Method::GET,
+        path: path.to_owned(),
+        query: query
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect(),
+        bearer: Some(TOKEN.to_owned()),
+    }
+}
+
+fn detail(id: &str) -> Call {
+    call(&format!("/v1/notes/{id}"), &[])
+}
+
+fn json(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+/// The answer's body, its code and its status.
+fn ask_at(call: &Call, now: DateTime<Utc>) -> (Value, Value, u16) {
+    let answer = api().answer(call, now, 1);
+    let body = json(&answer);
+    (body.clone(), body["code"].clone(), answer.status.as_u16())
+}
+
+fn ask(call: &Call) -> (Value, Value, u16) {
+    ask_at(call, noon())
+}
+
+/// The note items of a page, without advertisements and cards.
+fn notes_at(query: &[(&str, &str)], now: DateTime<Utc>) -> Vec<Value> {
+    let (body, code, _) = ask_at(&call(NOTES, query), now);
+    assert_eq!(code, 0, "{query:?}");
+    let items = body["data"]["items"].as_array().unwrap();
+    let notes = items.iter().filter(|item| item["model_type"] == "note");
+    notes.map(|item| item["note"].clone()).collect()
+}
+
+/// All notes of a search, page by page until the empty one.
+fn all_notes(query: &[(&str, &str)]) -> Vec<Value> {
+    let mut all = Vec::new();
+    for page in 1..40 {
+        let page = page.to_string();
+        let notes = notes_at(&[query, &[("page", &page)]].concat(), noon());
+        if notes.is_empty() {
+            return all;
+        }
+        all.extend(notes);
+    }
+    panic!("the search has no end");
+}
+
+fn ids(notes: &[Value]) -> Vec<&str> {
+    notes
+        .iter()
+        .filter_map(|note| note["id"].as_str())
+        .collect()
+}
+
+fn numbers(notes: &[Value], field: &str) -> Vec<i64> {
+    notes
+        .iter()
+        .filter_map(|note| note[field].as_i64())
+        .collect()
+}
+
+fn is_descending(numbers: &[i64]) -> bool {
+    numbers.windows(2).all(|pair| pair[0] >= pair[1])
+}
+
+#[test]
+fn the_same_seed_and_time_give_the_same_answer() {
+    let call = call(NOTES, &[("keyword", KEYWORD)]);
+    let answer = |seed| {
+        let api = Api::new(&contracts(), seed, TOKEN.into()).unwrap();
+        api.answer(&call, noon(), 1).body
+    };
+    assert_eq!(answer(1), answer(1));
+    assert_ne!(answer(1), answer(2));
+}
+
+#[test]
+fn documented_answers_are_served_word_for_word() {
+    let answers = [
+        (
+            call(
+                NOTES,
+                &[
+                    ("keyword", documented::NOTE_KEYWORD),
+                    ("sort", "time_descending"),
+                ],
+            ),
+            documented::NOTE_SEARCH,
+        ),
+        (
+            call(USERS, &[("keyword", documented::USER_KEYWORD)]),
+            documented::USER_SEARCH,
+        ),
+        (detail(documented::NOTE_ID), documented::NOTE_DETAIL),
+    ];
+    for (call, documented) in answers {
+        assert_eq!(api().answer(&call, noon(), 1).body, documented);
+    }
+    let (notes, ..) = ask(&call(
+        NOTES,
+        &[("keyword", documented::NOTE_KEYWORD), ("page", "2")],
+    ));
+    assert_eq!(notes["data"]["items"], Value::Array(vec![]));
+    let (users, ..) = ask(&call(
+        USERS,
+        &[("keyword", documented::USER_KEYWORD), ("page", "2")],
+    ));
+    assert_eq!(users["data"]["users"], Value::Array(vec![]));
+}
+
+#[test]
+fn every_code_can_be_asked_for() {
+    for source in contracts().sources.values() {
+        for (code, known) in &source.codes {
+            let wish = format!("code-{code}");
+            let call = match source.endpoints.contains_key("note_detail") {
+                true => detail(&wish),
+                false => call(USERS, &[("keyword", &wish)]),
+            };
+            let answer = api().answer(&call, noon(), 1);
+            let body = json(&answer);
+            assert_eq!(body["code"].to_string(), *code);
+            assert_eq!(body["message"], known.meaning);
+            assert_eq!(body["data"], Value::Null);
+            assert_eq!(
+                answer.billed,
+                known.billed == crate::spec::source::Billed::Yes
+            );
+        }
+    }
+}
+
+#[test]
+fn codes_have_sensible_http_statuses() {
+    let wanted = [
+        (0, 200),
+        (100, 401),
+        (202, 429),
+        (301, 200),
+        (302, 429),
+        (303, 429),
+        (400, 400),
+        (404, 404),
+        (500, 500),
+        (503, 503),
+        (600, 403),
+        (601, 402),
+        (999, 200),
+    ];
+    for (code, status) in wanted {
+        let keyword = format!("code:{code}");
+        let answer = ask(&call(NOTES, &[("keyword", &keyword)]));
+        assert_eq!((answer.1, answer.2), (code.into(), status));
+    }
+}
+
+#[test]
+fn a_missing_or_wrong_token_is_refused() {
+    for token in [None, Some("wrong".to_owned())] {
+        let mut search = call(NOTES, &[("keyword", KEYWORD)]);
+        search.query.remove(0);
+        search
+            .query
+            .extend(token.clone().map(|token| ("token".to_owned(), token)));
+        let (body, code, status) = ask(&search);
+        assert_eq!(
+            (&body["data"], code, status),
+            (&Value::Null, 100.into(), 401)
+        );
+
+        let mut detail = detail(documented::NOTE_ID);
+        detail.bearer = token;
+        let (_, code, status) = ask(&detail);
+        assert_eq!((code, status), (401.into(), 401));
+    }
+}
+
+#[test]
+fn parameters_are_checked_as_the_contract_says() {
+    let refused: [&[(&str, &str)]; 9] = [
+        &[],
+        &[("keyword", "")],
+        &[("keyword", " ")],
+        &[("keyword", KEYWORD), ("page", "0")],
+        &[("keyword", KEYWORD), ("page", "-1")],
+        &[("keyword", KEYWORD), ("page", "two")],
+        &[("keyword", KEYWORD), ("sort", "newest")],
+        &[("keyword", KEYWORD), ("noteType", "video")],
+        &[("keyword", KEYWORD), ("noteTime", "1d")],
+    ];
+    for query in refused {
+        let (_, code, status) = ask(&call(NOTES, query));
+        assert_eq!((code, status), (400.into(), 400), "{query:?}");
+    }
+    let (_, code, _) = ask(&call(NOTES, &[("keyword", KEYWORD), ("colour", "blue")]));
+    assert_eq!(code, 0, "an unknown parameter is ignored");
+    for value in ["半年内", "HALF_YEAR", "一天内", "ONE_DAY"] {
+        let (_, code, _) = ask(&call(NOTES, &[("keyword", KEYWORD), ("noteTime", value)]));
+        assert_eq!(code, 0, "{value}");
+    }
+}
+
+#[test]
+fn what_does_not_exist_is_not_found() {
+    let post = Call {
+        method: Method::POST,
+        ..call(NOTES, &[("keyword", KEYWORD)])
+    };
+    let real = ids(&notes_at(&[("keyword", KEYWORD)], noon()))[0].to_owned();
+    let made_up = match real.ends_with('0') {
+        true => format!("{}1", &real[..23]),
+        false => format!("{}0", &real[..23]),
+    };
+    for call in [
+        call("/api/unknown", &[]),
+        post,
+        detail("short"),
+        detail("649c46ab000000002702ad37"),
+        detail(&made_up),
+    ] {
+        let (body, code, status) = ask(&call);
+        assert_eq!(
+            (&body["data"], code, status),
+            (&Value::Null, 404.into(), 404),
+            "{call:?}"
+        );
+    }
+    let (_, code, _) = ask_at(&detail(&real), noon() - TimeDelta::days(300));
+    assert_eq!(code, 404, "the note is not yet published");
+}
+
+#[test]
+fn counts_grow_with_time_and_never_fall() {
+    let query = [("keyword", KEYWORD), ("sort", "time_descending")];
+    let (mut young, mut grown) = (0, 0);
+    for now in notes_at(&query, noon()) {
+        let (later, ..) = ask_at(
+            &detail(now["id"].as_str().unwrap()),
+            noon() + TimeDelta::hours(1),
+        );
+        let later = &later["data"];
+        for (before, after) in [
+            ("liked_count", "like_count"),
+            ("collected_count", "favorite_count"),
+            ("comments_count", "comment_count"),
+            ("shared_count", "share_count"),
+        ] {
+            assert!(later[after].as_i64() >= now[before].as_i64());
+        }
+        if now["timestamp"].as_i64().unwrap() > (noon() - TimeDelta::days(3)).timestamp() {
+            young += 1;
+            grown += i32::from(later["like_count"].as_i64() > now["liked_count"].as_i64());
+        }
+    }
+    assert!(young > 0 && grown * 10 >= young * 8, "{grown} of {young}");
+}
+
+#[test]
+fn pages_of_sort_general_overlap() {
+    let page = |page| notes_at(&[("keyword", KEYWORD), ("page", page)], noon());
+    let (first, second) = (page("1"), page("2"));
+    assert_eq!(
+        ids(&first)[first.len() - OVERLAP..],
+        ids(&second)[..OVERLAP]
+    );
+    let all = all_notes(&[("keyword", KEYWORD)]);
+    let different: HashSet<_> = ids(&all).into_iter().collect();
+    let pages = all.len().div_ceil(PAGE_SIZE - 2);
+    assert_eq!(all.len(), different.len() + OVERLAP * (pages - 1));
+}
+
+#[test]
+fn sort_general_has_an_advertisement_and_a_card_on_a_page() {
+    let (body, ..) = ask(&call(NOTES, &[("keyword", KEYWORD)]));
+    let items = body["data"]["items"].as_array().unwrap();
+    let of_kind = |kind: &str| {
+        items
+            .iter()
+            .filter(|item| item["model_type"] == kind)
+            .count()
+    };
+    assert_eq!(
+        (items.len(), of_kind("ads"), of_kind("note")),
+        (PAGE_SIZE, 1, PAGE_SIZE - 2)
+    );
+}
+
+#[test]
+fn other_sorts_are_in_order_and_complete() {
+    for (sort, field) in [
+        ("time_descending", "timestamp"),
+        ("popularity_descending", "liked_count"),
+        ("comment_descending", "comments_count"),
+        ("collect_descending", "collected_count"),
+    ] {
+        let notes = all_notes(&[("keyword", KEYWORD), ("sort", sort)]);
+        assert!(is_descending(&numbers(&notes, field)), "{sort}");
+        let different: HashSet<_> = ids(&notes).into_iter().collect();
+        assert_eq!(different.len(), notes.len(), "{sort}");
+        assert!((30..=220).contains(&notes.len()), "{sort}");
+    }
+}
+
+#[test]
+fn the_note_type_filter_is_exact() {
+    for (word, kind) in [("_1", "video"), ("_2", "normal")] {
+        let notes = all_notes(&[("keyword", KEYWORD), ("noteType", word)]);
+        assert!(!notes.is_empty() && notes.iter().all(|note| note["type"] == kind));
+    }
+}
+
+#[test]
+fn the_time_window_is_imprecise() {
+    let since = (noon() - TimeDelta::weeks(1)).timestamp();
+    let (mut outside, mut all_outside) = (0, 0);
+    for topic in super::world::topics::TOPICS.iter().take(20) {
+        let query = [("keyword", topic.name), ("sort", "time_descending")];
+        let windowed = all_notes(&[&query[..], &[("noteTime", "一周内")]].concat());
+        let all = all_notes(&query);
+        let count = |notes: &[Value]| {
+            numbers(notes, "timestamp")
+                .iter()
+                .filter(|t| **t < since)
+                .count()
+        };
+        assert_eq!(
+            windowed.len() - count(&windowed),
+            all.len() - count(&all),
+            "none inside is lost"
+        );
+        outside += count(&windowed);
+        all_outside += count(&all);
+    }
+    let percent = outside * 100 / all_outside;
+    assert!((1..=6).contains(&percent), "{percent} %");
+}
+
+#[test]
+fn a_searched_note_and_its_detail_agree() {
+    for note in notes_at(&[("keyword", "露营好物")], noon()) {
+        let (body, code, status) = ask(&detail(note["id"].as_str().unwrap()));
+        assert_eq!((code, status), (200.into(), 200));
+        let detail = &body["data"];
+        for (here, there) in [
+            ("/id", "/note_id"),
+            ("/liked_count", "/like_count"),
+            ("/collected_count", "/favorite_count"),
+            ("/user/userid", "/author/user_id"),
+            ("/user/nickname", "/author/nickname"),
+        ] {
+            assert_eq!(note.pointer(here), detail.pointer(there), "{here}");
+        }
+        assert_eq!(note["title"].as_str().unwrap_or_default(), detail["title"]);
+        let published = DateTime::parse_from_rfc3339(detail["publish_time"].as_str().unwrap());
+        assert_eq!(note["timestamp"], published.unwrap().timestamp());
+    }
+}
+
+#[test]
+fn user_searches_end() {
+    let mut seen = HashSet::new();
+    for page in ["1", "2", "3", "4", "5"] {
+        let (body, code, _) = ask(&call(USERS, &[("keyword", "咖啡"), ("page", page)]));
+        assert_eq!(code, 0);
+        assert_eq!(body["data"]["filters"][0]["id"], "fans_count");
+        let users = body["data"]["users"].as_array().unwrap();
+        if users.is_empty() {
+            assert!((20..=60).contains(&seen.len()));
+            return;
+        }
+        for user in users {
+            assert!(seen.insert(user["id"].as_str().unwrap().to_owned()));
+        }
+    }
+    panic!("the search has no end");
+}
+
+#[test]
+fn a_contract_without_a_needed_code_is_refused() {
+    let mut contracts = contracts();
+    for source in contracts.sources.values_mut() {
+        source.value.codes.retain(|_, code| code.class != "auth");
+    }
+    assert!(Api::new(&contracts, 1, TOKEN.into()).is_err());
+}
+
+#[test]
+fn an_unknown_path_is_no_call_of_an_endpoint() {
+    let answer = api().answer(&call("/", &[]), noon(), 1);
+    assert_eq!(
+        (answer.endpoint, answer.status),
+        (None, StatusCode::NOT_FOUND)
+    );
+}

@@ -1,0 +1,162 @@
+//! The sandbox sends no field that the source contracts do not know: a client that watches for
+//! changes of the provider must not see any.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{NOTES, USERS, all_notes, call, contracts, detail, ids, json, noon};
+use crate::sandbox::api::Call;
+use crate::spec::source::{Columns, Endpoint, Envelope, Mapping, Rule};
+
+#[test]
+fn all_fields_are_known() {
+    for (source, endpoint, calls) in [
+        ("justoneapi", "note_search", note_searches()),
+        ("justoneapi", "user_search", user_searches()),
+        ("xhs_open", "note_detail", note_details()),
+    ] {
+        let contracts = contracts();
+        let source = &contracts.sources[source];
+        let known = known_paths(&source.envelope, &source.endpoints[endpoint]);
+        let mut unknown = BTreeSet::new();
+        for call in calls {
+            let answer = super::api().answer(&call, noon(), 1);
+            unknown_paths(&json(&answer), "", &known, &mut unknown);
+        }
+        assert!(unknown.is_empty(), "{endpoint}: {unknown:#?}");
+    }
+}
+
+fn note_searches() -> Vec<Call> {
+    let pages = ["1", "2", "3", "4", "5"];
+    let searches = pages.map(|page| call(NOTES, &[("keyword", "兰蔻"), ("page", page)]));
+    searches.into_iter().collect()
+}
+
+fn user_searches() -> Vec<Call> {
+    let pages = ["1", "2"];
+    let searches = pages.map(|page| call(USERS, &[("keyword", "兰蔻"), ("page", page)]));
+    searches.into_iter().collect()
+}
+
+fn note_details() -> Vec<Call> {
+    let notes = all_notes(&[("keyword", "兰蔻")]);
+    ids(&notes).into_iter().take(40).map(detail).collect()
+}
+
+/// All paths that a contract names, in the form `/data/items[*]/note/id`.
+fn known_paths(envelope: &Envelope, endpoint: &Endpoint) -> BTreeSet<String> {
+    let mut known: BTreeSet<_> = [&envelope.code, &envelope.message]
+        .into_iter()
+        .chain(&envelope.request_id)
+        .cloned()
+        .collect();
+    for rule in &endpoint.rows {
+        known.extend(rule_paths(&rule.value));
+    }
+    for left_out in &endpoint.left_out {
+        for at in &left_out.at {
+            known.extend(left_out.fields.iter().map(|field| format!("{at}/{field}")));
+        }
+    }
+    known
+}
+
+fn rule_paths(rule: &Rule) -> Vec<String> {
+    let each = rule.each.clone().unwrap_or_default();
+    let places = match rule.at.is_empty() {
+        true => vec![each],
+        false => rule.at.iter().map(|at| format!("{each}{at}")).collect(),
+    };
+    let mut paths: Vec<_> = rule.when.keys().cloned().collect();
+    let exploded = rule
+        .explode
+        .iter()
+        .flat_map(|explode| explode.hashtags.clone());
+    let named: Vec<_> = rule
+        .columns
+        .values()
+        .flat_map(column_paths)
+        .chain(exploded)
+        .collect();
+    for place in places {
+        let list = rule.then_each.clone().unwrap_or_default();
+        for path in named.iter().chain(rule.then_when.keys()) {
+            // `^` goes from the row's own list up to where that list is found.
+            let outer = path.trim_start_matches('^');
+            paths.push(match (outer.len() < path.len(), rule.then_each.is_some()) {
+                (true, true) => format!("{place}{outer}"),
+                (true, false) => outer.to_owned(),
+                _ => format!("{place}{list}{path}"),
+            });
+        }
+    }
+    paths
+}
+
+fn column_paths(columns: &Columns) -> Vec<String> {
+    columns.0.iter().flat_map(mapping_paths).collect()
+}
+
+fn mapping_paths(mapping: &Mapping) -> Vec<String> {
+    let element = match (&mapping.list, &mapping.item) {
+        (Some(list), Some(item)) => Some(format!("{list}[*]{item}")),
+        _ => None,
+    };
+    [
+        &mapping.path,
+        &mapping.length,
+        &mapping.index_equals,
+        &mapping.index_at,
+        &element,
+    ]
+    .into_iter()
+    .flatten()
+    .chain(mapping.hash.iter().flatten())
+    .cloned()
+    .collect()
+}
+
+/// Collects what no known path leads to. What lies below a known path is known.
+fn unknown_paths(
+    value: &Value,
+    path: &str,
+    known: &BTreeSet<String>,
+    unknown: &mut BTreeSet<String>,
+) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = format!("{path}/{name}");
+                if !known.iter().any(|known| leads_to(known, &path)) {
+                    unknown_paths(value, &path, known, unknown);
+                }
+            }
+        }
+        Value::Array(elements) => {
+            let path = format!("{path}[*]");
+            if !known.iter().any(|known| leads_to(known, &path)) {
+                elements
+                    .iter()
+                    .for_each(|e| unknown_paths(e, &path, known, unknown));
+            }
+        }
+        _ => {
+            unknown.insert(path.to_owned());
+        }
+    }
+}
+
+/// A `*` in a known path stands for any one key.
+fn leads_to(known: &str, path: &str) -> bool {
+    let (known, path): (Vec<_>, Vec<_>) = (known.split('/').collect(), path.split('/').collect());
+    known.len() == path.len()
+        && known
+            .iter()
+            .zip(path)
+            .all(|(known, part)| match known.strip_prefix('*') {
+                Some(end) => part.ends_with(end) && (end.is_empty() || !part.is_empty()),
+                None => *known == part,
+            })
+}

@@ -1,0 +1,147 @@
+//! The simulated world: which notes and authors exist, and what they are like.
+//!
+//! It is a pure function of a seed and an instant. Nothing is stored: all features of a note
+//! follow from its id and the seed, and its counts from the instant as well, so that two
+//! processes with the same seed agree, and so do two runs of a test.
+//!
+//! Every keyword has a *stream* of notes. Time is cut into equal buckets since [`BEGINNING`],
+//! and each bucket brings one note at some moment in it.
+
+pub mod author;
+pub mod dice;
+pub mod id;
+pub mod note;
+pub mod phrases;
+pub mod text;
+pub mod topics;
+
+use author::Author;
+use dice::Dice;
+use id::Id;
+use note::Note;
+use topics::{TOPICS, Topic};
+
+/// The first publication: 2025-06-01T00:00:00Z.
+pub const BEGINNING: i64 = 1_748_736_000;
+
+pub const HOUR: i64 = 3_600;
+
+pub const DAY: i64 = 24 * HOUR;
+
+#[derive(Clone, Copy, Debug)]
+pub struct World {
+    pub seed: u64,
+}
+
+/// The notes and authors that belong to a keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    topic: u8,
+    salt: u16,
+}
+
+impl Stream {
+    /// A topic's own name leads to its main stream, any other keyword to a side stream: of the
+    /// topic that it contains, or else of any one.
+    pub fn of(keyword: &str) -> Self {
+        let mut dice = Dice::new(0, "stream", keyword);
+        let any = dice.below(TOPICS.len() as u64) as usize;
+        let side_salt = dice.between(1, u64::from(u16::MAX)) as u16;
+        let contained = TOPICS.iter().position(|topic| keyword.contains(topic.name));
+        let topic = contained.unwrap_or(any);
+        Stream {
+            topic: topic as u8, // there are fewer than 256 topics
+            salt: if keyword == TOPICS[topic].name {
+                0
+            } else {
+                side_salt
+            },
+        }
+    }
+
+    /// Where the advertisements shown beside this stream come from.
+    pub fn of_ads(self) -> Self {
+        Stream {
+            salt: self.salt ^ 0xAD5,
+            ..self
+        }
+    }
+
+    pub fn topic(self) -> &'static Topic {
+        &TOPICS[usize::from(self.topic) % TOPICS.len()]
+    }
+
+    fn from_id(id: Id) -> Option<Self> {
+        let known = usize::from(id.topic) < TOPICS.len();
+        known.then_some(Stream {
+            topic: id.topic,
+            salt: id.salt,
+        })
+    }
+
+    fn key(self) -> String {
+        format!("{:02x}{:04x}", self.topic, self.salt)
+    }
+}
+
+impl World {
+    /// The stream's notes that exist at `now`, the latest first.
+    pub fn notes(&self, stream: Stream, now: i64) -> impl Iterator<Item = Note> {
+        let world = *self;
+        let bucket = self.bucket_length(stream);
+        let last = (now - BEGINNING).div_euclid(bucket);
+        (0..=last)
+            .rev()
+            .filter_map(move |at| world.note_in(stream, at, bucket))
+            .filter(move |note| note.published_at <= now)
+    }
+
+    /// The note with this id, if it exists at `now`.
+    pub fn note(&self, id: &str, now: i64) -> Option<Note> {
+        let stream = Stream::from_id(Id::parse(id)?)?;
+        let published_at = i64::from(Id::parse(id)?.seconds);
+        let bucket = self.bucket_length(stream);
+        let at = (published_at - BEGINNING).div_euclid(bucket);
+        self.note_in(stream, at, bucket)
+            .filter(|note| note.id == id && note.published_at <= now)
+    }
+
+    /// All authors of a stream.
+    pub fn authors(&self, stream: Stream) -> impl Iterator<Item = Author> {
+        let world = *self;
+        (0..self.author_count(stream)).map(move |index| Author::new(world, stream, index))
+    }
+
+    fn author_count(&self, stream: Stream) -> u8 {
+        Dice::new(self.seed, "authors", &stream.key()).between(20, 60) as u8
+    }
+
+    /// Seconds between two notes of a stream, on average.
+    fn bucket_length(&self, stream: Stream) -> i64 {
+        let notes_a_day = Dice::new(self.seed, "rate", &stream.key()).between(2, 12);
+        DAY / notes_a_day as i64
+    }
+
+    fn note_in(&self, stream: Stream, bucket: i64, length: i64) -> Option<Note> {
+        if bucket < 0 {
+            return None;
+        }
+        let mut dice = Dice::new(self.seed, "note", &format!("{}{bucket}", stream.key()));
+        let jitter = dice.below(length as u64) as i64;
+        let published_at = BEGINNING + bucket * length + jitter;
+        let id = Id {
+            seconds: u32::try_from(published_at).ok()?,
+            topic: stream.topic,
+            salt: stream.salt,
+            last: dice.below(256) as u8,
+        };
+        let author = dice.below(u64::from(self.author_count(stream))) as u8;
+        Some(Note {
+            id: id.to_string(),
+            published_at,
+            author: Author::new(*self, stream, author),
+            stream,
+            world: *self,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! Reading a pipeline and the files it names.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use super::env;
+use super::pipeline::{KeywordSet, Pipeline};
+use super::yaml::{self, Spanned};
+
+/// A pipeline as written, with the entries of the files that it names.
+#[derive(Clone, Debug)]
+pub struct LoadedPipeline {
+    pub pipeline: Pipeline,
+    pub file: SourceFile,
+    /// Entries by the path that the pipeline names them with.
+    pub lists: HashMap<PathBuf, Vec<String>>,
+    /// What was found wrong while reading; planning adds to it, so that all is reported at once.
+    pub found: Vec<Diagnostic>,
+}
+
+/// Reads `path` and the lists it names. `lookup` finds environment variables.
+///
+/// # Errors
+/// Only what leaves no pipeline at all to look at; other mistakes are in
+/// [`LoadedPipeline::found`].
+pub fn load_pipeline(
+    path: &Path,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<LoadedPipeline, Diagnostics> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let file = SourceFile::new(path, "");
+        let unreadable =
+            Diagnostic::error(&file, None, format!("cannot read the pipeline: {error}"));
+        Diagnostics(vec![unreadable.hint(
+            "give the path of a pipeline YAML, such as pipelines/demo.yaml",
+        )])
+    })?;
+    let file = SourceFile::new(path, text);
+    let mut tree = yaml::parse(&file).map_err(|d| Diagnostics(vec![*d]))?;
+    let mut found = Vec::new();
+    env::substitute(&mut tree, &file, lookup, &mut found);
+    let Some(pipeline) = yaml::decode::<Pipeline>(tree, &file, &mut found) else {
+        return Err(Diagnostics(found));
+    };
+    let lists = read_lists(&pipeline, &file, &mut found);
+    Ok(LoadedPipeline {
+        pipeline,
+        file,
+        lists,
+        found,
+    })
+}
+
+fn read_lists(
+    pipeline: &Pipeline,
+    file: &SourceFile,
+    found: &mut Vec<Diagnostic>,
+) -> HashMap<PathBuf, Vec<String>> {
+    let sets = pipeline
+        .keyword_sets
+        .values()
+        .filter_map(|set| match &set.value {
+            KeywordSet::File(list) => Some(&list.file),
+            KeywordSet::Words(_) => None,
+        });
+    let notes = pipeline
+        .extract
+        .iter()
+        .filter_map(|e| e.notes.as_ref()?.file.as_ref());
+    let folder = file.path().parent().unwrap_or(Path::new(""));
+    let mut lists = HashMap::new();
+    for named in sets.chain(notes) {
+        match read_list(&folder.join(&named.value)) {
+            Ok(entries) => {
+                lists.insert(named.value.clone(), entries);
+            }
+            Err(error) => found.push(unreadable_list(named, folder, &error, file)),
+        }
+    }
+    lists
+}
+
+fn read_list(path: &Path) -> std::io::Result<Vec<String>> {
+    let text = std::fs::read_to_string(path)?;
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    Ok(lines
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+        .map(str::to_owned)
+        .collect())
+}
+
+fn unreadable_list(
+    named: &Spanned<PathBuf>,
+    folder: &Path,
+    error: &std::io::Error,
+    file: &SourceFile,
+) -> Diagnostic {
+    let path = folder.join(&named.value);
+    Diagnostic::error(
+        file,
+        Some(named.span()),
+        format!("cannot read {}: {error}", path.display()),
+    )
+    .hint("files are found relative to the pipeline")
+}

@@ -1,0 +1,48 @@
+//! Differences between what an API sends and what its contract knows.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// What is different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A key that the contract neither maps nor lists as left out.
+    UnknownField,
+    /// A list or an object where there was a value, or the other way round.
+    TypeChanged,
+}
+
+/// Counts differences by path, while the pages of one endpoint are walked.
+#[derive(Clone, Debug, Default)]
+pub struct Drift(BTreeMap<(String, Kind, &'static str), u64>);
+
+/// One difference and how often it was seen; its fields are the columns of the table `drift`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DriftRow {
+    #[serde(skip)]
+    pub source: String,
+    pub endpoint: String,
+    pub path: String,
+    pub kind: Kind,
+    pub json_type: &'static str,
+    pub count: u64,
+}
+
+impl Drift {
+    pub fn count(&mut self, path: &str, kind: Kind, json_type: &'static str) {
+        *self.0.entry((path.to_owned(), kind, json_type)).or_default() += 1;
+    }
+
+    pub fn rows(&self, source: &str, endpoint: &str) -> impl Iterator<Item = DriftRow> {
+        self.0.iter().map(move |((path, kind, json_type), count)| DriftRow {
+            source: source.to_owned(),
+            endpoint: endpoint.to_owned(),
+            path: path.clone(),
+            kind: *kind,
+            json_type,
+            count: *count,
+        })
+    }
+}
