@@ -9,12 +9,18 @@ use chrono::{DateTime, Duration, Utc};
 pub enum Clock {
     Real,
     /// Began at `start` when `origin` was, and goes on from there.
-    Simulated { start: DateTime<Utc>, origin: Instant },
+    Simulated {
+        start: DateTime<Utc>,
+        origin: Instant,
+    },
 }
 
 impl Clock {
     pub fn simulated(start: DateTime<Utc>) -> Self {
-        Clock::Simulated { start, origin: Instant::now() }
+        Clock::Simulated {
+            start,
+            origin: Instant::now(),
+        }
     }
 
     /// Now, in whole microseconds: what the lake can hold.

@@ -4,6 +4,7 @@
 //! construction: later stages look nothing up by a name that could be wrong.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,10 @@ pub struct PlannedSource {
 pub enum Address {
     Url(String),
     /// The built-in simulator, started for the run.
-    Sandbox { seed: u64, clock: Option<DateTime<Utc>> },
+    Sandbox {
+        seed: u64,
+        clock: Option<DateTime<Utc>>,
+    },
 }
 
 /// One (endpoint, keyword, filter combination), or one note to ask for.
@@ -157,7 +161,8 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     check.name(&spec.pipeline);
     let timezone = check.timezone(&spec.timezone);
     let limits = Limits {
-        requests_per_second: check.positive(&spec.limits.requests_per_second, "requests_per_second"),
+        requests_per_second: check
+            .positive(&spec.limits.requests_per_second, "requests_per_second"),
         concurrency: check.positive(&spec.limits.concurrency, "concurrency"),
         retries: Retries {
             max: spec.limits.retries,
@@ -174,9 +179,18 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     }
     if spec.extract.is_empty() {
         let message = "the pipeline extracts nothing";
-        planner.check.error(&spec.pipeline, message, "add an entry to `extract:`");
+        planner
+            .check
+            .error(&spec.pipeline, message, "add an entry to `extract:`");
     }
-    let Planner { check, sources, searches, follow_ups, warnings, .. } = planner;
+    let Planner {
+        check,
+        sources,
+        searches,
+        follow_ups,
+        warnings,
+        ..
+    } = planner;
     check.finish()?;
 
     Ok(Plan {
@@ -246,7 +260,10 @@ impl<'a> Planner<'a> {
         match self.sources.get(&reference.name.value) {
             Some(other) if *other != planned => self.check.error(
                 &reference.name,
-                format!("the source `{}` already has another address here", reference.name.value),
+                format!(
+                    "the source `{}` already has another address here",
+                    reference.name.value
+                ),
                 "give one source one base_url in a pipeline",
             ),
             _ => {
@@ -257,16 +274,28 @@ impl<'a> Planner<'a> {
     }
 
     fn entry(&mut self, entry: &Spanned<Extract>) {
-        let reference = entry.source.as_ref().unwrap_or(&self.loaded.pipeline.source);
-        let Some(source) = self.reference(reference) else { return };
-        let elsewhere = self.contracts.sources.values().find(|s| {
-            s.endpoints.contains_key(&entry.endpoint.value)
-        });
+        let reference = entry
+            .source
+            .as_ref()
+            .unwrap_or(&self.loaded.pipeline.source);
+        let Some(source) = self.reference(reference) else {
+            return;
+        };
+        let elsewhere = self
+            .contracts
+            .sources
+            .values()
+            .find(|s| s.endpoints.contains_key(&entry.endpoint.value));
         let Some(endpoint) = source.endpoints.get(&entry.endpoint.value) else {
-            let message =
-                format!("{} has no endpoint `{}`", reference.name.value, entry.endpoint.value);
+            let message = format!(
+                "{} has no endpoint `{}`",
+                reference.name.value, entry.endpoint.value
+            );
             let hint = match elsewhere {
-                Some(other) => format!("add `source: {{name: {}}}` to this entry", other.source.value),
+                Some(other) => format!(
+                    "add `source: {{name: {}}}` to this entry",
+                    other.source.value
+                ),
                 None => check::choose(&entry.endpoint, source.endpoints.keys().map(String::as_str)),
             };
             return self.check.error(&entry.endpoint, message, hint);
@@ -278,14 +307,28 @@ impl<'a> Planner<'a> {
             (true, _) => {
                 for (set, keyword) in self.keywords(entry) {
                     for filters in &combinations {
-                        self.add(reference, entry, endpoint, max_pages, Asked::Keyword(&set, &keyword), filters);
+                        self.add(
+                            reference,
+                            entry,
+                            endpoint,
+                            max_pages,
+                            Asked::Keyword(&set, &keyword),
+                            filters,
+                        );
                     }
                 }
             }
             (false, true) => self.notes(reference, entry, endpoint),
             (false, false) => {
                 for filters in &combinations {
-                    self.add(reference, entry, endpoint, max_pages, Asked::Nothing, filters);
+                    self.add(
+                        reference,
+                        entry,
+                        endpoint,
+                        max_pages,
+                        Asked::Nothing,
+                        filters,
+                    );
                 }
             }
         }
@@ -301,27 +344,40 @@ impl<'a> Planner<'a> {
     fn keywords(&mut self, entry: &Spanned<Extract>) -> Vec<(String, String)> {
         if entry.keywords.is_empty() {
             let message = format!("{} needs keywords", entry.endpoint.value);
-            self.check.error(&entry.endpoint, message, "add `keywords: [name of a set]`");
+            self.check
+                .error(&entry.endpoint, message, "add `keywords: [name of a set]`");
         }
         let sets = &self.loaded.pipeline.keyword_sets;
         let mut keywords = Vec::new();
         for name in &entry.keywords {
             let names = sets.keys().map(String::as_str);
-            let Some(set) = self.check.known("keyword set", name, names, |n| sets.get(n)) else {
+            let Some(set) = self
+                .check
+                .known("keyword set", name, names, |n| sets.get(n))
+            else {
                 continue;
             };
             let words: Vec<String> = match &set.value {
-                KeywordSet::Words(words) => words.iter().map(|w| w.value.trim().to_owned()).collect(),
+                KeywordSet::Words(words) => {
+                    words.iter().map(|w| w.value.trim().to_owned()).collect()
+                }
                 KeywordSet::File(list) => match self.loaded.lists.get(&list.file.value) {
                     Some(words) => words.clone(),
                     None => continue, // unreadable: already reported
                 },
             };
             if words.iter().all(String::is_empty) {
-                self.check.error(set, format!("the keyword set `{}` is empty", name.value), "add a keyword");
+                self.check.error(
+                    set,
+                    format!("the keyword set `{}` is empty", name.value),
+                    "add a keyword",
+                );
             }
             keywords.extend(
-                words.into_iter().filter(|w| !w.is_empty()).map(|w| (name.value.clone(), w)),
+                words
+                    .into_iter()
+                    .filter(|w| !w.is_empty())
+                    .map(|w| (name.value.clone(), w)),
             );
         }
         keywords
@@ -336,13 +392,23 @@ impl<'a> Planner<'a> {
     ) -> Vec<Vec<FilterChoice>> {
         let mut combinations = vec![Vec::new()];
         for (filter, values) in &entry.filters {
-            let param = endpoint.params.iter().find(|(_, p)| p.filter == Some(*filter));
+            let param = endpoint
+                .params
+                .iter()
+                .find(|(_, p)| p.filter == Some(*filter));
             let Some((param_name, param)) = param else {
-                let message = format!("{} has no filter `{}`", entry.endpoint.value, filter.as_str());
+                let message = format!(
+                    "{} has no filter `{}`",
+                    entry.endpoint.value,
+                    filter.as_str()
+                );
                 self.check.error(entry, message, "remove this filter");
                 continue;
             };
-            let dialect = reference.dialect.as_ref().and_then(|d| param.dialects.get(&d.value));
+            let dialect = reference
+                .dialect
+                .as_ref()
+                .and_then(|d| param.dialects.get(&d.value));
             let words = dialect.unwrap_or(&param.values);
             let mut choices = Vec::new();
             for value in values.as_slice() {
@@ -361,7 +427,9 @@ impl<'a> Planner<'a> {
             combinations = combinations
                 .iter()
                 .flat_map(|so_far: &Vec<FilterChoice>| {
-                    choices.iter().map(|c| so_far.iter().chain([c]).cloned().collect())
+                    choices
+                        .iter()
+                        .map(|c| so_far.iter().chain([c]).cloned().collect())
                 })
                 .collect();
         }
@@ -371,12 +439,14 @@ impl<'a> Planner<'a> {
     fn notes(&mut self, reference: &SourceRef, entry: &Spanned<Extract>, endpoint: &Endpoint) {
         let Some(notes) = &entry.notes else {
             let message = format!("{} needs to know which notes", entry.endpoint.value);
-            let hint = "add `notes: {found_by: note_search, top: 50, by: liked_count}` or `{ids: […]}`";
+            let hint =
+                "add `notes: {found_by: note_search, top: 50, by: liked_count}` or `{ids: […]}`";
             return self.check.error(&entry.endpoint, message, hint);
         };
         if !entry.keywords.is_empty() {
             let message = format!("{} takes no keywords", entry.endpoint.value);
-            self.check.error(&entry.keywords[0], message, "remove `keywords:`");
+            self.check
+                .error(&entry.keywords[0], message, "remove `keywords:`");
         }
         match (&notes.found_by, &notes.ids, &notes.file) {
             (Some(found_by), None, None) => self.follow_up(reference, entry, notes, found_by),
@@ -414,19 +484,38 @@ impl<'a> Planner<'a> {
             .map(|e| e.endpoint.value.as_str())
             .collect();
         let named = |n: &str| searched.iter().find(|s| **s == n).copied();
-        self.check.known("endpoint of this pipeline", found_by, searched.iter().copied(), named);
+        self.check.known(
+            "endpoint of this pipeline",
+            found_by,
+            searched.iter().copied(),
+            named,
+        );
         let Some(top) = &notes.top else {
-            return self.check.error(notes, "it is not said how many notes", "add `top: 50`");
+            return self
+                .check
+                .error(notes, "it is not said how many notes", "add `top: 50`");
         };
         let top = self.check.positive(top, "top");
         let Some(by) = &notes.by else {
-            return self.check.error(notes, "it is not said which notes come first", "add `by: liked_count`");
+            return self.check.error(
+                notes,
+                "it is not said which notes come first",
+                "add `by: liked_count`",
+            );
         };
-        let counts = self.contracts.tables.get("engagement").into_iter().flat_map(|t| &t.columns);
-        let counts: Vec<&str> =
-            counts.filter(|(_, c)| c.kind == ColumnType::Int64).map(|(n, _)| n.as_str()).collect();
+        let counts = self
+            .contracts
+            .tables
+            .get("engagement")
+            .into_iter()
+            .flat_map(|t| &t.columns);
+        let counts: Vec<&str> = counts
+            .filter(|(_, c)| c.kind == ColumnType::Int64)
+            .map(|(n, _)| n.as_str())
+            .collect();
         let named = |n: &str| counts.iter().find(|c| **c == n).copied();
-        self.check.known("count of engagement", by, counts.iter().copied(), named);
+        self.check
+            .known("count of engagement", by, counts.iter().copied(), named);
         self.follow_ups.push(FollowUp {
             source: reference.name.value.clone(),
             endpoint: entry.endpoint.value.clone(),
@@ -446,7 +535,14 @@ impl<'a> Planner<'a> {
         asked: Asked<'_>,
         filters: &[FilterChoice],
     ) {
-        let search = search(&reference.name, &entry.endpoint, endpoint, max_pages, asked, filters);
+        let search = search(
+            &reference.name,
+            &entry.endpoint,
+            endpoint,
+            max_pages,
+            asked,
+            filters,
+        );
         match self.known.get(&search.search_id) {
             Some(&at) => {
                 let other = &mut self.searches[at];
@@ -461,7 +557,8 @@ impl<'a> Planner<'a> {
                 }
             }
             None => {
-                self.known.insert(search.search_id.clone(), self.searches.len());
+                self.known
+                    .insert(search.search_id.clone(), self.searches.len());
                 self.searches.push(search);
             }
         }
@@ -497,8 +594,10 @@ fn search(
         Asked::Note(id) => (None, None, Some(id.to_owned())),
         Asked::Nothing => (None, None, None),
     };
-    let mut params: BTreeMap<String, String> =
-        filters.iter().map(|f| (f.param.clone(), f.word.clone())).collect();
+    let mut params: BTreeMap<String, String> = filters
+        .iter()
+        .map(|f| (f.param.clone(), f.word.clone()))
+        .collect();
     for (param, declared) in &endpoint.params {
         let value = match declared.from {
             Some(ParamFrom::Keyword) => keyword.clone(),
@@ -507,8 +606,10 @@ fn search(
         };
         params.extend(value.map(|v| (param.clone(), v)));
     }
-    let filters: BTreeMap<Filter, String> =
-        filters.iter().map(|f| (f.filter, f.value.clone())).collect();
+    let filters: BTreeMap<Filter, String> = filters
+        .iter()
+        .map(|f| (f.filter, f.value.clone()))
+        .collect();
     let mut hasher = blake3::Hasher::new();
     let mut part = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -558,7 +659,9 @@ fn short(hash: &blake3::Hash) -> String {
 
 fn is_loopback(url: &str) -> bool {
     let host = url.trim_start_matches("http://");
-    ["127.", "localhost", "[::1]"].iter().any(|loopback| host.starts_with(loopback))
+    ["127.", "localhost", "[::1]"]
+        .iter()
+        .any(|loopback| host.starts_with(loopback))
 }
 
 impl Plan {
@@ -566,10 +669,21 @@ impl Plan {
     pub fn follow_up_searches(&self, follow_up: &FollowUp, note_ids: &[String]) -> Vec<Search> {
         let contract = &self.contracts.sources[&follow_up.source];
         let endpoint = &contract.endpoints[&follow_up.endpoint];
-        let new = |id| search(&follow_up.source, &follow_up.endpoint, endpoint, 1, Asked::Note(id), &[]);
+        let new = |id| {
+            search(
+                &follow_up.source,
+                &follow_up.endpoint,
+                endpoint,
+                1,
+                Asked::Note(id),
+                &[],
+            )
+        };
         let asked: Vec<&str> = self.searches.iter().map(|s| s.search_id.as_str()).collect();
         let searches = note_ids.iter().map(|id| new(id.as_str()));
-        searches.filter(|s| !asked.contains(&s.search_id.as_str())).collect()
+        searches
+            .filter(|s| !asked.contains(&s.search_id.as_str()))
+            .collect()
     }
 
     pub fn source(&self, name: &str) -> &Source {
@@ -583,10 +697,14 @@ impl Plan {
     /// What a run may need at most: every search to its last page, no retries.
     pub fn estimate(&self) -> Estimate {
         let mut by: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
-        let searches = self.searches.iter().map(|s| (&s.source, &s.endpoint, 1, u64::from(s.max_pages)));
-        let follow_ups = self.follow_ups.iter().map(|f| {
-            (&f.source, &f.endpoint, u64::from(f.top), u64::from(f.top))
-        });
+        let searches = self
+            .searches
+            .iter()
+            .map(|s| (&s.source, &s.endpoint, 1, u64::from(s.max_pages)));
+        let follow_ups = self
+            .follow_ups
+            .iter()
+            .map(|f| (&f.source, &f.endpoint, u64::from(f.top), u64::from(f.top)));
         for (source, endpoint, searches, calls) in searches.chain(follow_ups) {
             let sum = by.entry((source, endpoint)).or_default();
             sum.0 += searches;
@@ -599,7 +717,11 @@ impl Plan {
                 source: source.to_owned(),
                 searches,
                 calls,
-                cost: self.price.per_call.get(endpoint).map(|price| price * calls as f64),
+                cost: self
+                    .price
+                    .per_call
+                    .get(endpoint)
+                    .map(|price| price * calls as f64),
             })
             .collect();
         Estimate {
@@ -631,6 +753,26 @@ impl Plan {
         let theirs = self.source(source).rate_limit.as_ref();
         let theirs = theirs.map_or(Duration::ZERO, |l| l.per.as_duration() / l.requests.max(1));
         ours.max(theirs)
+    }
+}
+
+/// As people name a search: `note_search 海蓝之谜 (sort: newest)`.
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.endpoint)?;
+        for word in self.keyword.iter().chain(&self.note_id) {
+            write!(f, " {word}")?;
+        }
+        let filters: Vec<String> = self
+            .filters
+            .iter()
+            .map(|(filter, value)| format!("{}: {value}", filter.as_str()))
+            .collect();
+        if filters.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", filters.join(", "))
+        }
     }
 }
 

@@ -66,9 +66,17 @@ pub struct RawPage {
 #[derive(Debug, Error)]
 pub enum RawError {
     #[error("cannot {action} the raw file {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("{} is not a raw file of redlake: page {page}: {reason}", path.display())]
-    Format { path: PathBuf, page: u64, reason: String },
+    Format {
+        path: PathBuf,
+        page: u64,
+        reason: String,
+    },
 }
 
 /// Appends pages to a run's raw file.
@@ -90,7 +98,11 @@ impl RawWriter {
         };
         match open() {
             Ok(file) => Ok(RawWriter { path, file }),
-            Err(source) => Err(RawError::Io { action: "create", path, source }),
+            Err(source) => Err(RawError::Io {
+                action: "create",
+                path,
+                source,
+            }),
         }
     }
 
@@ -100,14 +112,23 @@ impl RawWriter {
 
     /// Appends a page; when this returns, the page is on disk.
     pub fn append(&mut self, header: &PageHeader, body: &[u8]) -> Result<(), RawError> {
-        let failed = |source| RawError::Io { action: "write", path: self.path.clone(), source };
+        let failed = |source| RawError::Io {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        };
         let frame = encode(header, body).map_err(failed)?;
-        self.file.write_all(&frame).and_then(|()| self.file.sync_data()).map_err(failed)
+        self.file
+            .write_all(&frame)
+            .and_then(|()| self.file.sync_data())
+            .map_err(failed)
     }
 }
 
 fn encode(header: &PageHeader, body: &[u8]) -> io::Result<Vec<u8>> {
-    let json = std::str::from_utf8(body).ok().filter(|text| fits_on_a_line(text));
+    let json = std::str::from_utf8(body)
+        .ok()
+        .filter(|text| fits_on_a_line(text));
     let json = json.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
     let body = match json {
         Some(json) => Body::Json(json),
@@ -140,7 +161,12 @@ impl RawReader {
             path: path.to_owned(),
             source,
         })?;
-        Ok(RawReader { path: path.to_owned(), input: Some(BufReader::new(file)), pages: 0, torn: false })
+        Ok(RawReader {
+            path: path.to_owned(),
+            input: Some(BufReader::new(file)),
+            pages: 0,
+            torn: false,
+        })
     }
 
     /// Whether the file ended inside a frame. The pages before it are whole.
@@ -149,13 +175,20 @@ impl RawReader {
     }
 
     fn read_page(&mut self) -> Result<Option<RawPage>, RawError> {
-        let Some(mut input) = self.input.take() else { return Ok(None) };
-        let failed =
-            |source| RawError::Io { action: "read", path: self.path.clone(), source };
+        let Some(mut input) = self.input.take() else {
+            return Ok(None);
+        };
+        let failed = |source| RawError::Io {
+            action: "read",
+            path: self.path.clone(),
+            source,
+        };
         if input.fill_buf().map_err(failed)?.is_empty() {
             return Ok(None);
         }
-        let mut decoder = zstd::Decoder::with_buffer(input).map_err(failed)?.single_frame();
+        let mut decoder = zstd::Decoder::with_buffer(input)
+            .map_err(failed)?
+            .single_frame();
         let mut line = String::new();
         match decoder.read_to_string(&mut line) {
             Ok(_) => {}
@@ -167,11 +200,17 @@ impl RawReader {
         }
         self.input = Some(decoder.finish());
         self.pages += 1;
-        parse(&line).map(Some).map_err(|error| self.format(error.to_string()))
+        parse(&line)
+            .map(Some)
+            .map_err(|error| self.format(error.to_string()))
     }
 
     fn format(&self, reason: String) -> RawError {
-        RawError::Format { path: self.path.clone(), page: self.pages + 1, reason }
+        RawError::Format {
+            path: self.path.clone(),
+            page: self.pages + 1,
+            reason,
+        }
     }
 }
 

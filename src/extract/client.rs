@@ -82,7 +82,10 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let (path, query) = request(endpoint, search, page);
         let token = self.access.token.expose_secret();
-        let request = self.http.get(format!("{}{path}", self.access.base_url)).query(&query);
+        let request = self
+            .http
+            .get(format!("{}{path}", self.access.base_url))
+            .query(&query);
         let request = match source.auth.place {
             AuthPlace::Query => request.query(&[(source.auth.name.as_str(), token)]),
             AuthPlace::Bearer => request.bearer_auth(token),
@@ -90,7 +93,11 @@ impl Client {
         let response = request.send().await.map_err(|e| failure(&e))?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
-        Ok(Answer { status, retry_after, body: read_body(response).await? })
+        Ok(Answer {
+            status,
+            retry_after,
+            body: read_body(response).await?,
+        })
     }
 }
 
@@ -123,9 +130,19 @@ fn path_segment(value: &str) -> String {
 /// Follows a redirect only on the host that the token was meant for.
 fn same_host() -> redirect::Policy {
     redirect::Policy::custom(|attempt| {
-        let from = attempt.previous().first().map(|u| (u.scheme().to_owned(), u.host_str().map(str::to_owned), u.port_or_known_default()));
+        let from = attempt.previous().first().map(|u| {
+            (
+                u.scheme().to_owned(),
+                u.host_str().map(str::to_owned),
+                u.port_or_known_default(),
+            )
+        });
         let to = attempt.url();
-        let to = (to.scheme().to_owned(), to.host_str().map(str::to_owned), to.port_or_known_default());
+        let to = (
+            to.scheme().to_owned(),
+            to.host_str().map(str::to_owned),
+            to.port_or_known_default(),
+        );
         if from.as_ref() != Some(&to) {
             attempt.error("another host")
         } else if attempt.previous().len() > 5 {
@@ -161,6 +178,12 @@ fn failure(error: &reqwest::Error) -> Failure {
 
 /// `Retry-After` in seconds; the date form needs a clock and is left to the backoff.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds))
 }

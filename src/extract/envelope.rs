@@ -24,7 +24,9 @@ pub struct PageSummary {
 
 impl Envelope {
     pub fn read(body: &[u8], source: &Source) -> Self {
-        let Ok(body) = serde_json::from_slice::<Value>(body) else { return Envelope::default() };
+        let Ok(body) = serde_json::from_slice::<Value>(body) else {
+            return Envelope::default();
+        };
         let text = |path: &str| body.pointer(path).and_then(scalar);
         Envelope {
             code: text(&source.envelope.code),
@@ -37,14 +39,28 @@ impl Envelope {
     /// The items of an accepted answer. An answer without data is an empty page.
     pub fn summary(&self, endpoint: &Endpoint) -> PageSummary {
         let Some(path) = &endpoint.pagination.items else {
-            return PageSummary { item_count: 1, ids: Vec::new() };
+            return PageSummary {
+                item_count: 1,
+                ids: Vec::new(),
+            };
         };
-        let items = self.body.as_ref().and_then(|b| b.pointer(path)).and_then(Value::as_array);
+        let items = self
+            .body
+            .as_ref()
+            .and_then(|b| b.pointer(path))
+            .and_then(Value::as_array);
         let items = items.map(Vec::as_slice).unwrap_or_default();
         let id = |item: &Value| {
-            endpoint.pagination.item_id.iter().find_map(|path| item.pointer(path).and_then(scalar))
+            endpoint
+                .pagination
+                .item_id
+                .iter()
+                .find_map(|path| item.pointer(path).and_then(scalar))
         };
-        PageSummary { item_count: items.len() as u64, ids: items.iter().filter_map(id).collect() }
+        PageSummary {
+            item_count: items.len() as u64,
+            ids: items.iter().filter_map(id).collect(),
+        }
     }
 }
 

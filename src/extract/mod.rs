@@ -35,7 +35,6 @@ use limiter::Limiter;
 use pager::{Pager, Stop};
 use policy::{Decision, Failure, Outcome};
 
-
 /// How long calls that are under way may go on after the run was asked to stop.
 const GRACE: Duration = Duration::from_millis(1_500);
 
@@ -65,9 +64,19 @@ struct Context {
 
 /// What a progress display wants to know.
 pub enum Event<'a> {
-    Page { search: &'a Search, page: u32, items: u64 },
-    Done { search: &'a Search, stop: Stop },
-    Failed { search: &'a Search, reason: &'a str },
+    Page {
+        search: &'a Search,
+        page: u32,
+        items: u64,
+    },
+    Done {
+        search: &'a Search,
+        stop: Stop,
+    },
+    Failed {
+        search: &'a Search,
+        reason: &'a str,
+    },
 }
 
 /// What an extraction brought, beyond the pages in the raw zone.
@@ -92,9 +101,17 @@ pub struct SearchEnd {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cut {
     /// Every further call would fail too: a wrong token, a missing permission.
-    Aborted { class: String, message: String, source: String },
+    Aborted {
+        class: String,
+        message: String,
+        source: String,
+    },
     /// Quota or balance are used up.
-    Stopped { class: String, message: String, source: String },
+    Stopped {
+        class: String,
+        message: String,
+        source: String,
+    },
     /// The user asked to stop.
     Interrupted,
 }
@@ -120,8 +137,17 @@ impl Extractor {
             (name, (client, limiter))
         };
         let sources = clients.into_iter().map(with_limiter).collect();
-        let context = Arc::new(Context { plan, identity, sources });
-        Extractor { context, writers, stop, on_event: Box::new(|_| ()) }
+        let context = Arc::new(Context {
+            plan,
+            identity,
+            sources,
+        });
+        Extractor {
+            context,
+            writers,
+            stop,
+            on_event: Box::new(|_| ()),
+        }
     }
 
     /// Makes the searches and keeps their pages.
@@ -143,7 +169,11 @@ impl Extractor {
                 && running.len() < concurrency
                 && let Some(pager) = queue.pop_front()
             {
-                running.spawn(fetch_page(Arc::clone(&self.context), pager, self.stop.clone()));
+                running.spawn(fetch_page(
+                    Arc::clone(&self.context),
+                    pager,
+                    self.stop.clone(),
+                ));
             }
             let fetched = tokio::select! {
                 biased;
@@ -153,7 +183,9 @@ impl Extractor {
                 }
                 fetched = running.join_next() => fetched,
             };
-            let Some(fetched) = fetched else { return Ok(extracted) };
+            let Some(fetched) = fetched else {
+                return Ok(extracted);
+            };
             let fetched = fetched.map_err(|e| ExtractError::Task(e.to_string()))?;
             if let Some(pager) = self.take_in(fetched, &mut extracted)? {
                 queue.push_back(pager);
@@ -167,11 +199,23 @@ impl Extractor {
         fetched: Fetched,
         extracted: &mut Extracted,
     ) -> Result<Option<Pager>, ExtractError> {
-        let Fetched { mut pager, calls, result } = fetched;
-        let request_id = calls.last().map(|c| c.request_id.clone()).unwrap_or_default();
+        let Fetched {
+            mut pager,
+            calls,
+            result,
+        } = fetched;
+        let request_id = calls
+            .last()
+            .map(|c| c.request_id.clone())
+            .unwrap_or_default();
         extracted.calls.extend(calls);
         let (stop, error) = match result {
-            PageResult::Page { answer, summary, class, fetched_at } => {
+            PageResult::Page {
+                answer,
+                summary,
+                class,
+                fetched_at,
+            } => {
                 let page = pager.page();
                 let (added, stop) = pager.advance(&summary);
                 let identity = &self.context.identity;
@@ -196,8 +240,16 @@ impl Extractor {
                 extracted.pages += 1;
                 extracted.items += summary.item_count;
                 let items = summary.item_count;
-                (self.on_event)(&Event::Page { search: &pager.search, page, items });
-                let stop = if header.class == GONE { Some(Stop::Gone) } else { stop };
+                (self.on_event)(&Event::Page {
+                    search: &pager.search,
+                    page,
+                    items,
+                });
+                let stop = if header.class == GONE {
+                    Some(Stop::Gone)
+                } else {
+                    stop
+                };
                 match stop {
                     None => return Ok(Some(pager)),
                     Some(stop) => (stop, None),
@@ -210,10 +262,20 @@ impl Extractor {
             }
         };
         match &error {
-            Some(reason) => (self.on_event)(&Event::Failed { search: &pager.search, reason }),
-            None => (self.on_event)(&Event::Done { search: &pager.search, stop }),
+            Some(reason) => (self.on_event)(&Event::Failed {
+                search: &pager.search,
+                reason,
+            }),
+            None => (self.on_event)(&Event::Done {
+                search: &pager.search,
+                stop,
+            }),
         }
-        extracted.ended.push(SearchEnd { search_id: pager.search.search_id.clone(), stop, error });
+        extracted.ended.push(SearchEnd {
+            search_id: pager.search.search_id.clone(),
+            stop,
+            error,
+        });
         Ok(None)
     }
 }
@@ -229,13 +291,24 @@ struct Fetched {
 }
 
 enum PageResult {
-    Page { answer: Answer, summary: PageSummary, class: String, fetched_at: DateTime<Utc> },
-    Failed { message: String },
+    Page {
+        answer: Answer,
+        summary: PageSummary,
+        class: String,
+        fetched_at: DateTime<Utc>,
+    },
+    Failed {
+        message: String,
+    },
     Cut(Cut),
 }
 
 /// Asks for a search's next page until there is a decision on it.
-async fn fetch_page(context: Arc<Context>, pager: Pager, mut stop: watch::Receiver<bool>) -> Fetched {
+async fn fetch_page(
+    context: Arc<Context>,
+    pager: Pager,
+    mut stop: watch::Receiver<bool>,
+) -> Fetched {
     let mut calls = Vec::new();
     let result = loop {
         let attempt = calls.len() as u32 + 1;
@@ -245,7 +318,12 @@ async fn fetch_page(context: Arc<Context>, pager: Pager, mut stop: watch::Receiv
                 break PageResult::Cut(Cut::Interrupted);
             }
         };
-        let OneCall { call, answer, envelope, decision } = call;
+        let OneCall {
+            call,
+            answer,
+            envelope,
+            decision,
+        } = call;
         let message = call.error.clone().unwrap_or_default();
         let class = call.class.clone();
         let source = call.source.clone();
@@ -257,7 +335,12 @@ async fn fetch_page(context: Arc<Context>, pager: Pager, mut stop: watch::Receiv
                     false => envelope.summary(context.plan.endpoint(&pager.search)),
                 };
                 let fetched_at = context.identity.clock.now();
-                break PageResult::Page { answer, summary, class, fetched_at };
+                break PageResult::Page {
+                    answer,
+                    summary,
+                    class,
+                    fetched_at,
+                };
             }
             (Decision::Retry { after }, _) => {
                 tokio::select! {
@@ -266,17 +349,29 @@ async fn fetch_page(context: Arc<Context>, pager: Pager, mut stop: watch::Receiv
                 }
             }
             (Decision::StopRun, _) => {
-                break PageResult::Cut(Cut::Stopped { class, message, source });
+                break PageResult::Cut(Cut::Stopped {
+                    class,
+                    message,
+                    source,
+                });
             }
             (Decision::AbortRun, _) => {
-                break PageResult::Cut(Cut::Aborted { class, message, source });
+                break PageResult::Cut(Cut::Aborted {
+                    class,
+                    message,
+                    source,
+                });
             }
             (Decision::FailSearch | Decision::Accept | Decision::Gone, _) => {
                 break PageResult::Failed { message };
             }
         }
     };
-    Fetched { pager, calls, result }
+    Fetched {
+        pager,
+        calls,
+        result,
+    }
 }
 
 fn decision_is_gone(class: &str) -> bool {
@@ -315,7 +410,13 @@ async fn one_call(context: &Context, pager: &Pager, attempt: u32) -> OneCall {
         }
         Err(failure) => (Outcome::Failure(failure), None, Envelope::default()),
     };
-    let verdict = policy::decide(&outcome, source, attempt, plan.limits.retries, fastrand::f64());
+    let verdict = policy::decide(
+        &outcome,
+        source,
+        attempt,
+        plan.limits.retries,
+        fastrand::f64(),
+    );
     let accepted = matches!(verdict.decision, Decision::Accept | Decision::Gone);
     let cost = match verdict.billed {
         Billed::Yes => plan.price.of(&search.endpoint),
@@ -342,7 +443,12 @@ async fn one_call(context: &Context, pager: &Pager, attempt: u32) -> OneCall {
         provider_request_id: envelope.request_id.clone(),
         error: (!accepted).then(|| explain(&outcome, &envelope)),
     };
-    OneCall { call, answer, envelope, decision: verdict.decision }
+    OneCall {
+        call,
+        answer,
+        envelope,
+        decision: verdict.decision,
+    }
 }
 
 /// What went wrong, in the provider's words where it has some.
@@ -352,11 +458,17 @@ fn explain(outcome: &Outcome, envelope: &Envelope) -> String {
             failure.to_string()
         }
         Outcome::Failure(failure) => failure.to_string(),
-        Outcome::Answer { status, code: Some(code), .. } => {
+        Outcome::Answer {
+            status,
+            code: Some(code),
+            ..
+        } => {
             let said = envelope.message.as_deref().unwrap_or("no message");
             format!("code {code} (HTTP {status}): {said}")
         }
-        Outcome::Answer { status, code: None, .. } => {
+        Outcome::Answer {
+            status, code: None, ..
+        } => {
             format!("HTTP {status} with a body that is no answer of this API")
         }
     }

@@ -64,7 +64,11 @@ impl Pager {
 
     /// Takes a page in; whether to stop after it.
     pub fn advance(&mut self, page: &PageSummary) -> (Added, Option<Stop>) {
-        let repeated = page.ids.iter().filter(|id| !self.seen.insert((*id).clone())).count() as u64;
+        let repeated = page
+            .ids
+            .iter()
+            .filter(|id| !self.seen.insert((*id).clone()))
+            .count() as u64;
         let added = Added {
             items_before: self.items,
             new_items: page.item_count.saturating_sub(repeated),
@@ -78,5 +82,28 @@ impl Pager {
             PaginationKind::Page => None,
         };
         (added, stop)
+    }
+}
+
+impl Stop {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stop::MaxPages => "max_pages",
+            Stop::Empty => "empty",
+            Stop::Single => "single",
+            Stop::Gone => "gone",
+            Stop::Failed => "failed",
+        }
+    }
+
+    /// As part of a sentence about searches: `8 reached the page limit`.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Stop::MaxPages => "reached the page limit",
+            Stop::Empty => "came to the end",
+            Stop::Single => "asked once",
+            Stop::Gone => "found nothing any more",
+            Stop::Failed => "failed",
+        }
     }
 }

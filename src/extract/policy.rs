@@ -11,7 +11,11 @@ use crate::spec::source::{Action, Billed, Source};
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    Answer { status: u16, code: Option<String>, retry_after: Option<Duration> },
+    Answer {
+        status: u16,
+        code: Option<String>,
+        retry_after: Option<Duration>,
+    },
     Failure(Failure),
 }
 
@@ -50,7 +54,9 @@ pub enum Decision {
     Accept,
     /// What was asked for is no more; that is an observation.
     Gone,
-    Retry { after: Duration },
+    Retry {
+        after: Duration,
+    },
     FailSearch,
     StopRun,
     AbortRun,
@@ -70,8 +76,13 @@ pub fn decide(
         if attempt > retries.max {
             return Decision::FailSearch;
         }
-        let backoff = retries.delay.saturating_mul(1 << (attempt - 1).min(16)).mul_f64(jitter);
-        Decision::Retry { after: retry_after.unwrap_or(backoff).min(MAX_DELAY) }
+        let backoff = retries
+            .delay
+            .saturating_mul(1 << (attempt - 1).min(16))
+            .mul_f64(jitter);
+        Decision::Retry {
+            after: retry_after.unwrap_or(backoff).min(MAX_DELAY),
+        }
     };
     let decision = match action {
         Action::Accept => Decision::Accept,
@@ -81,13 +92,21 @@ pub fn decide(
         Action::StopRun => Decision::StopRun,
         Action::AbortRun => Decision::AbortRun,
     };
-    Verdict { class, billed, decision }
+    Verdict {
+        class,
+        billed,
+        decision,
+    }
 }
 
 fn judge(outcome: &Outcome, source: &Source) -> (String, Billed, Action, Option<Duration>) {
     let verdict = |class: &str, billed, action| (class.to_owned(), billed, action, None);
     let (status, code, retry_after) = match outcome {
-        Outcome::Answer { status, code, retry_after } => (*status, code, *retry_after),
+        Outcome::Answer {
+            status,
+            code,
+            retry_after,
+        } => (*status, code, *retry_after),
         Outcome::Failure(Failure::Connect) => {
             return verdict("transport", Billed::No, Action::Retry);
         }
@@ -115,7 +134,12 @@ fn judge(outcome: &Outcome, source: &Source) -> (String, Billed, Action, Option<
     match status {
         401 => verdict("auth", Billed::No, Action::AbortRun),
         403 => verdict("permission", Billed::No, Action::AbortRun),
-        429 => ("rate_limited".into(), Billed::No, Action::SlowDown, retry_after),
+        429 => (
+            "rate_limited".into(),
+            Billed::No,
+            Action::SlowDown,
+            retry_after,
+        ),
         500.. => ("server".into(), Billed::No, Action::Retry, retry_after),
         300..500 => verdict("bad_request", Billed::No, Action::FailSearch),
         // A success without an envelope: it may have been billed, and is no page.

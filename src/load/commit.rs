@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::files::{create_dir, failed, open_lock, remove_if_there, rename, replace_json, sync_parent};
+use super::files::{
+    create_dir, failed, open_lock, remove_if_there, rename, replace_json, sync_parent,
+};
 use super::{COMMITS, FORMAT, Lake, LakeError, STAGING, STATE};
 
 /// What a commit did. For a run, the commit id is its run id.
@@ -27,6 +29,8 @@ pub struct CommitRecord {
     pub kind: CommitKind,
     pub pipeline: String,
     pub run_id: String,
+    /// The logical time of what the run observed.
+    pub snapshot_at: DateTime<Utc>,
     pub committed_at: DateTime<Utc>,
     pub add: Vec<AddedFile>,
     /// Paths relative to the lake.
@@ -54,6 +58,14 @@ pub struct AddedFile {
     pub checksum: String,
 }
 
+/// The run whose files a commit adds.
+#[derive(Clone, Copy, Debug)]
+pub struct RunRef<'a> {
+    pub run_id: &'a str,
+    pub pipeline: &'a str,
+    pub snapshot_at: DateTime<Utc>,
+}
+
 /// Files on their way into the lake.
 #[derive(Debug)]
 pub struct Staging {
@@ -79,7 +91,13 @@ impl Lake {
         let lock = open_lock(&path)?;
         lock.lock().map_err(failed("lock", &path))?;
         let (root, id) = (self.root.clone(), commit_id.to_owned());
-        Ok(Staging { root, id, folder, files: Vec::new(), _lock: lock })
+        Ok(Staging {
+            root,
+            id,
+            folder,
+            files: Vec::new(),
+            _lock: lock,
+        })
     }
 
     /// All commits, the oldest first.
@@ -99,8 +117,11 @@ impl Lake {
     pub fn files_of(&self, run_id: &str) -> Result<Vec<AddedFile>, LakeError> {
         let mut files: Vec<AddedFile> = Vec::new();
         for record in self.commits()?.into_iter().filter(|r| r.run_id == run_id) {
-            let gone: BTreeSet<&String> =
-                record.remove.iter().chain(record.add.iter().map(|f| &f.path)).collect();
+            let gone: BTreeSet<&String> = record
+                .remove
+                .iter()
+                .chain(record.add.iter().map(|f| &f.path))
+                .collect();
             files.retain(|f| !gone.contains(&f.path));
             files.extend(record.add);
         }
@@ -119,7 +140,11 @@ impl Lake {
         }
         let folder = self.root.join(STAGING);
         for path in list(&folder)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if !recorded.contains(&name) && is_abandoned(&path) {
                 fs::remove_dir_all(&path).map_err(failed("clear", &path))?;
             }
@@ -129,7 +154,11 @@ impl Lake {
 
     fn records(&self) -> Result<Vec<CommitRecord>, LakeError> {
         let files = list(&self.root.join(COMMITS))?;
-        files.iter().filter(|p| p.extension().is_some_and(|e| e == "json")).map(|p| read(p)).collect()
+        files
+            .iter()
+            .filter(|p| p.extension().is_some_and(|e| e == "json"))
+            .map(|p| read(p))
+            .collect()
     }
 
     fn commit_lock(&self) -> Result<File, LakeError> {
@@ -151,14 +180,33 @@ impl Staging {
         let staged = self.folder.join(&path);
         create_dir(staged.parent().unwrap_or(&self.folder))?;
         let file = File::create(&staged).map_err(failed("create", &staged))?;
-        let mut hashed = Hashing { inner: BufWriter::new(file), hasher: blake3::Hasher::new(), bytes: 0 };
-        let rows = write(&mut hashed)
-            .map_err(|reason| LakeError::Encode { table: table.to_owned(), reason })?;
-        let Hashing { inner, hasher, bytes } = hashed;
-        let synced = inner.into_inner().map_err(io::IntoInnerError::into_error).and_then(|f| f.sync_all());
+        let mut hashed = Hashing {
+            inner: BufWriter::new(file),
+            hasher: blake3::Hasher::new(),
+            bytes: 0,
+        };
+        let rows = write(&mut hashed).map_err(|reason| LakeError::Encode {
+            table: table.to_owned(),
+            reason,
+        })?;
+        let Hashing {
+            inner,
+            hasher,
+            bytes,
+        } = hashed;
+        let synced = inner
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(|f| f.sync_all());
         synced.map_err(failed("write", &staged))?;
         let checksum = hasher.finalize().to_hex().to_string();
-        self.files.push(AddedFile { path, table: table.to_owned(), rows, bytes, checksum });
+        self.files.push(AddedFile {
+            path,
+            table: table.to_owned(),
+            rows,
+            bytes,
+            checksum,
+        });
         Ok(())
     }
 
@@ -170,8 +218,7 @@ impl Staging {
     pub fn commit(
         self,
         kind: CommitKind,
-        pipeline: &str,
-        run_id: &str,
+        run: &RunRef<'_>,
         remove: Vec<String>,
     ) -> Result<CommitRecord, LakeError> {
         let _guard = commit_lock(&self.root)?;
@@ -179,8 +226,9 @@ impl Staging {
             format: FORMAT,
             commit_id: self.id.clone(),
             kind,
-            pipeline: pipeline.to_owned(),
-            run_id: run_id.to_owned(),
+            pipeline: run.pipeline.to_owned(),
+            run_id: run.run_id.to_owned(),
+            snapshot_at: run.snapshot_at,
             committed_at: Utc::now(),
             add: self.files,
             remove,
@@ -188,7 +236,10 @@ impl Staging {
         };
         replace_json(&record_path(&self.root, &self.id), &record)?;
         apply(&self.root, &record)?;
-        Ok(CommitRecord { applied: true, ..record })
+        Ok(CommitRecord {
+            applied: true,
+            ..record
+        })
     }
 }
 
@@ -201,7 +252,10 @@ fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
             create_dir(target.parent().unwrap_or(root))?;
             rename(&staged, &target)?;
         } else if !target.exists() {
-            return Err(LakeError::Lost { commit: record.commit_id.clone(), path: target });
+            return Err(LakeError::Lost {
+                commit: record.commit_id.clone(),
+                path: target,
+            });
         }
     }
     for path in &record.remove {
@@ -211,7 +265,13 @@ fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
             sync_parent(&path)?;
         }
     }
-    replace_json(&record_path(root, &record.commit_id), &CommitRecord { applied: true, ..record.clone() })?;
+    replace_json(
+        &record_path(root, &record.commit_id),
+        &CommitRecord {
+            applied: true,
+            ..record.clone()
+        },
+    )?;
     match fs::remove_dir_all(&staging) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("clear", &staging)(e)),
         _ => Ok(()),
@@ -224,8 +284,10 @@ fn record_path(root: &Path, commit_id: &str) -> PathBuf {
 
 fn read(path: &Path) -> Result<CommitRecord, LakeError> {
     let text = fs::read_to_string(path).map_err(failed("read", path))?;
-    serde_json::from_str(&text)
-        .map_err(|e| LakeError::Record { path: path.to_owned(), reason: e.to_string() })
+    serde_json::from_str(&text).map_err(|e| LakeError::Record {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {

@@ -45,9 +45,16 @@ fn properties(
         Compression::Snappy => Codec::SNAPPY,
         Compression::Uncompressed => Codec::UNCOMPRESSED,
     };
-    let sorting = table.sort_by.iter().filter_map(|name| table.columns.get_index_of(&name.value));
+    let sorting = table
+        .sort_by
+        .iter()
+        .filter_map(|name| table.columns.get_index_of(&name.value));
     let sorting = sorting
-        .map(|column| SortingColumn { column_idx: column as i32, descending: false, nulls_first: true })
+        .map(|column| SortingColumn {
+            column_idx: column as i32,
+            descending: false,
+            nulls_first: true,
+        })
         .collect();
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("redlake ", env!("CARGO_PKG_VERSION")).to_owned())

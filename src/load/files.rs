@@ -11,7 +11,11 @@ use super::LakeError;
 /// Wraps an I/O error with what was being done, and to what.
 pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LakeError {
     let path = path.to_owned();
-    move |source| LakeError::Io { action, path, source }
+    move |source| LakeError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 pub fn create_dir(path: &Path) -> Result<(), LakeError> {
@@ -19,7 +23,11 @@ pub fn create_dir(path: &Path) -> Result<(), LakeError> {
 }
 
 pub fn open_lock(path: &Path) -> Result<File, LakeError> {
-    let options = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let options = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path);
     options.map_err(failed("open the lock", path))
 }
 

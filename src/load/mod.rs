@@ -27,7 +27,11 @@ pub struct Lake {
 #[derive(Debug, Error)]
 pub enum LakeError {
     #[error("cannot {action} {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("there is no lake at {}", .0.display())]
     Missing(PathBuf),
     #[error("the lake {} has format {found}; this redlake reads format {FORMAT}", path.display())]
@@ -46,13 +50,15 @@ impl LakeError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            LakeError::Io { .. } => {
-                Some("choose another folder with --lake DIR or REDLAKE_LAKE, or make this one writable")
-            }
+            LakeError::Io { .. } => Some(
+                "choose another folder with --lake DIR or REDLAKE_LAKE, or make this one writable",
+            ),
             LakeError::Missing(_) => {
                 Some("run a pipeline first, or name the lake with --lake DIR or REDLAKE_LAKE")
             }
-            LakeError::Newer { .. } => Some("use the redlake version that wrote it, or a newer one"),
+            LakeError::Newer { .. } => {
+                Some("use the redlake version that wrote it, or a newer one")
+            }
             LakeError::Busy(_) => Some("wait until it ends; the lock dies with its process"),
             LakeError::Record { .. } | LakeError::Lost { .. } => {
                 Some("put the file back from a backup; nothing else was touched")
@@ -78,7 +84,9 @@ impl Lake {
     /// A folder that cannot be written, a lake of a newer format, or a commit that cannot be
     /// finished.
     pub fn open(root: &Path) -> Result<Self, LakeError> {
-        let lake = Lake { root: root.to_owned() };
+        let lake = Lake {
+            root: root.to_owned(),
+        };
         for folder in ["raw", "tables", COMMITS, STAGING, STATE] {
             files::create_dir(&root.join(folder))?;
         }
@@ -105,7 +113,11 @@ impl Lake {
 
     /// Where a run keeps the pages of a source.
     pub fn raw_path(&self, source: &str, date: NaiveDate, run_id: &str) -> PathBuf {
-        let folder = self.root.join("raw").join(format!("source={source}")).join(partition(date));
+        let folder = self
+            .root
+            .join("raw")
+            .join(format!("source={source}"))
+            .join(partition(date));
         folder.join(format!("{run_id}.ndjson.zst"))
     }
 
@@ -119,7 +131,11 @@ impl Lake {
         match file.try_lock() {
             Ok(()) => Ok(PipelineLock(file)),
             Err(TryLockError::WouldBlock) => Err(LakeError::Busy(pipeline.to_owned())),
-            Err(TryLockError::Error(source)) => Err(LakeError::Io { action: "lock", path, source }),
+            Err(TryLockError::Error(source)) => Err(LakeError::Io {
+                action: "lock",
+                path,
+                source,
+            }),
         }
     }
 
@@ -130,13 +146,25 @@ impl Lake {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return files::replace_json(&path, &LakeFormat { format: FORMAT });
             }
-            Err(source) => return Err(LakeError::Io { action: "read", path, source }),
+            Err(source) => {
+                return Err(LakeError::Io {
+                    action: "read",
+                    path,
+                    source,
+                });
+            }
         };
-        let LakeFormat { format: found } = serde_json::from_str(&text)
-            .map_err(|e| LakeError::Record { path, reason: e.to_string() })?;
+        let LakeFormat { format: found } =
+            serde_json::from_str(&text).map_err(|e| LakeError::Record {
+                path,
+                reason: e.to_string(),
+            })?;
         match found {
             FORMAT => Ok(()),
-            found => Err(LakeError::Newer { path: self.root.clone(), found }),
+            found => Err(LakeError::Newer {
+                path: self.root.clone(),
+                found,
+            }),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The single checks of a plan. Each notes what is wrong and returns something to go on with, so
 //! that one run of `validate` shows everything.
 
-
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use indexmap::IndexMap;
@@ -21,16 +20,29 @@ pub(super) struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub fn new(loaded: &'a LoadedPipeline) -> Self {
-        Check { file: &loaded.file, found: loaded.found.clone() }
+        Check {
+            file: &loaded.file,
+            found: loaded.found.clone(),
+        }
     }
 
-    pub fn error<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, hint: impl Into<String>) {
-        self.found.push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+    pub fn error<T>(
+        &mut self,
+        at: &Spanned<T>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.found
+            .push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
     }
 
     pub fn finish(mut self) -> Result<(), Diagnostics> {
         self.found.sort_by_key(|d| d.span.as_ref().map(|s| s.start));
-        if self.found.is_empty() { Ok(()) } else { Err(Diagnostics(self.found)) }
+        if self.found.is_empty() {
+            Ok(())
+        } else {
+            Err(Diagnostics(self.found))
+        }
     }
 
     /// What `name` names, or an error with the name that was most likely meant.
@@ -43,21 +55,29 @@ impl<'a> Check<'a> {
     ) -> Option<&'c T> {
         let value = find(name);
         if value.is_none() {
-            self.error(name, format!("unknown {what} `{}`", name.value), choose(name, names));
+            self.error(
+                name,
+                format!("unknown {what} `{}`", name.value),
+                choose(name, names),
+            );
         }
         value
     }
 
     pub fn version(&mut self, version: &Spanned<u32>) {
         if version.value != 1 {
-            let message = format!("version {} of the pipeline format is not known here", version.value);
+            let message = format!(
+                "version {} of the pipeline format is not known here",
+                version.value
+            );
             self.error(version, message, "this redlake reads `version: 1`");
         }
     }
 
     /// The name becomes part of file names and SQL.
     pub fn name(&mut self, name: &Spanned<String>) {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
             let message = format!("`{}` cannot be the name of a pipeline", name.value);
             self.error(name, message, "use 1 to 64 of a-z, 0-9, `_` and `-`");
@@ -79,7 +99,11 @@ impl<'a> Check<'a> {
 
     pub fn positive(&mut self, number: &Spanned<u32>, what: &str) -> u32 {
         if number.value == 0 {
-            self.error(number, format!("`{what}` must be at least 1"), "write a whole number from 1");
+            self.error(
+                number,
+                format!("`{what}` must be at least 1"),
+                "write a whole number from 1",
+            );
         }
         number.value.max(1)
     }
@@ -89,7 +113,11 @@ impl<'a> Check<'a> {
             (PaginationKind::Page, Some(pages)) => self.positive(&pages.max, "max"),
             (PaginationKind::Page, None) => {
                 let message = format!("it is not said how far to page {}", entry.endpoint.value);
-                self.error(&entry.endpoint, message, "add `pages: {max: 10}`; every page is a paid call");
+                self.error(
+                    &entry.endpoint,
+                    message,
+                    "add `pages: {max: 10}`; every page is a paid call",
+                );
                 1
             }
             (PaginationKind::Single, Some(pages)) => {
@@ -103,19 +131,30 @@ impl<'a> Check<'a> {
 
     pub fn address(&mut self, reference: &SourceRef, source: &Source) -> Option<Address> {
         let known = source.endpoints.values().flat_map(|e| e.params.values());
-        let dialects: Vec<&str> =
-            known.flat_map(|p| p.dialects.keys()).map(String::as_str).collect();
+        let dialects: Vec<&str> = known
+            .flat_map(|p| p.dialects.keys())
+            .map(String::as_str)
+            .collect();
         if let Some(dialect) = &reference.dialect {
             let find = |name: &str| dialects.iter().find(|d| **d == name).copied();
             self.known("dialect", dialect, dialects.iter().copied(), find);
         }
         let Some(name) = &reference.base_url else {
-            return source.base_urls.values().next().map(|url| Address::Url(url.clone()));
+            return source
+                .base_urls
+                .values()
+                .next()
+                .map(|url| Address::Url(url.clone()));
         };
         if name.value == SANDBOX {
             let options = reference.sandbox.as_ref();
-            let clock = options.and_then(|o| o.clock.as_ref()).and_then(|c| self.instant(c));
-            return Some(Address::Sandbox { seed: options.map_or(1, |o| o.seed), clock });
+            let clock = options
+                .and_then(|o| o.clock.as_ref())
+                .and_then(|c| self.instant(c));
+            return Some(Address::Sandbox {
+                seed: options.map_or(1, |o| o.seed),
+                clock,
+            });
         }
         if let (Some(_), name) = (&reference.sandbox, name) {
             let hint = "write `base_url: sandbox`, or remove `sandbox:`";
@@ -168,7 +207,11 @@ impl<'a> Check<'a> {
             }
         }
         if let (Some((name, _)), None) = (declared.first(), &price.currency) {
-            self.error(name, "the currency of the prices is missing", "add `currency: CNY`");
+            self.error(
+                name,
+                "the currency of the prices is missing",
+                "add `currency: CNY`",
+            );
         }
         price
     }
@@ -182,7 +225,11 @@ impl<'a> Check<'a> {
             (_, Some(level @ 1..=22)) => Compression::Zstd(level),
             _ => {
                 let message = format!("unknown compression `{}`", text.value);
-                self.error(text, message, "use zstd(1) to zstd(22), snappy or uncompressed");
+                self.error(
+                    text,
+                    message,
+                    "use zstd(1) to zstd(22), snappy or uncompressed",
+                );
                 Compression::Zstd(3)
             }
         }

@@ -28,12 +28,17 @@ pub fn statements(
         }
         if let Some(view) = &table.latest_view {
             statements.push(latest_view(table, view));
-            let text = format!("The newest observation of each {} in {name}, endpoints merged.", &*view.id);
+            let text = format!(
+                "The newest observation of each {} in {name}, endpoints merged.",
+                &*view.id
+            );
             statements.push(comment_on_view(&format!("{name}_latest"), &text));
         }
         if !table.delta_by.is_empty() {
             statements.push(delta_view(table));
-            let text = format!("Change of each row of {name} since the snapshot before it, also per hour.");
+            let text = format!(
+                "Change of each row of {name} since the snapshot before it, also per hour."
+            );
             statements.push(comment_on_view(&format!("{name}_delta"), &text));
         }
     }
@@ -46,7 +51,13 @@ fn table_view(lake: &Path, table: &Table, has_files: bool) -> String {
     let columns: Vec<String> = table
         .columns
         .iter()
-        .map(|(name, column)| format!("CAST(NULL AS {}) AS {}", sql_type(column.kind), identifier(name)))
+        .map(|(name, column)| {
+            format!(
+                "CAST(NULL AS {}) AS {}",
+                sql_type(column.kind),
+                identifier(name)
+            )
+        })
         .chain(["CAST(NULL AS DATE) AS dt".to_owned()])
         .collect();
     let mut sql = format!(
@@ -55,7 +66,11 @@ fn table_view(lake: &Path, table: &Table, has_files: bool) -> String {
         columns.join(", ")
     );
     if has_files {
-        let glob = lake.join("tables").join(table.name()).join("*").join("*.parquet");
+        let glob = lake
+            .join("tables")
+            .join(table.name())
+            .join("*")
+            .join("*.parquet");
         sql.push_str(&format!(
             " UNION ALL BY NAME SELECT * FROM read_parquet({}, hive_partitioning = true, \
              hive_types = {{'dt': DATE}}, union_by_name = true)",
@@ -99,17 +114,31 @@ fn latest_view(table: &Table, view: &LatestView) -> String {
 /// Every counted row beside the one of the snapshot before it.
 fn delta_view(table: &Table) -> String {
     let keys: Vec<String> = table.delta_by.iter().map(|k| identifier(k)).collect();
-    let counts: Vec<&String> =
-        table.columns.iter().filter(|(_, c)| c.kind == ColumnType::Int64).map(|(n, _)| n).collect();
+    let counts: Vec<&String> = table
+        .columns
+        .iter()
+        .filter(|(_, c)| c.kind == ColumnType::Int64)
+        .map(|(n, _)| n)
+        .collect();
     let lagged: String = counts
         .iter()
-        .map(|c| format!(", lag({0}) OVER w AS {1}", identifier(c), identifier(&format!("previous_{c}"))))
+        .map(|c| {
+            format!(
+                ", lag({0}) OVER w AS {1}",
+                identifier(c),
+                identifier(&format!("previous_{c}"))
+            )
+        })
         .collect();
     let deltas: String = counts
         .iter()
         .map(|c| {
             let stem = c.strip_suffix("_count").unwrap_or(c);
-            let change = format!("({} - {})", identifier(c), identifier(&format!("previous_{c}")));
+            let change = format!(
+                "({} - {})",
+                identifier(c),
+                identifier(&format!("previous_{c}"))
+            );
             format!(
                 ", {0}, {change} AS {1}, {change} / nullif(hours, 0) AS {2}",
                 identifier(c),

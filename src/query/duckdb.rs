@@ -19,7 +19,11 @@ pub enum QueryError {
     #[error("{}", words(.0))]
     Sql(duckdb::Error),
     #[error("cannot {action} {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
 }
 
 /// The lake, opened for SQL. Everything is in memory but the Parquet files, so nothing here ever
@@ -40,7 +44,9 @@ impl Database {
     /// The lake's path cannot be read, or the contracts do not fit its files.
     pub fn open(lake: &Path, tables: &IndexMap<String, Table>) -> Result<Self, QueryError> {
         let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
-        connection.execute_batch("SET TimeZone = 'UTC'").map_err(QueryError::Sql)?;
+        connection
+            .execute_batch("SET TimeZone = 'UTC'")
+            .map_err(QueryError::Sql)?;
         build_catalog(&connection, lake, tables)?;
         Ok(Database { connection })
     }
@@ -53,7 +59,10 @@ impl Database {
         let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
         let result = statement.query_arrow([]).map_err(QueryError::Sql)?;
         let schema = result.get_schema();
-        Ok(Answer { schema, batches: result.collect() })
+        Ok(Answer {
+            schema,
+            batches: result.collect(),
+        })
     }
 }
 
@@ -64,14 +73,23 @@ impl Database {
 /// The file cannot be written.
 pub fn write_catalog(lake: &Path, tables: &IndexMap<String, Table>) -> Result<(), QueryError> {
     let target = lake.join("lake.duckdb");
-    let beside = lake.join("_staging").join(format!("catalog-{}.duckdb", std::process::id()));
+    let beside = lake
+        .join("_staging")
+        .join(format!("catalog-{}.duckdb", std::process::id()));
     let failed = |action, path: &Path| {
         let path = path.to_owned();
-        move |source| QueryError::Io { action, path, source }
+        move |source| QueryError::Io {
+            action,
+            path,
+            source,
+        }
     };
     let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
-    let built = build_catalog(&connection, lake, tables)
-        .and_then(|()| connection.execute_batch("CHECKPOINT").map_err(QueryError::Sql));
+    let built = build_catalog(&connection, lake, tables).and_then(|()| {
+        connection
+            .execute_batch("CHECKPOINT")
+            .map_err(QueryError::Sql)
+    });
     drop(connection);
     built?;
     fs::rename(&beside, &target).map_err(failed("write", &target))
@@ -82,16 +100,27 @@ fn build_catalog(
     lake: &Path,
     tables: &IndexMap<String, Table>,
 ) -> Result<(), QueryError> {
-    let lake = std::path::absolute(lake)
-        .map_err(|source| QueryError::Io { action: "find", path: lake.to_owned(), source })?;
+    let lake = std::path::absolute(lake).map_err(|source| QueryError::Io {
+        action: "find",
+        path: lake.to_owned(),
+        source,
+    })?;
     let has_files = |table: &str| has_parquet(&lake.join("tables").join(table));
     let statements = catalog::statements(&lake, tables, has_files);
-    connection.execute_batch(&statements.join(";\n")).map_err(QueryError::Sql)
+    connection
+        .execute_batch(&statements.join(";\n"))
+        .map_err(QueryError::Sql)
 }
 
 /// Whether any partition of a table has a file.
 fn has_parquet(table: &Path) -> bool {
-    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path());
+    let entries = |path: &Path| {
+        fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+    };
     entries(table).any(|partition| {
         entries(&partition).any(|file| file.extension().is_some_and(|e| e == "parquet"))
     })

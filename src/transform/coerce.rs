@@ -32,7 +32,12 @@ pub struct Read {
 pub enum Origin {
     Value(Place),
     /// The element of a list whose number stands elsewhere, and a slot in its frame.
-    Pick { depth: usize, list: usize, index: Place, slot: usize },
+    Pick {
+        depth: usize,
+        list: usize,
+        index: Place,
+        slot: usize,
+    },
     /// BLAKE3 of these texts.
     Hash(Vec<Place>),
     Constant(String),
@@ -126,8 +131,12 @@ impl Convert {
             return match value {
                 Scalar::Absent => Ok(None),
                 Scalar::Text(text) => {
-                    let found = pattern.captures(text).and_then(|c| Some(c.name(GROUP)?.as_str().to_owned()));
-                    found.map_or(Ok(None), |found| self.typed(&Scalar::Text(Cow::Owned(found)), window))
+                    let found = pattern
+                        .captures(text)
+                        .and_then(|c| Some(c.name(GROUP)?.as_str().to_owned()));
+                    found.map_or(Ok(None), |found| {
+                        self.typed(&Scalar::Text(Cow::Owned(found)), window)
+                    })
                 }
                 _ => Err("not a text"),
             };
@@ -144,8 +153,12 @@ impl Convert {
             Scalar::Absent => None,
             other => Some(as_text(other)?),
         };
-        let ours = word.and_then(|w| values.get(w.as_ref())).or(self.otherwise.as_ref());
-        ours.map_or(Ok(None), |ours| self.typed(&Scalar::Text(Cow::Owned(ours.clone())), None))
+        let ours = word
+            .and_then(|w| values.get(w.as_ref()))
+            .or(self.otherwise.as_ref());
+        ours.map_or(Ok(None), |ours| {
+            self.typed(&Scalar::Text(Cow::Owned(ours.clone())), None)
+        })
     }
 
     fn typed<'a>(
@@ -214,7 +227,9 @@ fn integer(value: &Scalar<'_>) -> Result<i64, Bad> {
     match value {
         Scalar::Int(number) => Ok(*number),
         // Up to 2^53 a float that is whole is exact.
-        Scalar::Float(number) if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 => {
+        Scalar::Float(number)
+            if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 =>
+        {
             Ok(*number as i64)
         }
         Scalar::Text(text) => text.trim().parse().map_err(|_| "not a whole number"),
@@ -230,7 +245,11 @@ fn float(value: &Scalar<'_>) -> Result<f64, Bad> {
         Scalar::Float(number) => Ok(*number),
         Scalar::Text(text) => {
             let number = text.trim().parse::<f64>().map_err(|_| "not a number")?;
-            if number.is_finite() { Ok(number) } else { Err("not a number") }
+            if number.is_finite() {
+                Ok(number)
+            } else {
+                Err("not a number")
+            }
         }
         _ => Err("not a number"),
     }
@@ -261,8 +280,11 @@ fn parse_count(text: &str) -> Option<i64> {
         ',' => ',',
         c => c,
     };
-    let text: String =
-        text.chars().map(half_width).filter(|c| !c.is_whitespace() && *c != ',').collect();
+    let text: String = text
+        .chars()
+        .map(half_width)
+        .filter(|c| !c.is_whitespace() && *c != ',')
+        .collect();
     let text = text.strip_suffix('+').unwrap_or(&text);
     let (number, zeros) = match text.char_indices().next_back()? {
         (at, '千' | 'k' | 'K') => (&text[..at], 3),
@@ -286,14 +308,20 @@ fn parse_count(text: &str) -> Option<i64> {
 /// Microseconds since 1970, for instants from 1990 to 2100.
 fn instant(value: &Scalar<'_>, unit: Option<Unit>) -> Result<i64, Bad> {
     let at = match (unit, value) {
-        (Some(Unit::Iso8601), Scalar::Text(text)) => {
-            DateTime::parse_from_rfc3339(text).map_err(|_| "not an ISO 8601 time with offset")?.to_utc()
-        }
+        (Some(Unit::Iso8601), Scalar::Text(text)) => DateTime::parse_from_rfc3339(text)
+            .map_err(|_| "not an ISO 8601 time with offset")?
+            .to_utc(),
         (Some(Unit::Iso8601), _) => return Err("not an ISO 8601 time with offset"),
-        (Some(Unit::S), value) => DateTime::from_timestamp(integer(value)?, 0).ok_or(OUT_OF_RANGE)?,
+        (Some(Unit::S), value) => {
+            DateTime::from_timestamp(integer(value)?, 0).ok_or(OUT_OF_RANGE)?
+        }
         (_, value) => DateTime::from_timestamp_millis(integer(value)?).ok_or(OUT_OF_RANGE)?,
     };
-    if (1990..2100).contains(&at.year()) { Ok(at.timestamp_micros()) } else { Err(OUT_OF_RANGE) }
+    if (1990..2100).contains(&at.year()) {
+        Ok(at.timestamp_micros())
+    } else {
+        Err(OUT_OF_RANGE)
+    }
 }
 
 const OUT_OF_RANGE: Bad = "not a time from 1990 to 2100";
@@ -319,5 +347,7 @@ static HASHTAG: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The hashtags of a text, without `#`, in order.
 pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
-    HASHTAG.captures_iter(text).filter_map(|c| Some(c.get(1).or(c.get(2))?.as_str()))
+    HASHTAG
+        .captures_iter(text)
+        .filter_map(|c| Some(c.get(1).or(c.get(2))?.as_str()))
 }

@@ -51,9 +51,18 @@ pub fn walk<'a>(
     drift: &mut Drift,
 ) -> Result<Walked<'a>, serde_json::Error> {
     let mut frame = new_frame(program, 0);
-    let mut walk = Walk { program, drift, has_items: program.items.is_empty() };
+    let mut walk = Walk {
+        program,
+        drift,
+        has_items: program.items.is_empty(),
+    };
     let mut json = serde_json::Deserializer::from_str(body);
-    Step { walk: &mut walk, node: ROOT, frame: &mut frame }.deserialize(&mut json)?;
+    Step {
+        walk: &mut walk,
+        node: ROOT,
+        frame: &mut frame,
+    }
+    .deserialize(&mut json)?;
     json.end()?;
     let has_items = walk.has_items;
     Ok(Walked { frame, has_items })
@@ -91,12 +100,18 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         let node = self.node();
         let null = value == Scalar::Absent;
         if !null && (!node.children.is_empty() || node.each.is_some()) {
-            self.walk.drift.count(&node.path, Kind::TypeChanged, value.type_name());
+            self.walk
+                .drift
+                .count(&node.path, Kind::TypeChanged, value.type_name());
         }
         // An answer without data is an empty page; data without a list is not.
         self.walk.has_items |= null && self.walk.program.items.contains(&self.node);
         if let Some(slot) = node.presence {
-            self.frame.slots[slot] = if null { Scalar::Absent } else { Scalar::Bool(true) };
+            self.frame.slots[slot] = if null {
+                Scalar::Absent
+            } else {
+                Scalar::Bool(true)
+            };
         }
         if let Some(slot) = node.value {
             self.frame.slots[slot] = value;
@@ -182,7 +197,11 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         match looped {
             Some(looped) => loop {
                 let (node, mut frame) = self.element(looped, None);
-                let step = Step { walk: self.walk, node, frame: &mut frame };
+                let step = Step {
+                    walk: self.walk,
+                    node,
+                    frame: &mut frame,
+                };
                 if seq.next_element_seed(step)?.is_none() {
                     break;
                 }
@@ -211,11 +230,19 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
                     map.next_value::<IgnoredAny>()?;
                 }
                 (Key::Known(node), _) => {
-                    map.next_value_seed(Step { walk: self.walk, node, frame: self.frame })?;
+                    map.next_value_seed(Step {
+                        walk: self.walk,
+                        node,
+                        frame: self.frame,
+                    })?;
                 }
                 (Key::Unknown(key), Some(looped)) => {
                     let (node, mut frame) = self.element(looped, Some(key));
-                    let step = Step { walk: self.walk, node, frame: &mut frame };
+                    let step = Step {
+                        walk: self.walk,
+                        node,
+                        frame: &mut frame,
+                    };
                     map.next_value_seed(step)?;
                     self.frame.loops[looped.at].push(frame);
                 }

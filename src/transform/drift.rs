@@ -32,17 +32,31 @@ pub struct DriftRow {
 
 impl Drift {
     pub fn count(&mut self, path: &str, kind: Kind, json_type: &'static str) {
-        *self.0.entry((path.to_owned(), kind, json_type)).or_default() += 1;
+        *self
+            .0
+            .entry((path.to_owned(), kind, json_type))
+            .or_default() += 1;
     }
 
     pub fn rows(&self, source: &str, endpoint: &str) -> impl Iterator<Item = DriftRow> {
-        self.0.iter().map(move |((path, kind, json_type), count)| DriftRow {
-            source: source.to_owned(),
-            endpoint: endpoint.to_owned(),
-            path: path.clone(),
-            kind: *kind,
-            json_type,
-            count: *count,
-        })
+        self.0
+            .iter()
+            .map(move |((path, kind, json_type), count)| DriftRow {
+                source: source.to_owned(),
+                endpoint: endpoint.to_owned(),
+                path: path.clone(),
+                kind: *kind,
+                json_type,
+                count: *count,
+            })
+    }
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::UnknownField => "unknown_field",
+            Kind::TypeChanged => "type_changed",
+        }
     }
 }

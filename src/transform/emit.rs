@@ -55,8 +55,12 @@ impl<'f, 'a> Stack<'f, 'a> {
 
     /// Every element that is reached through these loops.
     fn descend(&self, loops: &[usize]) -> Vec<Stack<'f, 'a>> {
-        let Some((first, rest)) = loops.split_first() else { return vec![self.clone()] };
-        let Some(frame) = self.frames.last() else { return Vec::new() };
+        let Some((first, rest)) = loops.split_first() else {
+            return vec![self.clone()];
+        };
+        let Some(frame) = self.frames.last() else {
+            return Vec::new();
+        };
         let mut reached = Vec::new();
         for (index, element) in frame.loops[*first].iter().enumerate() {
             let mut inner = self.clone();
@@ -77,10 +81,17 @@ struct Broken {
 
 impl Emitter<'_> {
     pub fn page(&mut self, program: &Program, frame: &Frame<'_>) {
-        let page = Stack { frames: vec![frame], indexes: Vec::new() };
+        let page = Stack {
+            frames: vec![frame],
+            indexes: Vec::new(),
+        };
         for rule in &program.rules {
             for element in page.descend(&rule.each) {
-                if rule.when.iter().all(|(place, matcher)| matcher.matches(element.get(*place))) {
+                if rule
+                    .when
+                    .iter()
+                    .all(|(place, matcher)| matcher.matches(element.get(*place)))
+                {
                     self.element(rule, &element);
                 }
             }
@@ -90,11 +101,19 @@ impl Emitter<'_> {
     fn element(&mut self, rule: &CompiledRule, element: &Stack<'_, '_>) {
         let present = |v: &&Variant| v.present.is_none_or(|p| *element.get(p) != Scalar::Absent);
         let Some(variant) = rule.variants.iter().find(present) else {
-            let broken = Broken { column: rule.at.clone(), reason: "missing", value: None };
+            let broken = Broken {
+                column: rule.at.clone(),
+                reason: "missing",
+                value: None,
+            };
             return self.reject(rule, element, broken);
         };
         for row in element.descend(&variant.then_each) {
-            if !variant.then_when.iter().all(|(place, m)| m.matches(row.get(*place))) {
+            if !variant
+                .then_when
+                .iter()
+                .all(|(place, m)| m.matches(row.get(*place)))
+            {
                 continue;
             }
             match &variant.hashtags {
@@ -115,17 +134,27 @@ impl Emitter<'_> {
         stack: &Stack<'_, '_>,
         part: Option<(usize, &str)>,
     ) {
-        let Some((_, table)) = self.tables.get_index(rule.table) else { return };
+        let Some((_, table)) = self.tables.get_index(rule.table) else {
+            return;
+        };
         let mut cells = Vec::with_capacity(table.columns.len());
         for ((name, column), reads) in table.columns.iter().zip(&variant.columns) {
             match self.context.cell(column, reads, stack, part) {
                 Ok(None) if column.required => {
-                    let broken = Broken { column: name.clone(), reason: "missing", value: None };
+                    let broken = Broken {
+                        column: name.clone(),
+                        reason: "missing",
+                        value: None,
+                    };
                     return self.reject(rule, stack, broken);
                 }
                 Ok(cell) => cells.push(cell),
                 Err((reason, value)) => {
-                    let broken = Broken { column: name.clone(), reason, value };
+                    let broken = Broken {
+                        column: name.clone(),
+                        reason,
+                        value,
+                    };
                     return self.reject(rule, stack, broken);
                 }
             }
@@ -138,7 +167,10 @@ impl Emitter<'_> {
         let search = &self.context.header.search;
         self.rejects.push(Reject {
             source: search.source.clone(),
-            table: self.tables.get_index(rule.table).map(|(name, _)| name.clone()),
+            table: self
+                .tables
+                .get_index(rule.table)
+                .map(|(name, _)| name.clone()),
             endpoint: search.endpoint.clone(),
             search_id: search.search_id.clone(),
             page: self.context.header.page,
@@ -153,7 +185,11 @@ impl Emitter<'_> {
 impl<'e> Context<'e> {
     fn observed(self, stack: &Stack<'_, '_>) -> Observed {
         let item = stack.item().map_or(0, |i| i + 1);
-        (self.header.fetched_at.timestamp_micros(), self.header.page, item)
+        (
+            self.header.fetched_at.timestamp_micros(),
+            self.header.page,
+            item,
+        )
     }
 
     /// The first of the reads that has a value.
@@ -185,7 +221,8 @@ impl<'e> Context<'e> {
         let header = self.header;
         let search = &header.search;
         let text = |text: &'e str| Some(Cell::Text(Cow::Borrowed(text)));
-        let maybe = |value: Option<&'e String>| value.map(|v| Cell::Text(Cow::Borrowed(v.as_str())));
+        let maybe =
+            |value: Option<&'e String>| value.map(|v| Cell::Text(Cow::Borrowed(v.as_str())));
         let instant = |at: DateTime<Utc>| Some(Cell::Instant(at.timestamp_micros()));
         let int = |number: u64| i64::try_from(number).ok().map(Cell::Int);
         let position = stack.item().map(|i| i + 1);
@@ -223,8 +260,15 @@ fn origin<'a>(origin: &Origin, stack: &Stack<'_, 'a>, part: Option<(usize, &str)
     let index = part.map_or_else(|| stack.index(), |(index, _)| index);
     match origin {
         Origin::Value(place) => stack.get(*place).clone(),
-        Origin::Pick { depth, list, index, slot } => {
-            let Scalar::Int(at) = stack.get(*index) else { return Scalar::Absent };
+        Origin::Pick {
+            depth,
+            list,
+            index,
+            slot,
+        } => {
+            let Scalar::Int(at) = stack.get(*index) else {
+                return Scalar::Absent;
+            };
             let elements = &stack.frames[*depth].loops[*list];
             let picked = usize::try_from(*at).ok().and_then(|at| elements.get(at));
             picked.map_or(Scalar::Absent, |frame| frame.slots[*slot].clone())
@@ -240,9 +284,9 @@ fn origin<'a>(origin: &Origin, stack: &Stack<'_, 'a>, part: Option<(usize, &str)
             let key = stack.frames.iter().rev().find_map(|f| f.key.as_ref());
             key.map_or(Scalar::Absent, |key| Scalar::Text(Cow::Owned(key.clone())))
         }
-        Origin::Exploded => {
-            part.map_or(Scalar::Absent, |(_, text)| Scalar::Text(Cow::Owned(text.to_owned())))
-        }
+        Origin::Exploded => part.map_or(Scalar::Absent, |(_, text)| {
+            Scalar::Text(Cow::Owned(text.to_owned()))
+        }),
     }
 }
 
@@ -268,7 +312,11 @@ fn distinct_hashtags(texts: &[Place], stack: &Stack<'_, '_>) -> Vec<String> {
         Scalar::Text(text) => Some(text.as_ref()),
         _ => None,
     });
-    texts.flat_map(hashtags).filter(|tag| seen.insert(*tag)).map(str::to_owned).collect()
+    texts
+        .flat_map(hashtags)
+        .filter(|tag| seen.insert(*tag))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// An offending value, as the table `rejects` shows it.

@@ -119,7 +119,11 @@ pub fn compile(contracts: &Contracts) -> Result<Programs, Diagnostics> {
             programs.insert((name.clone(), endpoint_name.clone()), compiler.program);
         }
     }
-    if found.is_empty() { Ok(programs) } else { Err(Diagnostics(found)) }
+    if found.is_empty() {
+        Ok(programs)
+    } else {
+        Err(Diagnostics(found))
+    }
 }
 
 struct Compiler<'a> {
@@ -148,14 +152,24 @@ impl<'a> Compiler<'a> {
             rules: Vec::new(),
             items: Vec::new(),
         };
-        Compiler { source, tables, found, program }
+        Compiler {
+            source,
+            tables,
+            found,
+            program,
+        }
     }
 
     fn endpoint(&mut self, source: &Source, endpoint: &Endpoint) {
         let envelope = &source.envelope;
-        for path in [Some(&envelope.code), Some(&envelope.message), envelope.request_id.as_ref()] {
+        for path in [
+            Some(&envelope.code),
+            Some(&envelope.message),
+            envelope.request_id.as_ref(),
+        ] {
             let node = path.map(|p| self.descend(ROOT, p));
-            node.into_iter().for_each(|n| self.program.nodes[n].left_out = true);
+            node.into_iter()
+                .for_each(|n| self.program.nodes[n].left_out = true);
         }
         for rule in &endpoint.rows {
             self.rule(rule);
@@ -196,12 +210,23 @@ impl<'a> Compiler<'a> {
         let (element, each) = self.walk_loops(ROOT, rule.each.as_deref().unwrap_or_default());
         let outer = self.levels(element);
         let when = self.conditions(&rule.when, &outer, rule.span());
-        let ats = if rule.at.is_empty() { vec![None] } else { rule.at.iter().map(Some).collect() };
-        let variants =
-            ats.into_iter().map(|at| self.variant(rule, table, element, at.map(String::as_str)));
+        let ats = if rule.at.is_empty() {
+            vec![None]
+        } else {
+            rule.at.iter().map(Some).collect()
+        };
+        let variants = ats
+            .into_iter()
+            .map(|at| self.variant(rule, table, element, at.map(String::as_str)));
         let variants = variants.collect();
         let at = rule.at.join(" or ");
-        self.program.rules.push(CompiledRule { table: table_at, each, when, variants, at });
+        self.program.rules.push(CompiledRule {
+            table: table_at,
+            each,
+            when,
+            variants,
+            at,
+        });
     }
 
     fn variant(
@@ -213,10 +238,17 @@ impl<'a> Compiler<'a> {
     ) -> Variant {
         let object = self.descend(element, at.unwrap_or_default());
         let present = at.map(|_| self.presence(object));
-        let (row, then_each) = self.walk_loops(object, rule.then_each.as_deref().unwrap_or_default());
+        let (row, then_each) =
+            self.walk_loops(object, rule.then_each.as_deref().unwrap_or_default());
         let mut levels = self.levels(element);
         if let Some(at) = at {
-            levels.insert(0, Level { node: element, prefix: at.to_owned() });
+            levels.insert(
+                0,
+                Level {
+                    node: element,
+                    prefix: at.to_owned(),
+                },
+            );
         }
         if row != object {
             let inner = self.levels(row);
@@ -226,17 +258,29 @@ impl<'a> Compiler<'a> {
         }
         let then_when = self.conditions(&rule.then_when, &levels, rule.span());
         let hashtags = rule.explode.as_ref().map(|explode| {
-            explode.hashtags.iter().filter_map(|p| self.value(p, &levels, rule.span())).collect()
+            explode
+                .hashtags
+                .iter()
+                .filter_map(|p| self.value(p, &levels, rule.span()))
+                .collect()
         });
         let columns = table
             .columns
             .keys()
             .map(|column| {
                 let declared = rule.columns.iter().find(|(name, _)| name.value == *column);
-                declared.map_or(Vec::new(), |(name, reads)| self.reads(name, reads, table, &levels))
+                declared.map_or(Vec::new(), |(name, reads)| {
+                    self.reads(name, reads, table, &levels)
+                })
             })
             .collect();
-        Variant { present, then_each, then_when, hashtags, columns }
+        Variant {
+            present,
+            then_each,
+            then_when,
+            hashtags,
+            columns,
+        }
     }
 
     fn known_columns(&mut self, rule: &Spanned<Rule>, table: &Table) {
@@ -246,7 +290,11 @@ impl<'a> Compiler<'a> {
                     format!("`{}` is filled by redlake, not from the answer", name.value)
                 }
                 Some(_) => continue,
-                None => format!("the table `{}` has no column `{}`", table.name(), name.value),
+                None => format!(
+                    "the table `{}` has no column `{}`",
+                    table.name(),
+                    name.value
+                ),
             };
             let near = nearest(name, table.columns.keys().map(String::as_str));
             let hint = near.filter(|n| *n != name.value).map(did_you_mean);
@@ -255,8 +303,15 @@ impl<'a> Compiler<'a> {
         for (name, column) in &table.columns {
             let read = rule.columns.keys().any(|k| k.value == *name);
             if column.required && column.fill.is_none() && !read {
-                let message = format!("the required column `{name}` of `{}` is not read", table.name());
-                self.error(rule.table.span(), message, Some(format!("add `{name}: /path`")));
+                let message = format!(
+                    "the required column `{name}` of `{}` is not read",
+                    table.name()
+                );
+                self.error(
+                    rule.table.span(),
+                    message,
+                    Some(format!("add `{name}: /path`")),
+                );
             }
         }
     }
@@ -300,7 +355,10 @@ impl<'a> Compiler<'a> {
             origins.extend(self.length(path, levels, span.clone()).map(Origin::Value));
         }
         if let Some(paths) = &mapping.hash {
-            let places = paths.iter().filter_map(|p| self.value(p, levels, span.clone())).collect();
+            let places = paths
+                .iter()
+                .filter_map(|p| self.value(p, levels, span.clone()))
+                .collect();
             origins.push(Origin::Hash(places));
         }
         if let Some(text) = &mapping.constant {
@@ -310,7 +368,10 @@ impl<'a> Compiler<'a> {
             origins.push(Origin::Index);
         }
         if let Some(path) = &mapping.index_equals {
-            origins.extend(self.value(path, levels, span.clone()).map(Origin::IndexEquals));
+            origins.extend(
+                self.value(path, levels, span.clone())
+                    .map(Origin::IndexEquals),
+            );
         }
         if mapping.key == Some(true) {
             origins.push(Origin::Key);
@@ -337,22 +398,30 @@ impl<'a> Compiler<'a> {
             let matcher = match condition {
                 Condition::Is(word) => Matcher::OneOf(vec![word.clone()]),
                 Condition::OneOf(words) => Matcher::OneOf(words.clone()),
-                Condition::Test(Test { none_of: Some(words), exists: None, filled: None }) => {
-                    Matcher::NoneOf(words.clone())
-                }
-                Condition::Test(Test { none_of: None, exists: Some(exists), filled: None }) => {
-                    Matcher::Exists(*exists)
-                }
-                Condition::Test(Test { none_of: None, exists: None, filled: Some(filled) }) => {
-                    Matcher::Filled(*filled)
-                }
+                Condition::Test(Test {
+                    none_of: Some(words),
+                    exists: None,
+                    filled: None,
+                }) => Matcher::NoneOf(words.clone()),
+                Condition::Test(Test {
+                    none_of: None,
+                    exists: Some(exists),
+                    filled: None,
+                }) => Matcher::Exists(*exists),
+                Condition::Test(Test {
+                    none_of: None,
+                    exists: None,
+                    filled: Some(filled),
+                }) => Matcher::Filled(*filled),
                 Condition::Test(_) => {
                     let message = "a test is exactly one of none_of, exists and filled".to_owned();
                     self.error(span.clone(), message, None);
                     continue;
                 }
             };
-            let Some(node) = self.resolve(path, levels, span.clone()) else { continue };
+            let Some(node) = self.resolve(path, levels, span.clone()) else {
+                continue;
+            };
             let place = match matcher {
                 Matcher::Exists(_) => self.presence(node),
                 _ => self.capture(node),
@@ -363,7 +432,8 @@ impl<'a> Compiler<'a> {
     }
 
     fn value(&mut self, path: &str, levels: &[Level], span: Span) -> Option<Place> {
-        self.resolve(path, levels, span).map(|node| self.capture(node))
+        self.resolve(path, levels, span)
+            .map(|node| self.capture(node))
     }
 
     fn length(&mut self, path: &str, levels: &[Level], span: Span) -> Option<Place> {
@@ -390,7 +460,12 @@ impl<'a> Compiler<'a> {
         let inner = self.open(list, false);
         let item = self.descend(inner.element, item);
         let slot = self.capture(item).slot;
-        Some(Origin::Pick { depth, list: inner.at, index, slot })
+        Some(Origin::Pick {
+            depth,
+            list: inner.at,
+            index,
+            slot,
+        })
     }
 
     /// The node that `path` names, `^` being one step outward.
@@ -411,10 +486,16 @@ impl<'a> Compiler<'a> {
 
     /// The elements around `node`, from itself outward.
     fn levels(&self, node: NodeId) -> Vec<Level> {
-        let mut levels = vec![Level { node, prefix: String::new() }];
+        let mut levels = vec![Level {
+            node,
+            prefix: String::new(),
+        }];
         let mut scope = self.program.nodes[node].scope;
         while let Some((parent, element)) = self.enclosing(scope) {
-            levels.push(Level { node: element, prefix: String::new() });
+            levels.push(Level {
+                node: element,
+                prefix: String::new(),
+            });
             scope = parent;
         }
         levels
@@ -422,8 +503,16 @@ impl<'a> Compiler<'a> {
 
     /// The scope around `scope`, and the element that it is the scope of.
     fn enclosing(&self, scope: ScopeId) -> Option<(ScopeId, NodeId)> {
-        let holder = self.program.nodes.iter().find(|n| n.each.is_some_and(|l| l.scope == scope))?;
-        let element = self.program.nodes.iter().find_map(|n| n.each.filter(|l| l.scope == holder.scope));
+        let holder = self
+            .program
+            .nodes
+            .iter()
+            .find(|n| n.each.is_some_and(|l| l.scope == scope))?;
+        let element = self
+            .program
+            .nodes
+            .iter()
+            .find_map(|n| n.each.filter(|l| l.scope == holder.scope));
         Some((holder.scope, element.map_or(ROOT, |l| l.element)))
     }
 
@@ -454,7 +543,9 @@ impl<'a> Compiler<'a> {
     }
 
     fn descend(&mut self, from: NodeId, path: &str) -> NodeId {
-        path.split('/').skip(1).fold(from, |node, key| self.child(node, key))
+        path.split('/')
+            .skip(1)
+            .fold(from, |node, key| self.child(node, key))
     }
 
     fn child(&mut self, parent: NodeId, key: &str) -> NodeId {
@@ -463,8 +554,14 @@ impl<'a> Compiler<'a> {
         }
         let path = format!("{}/{key}", self.program.nodes[parent].path);
         let scope = self.program.nodes[parent].scope;
-        let child = self.add(KeyNode { path, scope, ..KeyNode::default() });
-        self.program.nodes[parent].children.insert(key.into(), child);
+        let child = self.add(KeyNode {
+            path,
+            scope,
+            ..KeyNode::default()
+        });
+        self.program.nodes[parent]
+            .children
+            .insert(key.into(), child);
         child
     }
 
@@ -478,10 +575,17 @@ impl<'a> Compiler<'a> {
         self.program.scopes[outer].loops += 1;
         let depth = self.program.scopes[outer].depth + 1;
         let scope = self.program.scopes.len();
-        self.program.scopes.push(Scope { depth, ..Scope::default() });
+        self.program.scopes.push(Scope {
+            depth,
+            ..Scope::default()
+        });
         let mark = if over_keys { "/*" } else { "[*]" };
         let path = format!("{}{mark}", self.program.nodes[node].path);
-        let element = self.add(KeyNode { path, scope, ..KeyNode::default() });
+        let element = self.add(KeyNode {
+            path,
+            scope,
+            ..KeyNode::default()
+        });
         let opened = Loop { at, scope, element };
         self.program.nodes[node].each = Some(opened);
         self.program.nodes[node].over_keys = over_keys;
@@ -518,7 +622,10 @@ impl<'a> Compiler<'a> {
     }
 
     fn place(&self, node: NodeId, slot: usize) -> Place {
-        Place { depth: self.program.scopes[self.program.nodes[node].scope].depth, slot }
+        Place {
+            depth: self.program.scopes[self.program.nodes[node].scope].depth,
+            slot,
+        }
     }
 
     fn error(&mut self, span: Span, message: String, hint: Option<String>) {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use chrono::{Datelike, DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 use thiserror::Error;
 
@@ -50,7 +50,7 @@ pub struct RunStamp {
 }
 
 /// A run's pages, as tables.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tables {
     pub batches: BTreeMap<String, RecordBatch>,
     pub rejects: Vec<Reject>,
@@ -60,7 +60,10 @@ pub struct Tables {
 #[derive(Debug, Error)]
 pub enum TransformError {
     #[error("the page asks for {endpoint} of {source_name}, which no source contract declares")]
-    UnknownEndpoint { source_name: String, endpoint: String },
+    UnknownEndpoint {
+        source_name: String,
+        endpoint: String,
+    },
     #[error("a table could not be built: {0}")]
     Arrow(#[from] ArrowError),
 }
@@ -81,7 +84,10 @@ impl RunStamp {
             ("run_id", Cell::Text(self.run_id.as_str().into())),
             ("pipeline", Cell::Text(self.pipeline.as_str().into())),
             ("source", Cell::Text(source.into())),
-            ("snapshot_at", Cell::Instant(self.snapshot_at.timestamp_micros())),
+            (
+                "snapshot_at",
+                Cell::Instant(self.snapshot_at.timestamp_micros()),
+            ),
             ("snapshot_date", Cell::Date(days(self.snapshot_date))),
         ])
     }
@@ -97,13 +103,27 @@ impl Transform {
     /// Every mistake in the mappings of the source contracts.
     pub fn new(contracts: Arc<Contracts>) -> Result<Self, Diagnostics> {
         let programs = mapping::compile(&contracts)?;
-        Ok(Transform { contracts, programs })
+        Ok(Transform {
+            contracts,
+            programs,
+        })
     }
 
     /// Begins the tables of one run.
     pub fn begin(&self, stamp: RunStamp) -> Flattener<'_> {
-        let builders = self.contracts.tables.values().map(TableBuilder::new).collect();
-        Flattener { transform: self, stamp, builders, rejects: Vec::new(), drift: BTreeMap::new() }
+        let builders = self
+            .contracts
+            .tables
+            .values()
+            .map(TableBuilder::new)
+            .collect();
+        Flattener {
+            transform: self,
+            stamp,
+            builders,
+            rejects: Vec::new(),
+            drift: BTreeMap::new(),
+        }
     }
 }
 
@@ -125,12 +145,14 @@ impl Flattener<'_> {
     pub fn push(&mut self, page: &RawPage) -> Result<(), TransformError> {
         let search = &page.header.search;
         let key = (search.source.clone(), search.endpoint.clone());
-        let program = self.transform.programs.get(&key).ok_or_else(|| {
-            TransformError::UnknownEndpoint {
-                source_name: search.source.clone(),
-                endpoint: search.endpoint.clone(),
-            }
-        })?;
+        let program =
+            self.transform
+                .programs
+                .get(&key)
+                .ok_or_else(|| TransformError::UnknownEndpoint {
+                    source_name: search.source.clone(),
+                    endpoint: search.endpoint.clone(),
+                })?;
         let drift = self.drift.entry(key).or_default();
         let frame = match decode::walk(program, &page.body, drift) {
             Ok(walked) if walked.has_items => walked.frame,
@@ -139,7 +161,10 @@ impl Flattener<'_> {
         };
         let mut emitter = Emitter {
             tables: &self.transform.contracts.tables,
-            context: Context { stamp: &self.stamp, header: &page.header },
+            context: Context {
+                stamp: &self.stamp,
+                header: &page.header,
+            },
             builders: &mut self.builders,
             rejects: &mut self.rejects,
         };
@@ -194,6 +219,10 @@ impl Flattener<'_> {
             }
             batches.insert(table.name().to_owned(), builder.finish()?);
         }
-        Ok(Tables { batches, rejects: self.rejects, drift })
+        Ok(Tables {
+            batches,
+            rejects: self.rejects,
+            drift,
+        })
     }
 }

@@ -16,8 +16,17 @@ pub fn top_notes(engagement: &RecordBatch, endpoint: &str, by: &str, top: usize)
     };
     let mut notes: Vec<(Option<i64>, &str)> = (0..engagement.num_rows())
         .filter(|&row| endpoints.value(row) == endpoint)
-        .map(|row| (counts.is_valid(row).then(|| counts.value(row)), ids.value(row)))
+        .map(|row| {
+            (
+                counts.is_valid(row).then(|| counts.value(row)),
+                ids.value(row),
+            )
+        })
         .collect();
     notes.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    notes.into_iter().take(top).map(|(_, id)| id.to_owned()).collect()
+    notes
+        .into_iter()
+        .take(top)
+        .map(|(_, id)| id.to_owned())
+        .collect()
 }

@@ -54,14 +54,23 @@ pub fn arrow_schema(table: &Table) -> SchemaRef {
         };
         Field::new(name, kind, !column.required)
     };
-    Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        table.columns.iter().map(field).collect::<Vec<_>>(),
+    ))
 }
 
 impl TableBuilder {
     pub fn new(table: &Table) -> Self {
-        let columns = table.columns.values().map(|c| ColumnBuilder::new(c.kind)).collect();
+        let columns = table
+            .columns
+            .values()
+            .map(|c| ColumnBuilder::new(c.kind))
+            .collect();
         let positions = |names: &[crate::spec::yaml::Spanned<String>]| {
-            names.iter().filter_map(|n| table.columns.get_index_of(&n.value)).collect()
+            names
+                .iter()
+                .filter_map(|n| table.columns.get_index_of(&n.value))
+                .collect()
         };
         TableBuilder {
             schema: arrow_schema(table),
@@ -96,9 +105,16 @@ impl TableBuilder {
 }
 
 /// Keeps, of each group of rows, those of the latest observation.
-fn latest(batch: &RecordBatch, by: &[usize], observed: &[Observed]) -> Result<RecordBatch, ArrowError> {
+fn latest(
+    batch: &RecordBatch,
+    by: &[usize],
+    observed: &[Observed],
+) -> Result<RecordBatch, ArrowError> {
     let keys: Vec<ArrayRef> = by.iter().map(|&c| Arc::clone(batch.column(c))).collect();
-    let fields = keys.iter().map(|k| SortField::new(k.data_type().clone())).collect();
+    let fields = keys
+        .iter()
+        .map(|k| SortField::new(k.data_type().clone()))
+        .collect();
     let rows = RowConverter::new(fields)?.convert_columns(&keys)?;
     let mut newest: HashMap<&[u8], Observed> = HashMap::new();
     let keys: Vec<_> = rows.iter().collect();
@@ -108,19 +124,29 @@ fn latest(batch: &RecordBatch, by: &[usize], observed: &[Observed]) -> Result<Re
     }
     let kept = keys.iter().zip(observed).enumerate();
     let kept = kept.filter(|(_, (key, at))| newest.get(key.data()) == Some(at));
-    take_record_batch(batch, &UInt64Array::from_iter_values(kept.map(|(i, _)| i as u64)))
+    take_record_batch(
+        batch,
+        &UInt64Array::from_iter_values(kept.map(|(i, _)| i as u64)),
+    )
 }
 
 fn sorted(batch: &RecordBatch, by: &[usize]) -> Result<RecordBatch, ArrowError> {
     if batch.num_rows() < 2 || by.is_empty() {
         return Ok(batch.clone());
     }
-    let options = Some(SortOptions { descending: false, nulls_first: true });
+    let options = Some(SortOptions {
+        descending: false,
+        nulls_first: true,
+    });
     // The other columns break ties, so that equal rows in any order give equal files.
     let rest = (0..batch.num_columns()).filter(|c| !by.contains(c));
     let columns = by.iter().copied().chain(rest);
-    let columns: Vec<SortColumn> =
-        columns.map(|c| SortColumn { values: Arc::clone(batch.column(c)), options }).collect();
+    let columns: Vec<SortColumn> = columns
+        .map(|c| SortColumn {
+            values: Arc::clone(batch.column(c)),
+            options,
+        })
+        .collect();
     take_record_batch(batch, &lexsort_to_indices(&columns, None)?)
 }
 
@@ -131,9 +157,9 @@ impl ColumnBuilder {
             ColumnType::Int64 => ColumnBuilder::Int(Int64Builder::new()),
             ColumnType::Float64 => ColumnBuilder::Float(Float64Builder::new()),
             ColumnType::Bool => ColumnBuilder::Bool(BooleanBuilder::new()),
-            ColumnType::Timestamp => ColumnBuilder::Instant(
-                TimestampMicrosecondBuilder::new().with_timezone("UTC"),
-            ),
+            ColumnType::Timestamp => {
+                ColumnBuilder::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+            }
             ColumnType::Date => ColumnBuilder::Date(Date32Builder::new()),
         }
     }
@@ -179,13 +205,17 @@ pub fn push_record<T: Serialize>(
     record: &T,
 ) -> Result<(), ArrowError> {
     let wrong = |what: String| ArrowError::SchemaError(format!("table {}: {what}", table.name()));
-    let Value::Object(mut fields) = serde_json::to_value(record).map_err(|e| wrong(e.to_string()))? else {
+    let Value::Object(mut fields) =
+        serde_json::to_value(record).map_err(|e| wrong(e.to_string()))?
+    else {
         return Err(wrong("a record is no object".into()));
     };
     let mut row = Vec::with_capacity(table.columns.len());
     for (name, column) in &table.columns {
         let cell = match (fields.remove(name), common.get(name.as_str())) {
-            (Some(value), _) => record_cell(value, column.kind).map_err(|e| wrong(format!("{name}: {e}")))?,
+            (Some(value), _) => {
+                record_cell(value, column.kind).map_err(|e| wrong(format!("{name}: {e}")))?
+            }
             (None, common) => common.cloned(),
         };
         row.push(cell);

@@ -22,7 +22,7 @@ async fn start() -> Sandbox {
 fn client() -> reqwest::Client {
     // Another test may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 async fn body(request: reqwest::RequestBuilder) -> Value {

@@ -45,19 +45,28 @@ fn note_details() -> Vec<Call> {
     ids(&notes).into_iter().take(40).map(detail).collect()
 }
 
-/// All paths that a contract names, in the form `/data/items[*]/note/id`.
-fn known_paths(envelope: &Envelope, endpoint: &Endpoint) -> BTreeSet<String> {
-    let mut known: BTreeSet<_> = [&envelope.code, &envelope.message]
-        .into_iter()
-        .chain(&envelope.request_id)
-        .cloned()
-        .collect();
+/// The paths that a contract names, in the form `/data/items[*]/note/id`.
+#[derive(Default)]
+struct Known {
+    /// Values that are read.
+    mapped: BTreeSet<String>,
+    /// Values that are left out, with all that lies below.
+    left_out: BTreeSet<String>,
+}
+
+fn known_paths(envelope: &Envelope, endpoint: &Endpoint) -> Known {
+    let mut known = Known::default();
+    known
+        .mapped
+        .extend([envelope.code.clone(), envelope.message.clone()]);
+    known.mapped.extend(envelope.request_id.clone());
     for rule in &endpoint.rows {
-        known.extend(rule_paths(&rule.value));
+        known.mapped.extend(rule_paths(&rule.value));
     }
     for left_out in &endpoint.left_out {
         for at in &left_out.at {
-            known.extend(left_out.fields.iter().map(|field| format!("{at}/{field}")));
+            let paths = left_out.fields.iter().map(|field| format!("{at}/{field}"));
+            known.left_out.extend(paths);
         }
     }
     known
@@ -69,7 +78,7 @@ fn rule_paths(rule: &Rule) -> Vec<String> {
         true => vec![each],
         false => rule.at.iter().map(|at| format!("{each}{at}")).collect(),
     };
-    let mut paths: Vec<_> = rule.when.keys().cloned().collect();
+    let mut paths = Vec::new();
     let exploded = rule
         .explode
         .iter()
@@ -118,30 +127,24 @@ fn mapping_paths(mapping: &Mapping) -> Vec<String> {
     .collect()
 }
 
-/// Collects what no known path leads to. What lies below a known path is known.
-fn unknown_paths(
-    value: &Value,
-    path: &str,
-    known: &BTreeSet<String>,
-    unknown: &mut BTreeSet<String>,
-) {
+/// Collects the values that no known path leads to.
+fn unknown_paths(value: &Value, path: &str, known: &Known, unknown: &mut BTreeSet<String>) {
+    let is_in = |paths: &BTreeSet<String>| paths.iter().any(|known| leads_to(known, path));
+    if is_in(&known.left_out) {
+        return;
+    }
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let path = format!("{path}/{name}");
-                if !known.iter().any(|known| leads_to(known, &path)) {
-                    unknown_paths(value, &path, known, unknown);
-                }
+                unknown_paths(value, &format!("{path}/{name}"), known, unknown);
             }
         }
         Value::Array(elements) => {
-            let path = format!("{path}[*]");
-            if !known.iter().any(|known| leads_to(known, &path)) {
-                elements
-                    .iter()
-                    .for_each(|e| unknown_paths(e, &path, known, unknown));
+            for element in elements {
+                unknown_paths(element, &format!("{path}[*]"), known, unknown);
             }
         }
+        _ if is_in(&known.mapped) => {}
         _ => {
             unknown.insert(path.to_owned());
         }

@@ -89,6 +89,8 @@ impl World {
     pub fn notes(&self, stream: Stream, now: i64) -> impl Iterator<Item = Note> {
         let world = *self;
         let bucket = self.bucket_length(stream);
+        // Ids have no room for later instants: the world ends in the year 2106.
+        let now = now.min(i64::from(u32::MAX));
         let last = (now - BEGINNING).div_euclid(bucket);
         (0..=last)
             .rev()
@@ -98,10 +100,10 @@ impl World {
 
     /// The note with this id, if it exists at `now`.
     pub fn note(&self, id: &str, now: i64) -> Option<Note> {
-        let stream = Stream::from_id(Id::parse(id)?)?;
-        let published_at = i64::from(Id::parse(id)?.seconds);
+        let parts = Id::parse(id)?;
+        let stream = Stream::from_id(parts)?;
         let bucket = self.bucket_length(stream);
-        let at = (published_at - BEGINNING).div_euclid(bucket);
+        let at = (i64::from(parts.seconds) - BEGINNING).div_euclid(bucket);
         self.note_in(stream, at, bucket)
             .filter(|note| note.id == id && note.published_at <= now)
     }

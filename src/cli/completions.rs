@@ -1,0 +1,26 @@
+//! `redlake completions`.
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::error::CliError;
+use super::output::print_text;
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    shell: Shell,
+}
+
+pub fn main(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        args.shell,
+        &mut super::Cli::command(),
+        "redlake",
+        &mut script,
+    );
+    print_text(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}

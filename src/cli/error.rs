@@ -1,0 +1,142 @@
+//! What a command failed with: message, hint, exit code.
+
+use std::fmt::Display;
+
+use crate::load::LakeError;
+use crate::query::duckdb::QueryError;
+use crate::raw::RawError;
+use crate::run::RunError;
+use crate::run::access::AccessError;
+use crate::spec::diagnostic::Diagnostics;
+use crate::transform::TransformError;
+
+pub const INTERNAL: u8 = 1;
+pub const USAGE: u8 = 2;
+pub const PARTIAL: u8 = 3;
+pub const DENIED: u8 = 4;
+pub const STOPPED: u8 = 5;
+pub const BUSY: u8 = 7;
+
+pub const ENVIRONMENT: &str = "\
+Environment: JUSTONEAPI_TOKEN and XHS_OPEN_TOKEN hold the tokens, JUSTONEAPI_BASE_URL and \
+XHS_OPEN_BASE_URL override the addresses (`sandbox` is one too), REDLAKE_LAKE names the lake.
+
+Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
+4 authentication or permission, 5 quota or balance used up, 7 the pipeline is already running, \
+130 or 143 interrupted.";
+
+/// An error on its way to the user.
+#[derive(Debug)]
+pub struct CliError {
+    pub code: u8,
+    error: anyhow::Error,
+    hint: Option<String>,
+    /// Already laid out with places and hints of its own.
+    rendered: Option<Diagnostics>,
+}
+
+impl CliError {
+    pub fn new(code: u8, error: impl Into<anyhow::Error>, hint: Option<String>) -> Self {
+        CliError {
+            code,
+            error: error.into(),
+            hint,
+            rendered: None,
+        }
+    }
+
+    pub fn usage(message: impl Display, hint: impl Into<String>) -> Self {
+        CliError::new(USAGE, anyhow::anyhow!("{message}"), Some(hint.into()))
+    }
+
+    /// As `error:`, `Caused by:`, `hint:`.
+    pub fn print(&self, color: bool) {
+        if let Some(Diagnostics(all)) = &self.rendered {
+            for diagnostic in all {
+                eprintln!("{}\n", diagnostic.render(color));
+            }
+            let plural = if all.len() == 1 { "" } else { "s" };
+            eprintln!(
+                "error: {} mistake{plural} found; nothing was done",
+                all.len()
+            );
+            return;
+        }
+        eprintln!("error: {}", self.error);
+        for cause in self.error.chain().skip(1) {
+            eprintln!("  Caused by: {cause}");
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("  hint: {hint}");
+        }
+    }
+}
+
+impl From<Diagnostics> for CliError {
+    fn from(found: Diagnostics) -> Self {
+        let error = anyhow::anyhow!("the configuration is wrong");
+        CliError {
+            code: USAGE,
+            error,
+            hint: None,
+            rendered: Some(found),
+        }
+    }
+}
+
+impl From<LakeError> for CliError {
+    fn from(error: LakeError) -> Self {
+        let code = match &error {
+            LakeError::Busy(_) => BUSY,
+            LakeError::Encode { .. } => INTERNAL,
+            _ => USAGE,
+        };
+        let hint = error.hint().map(str::to_owned);
+        CliError::new(code, error, hint)
+    }
+}
+
+impl From<QueryError> for CliError {
+    fn from(error: QueryError) -> Self {
+        let code = match &error {
+            QueryError::Sql(_) => USAGE,
+            QueryError::Io { .. } => INTERNAL,
+        };
+        CliError::new(code, error, None)
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        let (code, hint) = match error {
+            RunError::Lake(error) => return error.into(),
+            RunError::Access(AccessError::NoToken { ref env, .. }) => (
+                USAGE,
+                Some(format!(
+                    "export {env}=…; it is read from the environment only"
+                )),
+            ),
+            RunError::Client(_) => (USAGE, Some("check the source's base_url".into())),
+            RunError::Transform(TransformError::UnknownEndpoint { .. }) => (
+                USAGE,
+                Some("add the endpoint to the contracts that --schemas names".into()),
+            ),
+            RunError::Raw(RawError::Format { .. }) => {
+                (USAGE, Some("give files from the lake's folder raw/".into()))
+            }
+            RunError::Raw(_) => (INTERNAL, None),
+            RunError::ForeignRaw { .. } => {
+                (USAGE, Some("give the pipeline that made the file".into()))
+            }
+            RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
+            _ => (INTERNAL, None),
+        };
+        CliError::new(code, error, hint)
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        CliError::new(INTERNAL, error, None)
+    }
+}

@@ -1,0 +1,208 @@
+//! The command line: one file a subcommand. Data goes to stdout, everything else to stderr.
+
+mod completions;
+mod error;
+mod init;
+mod output;
+mod plan;
+mod progress;
+mod query;
+mod run;
+mod runs;
+mod sandbox;
+mod schema;
+mod transform;
+mod validate;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::plan::Plan;
+use crate::spec::contracts::Contracts;
+use crate::spec::load::load_pipeline;
+use error::{CliError, ENVIRONMENT};
+
+/// Turn Xiaohongshu (RED) search APIs into a Parquet lake that DuckDB and BI tools read.
+#[derive(Debug, Parser)]
+#[command(name = "redlake", version, max_term_width = 100, after_help = ENVIRONMENT)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+struct Common {
+    /// Folder of the lake [default: the pipeline's `load.lake`, or lake]
+    #[arg(long, global = true, env = "REDLAKE_LAKE", value_name = "DIR")]
+    lake: Option<PathBuf>,
+    /// Folder of source and table contracts, instead of the built-in ones
+    #[arg(long, global = true, value_name = "DIR")]
+    schemas: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// How progress is shown, on stderr
+    #[arg(long, global = true, value_enum, default_value_t = progress::Mode::Auto)]
+    progress: progress::Mode,
+    /// How log lines are written, on stderr
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// Only errors on stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// More on stderr; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a commented pipeline to start from
+    Init(init::InitArgs),
+    /// Check pipelines: every mistake, with its place and a hint
+    Validate(validate::ValidateArgs),
+    /// Show what a run would ask for and cost at most, without any call
+    Plan(plan::PlanArgs),
+    /// Extract, transform and commit
+    Run(run::RunArgs),
+    /// Extract only: keep the pages and the ledger, make no tables
+    Extract(run::RunArgs),
+    /// Flatten raw files of finished runs anew, offline; replaces the runs' rows
+    Transform(transform::TransformArgs),
+    /// Run SQL over the lake with DuckDB
+    Query(query::QueryArgs),
+    /// List the runs in the lake
+    Runs,
+    /// Show the tables and their columns
+    Schema(schema::SchemaArgs),
+    /// Serve the API simulator on loopback
+    Sandbox(sandbox::SandboxArgs),
+    /// Print a completion script
+    Completions(completions::CompletionsArgs),
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+    Csv,
+    Ndjson,
+    Markdown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Parses the command line, runs the command, prints an error with its hint.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logging(&cli.common);
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            error.print(std::io::stderr().is_terminal());
+            ExitCode::from(error.code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
+    let common = &cli.common;
+    match cli.command {
+        Command::Init(args) => init::main(&args),
+        Command::Validate(args) => validate::main(&args, common),
+        Command::Plan(args) => plan::main(&args, common),
+        Command::Run(args) => run::main(&args, common, run::Extent::Whole),
+        Command::Extract(args) => run::main(&args, common, run::Extent::ExtractOnly),
+        Command::Transform(args) => transform::main(&args, common),
+        Command::Query(args) => query::main(&args, common),
+        Command::Runs => runs::main(common),
+        Command::Schema(args) => schema::main(&args, common),
+        Command::Sandbox(args) => sandbox::main(&args, common),
+        Command::Completions(args) => completions::main(&args),
+    }
+}
+
+impl Common {
+    fn contracts(&self) -> Result<Arc<Contracts>, CliError> {
+        Ok(Arc::new(Contracts::load(self.schemas.as_deref())?))
+    }
+
+    fn plan(&self, pipeline: &Path, contracts: &Arc<Contracts>) -> Result<Plan, CliError> {
+        let loaded = load_pipeline(pipeline, &env)?;
+        Ok(crate::plan::plan(loaded, Arc::clone(contracts))?)
+    }
+
+    /// The lake that a pipeline's command works on.
+    fn lake_of(&self, plan: &Plan) -> PathBuf {
+        self.lake.clone().unwrap_or_else(|| plan.lake.clone())
+    }
+
+    /// The lake that a command without a pipeline works on.
+    fn lake(&self) -> PathBuf {
+        self.lake.clone().unwrap_or_else(|| PathBuf::from("lake"))
+    }
+
+    /// Warnings of a plan, unless nobody wants to see them.
+    fn warn(&self, plan: &Plan) {
+        plan.warnings
+            .iter()
+            .for_each(|warning| tracing::warn!("{warning}"));
+    }
+
+    /// # Errors
+    /// The command prints no result in this format.
+    fn only(&self, allowed: &[Format]) -> Result<Format, CliError> {
+        if allowed.contains(&self.format) {
+            return Ok(self.format);
+        }
+        let name = |f: &Format| {
+            f.to_possible_value()
+                .map(|v| v.get_name().to_owned())
+                .unwrap_or_default()
+        };
+        let names: Vec<String> = allowed.iter().map(name).collect();
+        let message = format!("this command does not print {}", name(&self.format));
+        Err(CliError::usage(
+            message,
+            format!("use --format {}", names.join(" or ")),
+        ))
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Only redlake's own events: an HTTP library's might hold a URL, and that the token.
+fn init_logging(common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("redlake={level}")))
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    match common.log_format {
+        LogFormat::Text => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .without_time()
+            .init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

@@ -1,0 +1,128 @@
+//! Results on stdout, in the format that was asked for.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use arrow::array::RecordBatch;
+use arrow::csv::WriterBuilder;
+use arrow::datatypes::SchemaRef;
+use arrow::json::writer::{JsonArray, LineDelimited};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::pretty::pretty_format_batches_with_schema;
+use serde::Serialize;
+
+use super::Format;
+use super::error::{CliError, INTERNAL};
+
+/// Prints a relation.
+pub fn print_batches(
+    format: Format,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<(), CliError> {
+    let out = io::stdout().lock();
+    write_batches(format, schema, batches, out).or_else(closed_pipe)
+}
+
+/// Prints one value as JSON.
+pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).context("the result is no JSON");
+    let text = text.map_err(|e| CliError::new(INTERNAL, e, None))?;
+    print_text(&format!("{text}\n"))
+}
+
+pub fn print_text(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(anyhow::Error::from).or_else(closed_pipe)
+}
+
+/// A reader who has seen enough, such as `head`, is no error.
+fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
+    let closed = error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    });
+    if closed {
+        Ok(())
+    } else {
+        Err(CliError::new(INTERNAL, error, None))
+    }
+}
+
+fn write_batches(
+    format: Format,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    mut out: impl Write,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Table => writeln!(
+            out,
+            "{}",
+            pretty_format_batches_with_schema(schema.clone(), batches)?
+        )?,
+        Format::Markdown => write_markdown(schema, batches, &mut out)?,
+        Format::Csv => {
+            let mut writer = WriterBuilder::new().with_header(true).build(&mut out);
+            let empty = RecordBatch::new_empty(schema.clone());
+            writer.write(&empty)?;
+            batches.iter().try_for_each(|batch| writer.write(batch))?;
+        }
+        Format::Ndjson => {
+            let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+            let mut writer = builder.build::<_, LineDelimited>(&mut out);
+            batches.iter().try_for_each(|batch| writer.write(batch))?;
+            writer.finish()?;
+        }
+        Format::Json => {
+            let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+            let mut writer = builder.build::<_, JsonArray>(&mut out);
+            batches.iter().try_for_each(|batch| writer.write(batch))?;
+            writer.finish()?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn write_markdown(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    writeln!(out, "| {} |", names.join(" | "))?;
+    writeln!(out, "|{}", "---|".repeat(names.len()))?;
+    let options = FormatOptions::default();
+    for batch in batches {
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|c| ArrayFormatter::try_new(c, &options));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            let cells = columns.iter().map(|c| c.value(row).to_string());
+            let cells: Vec<String> = cells
+                .map(|c| c.replace('|', "\\|").replace(['\n', '\r'], " "))
+                .collect();
+            writeln!(out, "| {} |", cells.join(" | "))?;
+        }
+    }
+    Ok(())
+}
+
+/// A number with a comma every three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

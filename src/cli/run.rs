@@ -1,0 +1,261 @@
+//! `redlake run` and `redlake extract`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use chrono::{DateTime, FixedOffset};
+use clap::Args;
+use tokio::sync::watch;
+
+use super::error::{CliError, DENIED, INTERNAL, PARTIAL, STOPPED};
+use super::output::{grouped, print_json, print_text};
+use super::{Common, Format, env, progress};
+use crate::extract::Cut;
+use crate::plan::Plan;
+use crate::run::report::{RunReport, Status};
+use crate::run::{RunOptions, run};
+use crate::transform::Transform;
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The pipeline, such as pipelines/demo.yaml
+    pipeline: PathBuf,
+    /// Logical time of what is observed, as RFC 3339 [default: now]
+    #[arg(long, value_name = "RFC3339", value_parser = DateTime::parse_from_rfc3339)]
+    snapshot_at: Option<DateTime<FixedOffset>>,
+}
+
+/// How much of a run is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    ExtractOnly,
+}
+
+pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let contracts = common.contracts()?;
+    let plan = Arc::new(common.plan(&args.pipeline, &contracts)?);
+    let transform = Transform::new(contracts)?;
+    common.warn(&plan);
+    let options = RunOptions {
+        lake: common.lake_of(&plan),
+        snapshot_at: args.snapshot_at.map(|at| at.to_utc()),
+        extract_only: extent == Extent::ExtractOnly,
+    };
+    let observer = progress::observer(common.progress, common.quiet, plan.estimate().calls);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let signal = Arc::new(AtomicU8::new(0));
+    let report = runtime.block_on(async {
+        let stop = stop_on_signal(Arc::clone(&signal))?;
+        let report = run(
+            Arc::clone(&plan),
+            &transform,
+            &options,
+            &env,
+            stop,
+            observer,
+        )
+        .await;
+        report.map_err(CliError::from)
+    })?;
+
+    match format {
+        Format::Json => print_json(&report)?,
+        _ => print_text(&summary(&report, &plan))?,
+    }
+    conclude(&report, &plan, signal.load(Ordering::Relaxed))
+}
+
+/// The exit code, or the error that says why the run ended early.
+fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, CliError> {
+    let error = |code, source: &str, message: &str, hint: String| {
+        let error = anyhow::anyhow!("{source} refused: {message}");
+        Err(CliError::new(code, error, Some(hint)))
+    };
+    match &report.cut {
+        Some(Cut::Aborted {
+            class,
+            message,
+            source,
+        }) => {
+            let token = &plan.source(source).auth.env;
+            match class.as_str() {
+                "auth" => error(
+                    DENIED,
+                    source,
+                    message,
+                    format!("check the token in {token}"),
+                ),
+                "permission" => {
+                    let hint = format!("the token in {token} may not use this endpoint");
+                    error(DENIED, source, message, hint)
+                }
+                _ => error(
+                    INTERNAL,
+                    source,
+                    message,
+                    "check the source's base_url".into(),
+                ),
+            }
+        }
+        Some(Cut::Stopped {
+            message, source, ..
+        }) => {
+            let hint = "what was fetched is committed; run again when there is quota or balance";
+            error(STOPPED, source, message, hint.into())
+        }
+        Some(Cut::Interrupted) => Ok(ExitCode::from(128 + signal.max(2))),
+        None if report.status == Status::Partial => Ok(ExitCode::from(PARTIAL)),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// SIGINT and SIGTERM end the run early; which one came is kept for the exit code.
+fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal as listen};
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut terminate = listen(SignalKind::terminate())?;
+        tokio::spawn(async move {
+            let number = tokio::select! {
+                _ = interrupt.recv() => 2,
+                _ = terminate.recv() => 15,
+            };
+            signal.store(number, Ordering::Relaxed);
+            let _ = sender.send(true);
+            std::future::pending::<()>().await;
+        });
+    }
+    #[cfg(not(unix))]
+    tokio::spawn(async move {
+        let _ = tokio::signal::ctrl_c().await;
+        signal.store(2, Ordering::Relaxed);
+        let _ = sender.send(true);
+        std::future::pending::<()>().await;
+    });
+    Ok(receiver)
+}
+
+/// What people read after a run.
+fn summary(report: &RunReport, plan: &Plan) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<10}{value}");
+    };
+    let stops: Vec<String> = report
+        .stops
+        .iter()
+        .map(|(stop, n)| format!("{n} {}", stop.explain()))
+        .collect();
+    let stops = if stops.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", stops.join(", "))
+    };
+    let searches = report.searches;
+    line(
+        "searches",
+        format!(
+            "{} of {} done, {} failed{stops}",
+            searches.done, searches.planned, searches.failed
+        ),
+    );
+    line(
+        "pages",
+        format!(
+            "{} with {} items",
+            grouped(report.pages),
+            grouped(report.items)
+        ),
+    );
+    let requests = report.requests;
+    let unknown = match requests.unknown {
+        0 => String::new(),
+        n => format!(", {n} perhaps billed"),
+    };
+    line(
+        "calls",
+        format!(
+            "{} sent, {} retries, {} billed{unknown}",
+            requests.sent, requests.retried, requests.billed
+        ),
+    );
+    line(
+        "cost",
+        match (&report.cost, &report.currency) {
+            (Some(cost), Some(currency)) => format!("{cost:.2} {currency}"),
+            _ => "unknown: the pipeline declares no price".into(),
+        },
+    );
+    line(
+        "rejects",
+        format!("{} items that broke the contract", grouped(report.rejects)),
+    );
+    line(
+        "drift",
+        format!(
+            "{} values that the contract does not know",
+            grouped(report.drift)
+        ),
+    );
+    let local = report.snapshot_at.with_timezone(&plan.timezone);
+    line(
+        "snapshot",
+        local.format("%Y-%m-%d %H:%M:%S %:z").to_string(),
+    );
+    line("run", report.run_id.clone());
+    line("lake", report.lake.display().to_string());
+
+    let status = report.status.as_str();
+    let mut out = format!(
+        "{}: {status} in {:.1} s\n{text}",
+        report.pipeline, report.seconds
+    );
+    for (search, reason) in &report.failures {
+        let _ = writeln!(out, "  failed    {search}: {reason}");
+    }
+    for drift in &report.drift_rows {
+        let _ = writeln!(
+            out,
+            "  drift     {} {}: {} ({}, {} times)",
+            drift.endpoint,
+            drift.path,
+            drift.kind.as_str(),
+            drift.json_type,
+            drift.count
+        );
+    }
+    if !report.rows.is_empty() {
+        let _ = writeln!(out, "\n  {:<16}{:>9}", "table", "rows");
+        for (table, rows) in &report.rows {
+            let _ = writeln!(out, "  {table:<16}{:>9}", grouped(*rows));
+        }
+        let _ = writeln!(out, "\nNext, for example:\n  {}", next_query(report));
+    }
+    out
+}
+
+/// A query to go on with, in the words that started this run.
+fn next_query(report: &RunReport) -> String {
+    let program = if env("CARGO").is_some() {
+        "cargo run --"
+    } else {
+        "redlake"
+    };
+    let lake = match report.lake.to_str() {
+        Some("lake") | None => String::new(),
+        Some(lake) => format!(" --lake {lake}"),
+    };
+    let sql = "select title, liked_count from notes_latest join engagement_latest using (note_id) \
+               order by liked_count desc limit 10";
+    format!("{program} query{lake} \"{sql}\"")
+}

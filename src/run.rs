@@ -1,0 +1,402 @@
+//! One execution of a pipeline, and of its parts: the stages tied together.
+//!
+//! A run that made a call always commits its ledger, whatever became of its data.
+
+pub mod access;
+pub mod report;
+mod retransform;
+
+#[cfg(test)]
+mod tests;
+
+pub use retransform::{Retransformed, retransform};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use chrono::{DateTime, Duration, Utc};
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::extract::client::{Client, ClientError};
+use crate::extract::ledger::Totals;
+use crate::extract::pager::Stop;
+use crate::extract::{Event, ExtractError, Extracted, Extractor, RunIdentity};
+use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
+use crate::load::{Lake, LakeError, encode, table_path};
+use crate::plan::{Plan, Search};
+use crate::query::duckdb::{QueryError, write_catalog};
+use crate::raw::{RawError, RawReader, RawWriter};
+use crate::sandbox::Sandbox;
+use crate::transform::table::{TableBuilder, push_record};
+use crate::transform::{RunStamp, Tables, Transform, TransformError, select};
+use access::{AccessError, Accesses};
+use report::{RunReport, Status};
+
+/// What a user may say about one run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    pub lake: PathBuf,
+    /// The logical time of what is observed; now, if not given.
+    pub snapshot_at: Option<DateTime<Utc>>,
+    /// Commit the ledger only; `transform --raw` makes the tables later.
+    pub extract_only: bool,
+}
+
+/// Told of every page, retry and failure.
+pub type OnEvent = Box<dyn Fn(&Event<'_>) + Send>;
+
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Raw(#[from] RawError),
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    #[error(transparent)]
+    Catalog(#[from] QueryError),
+    #[error("the raw file {} belongs to the pipeline `{found}`, not to `{wanted}`", path.display())]
+    ForeignRaw {
+        path: PathBuf,
+        found: String,
+        wanted: String,
+    },
+    #[error("the raw file {} holds no page", .0.display())]
+    EmptyRaw(PathBuf),
+}
+
+/// Runs a pipeline: extract, transform, commit, catalog. `stop` becomes true to end it early.
+///
+/// # Errors
+/// What makes a run impossible. Failed searches, a wrong token and an interruption are part of
+/// the report: what was fetched before them is committed.
+pub async fn run(
+    plan: Arc<Plan>,
+    transform: &Transform,
+    options: &RunOptions,
+    env: &dyn Fn(&str) -> Option<String>,
+    stop: watch::Receiver<bool>,
+    on_event: OnEvent,
+) -> Result<RunReport, RunError> {
+    let started = Instant::now();
+    let accesses = Accesses::resolve(&plan, env)?;
+    let lake = Lake::open(&options.lake)?;
+    let _lock = lake.lock_pipeline(&plan.pipeline)?;
+    let (snapshot_at, clock) = times(&plan, &lake, &accesses, options)?;
+    let identity = RunIdentity {
+        run_id: Uuid::now_v7().to_string(),
+        snapshot_at,
+        clock,
+    };
+    let stamp = RunStamp::new(&identity.run_id, &plan.pipeline, snapshot_at, plan.timezone);
+    let started_at = clock.now();
+
+    let (clients, sandboxes) = connect(&plan, accesses, snapshot_at).await?;
+    let raw = raw_paths(&plan, &lake, &stamp);
+    let mut writers = BTreeMap::new();
+    for (source, path) in &raw {
+        writers.insert(source.clone(), RawWriter::create(path.clone())?);
+    }
+    let mut extractor = Extractor::new(Arc::clone(&plan), identity, clients, writers, stop);
+    extractor.on_event = on_event;
+    let mut searches = plan.searches.clone();
+    let mut extracted = extractor.extract(searches.clone()).await?;
+    if extracted.cut.is_none() && !plan.follow_ups.is_empty() {
+        let more = follow_ups(&plan, transform, &stamp, &raw)?;
+        searches.extend(more.clone());
+        extracted.merge(extractor.extract(more).await?);
+    }
+    drop(extractor);
+    for sandbox in sandboxes {
+        sandbox.stop().await;
+    }
+
+    let done = Done {
+        started_at,
+        finished_at: clock.now(),
+        searches,
+        extracted,
+    };
+    finish(
+        &plan, transform, options, &lake, &stamp, &raw, done, started,
+    )
+}
+
+/// What extraction left for the other stages.
+struct Done {
+    started_at: DateTime<Utc>,
+    finished_at: DateTime<Utc>,
+    searches: Vec<Search>,
+    extracted: Extracted,
+}
+
+/// Transforms, commits, rebuilds the catalog.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the end of one function, split for reading"
+)]
+fn finish(
+    plan: &Plan,
+    transform: &Transform,
+    options: &RunOptions,
+    lake: &Lake,
+    stamp: &RunStamp,
+    raw: &BTreeMap<String, PathBuf>,
+    done: Done,
+    started: Instant,
+) -> Result<RunReport, RunError> {
+    let status = Status::of(&done.extracted);
+    let (tables, broken) = match options.extract_only {
+        true => (Tables::default(), None),
+        false => match flatten(transform, stamp, raw.values()) {
+            Ok(tables) => (tables, None),
+            // The money is spent: the ledger is kept, then the error told.
+            Err(error) => (Tables::default(), Some(error)),
+        },
+    };
+    let mut report = RunReport::new(
+        plan,
+        stamp,
+        &options.lake,
+        status,
+        &done.searches,
+        &done.extracted,
+    );
+    report.rejects = tables.rejects.len() as u64;
+    report.drift = tables.drift.iter().map(|d| d.count).sum();
+    report.drift_rows = tables.drift.clone();
+
+    if !done.extracted.calls.is_empty() {
+        let mut batches = tables.batches;
+        batches.extend(ledger(plan, stamp, &done, &report, broken.is_some())?);
+        let mut staging = lake.stage(&stamp.run_id)?;
+        stage(&mut staging, plan, stamp, &batches)?;
+        let record = staging.commit(CommitKind::Run, &stamp.run_ref(), Vec::new())?;
+        report.rows = rows(&record);
+    }
+    write_catalog(lake.root(), &plan.contracts.tables)?;
+    report.seconds = started.elapsed().as_secs_f64();
+    broken.map_or(Ok(report), Err)
+}
+
+/// The run's logical time, and the clock that its observations are stamped with. In the sandbox
+/// both are simulated: an hour passes between two runs into the same lake.
+fn times(
+    plan: &Plan,
+    lake: &Lake,
+    accesses: &Accesses,
+    options: &RunOptions,
+) -> Result<(DateTime<Utc>, Clock), RunError> {
+    let Some(first) = accesses.simulated_clock() else {
+        let now = Clock::Real.now();
+        return Ok((options.snapshot_at.unwrap_or(now), Clock::Real));
+    };
+    let last = lake
+        .commits()?
+        .iter()
+        .filter(|c| c.pipeline == plan.pipeline)
+        .map(|c| c.snapshot_at)
+        .max();
+    let next = last.map_or(first, |last| first.max(last + Duration::hours(1)));
+    let snapshot_at = options.snapshot_at.unwrap_or(next);
+    Ok((snapshot_at, Clock::simulated(snapshot_at)))
+}
+
+/// A client for every source; the simulators that some of them talk to.
+async fn connect(
+    plan: &Plan,
+    accesses: Accesses,
+    snapshot_at: DateTime<Utc>,
+) -> Result<(BTreeMap<String, Client>, Vec<Sandbox>), RunError> {
+    let (accesses, sandboxes) = accesses.start(&plan.contracts, snapshot_at).await?;
+    let mut clients = BTreeMap::new();
+    for (name, access) in accesses {
+        clients.insert(name.clone(), Client::new(plan.source(&name), access)?);
+    }
+    Ok((clients, sandboxes))
+}
+
+/// Where the run keeps the pages of each source.
+fn raw_paths(plan: &Plan, lake: &Lake, stamp: &RunStamp) -> BTreeMap<String, PathBuf> {
+    let path = |source: &String| lake.raw_path(source, stamp.snapshot_date, &stamp.run_id);
+    plan.sources
+        .keys()
+        .map(|source| (source.clone(), path(source)))
+        .collect()
+}
+
+/// Flattens all pages of a run.
+fn flatten<'p>(
+    transform: &Transform,
+    stamp: &RunStamp,
+    raw: impl IntoIterator<Item = &'p PathBuf>,
+) -> Result<Tables, RunError> {
+    let mut flattener = transform.begin(stamp.clone());
+    for path in raw {
+        let mut reader = RawReader::open(path)?;
+        for page in &mut reader {
+            flattener.push(&page?)?;
+        }
+        if reader.torn() {
+            tracing::warn!("{}: the last page is torn and was left out", path.display());
+        }
+    }
+    Ok(flattener.finish()?)
+}
+
+/// The searches for the notes that this run found.
+fn follow_ups(
+    plan: &Plan,
+    transform: &Transform,
+    stamp: &RunStamp,
+    raw: &BTreeMap<String, PathBuf>,
+) -> Result<Vec<Search>, RunError> {
+    let tables = flatten(transform, stamp, raw.values())?;
+    let Some(engagement) = tables.batches.get("engagement") else {
+        return Ok(Vec::new());
+    };
+    let mut searches = Vec::new();
+    for follow_up in &plan.follow_ups {
+        let top = follow_up.top as usize;
+        let ids = select::top_notes(engagement, &follow_up.found_by, &follow_up.by, top);
+        searches.extend(plan.follow_up_searches(follow_up, &ids));
+    }
+    Ok(searches)
+}
+
+/// The tables that redlake writes itself: every call, and the run.
+fn ledger(
+    plan: &Plan,
+    stamp: &RunStamp,
+    done: &Done,
+    report: &RunReport,
+    broken: bool,
+) -> Result<BTreeMap<String, RecordBatch>, RunError> {
+    /// The fields are the columns of the table `runs`.
+    #[derive(Serialize)]
+    struct RunRow<'a> {
+        started_at: DateTime<Utc>,
+        finished_at: DateTime<Utc>,
+        status: Status,
+        plan_hash: &'a str,
+        version: &'a str,
+        searches_planned: u64,
+        searches_done: u64,
+        requests: u64,
+        billed_requests: u64,
+        cost: Option<f64>,
+        rejects: u64,
+    }
+    let totals = Totals::of(&done.extracted.calls);
+    let run = RunRow {
+        started_at: done.started_at,
+        finished_at: done.finished_at,
+        status: if broken {
+            Status::Failed
+        } else {
+            report.status
+        },
+        plan_hash: &plan.hash,
+        version: env!("CARGO_PKG_VERSION"),
+        searches_planned: report.searches.planned,
+        searches_done: report.searches.done,
+        requests: totals.sent,
+        billed_requests: totals.billed,
+        cost: report.cost,
+        rejects: report.rejects,
+    };
+    let mut batches = BTreeMap::new();
+    for (name, table) in &plan.contracts.tables {
+        let mut builder = TableBuilder::new(table);
+        match name.as_str() {
+            "requests" => {
+                for call in &done.extracted.calls {
+                    let common = stamp.cells(&call.source);
+                    push_record(&mut builder, table, &common, call)
+                        .map_err(TransformError::from)?;
+                }
+            }
+            "runs" => {
+                let common = stamp.cells(&plan.source);
+                push_record(&mut builder, table, &common, &run).map_err(TransformError::from)?;
+            }
+            _ => continue,
+        }
+        batches.insert(
+            name.clone(),
+            builder.finish().map_err(TransformError::from)?,
+        );
+    }
+    Ok(batches)
+}
+
+/// Writes the tables that have rows into the staging folder; their paths in the lake.
+fn stage(
+    staging: &mut Staging,
+    plan: &Plan,
+    stamp: &RunStamp,
+    batches: &BTreeMap<String, RecordBatch>,
+) -> Result<BTreeSet<String>, RunError> {
+    let mut paths = BTreeSet::new();
+    for (name, batch) in batches.iter().filter(|(_, b)| b.num_rows() > 0) {
+        let Some(table) = plan.contracts.tables.get(name) else {
+            continue;
+        };
+        let path = table_path(name, stamp.snapshot_date, &stamp.run_id);
+        staging.add(path.clone(), name, |out| {
+            encode::write_parquet(batch, table, plan.compression, out)
+        })?;
+        paths.insert(path);
+    }
+    Ok(paths)
+}
+
+fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
+    let mut rows = BTreeMap::new();
+    for file in &record.add {
+        *rows.entry(file.table.clone()).or_default() += file.rows;
+    }
+    rows
+}
+
+impl RunStamp {
+    fn run_ref(&self) -> RunRef<'_> {
+        RunRef {
+            run_id: &self.run_id,
+            pipeline: &self.pipeline,
+            snapshot_at: self.snapshot_at,
+        }
+    }
+}
+
+impl Extracted {
+    /// Adds what a later part of the same run brought.
+    fn merge(&mut self, other: Extracted) {
+        self.calls.extend(other.calls);
+        self.ended.extend(other.ended);
+        self.pages += other.pages;
+        self.items += other.items;
+        self.cut = self.cut.take().or(other.cut);
+    }
+
+    fn stops(&self) -> BTreeMap<Stop, u64> {
+        let mut stops = BTreeMap::new();
+        for end in self.ended.iter().filter(|e| e.stop != Stop::Failed) {
+            *stops.entry(end.stop).or_default() += 1;
+        }
+        stops
+    }
+}

@@ -1,0 +1,127 @@
+//! Addresses and tokens: what a run needs from its environment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeZone, Utc};
+use secrecy::SecretString;
+use thiserror::Error;
+
+use crate::extract::client::Access;
+use crate::plan::{Address, Plan};
+use crate::sandbox::{self, Sandbox};
+use crate::spec::contracts::Contracts;
+
+#[derive(Debug, Error)]
+pub enum AccessError {
+    #[error("the token of {source_name} is missing: the environment variable {env} is not set")]
+    NoToken { source_name: String, env: String },
+    #[error("the sandbox cannot be started: {0}")]
+    Sandbox(#[from] std::io::Error),
+}
+
+/// How each source of a plan is reached.
+#[derive(Debug)]
+pub struct Accesses(BTreeMap<String, Resolved>);
+
+#[derive(Debug)]
+enum Resolved {
+    Network(Access),
+    Sandbox {
+        seed: u64,
+        clock: Option<DateTime<Utc>>,
+    },
+}
+
+impl Accesses {
+    /// Looks tokens and addresses up. A pipeline that says `sandbox` stays there, whatever the
+    /// environment says: a rehearsal must never cost money.
+    ///
+    /// # Errors
+    /// A token that is not set.
+    pub fn resolve(plan: &Plan, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, AccessError> {
+        let set = |name: &str| env(name).filter(|value| !value.trim().is_empty());
+        let mut resolved = BTreeMap::new();
+        for (name, planned) in &plan.sources {
+            let source = plan.source(name);
+            let overridden = set(&source.base_url_env);
+            let access = match (&planned.address, overridden.as_deref()) {
+                (Address::Sandbox { seed, clock }, _) => Resolved::Sandbox {
+                    seed: *seed,
+                    clock: *clock,
+                },
+                (Address::Url(_), Some("sandbox")) => Resolved::Sandbox {
+                    seed: 1,
+                    clock: None,
+                },
+                (Address::Url(url), overridden) => {
+                    let token = set(&source.auth.env).ok_or_else(|| AccessError::NoToken {
+                        source_name: name.clone(),
+                        env: source.auth.env.clone(),
+                    })?;
+                    let base_url = overridden.unwrap_or(url).trim_end_matches('/').to_owned();
+                    Resolved::Network(Access {
+                        base_url,
+                        token: token.trim().into(),
+                    })
+                }
+            };
+            resolved.insert(name.clone(), access);
+        }
+        Ok(Accesses(resolved))
+    }
+
+    /// The simulated time of the first run, if any source is simulated.
+    pub fn simulated_clock(&self) -> Option<DateTime<Utc>> {
+        let clocks = self.0.values().filter_map(|access| match access {
+            Resolved::Sandbox { clock, .. } => Some(clock.unwrap_or_else(default_clock)),
+            Resolved::Network(_) => None,
+        });
+        clocks.min()
+    }
+
+    /// Starts the simulators, their clocks standing still at `now` so that a run's numbers do not
+    /// depend on how fast it is.
+    ///
+    /// # Errors
+    /// No loopback port is free.
+    pub async fn start(
+        self,
+        contracts: &Arc<Contracts>,
+        now: DateTime<Utc>,
+    ) -> Result<(BTreeMap<String, Access>, Vec<Sandbox>), AccessError> {
+        let mut accesses = BTreeMap::new();
+        let mut sandboxes = Vec::new();
+        for (name, resolved) in self.0 {
+            let access = match resolved {
+                Resolved::Network(access) => access,
+                Resolved::Sandbox { seed, .. } => {
+                    let token = SecretString::from(SANDBOX_TOKEN);
+                    let clock = sandbox::Clock::frozen(now);
+                    let options = sandbox::Options {
+                        port: 0,
+                        seed,
+                        clock,
+                        token: token.clone(),
+                    };
+                    let sandbox = Sandbox::start(options, Arc::clone(contracts)).await?;
+                    let base_url = sandbox.base_url();
+                    sandboxes.push(sandbox);
+                    Access { base_url, token }
+                }
+            };
+            accesses.insert(name, access);
+        }
+        Ok((accesses, sandboxes))
+    }
+}
+
+/// The token that the built-in sandbox expects unless told otherwise.
+pub const SANDBOX_TOKEN: &str = "sandbox";
+
+/// When a simulated world begins, unless the pipeline says it: a day after the documented note.
+pub fn default_clock() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 9, 4, 0, 0)
+        .single()
+        .unwrap_or_default()
+}

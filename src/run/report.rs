@@ -1,0 +1,151 @@
+//! What a run did, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::extract::ledger::Totals;
+use crate::extract::pager::Stop;
+use crate::extract::{Cut, Extracted};
+use crate::plan::{Plan, Search};
+use crate::transform::RunStamp;
+use crate::transform::drift::DriftRow;
+
+/// The result of a run, as `run --format json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    pub run_id: String,
+    pub pipeline: String,
+    pub snapshot_at: DateTime<Utc>,
+    pub status: Status,
+    pub searches: Searches,
+    pub requests: Totals,
+    /// Null where an endpoint that was called has no price.
+    pub cost: Option<f64>,
+    pub currency: Option<String>,
+    pub pages: u64,
+    pub items: u64,
+    pub rows: BTreeMap<String, u64>,
+    pub rejects: u64,
+    /// Values that the contract does not know.
+    pub drift: u64,
+    pub stops: BTreeMap<Stop, u64>,
+    pub checks: Checks,
+    pub lake: PathBuf,
+    pub seconds: f64,
+    /// Why the run ended early, if it did.
+    #[serde(skip)]
+    pub cut: Option<Cut>,
+    /// Searches that failed, with the reason, as (what was searched, reason).
+    #[serde(skip)]
+    pub failures: Vec<(String, String)>,
+    #[serde(skip)]
+    pub drift_rows: Vec<DriftRow>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Complete,
+    /// Some searches failed; the rest is committed.
+    Partial,
+    /// Quota or balance are used up; what was fetched is committed.
+    Stopped,
+    /// No further call could have worked.
+    Failed,
+    Interrupted,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Searches {
+    pub planned: u64,
+    pub done: u64,
+    pub failed: u64,
+}
+
+/// Data checks of the run; a pipeline can declare none yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Checks {
+    pub passed: u64,
+    pub warned: u64,
+    pub failed: u64,
+}
+
+impl Status {
+    pub(super) fn of(extracted: &Extracted) -> Self {
+        match &extracted.cut {
+            Some(Cut::Aborted { .. }) => Status::Failed,
+            Some(Cut::Stopped { .. }) => Status::Stopped,
+            Some(Cut::Interrupted) => Status::Interrupted,
+            None if extracted.ended.iter().any(|e| e.stop == Stop::Failed) => Status::Partial,
+            None => Status::Complete,
+        }
+    }
+}
+
+impl RunReport {
+    pub(super) fn new(
+        plan: &Plan,
+        stamp: &RunStamp,
+        lake: &Path,
+        status: Status,
+        searches: &[Search],
+        extracted: &Extracted,
+    ) -> Self {
+        let failed = extracted.ended.iter().filter(|e| e.stop == Stop::Failed);
+        let failures: Vec<(String, String)> = failed
+            .map(|end| {
+                let search = searches.iter().find(|s| s.search_id == end.search_id);
+                let name = search.map_or_else(|| end.search_id.clone(), Search::to_string);
+                (name, end.error.clone().unwrap_or_default())
+            })
+            .collect();
+        let totals = Totals::of(&extracted.calls);
+        let priced = |endpoint: &String| plan.price.of(endpoint).is_some();
+        let cost = extracted
+            .calls
+            .iter()
+            .all(|c| priced(&c.endpoint))
+            .then_some(totals.cost);
+        RunReport {
+            run_id: stamp.run_id.clone(),
+            pipeline: plan.pipeline.clone(),
+            snapshot_at: stamp.snapshot_at,
+            status,
+            searches: Searches {
+                planned: searches.len() as u64,
+                done: extracted.ended.len() as u64 - failures.len() as u64,
+                failed: failures.len() as u64,
+            },
+            requests: totals,
+            cost: cost.map(|c| (c * 1e6).round() / 1e6),
+            currency: plan.price.currency.clone(),
+            pages: extracted.pages,
+            items: extracted.items,
+            rows: BTreeMap::new(),
+            rejects: 0,
+            drift: 0,
+            stops: extracted.stops(),
+            checks: Checks::default(),
+            lake: lake.to_owned(),
+            seconds: 0.0,
+            cut: extracted.cut.clone(),
+            failures,
+            drift_rows: Vec::new(),
+        }
+    }
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Complete => "complete",
+            Status::Partial => "partial",
+            Status::Stopped => "stopped",
+            Status::Failed => "failed",
+            Status::Interrupted => "interrupted",
+        }
+    }
+}
