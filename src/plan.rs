@@ -748,9 +748,13 @@ impl Plan {
     }
 
     /// The shortest time between two calls to a source: the pipeline's limit or the provider's.
+    /// The sandbox has no limit of its own.
     pub fn interval(&self, source: &str) -> Duration {
         let ours = Duration::from_secs(1) / self.limits.requests_per_second;
-        let theirs = self.source(source).rate_limit.as_ref();
+        let theirs = match self.sources.get(source).map(|s| &s.address) {
+            Some(Address::Sandbox { .. }) => None,
+            _ => self.source(source).rate_limit.as_ref(),
+        };
         let theirs = theirs.map_or(Duration::ZERO, |l| l.per.as_duration() / l.requests.max(1));
         ours.max(theirs)
     }

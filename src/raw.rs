@@ -65,7 +65,7 @@ pub struct RawPage {
 
 #[derive(Debug, Error)]
 pub enum RawError {
-    #[error("cannot {action} the raw file {}: {source}", path.display())]
+    #[error("cannot {action} the raw file {}", path.display())]
     Io {
         action: &'static str,
         path: PathBuf,

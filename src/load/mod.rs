@@ -26,7 +26,7 @@ pub struct Lake {
 
 #[derive(Debug, Error)]
 pub enum LakeError {
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io {
         action: &'static str,
         path: PathBuf,

@@ -37,7 +37,11 @@ impl<'a> Check<'a> {
     }
 
     pub fn finish(mut self) -> Result<(), Diagnostics> {
-        self.found.sort_by_key(|d| d.span.as_ref().map(|s| s.start));
+        // What two entries share is looked at twice.
+        self.found
+            .sort_by_key(|d| (d.span.as_ref().map(|s| s.start), d.message.clone()));
+        self.found
+            .dedup_by(|a, b| a.span == b.span && a.message == b.message);
         if self.found.is_empty() {
             Ok(())
         } else {
@@ -195,7 +199,12 @@ impl<'a> Check<'a> {
                 continue;
             }
             let find = |n: &str| names.iter().find(|k| **k == n).copied();
-            self.known("endpoint", name, names.iter().copied(), find);
+            if self
+                .known("endpoint", name, names.iter().copied(), find)
+                .is_none()
+            {
+                continue;
+            }
             match value.parse::<f64>() {
                 Ok(amount) if amount >= 0.0 && amount.is_finite() => {
                     price.per_call.insert(name.value.clone(), amount);

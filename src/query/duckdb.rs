@@ -18,7 +18,7 @@ pub enum QueryError {
     /// DuckDB's own words, with its caret under the place.
     #[error("{}", words(.0))]
     Sql(duckdb::Error),
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io {
         action: &'static str,
         path: PathBuf,

@@ -16,7 +16,7 @@ use crate::spec::contracts::Contracts;
 pub enum AccessError {
     #[error("the token of {source_name} is missing: the environment variable {env} is not set")]
     NoToken { source_name: String, env: String },
-    #[error("the sandbox cannot be started: {0}")]
+    #[error("the sandbox cannot be started")]
     Sandbox(#[from] std::io::Error),
 }
 

@@ -122,6 +122,10 @@ fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, Sou
             "--schemas names a folder with common_columns.yaml, sources/*.yaml and tables/*.yaml",
         ));
     };
+    if let Err(error) = std::fs::metadata(dir) {
+        fail(dir, error);
+        return files;
+    }
     for folder in ["", "sources", "tables"] {
         let path = dir.join(folder);
         let entries =

@@ -122,16 +122,47 @@ impl Kind {
 /// One diagnostic for what is no YAML (a bad indent, a repeated key, an unknown alias).
 pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
     let text = file.text();
-    let tree: serde_saphyr::Spanned<Raw> = serde_saphyr::from_str(text).map_err(|e| {
-        let span = e.location().map(|l| char_span(text, &l));
-        let message = e.without_snippet().to_string();
-        Box::new(Diagnostic::error(
-            file,
-            span,
-            format!("this is not valid YAML: {message}"),
-        ))
-    })?;
-    Ok(located(text, tree))
+    match serde_saphyr::from_str::<serde_saphyr::Spanned<Raw>>(text) {
+        Ok(tree) => Ok(located(text, tree)),
+        Err(error) => Err(Box::new(unreadable(file, &error))),
+    }
+}
+
+/// A syntax error. Some of them know only a line and a column.
+fn unreadable(file: &SourceFile, error: &serde_saphyr::Error) -> Diagnostic {
+    let text = file.text();
+    let span = error.location().map(|at| match char_span(text, &at) {
+        span if span.start > 0 => span,
+        _ => place(text, at.line(), at.column()),
+    });
+    let message = error.without_snippet().to_string();
+    let message = message.split(" at line ").next().unwrap_or(&message);
+    let diagnostic = Diagnostic::error(
+        file,
+        span.clone(),
+        format!("this is not valid YAML: {message}"),
+    );
+    match span.map(|s| line_of(text, s.start).contains("${")) {
+        Some(true) => diagnostic.hint("inside {…} and […] write \"${NAME}\" in quotes"),
+        _ => diagnostic,
+    }
+}
+
+/// The character at a line and a column, both from 1.
+fn place(text: &str, line: u64, column: u64) -> Span {
+    let skipped = usize::try_from(line).unwrap_or(1).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(skipped).map(str::len).sum();
+    let column = usize::try_from(column).unwrap_or(1).saturating_sub(1);
+    let offset = text[start..]
+        .char_indices()
+        .nth(column)
+        .map_or(0, |(at, _)| at);
+    start + offset..floor_char_boundary(text, start + offset + 1)
+}
+
+fn line_of(text: &str, offset: usize) -> &str {
+    let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
+    text[start..].lines().next().unwrap_or_default()
 }
 
 /// What serde-saphyr says of a value before its text is looked up.
@@ -314,6 +345,15 @@ impl de::Error for DecodeError {
             span: None,
             missing: false,
         }
+    }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let expected = match expected.to_string().as_str() {
+            "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number".to_owned(),
+            "f64" => "a number".to_owned(),
+            other => other.to_owned(),
+        };
+        Self::custom(format!("expected {expected}, found {found}"))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {

@@ -275,9 +275,11 @@ fn count(value: &Scalar<'_>) -> Result<i64, Bad> {
 
 /// Exact decimal arithmetic: `24.2万` must not become 241,999.
 fn parse_count(text: &str) -> Option<i64> {
+    // Full-width digits, comma, full stop and plus lie at a fixed distance from the plain ones.
     let half_width = |c: char| match c {
-        '0'..='9' | '.' | '+' => char::from_u32(c as u32 - 0xFEE0).unwrap_or(c),
-        ',' => ',',
+        '\u{FF10}'..='\u{FF19}' | '\u{FF0B}' | '\u{FF0C}' | '\u{FF0E}' => {
+            char::from_u32(c as u32 - 0xFEE0).unwrap_or(c)
+        }
         c => c,
     };
     let text: String = text
@@ -341,8 +343,9 @@ const LONG_LINE: usize = 1 << 20;
 /// `#tag[话题]#` as the app writes a linked tag, or `#tag` up to the first character that no tag
 /// has.
 static HASHTAG: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"[##](?:([^##\s\[\]]+)\[话题\][##]?|([\p{L}\p{N}\p{M}_·・&+\-]+))")
-        .expect("a constant pattern")
+    let pattern =
+        r"[#\x{FF03}](?:([^#\x{FF03}\s\[\]]+)\[话题\][#\x{FF03}]?|([\p{L}\p{N}\p{M}_·・&+\-]+))";
+    Regex::new(pattern).expect("a constant pattern")
 });
 
 /// The hashtags of a text, without `#`, in order.
