@@ -79,50 +79,48 @@ pub enum RawError {
     },
 }
 
-/// Appends pages to a run's raw file.
+/// Appends pages to a run's raw file, which comes into being with its first page.
 #[derive(Debug)]
 pub struct RawWriter {
     path: PathBuf,
-    file: File,
+    file: Option<File>,
 }
 
 impl RawWriter {
-    /// # Errors
-    /// A folder that cannot be made or a file that cannot be written.
-    pub fn create(path: PathBuf) -> Result<Self, RawError> {
-        let open = || {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            OpenOptions::new().create(true).append(true).open(&path)
-        };
-        match open() {
-            Ok(file) => Ok(RawWriter { path, file }),
-            Err(source) => Err(RawError::Io {
-                action: "create",
-                path,
-                source,
-            }),
-        }
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn new(path: PathBuf) -> Self {
+        RawWriter { path, file: None }
     }
 
     /// Appends a page; when this returns, the page is on disk.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or a file that cannot be written.
     pub fn append(&mut self, header: &PageHeader, body: &[u8]) -> Result<(), RawError> {
-        let failed = |source| RawError::Io {
+        let write = |file: &mut Option<File>, path: &Path| -> io::Result<()> {
+            let frame = encode(header, body)?;
+            let file = match file {
+                Some(file) => file,
+                None => file.insert(create(path)?),
+            };
+            file.write_all(&frame)?;
+            file.sync_data()
+        };
+        write(&mut self.file, &self.path).map_err(|source| RawError::Io {
             action: "write",
             path: self.path.clone(),
             source,
-        };
-        let frame = encode(header, body).map_err(failed)?;
-        self.file
-            .write_all(&frame)
-            .and_then(|()| self.file.sync_data())
-            .map_err(failed)
+        })
     }
+}
+
+/// Makes the file and makes its name durable.
+fn create(path: &Path) -> io::Result<File> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(file)
 }
 
 fn encode(header: &PageHeader, body: &[u8]) -> io::Result<Vec<u8>> {

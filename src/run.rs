@@ -106,10 +106,9 @@ pub async fn run(
 
     let (clients, sandboxes) = connect(&plan, accesses, snapshot_at).await?;
     let raw = raw_paths(&plan, &lake, &stamp);
-    let mut writers = BTreeMap::new();
-    for (source, path) in &raw {
-        writers.insert(source.clone(), RawWriter::create(path.clone())?);
-    }
+    let writer =
+        |(source, path): (&String, &PathBuf)| (source.clone(), RawWriter::new(path.clone()));
+    let writers = raw.iter().map(writer).collect();
     let mut extractor = Extractor::new(Arc::clone(&plan), identity, clients, writers, stop);
     extractor.on_event = on_event;
     let mut searches = plan.searches.clone();
@@ -245,7 +244,8 @@ fn flatten<'p>(
     raw: impl IntoIterator<Item = &'p PathBuf>,
 ) -> Result<Tables, RunError> {
     let mut flattener = transform.begin(stamp.clone());
-    for path in raw {
+    // A source that answered nothing has no file.
+    for path in raw.into_iter().filter(|path| path.exists()) {
         let mut reader = RawReader::open(path)?;
         for page in &mut reader {
             flattener.push(&page?)?;

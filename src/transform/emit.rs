@@ -32,10 +32,12 @@ pub struct Context<'e> {
 }
 
 /// The frames around a row, from the page inward, and the row's place in each list.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Stack<'f, 'a> {
     frames: Vec<&'f Frame<'a>>,
     indexes: Vec<usize>,
+    /// Whether the outermost list is the page's items.
+    over_items: bool,
 }
 
 impl<'f, 'a> Stack<'f, 'a> {
@@ -48,9 +50,14 @@ impl<'f, 'a> Stack<'f, 'a> {
         self.indexes.last().copied().unwrap_or_default()
     }
 
-    /// Place of the item on the page, from 0.
-    fn item(&self) -> Option<u64> {
+    /// Place in the outermost list, from 0.
+    fn outermost(&self) -> Option<u64> {
         self.indexes.first().map(|i| *i as u64)
+    }
+
+    /// Place of the item on the page, from 1; none for what is no item.
+    fn position(&self) -> Option<u64> {
+        self.outermost().filter(|_| self.over_items).map(|i| i + 1)
     }
 
     /// Every element that is reached through these loops.
@@ -81,17 +88,17 @@ struct Broken {
 
 impl Emitter<'_> {
     pub fn page(&mut self, program: &Program, frame: &Frame<'_>) {
-        let page = Stack {
-            frames: vec![frame],
-            indexes: Vec::new(),
-        };
         for rule in &program.rules {
+            let over_items = rule.over_items;
+            let page = Stack {
+                frames: vec![frame],
+                indexes: Vec::new(),
+                over_items,
+            };
             for element in page.descend(&rule.each) {
-                if rule
-                    .when
-                    .iter()
-                    .all(|(place, matcher)| matcher.matches(element.get(*place)))
-                {
+                let applies =
+                    |(place, matcher): &(Place, Matcher)| matcher.matches(element.get(*place));
+                if rule.when.iter().all(applies) {
                     self.element(rule, &element);
                 }
             }
@@ -174,7 +181,7 @@ impl Emitter<'_> {
             endpoint: search.endpoint.clone(),
             search_id: search.search_id.clone(),
             page: self.context.header.page,
-            item_index: stack.item(),
+            item_index: stack.outermost(),
             column: Some(broken.column),
             reason: broken.reason.to_owned(),
             value: broken.value,
@@ -184,11 +191,11 @@ impl Emitter<'_> {
 
 impl<'e> Context<'e> {
     fn observed(self, stack: &Stack<'_, '_>) -> Observed {
-        let item = stack.item().map_or(0, |i| i + 1);
+        let position = stack.position().unwrap_or_default();
         (
             self.header.fetched_at.timestamp_micros(),
             self.header.page,
-            item,
+            position,
         )
     }
 
@@ -225,7 +232,7 @@ impl<'e> Context<'e> {
             |value: Option<&'e String>| value.map(|v| Cell::Text(Cow::Borrowed(v.as_str())));
         let instant = |at: DateTime<Utc>| Some(Cell::Instant(at.timestamp_micros()));
         let int = |number: u64| i64::try_from(number).ok().map(Cell::Int);
-        let position = stack.item().map(|i| i + 1);
+        let position = stack.position();
         match fill {
             Fill::RunId => text(&self.stamp.run_id),
             Fill::Pipeline => text(&self.stamp.pipeline),

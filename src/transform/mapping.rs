@@ -71,6 +71,8 @@ pub struct Scope {
 #[derive(Debug)]
 pub struct CompiledRule {
     pub table: usize,
+    /// Whether `each` goes over the page's items, whose places are positions in a ranking.
+    pub over_items: bool,
     /// Loops from the page to the elements that `when` looks at.
     pub each: Vec<usize>,
     pub when: Vec<(Place, Matcher)>,
@@ -114,8 +116,8 @@ pub fn compile(contracts: &Contracts) -> Result<Programs, Diagnostics> {
     let mut programs = HashMap::new();
     for (name, source) in &contracts.sources {
         for (endpoint_name, endpoint) in &source.endpoints {
-            let mut compiler = Compiler::new(source, &contracts.tables, &mut found);
-            compiler.endpoint(source, endpoint);
+            let mut compiler = Compiler::new(source, endpoint, &contracts.tables, &mut found);
+            compiler.compile();
             programs.insert((name.clone(), endpoint_name.clone()), compiler.program);
         }
     }
@@ -128,6 +130,7 @@ pub fn compile(contracts: &Contracts) -> Result<Programs, Diagnostics> {
 
 struct Compiler<'a> {
     source: &'a Contract<Source>,
+    endpoint: &'a Endpoint,
     tables: &'a IndexMap<String, Table>,
     found: &'a mut Vec<Diagnostic>,
     program: Program,
@@ -143,6 +146,7 @@ struct Level {
 impl<'a> Compiler<'a> {
     fn new(
         source: &'a Contract<Source>,
+        endpoint: &'a Endpoint,
         tables: &'a IndexMap<String, Table>,
         found: &'a mut Vec<Diagnostic>,
     ) -> Self {
@@ -154,13 +158,17 @@ impl<'a> Compiler<'a> {
         };
         Compiler {
             source,
+            endpoint,
             tables,
             found,
             program,
         }
     }
 
-    fn endpoint(&mut self, source: &Source, endpoint: &Endpoint) {
+    fn compile(&mut self) {
+        let Compiler {
+            source, endpoint, ..
+        } = *self;
         let envelope = &source.envelope;
         for path in [
             Some(&envelope.code),
@@ -220,8 +228,18 @@ impl<'a> Compiler<'a> {
             .map(|at| self.variant(rule, table, element, at.map(String::as_str)));
         let variants = variants.collect();
         let at = rule.at.join(" or ");
+        let items = self
+            .endpoint
+            .pagination
+            .items
+            .as_ref()
+            .map(|path| format!("{path}[*]"));
+        let over_items = items
+            .zip(rule.each.as_ref())
+            .is_some_and(|(items, each)| each.starts_with(&items));
         self.program.rules.push(CompiledRule {
             table: table_at,
+            over_items,
             each,
             when,
             variants,

@@ -1,0 +1,10 @@
+//! The contract from the outside: the binary, real HTTP to the sandbox, real files, DuckDB.
+
+mod architecture;
+mod contracts;
+mod demo;
+mod documented;
+mod mistakes;
+mod readme;
+mod support;
+mod tokens;

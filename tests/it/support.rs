@@ -1,0 +1,183 @@
+//! Running the binary, and reading what it left.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A lake in a folder of its own, and the binary to work on it.
+pub struct Lake {
+    dir: TempDir,
+}
+
+impl Lake {
+    pub fn new() -> Self {
+        Lake {
+            dir: TempDir::new().expect("a temporary folder"),
+        }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("lake")
+    }
+
+    /// A file beside the lake.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).expect("a writable folder");
+        path
+    }
+
+    /// The binary with this lake, in a folder of its own, with nothing of our environment that
+    /// redlake looks at.
+    pub fn redlake(&self, args: &[&str]) -> Command {
+        let mut command = redlake();
+        command
+            .args(args)
+            .arg("--lake")
+            .arg(self.path())
+            .current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs a pipeline that must succeed; its report.
+    pub fn run(&self, pipeline: &Path, more: &[&str]) -> Value {
+        let mut args = vec![
+            "run",
+            pipeline.to_str().expect("a UTF-8 path"),
+            "--format",
+            "json",
+        ];
+        args.extend(more);
+        let output = succeed(&mut self.redlake(&args));
+        serde_json::from_slice(&output.stdout).expect("a JSON report")
+    }
+
+    /// The rows of a query, as JSON objects.
+    pub fn query(&self, sql: &str) -> Vec<Value> {
+        let output = succeed(&mut self.redlake(&["query", sql, "--format", "json"]));
+        serde_json::from_slice(&output.stdout).expect("a JSON list")
+    }
+
+    /// The one value of a query.
+    pub fn value(&self, sql: &str) -> Value {
+        let rows = self.query(sql);
+        assert_eq!(rows.len(), 1, "{sql} gives {} rows", rows.len());
+        let row = rows[0].as_object().expect("an object");
+        assert_eq!(row.len(), 1, "{sql} gives more than one column");
+        row.values().next().cloned().expect("a column")
+    }
+
+    /// Every file of the tables with its bytes, by path below the lake.
+    pub fn table_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        collect(&self.path().join("tables"), &mut files);
+        files.sort();
+        files
+    }
+
+    pub fn raw_files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        collect(&self.path().join("raw"), &mut files);
+        let mut paths: Vec<_> = files.into_iter().map(|(path, _)| path).collect();
+        paths.sort();
+        paths
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push((path.clone(), std::fs::read(&path).expect("a readable file")));
+        }
+    }
+}
+
+/// The binary without anything of our environment that it looks at.
+pub fn redlake() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redlake"));
+    for name in [
+        "JUSTONEAPI_TOKEN",
+        "JUSTONEAPI_BASE_URL",
+        "XHS_OPEN_TOKEN",
+        "XHS_OPEN_BASE_URL",
+        "REDLAKE_LAKE",
+        "CARGO",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command that must exit 0.
+pub fn succeed(command: &mut Command) -> Output {
+    let output = command.output().expect("the binary starts");
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Runs a command that must fail; its exit code and what it says on stderr.
+pub fn fail(command: &mut Command) -> (i32, String) {
+    let output = command.output().expect("the binary starts");
+    assert!(!output.status.success(), "{command:?} succeeded");
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// `redlake sandbox` as a process of its own; ended when dropped.
+pub struct SandboxProcess {
+    child: Child,
+    pub url: String,
+}
+
+impl SandboxProcess {
+    /// A sandbox that expects this token.
+    pub fn start(token: &str) -> Self {
+        let mut child = redlake()
+            .args([
+                "sandbox",
+                "--port",
+                "0",
+                "--clock",
+                "2026-03-09T04:00:00Z",
+                "--token",
+                token,
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the sandbox starts");
+        let mut url = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout)
+            .read_line(&mut url)
+            .expect("the sandbox says its address");
+        SandboxProcess {
+            child,
+            url: url.trim().to_owned(),
+        }
+    }
+}
+
+impl Drop for SandboxProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
