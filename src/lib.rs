@@ -1,4 +1,27 @@
 //! redlake turns Xiaohongshu (RED) search APIs into a Parquet lake.
+//!
+//! ```text
+//! pipelines/*.yaml ─┐
+//! schemas/sources/ ─┼─► plan ─► extract ─► raw zone ─► transform ─► load ─► lake ─► query
+//! schemas/tables/ ──┘   (pure)  (network)  (files)     (pure)      (files)
+//! ```
+//!
+//! | module | is |
+//! |---|---|
+//! | [`spec`] | the three YAML contracts: shapes, loading, the places of mistakes |
+//! | [`plan`] | a pipeline resolved against its contracts: valid by construction |
+//! | [`extract`] | paging, retries, limits, the ledger; the only place that talks to the network |
+//! | [`raw`] | the raw zone, where extract and transform meet: answers verbatim, on disk |
+//! | [`transform`] | raw pages → Arrow tables, driven by the compiled contracts |
+//! | [`load`] | Arrow tables → Parquet, committed all or none |
+//! | [`query`] | the catalog of views, and DuckDB |
+//! | [`run`] | ties the stages together; re-flattening; the run's report |
+//! | [`sandbox`] | the API simulator |
+//! | [`cli`] | one file a subcommand |
+//! | [`clock`] | real and simulated time |
+//!
+//! `cli → run → stages → plan → spec`: the stages do not know each other, and the engine knows no
+//! provider. `tests/it/architecture.rs` holds these rules.
 
 pub mod cli;
 pub mod clock;

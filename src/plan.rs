@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -238,6 +239,13 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Notes a warning, once however many entries it concerns.
+    fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
     /// Resolves the name and the address of a source.
     fn reference(&mut self, reference: &SourceRef) -> Option<&'a Source> {
         let source = self.check.known(
@@ -251,7 +259,7 @@ impl<'a> Planner<'a> {
             && url.starts_with("http://")
             && !is_loopback(url)
         {
-            self.warnings.push(format!(
+            self.warn(format!(
                 "{url} is plain HTTP: the token of {} travels unencrypted",
                 reference.name.value
             ));
@@ -550,10 +558,11 @@ impl<'a> Planner<'a> {
                 if let (Some(keyword), true) =
                     (&search.keyword, other.keyword_set != search.keyword_set)
                 {
-                    self.warnings.push(format!(
+                    let warning = format!(
                         "the keyword {keyword} is in two sets; it is searched once and counted to `{}`",
                         other.keyword_set.as_deref().unwrap_or_default()
-                    ));
+                    );
+                    self.warn(warning);
                 }
             }
             None => {
@@ -658,10 +667,15 @@ fn short(hash: &blake3::Hash) -> String {
 }
 
 fn is_loopback(url: &str) -> bool {
-    let host = url.trim_start_matches("http://");
-    ["127.", "localhost", "[::1]"]
-        .iter()
-        .any(|loopback| host.starts_with(loopback))
+    let rest = url.trim_start_matches("http://");
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next() == Some("::1"),
+        None => {
+            let host = authority.split(':').next().unwrap_or_default();
+            host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+        }
+    }
 }
 
 impl Plan {

@@ -15,6 +15,9 @@ use thiserror::Error;
 
 use crate::plan::Search;
 
+#[cfg(test)]
+mod tests;
+
 /// Version of the line format.
 pub const VERSION: u32 = 1;
 const LEVEL: i32 = 3;
@@ -124,10 +127,12 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 fn encode(header: &PageHeader, body: &[u8]) -> io::Result<Vec<u8>> {
-    let json = std::str::from_utf8(body)
+    let text = std::str::from_utf8(body)
         .ok()
         .filter(|text| fits_on_a_line(text));
-    let json = json.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+    let json = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+    // Spaces around the value are not part of it, but of the body.
+    let json = json.filter(|json| json.get().len() == body.len());
     let body = match json {
         Some(json) => Body::Json(json),
         None => Body::Text(String::from_utf8_lossy(body)),
@@ -197,10 +202,9 @@ impl RawReader {
             Err(error) => return Err(self.format(error.to_string())),
         }
         self.input = Some(decoder.finish());
+        let page = parse(&line).map_err(|error| self.format(error.to_string()))?;
         self.pages += 1;
-        parse(&line)
-            .map(Some)
-            .map_err(|error| self.format(error.to_string()))
+        Ok(Some(page))
     }
 
     fn format(&self, reason: String) -> RawError {

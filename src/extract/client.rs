@@ -102,7 +102,11 @@ impl Client {
 }
 
 /// The path below the base address and the query, without the token.
-fn request(endpoint: &Endpoint, search: &Search, page: u32) -> (String, BTreeMap<String, String>) {
+pub(super) fn request(
+    endpoint: &Endpoint,
+    search: &Search,
+    page: u32,
+) -> (String, BTreeMap<String, String>) {
     let mut path = endpoint.path.clone();
     let mut query = search.params.clone();
     for (name, param) in &endpoint.params {
@@ -177,7 +181,7 @@ fn failure(error: &reqwest::Error) -> Failure {
 }
 
 /// `Retry-After` in seconds; the date form needs a clock and is left to the backoff.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers
         .get(RETRY_AFTER)?
         .to_str()

@@ -139,7 +139,8 @@ impl Lake {
             recorded.insert(record.commit_id);
         }
         let folder = self.root.join(STAGING);
-        for path in list(&folder)? {
+        // Files in it are catalogs that somebody writes, or did not finish; no commit needs them.
+        for path in list(&folder)?.into_iter().filter(|path| path.is_dir()) {
             let name = path
                 .file_name()
                 .unwrap_or_default()

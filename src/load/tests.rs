@@ -1,1 +1,202 @@
+//! Files become visible all or none, at whatever point a commit was cut off.
 
+mod encode;
+mod recovery;
+
+use std::fs;
+use std::path::Path;
+
+use chrono::NaiveDate;
+use tempfile::TempDir;
+
+use super::commit::{CommitKind, CommitRecord, RunRef, Staging};
+use super::{Lake, LakeError, table_path};
+
+/// A new lake in a folder of its own.
+fn lake() -> (TempDir, Lake) {
+    let dir = TempDir::new().expect("a temporary folder");
+    let lake = Lake::open(&dir.path().join("lake")).expect("a lake");
+    (dir, lake)
+}
+
+const RUN: RunRef<'_> = RunRef {
+    run_id: "run",
+    pipeline: "test",
+    snapshot_at: chrono::DateTime::UNIX_EPOCH,
+};
+
+fn path_of(run_id: &str) -> String {
+    let date = NaiveDate::from_ymd_opt(2026, 3, 9).expect("a date");
+    table_path("notes", date, run_id)
+}
+
+/// Stages a file that holds only this text.
+fn add(staging: &mut Staging, path: &str, text: &str) {
+    let write = |out: &mut (dyn std::io::Write + Send)| {
+        out.write_all(text.as_bytes()).map_err(|e| e.to_string())?;
+        Ok(3)
+    };
+    staging
+        .add(path.to_owned(), "notes", write)
+        .expect("staging");
+}
+
+fn commit(lake: &Lake, id: &str, files: &[(&str, &str)], remove: &[&str]) -> CommitRecord {
+    let mut staging = lake.stage(id).expect("a staging folder");
+    for (path, text) in files {
+        add(&mut staging, path, text);
+    }
+    let remove = remove.iter().map(|path| path.to_string()).collect();
+    staging
+        .commit(CommitKind::Run, &RUN, remove)
+        .expect("a commit")
+}
+
+/// The files below a folder of the lake with their texts, by path below the lake.
+fn files(lake: &Lake, folder: &str) -> Vec<(String, String)> {
+    fn collect(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                collect(root, &path, found);
+            } else {
+                let name = path.strip_prefix(root).expect("below the lake");
+                let text = fs::read_to_string(&path).expect("text");
+                found.push((name.to_string_lossy().replace('\\', "/"), text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(lake.root(), &lake.root().join(folder), &mut found);
+    found.sort();
+    found
+}
+
+fn visible(lake: &Lake) -> Vec<(String, String)> {
+    files(lake, "tables")
+}
+
+fn file(path: &str, text: &str) -> (String, String) {
+    (path.to_owned(), text.to_owned())
+}
+
+#[test]
+fn nothing_is_visible_before_the_commit_and_everything_after() {
+    let (_dir, lake) = lake();
+    let (a, b) = (path_of("a"), path_of("b"));
+    let mut staging = lake.stage("run").expect("a staging folder");
+    add(&mut staging, &a, "first");
+    add(&mut staging, &b, "second");
+    assert_eq!(visible(&lake), []);
+    assert_eq!(lake.commits().expect("commits"), []);
+
+    let record = staging
+        .commit(CommitKind::Run, &RUN, Vec::new())
+        .expect("a commit");
+    assert_eq!(visible(&lake), [file(&a, "first"), file(&b, "second")]);
+    assert!(record.applied);
+    assert_eq!(
+        lake.commits().expect("commits"),
+        std::slice::from_ref(&record)
+    );
+    let added = &record.add[0];
+    assert_eq!(
+        (added.path.as_str(), added.rows, added.bytes),
+        (a.as_str(), 3, 5)
+    );
+    assert_eq!(added.checksum, blake3::hash(b"first").to_hex().to_string());
+    assert_eq!(files(&lake, "_staging"), []);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_leaves_nothing() {
+    let (_dir, lake) = lake();
+    let mut staging = lake.stage("run").expect("a staging folder");
+    let error = staging.add(path_of("a"), "notes", |_| Err("no such codec".to_owned()));
+    let error = error.expect_err("an error").to_string();
+    assert_eq!(error, "the table notes could not be encoded: no such codec");
+    drop(staging);
+    let lake = Lake::open(lake.root()).expect("the lake");
+    assert_eq!(visible(&lake), []);
+    assert_eq!(files(&lake, "_staging"), []);
+}
+
+#[test]
+fn a_commit_may_replace_and_remove() {
+    let (_dir, lake) = lake();
+    let (a, b, c) = (path_of("a"), path_of("b"), path_of("c"));
+    commit(&lake, "1", &[(&a, "old"), (&b, "old")], &[]);
+    commit(
+        &lake,
+        "2",
+        &[(&a, "new"), (&c, "new")],
+        &[&b, "tables/notes/dt=2000-01-01/x.parquet"],
+    );
+    assert_eq!(visible(&lake), [file(&a, "new"), file(&c, "new")]);
+    let paths = lake.files_of("run").expect("files");
+    let paths: Vec<_> = paths.into_iter().map(|f| f.path).collect();
+    assert_eq!(paths, [a, c]);
+    assert_eq!(lake.files_of("other").expect("files"), []);
+}
+
+#[test]
+fn a_pipeline_runs_once_at_a_time() {
+    let (_dir, lake) = lake();
+    let again = Lake::open(lake.root()).expect("the lake");
+    let lock = lake.lock_pipeline("test").expect("the lock");
+    let busy = again.lock_pipeline("test").expect_err("it is held");
+    assert!(matches!(&busy, LakeError::Busy(name) if name == "test"));
+    assert_eq!(
+        busy.hint(),
+        Some("wait until it ends; the lock dies with its process")
+    );
+    again.lock_pipeline("other").expect("another lock");
+    drop(lock);
+    again.lock_pipeline("test").expect("the lock is free");
+}
+
+#[test]
+fn a_lake_of_a_newer_format_is_refused_and_left_alone() {
+    let (_dir, lake) = lake();
+    let format = lake.root().join("_state/lake.json");
+    fs::write(&format, "{\"format\": 2, \"more\": true}").expect("writable");
+    let error = Lake::open(lake.root()).expect_err("an error");
+    assert!(
+        matches!(error, LakeError::Newer { found: 2, .. }),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .ends_with("has format 2; this redlake reads format 1")
+    );
+    fs::write(&format, "what").expect("writable");
+    let error = Lake::open(lake.root()).expect_err("an error");
+    assert!(
+        matches!(&error, LakeError::Record { path, .. } if *path == format),
+        "{error}"
+    );
+}
+
+#[test]
+fn only_an_opening_that_may_makes_a_lake() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let root = dir.path().join("lake");
+    let error = Lake::open_existing(&root).expect_err("an error");
+    assert!(matches!(&error, LakeError::Missing(path) if *path == root));
+    assert!(!root.exists());
+    Lake::open(&root).expect("a lake");
+    Lake::open_existing(&root).expect("the lake");
+}
+
+#[test]
+fn paths_say_what_lies_there() {
+    let (_dir, lake) = lake();
+    assert_eq!(path_of("run"), "tables/notes/dt=2026-03-09/run.parquet");
+    let date = NaiveDate::from_ymd_opt(2026, 11, 1).expect("a date");
+    assert_eq!(
+        lake.raw_path("shop", date, "run"),
+        lake.root()
+            .join("raw/source=shop/dt=2026-11-01/run.ndjson.zst")
+    );
+}

@@ -66,9 +66,8 @@ fn table_view(lake: &Path, table: &Table, has_files: bool) -> String {
         columns.join(", ")
     );
     if has_files {
-        let glob = lake
-            .join("tables")
-            .join(table.name())
+        let folder = lake.join("tables").join(table.name());
+        let glob = Path::new(&plain_glob(&folder.to_string_lossy()))
             .join("*")
             .join("*.parquet");
         sql.push_str(&format!(
@@ -178,6 +177,15 @@ pub fn sql_type(kind: ColumnType) -> &'static str {
 
 fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A glob that matches just this path, whatever characters it has.
+fn plain_glob(path: &str) -> String {
+    let plain = |c| match c {
+        '*' | '?' | '[' => format!("[{c}]"),
+        c => String::from(c),
+    };
+    path.chars().map(plain).collect()
 }
 
 fn literal(text: &str) -> String {

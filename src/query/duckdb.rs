@@ -84,6 +84,13 @@ pub fn write_catalog(lake: &Path, tables: &IndexMap<String, Table>) -> Result<()
             source,
         }
     };
+    // Another process of our number may have been killed while it wrote.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("remove", &beside)(error));
+        }
+        _ => {}
+    }
     let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
     let built = build_catalog(&connection, lake, tables).and_then(|()| {
         connection

@@ -1,1 +1,340 @@
+//! The views of the catalog over small lakes.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use duckdb::Connection;
+use indexmap::IndexMap;
+use tempfile::TempDir;
+
+use super::catalog::{sql_type, statements};
+use super::duckdb::{Database, write_catalog};
+use crate::spec::contracts::Contracts;
+use crate::spec::table::Table;
+
+static TABLES: LazyLock<IndexMap<String, Table>> = LazyLock::new(|| {
+    Contracts::load(None)
+        .unwrap_or_else(|e| panic!("{e}"))
+        .tables
+});
+
+/// A lake of hand-made Parquet files.
+struct Lake {
+    _dir: TempDir,
+    root: PathBuf,
+    files: usize,
+}
+
+impl Lake {
+    fn new() -> Self {
+        Lake::named("lake")
+    }
+
+    fn named(name: &str) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        let root = dir.path().join(name);
+        fs::create_dir_all(root.join("_staging")).expect("a folder");
+        Lake {
+            _dir: dir,
+            root,
+            files: 0,
+        }
+    }
+
+    /// Adds a file of these columns and rows to a table.
+    fn add(&mut self, table: &str, columns: &str, rows: &[&str]) {
+        let folder = self.root.join("tables").join(table).join("dt=2026-03-09");
+        fs::create_dir_all(&folder).expect("a folder");
+        self.files += 1;
+        let path = folder.join(format!("{}.parquet", self.files));
+        let rows: Vec<_> = rows.iter().map(|row| format!("({row})")).collect();
+        let copy = format!(
+            "SET TimeZone = 'UTC'; COPY (SELECT * FROM (VALUES {}) AS rows({columns})) TO '{}' (FORMAT parquet)",
+            rows.join(", "),
+            path.display()
+        );
+        let connection = Connection::open_in_memory().expect("DuckDB");
+        connection
+            .execute_batch(&copy)
+            .unwrap_or_else(|e| panic!("{copy}: {e}"));
+    }
+
+    fn database(&self) -> Database {
+        Database::open(&self.root, &TABLES).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// The rows of a query, the cells separated by `|`; nothing for null.
+    fn query(&self, sql: &str) -> Vec<String> {
+        rows(&self.database(), sql)
+    }
+}
+
+fn rows(database: &Database, sql: &str) -> Vec<String> {
+    let answer = database.query(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let options = FormatOptions::default();
+    let mut rows = Vec::new();
+    for batch in &answer.batches {
+        let columns = batch.columns().iter();
+        let columns: Vec<_> = columns
+            .map(|column| ArrayFormatter::try_new(column, &options).expect("a printable column"))
+            .collect();
+        for row in 0..batch.num_rows() {
+            let cells: Vec<_> = columns.iter().map(|c| c.value(row).to_string()).collect();
+            rows.push(cells.join("|"));
+        }
+    }
+    rows
+}
+
+#[test]
+fn an_empty_lake_has_every_view_with_its_columns_and_types() {
+    let lake = Lake::new();
+    let database = lake.database();
+    for table in TABLES.values() {
+        let name = table.name();
+        let columns = format!(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = '{name}' ORDER BY column_index"
+        );
+        let declared = table.columns.iter();
+        let declared = declared.map(|(name, column)| format!("{name}|{}", sql_type(column.kind)));
+        let expected: Vec<_> = declared.chain(["dt|DATE".to_owned()]).collect();
+        assert_eq!(rows(&database, &columns), expected, "{name}");
+        let count = format!("SELECT count(*) FROM \"{name}\"");
+        assert_eq!(rows(&database, &count), ["0"], "{name}");
+    }
+    let derived = "SELECT view_name FROM duckdb_views() WHERE NOT internal \
+                   AND (view_name LIKE '%\\_latest' ESCAPE '\\' OR view_name LIKE '%\\_delta' ESCAPE '\\') \
+                   ORDER BY view_name";
+    let derived = rows(&database, derived);
+    assert_eq!(
+        derived,
+        [
+            "engagement_delta",
+            "engagement_latest",
+            "notes_latest",
+            "users_latest"
+        ]
+    );
+    for view in derived {
+        assert_eq!(
+            rows(&database, &format!("SELECT count(*) FROM {view}")),
+            ["0"],
+            "{view}"
+        );
+    }
+}
+
+#[test]
+fn everything_has_a_comment() {
+    let lake = Lake::new();
+    let database = lake.database();
+    let without = "SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL";
+    assert_eq!(rows(&database, without), Vec::<String>::new());
+    let comment = |column: &str| {
+        let sql = format!(
+            "SELECT comment FROM duckdb_columns() WHERE table_name = 'engagement' AND column_name = '{column}'"
+        );
+        rows(&database, &sql).join("")
+    };
+    let declared = &TABLES["engagement"].columns["liked_count"].description;
+    assert_eq!(comment("liked_count"), format!("{declared} [likes]"));
+    assert_eq!(
+        comment("note_id"),
+        TABLES["engagement"].columns["note_id"].description
+    );
+}
+
+const NOTES: &str =
+    "note_id, endpoint, snapshot_at, run_id, title, description, content_text, image_count";
+
+fn note(endpoint: &str, hour: u32, values: &str) -> String {
+    format!("'n', '{endpoint}', TIMESTAMPTZ '2026-03-09 {hour:02}:00:00Z', 'run{hour}', {values}")
+}
+
+const LATEST: &str = "SELECT note_id, title, description, content_text, image_count, endpoints, run_id FROM notes_latest";
+
+/// The rows of `notes_latest` over these observations of one note.
+fn latest(observations: &[String]) -> Vec<String> {
+    let mut lake = Lake::new();
+    let observations: Vec<_> = observations.iter().map(String::as_str).collect();
+    lake.add("notes", NOTES, &observations);
+    lake.query(LATEST)
+}
+
+#[test]
+fn the_newest_snapshot_comes_first_and_the_other_endpoint_fills_its_gaps() {
+    let detail = note("note_detail", 1, "'old title', NULL, 'full text', 3");
+    let search = note("note_search", 2, "'new title', 'cut', NULL, NULL");
+    assert_eq!(
+        latest(&[detail, search]),
+        ["n|new title|cut|full text|3|note_search,note_detail|run2"]
+    );
+}
+
+#[test]
+fn in_one_snapshot_detail_comes_before_search() {
+    let search = note("note_search", 1, "'searched', 'cut', NULL, 2");
+    let detail = note("note_detail", 1, "'detailed', NULL, 'full text', NULL");
+    let other = note("note_other", 1, "'other', 'other', 'other', 9");
+    assert_eq!(
+        latest(&[other, search, detail]),
+        ["n|detailed|cut|full text|2|note_detail,note_search,note_other|run1"]
+    );
+}
+
+#[test]
+fn what_an_endpoint_no_longer_says_is_not_taken_from_its_past() {
+    let old = note("note_search", 1, "'removed', 'old', NULL, 1");
+    let new = note("note_search", 2, "NULL, 'new', NULL, 1");
+    assert_eq!(latest(&[old, new]), ["n||new||1|note_search|run2"]);
+}
+
+const COUNTS: &str = "note_id, endpoint, snapshot_at, run_id, liked_count, comments_count";
+
+#[test]
+fn a_delta_is_the_change_since_the_snapshot_before() {
+    let mut lake = Lake::new();
+    lake.add(
+        "engagement",
+        COUNTS,
+        &[
+            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 00:00:00Z', 'r1', 100, 5",
+            "'b', 'note_search', TIMESTAMPTZ '2026-03-09 00:00:00Z', 'r1', 7, 7",
+        ],
+    );
+    lake.add(
+        "engagement",
+        COUNTS,
+        &[
+            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:00:00Z', 'r2', 130, NULL",
+            "'a', 'note_detail', TIMESTAMPTZ '2026-03-09 02:00:00Z', 'r2', 999, 9",
+            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:30:00Z', 'r3', 120, 6",
+            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:30:00Z', 'r4', 121, 6",
+        ],
+    );
+    let sql = "SELECT note_id, endpoint, run_id, hours, liked_count, liked_delta, liked_per_hour, \
+               comments_delta, comments_per_hour FROM engagement_delta ORDER BY ALL";
+    assert_eq!(
+        lake.query(sql),
+        [
+            "a|note_search|r2|2.0|130|30|15.0||",
+            // Counts fall, too.
+            "a|note_search|r3|0.5|120|-10|-20.0||",
+            // Two runs of one snapshot: a change, but no time for it.
+            "a|note_search|r4|0.0|121|1||0|",
+        ]
+    );
+}
+
+#[test]
+fn files_of_older_and_newer_contracts_lie_side_by_side() {
+    let mut lake = Lake::new();
+    lake.add("engagement", "note_id, liked_count", &["'a', 1::INTEGER"]);
+    lake.add(
+        "engagement",
+        "note_id, shared_count, future",
+        &["'b', 2::BIGINT, 'x'"],
+    );
+    let sql = "SELECT note_id, liked_count, shared_count, typeof(liked_count), dt FROM engagement ORDER BY ALL";
+    assert_eq!(
+        lake.query(sql),
+        ["a|1||BIGINT|2026-03-09", "b||2|BIGINT|2026-03-09"]
+    );
+}
+
+#[test]
+fn a_lake_may_lie_anywhere() {
+    for name in [
+        "it's a \"lake\"",
+        "湖",
+        "dir/../lake",
+        "lake [1]",
+        "la*ke?",
+        "x=1",
+    ] {
+        let mut lake = Lake::named(name);
+        if name.contains('\'') {
+            // DuckDB writes this file; only reading is in question here.
+            lake.root = lake.root.with_file_name("plain");
+            lake.add("engagement", "note_id, liked_count", &["'a', 1"]);
+            let target = lake.root.with_file_name(name);
+            fs::rename(lake.root.join("tables"), target.join("tables")).expect("a rename");
+            lake.root = target;
+        } else {
+            lake.add("engagement", "note_id, liked_count", &["'a', 1"]);
+        }
+        assert_eq!(
+            lake.query("SELECT note_id, liked_count FROM engagement"),
+            ["a|1"],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn only_parquet_files_in_partitions_count_as_files() {
+    let tables = &*TABLES;
+    let with = statements(Path::new("/lake"), tables, |_| true).join("\n");
+    assert!(with.contains("read_parquet('/lake/tables/notes/*/*.parquet'"));
+    let without = statements(Path::new("/lake"), tables, |_| false).join("\n");
+    assert!(!without.contains("read_parquet"));
+    let lake = Lake::new();
+    let folder = lake.root.join("tables/notes/dt=2026-03-09");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("notes.txt"), "no Parquet").expect("writable");
+    assert_eq!(lake.query("SELECT count(*) FROM notes"), ["0"]);
+}
+
+#[test]
+fn a_mistake_in_sql_is_told_in_the_words_of_duckdb() {
+    let error = Lake::new()
+        .database()
+        .query("select * from notez")
+        .expect_err("an error");
+    assert!(
+        error.to_string().contains("Did you mean \"notes\"?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_reader_of_the_old_catalog_does_not_hinder_a_new_one() {
+    let mut lake = Lake::new();
+    let path = lake.root.join("lake.duckdb");
+    write_catalog(&lake.root, &TABLES).unwrap_or_else(|e| panic!("{e}"));
+    let count = |connection: &Connection| {
+        let sql = "SELECT count(*) FROM engagement";
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .expect("an answer")
+    };
+    let old = Connection::open(&path).expect("the catalog");
+    assert_eq!(count(&old), 0);
+
+    lake.add("engagement", "note_id, liked_count", &["'a', 1"]);
+    write_catalog(&lake.root, &TABLES).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(count(&old), 0);
+    drop(old);
+    let new = Connection::open(&path).expect("the catalog");
+    assert_eq!(count(&new), 1);
+    assert_eq!(
+        fs::read_dir(lake.root.join("_staging"))
+            .expect("a folder")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_catalog_that_was_not_finished_is_written_anew() {
+    let lake = Lake::new();
+    let half = lake
+        .root
+        .join("_staging")
+        .join(format!("catalog-{}.duckdb", std::process::id()));
+    fs::write(half, "half a catalog").expect("writable");
+    write_catalog(&lake.root, &TABLES).unwrap_or_else(|e| panic!("{e}"));
+    assert!(lake.root.join("lake.duckdb").is_file());
+}

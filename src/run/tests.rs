@@ -1,1 +1,118 @@
+//! Where a run goes, and how its end is called.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use super::access::{AccessError, Accesses, default_clock};
+use super::report::Status;
+use crate::extract::pager::Stop;
+use crate::extract::{Cut, Extracted, SearchEnd};
+use crate::plan::{Plan, plan};
+use crate::spec::contracts::Contracts;
+use crate::spec::load::load_pipeline;
+
+static CONTRACTS: LazyLock<Arc<Contracts>> =
+    LazyLock::new(|| Arc::new(Contracts::load(None).unwrap_or_else(|e| panic!("{e}"))));
+
+/// A plan whose source is this.
+fn planned(source: &str) -> Plan {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let path = dir.path().join("test.yaml");
+    let text = format!(
+        "version: 1
+pipeline: test
+source: {{name: justoneapi, {source}}}
+keyword_sets: {{topics: [防晒]}}
+extract: [{{endpoint: note_search, keywords: [topics], pages: {{max: 1}}}}]
+"
+    );
+    std::fs::write(&path, text).expect("a writable folder");
+    let loaded = load_pipeline(&path, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+    plan(loaded, Arc::clone(&CONTRACTS)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn resolved(source: &str, env: &[(&str, &str)]) -> Result<Accesses, AccessError> {
+    let env: BTreeMap<_, _> = env.iter().copied().collect();
+    let lookup = |name: &str| env.get(name).map(|value| value.to_string());
+    Accesses::resolve(&planned(source), &lookup)
+}
+
+const TOKEN: (&str, &str) = ("JUSTONEAPI_TOKEN", " the-token\n");
+
+#[test]
+fn a_rehearsal_stays_in_the_sandbox_whatever_the_environment_says() {
+    let url = ("JUSTONEAPI_BASE_URL", "https://api.justoneapi.com");
+    for env in [&[][..], &[TOKEN, url]] {
+        let sandbox = "base_url: sandbox, sandbox: {clock: 2026-01-01T00:00:00Z}";
+        let accesses = resolved(sandbox, env).expect("no token is needed");
+        let clock = accesses.simulated_clock().expect("a simulated clock");
+        assert_eq!(clock.to_rfc3339(), "2026-01-01T00:00:00+00:00");
+    }
+}
+
+#[test]
+fn the_environment_may_turn_a_run_into_a_rehearsal() {
+    let env = [("JUSTONEAPI_BASE_URL", "sandbox")];
+    let accesses = resolved("base_url: prod-global", &env).expect("no token is needed");
+    assert_eq!(accesses.simulated_clock(), Some(default_clock()));
+}
+
+#[test]
+fn a_real_source_needs_a_token_that_is_not_blank() {
+    for env in [&[][..], &[("JUSTONEAPI_TOKEN", " \n")]] {
+        let error = resolved("base_url: prod-global", env).expect_err("no token");
+        assert_eq!(
+            error.to_string(),
+            "the token of justoneapi is missing: the environment variable JUSTONEAPI_TOKEN is not set"
+        );
+    }
+}
+
+#[test]
+fn an_address_in_the_environment_overrides_the_pipeline() {
+    let address = |override_url: &str| {
+        let env = [TOKEN, ("JUSTONEAPI_BASE_URL", override_url)];
+        let accesses = resolved("base_url: prod-global", &env).expect("a token");
+        assert_eq!(accesses.simulated_clock(), None);
+        format!("{accesses:?}")
+    };
+    assert!(address("https://example.com/").contains("\"https://example.com\""));
+    assert!(address("").contains("\"https://api.justoneapi.com\""));
+    assert!(!address("").contains("the-token"));
+}
+
+#[test]
+fn a_status_tells_the_worst_that_happened() {
+    let cut = |class: &str| (class.to_owned(), String::new(), String::new());
+    let stopped = |(class, message, source)| Cut::Stopped {
+        class,
+        message,
+        source,
+    };
+    let aborted = |(class, message, source)| Cut::Aborted {
+        class,
+        message,
+        source,
+    };
+    let cases = [
+        (None, Stop::Empty, Status::Complete),
+        (None, Stop::Gone, Status::Complete),
+        (None, Stop::Failed, Status::Partial),
+        (Some(stopped(cut("quota"))), Stop::Failed, Status::Stopped),
+        (Some(aborted(cut("auth"))), Stop::Failed, Status::Failed),
+        (Some(Cut::Interrupted), Stop::Failed, Status::Interrupted),
+    ];
+    for (cut, stop, status) in cases {
+        let end = SearchEnd {
+            search_id: "s".to_owned(),
+            stop,
+            error: None,
+        };
+        let extracted = Extracted {
+            cut,
+            ended: vec![end],
+            ..Extracted::default()
+        };
+        assert_eq!(Status::of(&extracted), status, "{extracted:?}");
+    }
+}

@@ -56,9 +56,11 @@ impl Contracts {
     }
 
     fn from_files(files: &BTreeMap<PathBuf, SourceFile>, found: &mut Vec<Diagnostic>) -> Self {
+        let before = found.len();
         let common = files
             .get(Path::new(COMMON))
             .and_then(|file| read(file, found));
+        let common_is_whole = found.len() == before;
         let common = common.unwrap_or_else(|| CommonColumns {
             every_table: IndexMap::new(),
             from_pages: IndexMap::new(),
@@ -68,6 +70,7 @@ impl Contracts {
             tables: IndexMap::new(),
         };
         for (path, file) in files {
+            let before = found.len();
             if path.starts_with("sources") {
                 if let Some(source) = read::<Source>(file, found) {
                     same_name(&source.source, file, found);
@@ -84,8 +87,11 @@ impl Contracts {
                 && let Some(table) = read::<Table>(file, found)
             {
                 let table = table.with_common(&common);
+                // A column that could not be read is not also an unknown one.
+                if common_is_whole && found.len() == before {
+                    known_columns(&table, file, found);
+                }
                 same_name(&table.table, file, found);
-                known_columns(&table, file, found);
                 contracts.tables.insert(table.name().to_owned(), table);
             }
         }

@@ -237,20 +237,33 @@ impl<'de> Deserialize<'de> for KeywordSet {
 
 impl<'de> Deserialize<'de> for FilterValues {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FilterValuesVisitor;
-        impl<'de> Visitor<'de> for FilterValuesVisitor {
-            type Value = FilterValues;
+        enum Values {
+            One(String),
+            Many(Vec<Spanned<String>>),
+        }
+        struct ValuesVisitor;
+        impl<'de> Visitor<'de> for ValuesVisitor {
+            type Value = Values;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("a filter value or a list of them")
             }
-            fn visit_str<E>(self, value: &str) -> Result<FilterValues, E> {
-                Ok(FilterValues::One(Spanned::unplaced(value.to_owned())))
+            fn visit_str<E>(self, value: &str) -> Result<Values, E> {
+                Ok(Values::One(value.to_owned()))
             }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<FilterValues, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Values, A::Error> {
                 let values = de::value::SeqAccessDeserializer::new(seq);
-                Deserialize::deserialize(values).map(FilterValues::Many)
+                Deserialize::deserialize(values).map(Values::Many)
             }
         }
-        deserializer.deserialize_any(FilterValuesVisitor)
+        impl<'de> Deserialize<'de> for Values {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(ValuesVisitor)
+            }
+        }
+        let values = Spanned::<Values>::deserialize(deserializer)?;
+        Ok(match values.replace(()) {
+            (place, Values::One(value)) => FilterValues::One(place.replace(value).0),
+            (_, Values::Many(values)) => FilterValues::Many(values),
+        })
     }
 }

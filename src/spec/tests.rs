@@ -1,9 +1,23 @@
-use super::contracts::Contracts;
+//! What is read from YAML, and what is said of what cannot be read.
 
-#[test]
-fn the_built_in_contracts_are_valid() {
-    let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
-    let sources: Vec<_> = contracts.sources.keys().map(String::as_str).collect();
-    assert_eq!(sources, ["justoneapi", "xhs_open"]);
-    assert_eq!(contracts.tables.len(), 15);
+mod contracts;
+mod env;
+mod words;
+mod yaml;
+
+use super::diagnostic::{Diagnostic, SourceFile};
+
+fn file(text: &str) -> SourceFile {
+    SourceFile::new("test.yaml", text)
+}
+
+/// Each diagnostic as `line:column message [hint]`.
+fn told(found: &[Diagnostic]) -> Vec<String> {
+    let told = |diagnostic: &Diagnostic| {
+        let (line, column) = diagnostic.position().unwrap_or_default();
+        let hint = diagnostic.hint.as_ref();
+        let hint = hint.map_or(String::new(), |hint| format!(" [{hint}]"));
+        format!("{line}:{column} {}{hint}", diagnostic.message)
+    };
+    found.iter().map(told).collect()
 }

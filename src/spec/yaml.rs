@@ -39,6 +39,16 @@ impl<T> Spanned<T> {
     pub fn span(&self) -> Span {
         self.start..self.end
     }
+
+    /// Another value in the same place, and the value that was there.
+    pub fn replace<U>(self, value: U) -> (Spanned<U>, T) {
+        let Spanned {
+            start,
+            end,
+            value: old,
+        } = self;
+        (Spanned { value, start, end }, old)
+    }
 }
 
 impl<T> std::ops::Deref for Spanned<T> {
@@ -270,6 +280,7 @@ pub fn decode<T: DeserializeOwned>(
 ) -> Option<T> {
     // Where something was taken out, so that its absence is not reported as well.
     let mut thinned: HashSet<usize> = HashSet::new();
+    let before = found.len();
     loop {
         let error = match T::deserialize(&root) {
             Ok(value) => return Some(value),
@@ -277,7 +288,9 @@ pub fn decode<T: DeserializeOwned>(
         };
         let span = error.span.clone().unwrap_or_else(|| root.span.clone());
         let follows = error.missing && thinned.contains(&span.start);
-        if !follows {
+        // What stands behind an alias stands in the tree twice, but in the file once.
+        let told = |d: &Diagnostic| d.span.as_ref() == Some(&span) && d.message == error.message;
+        if !follows && !found[before..].iter().any(told) {
             let mut diagnostic = Diagnostic::error(file, Some(span.clone()), error.message);
             diagnostic.hint = error.hint;
             found.push(diagnostic);
@@ -345,6 +358,10 @@ impl de::Error for DecodeError {
             span: None,
             missing: false,
         }
+    }
+
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, expected)
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {

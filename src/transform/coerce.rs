@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Datelike, Utc};
+use html2text::render::TrivialDecorator;
 use indexmap::IndexMap;
 use regex::Regex;
 
@@ -190,8 +191,10 @@ impl Convert {
         match value {
             Scalar::Absent => true,
             Scalar::Int(0) => self.zero_is_null,
-            Scalar::Text(text) if self.empty_is_null => text.is_empty(),
-            Scalar::Text(text) if self.zero_is_null => text == "0",
+            Scalar::Float(number) => self.zero_is_null && *number == 0.0,
+            Scalar::Text(text) => {
+                (self.empty_is_null && text.is_empty()) || (self.zero_is_null && text == "0")
+            }
             _ => false,
         }
     }
@@ -330,8 +333,10 @@ const OUT_OF_RANGE: Bad = "not a time from 1990 to 2100";
 
 /// The text of an HTML fragment, a line for each block.
 fn html_text(html: &str) -> Result<String, Bad> {
-    let text = html2text::config::plain_no_decorate()
+    // Without the brackets and number signs that other decorators put around links and headings.
+    let text = html2text::config::with_decorator(TrivialDecorator::new())
         .no_link_wrapping()
+        .no_table_borders()
         .string_from_read(html.as_bytes(), LONG_LINE)
         .map_err(|_| "not HTML")?;
     Ok(text.trim_end().to_owned())

@@ -192,10 +192,12 @@ impl Emitter<'_> {
 impl<'e> Context<'e> {
     fn observed(self, stack: &Stack<'_, '_>) -> Observed {
         let position = stack.position().unwrap_or_default();
+        let search_id = &self.header.search.search_id;
         (
             self.header.fetched_at.timestamp_micros(),
             self.header.page,
             position,
+            u64::from_str_radix(search_id, 16).unwrap_or_default(),
         )
     }
 

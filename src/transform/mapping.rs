@@ -360,6 +360,7 @@ impl<'a> Compiler<'a> {
 
     /// What a mapping reads. Exactly one of its origins is given.
     fn origin(&mut self, mapping: &Mapping, levels: &[Level], span: Span) -> Option<Origin> {
+        let told = self.found.len();
         let mut origins = Vec::new();
         if let Some(path) = &mapping.path {
             origins.extend(self.value(path, levels, span.clone()).map(Origin::Value));
@@ -397,7 +398,8 @@ impl<'a> Compiler<'a> {
         if mapping.exploded == Some(true) {
             origins.push(Origin::Exploded);
         }
-        if origins.len() != 1 {
+        // A path that leads nowhere is told already.
+        if origins.len() > 1 || (origins.is_empty() && self.found.len() == told) {
             let message = "exactly one of path, list, length, hash, const, index, index_equals, key \
                            and exploded says where a column comes from";
             self.error(span, message.to_owned(), None);

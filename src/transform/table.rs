@@ -18,8 +18,9 @@ use serde_json::Value;
 use super::coerce::Cell;
 use crate::spec::table::{ColumnType, Table};
 
-/// When a row was observed: time of the fetch, then page, then place on the page.
-pub type Observed = (i64, u32, u64);
+/// When a row was observed: time of the fetch, then page, then place on the page; the search's id
+/// tells two searches apart that saw the same in the same microsecond.
+pub type Observed = (i64, u32, u64, u64);
 
 /// Collects the rows of one table.
 #[derive(Debug)]

@@ -1,1 +1,118 @@
+//! From answers to rows.
 
+mod any_json;
+mod coerce;
+mod mapping;
+mod pages;
+mod rules;
+mod select;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::{DateTime, Utc};
+
+use super::{RunStamp, Tables, Transform};
+use crate::plan::Search;
+use crate::raw::{PageHeader, RawPage, VERSION};
+use crate::spec::contracts::Contracts;
+use crate::spec::words::Filter;
+
+fn built_in() -> Transform {
+    let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
+    Transform::new(Arc::new(contracts)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Tables from pages.
+fn flattened(transform: &Transform, pages: &[RawPage]) -> Tables {
+    let snapshot_at = time("2026-03-09T20:00:00Z");
+    let stamp = RunStamp::new("run", "test", snapshot_at, chrono_tz::Asia::Shanghai);
+    let mut flattener = transform.begin(stamp);
+    for page in pages {
+        flattener.push(page).expect("a known endpoint");
+    }
+    flattener.finish().expect("tables")
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a time")
+}
+
+/// A page of a search, its place and time to be changed.
+fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
+    let search = Search {
+        search_id: "24382dd2e0be3a01".to_owned(),
+        source: source.to_owned(),
+        endpoint: endpoint.to_owned(),
+        keyword: Some("防晒".to_owned()),
+        keyword_set: Some("topics".to_owned()),
+        filters: BTreeMap::from([
+            (Filter::Sort, "newest".to_owned()),
+            (Filter::PublishedWithin, "1d".to_owned()),
+        ]),
+        note_id: None,
+        params: BTreeMap::new(),
+        max_pages: 3,
+    };
+    let header = PageHeader {
+        v: VERSION,
+        run_id: "run".to_owned(),
+        pipeline: "test".to_owned(),
+        snapshot_at: time("2026-03-09T20:00:00Z"),
+        request_id: "request".to_owned(),
+        search,
+        page: 1,
+        fetched_at: time("2026-03-09T20:00:01Z"),
+        status: 200,
+        class: "ok".to_owned(),
+        item_count: 2,
+        items_before: 0,
+        new_item_count: 2,
+    };
+    RawPage {
+        header,
+        body: body.into(),
+    }
+}
+
+fn note_search(body: impl Into<String>) -> RawPage {
+    page("justoneapi", "note_search", body)
+}
+
+/// An answer of the note search with these notes.
+fn notes(notes: &[&str]) -> RawPage {
+    let items = notes
+        .iter()
+        .map(|note| format!(r#"{{"model_type":"note","note":{note}}}"#));
+    let items = items.collect::<Vec<_>>().join(",");
+    note_search(format!(r#"{{"code":0,"data":{{"items":[{items}]}}}}"#))
+}
+
+/// Some columns of a table, a text a row, the cells separated by `|`; nothing for null.
+fn rows(tables: &Tables, table: &str, columns: &[&str]) -> Vec<String> {
+    let batch = &tables.batches[table];
+    let options = FormatOptions::default();
+    let cell = |row: usize, column: &&str| {
+        let array = batch.column_by_name(column).expect("a column");
+        let cells = ArrayFormatter::try_new(array, &options).expect("a printable column");
+        cells.value(row).to_string()
+    };
+    let row = |row| {
+        let cells: Vec<_> = columns.iter().map(|column| cell(row, column)).collect();
+        cells.join("|")
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
+
+fn count(batch: &RecordBatch) -> usize {
+    batch.num_rows()
+}
+
+/// `sample_data/documented/<name>.json`: an answer as its provider documents it.
+fn documented(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_data/documented");
+    std::fs::read_to_string(path.join(format!("{name}.json"))).expect("a sample")
+}

@@ -5,6 +5,7 @@ mod contracts;
 mod demo;
 mod documented;
 mod mistakes;
+mod outcomes;
 mod readme;
 mod support;
 mod tokens;

@@ -1,0 +1,143 @@
+use super::{endpoint, search, source};
+use crate::extract::envelope::{Envelope, PageSummary};
+use crate::extract::pager::{Added, Pager, Stop};
+
+fn page(item_count: u64, ids: &[&str]) -> PageSummary {
+    PageSummary {
+        item_count,
+        ids: ids.iter().map(|id| id.to_string()).collect(),
+    }
+}
+
+fn added(items_before: u64, new_items: u64) -> Added {
+    Added {
+        items_before,
+        new_items,
+    }
+}
+
+fn note_search() -> Pager {
+    Pager::new(search(&[]), endpoint("justoneapi", "note_search"))
+}
+
+#[test]
+fn a_search_ends_at_its_last_page() {
+    let mut pager = note_search();
+    let mut asked = Vec::new();
+    loop {
+        asked.push(pager.page());
+        match pager.advance(&page(20, &[])) {
+            (_, None) => {}
+            (_, stop) => break assert_eq!(stop, Some(Stop::MaxPages)),
+        }
+    }
+    assert_eq!(asked, [1, 2, 3]);
+    assert_eq!((pager.pages, pager.items), (3, 60));
+}
+
+#[test]
+fn an_empty_page_ends_a_search() {
+    let mut pager = note_search();
+    assert_eq!(pager.advance(&page(20, &[])), (added(0, 20), None));
+    assert_eq!(
+        pager.advance(&page(0, &[])),
+        (added(20, 0), Some(Stop::Empty))
+    );
+    // On the last page allowed, too, the end of the results is the better reason.
+    let mut pager = note_search();
+    pager.advance(&page(1, &[]));
+    pager.advance(&page(1, &[]));
+    assert_eq!(pager.advance(&page(0, &[])).1, Some(Stop::Empty));
+}
+
+#[test]
+fn a_page_of_repeats_does_not_end_a_search() {
+    let mut pager = note_search();
+    pager.advance(&page(2, &["a", "b"]));
+    assert_eq!(pager.advance(&page(2, &["b", "a"])), (added(2, 0), None));
+}
+
+#[test]
+fn what_earlier_pages_had_is_not_new() {
+    let mut pager = note_search();
+    assert_eq!(pager.advance(&page(3, &["a", "b", "c"])).0, added(0, 3));
+    // Two items came back, and the card has no id.
+    assert_eq!(
+        pager.advance(&page(5, &["b", "c", "d", "e"])).0,
+        added(3, 3)
+    );
+    // One item came back from the first page; another stands on this page twice.
+    assert_eq!(pager.advance(&page(3, &["a", "f", "f"])).0, added(8, 1));
+}
+
+#[test]
+fn one_answer_is_all_of_a_note() {
+    let mut pager = Pager::new(search(&[]), endpoint("xhs_open", "note_detail"));
+    assert_eq!(pager.page(), 1);
+    assert_eq!(pager.advance(&page(0, &[])).1, Some(Stop::Single));
+}
+
+#[test]
+fn an_envelope_is_read_whatever_the_type_of_its_code() {
+    let cases = [
+        (r#"{"code":0,"message":"ok","requestId":"r1"}"#, "0"),
+        (
+            r#"{"code":"303","message":"ok","requestId":"r1","data":null}"#,
+            "303",
+        ),
+        (r#" {"requestId":"r1","message":"ok","code":-1} "#, "-1"),
+    ];
+    for (body, code) in cases {
+        let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
+        assert_eq!(envelope.code.as_deref(), Some(code), "{body}");
+        assert_eq!(envelope.message.as_deref(), Some("ok"), "{body}");
+        assert_eq!(envelope.request_id.as_deref(), Some("r1"), "{body}");
+    }
+}
+
+#[test]
+fn what_has_no_code_has_none() {
+    let bodies: [&[u8]; 8] = [
+        b"",
+        b"<html>502</html>",
+        b"{\"code\":0",
+        b"[]",
+        b"{\"data\":[]}",
+        b"{\"code\":null}",
+        b"{\"code\":{}}",
+        b"{\"code\":\"\xff\"}",
+    ];
+    for body in bodies {
+        let envelope = Envelope::read(body, source("justoneapi"));
+        assert_eq!(envelope.code, None, "{}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn items_are_counted_and_told_apart_by_their_ids() {
+    let cases = [
+        (r#"{"code":0,"data":null}"#, page(0, &[])),
+        (r#"{"code":0}"#, page(0, &[])),
+        (r#"{"code":0,"data":{"items":[]}}"#, page(0, &[])),
+        (r#"{"code":0,"data":{"items":{}}}"#, page(0, &[])),
+        (
+            r#"{"data":{"items":[
+                {"note":{"id":"n1"}}, {"ads":{"note":{"id":7}}},
+                {"hot_query":{}}, {"note":{"id":null}}, null]}}"#,
+            page(5, &["n1", "7"]),
+        ),
+    ];
+    for (body, summary) in cases {
+        let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
+        assert_eq!(
+            envelope.summary(endpoint("justoneapi", "note_search")),
+            summary,
+            "{body}"
+        );
+    }
+    let detail = Envelope::read(b"{\"code\":200}", source("xhs_open"));
+    assert_eq!(
+        detail.summary(endpoint("xhs_open", "note_detail")),
+        page(1, &[])
+    );
+}

@@ -1,0 +1,139 @@
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression as Codec;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+
+use crate::load::encode::write_parquet;
+use crate::plan::Compression;
+use crate::spec::diagnostic::SourceFile;
+use crate::spec::table::Table;
+use crate::spec::yaml;
+
+fn table() -> Table {
+    let text = "
+table: things
+description: .
+rows_from: redlake
+sort_by: [id, at]
+bloom_filter: [id]
+columns:
+  count: {type: int64, description: .}
+  id: {type: string, required: true, description: .}
+  at: {type: timestamp, description: .}
+";
+    let file = SourceFile::new("things.yaml", text);
+    let node = yaml::parse(&file).unwrap_or_else(|d| panic!("{}", d.message));
+    yaml::decode(node, &file, &mut Vec::new()).expect("a table")
+}
+
+fn batch(rows: i64) -> RecordBatch {
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let schema = Schema::new(vec![
+        Field::new("count", DataType::Int64, true),
+        Field::new("id", DataType::Utf8, false),
+        Field::new("at", utc, true),
+    ]);
+    let counts = Int64Array::from_iter((0..rows).map(|n| (n % 3 != 0).then_some(n)));
+    let ids = StringArray::from_iter_values((0..rows).map(|n| format!("笔记{n:06}")));
+    let times = (0..rows).map(|n| (n % 2 == 0).then_some(n * 1_000_001));
+    let times = TimestampMicrosecondArray::from_iter(times).with_timezone("UTC");
+    let columns: Vec<arrow::array::ArrayRef> =
+        vec![Arc::new(counts), Arc::new(ids), Arc::new(times)];
+    RecordBatch::try_new(Arc::new(schema), columns).expect("a batch")
+}
+
+fn encoded(batch: &RecordBatch, compression: Compression) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let rows = write_parquet(batch, &table(), compression, &mut bytes).expect("Parquet");
+    assert_eq!(rows, batch.num_rows() as u64);
+    bytes
+}
+
+/// The Parquet file of these rows.
+fn file(batch: &RecordBatch, compression: Compression) -> File {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(&encoded(batch, compression))
+        .expect("writable");
+    file
+}
+
+#[test]
+fn what_is_written_can_be_read() {
+    for compression in [
+        Compression::Zstd(3),
+        Compression::Snappy,
+        Compression::Uncompressed,
+    ] {
+        for rows in [0, 1, 1_000] {
+            let batch = batch(rows);
+            let file = file(&batch, compression);
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+            assert_eq!(builder.schema().fields(), batch.schema().fields());
+            let read = builder.build().expect("a reader");
+            let read: Vec<_> = read.map(|part| part.expect("a batch")).collect();
+            let read = arrow::compute::concat_batches(&batch.schema(), &read).expect("one batch");
+            assert_eq!(read, batch, "{compression:?} {rows}");
+        }
+    }
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes() {
+    let bytes = encoded(&batch(1_000), Compression::Zstd(3));
+    assert_eq!(encoded(&batch(1_000), Compression::Zstd(3)), bytes);
+    assert_ne!(encoded(&batch(999), Compression::Zstd(3)), bytes);
+}
+
+#[test]
+fn readers_can_skip_what_they_do_not_need() {
+    let file = file(&batch(1_000), Compression::Zstd(3));
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+    let metadata = reader.parse_and_finish(&file).expect("metadata");
+    let group = metadata.row_group(0);
+    let sorting = group.sorting_columns().expect("sorting columns").iter();
+    let sorting: Vec<_> = sorting
+        .map(|c| (c.column_idx, c.descending, c.nulls_first))
+        .collect();
+    assert_eq!(sorting, [(1, false, true), (2, false, true)]);
+    let bloom = group
+        .columns()
+        .iter()
+        .map(|c| c.bloom_filter_offset().is_some());
+    assert_eq!(bloom.collect::<Vec<_>>(), [false, true, false]);
+    for column in group.columns() {
+        let statistics = column.statistics().expect("statistics");
+        assert!(statistics.min_bytes_opt().is_some());
+        assert!(matches!(column.compression(), Codec::ZSTD(_)));
+    }
+    assert_eq!(metadata.column_index().expect("a column index")[0].len(), 3);
+    assert_eq!(
+        metadata.offset_index().expect("an offset index")[0].len(),
+        3
+    );
+    let created_by = metadata.file_metadata().created_by().unwrap_or_default();
+    assert!(created_by.starts_with("redlake "), "{created_by}");
+}
+
+#[test]
+fn the_bloom_filter_finds_ids_and_hardly_others() {
+    let batch = batch(1_000);
+    let file = file(&batch, Compression::Zstd(3));
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+    let filter = builder.get_row_group_column_bloom_filter(0, 1);
+    let filter = filter.expect("readable").expect("a filter");
+    let ids = batch.column(1).as_string::<i32>();
+    assert!(ids.iter().flatten().all(|id| filter.check(&id)));
+    let strangers = (0..1_000).filter(|n| filter.check(&n.to_string().as_str()));
+    assert!(strangers.count() < 100);
+}
+
+#[test]
+fn a_compression_level_that_does_not_exist_is_an_error() {
+    let level = Compression::Zstd(99);
+    assert!(write_parquet(&batch(1), &table(), level, &mut Vec::new()).is_err());
+}

@@ -1,0 +1,227 @@
+use super::{PIPELINE, and, changed, try_plan};
+
+/// What is wrong with a pipeline, each as `line:column message [hint]`.
+fn mistakes(pipeline: &str) -> Vec<String> {
+    let Err(found) = try_plan(pipeline) else {
+        panic!("nothing is wrong with:{pipeline}");
+    };
+    let mut told = Vec::new();
+    for diagnostic in &found.0 {
+        let (line, column) = diagnostic.position().expect("a place");
+        let hint = diagnostic.hint.as_deref().expect("a hint");
+        told.push(format!("{line}:{column} {} [{hint}]", diagnostic.message));
+    }
+    told
+}
+
+#[test]
+fn each_mistake_has_its_place_and_a_hint() {
+    let detail = |rest: &str| {
+        and(&format!(
+            "  - {{endpoint: note_detail, source: {{name: xhs_open}}{rest}}}\n"
+        ))
+    };
+    let source = |rest: &str| changed("{name: justoneapi}", &format!("{{name: justoneapi{rest}}}"));
+    let cases = [
+        (
+            changed("version: 1", "version: 2"),
+            "2:10 version 2 of the pipeline format is not known here [this redlake reads `version: 1`]",
+        ),
+        (
+            changed("pipeline: test", "pipeline: Übung"),
+            "3:11 `Übung` cannot be the name of a pipeline [use 1 to 64 of a-z, 0-9, `_` and `-`]",
+        ),
+        (
+            and("timezone: Asia/Shangai\n"),
+            "11:11 unknown time zone `Asia/Shangai` [did you mean `Asia/Shanghai`?]",
+        ),
+        (
+            and("timezone: Xx\n"),
+            "11:11 unknown time zone `Xx` [write an IANA name such as Asia/Shanghai]",
+        ),
+        (
+            and("limits: {requests_per_second: 0}\n"),
+            "11:31 `requests_per_second` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            and("limits: {concurrency: 0}\n"),
+            "11:23 `concurrency` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            and("price: {note_serch: 0.1, currency: CNY}\n"),
+            "11:9 unknown endpoint `note_serch` [did you mean `note_search`?]",
+        ),
+        (
+            and("price: {note_search: cheap, currency: CNY}\n"),
+            "11:22 `cheap` is no price [write the price of one call, such as 0.10]",
+        ),
+        (
+            and("price: {note_search: -1, currency: CNY}\n"),
+            "11:22 `-1` is no price [write the price of one call, such as 0.10]",
+        ),
+        (
+            and("price: {note_search: 0.1}\n"),
+            "11:9 the currency of the prices is missing [add `currency: CNY`]",
+        ),
+        (
+            and("load: {compression: zstd(23)}\n"),
+            "11:21 unknown compression `zstd(23)` [use zstd(1) to zstd(22), snappy or uncompressed]",
+        ),
+        (
+            changed("name: justoneapi", "name: justonapi"),
+            "4:16 unknown source `justonapi` [did you mean `justoneapi`?]",
+        ),
+        (
+            source(", base_url: prod-globl"),
+            "4:38 justoneapi has no address `prod-globl` [did you mean `prod-global`?; or any http(s) URL]",
+        ),
+        (
+            source(", dialect: enums"),
+            "4:37 unknown dialect `enums` [did you mean `enum`?]",
+        ),
+        (
+            source(", base_url: prod-cn, sandbox: {seed: 1}"),
+            "4:38 only the sandbox has sandbox options [write `base_url: sandbox`, or remove `sandbox:`]",
+        ),
+        (
+            source(", base_url: sandbox, sandbox: {clock: noon}"),
+            "4:64 `noon` is no RFC 3339 time: premature end of input [write it like 2026-03-09T12:00:00+08:00]",
+        ),
+        (
+            changed("endpoint: note_search", "endpoint: note_serch"),
+            "8:15 justoneapi has no endpoint `note_serch` [did you mean `note_search`?]",
+        ),
+        (
+            changed("endpoint: note_search", "endpoint: note_detail"),
+            "8:15 justoneapi has no endpoint `note_detail` [add `source: {name: xhs_open}` to this entry]",
+        ),
+        (
+            changed("    keywords: [brands]\n", ""),
+            "8:15 note_search needs keywords [add `keywords: [name of a set]`]",
+        ),
+        (
+            changed("keywords: [brands]", "keywords: [brand]"),
+            "9:16 unknown keyword set `brand` [did you mean `brands`?]",
+        ),
+        (
+            changed("[海蓝之谜, 兰蔻]", "['', ' ']"),
+            "6:11 the keyword set `brands` is empty [add a keyword]",
+        ),
+        (
+            changed("    pages: {max: 3}\n", ""),
+            "8:15 it is not said how far to page note_search [add `pages: {max: 10}`; every page is a paid call]",
+        ),
+        (
+            changed("max: 3", "max: 0"),
+            "10:18 `max` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            changed("pages:", "filters: {sort: newst}\n    pages:"),
+            "10:21 unknown sort value `newst` [did you mean `newest`?]",
+        ),
+        (
+            changed("pages:", "filters: {sort: [general, newst]}\n    pages:"),
+            "10:31 unknown sort value `newst` [did you mean `newest`?]",
+        ),
+        (
+            changed(
+                "note_search\n",
+                "user_search\n    filters: {sort: newest}\n",
+            ),
+            "8:5 user_search has no filter `sort` [remove this filter]",
+        ),
+        (
+            changed("pages:", "notes: {ids: [a]}\n    pages:"),
+            "10:12 note_search takes no note ids [remove `notes:`]",
+        ),
+        (
+            detail(""),
+            "11:16 note_detail needs to know which notes [add `notes: {found_by: note_search, top: 50, by: liked_count}` or `{ids: […]}`]",
+        ),
+        (
+            detail(", notes: {ids: [a], top: 3}, keywords: [brands]"),
+            "11:93 note_detail takes no keywords [remove `keywords:`]",
+        ),
+        (
+            detail(", notes: {ids: [a]}, pages: {max: 2}"),
+            "11:87 note_detail has no pages [remove `pages:`]",
+        ),
+        (
+            detail(", notes: {ids: [a], found_by: note_search}"),
+            "11:62 it is not clear which notes are meant [give exactly one of `found_by`, `ids` and `file`]",
+        ),
+        (
+            detail(", notes: {found_by: note_serch, top: 1, by: liked_count}"),
+            "11:73 unknown endpoint of this pipeline `note_serch` [did you mean `note_search`?]",
+        ),
+        (
+            detail(", notes: {found_by: note_search, by: liked_count}"),
+            "11:62 it is not said how many notes [add `top: 50`]",
+        ),
+        (
+            detail(", notes: {found_by: note_search, top: 0, by: liked_count}"),
+            "11:91 `top` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            detail(", notes: {found_by: note_search, top: 1}"),
+            "11:62 it is not said which notes come first [add `by: liked_count`]",
+        ),
+        (
+            detail(", notes: {found_by: note_search, top: 1, by: liked}"),
+            "11:98 unknown count of engagement `liked` [use one of: liked_count, collected_count, comments_count, shared_count, nice_count]",
+        ),
+    ];
+    for (pipeline, told) in cases {
+        assert_eq!(mistakes(&pipeline), [told], "{pipeline}");
+    }
+}
+
+#[test]
+fn a_mistake_that_several_entries_share_is_told_once() {
+    let pipeline = changed("name: justoneapi", "name: justonapi").replace(
+        "extract:\n",
+        "extract:\n  - {endpoint: user_search, keywords: [brands], pages: {max: 1}}\n",
+    );
+    assert_eq!(
+        mistakes(&pipeline),
+        ["4:16 unknown source `justonapi` [did you mean `justoneapi`?]"]
+    );
+}
+
+#[test]
+fn one_source_has_one_address() {
+    let more = "  - endpoint: user_search
+    source: {name: justoneapi, base_url: sandbox}
+    keywords: [brands]
+    pages: {max: 1}
+";
+    assert_eq!(
+        mistakes(&and(more)),
+        [
+            "12:20 the source `justoneapi` already has another address here \
+          [give one source one base_url in a pipeline]"
+        ]
+    );
+}
+
+#[test]
+fn nothing_to_extract_is_a_mistake() {
+    let (nothing, _) = PIPELINE.split_once("extract:").expect("the key");
+    assert_eq!(
+        mistakes(&format!("{nothing}extract: []\n")),
+        ["3:11 the pipeline extracts nothing [add an entry to `extract:`]"]
+    );
+}
+
+#[test]
+fn mistakes_come_in_the_order_of_the_file() {
+    let pipeline = changed("version: 1", "version: 2")
+        .replace("max: 3", "max: 0")
+        .replace("pipeline: test", "pipeline: ''");
+    let mistakes = mistakes(&pipeline);
+    let places: Vec<_> = mistakes
+        .iter()
+        .filter_map(|m| m.split(' ').next())
+        .collect();
+    assert_eq!(places, ["2:10", "3:11", "10:18"]);
+}

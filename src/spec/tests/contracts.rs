@@ -1,0 +1,151 @@
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::told;
+use crate::spec::contracts::Contracts;
+use crate::spec::load::load_pipeline;
+
+const COMMON: &str = "
+every_table:
+  run_id: {type: string, required: true, fill: run_id, description: The run.}
+from_pages:
+  fetched_at: {type: timestamp, fill: fetched_at, description: The time.}
+";
+
+const TABLE: &str = "
+table: things
+description: Things.
+rows_from: pages
+sort_by: [thing_id]
+columns:
+  thing_id: {type: string, required: true, description: The id.}
+";
+
+/// A folder of contracts: common columns, no source, and this as `tables/things.yaml`.
+fn folder(table: &str) -> TempDir {
+    let dir = TempDir::new().expect("a temporary folder");
+    for folder in ["sources", "tables"] {
+        std::fs::create_dir(dir.path().join(folder)).expect("a folder");
+    }
+    write(dir.path(), "common_columns.yaml", COMMON);
+    write(dir.path(), "tables/things.yaml", table);
+    dir
+}
+
+fn write(dir: &Path, name: &str, text: &str) {
+    std::fs::write(dir.join(name), text).expect("a writable folder");
+}
+
+fn mistakes(dir: &Path) -> Vec<String> {
+    told(&Contracts::load(Some(dir)).expect_err("a mistake").0)
+}
+
+#[test]
+fn the_built_in_contracts_are_valid() {
+    let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
+    let sources: Vec<_> = contracts.sources.keys().map(String::as_str).collect();
+    assert_eq!(sources, ["justoneapi", "xhs_open"]);
+    assert_eq!(contracts.tables.len(), 15);
+}
+
+#[test]
+fn a_table_has_the_common_columns_after_its_own() {
+    let columns = |table: &str| {
+        let dir = folder(table);
+        let contracts = Contracts::load(Some(dir.path())).unwrap_or_else(|e| panic!("{e}"));
+        let columns = contracts.tables["things"].columns.keys().cloned();
+        columns.collect::<Vec<_>>()
+    };
+    assert_eq!(columns(TABLE), ["thing_id", "run_id", "fetched_at"]);
+    let own = TABLE.replace("rows_from: pages", "rows_from: redlake");
+    assert_eq!(columns(&own), ["thing_id", "run_id"]);
+}
+
+#[test]
+fn an_unknown_column_gets_a_hint_wherever_it_is_named() {
+    let table = TABLE.replace(
+        "sort_by: [thing_id]",
+        "sort_by: [thing_di]\nlatest_by: [thing_id, zzz]\nbloom_filter: [runid]\n\
+         latest_view: {id: thingid, endpoints: []}",
+    );
+    assert_eq!(
+        mistakes(folder(&table).path()),
+        [
+            "5:11 the table has no column `thing_di` [did you mean `thing_id`?]",
+            "6:23 the table has no column `zzz`",
+            "7:16 the table has no column `runid` [did you mean `run_id`?]",
+            "8:19 the table has no column `thingid` [did you mean `thing_id`?]",
+        ]
+    );
+}
+
+#[test]
+fn a_file_is_named_after_what_it_declares() {
+    let table = TABLE.replace("table: things", "table: thing");
+    assert_eq!(
+        mistakes(folder(&table).path()),
+        ["2:8 this file is named things.yaml but declares `thing` \
+          [name the file after what it declares]"]
+    );
+}
+
+#[test]
+fn the_mistakes_of_all_files_are_told_at_once() {
+    let dir = folder(&TABLE.replace("type: string", "type: text"));
+    write(dir.path(), "tables/other.yaml", "table: [\n");
+    write(dir.path(), "common_columns.yaml", "every_table: {}\n");
+    let found = Contracts::load(Some(dir.path())).expect_err("mistakes").0;
+    let files: Vec<_> = found
+        .iter()
+        .map(|d| d.file.path().strip_prefix(dir.path()).expect("below it"))
+        .collect();
+    assert_eq!(
+        files,
+        [
+            Path::new("common_columns.yaml"),
+            Path::new("tables/other.yaml"),
+            Path::new("tables/things.yaml"),
+        ]
+    );
+}
+
+#[test]
+fn a_folder_without_contracts_says_what_it_should_hold() {
+    let dir = TempDir::new().expect("a temporary folder");
+    for told in mistakes(dir.path()) {
+        assert!(told.contains("--schemas names a folder with"), "{told}");
+    }
+    assert_eq!(mistakes(&dir.path().join("nowhere")).len(), 1);
+}
+
+#[test]
+fn lists_are_found_beside_the_pipeline() {
+    let dir = TempDir::new().expect("a temporary folder");
+    std::fs::create_dir(dir.path().join("lists")).expect("a folder");
+    let list = "\u{feff}# brands\n海蓝之谜\r\n\n  兰蔻  \n#no\n";
+    write(dir.path(), "lists/brands.txt", list);
+    let text = "
+version: 1
+pipeline: p
+source: {name: justoneapi}
+keyword_sets:
+  brands: {file: lists/brands.txt}
+  gone: {file: lists/gone.txt}
+extract: []
+";
+    write(dir.path(), "p.yaml", text);
+    let loaded = load_pipeline(&dir.path().join("p.yaml"), &|_| None);
+    let loaded = loaded.unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(
+        loaded.lists[Path::new("lists/brands.txt")],
+        ["海蓝之谜", "兰蔻"]
+    );
+    let found = told(&loaded.found);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("7:16 cannot read "), "{found:?}");
+    assert!(
+        found[0].ends_with("[files are found relative to the pipeline]"),
+        "{found:?}"
+    );
+}

@@ -1,0 +1,146 @@
+use indexmap::IndexMap;
+
+use super::{converted, plain, text};
+use crate::spec::source::{Form, Mapping};
+use crate::spec::table::ColumnType;
+use crate::transform::coerce::{Cell, hashtags};
+use crate::transform::decode::Scalar;
+
+#[test]
+fn an_id_is_text_whether_it_came_as_text_or_as_a_number() {
+    let cases = [
+        (text("0123"), Ok("0123")),
+        (Scalar::Int(987_654_321), Ok("987654321")),
+        (Scalar::Uint(u64::MAX), Ok("18446744073709551615")),
+        (Scalar::Float(1.5), Err("not a text")),
+        (Scalar::Bool(true), Err("not a text")),
+        (Scalar::Nested("object"), Err("not a text")),
+    ];
+    for (value, expected) in cases {
+        let expected = expected.map(|text| Some(Cell::Text(text.into())));
+        assert_eq!(
+            plain(ColumnType::String, value.clone()),
+            expected,
+            "{value:?}"
+        );
+    }
+    for kind in [
+        ColumnType::String,
+        ColumnType::Int64,
+        ColumnType::Bool,
+        ColumnType::Float64,
+    ] {
+        assert_eq!(plain(kind, Scalar::Absent), Ok(None));
+    }
+}
+
+#[test]
+fn html_becomes_its_text() {
+    let cases = [
+        ("<p>今天分享</p>", "今天分享"),
+        ("a<br>b", "a\nb"),
+        ("<p>a</p><p>b</p>", "a\n\nb"),
+        ("1 &lt; 2 &amp; 3&nbsp;!", "1 < 2 & 3\u{a0}!"),
+        ("<a href='https://example.com'>link</a>", "link"),
+        ("<h2>Title</h2><ul><li>a</li><li>b</li></ul>", "Title\na\nb"),
+        ("<table><tr><td>a</td><td>b</td></tr></table>", "a b"),
+        ("no tags", "no tags"),
+        ("<b>open", "open"),
+        ("", ""),
+    ];
+    for (html, expected) in cases {
+        let form = Some(Form::HtmlText);
+        let value = converted(
+            ColumnType::String,
+            Mapping {
+                form,
+                ..Mapping::default()
+            },
+            text(html),
+        );
+        assert_eq!(value, Ok(Some(Cell::Text(expected.into()))), "{html}");
+    }
+    let long = "海".repeat(5_000);
+    let form = Some(Form::HtmlText);
+    let value = converted(
+        ColumnType::String,
+        Mapping {
+            form,
+            ..Mapping::default()
+        },
+        text(&long),
+    );
+    assert_eq!(value, Ok(Some(Cell::Text(long.as_str().into()))));
+}
+
+#[test]
+fn a_pattern_takes_its_group_and_a_template_puts_text_around() {
+    let fans = |value| {
+        let mapping = Mapping {
+            form: Some(Form::Count),
+            pattern: Some(r"粉丝\s*(?<value>[\d.]+万?)".to_owned()),
+            ..Mapping::default()
+        };
+        converted(ColumnType::Int64, mapping, value)
+    };
+    assert_eq!(fans(text("笔记 5 粉丝 1.2万")), Ok(Some(Cell::Int(12_000))));
+    assert_eq!(fans(text("笔记 5")), Ok(None));
+    assert_eq!(fans(text("粉丝 1.23456万")), Err("not a count"));
+    assert_eq!(fans(Scalar::Absent), Ok(None));
+    assert_eq!(fans(Scalar::Int(5)), Err("not a text"));
+
+    let template = Mapping {
+        template: Some("https://example.com/{value}/{value}".to_owned()),
+        ..Mapping::default()
+    };
+    let url = converted(ColumnType::String, template, Scalar::Int(7));
+    assert_eq!(url, Ok(Some(Cell::Text("https://example.com/7/7".into()))));
+}
+
+#[test]
+fn the_words_of_a_provider_become_ours() {
+    let ads = |value, otherwise: Option<&str>| {
+        let mapping = Mapping {
+            values: Some(IndexMap::from([("ads".to_owned(), "true".to_owned())])),
+            otherwise: otherwise.map(str::to_owned),
+            ..Mapping::default()
+        };
+        converted(ColumnType::Bool, mapping, value)
+    };
+    assert_eq!(ads(text("ads"), None), Ok(Some(Cell::Bool(true))));
+    assert_eq!(ads(text("note"), None), Ok(None));
+    assert_eq!(
+        ads(text("note"), Some("false")),
+        Ok(Some(Cell::Bool(false)))
+    );
+    assert_eq!(
+        ads(Scalar::Absent, Some("false")),
+        Ok(Some(Cell::Bool(false)))
+    );
+    assert_eq!(
+        ads(Scalar::Nested("array"), Some("false")),
+        Err("not a text")
+    );
+}
+
+#[test]
+fn hashtags_are_found_in_both_spellings() {
+    let cases: [(&str, &[&str]); 10] = [
+        ("#海信洗衣机 这是", &["海信洗衣机"]),
+        ("#减脂餐[话题]# #早餐[话题]#", &["减脂餐", "早餐"]),
+        ("#减脂餐[话题]##早餐[话题]#", &["减脂餐", "早餐"]),
+        ("#a#b #c,d", &["a", "b", "c"]),
+        ("\u{FF03}护肤[话题]\u{FF03}", &["护肤"]),
+        (
+            "#早C晚A&更多 #A+B #·点· #e\u{301}",
+            &["早C晚A&更多", "A+B", "·点·", "e\u{301}"],
+        ),
+        ("#两个 词[话题]#", &["两个"]),
+        ("# 空 ## #", &[]),
+        ("没有", &[]),
+        ("#重复 #重复", &["重复", "重复"]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(hashtags(text).collect::<Vec<_>>(), expected, "{text}");
+    }
+}
