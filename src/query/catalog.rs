@@ -66,15 +66,12 @@ fn table_view(lake: &Path, table: &Table, has_files: bool) -> String {
         columns.join(", ")
     );
     if has_files {
-        let glob = lake
-            .join("tables")
-            .join(table.name())
-            .join("*")
-            .join("*.parquet");
+        let folder = lake.join("tables").join(table.name());
+        let glob = format!("{}/*/*.parquet", escape_glob(&folder.to_string_lossy()));
         sql.push_str(&format!(
             " UNION ALL BY NAME SELECT * FROM read_parquet({}, hive_partitioning = true, \
              hive_types = {{'dt': DATE}}, union_by_name = true)",
-            literal(&glob.to_string_lossy())
+            literal(&glob)
         ));
     }
     sql
@@ -174,6 +171,17 @@ pub fn sql_type(kind: ColumnType) -> &'static str {
         ColumnType::Timestamp => "TIMESTAMP WITH TIME ZONE",
         ColumnType::Date => "DATE",
     }
+}
+
+/// A path whose own characters mean nothing to a glob.
+fn escape_glob(path: &str) -> String {
+    path.chars().fold(String::new(), |mut escaped, c| {
+        match c {
+            '*' | '?' | '[' => escaped.extend(['[', c, ']']),
+            c => escaped.push(c),
+        }
+        escaped
+    })
 }
 
 fn identifier(name: &str) -> String {

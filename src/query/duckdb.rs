@@ -74,8 +74,8 @@ impl Database {
 pub fn write_catalog(lake: &Path, tables: &IndexMap<String, Table>) -> Result<(), QueryError> {
     let target = lake.join("lake.duckdb");
     let beside = lake
-        .join("_staging")
-        .join(format!("catalog-{}.duckdb", std::process::id()));
+        .join("_state")
+        .join(format!("lake.duckdb.{}", std::process::id()));
     let failed = |action, path: &Path| {
         let path = path.to_owned();
         move |source| QueryError::Io {
@@ -84,6 +84,11 @@ pub fn write_catalog(lake: &Path, tables: &IndexMap<String, Table>) -> Result<()
             source,
         }
     };
+    // A dead process with our number may have left one.
+    match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("replace", &beside)(e)),
+        _ => {}
+    }
     let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
     let built = build_catalog(&connection, lake, tables).and_then(|()| {
         connection
