@@ -112,12 +112,17 @@ pub async fn run(
     let mut extractor = Extractor::new(Arc::clone(&plan), identity, clients, writers, stop);
     extractor.on_event = on_event;
     let mut searches = plan.searches.clone();
-    let mut extracted = extractor.extract(searches.clone()).await?;
-    if extracted.cut.is_none() && !plan.follow_ups.is_empty() {
-        let more = follow_ups(&plan, transform, &stamp, &raw)?;
-        searches.extend(more.clone());
-        extracted.merge(extractor.extract(more).await?);
-    }
+    let mut extracted = Extracted::default();
+    let extraction = async {
+        extractor.extract(searches.clone(), &mut extracted).await?;
+        if extracted.cut.is_none() && !plan.follow_ups.is_empty() {
+            let more = follow_ups(&plan, transform, &stamp, &raw)?;
+            searches.extend(more.clone());
+            extractor.extract(more, &mut extracted).await?;
+        }
+        Ok::<(), RunError>(())
+    };
+    let broken = extraction.await.err();
     drop(extractor);
     for sandbox in sandboxes {
         sandbox.stop().await;
@@ -128,6 +133,7 @@ pub async fn run(
         finished_at: clock.now(),
         searches,
         extracted,
+        broken,
     };
     finish(
         &plan, transform, options, &lake, &stamp, &raw, done, started,
@@ -140,6 +146,8 @@ struct Done {
     finished_at: DateTime<Utc>,
     searches: Vec<Search>,
     extracted: Extracted,
+    /// What made going on impossible.
+    broken: Option<RunError>,
 }
 
 /// Transforms, commits, rebuilds the catalog.
@@ -154,17 +162,21 @@ fn finish(
     lake: &Lake,
     stamp: &RunStamp,
     raw: &BTreeMap<String, PathBuf>,
-    done: Done,
+    mut done: Done,
     started: Instant,
 ) -> Result<RunReport, RunError> {
-    let status = Status::of(&done.extracted);
-    let (tables, broken) = match options.extract_only {
-        true => (Tables::default(), None),
-        false => match flatten(transform, stamp, raw.values()) {
-            Ok(tables) => (tables, None),
-            // The money is spent: the ledger is kept, then the error told.
-            Err(error) => (Tables::default(), Some(error)),
-        },
+    // Whatever went wrong, the money is spent: the ledger is committed, then the error told.
+    let mut broken = done.broken.take();
+    let mut tables = Tables::default();
+    if !options.extract_only && broken.is_none() {
+        match flatten(transform, stamp, raw.values()) {
+            Ok(flattened) => tables = flattened,
+            Err(error) => broken = Some(error),
+        }
+    }
+    let status = match &broken {
+        Some(_) => Status::Failed,
+        None => Status::of(&done.extracted),
     };
     let mut report = RunReport::new(
         plan,
@@ -180,7 +192,7 @@ fn finish(
 
     if !done.extracted.calls.is_empty() {
         let mut batches = tables.batches;
-        batches.extend(ledger(plan, stamp, &done, &report, broken.is_some())?);
+        batches.extend(ledger(plan, stamp, &done, &report)?);
         let mut staging = lake.stage(&stamp.run_id)?;
         stage(&mut staging, plan, stamp, &batches)?;
         let record = staging.commit(CommitKind::Run, &stamp.run_ref(), Vec::new())?;
@@ -283,7 +295,6 @@ fn ledger(
     stamp: &RunStamp,
     done: &Done,
     report: &RunReport,
-    broken: bool,
 ) -> Result<BTreeMap<String, RecordBatch>, RunError> {
     /// The fields are the columns of the table `runs`.
     #[derive(Serialize)]
@@ -304,11 +315,7 @@ fn ledger(
     let run = RunRow {
         started_at: done.started_at,
         finished_at: done.finished_at,
-        status: if broken {
-            Status::Failed
-        } else {
-            report.status
-        },
+        status: report.status,
         plan_hash: &plan.hash,
         version: env!("CARGO_PKG_VERSION"),
         searches_planned: report.searches.planned,
@@ -383,15 +390,6 @@ impl RunStamp {
 }
 
 impl Extracted {
-    /// Adds what a later part of the same run brought.
-    fn merge(&mut self, other: Extracted) {
-        self.calls.extend(other.calls);
-        self.ended.extend(other.ended);
-        self.pages += other.pages;
-        self.items += other.items;
-        self.cut = self.cut.take().or(other.cut);
-    }
-
     fn stops(&self) -> BTreeMap<Stop, u64> {
         let mut stops = BTreeMap::new();
         for end in self.ended.iter().filter(|e| e.stop != Stop::Failed) {

@@ -19,7 +19,8 @@ pub const BUSY: u8 = 7;
 
 pub const ENVIRONMENT: &str = "\
 Environment: JUSTONEAPI_TOKEN and XHS_OPEN_TOKEN hold the tokens, JUSTONEAPI_BASE_URL and \
-XHS_OPEN_BASE_URL override the addresses (`sandbox` is one too), REDLAKE_LAKE names the lake.
+XHS_OPEN_BASE_URL override the addresses (`sandbox` is one too; a pipeline that says `sandbox` \
+stays there), REDLAKE_LAKE names the lake.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 quota or balance used up, 7 the pipeline is already running, \

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::Common;
 use super::error::CliError;
 use super::output::print_text;
+use super::{Common, Format};
 use crate::spec::diagnostic::nearest;
 use crate::spec::pipeline::Pipeline;
 use crate::spec::table::Table;
@@ -29,6 +29,7 @@ enum SchemaCommand {
 }
 
 pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
+    common.only(&[Format::Table])?;
     let tables = &common.contracts()?.tables;
     let text = match &args.command {
         SchemaCommand::List => tables.values().fold(String::new(), |mut text, table| {

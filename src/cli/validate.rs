@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Common;
 use super::error::CliError;
 use super::output::print_text;
+use super::{Common, Format};
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::load::load_pipeline;
 use crate::transform::Transform;
@@ -20,6 +20,7 @@ pub struct ValidateArgs {
 }
 
 pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> {
+    common.only(&[Format::Table])?;
     let contracts = common.contracts()?;
     let mut found = Vec::new();
     if let Err(Diagnostics(more)) = Transform::new(contracts.clone()) {

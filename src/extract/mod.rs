@@ -8,6 +8,7 @@ pub mod client;
 pub mod envelope;
 pub mod ledger;
 pub mod limiter;
+mod page;
 pub mod pager;
 pub mod policy;
 
@@ -16,27 +17,20 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::plan::{Plan, Search};
 use crate::raw::{self, PageHeader, RawError, RawWriter};
-use crate::spec::source::Billed;
-use client::{Answer, Client};
-use envelope::{Envelope, PageSummary};
+use client::Client;
 use ledger::Call;
 use limiter::Limiter;
+use page::{Fetched, PageResult, fetch_page};
 use pager::{Pager, Stop};
-use policy::{Decision, Failure, Outcome};
-
-/// How long calls that are under way may go on after the run was asked to stop.
-const GRACE: Duration = Duration::from_millis(1_500);
 
 /// What all pages of a run have in common.
 #[derive(Clone, Debug)]
@@ -150,11 +144,16 @@ impl Extractor {
         }
     }
 
-    /// Makes the searches and keeps their pages.
+    /// Makes the searches and keeps their pages; what they bring is added to `extracted`, also
+    /// when this fails: the ledger outlives every error.
     ///
     /// # Errors
     /// Only what makes keeping pages impossible. A failed search is part of the result.
-    pub async fn extract(&mut self, searches: Vec<Search>) -> Result<Extracted, ExtractError> {
+    pub async fn extract(
+        &mut self,
+        searches: Vec<Search>,
+        extracted: &mut Extracted,
+    ) -> Result<(), ExtractError> {
         let plan = Arc::clone(&self.context.plan);
         let pager = |search: Search| {
             let endpoint = plan.endpoint(&search);
@@ -162,10 +161,11 @@ impl Extractor {
         };
         let mut queue: VecDeque<Pager> = searches.into_iter().map(pager).collect();
         let mut running = JoinSet::new();
-        let mut extracted = Extracted::default();
+        let mut broken = Ok(());
         let concurrency = plan.limits.concurrency as usize;
         loop {
             while extracted.cut.is_none()
+                && broken.is_ok()
                 && running.len() < concurrency
                 && let Some(pager) = queue.pop_front()
             {
@@ -184,11 +184,15 @@ impl Extractor {
                 fetched = running.join_next() => fetched,
             };
             let Some(fetched) = fetched else {
-                return Ok(extracted);
+                return broken;
             };
-            let fetched = fetched.map_err(|e| ExtractError::Task(e.to_string()))?;
-            if let Some(pager) = self.take_in(fetched, &mut extracted)? {
-                queue.push_back(pager);
+            let taken = fetched
+                .map_err(|e| ExtractError::Task(e.to_string()))
+                .and_then(|fetched| self.take_in(fetched, extracted));
+            match taken {
+                Ok(pager) => queue.extend(pager),
+                // Calls under way are still waited for: they are paid.
+                Err(error) => broken = broken.and(Err(error)),
             }
         }
     }
@@ -282,197 +286,6 @@ impl Extractor {
 
 /// The class of a page that says its note is no more.
 pub const GONE: &str = "gone";
-
-/// What became of asking for one page, with every attempt.
-struct Fetched {
-    pager: Pager,
-    calls: Vec<Call>,
-    result: PageResult,
-}
-
-enum PageResult {
-    Page {
-        answer: Answer,
-        summary: PageSummary,
-        class: String,
-        fetched_at: DateTime<Utc>,
-    },
-    Failed {
-        message: String,
-    },
-    Cut(Cut),
-}
-
-/// Asks for a search's next page until there is a decision on it.
-async fn fetch_page(
-    context: Arc<Context>,
-    pager: Pager,
-    mut stop: watch::Receiver<bool>,
-) -> Fetched {
-    let mut calls = Vec::new();
-    let result = loop {
-        let attempt = calls.len() as u32 + 1;
-        let call = tokio::select! {
-            call = one_call(&context, &pager, attempt) => call,
-            () = async { stopped(&mut stop).await; tokio::time::sleep(GRACE).await } => {
-                break PageResult::Cut(Cut::Interrupted);
-            }
-        };
-        let OneCall {
-            call,
-            answer,
-            envelope,
-            decision,
-        } = call;
-        let message = call.error.clone().unwrap_or_default();
-        let class = call.class.clone();
-        let source = call.source.clone();
-        calls.push(call);
-        match (decision, answer) {
-            (Decision::Accept | Decision::Gone, Some(answer)) => {
-                let summary = match decision_is_gone(&class) {
-                    true => PageSummary::default(),
-                    false => envelope.summary(context.plan.endpoint(&pager.search)),
-                };
-                let fetched_at = context.identity.clock.now();
-                break PageResult::Page {
-                    answer,
-                    summary,
-                    class,
-                    fetched_at,
-                };
-            }
-            (Decision::Retry { after }, _) => {
-                tokio::select! {
-                    () = tokio::time::sleep(after) => {}
-                    () = stopped(&mut stop) => break PageResult::Cut(Cut::Interrupted),
-                }
-            }
-            (Decision::StopRun, _) => {
-                break PageResult::Cut(Cut::Stopped {
-                    class,
-                    message,
-                    source,
-                });
-            }
-            (Decision::AbortRun, _) => {
-                break PageResult::Cut(Cut::Aborted {
-                    class,
-                    message,
-                    source,
-                });
-            }
-            (Decision::FailSearch | Decision::Accept | Decision::Gone, _) => {
-                break PageResult::Failed { message };
-            }
-        }
-    };
-    Fetched {
-        pager,
-        calls,
-        result,
-    }
-}
-
-fn decision_is_gone(class: &str) -> bool {
-    class == GONE
-}
-
-struct OneCall {
-    call: Call,
-    answer: Option<Answer>,
-    envelope: Envelope,
-    decision: Decision,
-}
-
-async fn one_call(context: &Context, pager: &Pager, attempt: u32) -> OneCall {
-    let plan = &context.plan;
-    let search = &pager.search;
-    let source = plan.source(&search.source);
-    let endpoint = plan.endpoint(search);
-    let (client, limiter) = &context.sources[&search.source];
-    limiter.wait().await;
-
-    let started_at = context.identity.clock.now();
-    let started = Instant::now();
-    let result = client.fetch(source, endpoint, search, pager.page()).await;
-    let duration_ms = started.elapsed().as_millis() as u64;
-
-    let (outcome, answer, envelope) = match result {
-        Ok(answer) => {
-            let envelope = Envelope::read(&answer.body, source);
-            let outcome = Outcome::Answer {
-                status: answer.status,
-                code: envelope.code.clone(),
-                retry_after: answer.retry_after,
-            };
-            (outcome, Some(answer), envelope)
-        }
-        Err(failure) => (Outcome::Failure(failure), None, Envelope::default()),
-    };
-    let verdict = policy::decide(
-        &outcome,
-        source,
-        attempt,
-        plan.limits.retries,
-        fastrand::f64(),
-    );
-    let accepted = matches!(verdict.decision, Decision::Accept | Decision::Gone);
-    let cost = match verdict.billed {
-        Billed::Yes => plan.price.of(&search.endpoint),
-        Billed::No => plan.price.of(&search.endpoint).map(|_| 0.0),
-        Billed::Unknown => None,
-    };
-    let call = Call {
-        source: search.source.clone(),
-        request_id: Uuid::now_v7().to_string(),
-        search_id: search.search_id.clone(),
-        endpoint: search.endpoint.clone(),
-        page: pager.page(),
-        attempt,
-        started_at,
-        duration_ms,
-        http_status: answer.as_ref().map(|a| a.status),
-        code: envelope.code.clone(),
-        class: verdict.class,
-        billed: verdict.billed,
-        cost,
-        bytes: answer.as_ref().map(|a| a.body.len() as u64),
-        item_count: (verdict.decision == Decision::Accept)
-            .then(|| envelope.summary(endpoint).item_count),
-        provider_request_id: envelope.request_id.clone(),
-        error: (!accepted).then(|| explain(&outcome, &envelope)),
-    };
-    OneCall {
-        call,
-        answer,
-        envelope,
-        decision: verdict.decision,
-    }
-}
-
-/// What went wrong, in the provider's words where it has some.
-fn explain(outcome: &Outcome, envelope: &Envelope) -> String {
-    match outcome {
-        Outcome::Failure(failure @ (Failure::Connect | Failure::Timeout | Failure::Broken)) => {
-            failure.to_string()
-        }
-        Outcome::Failure(failure) => failure.to_string(),
-        Outcome::Answer {
-            status,
-            code: Some(code),
-            ..
-        } => {
-            let said = envelope.message.as_deref().unwrap_or("no message");
-            format!("code {code} (HTTP {status}): {said}")
-        }
-        Outcome::Answer {
-            status, code: None, ..
-        } => {
-            format!("HTTP {status} with a body that is no answer of this API")
-        }
-    }
-}
 
 /// Returns when the run is to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>) {

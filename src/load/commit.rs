@@ -139,14 +139,14 @@ impl Lake {
             recorded.insert(record.commit_id);
         }
         let folder = self.root.join(STAGING);
-        // Files in it are catalogs that somebody writes, or did not finish; no commit needs them.
+        // Only folders are stagings.
         for path in list(&folder)?.into_iter().filter(|path| path.is_dir()) {
             let name = path
                 .file_name()
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            if !recorded.contains(&name) && is_abandoned(&path) {
+            if path.is_dir() && !recorded.contains(&name) && is_abandoned(&path) {
                 fs::remove_dir_all(&path).map_err(failed("clear", &path))?;
             }
         }

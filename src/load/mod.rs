@@ -42,6 +42,8 @@ pub enum LakeError {
     Lost { commit: String, path: PathBuf },
     #[error("the table {table} could not be encoded: {reason}")]
     Encode { table: String, reason: String },
+    #[error("the commit {0} was cut off, and this lake cannot be written to finish it")]
+    Unfinished(String),
     #[error("another run of the pipeline {0} is under way")]
     Busy(String),
 }
@@ -63,6 +65,7 @@ impl LakeError {
             LakeError::Record { .. } | LakeError::Lost { .. } => {
                 Some("put the file back from a backup; nothing else was touched")
             }
+            LakeError::Unfinished(_) => Some("open it once as a user who may write it"),
             LakeError::Encode { .. } => None,
         }
     }
@@ -95,15 +98,27 @@ impl Lake {
         Ok(lake)
     }
 
-    /// Opens a lake that must be there already.
+    /// Opens a lake that must be there already, to read it. One that cannot be written is read as
+    /// it is, if no commit was cut off.
     ///
     /// # Errors
     /// As [`Lake::open`], and where there is none.
     pub fn open_existing(root: &Path) -> Result<Self, LakeError> {
-        if root.join(STATE).join(FORMAT_FILE).is_file() {
-            Lake::open(root)
-        } else {
-            Err(LakeError::Missing(root.to_owned()))
+        if !root.join(STATE).join(FORMAT_FILE).is_file() {
+            return Err(LakeError::Missing(root.to_owned()));
+        }
+        match Lake::open(root) {
+            Err(LakeError::Io { source, .. }) if is_read_only(&source) => {
+                let lake = Lake {
+                    root: root.to_owned(),
+                };
+                lake.check_format()?;
+                match lake.commits()?.into_iter().find(|commit| !commit.applied) {
+                    None => Ok(lake),
+                    Some(commit) => Err(LakeError::Unfinished(commit.commit_id)),
+                }
+            }
+            opened => opened,
         }
     }
 
@@ -167,6 +182,13 @@ impl Lake {
             }),
         }
     }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 /// A table's file of one run, relative to the lake.

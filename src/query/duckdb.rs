@@ -74,8 +74,8 @@ impl Database {
 pub fn write_catalog(lake: &Path, tables: &IndexMap<String, Table>) -> Result<(), QueryError> {
     let target = lake.join("lake.duckdb");
     let beside = lake
-        .join("_staging")
-        .join(format!("catalog-{}.duckdb", std::process::id()));
+        .join("_state")
+        .join(format!("lake.duckdb.{}", std::process::id()));
     let failed = |action, path: &Path| {
         let path = path.to_owned();
         move |source| QueryError::Io {

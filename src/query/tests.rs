@@ -332,8 +332,8 @@ fn a_catalog_that_was_not_finished_is_written_anew() {
     let lake = Lake::new();
     let half = lake
         .root
-        .join("_staging")
-        .join(format!("catalog-{}.duckdb", std::process::id()));
+        .join("_state")
+        .join(format!("lake.duckdb.{}", std::process::id()));
     fs::write(half, "half a catalog").expect("writable");
     write_catalog(&lake.root, &TABLES).unwrap_or_else(|e| panic!("{e}"));
     assert!(lake.root.join("lake.duckdb").is_file());

@@ -1,6 +1,7 @@
 //! From raw pages to tables. Pure: the same pages and contracts give the same rows, byte for byte.
 
 pub mod coerce;
+pub mod compile;
 pub mod decode;
 pub mod drift;
 pub mod mapping;
@@ -9,6 +10,7 @@ pub mod select;
 pub mod table;
 
 mod emit;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -102,7 +104,7 @@ impl Transform {
     /// # Errors
     /// Every mistake in the mappings of the source contracts.
     pub fn new(contracts: Arc<Contracts>) -> Result<Self, Diagnostics> {
-        let programs = mapping::compile(&contracts)?;
+        let programs = compile::compile(&contracts)?;
         Ok(Transform {
             contracts,
             programs,

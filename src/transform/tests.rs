@@ -2,7 +2,7 @@
 
 mod any_json;
 mod coerce;
-mod mapping;
+mod compile;
 mod pages;
 mod rules;
 mod select;

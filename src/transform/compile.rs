@@ -1,0 +1,412 @@
+//! From the rules of the source contracts to programs.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+
+use super::coerce::{Convert, Origin, Place, Read};
+use super::mapping::{CompiledRule, Matcher, NodeId, Program, Programs, ROOT, Variant};
+use super::tree::Level;
+use crate::spec::contracts::{Contract, Contracts};
+use crate::spec::diagnostic::{Diagnostic, Diagnostics, nearest};
+use crate::spec::source::{Columns, Condition, Endpoint, Mapping, Rule, Source, Test};
+use crate::spec::table::{RowsFrom, Table};
+use crate::spec::yaml::{Span, Spanned};
+
+/// Compiles all rules of all sources.
+///
+/// # Errors
+/// Every rule that names an unknown table or column, or says something that makes no sense.
+pub fn compile(contracts: &Contracts) -> Result<Programs, Diagnostics> {
+    let mut found = Vec::new();
+    let mut programs = HashMap::new();
+    for (name, source) in &contracts.sources {
+        for (endpoint_name, endpoint) in &source.endpoints {
+            let mut compiler = Compiler::new(source, endpoint, &contracts.tables, &mut found);
+            compiler.compile();
+            programs.insert((name.clone(), endpoint_name.clone()), compiler.program);
+        }
+    }
+    if found.is_empty() {
+        Ok(programs)
+    } else {
+        Err(Diagnostics(found))
+    }
+}
+
+struct Compiler<'a> {
+    source: &'a Contract<Source>,
+    endpoint: &'a Endpoint,
+    tables: &'a IndexMap<String, Table>,
+    found: &'a mut Vec<Diagnostic>,
+    program: Program,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(
+        source: &'a Contract<Source>,
+        endpoint: &'a Endpoint,
+        tables: &'a IndexMap<String, Table>,
+        found: &'a mut Vec<Diagnostic>,
+    ) -> Self {
+        Compiler {
+            source,
+            endpoint,
+            tables,
+            found,
+            program: Program::empty(),
+        }
+    }
+
+    fn compile(&mut self) {
+        let Compiler {
+            source, endpoint, ..
+        } = *self;
+        let envelope = &source.envelope;
+        for path in [
+            Some(&envelope.code),
+            Some(&envelope.message),
+            envelope.request_id.as_ref(),
+        ] {
+            let node = path.map(|p| self.program.descend(ROOT, p));
+            node.into_iter()
+                .for_each(|n| self.program.nodes[n].left_out = true);
+        }
+        for rule in &endpoint.rows {
+            self.rule(rule);
+        }
+        if let Some(path) = &endpoint.pagination.items {
+            self.program.items = path
+                .split('/')
+                .skip(1)
+                .scan(ROOT, |node, key| {
+                    *node = self.program.child(*node, key);
+                    Some(*node)
+                })
+                .collect();
+        }
+        for left_out in &endpoint.left_out {
+            for at in &left_out.at {
+                let (parent, _) = self.program.walk_loops(ROOT, at);
+                for field in &left_out.fields {
+                    let node = self.program.child(parent, field);
+                    self.program.nodes[node].left_out = true;
+                }
+            }
+        }
+    }
+
+    fn rule(&mut self, rule: &Spanned<Rule>) {
+        let Some((table_at, _, table)) = self.tables.get_full(&rule.table.value) else {
+            let near = nearest(&rule.table, self.tables.keys().map(String::as_str));
+            let message = format!("there is no table `{}`", rule.table.value);
+            return self.error(rule.table.span(), message, near.map(did_you_mean));
+        };
+        if table.rows_from != RowsFrom::Pages {
+            let message = format!("`{}` is written by redlake itself", rule.table.value);
+            return self.error(rule.table.span(), message, None);
+        }
+        self.known_columns(rule, table);
+
+        let (element, each) = self
+            .program
+            .walk_loops(ROOT, rule.each.as_deref().unwrap_or_default());
+        let outer = self.program.levels(element);
+        let when = self.conditions(&rule.when, &outer, rule.span());
+        let ats = if rule.at.is_empty() {
+            vec![None]
+        } else {
+            rule.at.iter().map(Some).collect()
+        };
+        let variants = ats
+            .into_iter()
+            .map(|at| self.variant(rule, table, element, at.map(String::as_str)));
+        let variants = variants.collect();
+        let at = rule.at.join(" or ");
+        let items = self
+            .endpoint
+            .pagination
+            .items
+            .as_ref()
+            .map(|path| format!("{path}[*]"));
+        let over_items = items
+            .zip(rule.each.as_ref())
+            .is_some_and(|(items, each)| each.starts_with(&items));
+        self.program.rules.push(CompiledRule {
+            table: table_at,
+            over_items,
+            each,
+            when,
+            variants,
+            at,
+        });
+    }
+
+    fn variant(
+        &mut self,
+        rule: &Spanned<Rule>,
+        table: &Table,
+        element: NodeId,
+        at: Option<&str>,
+    ) -> Variant {
+        let object = self.program.descend(element, at.unwrap_or_default());
+        let present = at.map(|_| self.program.presence(object));
+        let (row, then_each) = self
+            .program
+            .walk_loops(object, rule.then_each.as_deref().unwrap_or_default());
+        let mut levels = self.program.levels(element);
+        if let Some(at) = at {
+            levels.insert(
+                0,
+                Level {
+                    node: element,
+                    prefix: at.to_owned(),
+                },
+            );
+        }
+        if row != object {
+            let inner = self.program.levels(row);
+            // Loops between the object and the row lie between their levels.
+            let between = inner
+                .len()
+                .saturating_sub(self.program.levels(element).len());
+            levels = inner.into_iter().take(between).chain(levels).collect();
+        }
+        let then_when = self.conditions(&rule.then_when, &levels, rule.span());
+        let hashtags = rule.explode.as_ref().map(|explode| {
+            explode
+                .hashtags
+                .iter()
+                .filter_map(|p| self.value(p, &levels, rule.span()))
+                .collect()
+        });
+        let columns = table
+            .columns
+            .keys()
+            .map(|column| {
+                let declared = rule.columns.iter().find(|(name, _)| name.value == *column);
+                declared.map_or(Vec::new(), |(name, reads)| {
+                    self.reads(name, reads, table, &levels)
+                })
+            })
+            .collect();
+        Variant {
+            present,
+            then_each,
+            then_when,
+            hashtags,
+            columns,
+        }
+    }
+
+    fn known_columns(&mut self, rule: &Spanned<Rule>, table: &Table) {
+        for name in rule.columns.keys() {
+            let message = match table.columns.get(&name.value) {
+                Some(column) if column.fill.is_some() => {
+                    format!("`{}` is filled by redlake, not from the answer", name.value)
+                }
+                Some(_) => continue,
+                None => format!(
+                    "the table `{}` has no column `{}`",
+                    table.name(),
+                    name.value
+                ),
+            };
+            let near = nearest(name, table.columns.keys().map(String::as_str));
+            let hint = near.filter(|n| *n != name.value).map(did_you_mean);
+            self.error(name.span(), message, hint);
+        }
+        for (name, column) in &table.columns {
+            let read = rule.columns.keys().any(|k| k.value == *name);
+            if column.required && column.fill.is_none() && !read {
+                let message = format!(
+                    "the required column `{name}` of `{}` is not read",
+                    table.name()
+                );
+                self.error(
+                    rule.table.span(),
+                    message,
+                    Some(format!("add `{name}: /path`")),
+                );
+            }
+        }
+    }
+
+    fn reads(
+        &mut self,
+        name: &Spanned<String>,
+        Columns(mappings): &Columns,
+        table: &Table,
+        levels: &[Level],
+    ) -> Vec<Read> {
+        let kind = table.columns[&name.value].kind;
+        let mut reads = Vec::new();
+        for mapping in mappings {
+            let convert = match Convert::compile(mapping, kind) {
+                Ok(convert) => convert,
+                Err(message) => {
+                    self.error(name.span(), message, None);
+                    continue;
+                }
+            };
+            if let Some(origin) = self.origin(mapping, levels, name.span()) {
+                reads.push(Read { origin, convert });
+            }
+        }
+        reads
+    }
+
+    /// What a mapping reads. Exactly one of its origins is given.
+    fn origin(&mut self, mapping: &Mapping, levels: &[Level], span: Span) -> Option<Origin> {
+        let told = self.found.len();
+        let mut origins = Vec::new();
+        if let Some(path) = &mapping.path {
+            origins.extend(self.value(path, levels, span.clone()).map(Origin::Value));
+        }
+        if let Some(list) = &mapping.list {
+            let index_at = mapping.index_at.as_deref().unwrap_or_default();
+            let item = mapping.item.as_deref().unwrap_or_default();
+            origins.extend(self.pick(list, index_at, item, levels, span.clone()));
+        }
+        if let Some(path) = &mapping.length {
+            origins.extend(self.length(path, levels, span.clone()).map(Origin::Value));
+        }
+        if let Some(paths) = &mapping.hash {
+            let places = paths
+                .iter()
+                .filter_map(|p| self.value(p, levels, span.clone()))
+                .collect();
+            origins.push(Origin::Hash(places));
+        }
+        if let Some(text) = &mapping.constant {
+            origins.push(Origin::Constant(text.clone()));
+        }
+        if mapping.index == Some(true) {
+            origins.push(Origin::Index);
+        }
+        if let Some(path) = &mapping.index_equals {
+            origins.extend(
+                self.value(path, levels, span.clone())
+                    .map(Origin::IndexEquals),
+            );
+        }
+        if mapping.key == Some(true) {
+            origins.push(Origin::Key);
+        }
+        if mapping.exploded == Some(true) {
+            origins.push(Origin::Exploded);
+        }
+        // A path that leads nowhere is told already.
+        if origins.len() > 1 || (origins.is_empty() && self.found.len() == told) {
+            let message = "exactly one of path, list, length, hash, const, index, index_equals, key \
+                           and exploded says where a column comes from";
+            self.error(span, message.to_owned(), None);
+        }
+        origins.pop()
+    }
+
+    fn conditions(
+        &mut self,
+        conditions: &IndexMap<String, Condition>,
+        levels: &[Level],
+        span: Span,
+    ) -> Vec<(Place, Matcher)> {
+        let mut compiled = Vec::new();
+        for (path, condition) in conditions {
+            let matcher = match condition {
+                Condition::Is(word) => Matcher::OneOf(vec![word.clone()]),
+                Condition::OneOf(words) => Matcher::OneOf(words.clone()),
+                Condition::Test(Test {
+                    none_of: Some(words),
+                    exists: None,
+                    filled: None,
+                }) => Matcher::NoneOf(words.clone()),
+                Condition::Test(Test {
+                    none_of: None,
+                    exists: Some(exists),
+                    filled: None,
+                }) => Matcher::Exists(*exists),
+                Condition::Test(Test {
+                    none_of: None,
+                    exists: None,
+                    filled: Some(filled),
+                }) => Matcher::Filled(*filled),
+                Condition::Test(_) => {
+                    let message = "a test is exactly one of none_of, exists and filled".to_owned();
+                    self.error(span.clone(), message, None);
+                    continue;
+                }
+            };
+            let Some(node) = self.resolve(path, levels, span.clone()) else {
+                continue;
+            };
+            let place = match matcher {
+                Matcher::Exists(_) => self.program.presence(node),
+                _ => self.program.capture(node),
+            };
+            compiled.push((place, matcher));
+        }
+        compiled
+    }
+
+    fn value(&mut self, path: &str, levels: &[Level], span: Span) -> Option<Place> {
+        self.resolve(path, levels, span)
+            .map(|node| self.program.capture(node))
+    }
+
+    fn length(&mut self, path: &str, levels: &[Level], span: Span) -> Option<Place> {
+        let node = self.resolve(path, levels, span)?;
+        Some(self.program.length(node))
+    }
+
+    fn pick(
+        &mut self,
+        list: &str,
+        index_at: &str,
+        item: &str,
+        levels: &[Level],
+        span: Span,
+    ) -> Option<Origin> {
+        let index = self.value(index_at, levels, span.clone())?;
+        let list = self.resolve(list, levels, span)?;
+        let depth = self.program.scopes[self.program.nodes[list].scope].depth;
+        let inner = self.program.open(list, false);
+        let item = self.program.descend(inner.element, item);
+        let slot = self.program.capture(item).slot;
+        Some(Origin::Pick {
+            depth,
+            list: inner.at,
+            index,
+            slot,
+        })
+    }
+
+    /// The node that `path` names, `^` being one step outward.
+    fn resolve(&mut self, path: &str, levels: &[Level], span: Span) -> Option<NodeId> {
+        let outward = path.chars().take_while(|c| *c == '^').count();
+        let rest = &path[outward..];
+        if !rest.is_empty() && !rest.starts_with('/') {
+            let hint = "a path is like /note/id, or ^/id for the object around";
+            self.error(span, format!("`{path}` is no path"), Some(hint.into()));
+            return None;
+        }
+        let Some(level) = levels.get(outward) else {
+            self.error(span, format!("`{path}` leads out of the answer"), None);
+            return None;
+        };
+        Some(
+            self.program
+                .descend(level.node, &format!("{}{rest}", level.prefix)),
+        )
+    }
+
+    fn error(&mut self, span: Span, message: String, hint: Option<String>) {
+        let mut diagnostic = Diagnostic::error(&self.source.file, Some(span), message);
+        diagnostic.hint = hint;
+        self.found.push(diagnostic);
+    }
+}
+
+fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
+}
