@@ -146,7 +146,7 @@ impl Lake {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            if path.is_dir() && !recorded.contains(&name) && is_abandoned(&path) {
+            if !recorded.contains(&name) && is_abandoned(&path) {
                 fs::remove_dir_all(&path).map_err(failed("clear", &path))?;
             }
         }

@@ -35,7 +35,7 @@ impl Lake {
     fn named(name: &str) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         let root = dir.path().join(name);
-        fs::create_dir_all(root.join("_staging")).expect("a folder");
+        fs::create_dir_all(root.join("_state")).expect("a folder");
         Lake {
             _dir: dir,
             root,
@@ -320,7 +320,7 @@ fn a_reader_of_the_old_catalog_does_not_hinder_a_new_one() {
     let new = Connection::open(&path).expect("the catalog");
     assert_eq!(count(&new), 1);
     assert_eq!(
-        fs::read_dir(lake.root.join("_staging"))
+        fs::read_dir(lake.root.join("_state"))
             .expect("a folder")
             .count(),
         0
