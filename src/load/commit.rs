@@ -284,11 +284,25 @@ fn record_path(root: &Path, commit_id: &str) -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<CommitRecord, LakeError> {
+    #[derive(Deserialize)]
+    struct FormatOnly {
+        format: u32,
+    }
     let text = fs::read_to_string(path).map_err(failed("read", path))?;
-    serde_json::from_str(&text).map_err(|e| LakeError::Record {
+    let damaged = |e: serde_json::Error| LakeError::Record {
         path: path.to_owned(),
         reason: e.to_string(),
-    })
+    };
+    // A newer record may have other fields: its number is looked at first.
+    let FormatOnly { format } = serde_json::from_str(&text).map_err(damaged)?;
+    if format != FORMAT {
+        let path = path.to_owned();
+        return Err(LakeError::Newer {
+            path,
+            found: format,
+        });
+    }
+    serde_json::from_str(&text).map_err(damaged)
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {

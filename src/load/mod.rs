@@ -34,7 +34,7 @@ pub enum LakeError {
     },
     #[error("there is no lake at {}", .0.display())]
     Missing(PathBuf),
-    #[error("the lake {} has format {found}; this redlake reads format {FORMAT}", path.display())]
+    #[error("{} has format {found}; this redlake reads format {FORMAT}", path.display())]
     Newer { path: PathBuf, found: u32 },
     #[error("the record {} is damaged: {reason}", path.display())]
     Record { path: PathBuf, reason: String },

@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use indexmap::IndexMap;
 
-use super::{Address, Compression, Price, nearest};
+use super::{Address, Compression, Price};
 use crate::spec::contracts::Contracts;
-use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SourceRef};
 use crate::spec::source::{Endpoint, PaginationKind, Source};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
-use crate::spec::table::{ColumnType, LatestView, Table};
+use crate::spec::table::{Column, ColumnType, LatestView, Table};
 
 /// The statements that make the catalog of the lake at `lake`, an absolute path. `has_files` says
 /// whether a table has any file yet; a view over none is empty, with its columns.
@@ -48,35 +48,33 @@ pub fn statements(
 /// All files of a table as one relation with the contract's columns. The empty first part gives
 /// the columns their order and types, so files written before a column was added read as null.
 fn table_view(lake: &Path, table: &Table, has_files: bool) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|(name, column)| {
-            format!(
-                "CAST(NULL AS {}) AS {}",
-                sql_type(column.kind),
-                identifier(name)
-            )
-        })
-        .chain(["CAST(NULL AS DATE) AS dt".to_owned()])
-        .collect();
-    let mut sql = format!(
-        "CREATE OR REPLACE VIEW {} AS SELECT {} WHERE false",
-        identifier(table.name()),
-        columns.join(", ")
+    let typed = |(name, column): (&String, &Column)| {
+        let kind = sql_type(column.kind);
+        format!("CAST(NULL AS {kind}) AS {}", identifier(name))
+    };
+    let empty: Vec<String> = table.columns.iter().map(typed).collect();
+    let mut relation = format!(
+        "SELECT {}, CAST(NULL AS DATE) AS dt WHERE false",
+        empty.join(", ")
     );
     if has_files {
         let folder = lake.join("tables").join(table.name());
         let glob = Path::new(&plain_glob(&folder.to_string_lossy()))
             .join("*")
             .join("*.parquet");
-        sql.push_str(&format!(
+        relation.push_str(&format!(
             " UNION ALL BY NAME SELECT * FROM read_parquet({}, hive_partitioning = true, \
              hive_types = {{'dt': DATE}}, union_by_name = true)",
             literal(&glob.to_string_lossy())
         ));
     }
-    sql
+    // Named, since a folder above the lake may look like a partition too.
+    let columns: Vec<String> = table.columns.keys().map(|name| identifier(name)).collect();
+    format!(
+        "CREATE OR REPLACE VIEW {} AS SELECT {}, dt FROM ({relation})",
+        identifier(table.name()),
+        columns.join(", ")
+    )
 }
 
 /// Per id and endpoint the newest row; then per column the value of the newest snapshot that has

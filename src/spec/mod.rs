@@ -1,6 +1,7 @@
 //! The three YAML contracts: pipelines, sources, tables. Shapes, loading, places of mistakes.
 
 pub mod contracts;
+mod decode;
 pub mod diagnostic;
 pub mod env;
 pub mod load;

@@ -139,12 +139,24 @@ fn each_mistake_has_its_place_and_a_hint() {
             "11:16 note_detail needs to know which notes [add `notes: {found_by: note_search, top: 50, by: liked_count}` or `{ids: […]}`]",
         ),
         (
-            detail(", notes: {ids: [a], top: 3}, keywords: [brands]"),
-            "11:93 note_detail takes no keywords [remove `keywords:`]",
+            detail(", notes: {ids: [a]}, keywords: [brands]"),
+            "11:85 note_detail takes no keywords [remove `keywords:`]",
         ),
         (
             detail(", notes: {ids: [a]}, pages: {max: 2}"),
             "11:87 note_detail has no pages [remove `pages:`]",
+        ),
+        (
+            detail(", notes: {ids: [a], top: 3}"),
+            "11:62 `top` and `by` choose among notes that were found [remove them, or use `found_by`]",
+        ),
+        (
+            detail(", notes: {ids: [../users]}"),
+            "11:69 `../users` is no note id [an id is letters and digits, such as 649c46ab000000002702ad36]",
+        ),
+        (
+            detail(", notes: {ids: ['']}"),
+            "11:69 `` is no note id [an id is letters and digits, such as 649c46ab000000002702ad36]",
         ),
         (
             detail(", notes: {ids: [a], found_by: note_search}"),

@@ -1,0 +1,411 @@
+//! From the entries of a pipeline to searches.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+
+use super::check::{self, Check};
+use super::search::{Asked, FilterChoice, Search, search};
+use super::{Address, FollowUp, PlannedSource};
+use crate::spec::contracts::Contracts;
+use crate::spec::load::LoadedPipeline;
+use crate::spec::pipeline::{Extract, KeywordSet, Notes, SourceRef};
+use crate::spec::source::{Endpoint, ParamFrom, Source};
+use crate::spec::table::ColumnType;
+use crate::spec::yaml::Spanned;
+
+/// Collects searches while the entries of a pipeline are looked at.
+pub struct Planner<'a> {
+    loaded: &'a LoadedPipeline,
+    contracts: &'a Contracts,
+    pub check: Check<'a>,
+    pub sources: BTreeMap<String, PlannedSource>,
+    pub searches: Vec<Search>,
+    /// Position of each search in `searches`, so that no question is asked twice.
+    known: HashMap<String, usize>,
+    pub follow_ups: Vec<FollowUp>,
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Planner<'a> {
+    pub fn new(loaded: &'a LoadedPipeline, contracts: &'a Contracts, check: Check<'a>) -> Self {
+        Planner {
+            loaded,
+            contracts,
+            check,
+            sources: BTreeMap::new(),
+            searches: Vec::new(),
+            known: HashMap::new(),
+            follow_ups: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Notes a warning, once however many entries it concerns.
+    fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Resolves the name and the address of a source.
+    pub fn reference(&mut self, reference: &SourceRef) -> Option<&'a Source> {
+        let source = self.check.known(
+            "source",
+            &reference.name,
+            self.contracts.sources.keys().map(String::as_str),
+            |name| self.contracts.sources.get(name),
+        )?;
+        let address = self.check.address(reference, source)?;
+        if let Address::Url(url) = &address
+            && url.starts_with("http://")
+            && !is_loopback(url)
+        {
+            self.warn(format!(
+                "{url} is plain HTTP: the token of {} travels unencrypted",
+                reference.name.value
+            ));
+        }
+        let planned = PlannedSource { address };
+        match self.sources.get(&reference.name.value) {
+            Some(other) if *other != planned => self.check.error(
+                &reference.name,
+                format!(
+                    "the source `{}` already has another address here",
+                    reference.name.value
+                ),
+                "give one source one base_url in a pipeline",
+            ),
+            _ => {
+                self.sources.insert(reference.name.value.clone(), planned);
+            }
+        }
+        Some(&source.value)
+    }
+
+    pub fn entry(&mut self, entry: &Spanned<Extract>) {
+        let reference = entry
+            .source
+            .as_ref()
+            .unwrap_or(&self.loaded.pipeline.source);
+        let Some(source) = self.reference(reference) else {
+            return;
+        };
+        let elsewhere = self
+            .contracts
+            .sources
+            .values()
+            .find(|s| s.endpoints.contains_key(&entry.endpoint.value));
+        let Some(endpoint) = source.endpoints.get(&entry.endpoint.value) else {
+            let message = format!(
+                "{} has no endpoint `{}`",
+                reference.name.value, entry.endpoint.value
+            );
+            let hint = match elsewhere {
+                Some(other) => format!(
+                    "add `source: {{name: {}}}` to this entry",
+                    other.source.value
+                ),
+                None => check::choose(&entry.endpoint, source.endpoints.keys().map(String::as_str)),
+            };
+            return self.check.error(&entry.endpoint, message, hint);
+        };
+        let max_pages = self.check.pages(entry, endpoint);
+        let combinations = self.filters(entry, endpoint, reference);
+        let takes = |from| endpoint.params.values().any(|p| p.from == Some(from));
+        match (takes(ParamFrom::Keyword), takes(ParamFrom::NoteId)) {
+            (true, _) => {
+                for (set, keyword) in self.keywords(entry) {
+                    for filters in &combinations {
+                        self.add(
+                            reference,
+                            entry,
+                            endpoint,
+                            max_pages,
+                            Asked::Keyword(&set, &keyword),
+                            filters,
+                        );
+                    }
+                }
+            }
+            (false, true) => self.notes(reference, entry, endpoint),
+            (false, false) => {
+                for filters in &combinations {
+                    self.add(
+                        reference,
+                        entry,
+                        endpoint,
+                        max_pages,
+                        Asked::Nothing,
+                        filters,
+                    );
+                }
+            }
+        }
+        if !takes(ParamFrom::NoteId)
+            && let Some(notes) = &entry.notes
+        {
+            let message = format!("{} takes no note ids", entry.endpoint.value);
+            self.check.error(notes, message, "remove `notes:`");
+        }
+    }
+
+    /// The keywords of an entry, each with the set it is in.
+    fn keywords(&mut self, entry: &Spanned<Extract>) -> Vec<(String, String)> {
+        if entry.keywords.is_empty() {
+            let message = format!("{} needs keywords", entry.endpoint.value);
+            self.check
+                .error(&entry.endpoint, message, "add `keywords: [name of a set]`");
+        }
+        let sets = &self.loaded.pipeline.keyword_sets;
+        let mut keywords = Vec::new();
+        for name in &entry.keywords {
+            let names = sets.keys().map(String::as_str);
+            let Some(set) = self
+                .check
+                .known("keyword set", name, names, |n| sets.get(n))
+            else {
+                continue;
+            };
+            let words: Vec<String> = match &set.value {
+                KeywordSet::Words(words) => {
+                    words.iter().map(|w| w.value.trim().to_owned()).collect()
+                }
+                KeywordSet::File(list) => match self.loaded.lists.get(&list.file.value) {
+                    Some(words) => words.clone(),
+                    None => continue, // unreadable: already reported
+                },
+            };
+            if words.iter().all(String::is_empty) {
+                self.check.error(
+                    set,
+                    format!("the keyword set `{}` is empty", name.value),
+                    "add a keyword",
+                );
+            }
+            keywords.extend(
+                words
+                    .into_iter()
+                    .filter(|w| !w.is_empty())
+                    .map(|w| (name.value.clone(), w)),
+            );
+        }
+        keywords
+    }
+
+    /// Every combination of the entry's filter values, as canonical word and provider's word.
+    fn filters(
+        &mut self,
+        entry: &Spanned<Extract>,
+        endpoint: &Endpoint,
+        reference: &SourceRef,
+    ) -> Vec<Vec<FilterChoice>> {
+        let mut combinations = vec![Vec::new()];
+        for (filter, values) in &entry.filters {
+            let param = endpoint
+                .params
+                .iter()
+                .find(|(_, p)| p.filter == Some(*filter));
+            let Some((param_name, param)) = param else {
+                let message = format!(
+                    "{} has no filter `{}`",
+                    entry.endpoint.value,
+                    filter.as_str()
+                );
+                self.check.error(entry, message, "remove this filter");
+                continue;
+            };
+            let dialect = reference
+                .dialect
+                .as_ref()
+                .and_then(|d| param.dialects.get(&d.value));
+            let words = dialect.unwrap_or(&param.values);
+            let mut choices = Vec::new();
+            for value in values.as_slice() {
+                let names = words.keys().map(String::as_str);
+                let what = format!("{} value", filter.as_str());
+                let Some(word) = self.check.known(&what, value, names, |v| words.get(v)) else {
+                    continue;
+                };
+                choices.push(FilterChoice {
+                    filter: *filter,
+                    value: value.value.clone(),
+                    param: param_name.clone(),
+                    word: word.clone(),
+                });
+            }
+            combinations = combinations
+                .iter()
+                .flat_map(|so_far: &Vec<FilterChoice>| {
+                    choices
+                        .iter()
+                        .map(|c| so_far.iter().chain([c]).cloned().collect())
+                })
+                .collect();
+        }
+        combinations
+    }
+
+    fn notes(&mut self, reference: &SourceRef, entry: &Spanned<Extract>, endpoint: &Endpoint) {
+        let Some(notes) = &entry.notes else {
+            let message = format!("{} needs to know which notes", entry.endpoint.value);
+            let hint =
+                "add `notes: {found_by: note_search, top: 50, by: liked_count}` or `{ids: […]}`";
+            return self.check.error(&entry.endpoint, message, hint);
+        };
+        if !entry.keywords.is_empty() {
+            let message = format!("{} takes no keywords", entry.endpoint.value);
+            self.check
+                .error(&entry.keywords[0], message, "remove `keywords:`");
+        }
+        match (&notes.found_by, &notes.ids, &notes.file) {
+            (Some(found_by), None, None) => self.follow_up(reference, entry, notes, found_by),
+            (None, Some(ids), None) => {
+                for id in ids {
+                    self.note(reference, entry, endpoint, id, id);
+                }
+            }
+            (None, None, Some(file)) => {
+                for id in self.loaded.lists.get(&file.value).into_iter().flatten() {
+                    self.note(reference, entry, endpoint, id, file);
+                }
+            }
+            _ => self.check.error(
+                notes,
+                "it is not clear which notes are meant",
+                "give exactly one of `found_by`, `ids` and `file`",
+            ),
+        }
+        let ranked = notes.top.is_some() || notes.by.is_some();
+        if notes.found_by.is_none() && ranked {
+            let message = "`top` and `by` choose among notes that were found";
+            self.check
+                .error(notes, message, "remove them, or use `found_by`");
+        }
+    }
+
+    /// Adds the search for one note; `at` is where its id is declared.
+    fn note<T>(
+        &mut self,
+        reference: &SourceRef,
+        entry: &Extract,
+        endpoint: &Endpoint,
+        id: &str,
+        at: &Spanned<T>,
+    ) {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if id.is_empty() || !id.chars().all(allowed) {
+            let hint = "an id is letters and digits, such as 649c46ab000000002702ad36";
+            return self.check.error(at, format!("`{id}` is no note id"), hint);
+        }
+        self.add(reference, entry, endpoint, 1, Asked::Note(id), &[]);
+    }
+
+    fn follow_up(
+        &mut self,
+        reference: &SourceRef,
+        entry: &Spanned<Extract>,
+        notes: &Spanned<Notes>,
+        found_by: &Spanned<String>,
+    ) {
+        let searched: Vec<&str> = self
+            .loaded
+            .pipeline
+            .extract
+            .iter()
+            .filter(|e| e.notes.is_none())
+            .map(|e| e.endpoint.value.as_str())
+            .collect();
+        let named = |n: &str| searched.iter().find(|s| **s == n).copied();
+        self.check.known(
+            "endpoint of this pipeline",
+            found_by,
+            searched.iter().copied(),
+            named,
+        );
+        let Some(top) = &notes.top else {
+            return self
+                .check
+                .error(notes, "it is not said how many notes", "add `top: 50`");
+        };
+        let top = self.check.positive(top, "top");
+        let Some(by) = &notes.by else {
+            return self.check.error(
+                notes,
+                "it is not said which notes come first",
+                "add `by: liked_count`",
+            );
+        };
+        let counts = self
+            .contracts
+            .tables
+            .get("engagement")
+            .into_iter()
+            .flat_map(|t| &t.columns);
+        let counts: Vec<&str> = counts
+            .filter(|(_, c)| c.kind == ColumnType::Int64)
+            .map(|(n, _)| n.as_str())
+            .collect();
+        let named = |n: &str| counts.iter().find(|c| **c == n).copied();
+        self.check
+            .known("count of engagement", by, counts.iter().copied(), named);
+        self.follow_ups.push(FollowUp {
+            source: reference.name.value.clone(),
+            endpoint: entry.endpoint.value.clone(),
+            found_by: found_by.value.clone(),
+            top,
+            by: by.value.clone(),
+        });
+    }
+
+    /// Adds a search, or widens the one that asks the same.
+    fn add(
+        &mut self,
+        reference: &SourceRef,
+        entry: &Extract,
+        endpoint: &Endpoint,
+        max_pages: u32,
+        asked: Asked<'_>,
+        filters: &[FilterChoice],
+    ) {
+        let search = search(
+            &reference.name,
+            &entry.endpoint,
+            endpoint,
+            max_pages,
+            asked,
+            filters,
+        );
+        match self.known.get(&search.search_id) {
+            Some(&at) => {
+                let other = &mut self.searches[at];
+                other.max_pages = other.max_pages.max(max_pages);
+                if let (Some(keyword), true) =
+                    (&search.keyword, other.keyword_set != search.keyword_set)
+                {
+                    let warning = format!(
+                        "the keyword {keyword} is in two sets; it is searched once and counted to `{}`",
+                        other.keyword_set.as_deref().unwrap_or_default()
+                    );
+                    self.warn(warning);
+                }
+            }
+            None => {
+                self.known
+                    .insert(search.search_id.clone(), self.searches.len());
+                self.searches.push(search);
+            }
+        }
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let rest = url.trim_start_matches("http://");
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next() == Some("::1"),
+        None => {
+            let host = authority.split(':').next().unwrap_or_default();
+            host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+        }
+    }
+}

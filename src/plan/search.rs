@@ -1,0 +1,143 @@
+//! A search: what is asked, in our words and the provider's, and its stable id.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::FollowUp;
+use crate::spec::source::{Endpoint, ParamFrom};
+use crate::spec::words::Filter;
+
+/// One (endpoint, keyword, filter combination), or one note to ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Search {
+    /// Hash of what is asked, not of when: the same question has the same id in every run.
+    pub search_id: String,
+    pub source: String,
+    pub endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keyword: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keyword_set: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub filters: BTreeMap<Filter, String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note_id: Option<String>,
+    /// The provider's own words for all of this, but for the page.
+    pub params: BTreeMap<String, String>,
+    pub max_pages: u32,
+}
+
+/// What a search is about.
+#[derive(Clone, Copy)]
+pub enum Asked<'a> {
+    Keyword(&'a str, &'a str),
+    Note(&'a str),
+    Nothing,
+}
+
+#[derive(Clone)]
+pub struct FilterChoice {
+    pub filter: Filter,
+    pub value: String,
+    pub param: String,
+    /// The provider's word for the value.
+    pub word: String,
+}
+
+pub fn search(
+    source: &str,
+    name: &str,
+    endpoint: &Endpoint,
+    max_pages: u32,
+    asked: Asked<'_>,
+    filters: &[FilterChoice],
+) -> Search {
+    let (keyword_set, keyword, note_id) = match asked {
+        Asked::Keyword(set, word) => (Some(set.to_owned()), Some(word.to_owned()), None),
+        Asked::Note(id) => (None, None, Some(id.to_owned())),
+        Asked::Nothing => (None, None, None),
+    };
+    let mut params: BTreeMap<String, String> = filters
+        .iter()
+        .map(|f| (f.param.clone(), f.word.clone()))
+        .collect();
+    for (param, declared) in &endpoint.params {
+        let value = match declared.from {
+            Some(ParamFrom::Keyword) => keyword.clone(),
+            Some(ParamFrom::NoteId) => note_id.clone(),
+            Some(ParamFrom::Page) | None => None,
+        };
+        params.extend(value.map(|v| (param.clone(), v)));
+    }
+    let filters: BTreeMap<Filter, String> = filters
+        .iter()
+        .map(|f| (f.filter, f.value.clone()))
+        .collect();
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    part(source);
+    part(name);
+    part(keyword.as_deref().unwrap_or_default());
+    part(note_id.as_deref().unwrap_or_default());
+    for (filter, value) in &filters {
+        part(filter.as_str());
+        part(value);
+    }
+    Search {
+        search_id: short(&hasher.finalize()),
+        source: source.to_owned(),
+        endpoint: name.to_owned(),
+        keyword,
+        keyword_set,
+        filters,
+        note_id,
+        params,
+        max_pages,
+    }
+}
+
+pub fn hash(searches: &[Search], follow_ups: &[FollowUp]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for search in searches {
+        hasher.update(search.search_id.as_bytes());
+        hasher.update(&search.max_pages.to_le_bytes());
+    }
+    for f in follow_ups {
+        for part in [&f.source, &f.endpoint, &f.found_by, &f.by] {
+            hasher.update(part.as_bytes());
+            hasher.update(&[0]);
+        }
+        hasher.update(&f.top.to_le_bytes());
+    }
+    short(&hasher.finalize())
+}
+
+/// 64 bits are plenty for the searches of one lake, and short enough to type.
+fn short(hash: &blake3::Hash) -> String {
+    hash.to_hex()[..16].to_owned()
+}
+
+/// As people name a search: `note_search 海蓝之谜 (sort: newest)`.
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.endpoint)?;
+        for word in self.keyword.iter().chain(&self.note_id) {
+            write!(f, " {word}")?;
+        }
+        let filters: Vec<String> = self
+            .filters
+            .iter()
+            .map(|(filter, value)| format!("{}: {value}", filter.as_str()))
+            .collect();
+        if filters.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", filters.join(", "))
+        }
+    }
+}
