@@ -18,13 +18,14 @@
 //! | [`run`] | ties the stages together; re-flattening; the run's report |
 //! | [`sandbox`] | the API simulator |
 //! | [`cli`] | one file a subcommand |
-//! | [`clock`] | real and simulated time |
+//! | [`clock`], [`durable`] | real and simulated time; folders that survive a power cut |
 //!
 //! `cli → run → stages → plan → spec`: the stages do not know each other, and the engine knows no
 //! provider. `tests/it/architecture.rs` holds these rules.
 
 pub mod cli;
 pub mod clock;
+pub mod durable;
 pub mod extract;
 pub mod load;
 pub mod plan;

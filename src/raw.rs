@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::durable;
 use crate::plan::Search;
 
 #[cfg(test)]
@@ -34,7 +35,9 @@ pub struct PageHeader {
     pub page: u32,
     pub fetched_at: DateTime<Utc>,
     pub status: u16,
-    /// The verdict on the answer: `ok`, or `gone` for a note that is no more.
+    /// Whether the answer is a page. One that is not is kept if it may have been paid.
+    pub accepted: bool,
+    /// The verdict on the answer: `ok`, `gone` for a note that is no more, or what is wrong.
     pub class: String,
     pub item_count: u64,
     /// Items on earlier pages of the search, as it was paged.
@@ -50,7 +53,8 @@ struct Line<'a> {
     body: Body<'a>,
 }
 
-/// JSON stays JSON where it fits on a line; anything else becomes a string of the same bytes.
+/// JSON stays JSON where it fits on a line; anything else becomes a string of the same text. Bytes
+/// that are no UTF-8 become U+FFFD: a line of JSON cannot hold them.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Body<'a> {
@@ -119,10 +123,9 @@ impl RawWriter {
 /// Makes the file and makes its name durable.
 fn create(path: &Path) -> io::Result<File> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
+    durable::create_dir_all(folder)?;
     let file = OpenOptions::new().create(true).append(true).open(path)?;
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
+    durable::sync_dir(folder)?;
     Ok(file)
 }
 

@@ -11,7 +11,7 @@ mod tests;
 
 pub use retransform::{Retransformed, retransform};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -76,6 +76,13 @@ pub enum RunError {
     },
     #[error("the raw file {} holds no page", .0.display())]
     EmptyRaw(PathBuf),
+    #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]
+    MixedLake {
+        lake: PathBuf,
+        pipeline: String,
+        held: &'static str,
+        new: &'static str,
+    },
 }
 
 /// Runs a pipeline: extract, transform, commit, catalog. `stop` becomes true to end it early.
@@ -95,6 +102,9 @@ pub async fn run(
     let accesses = Accesses::resolve(&plan, env)?;
     let lake = Lake::open(&options.lake)?;
     let _lock = lake.lock_pipeline(&plan.pipeline)?;
+    keep_worlds_apart(&plan, &lake, &accesses)?;
+    warn_of_orphans(&plan, &lake)?;
+    let simulated = accesses.simulated();
     let (snapshot_at, clock) = times(&plan, &lake, &accesses, options)?;
     let identity = RunIdentity {
         run_id: Uuid::now_v7().to_string(),
@@ -117,7 +127,7 @@ pub async fn run(
         extractor.extract(searches.clone(), &mut extracted).await?;
         if extracted.cut.is_none() && !plan.follow_ups.is_empty() {
             let more = follow_ups(&plan, transform, &stamp, &raw)?;
-            searches.extend(more.clone());
+            searches.extend(more.iter().cloned());
             extractor.extract(more, &mut extracted).await?;
         }
         Ok::<(), RunError>(())
@@ -134,6 +144,7 @@ pub async fn run(
         searches,
         extracted,
         broken,
+        simulated,
     };
     finish(
         &plan, transform, options, &lake, &stamp, &raw, done, started,
@@ -148,6 +159,7 @@ struct Done {
     extracted: Extracted,
     /// What made going on impossible.
     broken: Option<RunError>,
+    simulated: bool,
 }
 
 /// Transforms, commits, rebuilds the catalog.
@@ -195,12 +207,48 @@ fn finish(
         batches.extend(ledger(plan, stamp, &done, &report)?);
         let mut staging = lake.stage(&stamp.run_id)?;
         stage(&mut staging, plan, stamp, &batches)?;
-        let record = staging.commit(CommitKind::Run, &stamp.run_ref(), Vec::new())?;
+        let run = stamp.run_ref(done.simulated);
+        let record = staging.commit(CommitKind::Run, &run, Vec::new())?;
         report.rows = rows(&record);
     }
-    write_catalog(lake.root(), &plan.contracts.tables)?;
+    // The data is committed: a catalog that cannot be written must not look like a failed run.
+    report.catalog_error = write_catalog(lake.root(), &plan.contracts.tables).err();
     report.seconds = started.elapsed().as_secs_f64();
     broken.map_or(Ok(report), Err)
+}
+
+/// A rehearsal's invented notes must never stand among real ones.
+fn keep_worlds_apart(plan: &Plan, lake: &Lake, accesses: &Accesses) -> Result<(), RunError> {
+    let simulated = accesses.simulated();
+    let commits = lake.commits()?;
+    let other = commits
+        .iter()
+        .any(|c| c.pipeline == plan.pipeline && c.simulated != simulated);
+    let word = |simulated| if simulated { "simulated" } else { "real" };
+    match other {
+        false => Ok(()),
+        true => Err(RunError::MixedLake {
+            lake: lake.root().to_owned(),
+            pipeline: plan.pipeline.clone(),
+            held: word(!simulated),
+            new: word(simulated),
+        }),
+    }
+}
+
+/// Says which runs died with paid pages that no commit knows.
+fn warn_of_orphans(plan: &Plan, lake: &Lake) -> Result<(), RunError> {
+    for path in lake.uncommitted_raw_files()? {
+        let first = RawReader::open(&path)?.next().and_then(Result::ok);
+        if first.is_some_and(|page| page.header.pipeline == plan.pipeline) {
+            tracing::warn!(
+                "{0} holds paid pages of a run that died; to make its tables: \
+                 redlake transform PIPELINE --raw {0}",
+                path.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The run's logical time, and the clock that its observations are stamped with. In the sandbox
@@ -256,11 +304,16 @@ fn flatten<'p>(
     raw: impl IntoIterator<Item = &'p PathBuf>,
 ) -> Result<Tables, RunError> {
     let mut flattener = transform.begin(stamp.clone());
+    // A page counts once, in however many files it lies.
+    let mut seen = HashSet::new();
     // A source that answered nothing has no file.
     for path in raw.into_iter().filter(|path| path.exists()) {
         let mut reader = RawReader::open(path)?;
         for page in &mut reader {
-            flattener.push(&page?)?;
+            let page = page?;
+            if seen.insert(page.header.request_id.clone()) {
+                flattener.push(&page)?;
+            }
         }
         if reader.torn() {
             tracing::warn!("{}: the last page is torn and was left out", path.display());
@@ -280,11 +333,14 @@ fn follow_ups(
     let Some(engagement) = tables.batches.get("engagement") else {
         return Ok(Vec::new());
     };
-    let mut searches = Vec::new();
+    let mut searches: Vec<Search> = Vec::new();
     for follow_up in &plan.follow_ups {
         let top = follow_up.top as usize;
         let ids = select::top_notes(engagement, &follow_up.found_by, &follow_up.by, top);
-        searches.extend(plan.follow_up_searches(follow_up, &ids));
+        let more = plan.follow_up_searches(follow_up, &ids);
+        let asked: HashSet<String> = searches.iter().map(|s| s.search_id.clone()).collect();
+        let new = more.into_iter().filter(|s| !asked.contains(&s.search_id));
+        searches.extend(new);
     }
     Ok(searches)
 }
@@ -380,11 +436,12 @@ fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
 }
 
 impl RunStamp {
-    fn run_ref(&self) -> RunRef<'_> {
+    fn run_ref(&self, simulated: bool) -> RunRef<'_> {
         RunRef {
             run_id: &self.run_id,
             pipeline: &self.pipeline,
             snapshot_at: self.snapshot_at,
+            simulated,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::output::note;
 use crate::load::LakeError;
 use crate::query::duckdb::QueryError;
 use crate::raw::RawError;
@@ -54,21 +55,21 @@ impl CliError {
     pub fn print(&self, color: bool) {
         if let Some(Diagnostics(all)) = &self.rendered {
             for diagnostic in all {
-                eprintln!("{}\n", diagnostic.render(color));
+                note(format_args!("{}\n", diagnostic.render(color)));
             }
             let plural = if all.len() == 1 { "" } else { "s" };
-            eprintln!(
+            note(format_args!(
                 "error: {} mistake{plural} found; nothing was done",
                 all.len()
-            );
+            ));
             return;
         }
-        eprintln!("error: {}", self.error);
+        note(format_args!("error: {}", self.error));
         for cause in self.error.chain().skip(1) {
-            eprintln!("  Caused by: {cause}");
+            note(format_args!("  Caused by: {cause}"));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("  hint: {hint}");
+            note(format_args!("  hint: {hint}"));
         }
     }
 }
@@ -117,7 +118,10 @@ impl From<RunError> for CliError {
                     "export {env}=…; it is read from the environment only"
                 )),
             ),
-            RunError::Client(_) => (USAGE, Some("check the source's base_url".into())),
+            RunError::Client(_) => (
+                USAGE,
+                Some("an address is like https://api.example.com or http://127.0.0.1:8080".into()),
+            ),
             RunError::Transform(TransformError::UnknownEndpoint { .. }) => (
                 USAGE,
                 Some("add the endpoint to the contracts that --schemas names".into()),
@@ -130,6 +134,14 @@ impl From<RunError> for CliError {
                 (USAGE, Some("give the pipeline that made the file".into()))
             }
             RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
+            RunError::MixedLake { .. } => (
+                USAGE,
+                Some("give the rehearsal a lake of its own with --lake".into()),
+            ),
+            RunError::Access(AccessError::Mixed { .. }) => (
+                USAGE,
+                Some("set base_url to sandbox for all sources or for none".into()),
+            ),
             _ => (INTERNAL, None),
         };
         CliError::new(code, error, hint)

@@ -197,7 +197,8 @@ fn init_logging(common: &Common) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("redlake={level}")))
         .with_writer(std::io::stderr)
-        .with_target(false);
+        .with_target(false)
+        .log_internal_errors(false);
     match common.log_format {
         LogFormat::Text => builder
             .with_ansi(std::io::stderr().is_terminal())

@@ -1,5 +1,6 @@
 //! Results on stdout, in the format that was asked for.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use anyhow::Context;
@@ -65,10 +66,15 @@ fn write_batches(
         )?,
         Format::Markdown => write_markdown(schema, batches, &mut out)?,
         Format::Csv => {
-            let mut writer = WriterBuilder::new().with_header(true).build(&mut out);
-            let empty = RecordBatch::new_empty(schema.clone());
-            writer.write(&empty)?;
-            batches.iter().try_for_each(|batch| writer.write(batch))?;
+            // Written through memory: the CSV writer's errors no longer say what kind they are.
+            let mut lines = Vec::new();
+            let empty = [RecordBatch::new_empty(schema.clone())];
+            for (i, batch) in empty.iter().chain(batches).enumerate() {
+                let builder = WriterBuilder::new().with_header(i == 0);
+                builder.build(&mut lines).write(batch)?;
+                out.write_all(&lines)?;
+                lines.clear();
+            }
         }
         Format::Ndjson => {
             let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
@@ -112,6 +118,11 @@ fn write_markdown(
         }
     }
     Ok(())
+}
+
+/// Says something on stderr; nobody may be listening.
+pub fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A number with a comma every three digits.

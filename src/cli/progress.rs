@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::note;
 use crate::extract::Event;
 use crate::run::OnEvent;
 
@@ -46,13 +47,15 @@ fn advance(bar: &ProgressBar, event: &Event<'_>) {
             bar.set_message(format!("{search} page {page}"));
         }
         Event::Done { .. } => {}
-        Event::Failed { search, reason } => bar.suspend(|| eprintln!("failed: {search}: {reason}")),
+        Event::Failed { search, reason } => {
+            bar.suspend(|| note(format_args!("failed: {search}: {reason}")))
+        }
     }
 }
 
 fn failures_only(event: &Event<'_>) {
     if let Event::Failed { search, reason } = event {
-        eprintln!("failed: {search}: {reason}");
+        note(format_args!("failed: {search}: {reason}"));
     }
 }
 
@@ -62,8 +65,8 @@ fn log(event: &Event<'_>) {
             search,
             page,
             items,
-        } => eprintln!("{search} page {page}: {items} items"),
-        Event::Done { search, stop } => eprintln!("{search}: done ({})", stop.as_str()),
+        } => note(format_args!("{search} page {page}: {items} items")),
+        Event::Done { search, stop } => note(format_args!("{search}: done ({})", stop.as_str())),
         Event::Failed { .. } => failures_only(event),
     }
 }

@@ -17,7 +17,9 @@ use crate::extract::Cut;
 use crate::plan::Plan;
 use crate::run::report::{RunReport, Status};
 use crate::run::{RunOptions, run};
+use crate::spec::pipeline::OnUnknownField;
 use crate::transform::Transform;
+use crate::transform::drift::DriftRow;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -52,7 +54,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         .enable_all()
         .build()?;
     let signal = Arc::new(AtomicU8::new(0));
-    let report = runtime.block_on(async {
+    let mut report = runtime.block_on(async {
         let stop = stop_on_signal(Arc::clone(&signal))?;
         let report = run(
             Arc::clone(&plan),
@@ -69,6 +71,12 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     match format {
         Format::Json => print_json(&report)?,
         _ => print_text(&summary(&report, &plan))?,
+    }
+    if let Some(error) = report.catalog_error.take() {
+        let hint = "the data is committed; `redlake query` works without that file";
+        let error =
+            anyhow::Error::new(error).context("the catalog lake.duckdb could not be written");
+        return Err(CliError::new(INTERNAL, error, Some(hint.into())));
     }
     conclude(&report, &plan, signal.load(Ordering::Relaxed))
 }
@@ -126,13 +134,17 @@ fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool
         let mut interrupt = listen(SignalKind::interrupt())?;
         let mut terminate = listen(SignalKind::terminate())?;
         tokio::spawn(async move {
-            let number = tokio::select! {
-                _ = interrupt.recv() => 2,
-                _ = terminate.recv() => 15,
-            };
-            signal.store(number, Ordering::Relaxed);
-            let _ = sender.send(true);
-            std::future::pending::<()>().await;
+            loop {
+                let number = tokio::select! {
+                    _ = interrupt.recv() => 2,
+                    _ = terminate.recv() => 15,
+                };
+                if signal.swap(number, Ordering::Relaxed) != 0 {
+                    // Asked twice: what was fetched is in the raw zone, the rest can wait.
+                    std::process::exit(128 + i32::from(number));
+                }
+                let _ = sender.send(true);
+            }
         });
     }
     #[cfg(not(unix))]
@@ -192,13 +204,22 @@ fn summary(report: &RunReport, plan: &Plan) -> String {
     line(
         "cost",
         match (&report.cost, &report.currency) {
-            (Some(cost), Some(currency)) => format!("{cost:.2} {currency}"),
+            (Some(cost), Some(currency)) if report.unpriced.is_empty() => {
+                format!("{cost:.2} {currency}")
+            }
+            (Some(cost), Some(currency)) => {
+                let unpriced: Vec<&str> = report.unpriced.iter().map(String::as_str).collect();
+                format!(
+                    "{cost:.2} {currency}, without {} (no price)",
+                    unpriced.join(", ")
+                )
+            }
             _ => "unknown: the pipeline declares no price".into(),
         },
     );
     line(
         "rejects",
-        format!("{} items that broke the contract", grouped(report.rejects)),
+        format!("{} rows that broke the contract", grouped(report.rejects)),
     );
     line(
         "drift",
@@ -223,16 +244,8 @@ fn summary(report: &RunReport, plan: &Plan) -> String {
     for (search, reason) in &report.failures {
         let _ = writeln!(out, "  failed    {search}: {reason}");
     }
-    for drift in &report.drift_rows {
-        let _ = writeln!(
-            out,
-            "  drift     {} {}: {} ({}, {} times)",
-            drift.endpoint,
-            drift.path,
-            drift.kind.as_str(),
-            drift.json_type,
-            drift.count
-        );
+    if plan.on_unknown_field == OnUnknownField::Warn {
+        out.push_str(&drift(&report.drift_rows));
     }
     if !report.rows.is_empty() {
         let _ = writeln!(out, "\n  {:<16}{:>9}", "table", "rows");
@@ -244,6 +257,32 @@ fn summary(report: &RunReport, plan: &Plan) -> String {
     out
 }
 
+/// The differences seen most, a line each.
+fn drift(rows: &[DriftRow]) -> String {
+    let mut rows: Vec<&DriftRow> = rows.iter().collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+    let mut out = String::new();
+    for row in rows.iter().take(MOST_DRIFT) {
+        let (kind, endpoint) = (row.kind.as_str(), &row.endpoint);
+        let _ = writeln!(
+            out,
+            "  drift     {endpoint} {}: {kind} ({}, {} times)",
+            row.path, row.json_type, row.count
+        );
+    }
+    if rows.len() > MOST_DRIFT {
+        let _ = writeln!(
+            out,
+            "  drift     {} more in the table drift",
+            rows.len() - MOST_DRIFT
+        );
+    }
+    out
+}
+
+/// Differences that a summary shows.
+const MOST_DRIFT: usize = 20;
+
 /// A query to go on with, in the words that started this run.
 fn next_query(report: &RunReport) -> String {
     let program = if env("CARGO").is_some() {
@@ -253,9 +292,18 @@ fn next_query(report: &RunReport) -> String {
     };
     let lake = match report.lake.to_str() {
         Some("lake") | None => String::new(),
-        Some(lake) => format!(" --lake {lake}"),
+        Some(lake) => format!(" --lake {}", shell_word(lake)),
     };
     let sql = "select title, liked_count from notes_latest join engagement_latest using (note_id) \
                order by liked_count desc limit 10";
     format!("{program} query{lake} \"{sql}\"")
+}
+
+/// A word as a shell reads it back.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_./-".contains(c);
+    match word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::plan::{Plan, Search};
 use crate::raw::{self, PageHeader, RawError, RawWriter};
-use client::Client;
+use client::{Answer, Client};
 use ledger::Call;
 use limiter::Limiter;
 use page::{Fetched, PageResult, fetch_page};
@@ -222,25 +222,15 @@ impl Extractor {
             } => {
                 let page = pager.page();
                 let (added, stop) = pager.advance(&summary);
-                let identity = &self.context.identity;
+                let gone = class == GONE;
                 let header = PageHeader {
-                    v: raw::VERSION,
-                    run_id: identity.run_id.clone(),
-                    pipeline: self.context.plan.pipeline.clone(),
-                    snapshot_at: identity.snapshot_at,
-                    request_id,
-                    search: pager.search.clone(),
-                    page,
-                    fetched_at,
-                    status: answer.status,
+                    accepted: true,
                     item_count: summary.item_count,
                     items_before: added.items_before,
                     new_item_count: added.new_items,
-                    class,
+                    ..self.header(&pager, page, request_id, answer.status, class, fetched_at)
                 };
-                if let Some(writer) = self.writers.get_mut(&pager.search.source) {
-                    writer.append(&header, &answer.body)?;
-                }
+                self.keep(&header, &answer)?;
                 extracted.pages += 1;
                 extracted.items += summary.item_count;
                 let items = summary.item_count;
@@ -249,17 +239,19 @@ impl Extractor {
                     page,
                     items,
                 });
-                let stop = if header.class == GONE {
-                    Some(Stop::Gone)
-                } else {
-                    stop
-                };
-                match stop {
+                match if gone { Some(Stop::Gone) } else { stop } {
                     None => return Ok(Some(pager)),
                     Some(stop) => (stop, None),
                 }
             }
-            PageResult::Failed { message } => (Stop::Failed, Some(message)),
+            PageResult::Failed { message, answer } => {
+                if let Some((answer, class, at)) = answer {
+                    let page = pager.page();
+                    let header = self.header(&pager, page, request_id, answer.status, class, at);
+                    self.keep(&header, &answer)?;
+                }
+                (Stop::Failed, Some(message))
+            }
             PageResult::Cut(cut) => {
                 extracted.cut.get_or_insert(cut);
                 return Ok(None);
@@ -281,6 +273,42 @@ impl Extractor {
             error,
         });
         Ok(None)
+    }
+
+    /// What the raw zone says of an answer that is no page.
+    fn header(
+        &self,
+        pager: &Pager,
+        page: u32,
+        request_id: String,
+        status: u16,
+        class: String,
+        fetched_at: DateTime<Utc>,
+    ) -> PageHeader {
+        let identity = &self.context.identity;
+        PageHeader {
+            v: raw::VERSION,
+            run_id: identity.run_id.clone(),
+            pipeline: self.context.plan.pipeline.clone(),
+            snapshot_at: identity.snapshot_at,
+            request_id,
+            search: pager.search.clone(),
+            page,
+            fetched_at,
+            status,
+            accepted: false,
+            class,
+            item_count: 0,
+            items_before: pager.items,
+            new_item_count: 0,
+        }
+    }
+
+    fn keep(&mut self, header: &PageHeader, answer: &Answer) -> Result<(), RawError> {
+        match self.writers.get_mut(&header.search.source) {
+            Some(writer) => writer.append(header, &answer.body),
+            None => Ok(()),
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub enum PageResult {
     },
     Failed {
         message: String,
+        /// An answer that is no page but may have been paid, with its class.
+        answer: Option<(Answer, String, DateTime<Utc>)>,
     },
     Cut(Cut),
 }
@@ -94,8 +96,10 @@ pub async fn fetch_page(
                     source,
                 });
             }
-            (Decision::FailSearch | Decision::Accept | Decision::Gone, _) => {
-                break PageResult::Failed { message };
+            (Decision::FailSearch | Decision::Accept | Decision::Gone, answer) => {
+                let answer =
+                    answer.map(|(answer, _)| (answer, class, context.identity.clock.now()));
+                break PageResult::Failed { message, answer };
             }
         }
     };
@@ -167,9 +171,18 @@ impl<'a> Attempt<'a> {
         let retries = plan.limits.retries;
         let verdict = policy::decide(&outcome, source, self.number, retries, fastrand::f64());
         let summary = match verdict.decision {
-            Decision::Accept => Some(envelope.summary(plan.endpoint(search))),
+            Decision::Accept => envelope.summary(plan.endpoint(search)),
             Decision::Gone => Some(PageSummary::default()),
             _ => None,
+        };
+        let listless = verdict.decision == Decision::Accept && summary.is_none();
+        let (decision, class) = match listless {
+            true => (Decision::FailSearch, "invalid".to_owned()),
+            false => (verdict.decision, verdict.class),
+        };
+        let error = match listless {
+            true => "the answer has no list of items".to_owned(),
+            false => explain(&outcome, &envelope),
         };
         let call = Call {
             http_status: fetched.as_ref().ok().map(|a| a.status),
@@ -177,10 +190,15 @@ impl<'a> Attempt<'a> {
             bytes: fetched.as_ref().ok().map(|a| a.body.len() as u64),
             item_count: summary.as_ref().map(|s| s.item_count),
             provider_request_id: envelope.request_id.clone(),
-            error: summary.is_none().then(|| explain(&outcome, &envelope)),
-            ..self.call(verdict.class, verdict.billed)
+            error: summary.is_none().then_some(error),
+            ..self.call(class, verdict.billed)
         };
-        (call, verdict.decision, fetched.ok().zip(summary))
+        // What may have been paid is kept, page or not.
+        let kept = fetched
+            .ok()
+            .filter(|_| summary.is_some() || verdict.billed != Billed::No);
+        let page = kept.map(|answer| (answer, summary.unwrap_or_default()));
+        (call, decision, page)
     }
 
     /// The row of a call that was given up: nobody knows whether it was billed.

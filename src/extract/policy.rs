@@ -30,7 +30,7 @@ pub enum Failure {
     Broken,
     #[error("the answer is larger than {} MiB", MAX_BODY >> 20)]
     TooLarge,
-    #[error("the server sends us to another host, where the token must not go")]
+    #[error("the server redirects without end, or to another host, where the token must not go")]
     Redirect,
 }
 
@@ -130,6 +130,13 @@ fn judge(outcome: &Outcome, source: &Source) -> (String, Billed, Action, Option<
             // Never a success, and never asked again blindly.
             None => verdict("unknown", Billed::Unknown, Action::FailSearch),
         };
+    }
+    // Where a contract's codes are HTTP statuses, an error without a body means the same. A
+    // success does not: it may have been billed, and is no page.
+    if status >= 400
+        && let Some(known) = source.codes.get(&status.to_string())
+    {
+        return (known.class.clone(), known.billed, known.action, retry_after);
     }
     match status {
         401 => verdict("auth", Billed::No, Action::AbortRun),

@@ -31,6 +31,8 @@ pub struct CommitRecord {
     pub run_id: String,
     /// The logical time of what the run observed.
     pub snapshot_at: DateTime<Utc>,
+    /// Whether the run observed the sandbox's world, not the real one.
+    pub simulated: bool,
     pub committed_at: DateTime<Utc>,
     pub add: Vec<AddedFile>,
     /// Paths relative to the lake.
@@ -64,6 +66,7 @@ pub struct RunRef<'a> {
     pub run_id: &'a str,
     pub pipeline: &'a str,
     pub snapshot_at: DateTime<Utc>,
+    pub simulated: bool,
 }
 
 /// Files on their way into the lake.
@@ -108,6 +111,26 @@ impl Lake {
         let mut records = self.records()?;
         records.sort_by(|a, b| (a.committed_at, &a.commit_id).cmp(&(b.committed_at, &b.commit_id)));
         Ok(records)
+    }
+
+    /// Raw files of runs that no commit knows, because they died or are under way.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn uncommitted_raw_files(&self) -> Result<Vec<PathBuf>, LakeError> {
+        let committed: BTreeSet<String> = self.records()?.into_iter().map(|r| r.run_id).collect();
+        let mut files = Vec::new();
+        for source in list(&self.root.join("raw"))? {
+            for date in list(&source)? {
+                files.extend(list(&date)?);
+            }
+        }
+        let run_id = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.split('.').next().unwrap_or_default().to_owned()
+        };
+        files.retain(|path| path.is_file() && !committed.contains(&run_id(path)));
+        Ok(files)
     }
 
     /// The files that a run has in the lake now.
@@ -200,6 +223,7 @@ impl Staging {
             .map_err(io::IntoInnerError::into_error)
             .and_then(|f| f.sync_all());
         synced.map_err(failed("write", &staged))?;
+        sync_parent(&staged)?;
         let checksum = hasher.finalize().to_hex().to_string();
         self.files.push(AddedFile {
             path,
@@ -230,6 +254,7 @@ impl Staging {
             pipeline: run.pipeline.to_owned(),
             run_id: run.run_id.to_owned(),
             snapshot_at: run.snapshot_at,
+            simulated: run.simulated,
             committed_at: Utc::now(),
             add: self.files,
             remove,
@@ -305,7 +330,11 @@ fn read(path: &Path) -> Result<CommitRecord, LakeError> {
     serde_json::from_str(&text).map_err(damaged)
 }
 
+/// What lies in a folder, in order; nothing in what is no folder.
 fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
+    if folder.is_file() {
+        return Ok(Vec::new());
+    }
     let entries = fs::read_dir(folder).and_then(|all| all.map(|e| Ok(e?.path())).collect());
     let mut paths: Vec<PathBuf> = entries.map_err(failed("list", folder))?;
     paths.sort();

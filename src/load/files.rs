@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::LakeError;
+use crate::durable;
 
 /// Wraps an I/O error with what was being done, and to what.
 pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LakeError {
@@ -19,7 +20,7 @@ pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> La
 }
 
 pub fn create_dir(path: &Path) -> Result<(), LakeError> {
-    fs::create_dir_all(path).map_err(failed("create the folder", path))
+    durable::create_dir_all(path).map_err(failed("create the folder", path))
 }
 
 pub fn open_lock(path: &Path) -> Result<File, LakeError> {
@@ -57,14 +58,10 @@ pub fn remove_if_there(path: &Path) -> Result<(), LakeError> {
     }
 }
 
-/// Makes the names in the folder of `path` durable. Only Unix can (and must) do this.
+/// Makes the name `path` durable.
 pub fn sync_parent(path: &Path) -> Result<(), LakeError> {
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        let sync = File::open(folder).and_then(|folder| folder.sync_all());
-        sync.map_err(failed("sync the folder", folder))?;
+    match path.parent() {
+        Some(folder) => durable::sync_dir(folder).map_err(failed("sync the folder", folder)),
+        None => Ok(()),
     }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }

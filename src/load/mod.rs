@@ -141,7 +141,10 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Busy`] while another process holds the lock.
     pub fn lock_pipeline(&self, pipeline: &str) -> Result<PipelineLock, LakeError> {
-        let path = self.root.join(STATE).join(format!("{pipeline}.lock"));
+        let path = self
+            .root
+            .join(STATE)
+            .join(format!("pipeline-{pipeline}.lock"));
         let file = files::open_lock(&path)?;
         match file.try_lock() {
             Ok(()) => Ok(PipelineLock(file)),

@@ -23,6 +23,7 @@ const RUN: RunRef<'_> = RunRef {
     run_id: "run",
     pipeline: "test",
     snapshot_at: chrono::DateTime::UNIX_EPOCH,
+    simulated: false,
 };
 
 fn path_of(run_id: &str) -> String {

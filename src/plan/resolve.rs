@@ -57,13 +57,9 @@ impl<'a> Planner<'a> {
         )?;
         let address = self.check.address(reference, source)?;
         if let Address::Url(url) = &address
-            && url.starts_with("http://")
-            && !is_loopback(url)
+            && travels_unencrypted(url)
         {
-            self.warn(format!(
-                "{url} is plain HTTP: the token of {} travels unencrypted",
-                reference.name.value
-            ));
+            self.warn(unencrypted(url, &reference.name));
         }
         let planned = PlannedSource { address };
         match self.sources.get(&reference.name.value) {
@@ -214,6 +210,11 @@ impl<'a> Planner<'a> {
                 self.check.error(entry, message, "remove this filter");
                 continue;
             };
+            if values.as_slice().is_empty() {
+                let message = format!("no value of the filter `{}` is given", filter.as_str());
+                self.check
+                    .error(entry, message, "give one, or remove this filter");
+            }
             let dialect = reference
                 .dialect
                 .as_ref()
@@ -260,11 +261,24 @@ impl<'a> Planner<'a> {
         match (&notes.found_by, &notes.ids, &notes.file) {
             (Some(found_by), None, None) => self.follow_up(reference, entry, notes, found_by),
             (None, Some(ids), None) => {
+                if ids.is_empty() {
+                    self.check
+                        .error(notes, "no note is named", "add ids, or remove this entry");
+                }
                 for id in ids {
                     self.note(reference, entry, endpoint, id, id);
                 }
             }
             (None, None, Some(file)) => {
+                if self
+                    .loaded
+                    .lists
+                    .get(&file.value)
+                    .is_some_and(Vec::is_empty)
+                {
+                    let hint = "add ids, one a line, or remove this entry";
+                    self.check.error(file, "this file names no note", hint);
+                }
                 for id in self.loaded.lists.get(&file.value).into_iter().flatten() {
                     self.note(reference, entry, endpoint, id, file);
                 }
@@ -307,17 +321,24 @@ impl<'a> Planner<'a> {
         notes: &Spanned<Notes>,
         found_by: &Spanned<String>,
     ) {
+        let feeds_engagement = |e: &&Spanned<Extract>| {
+            let source = e.source.as_ref().unwrap_or(&self.loaded.pipeline.source);
+            let source = self.contracts.sources.get(&source.name.value);
+            let endpoint = source.and_then(|s| s.endpoints.get(&e.endpoint.value));
+            endpoint.is_some_and(|e| e.rows.iter().any(|rule| rule.table.value == "engagement"))
+        };
         let searched: Vec<&str> = self
             .loaded
             .pipeline
             .extract
             .iter()
             .filter(|e| e.notes.is_none())
+            .filter(feeds_engagement)
             .map(|e| e.endpoint.value.as_str())
             .collect();
         let named = |n: &str| searched.iter().find(|s| **s == n).copied();
         self.check.known(
-            "endpoint of this pipeline",
+            "note-finding endpoint of this pipeline",
             found_by,
             searched.iter().copied(),
             named,
@@ -396,6 +417,16 @@ impl<'a> Planner<'a> {
             }
         }
     }
+}
+
+/// Whether a call to this address shows its token to the network.
+pub fn travels_unencrypted(url: &str) -> bool {
+    url.starts_with("http://") && !is_loopback(url)
+}
+
+/// The warning of it.
+pub fn unencrypted(url: &str, source: &str) -> String {
+    format!("{url} is plain HTTP: the token of {source} travels unencrypted")
 }
 
 fn is_loopback(url: &str) -> bool {

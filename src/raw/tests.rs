@@ -32,6 +32,7 @@ fn header(page: u32) -> PageHeader {
         page,
         fetched_at: at,
         status: 200,
+        accepted: true,
         class: "ok".to_owned(),
         item_count: 20,
         items_before: 40,

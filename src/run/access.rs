@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::extract::client::Access;
-use crate::plan::{Address, Plan};
+use crate::plan::{Address, Plan, travels_unencrypted, unencrypted};
 use crate::sandbox::{self, Sandbox};
 use crate::spec::contracts::Contracts;
 
@@ -16,6 +16,8 @@ use crate::spec::contracts::Contracts;
 pub enum AccessError {
     #[error("the token of {source_name} is missing: the environment variable {env} is not set")]
     NoToken { source_name: String, env: String },
+    #[error("{simulated} is the sandbox and {real} is not: their notes do not know each other")]
+    Mixed { simulated: String, real: String },
     #[error("the sandbox cannot be started")]
     Sandbox(#[from] std::io::Error),
 }
@@ -31,6 +33,12 @@ enum Resolved {
         seed: u64,
         clock: Option<DateTime<Utc>>,
     },
+}
+
+impl Resolved {
+    fn is_sandbox(&self) -> bool {
+        matches!(self, Resolved::Sandbox { .. })
+    }
 }
 
 impl Accesses {
@@ -60,6 +68,10 @@ impl Accesses {
                         env: source.auth.env.clone(),
                     })?;
                     let base_url = overridden.unwrap_or(url).trim_end_matches('/').to_owned();
+                    // The plan has said it of the addresses it knows.
+                    if base_url != *url && travels_unencrypted(&base_url) {
+                        tracing::warn!("{}", unencrypted(&base_url, name));
+                    }
                     Resolved::Network(Access {
                         base_url,
                         token: token.trim().into(),
@@ -68,7 +80,29 @@ impl Accesses {
             };
             resolved.insert(name.clone(), access);
         }
-        Ok(Accesses(resolved))
+        let accesses = Accesses(resolved);
+        accesses.one_world()?;
+        Ok(accesses)
+    }
+
+    /// Whether the run observes the sandbox's world.
+    pub fn simulated(&self) -> bool {
+        self.0.values().any(Resolved::is_sandbox)
+    }
+
+    fn one_world(&self) -> Result<(), AccessError> {
+        let first = |sandbox| {
+            self.0
+                .iter()
+                .find(|(_, access)| access.is_sandbox() == sandbox)
+        };
+        match (first(true), first(false)) {
+            (Some((simulated, _)), Some((real, _))) => Err(AccessError::Mixed {
+                simulated: simulated.clone(),
+                real: real.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The simulated time of the first run, if any source is simulated.

@@ -1,6 +1,6 @@
 //! What a run did, for people and for programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -10,11 +10,12 @@ use crate::extract::ledger::Totals;
 use crate::extract::pager::Stop;
 use crate::extract::{Cut, Extracted};
 use crate::plan::{Plan, Search};
+use crate::query::duckdb::QueryError;
 use crate::transform::RunStamp;
 use crate::transform::drift::DriftRow;
 
 /// The result of a run, as `run --format json` prints it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct RunReport {
     pub run_id: String,
     pub pipeline: String,
@@ -22,7 +23,7 @@ pub struct RunReport {
     pub status: Status,
     pub searches: Searches,
     pub requests: Totals,
-    /// Null where an endpoint that was called has no price.
+    /// The charges that are known; null if nothing that was called has a price.
     pub cost: Option<f64>,
     pub currency: Option<String>,
     pub pages: u64,
@@ -43,6 +44,12 @@ pub struct RunReport {
     pub failures: Vec<(String, String)>,
     #[serde(skip)]
     pub drift_rows: Vec<DriftRow>,
+    /// Endpoints that were called and have no price.
+    #[serde(skip)]
+    pub unpriced: BTreeSet<String>,
+    /// Why `lake.duckdb` could not be written; the data is committed all the same.
+    #[serde(skip)]
+    pub catalog_error: Option<QueryError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,12 +110,11 @@ impl RunReport {
             })
             .collect();
         let totals = Totals::of(&extracted.calls);
-        let priced = |endpoint: &String| plan.price.of(endpoint).is_some();
-        let cost = extracted
-            .calls
-            .iter()
-            .all(|c| priced(&c.endpoint))
-            .then_some(totals.cost);
+        let called: BTreeSet<&String> = extracted.calls.iter().map(|c| &c.endpoint).collect();
+        let (priced, unpriced): (BTreeSet<&String>, BTreeSet<&String>) =
+            called.into_iter().partition(|e| plan.price.of(e).is_some());
+        let cost = (!priced.is_empty()).then_some(totals.cost);
+        let unpriced = unpriced.into_iter().cloned().collect();
         RunReport {
             run_id: stamp.run_id.clone(),
             pipeline: plan.pipeline.clone(),
@@ -134,6 +140,8 @@ impl RunReport {
             cut: extracted.cut.clone(),
             failures,
             drift_rows: Vec::new(),
+            unpriced,
+            catalog_error: None,
         }
     }
 }

@@ -70,7 +70,12 @@ fn replace(
         .filter(|file| tables.batches.contains_key(&file.table) && !added.contains(&file.path))
         .map(|file| file.path)
         .collect();
-    let record = staging.commit(CommitKind::Replace, &stamp.run_ref(), remove)?;
+    let commits = lake.commits()?;
+    let simulated = commits
+        .iter()
+        .any(|c| c.run_id == stamp.run_id && c.simulated);
+    let run = stamp.run_ref(simulated);
+    let record = staging.commit(CommitKind::Replace, &run, remove)?;
     Ok(Retransformed {
         run_id: stamp.run_id.clone(),
         rows: rows(&record),

@@ -69,6 +69,7 @@ impl Contracts {
             sources: BTreeMap::new(),
             tables: IndexMap::new(),
         };
+        let mut table_files = Vec::new();
         for (path, file) in files {
             let before = found.len();
             if path.starts_with("sources") {
@@ -92,8 +93,12 @@ impl Contracts {
                     known_columns(&table, file, found);
                 }
                 same_name(&table.table, file, found);
+                table_files.push((table.name().to_owned(), file));
                 contracts.tables.insert(table.name().to_owned(), table);
             }
+        }
+        for (name, file) in table_files {
+            same_groups(&contracts.tables[&name], &contracts.tables, file, found);
         }
         contracts
     }
@@ -187,6 +192,36 @@ fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnost
         );
         let hint = "name the file after what it declares";
         found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
+    }
+}
+
+/// A table that is outdated with another one is grouped as that one is.
+fn same_groups(
+    table: &Table,
+    tables: &IndexMap<String, Table>,
+    file: &SourceFile,
+    found: &mut Vec<Diagnostic>,
+) {
+    let Some(with) = &table.latest_with else {
+        return;
+    };
+    let names = |table: &Table| -> Vec<String> {
+        table
+            .latest_by
+            .iter()
+            .map(|name| name.value.clone())
+            .collect()
+    };
+    if tables
+        .get(&with.value)
+        .is_none_or(|other| names(other) != names(table))
+    {
+        let message = format!("`{}` is no table with the same `latest_by`", with.value);
+        let mut diagnostic = Diagnostic::error(file, Some(with.span()), message);
+        diagnostic.hint = nearest(with, tables.keys().map(String::as_str))
+            .filter(|near| *near != with.value)
+            .map(|near| format!("did you mean `{near}`?"));
+        found.push(diagnostic);
     }
 }
 

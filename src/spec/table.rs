@@ -17,6 +17,8 @@ pub struct Table {
     /// Of several observations in one run, only the latest of each such group is kept.
     #[serde(default)]
     pub latest_by: Vec<Spanned<String>>,
+    /// A table with the same `latest_by`: what it observed last outdates rows here too.
+    pub latest_with: Option<Spanned<String>>,
     #[serde(default)]
     pub bloom_filter: Vec<Spanned<String>>,
     pub latest_view: Option<LatestView>,

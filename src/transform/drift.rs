@@ -14,6 +14,10 @@ pub enum Kind {
     TypeChanged,
 }
 
+/// Most differences of one endpoint that are told apart.
+const MOST_PATHS: usize = 1_000;
+const OTHER_PATHS: &str = "(other paths)";
+
 /// Counts differences by path, while the pages of one endpoint are walked.
 #[derive(Clone, Debug, Default)]
 pub struct Drift(BTreeMap<(String, Kind, &'static str), u64>);
@@ -32,10 +36,23 @@ pub struct DriftRow {
 
 impl Drift {
     pub fn count(&mut self, path: &str, kind: Kind, json_type: &'static str) {
-        *self
-            .0
-            .entry((path.to_owned(), kind, json_type))
-            .or_default() += 1;
+        self.add(path.to_owned(), kind, json_type, 1);
+    }
+
+    pub fn merge(&mut self, other: Drift) {
+        for ((path, kind, json_type), count) in other.0 {
+            self.add(path, kind, json_type, count);
+        }
+    }
+
+    fn add(&mut self, path: String, kind: Kind, json_type: &'static str, count: u64) {
+        // Keys that are data, such as ids, could make any number of paths.
+        let known = self.0.len() < MOST_PATHS;
+        let path = match known || self.0.contains_key(&(path.clone(), kind, json_type)) {
+            true => path,
+            false => OTHER_PATHS.to_owned(),
+        };
+        *self.0.entry((path, kind, json_type)).or_default() += count;
     }
 
     pub fn rows(&self, source: &str, endpoint: &str) -> impl Iterator<Item = DriftRow> {

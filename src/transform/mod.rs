@@ -155,8 +155,23 @@ impl Flattener<'_> {
                     source_name: search.source.clone(),
                     endpoint: search.endpoint.clone(),
                 })?;
-        let drift = self.drift.entry(key).or_default();
-        let frame = match decode::walk(program, &page.body, drift) {
+        if !page.header.accepted {
+            let reason = format!("the answer is no page: {}", page.header.class);
+            return self.reject_page(page, &reason);
+        }
+        let body = page.body.trim_start_matches('\u{feff}');
+        let mut drift = Drift::default();
+        let repaired;
+        let mut walked = decode::walk(program, body, &mut drift);
+        if walked.is_err()
+            && let Some(text) = decode::without_lone_surrogates(body)
+        {
+            repaired = text;
+            drift = Drift::default();
+            walked = decode::walk(program, &repaired, &mut drift);
+        }
+        self.drift.entry(key).or_default().merge(drift);
+        let frame = match walked {
             Ok(walked) if walked.has_items => walked.frame,
             Ok(_) => return self.reject_page(page, "the answer has no list of items"),
             Err(_) => return self.reject_page(page, "the answer is no JSON"),
@@ -201,7 +216,7 @@ impl Flattener<'_> {
             .iter()
             .flat_map(|((source, endpoint), drift)| drift.rows(source, endpoint))
             .collect();
-        let mut batches = BTreeMap::new();
+        let mut built = BTreeMap::new();
         for (table, mut builder) in tables.values().zip(self.builders) {
             match (table.rows_from, table.name()) {
                 (RowsFrom::Pages, _) => {}
@@ -219,7 +234,19 @@ impl Flattener<'_> {
                 }
                 _ => continue, // the ledger, which does not come from pages
             }
-            batches.insert(table.name().to_owned(), builder.finish()?);
+            built.insert(table.name(), builder.build()?);
+        }
+        let mut newest = HashMap::new();
+        for parent in tables.values().filter_map(|t| t.latest_with.as_ref()) {
+            if let Some(observations) = built.get(parent.value.as_str()) {
+                newest.insert(parent.value.as_str(), observations.newest()?);
+            }
+        }
+        let mut batches = BTreeMap::new();
+        for (name, observations) in built {
+            let parent = tables[name].latest_with.as_ref();
+            let parent = parent.and_then(|p| newest.get(p.value.as_str()));
+            batches.insert(name.to_owned(), observations.finish(parent)?);
         }
         Ok(Tables {
             batches,

@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{RowConverter, Rows, SortField};
 use chrono::DateTime;
 use serde::Serialize;
 use serde_json::Value;
@@ -94,41 +94,85 @@ impl TableBuilder {
     ///
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
-    pub fn finish(mut self) -> Result<RecordBatch, ArrowError> {
+    pub fn finish(self) -> Result<RecordBatch, ArrowError> {
+        self.build()?.finish(None)
+    }
+
+    /// All rows, before the latest observations are chosen.
+    ///
+    /// # Errors
+    /// A required column without a value, which the caller should have rejected.
+    pub fn build(mut self) -> Result<Observations, ArrowError> {
         let columns = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        let batch = match self.latest_by.as_slice() {
-            [] => batch,
-            by => latest(&batch, by, &self.observed)?,
-        };
-        sorted(&batch, &self.sort_by)
+        Ok(Observations {
+            batch,
+            observed: self.observed,
+            sort_by: self.sort_by,
+            latest_by: self.latest_by,
+        })
     }
 }
 
-/// Keeps, of each group of rows, those of the latest observation.
-fn latest(
-    batch: &RecordBatch,
-    by: &[usize],
-    observed: &[Observed],
-) -> Result<RecordBatch, ArrowError> {
-    let keys: Vec<ArrayRef> = by.iter().map(|&c| Arc::clone(batch.column(c))).collect();
-    let fields = keys
-        .iter()
-        .map(|k| SortField::new(k.data_type().clone()))
-        .collect();
-    let rows = RowConverter::new(fields)?.convert_columns(&keys)?;
-    let mut newest: HashMap<&[u8], Observed> = HashMap::new();
-    let keys: Vec<_> = rows.iter().collect();
-    for (key, at) in keys.iter().zip(observed) {
-        let known = newest.entry(key.data()).or_insert(*at);
-        *known = (*known).max(*at);
+/// A table's rows with the time of each one's observation.
+#[derive(Debug)]
+pub struct Observations {
+    batch: RecordBatch,
+    observed: Vec<Observed>,
+    sort_by: Vec<usize>,
+    latest_by: Vec<usize>,
+}
+
+/// When each group of rows was observed last.
+pub type Newest = HashMap<Box<[u8]>, Observed>;
+
+impl Observations {
+    /// # Errors
+    /// Keys of a type that cannot be compared.
+    pub fn newest(&self) -> Result<Newest, ArrowError> {
+        let mut newest = Newest::new();
+        for (key, at) in self.keys()?.iter().zip(&self.observed) {
+            let known = newest.entry(key.data().into()).or_insert(*at);
+            *known = (*known).max(*at);
+        }
+        Ok(newest)
     }
-    let kept = keys.iter().zip(observed).enumerate();
-    let kept = kept.filter(|(_, (key, at))| newest.get(key.data()) == Some(at));
-    take_record_batch(
-        batch,
-        &UInt64Array::from_iter_values(kept.map(|(i, _)| i as u64)),
-    )
+
+    /// Of each group the rows of the latest observation, in the contract's order. Rows that an
+    /// observation of `parent` outdates are gone too, though nothing stands in their place: a
+    /// note that lost its images has none.
+    ///
+    /// # Errors
+    /// Keys of a type that cannot be compared.
+    pub fn finish(self, parent: Option<&Newest>) -> Result<RecordBatch, ArrowError> {
+        if self.latest_by.is_empty() {
+            return sorted(&self.batch, &self.sort_by);
+        }
+        let mut newest = self.newest()?;
+        for (key, at) in parent.into_iter().flatten() {
+            if let Some(known) = newest.get_mut(key) {
+                *known = (*known).max(*at);
+            }
+        }
+        let keys = self.keys()?;
+        let rows = keys.iter().zip(&self.observed).enumerate();
+        let kept = rows.filter(|(_, (key, at))| newest.get(key.data()) == Some(at));
+        let kept = UInt64Array::from_iter_values(kept.map(|(i, _)| i as u64));
+        sorted(&take_record_batch(&self.batch, &kept)?, &self.sort_by)
+    }
+
+    /// The columns of `latest_by`, as comparable bytes.
+    fn keys(&self) -> Result<Rows, ArrowError> {
+        let columns = self
+            .latest_by
+            .iter()
+            .map(|&c| Arc::clone(self.batch.column(c)));
+        let columns: Vec<ArrayRef> = columns.collect();
+        let fields = columns
+            .iter()
+            .map(|c| SortField::new(c.data_type().clone()));
+        RowConverter::new(fields.collect())?.convert_columns(&columns)
+    }
 }
 
 fn sorted(batch: &RecordBatch, by: &[usize]) -> Result<RecordBatch, ArrowError> {

@@ -67,6 +67,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
         page: 1,
         fetched_at: time("2026-03-09T20:00:01Z"),
         status: 200,
+        accepted: true,
         class: "ok".to_owned(),
         item_count: 2,
         items_before: 0,

@@ -35,12 +35,12 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         ],
         "extract" => &["clock", "plan", "raw", "spec"],
         "transform" => &["plan", "raw", "spec"],
-        "load" => &["plan", "spec"],
+        "load" => &["durable", "plan", "spec"],
         "query" => &["spec"],
         "sandbox" => &["spec"],
-        "raw" => &["plan"],
+        "raw" => &["durable", "plan"],
         "plan" => &["spec"],
-        "spec" | "clock" => &[],
+        "spec" | "clock" | "durable" => &[],
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@ mod contracts;
 mod demo;
 mod documented;
 mod mistakes;
+mod odd_answers;
 mod outcomes;
 mod readme;
 mod support;

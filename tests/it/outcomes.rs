@@ -147,7 +147,7 @@ fn a_pipeline_runs_once_at_a_time() {
     let lake = Lake::new();
     let pipeline = repository("pipelines/demo.yaml");
     lake.run(&pipeline, &[]);
-    let lock = File::open(lake.path().join("_state/demo.lock")).expect("the lock");
+    let lock = File::open(lake.path().join("_state/pipeline-demo.lock")).expect("the lock");
     lock.lock().expect("nobody else holds it");
     let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);
     let output = command.output().expect("the binary starts");

@@ -1,6 +1,7 @@
 //! Running the binary, and reading what it left.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -179,5 +180,65 @@ impl Drop for SandboxProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// An API of one's own on loopback: answers each request with what `answer` says of its target
+/// (path and query), as status and body.
+pub struct FakeApi {
+    pub url: String,
+}
+
+impl FakeApi {
+    pub fn start(answer: impl Fn(&str) -> (u16, Vec<u8>) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        // The thread ends with the test's process; it serves a bounded number of calls.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten().take(1_000) {
+                let mut reader = BufReader::new(stream);
+                let mut target = String::new();
+                let _ = reader.read_line(&mut target);
+                let mut header = String::new();
+                while reader.read_line(&mut header).is_ok_and(|n| n > 2) {
+                    header.clear();
+                }
+                let target = target.split(' ').nth(1).unwrap_or_default();
+                let (status, body) = answer(target);
+                let mut stream = reader.into_inner();
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(head.as_bytes());
+                let _ = stream.write_all(&body);
+            }
+        });
+        FakeApi { url }
+    }
+
+    /// Runs a note search for one keyword against it; exit code and stderr.
+    pub fn search(&self, lake: &Lake, pages: u32) -> (Option<i32>, String) {
+        let pipeline = lake.write(
+            "fake.yaml",
+            &format!(
+                "
+version: 1
+pipeline: fake
+source: {{name: justoneapi}}
+keyword_sets: {{words: [兰蔻]}}
+extract:
+  - {{endpoint: note_search, keywords: [words], pages: {{max: {pages}}}}}
+limits: {{requests_per_second: 1000, retries: 0}}
+price: {{note_search: 0.1, currency: CNY}}
+"
+            ),
+        );
+        let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);
+        command.env("JUSTONEAPI_BASE_URL", &self.url);
+        command.env("JUSTONEAPI_TOKEN", "a-token-of-some-length");
+        let output = command.output().expect("the binary starts");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), stderr)
     }
 }

@@ -23,6 +23,7 @@ fn record(lake: &Lake, id: &str, add: &[&str], remove: &[&str]) {
         pipeline: "test".to_owned(),
         run_id: "run".to_owned(),
         snapshot_at: RUN.snapshot_at,
+        simulated: false,
         committed_at: RUN.snapshot_at,
         add: add.iter().map(added).collect(),
         remove: remove.iter().map(|path| path.to_string()).collect(),

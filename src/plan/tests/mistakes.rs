@@ -155,6 +155,10 @@ fn each_mistake_has_its_place_and_a_hint() {
             "11:69 `../users` is no note id [an id is letters and digits, such as 649c46ab000000002702ad36]",
         ),
         (
+            detail(", notes: {ids: []}"),
+            "11:62 no note is named [add ids, or remove this entry]",
+        ),
+        (
             detail(", notes: {ids: ['']}"),
             "11:69 `` is no note id [an id is letters and digits, such as 649c46ab000000002702ad36]",
         ),
@@ -164,7 +168,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             detail(", notes: {found_by: note_serch, top: 1, by: liked_count}"),
-            "11:73 unknown endpoint of this pipeline `note_serch` [did you mean `note_search`?]",
+            "11:73 unknown note-finding endpoint of this pipeline `note_serch` [did you mean `note_search`?]",
         ),
         (
             detail(", notes: {found_by: note_search, by: liked_count}"),
