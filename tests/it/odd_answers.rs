@@ -145,20 +145,7 @@ fn html_without_end_is_a_reject_and_not_a_hang() {
     let body = json!({"code": 200, "data": {"note_id": "n", "content": deep}}).to_string();
     let api = FakeApi::start(move |_| (200, body.clone().into_bytes()));
     let lake = Lake::new();
-    let pipeline = lake.write(
-        "deep.yaml",
-        "
-version: 1
-pipeline: deep
-source: {name: xhs_open}
-extract: [{endpoint: note_detail, notes: {ids: [n]}}]
-",
-    );
-    let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);
-    command
-        .env("XHS_OPEN_BASE_URL", &api.url)
-        .env("XHS_OPEN_TOKEN", "t");
-    succeed(&mut command);
+    api.detail(&lake);
     assert_eq!(
         lake.query("select \"table\", \"column\", reason from rejects"),
         [json!({"table": "notes", "column": "content_text",
@@ -171,20 +158,7 @@ extract: [{endpoint: note_detail, notes: {ids: [n]}}]
 fn a_note_that_is_gone_may_be_told_by_the_status_alone() {
     let api = FakeApi::start(|_| (404, b"<html>not found</html>".to_vec()));
     let lake = Lake::new();
-    let pipeline = lake.write(
-        "gone.yaml",
-        "
-version: 1
-pipeline: gone
-source: {name: xhs_open}
-extract: [{endpoint: note_detail, notes: {ids: [n]}}]
-",
-    );
-    let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);
-    command
-        .env("XHS_OPEN_BASE_URL", &api.url)
-        .env("XHS_OPEN_TOKEN", "t");
-    succeed(&mut command);
+    api.detail(&lake);
     assert_eq!(lake.value("select class from requests"), "gone");
 }
 

@@ -241,4 +241,22 @@ price: {{note_search: 0.1, currency: CNY}}
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), stderr)
     }
+
+    /// Asks it for the detail of one note, which must work out.
+    pub fn detail(&self, lake: &Lake) {
+        let pipeline = lake.write(
+            "detail.yaml",
+            "
+version: 1
+pipeline: detail
+source: {name: xhs_open}
+extract: [{endpoint: note_detail, notes: {ids: [n]}}]
+",
+        );
+        let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);
+        command
+            .env("XHS_OPEN_BASE_URL", &self.url)
+            .env("XHS_OPEN_TOKEN", "t");
+        succeed(&mut command);
+    }
 }
