@@ -1,6 +1,6 @@
 //! Folders and names that survive a power cut.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -20,11 +20,14 @@ pub fn create_dir_all(path: &Path) -> io::Result<()> {
     sync_dir(parent)
 }
 
-/// Makes the names in a folder durable. Only Unix can (and must) do this.
+/// Makes the names in a folder durable.
+#[cfg(unix)]
 pub fn sync_dir(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = (folder, File::open::<&Path>);
+    fs::File::open(folder)?.sync_all()
+}
+
+/// Only Unix can (and must) make names durable.
+#[cfg(not(unix))]
+pub fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::spec::source::{Endpoint, Source};
 
 use check::Check;
 use resolve::Planner;
-pub use resolve::{travels_unencrypted, unencrypted};
+pub use resolve::{is_loopback, travels_unencrypted, unencrypted};
 pub use search::Search;
 use search::{Asked, hash, search};
 

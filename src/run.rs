@@ -3,6 +3,7 @@
 //! A run that made a call always commits its ledger, whatever became of its data.
 
 pub mod access;
+mod ledger;
 pub mod report;
 mod retransform;
 
@@ -17,16 +18,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use chrono::{DateTime, Duration, Utc};
-use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::extract::client::{Client, ClientError};
-use crate::extract::ledger::Totals;
-use crate::extract::pager::Stop;
 use crate::extract::{Event, ExtractError, Extracted, Extractor, RunIdentity};
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::{Lake, LakeError, encode, table_path};
@@ -34,9 +33,9 @@ use crate::plan::{Plan, Search};
 use crate::query::duckdb::{QueryError, write_catalog};
 use crate::raw::{RawError, RawReader, RawWriter};
 use crate::sandbox::Sandbox;
-use crate::transform::table::{TableBuilder, push_record};
 use crate::transform::{RunStamp, Tables, Transform, TransformError, select};
 use access::{AccessError, Accesses};
+use ledger::RunRow;
 use report::{RunReport, Status};
 
 /// What a user may say about one run.
@@ -49,7 +48,7 @@ pub struct RunOptions {
     pub extract_only: bool,
 }
 
-/// Told of every page, retry and failure.
+/// Told of every page, and of the end of every search.
 pub type OnEvent = Box<dyn Fn(&Event<'_>) + Send>;
 
 #[derive(Debug, Error)]
@@ -74,6 +73,8 @@ pub enum RunError {
         found: String,
         wanted: String,
     },
+    #[error("the contracts cannot hold the ledger of a run")]
+    Ledger(#[source] ArrowError),
     #[error("the raw file {} holds no page", .0.display())]
     EmptyRaw(PathBuf),
     #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]
@@ -99,6 +100,7 @@ pub async fn run(
     on_event: OnEvent,
 ) -> Result<RunReport, RunError> {
     let started = Instant::now();
+    ledger::check(&plan.contracts).map_err(RunError::Ledger)?;
     let accesses = Accesses::resolve(&plan, env)?;
     let lake = Lake::open(&options.lake)?;
     let _lock = lake.lock_pipeline(&plan.pipeline)?;
@@ -106,27 +108,42 @@ pub async fn run(
     warn_of_orphans(&plan, &lake)?;
     let simulated = accesses.simulated();
     let (snapshot_at, clock) = times(&plan, &lake, &accesses, options)?;
+    let run_id = Uuid::now_v7().to_string();
+    let stamp = RunStamp::new(&run_id, &plan.pipeline, snapshot_at, plan.timezone);
     let identity = RunIdentity {
-        run_id: Uuid::now_v7().to_string(),
+        run_id,
         snapshot_at,
         clock,
     };
-    let stamp = RunStamp::new(&identity.run_id, &plan.pipeline, snapshot_at, plan.timezone);
     let started_at = clock.now();
 
     let (clients, sandboxes) = connect(&plan, accesses, snapshot_at).await?;
-    let raw = raw_paths(&plan, &lake, &stamp);
-    let writer =
-        |(source, path): (&String, &PathBuf)| (source.clone(), RawWriter::new(path.clone()));
-    let writers = raw.iter().map(writer).collect();
-    let mut extractor = Extractor::new(Arc::clone(&plan), identity, clients, writers, stop);
+    let run = Run {
+        plan: &plan,
+        transform,
+        raw: raw_paths(&plan, &lake, &stamp),
+        stamp,
+        lake,
+        simulated,
+    };
+    let writers = run
+        .raw
+        .iter()
+        .map(|(source, path)| (source.clone(), RawWriter::new(path.clone())));
+    let mut extractor = Extractor::new(
+        Arc::clone(&plan),
+        identity,
+        clients,
+        writers.collect(),
+        stop,
+    );
     extractor.on_event = on_event;
     let mut searches = plan.searches.clone();
     let mut extracted = Extracted::default();
     let extraction = async {
         extractor.extract(searches.clone(), &mut extracted).await?;
         if extracted.cut.is_none() && !plan.follow_ups.is_empty() {
-            let more = follow_ups(&plan, transform, &stamp, &raw)?;
+            let more = run.follow_ups()?;
             searches.extend(more.iter().cloned());
             extractor.extract(more, &mut extracted).await?;
         }
@@ -144,11 +161,22 @@ pub async fn run(
         searches,
         extracted,
         broken,
-        simulated,
     };
-    finish(
-        &plan, transform, options, &lake, &stamp, &raw, done, started,
-    )
+    let mut report = run.finish(done, options.extract_only)?;
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// A run under way.
+struct Run<'a> {
+    plan: &'a Plan,
+    transform: &'a Transform,
+    lake: Lake,
+    stamp: RunStamp,
+    /// Where the pages of each source lie.
+    raw: BTreeMap<String, PathBuf>,
+    /// Whether it observes the sandbox's world.
+    simulated: bool,
 }
 
 /// What extraction left for the other stages.
@@ -159,62 +187,98 @@ struct Done {
     extracted: Extracted,
     /// What made going on impossible.
     broken: Option<RunError>,
-    simulated: bool,
 }
 
-/// Transforms, commits, rebuilds the catalog.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the end of one function, split for reading"
-)]
-fn finish(
-    plan: &Plan,
-    transform: &Transform,
-    options: &RunOptions,
-    lake: &Lake,
-    stamp: &RunStamp,
-    raw: &BTreeMap<String, PathBuf>,
-    mut done: Done,
-    started: Instant,
-) -> Result<RunReport, RunError> {
-    // Whatever went wrong, the money is spent: the ledger is committed, then the error told.
-    let mut broken = done.broken.take();
-    let mut tables = Tables::default();
-    if !options.extract_only && broken.is_none() {
-        match flatten(transform, stamp, raw.values()) {
-            Ok(flattened) => tables = flattened,
-            Err(error) => broken = Some(error),
+impl Run<'_> {
+    /// The searches for the notes that this run found, each once.
+    fn follow_ups(&self) -> Result<Vec<Search>, RunError> {
+        let tables = flatten(self.transform, &self.stamp, self.raw.values())?;
+        let Some(engagement) = tables.batches.get("engagement") else {
+            return Ok(Vec::new());
+        };
+        let mut searches: Vec<Search> = Vec::new();
+        for follow_up in &self.plan.follow_ups {
+            let top = follow_up.top as usize;
+            let ids = select::top_notes(engagement, &follow_up.found_by, &follow_up.by, top);
+            let asked: HashSet<String> = searches.iter().map(|s| s.search_id.clone()).collect();
+            let more = self.plan.follow_up_searches(follow_up, &ids).into_iter();
+            searches.extend(more.filter(|s| !asked.contains(&s.search_id)));
         }
+        Ok(searches)
     }
-    let status = match &broken {
-        Some(_) => Status::Failed,
-        None => Status::of(&done.extracted),
-    };
-    let mut report = RunReport::new(
-        plan,
-        stamp,
-        &options.lake,
-        status,
-        &done.searches,
-        &done.extracted,
-    );
-    report.rejects = tables.rejects.len() as u64;
-    report.drift = tables.drift.iter().map(|d| d.count).sum();
-    report.drift_rows = tables.drift.clone();
 
-    if !done.extracted.calls.is_empty() {
-        let mut batches = tables.batches;
-        batches.extend(ledger(plan, stamp, &done, &report)?);
-        let mut staging = lake.stage(&stamp.run_id)?;
-        stage(&mut staging, plan, stamp, &batches)?;
-        let run = stamp.run_ref(done.simulated);
-        let record = staging.commit(CommitKind::Run, &run, Vec::new())?;
-        report.rows = rows(&record);
+    /// Transforms, commits, rebuilds the catalog. Whatever went wrong, the money is spent: the
+    /// ledger is committed, then the error told.
+    fn finish(&self, mut done: Done, extract_only: bool) -> Result<RunReport, RunError> {
+        let mut broken = done.broken.take();
+        let mut tables = Tables::default();
+        if !extract_only && broken.is_none() {
+            match flatten(self.transform, &self.stamp, self.raw.values()) {
+                Ok(flattened) => tables = flattened,
+                Err(error) => broken = Some(error),
+            }
+        }
+        let status = match &broken {
+            Some(_) => Status::Failed,
+            None => Status::of(&done.extracted),
+        };
+        let (searches, extracted) = (&done.searches, &done.extracted);
+        let root = self.lake.root();
+        let mut report = RunReport::new(self.plan, &self.stamp, root, status, searches, extracted);
+        report.rejects = tables.rejects.len() as u64;
+        report.drift = tables.drift.iter().map(|d| d.count).sum();
+        report.drift_rows = tables.drift;
+        report.raw = self
+            .raw
+            .values()
+            .filter(|path| path.exists())
+            .cloned()
+            .collect();
+        if !extracted.calls.is_empty() {
+            let mut batches = tables.batches;
+            batches.extend(self.ledger(&done, &report)?);
+            report.rows = self.commit(&batches)?;
+        }
+        // The data is committed: a catalog that cannot be written must not look like a failed run.
+        report.catalog_error = write_catalog(root, &self.plan.contracts.tables).err();
+        broken.map_or(Ok(report), Err)
     }
-    // The data is committed: a catalog that cannot be written must not look like a failed run.
-    report.catalog_error = write_catalog(lake.root(), &plan.contracts.tables).err();
-    report.seconds = started.elapsed().as_secs_f64();
-    broken.map_or(Ok(report), Err)
+
+    fn ledger(
+        &self,
+        done: &Done,
+        report: &RunReport,
+    ) -> Result<BTreeMap<String, RecordBatch>, RunError> {
+        let run = RunRow {
+            started_at: done.started_at,
+            finished_at: done.finished_at,
+            status: report.status,
+            plan_hash: &self.plan.hash,
+            version: env!("CARGO_PKG_VERSION"),
+            searches_planned: report.searches.planned,
+            searches_done: report.searches.done,
+            requests: report.requests.sent,
+            billed_requests: report.requests.billed,
+            cost: report.cost,
+            rejects: report.rejects,
+        };
+        let contracts = &self.plan.contracts;
+        let calls = &done.extracted.calls;
+        ledger::tables(contracts, &self.stamp, &self.plan.source, calls, &run)
+            .map_err(RunError::Ledger)
+    }
+
+    /// Makes the tables visible, all or none; their rows.
+    fn commit(
+        &self,
+        batches: &BTreeMap<String, RecordBatch>,
+    ) -> Result<BTreeMap<String, u64>, RunError> {
+        let mut staging = self.lake.stage(&self.stamp.run_id)?;
+        stage(&mut staging, self.plan, &self.stamp, batches)?;
+        let run = run_ref(&self.stamp, self.simulated);
+        let record = staging.commit(CommitKind::Run, &run, Vec::new())?;
+        Ok(rows(&record))
+    }
 }
 
 /// A rehearsal's invented notes must never stand among real ones.
@@ -322,90 +386,6 @@ fn flatten<'p>(
     Ok(flattener.finish()?)
 }
 
-/// The searches for the notes that this run found.
-fn follow_ups(
-    plan: &Plan,
-    transform: &Transform,
-    stamp: &RunStamp,
-    raw: &BTreeMap<String, PathBuf>,
-) -> Result<Vec<Search>, RunError> {
-    let tables = flatten(transform, stamp, raw.values())?;
-    let Some(engagement) = tables.batches.get("engagement") else {
-        return Ok(Vec::new());
-    };
-    let mut searches: Vec<Search> = Vec::new();
-    for follow_up in &plan.follow_ups {
-        let top = follow_up.top as usize;
-        let ids = select::top_notes(engagement, &follow_up.found_by, &follow_up.by, top);
-        let more = plan.follow_up_searches(follow_up, &ids);
-        let asked: HashSet<String> = searches.iter().map(|s| s.search_id.clone()).collect();
-        let new = more.into_iter().filter(|s| !asked.contains(&s.search_id));
-        searches.extend(new);
-    }
-    Ok(searches)
-}
-
-/// The tables that redlake writes itself: every call, and the run.
-fn ledger(
-    plan: &Plan,
-    stamp: &RunStamp,
-    done: &Done,
-    report: &RunReport,
-) -> Result<BTreeMap<String, RecordBatch>, RunError> {
-    /// The fields are the columns of the table `runs`.
-    #[derive(Serialize)]
-    struct RunRow<'a> {
-        started_at: DateTime<Utc>,
-        finished_at: DateTime<Utc>,
-        status: Status,
-        plan_hash: &'a str,
-        version: &'a str,
-        searches_planned: u64,
-        searches_done: u64,
-        requests: u64,
-        billed_requests: u64,
-        cost: Option<f64>,
-        rejects: u64,
-    }
-    let totals = Totals::of(&done.extracted.calls);
-    let run = RunRow {
-        started_at: done.started_at,
-        finished_at: done.finished_at,
-        status: report.status,
-        plan_hash: &plan.hash,
-        version: env!("CARGO_PKG_VERSION"),
-        searches_planned: report.searches.planned,
-        searches_done: report.searches.done,
-        requests: totals.sent,
-        billed_requests: totals.billed,
-        cost: report.cost,
-        rejects: report.rejects,
-    };
-    let mut batches = BTreeMap::new();
-    for (name, table) in &plan.contracts.tables {
-        let mut builder = TableBuilder::new(table);
-        match name.as_str() {
-            "requests" => {
-                for call in &done.extracted.calls {
-                    let common = stamp.cells(&call.source);
-                    push_record(&mut builder, table, &common, call)
-                        .map_err(TransformError::from)?;
-                }
-            }
-            "runs" => {
-                let common = stamp.cells(&plan.source);
-                push_record(&mut builder, table, &common, &run).map_err(TransformError::from)?;
-            }
-            _ => continue,
-        }
-        batches.insert(
-            name.clone(),
-            builder.finish().map_err(TransformError::from)?,
-        );
-    }
-    Ok(batches)
-}
-
 /// Writes the tables that have rows into the staging folder; their paths in the lake.
 fn stage(
     staging: &mut Staging,
@@ -435,23 +415,11 @@ fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
     rows
 }
 
-impl RunStamp {
-    fn run_ref(&self, simulated: bool) -> RunRef<'_> {
-        RunRef {
-            run_id: &self.run_id,
-            pipeline: &self.pipeline,
-            snapshot_at: self.snapshot_at,
-            simulated,
-        }
-    }
-}
-
-impl Extracted {
-    fn stops(&self) -> BTreeMap<Stop, u64> {
-        let mut stops = BTreeMap::new();
-        for end in self.ended.iter().filter(|e| e.stop != Stop::Failed) {
-            *stops.entry(end.stop).or_default() += 1;
-        }
-        stops
+fn run_ref(stamp: &RunStamp, simulated: bool) -> RunRef<'_> {
+    RunRef {
+        run_id: &stamp.run_id,
+        pipeline: &stamp.pipeline,
+        snapshot_at: stamp.snapshot_at,
+        simulated,
     }
 }

@@ -134,6 +134,13 @@ impl From<RunError> for CliError {
                 (USAGE, Some("give the pipeline that made the file".into()))
             }
             RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
+            RunError::Ledger(_) => (
+                USAGE,
+                Some(
+                    "give the tables requests and runs the columns of the built-in contracts"
+                        .into(),
+                ),
+            ),
             RunError::MixedLake { .. } => (
                 USAGE,
                 Some("give the rehearsal a lake of its own with --lake".into()),

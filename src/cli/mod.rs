@@ -39,6 +39,7 @@ pub struct Cli {
 
 /// Flags that every command takes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Common options")]
 struct Common {
     /// Folder of the lake [default: the pipeline's `load.lake`, or lake]
     #[arg(long, global = true, env = "REDLAKE_LAKE", value_name = "DIR")]

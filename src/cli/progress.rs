@@ -13,9 +13,11 @@ use crate::run::OnEvent;
 pub enum Mode {
     /// A bar on a terminal, nothing otherwise
     Auto,
+    /// A bar, also where stderr is no terminal
     Bar,
     /// A line a page
     Log,
+    /// Failures only
     None,
 }
 

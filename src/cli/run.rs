@@ -1,7 +1,7 @@
 //! `redlake run` and `redlake extract`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -70,7 +70,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
 
     match format {
         Format::Json => print_json(&report)?,
-        _ => print_text(&summary(&report, &plan))?,
+        _ => print_text(&summary(&report, &plan, &args.pipeline))?,
     }
     if let Some(error) = report.catalog_error.take() {
         let hint = "the data is committed; `redlake query` works without that file";
@@ -158,7 +158,7 @@ fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool
 }
 
 /// What people read after a run.
-fn summary(report: &RunReport, plan: &Plan) -> String {
+fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10}{value}");
@@ -241,7 +241,8 @@ fn summary(report: &RunReport, plan: &Plan) -> String {
         "{}: {status} in {:.1} s\n{text}",
         report.pipeline, report.seconds
     );
-    for (search, reason) in &report.failures {
+    for failed in &report.failures {
+        let (search, reason) = (&failed.search, &failed.reason);
         let _ = writeln!(out, "  failed    {search}: {reason}");
     }
     if plan.on_unknown_field == OnUnknownField::Warn {
@@ -252,7 +253,9 @@ fn summary(report: &RunReport, plan: &Plan) -> String {
         for (table, rows) in &report.rows {
             let _ = writeln!(out, "  {table:<16}{:>9}", grouped(*rows));
         }
-        let _ = writeln!(out, "\nNext, for example:\n  {}", next_query(report));
+    }
+    if let Some(next) = next_command(report, pipeline) {
+        let _ = writeln!(out, "\nNext, for example:\n  {next}");
     }
     out
 }
@@ -283,25 +286,36 @@ fn drift(rows: &[DriftRow]) -> String {
 /// Differences that a summary shows.
 const MOST_DRIFT: usize = 20;
 
-/// A query to go on with, in the words that started this run.
-fn next_query(report: &RunReport) -> String {
-    let program = if env("CARGO").is_some() {
-        "cargo run --"
-    } else {
-        "redlake"
+/// What to go on with, in the words that started this run.
+fn next_command(report: &RunReport, pipeline: &Path) -> Option<String> {
+    let program = match env("CARGO") {
+        Some(_) => "cargo run --",
+        None => "redlake",
     };
-    let lake = match report.lake.to_str() {
-        Some("lake") | None => String::new(),
-        Some(lake) => format!(" --lake {}", shell_word(lake)),
+    let lake = match report.lake.to_str()? {
+        "lake" => String::new(),
+        lake => format!(" --lake {}", shell_word(lake)),
     };
-    let sql = "select title, liked_count from notes_latest join engagement_latest using (note_id) \
-               order by liked_count desc limit 10";
-    format!("{program} query{lake} \"{sql}\"")
+    if report.rows.contains_key("notes") {
+        let sql = "select title, liked_count from notes_latest join engagement_latest \
+                   using (note_id) order by liked_count desc limit 10";
+        return Some(format!("{program} query{lake} \"{sql}\""));
+    }
+    // Pages without tables: what `extract` leaves.
+    let raw: Vec<String> = report
+        .raw
+        .iter()
+        .filter_map(|p| p.to_str())
+        .map(shell_word)
+        .collect();
+    let pipeline = shell_word(pipeline.to_str()?);
+    let raw = (report.pages > 0).then(|| raw.join(" "))?;
+    Some(format!("{program} transform {pipeline}{lake} --raw {raw}"))
 }
 
 /// A word as a shell reads it back.
 fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_./-".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "_./=-".contains(c);
     match word.chars().all(plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', "'\\''")),

@@ -1,6 +1,8 @@
 //! `redlake sandbox`.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset, Utc};
 use clap::Args;
@@ -10,6 +12,7 @@ use super::error::{CliError, USAGE};
 use super::output::print_text;
 use crate::run::access::SANDBOX_TOKEN;
 use crate::sandbox::{Clock, Options, Sandbox};
+use crate::spec::contracts::Contracts;
 
 #[derive(Debug, Args)]
 pub struct SandboxArgs {
@@ -19,7 +22,8 @@ pub struct SandboxArgs {
     /// Equal seeds give equal worlds
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Simulated time to begin at, as RFC 3339; it goes on from there [default: now]
+    /// Simulated time to begin at, as RFC 3339; it goes on from there [default: now; the sandbox
+    /// inside a run has a clock of its own]
     #[arg(long, value_name = "RFC3339", value_parser = DateTime::parse_from_rfc3339)]
     clock: Option<DateTime<FixedOffset>>,
     /// The token that callers must give
@@ -36,6 +40,7 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
         clock: Clock::running_from(start),
         token: args.token.clone().into(),
     };
+    let sources = Arc::clone(&contracts);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -49,15 +54,22 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
             )
         })?;
         let url = sandbox.base_url();
-        print_text(&format!(
-            "{url}\n\n  export JUSTONEAPI_BASE_URL={url} JUSTONEAPI_TOKEN={token}\n  \
-             export XHS_OPEN_BASE_URL={url} XHS_OPEN_TOKEN={token}\n\nCtrl-C ends it.\n",
-            token = args.token
-        ))?;
+        print_text(&banner(&url, &args.token, &sources))?;
         tokio::select! {
             () = sandbox.wait() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The address, and what to set to use it. The address stands alone on the first line.
+fn banner(url: &str, token: &str, contracts: &Contracts) -> String {
+    let mut banner = format!("{url}\n\n");
+    for source in contracts.sources.values() {
+        let (address, secret) = (&source.base_url_env, &source.auth.env);
+        let _ = writeln!(banner, "  export {address}={url} {secret}={token}");
+    }
+    banner.push_str("\nCtrl-C ends it.\n");
+    banner
 }

@@ -23,7 +23,10 @@ enum SchemaCommand {
     /// The tables, a line each
     List,
     /// A table's columns
-    Show { table: String },
+    Show {
+        /// Name of a table, such as notes
+        table: String,
+    },
     /// The JSON Schema of pipeline files, for editors
     JsonSchema,
 }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use super::policy::{Failure, MAX_BODY};
-use crate::plan::Search;
+use crate::plan::{Search, is_loopback};
 use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
 
 /// Where a source is reached for this run, and as whom.
@@ -50,18 +50,24 @@ impl Client {
     pub fn new(source: &Source, access: Access) -> Result<Self, ClientError> {
         // A process has one TLS provider; that somebody else installed one is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let callable = reqwest::Url::parse(&access.base_url)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if !callable {
+        let callable =
+            |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        let url = reqwest::Url::parse(&access.base_url).ok().filter(callable);
+        let Some(url) = url else {
             return Err(ClientError::Address(access.base_url));
-        }
+        };
         let mut headers = HeaderMap::new();
         for (name, value) in &source.headers {
             let wrong = || ClientError::Header(name.clone());
             let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
             headers.insert(HeaderName::try_from(name).map_err(|_| wrong())?, value);
         }
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if is_loopback(url.as_str()) {
+            // The sandbox is here: a proxy could not reach it, and should not see its token.
+            builder = builder.no_proxy();
+        }
+        let http = builder
             .user_agent(concat!("redlake/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .timeout(source.timeout())

@@ -46,7 +46,7 @@ pub struct Extractor {
     writers: BTreeMap<String, RawWriter>,
     /// Becomes true when the run is to stop.
     stop: watch::Receiver<bool>,
-    /// Told of every page and every retry.
+    /// Told of every page, and of the end of every search.
     pub on_event: Box<dyn Fn(&Event<'_>) + Send>,
 }
 
@@ -218,11 +218,11 @@ impl Extractor {
                 answer,
                 summary,
                 class,
+                gone,
                 fetched_at,
             } => {
                 let page = pager.page();
                 let (added, stop) = pager.advance(&summary);
-                let gone = class == GONE;
                 let header = PageHeader {
                     accepted: true,
                     item_count: summary.item_count,
@@ -311,9 +311,6 @@ impl Extractor {
         }
     }
 }
-
-/// The class of a page that says its note is no more.
-pub const GONE: &str = "gone";
 
 /// Returns when the run is to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>) {

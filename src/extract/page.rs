@@ -30,6 +30,8 @@ pub enum PageResult {
         answer: Answer,
         summary: PageSummary,
         class: String,
+        /// What was asked for is no more.
+        gone: bool,
         fetched_at: DateTime<Utc>,
     },
     Failed {
@@ -66,13 +68,14 @@ pub async fn fetch_page(
         let (message, class) = (call.error.clone().unwrap_or_default(), call.class.clone());
         let source = call.source.clone();
         calls.push(call);
-        match (decision, answer) {
+        match (decision.clone(), answer) {
             (Decision::Accept | Decision::Gone, Some((answer, summary))) => {
                 let fetched_at = context.identity.clock.now();
                 break PageResult::Page {
                     answer,
                     summary,
                     class,
+                    gone: decision == Decision::Gone,
                     fetched_at,
                 };
             }

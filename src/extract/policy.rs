@@ -126,7 +126,12 @@ fn judge(outcome: &Outcome, source: &Source) -> (String, Billed, Action, Option<
     };
     if let Some(code) = code {
         return match source.codes.get(code.as_str()) {
-            Some(known) => (known.class.clone(), known.billed, known.action, retry_after),
+            Some(known) => (
+                known.class.value.clone(),
+                known.billed,
+                known.action,
+                retry_after,
+            ),
             // Never a success, and never asked again blindly.
             None => verdict("unknown", Billed::Unknown, Action::FailSearch),
         };
@@ -136,7 +141,12 @@ fn judge(outcome: &Outcome, source: &Source) -> (String, Billed, Action, Option<
     if status >= 400
         && let Some(known) = source.codes.get(&status.to_string())
     {
-        return (known.class.clone(), known.billed, known.action, retry_after);
+        return (
+            known.class.value.clone(),
+            known.billed,
+            known.action,
+            retry_after,
+        );
     }
     match status {
         401 => verdict("auth", Billed::No, Action::AbortRun),

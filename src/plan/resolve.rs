@@ -429,8 +429,9 @@ pub fn unencrypted(url: &str, source: &str) -> String {
     format!("{url} is plain HTTP: the token of {source} travels unencrypted")
 }
 
-fn is_loopback(url: &str) -> bool {
-    let rest = url.trim_start_matches("http://");
+/// Whether an address is on this machine.
+pub fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next() == Some("::1"),

@@ -39,14 +39,14 @@ pub struct RunReport {
     /// Why the run ended early, if it did.
     #[serde(skip)]
     pub cut: Option<Cut>,
-    /// Searches that failed, with the reason, as (what was searched, reason).
-    #[serde(skip)]
-    pub failures: Vec<(String, String)>,
+    pub failures: Vec<FailedSearch>,
     #[serde(skip)]
     pub drift_rows: Vec<DriftRow>,
     /// Endpoints that were called and have no price.
-    #[serde(skip)]
     pub unpriced: BTreeSet<String>,
+    /// The run's files in the raw zone.
+    #[serde(skip)]
+    pub raw: Vec<PathBuf>,
     /// Why `lake.duckdb` could not be written; the data is committed all the same.
     #[serde(skip)]
     pub catalog_error: Option<QueryError>,
@@ -70,6 +70,13 @@ pub struct Searches {
     pub planned: u64,
     pub done: u64,
     pub failed: u64,
+}
+
+/// A search that gave no whole answer, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailedSearch {
+    pub search: String,
+    pub reason: String,
 }
 
 /// Data checks of the run; a pipeline can declare none yet.
@@ -102,11 +109,14 @@ impl RunReport {
         extracted: &Extracted,
     ) -> Self {
         let failed = extracted.ended.iter().filter(|e| e.stop == Stop::Failed);
-        let failures: Vec<(String, String)> = failed
+        let failures: Vec<FailedSearch> = failed
             .map(|end| {
                 let search = searches.iter().find(|s| s.search_id == end.search_id);
                 let name = search.map_or_else(|| end.search_id.clone(), Search::to_string);
-                (name, end.error.clone().unwrap_or_default())
+                FailedSearch {
+                    search: name,
+                    reason: end.error.clone().unwrap_or_default(),
+                }
             })
             .collect();
         let totals = Totals::of(&extracted.calls);
@@ -133,7 +143,7 @@ impl RunReport {
             rows: BTreeMap::new(),
             rejects: 0,
             drift: 0,
-            stops: extracted.stops(),
+            stops: stops(extracted),
             checks: Checks::default(),
             lake: lake.to_owned(),
             seconds: 0.0,
@@ -141,6 +151,7 @@ impl RunReport {
             failures,
             drift_rows: Vec::new(),
             unpriced,
+            raw: Vec::new(),
             catalog_error: None,
         }
     }
@@ -156,4 +167,13 @@ impl Status {
             Status::Interrupted => "interrupted",
         }
     }
+}
+
+/// How many searches ended for each reason; failures are counted elsewhere.
+fn stops(extracted: &Extracted) -> BTreeMap<Stop, u64> {
+    let mut stops = BTreeMap::new();
+    for end in extracted.ended.iter().filter(|e| e.stop != Stop::Failed) {
+        *stops.entry(end.stop).or_default() += 1;
+    }
+    stops
 }

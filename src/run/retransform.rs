@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{RunError, flatten, rows, stage};
+use super::{RunError, flatten, rows, run_ref, stage};
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
 use crate::plan::Plan;
@@ -74,7 +74,7 @@ fn replace(
     let simulated = commits
         .iter()
         .any(|c| c.run_id == stamp.run_id && c.simulated);
-    let run = stamp.run_ref(simulated);
+    let run = run_ref(stamp, simulated);
     let record = staging.commit(CommitKind::Replace, &run, remove)?;
     Ok(Retransformed {
         run_id: stamp.run_id.clone(),

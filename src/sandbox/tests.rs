@@ -266,7 +266,10 @@ fn what_does_not_exist_is_not_found() {
 fn a_contract_without_a_needed_code_is_refused() {
     let mut contracts = contracts();
     for source in contracts.sources.values_mut() {
-        source.value.codes.retain(|_, code| code.class != "auth");
+        source
+            .value
+            .codes
+            .retain(|_, code| code.class.value != "auth");
     }
     assert!(Api::new(&contracts, 1, TOKEN.into()).is_err());
 }

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
-use super::source::Source;
+use super::source::{CLASSES, Source};
 use super::table::{CommonColumns, Table};
 use super::yaml::{self, Spanned};
 
@@ -75,6 +75,7 @@ impl Contracts {
             if path.starts_with("sources") {
                 if let Some(source) = read::<Source>(file, found) {
                     same_name(&source.source, file, found);
+                    known_classes(&source, file, found);
                     let name = source.source.value.clone();
                     contracts.sources.insert(
                         name,
@@ -192,6 +193,19 @@ fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnost
         );
         let hint = "name the file after what it declares";
         found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
+    }
+}
+
+fn known_classes(source: &Source, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    for code in source.codes.values() {
+        if !CLASSES.contains(&code.class.as_str()) {
+            let message = format!("unknown class `{}`", code.class.value);
+            let hint = match nearest(&code.class, CLASSES) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("use one of: {}", CLASSES.join(", ")),
+            };
+            found.push(Diagnostic::error(file, Some(code.class.span()), message).hint(hint));
+        }
     }
 }
 

@@ -77,11 +77,28 @@ pub struct Envelope {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Code {
-    pub class: String,
+    /// One of [`CLASSES`].
+    pub class: Spanned<String>,
     pub action: Action,
     pub billed: Billed,
     pub meaning: String,
 }
+
+/// What a code can mean. The column `class` of the table `requests` has these and the outcomes
+/// that are no codes.
+pub const CLASSES: [&str; 11] = [
+    "ok",
+    "gone",
+    "transient",
+    "rate_limited",
+    "quota",
+    "auth",
+    "permission",
+    "balance",
+    "bad_request",
+    "not_found",
+    "server",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -92,7 +109,7 @@ pub enum Action {
     Gone,
     /// Ask again after a delay.
     Retry,
-    /// Ask again after a delay, and ask less often.
+    /// Ask again after a delay: we asked too often.
     SlowDown,
     /// Give up this search; the others go on.
     FailSearch,

@@ -329,7 +329,7 @@ fn instant(value: &Scalar<'_>, unit: Option<Unit>) -> Result<i64, Bad> {
     }
 }
 
-const OUT_OF_RANGE: Bad = "not a time from 1990 to 2100";
+const OUT_OF_RANGE: Bad = "not a time from 1990 to 2099";
 
 /// The text of an HTML fragment, a line for each block.
 fn html_text(html: &str) -> Result<String, Bad> {

@@ -66,7 +66,7 @@ pub enum TransformError {
         source_name: String,
         endpoint: String,
     },
-    #[error("a table could not be built: {0}")]
+    #[error("a table could not be built")]
     Arrow(#[from] ArrowError),
 }
 

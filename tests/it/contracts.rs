@@ -1,6 +1,6 @@
 //! The files under `schemas/`, as users and editors rely on them.
 
-use crate::support::{Lake, redlake, repository, succeed};
+use crate::support::{Lake, copy, redlake, repository, succeed};
 
 #[test]
 fn the_json_schema_of_pipelines_is_up_to_date() {
@@ -31,16 +31,7 @@ fn every_pipeline_in_the_repository_is_valid() {
 fn a_column_added_in_yaml_appears_without_a_build() {
     let lake = Lake::new();
     let schemas = lake.path().with_file_name("schemas");
-    for folder in ["sources", "tables"] {
-        std::fs::create_dir_all(schemas.join(folder)).expect("a folder");
-        for entry in std::fs::read_dir(repository("schemas").join(folder)).expect("contracts") {
-            let path = entry.expect("an entry").path();
-            let name = path.file_name().expect("a name");
-            std::fs::copy(&path, schemas.join(folder).join(name)).expect("a copy");
-        }
-    }
-    let common = "common_columns.yaml";
-    std::fs::copy(repository("schemas").join(common), schemas.join(common)).expect("a copy");
+    copy(&repository("schemas"), &schemas);
 
     let pipeline = repository("pipelines/demo.yaml");
     lake.run(&pipeline, &[]);

@@ -1,8 +1,6 @@
 //! One mistake, one clear error: what, where, what to do; the right exit code; no half-made lake.
 
-use std::path::Path;
-
-use crate::support::{Lake, SandboxProcess, fail, redlake, repository};
+use crate::support::{Lake, SandboxProcess, copy, fail, redlake, repository};
 
 /// The demo pipeline with one thing changed.
 fn demo_with(lake: &Lake, old: &str, new: &str) -> String {
@@ -32,7 +30,7 @@ fn an_unknown_keyword_set() {
         &text,
         &[
             "unknown keyword set `topcis`",
-            "pipeline.yaml:30:24",
+            "pipeline.yaml:31:24",
             "did you mean `topics`?",
         ],
     );
@@ -49,7 +47,7 @@ fn a_misspelt_key() {
         &text,
         &[
             "unknown key `timezon`",
-            "pipeline.yaml:21:1",
+            "pipeline.yaml:22:1",
             "did you mean `timezone`?",
         ],
     );
@@ -66,7 +64,7 @@ fn a_missing_variable() {
         &text,
         &[
             "environment variable `NO_SUCH_PLACE` is not set",
-            "pipeline.yaml:48:14",
+            "pipeline.yaml:49:14",
             "export NO_SUCH_PLACE=",
         ],
     );
@@ -231,16 +229,4 @@ fn a_lake_that_is_not_there() {
     assert_eq!(code, 2);
     assert_says(&text, &["there is no lake at", "run a pipeline first"]);
     assert!(!lake.path().exists());
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a writable folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{Lake, repository};
+use crate::support::{Lake, copy, fail, repository};
 
 /// A pipeline on the sandbox, where the keyword `code:303` is answered with code 303.
 fn pipeline(lake: &Lake, keywords: &str, requests_per_second: u32) -> PathBuf {
@@ -140,6 +140,42 @@ extract:
         lake.value("select count(*) from search_pages where item_count = 0"),
         1
     );
+}
+
+#[test]
+fn the_sandbox_is_reached_past_a_proxy() {
+    let lake = Lake::new();
+    let pipeline = pipeline(&lake, "兰蔻", 1000);
+    let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);
+    for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        command.env(name, "http://127.0.0.1:9");
+    }
+    crate::support::succeed(&mut command);
+}
+
+#[test]
+fn contracts_without_a_ledger_are_told_before_any_call() {
+    for (table, taken_out) in [("requests", "  error:"), ("runs", "  cost:")] {
+        let lake = Lake::new();
+        let schemas = lake.path().with_file_name("schemas");
+        copy(&repository("schemas"), &schemas);
+        let path = schemas.join(format!("tables/{table}.yaml"));
+        let text = std::fs::read_to_string(&path).expect("a contract");
+        let lines = text.lines().filter(|line| !line.starts_with(taken_out));
+        let text: Vec<&str> = lines.collect();
+        std::fs::write(&path, text.join("\n")).expect("writable");
+        let pipeline = pipeline(&lake, "兰蔻", 1000);
+        let pipeline = pipeline.to_str().expect("UTF-8");
+        let schemas = schemas.to_str().expect("UTF-8");
+        let (code, stderr) = fail(&mut lake.redlake(&["run", pipeline, "--schemas", schemas]));
+        assert_eq!(code, 2);
+        assert!(
+            stderr.contains("the contracts cannot hold the ledger"),
+            "{stderr}"
+        );
+        assert!(stderr.contains(&format!("table {table}")), "{stderr}");
+        assert!(!lake.path().exists());
+    }
 }
 
 #[test]

@@ -36,6 +36,32 @@ fn every_query_gives_what_the_readme_shows() {
     }
 }
 
+/// All but what differs from run to run: the seconds and the run's id.
+fn settled(line: &str) -> &str {
+    let end = line.find(" in ").filter(|_| line.starts_with("demo: "));
+    let end = end.or(line.starts_with("  run ").then_some("  run".len()));
+    line[..end.unwrap_or(line.len())].trim_end()
+}
+
+#[test]
+fn the_first_command_prints_what_the_readme_shows() {
+    let readme = std::fs::read_to_string(repository("README.md")).expect("the README");
+    let block = readme.split("```console\n").nth(1).expect("a block");
+    let block = block.split("```").next().expect("a closed block");
+    let expected: Vec<&str> = block.lines().skip(1).map(settled).collect();
+    let lake = Lake::new();
+    let demo = repository("pipelines/demo.yaml");
+    // As cargo would start it, into a folder named lake.
+    let mut command = crate::support::redlake();
+    command
+        .args(["run", demo.to_str().expect("UTF-8")])
+        .current_dir(lake.path().parent().expect("a folder"))
+        .env("CARGO", "cargo");
+    let printed = String::from_utf8(succeed(&mut command).stdout).expect("UTF-8");
+    let printed: Vec<&str> = printed.lines().map(settled).collect();
+    assert_eq!(printed, expected);
+}
+
 #[test]
 fn the_readme_names_every_table() {
     let readme = std::fs::read_to_string(repository("README.md")).expect("the README");

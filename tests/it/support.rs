@@ -109,6 +109,12 @@ pub fn redlake() -> Command {
         "XHS_OPEN_BASE_URL",
         "REDLAKE_LAKE",
         "CARGO",
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
     ] {
         command.env_remove(name);
     }
@@ -140,6 +146,19 @@ pub fn fail(command: &mut Command) -> (i32, String) {
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a writable folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
 }
 
 /// `redlake sandbox` as a process of its own; ended when dropped.

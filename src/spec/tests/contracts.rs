@@ -149,3 +149,37 @@ extract: []
         "{found:?}"
     );
 }
+
+#[test]
+fn a_code_has_a_class_that_decisions_know() {
+    let dir = folder(TABLE);
+    let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/sources/xhs_open.yaml");
+    let source = std::fs::read_to_string(built_in).expect("a contract");
+    let source = source.replace("class: auth,", "class: atuh,");
+    write(dir.path(), "sources/xhs_open.yaml", &source);
+    let told = mistakes(dir.path());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("unknown class `atuh`") && told[0].contains("did you mean `auth`?"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_table_is_outdated_only_with_one_that_is_grouped_alike() {
+    let table = format!("{TABLE}latest_by: [thing_id]\nlatest_with: things\n");
+    let dir = folder(&table);
+    assert!(Contracts::load(Some(dir.path())).is_ok());
+    write(
+        dir.path(),
+        "tables/things.yaml",
+        &table.replace("latest_with: things", "latest_with: thing"),
+    );
+    let told = mistakes(dir.path());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("`thing` is no table with the same `latest_by`"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("did you mean `things`?"), "{told:?}");
+}

@@ -1,0 +1,101 @@
+//! The tables that a run writes of itself: every call, and the run.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::report::Status;
+use crate::extract::ledger::Call;
+use crate::spec::contracts::Contracts;
+use crate::spec::source::Billed;
+use crate::transform::RunStamp;
+use crate::transform::table::{TableBuilder, push_record};
+
+/// One run; its fields are the columns of the table `runs`.
+#[derive(Debug, Serialize)]
+pub struct RunRow<'a> {
+    pub started_at: DateTime<Utc>,
+    pub finished_at: DateTime<Utc>,
+    pub status: Status,
+    pub plan_hash: &'a str,
+    pub version: &'a str,
+    pub searches_planned: u64,
+    pub searches_done: u64,
+    pub requests: u64,
+    pub billed_requests: u64,
+    pub cost: Option<f64>,
+    pub rejects: u64,
+}
+
+/// The rows of `requests` and `runs`; `source` is the pipeline's main one.
+///
+/// # Errors
+/// Contracts that cannot hold them; see [`check`].
+pub fn tables(
+    contracts: &Contracts,
+    stamp: &RunStamp,
+    source: &str,
+    calls: &[Call],
+    run: &RunRow<'_>,
+) -> Result<BTreeMap<String, RecordBatch>, ArrowError> {
+    let table = |name: &str| {
+        let missing = || ArrowError::SchemaError(format!("the table {name} has no contract"));
+        contracts.tables.get(name).ok_or_else(missing)
+    };
+    let (requests, runs) = (table("requests")?, table("runs")?);
+    let mut builder = TableBuilder::new(requests);
+    for call in calls {
+        push_record(&mut builder, requests, &stamp.cells(&call.source), call)?;
+    }
+    let mut batches = BTreeMap::from([("requests".to_owned(), builder.finish()?)]);
+    let mut builder = TableBuilder::new(runs);
+    push_record(&mut builder, runs, &stamp.cells(source), run)?;
+    batches.insert("runs".to_owned(), builder.finish()?);
+    Ok(batches)
+}
+
+/// Tries the contracts with a call and a run of every kind of value, before money is spent that
+/// they could not account for.
+///
+/// # Errors
+/// What the contracts cannot hold.
+pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
+    let at = DateTime::<Utc>::UNIX_EPOCH;
+    let stamp = RunStamp::new("", "", at, chrono_tz::UTC);
+    let call = Call {
+        source: String::new(),
+        request_id: String::new(),
+        search_id: String::new(),
+        endpoint: String::new(),
+        page: 1,
+        attempt: 1,
+        started_at: at,
+        duration_ms: 0,
+        http_status: Some(200),
+        code: Some(String::new()),
+        class: String::new(),
+        billed: Billed::Yes,
+        cost: Some(0.5),
+        bytes: Some(0),
+        item_count: Some(0),
+        provider_request_id: Some(String::new()),
+        error: Some(String::new()),
+    };
+    let run = RunRow {
+        started_at: at,
+        finished_at: at,
+        status: Status::Complete,
+        plan_hash: "",
+        version: "",
+        searches_planned: 0,
+        searches_done: 0,
+        requests: 0,
+        billed_requests: 0,
+        cost: Some(0.5),
+        rejects: 0,
+    };
+    tables(contracts, &stamp, "", &[call], &run).map(drop)
+}
