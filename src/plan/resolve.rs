@@ -26,6 +26,15 @@ pub struct Planner<'a> {
     pub warnings: Vec<String>,
 }
 
+/// An entry of the pipeline, and what it is made of.
+#[derive(Clone, Copy)]
+struct Target<'e> {
+    reference: &'e SourceRef,
+    entry: &'e Spanned<Extract>,
+    endpoint: &'e Endpoint,
+    max_pages: u32,
+}
+
 impl<'a> Planner<'a> {
     pub fn new(loaded: &'a LoadedPipeline, contracts: &'a Contracts, check: Check<'a>) -> Self {
         Planner {
@@ -105,35 +114,26 @@ impl<'a> Planner<'a> {
             };
             return self.check.error(&entry.endpoint, message, hint);
         };
-        let max_pages = self.check.pages(entry, endpoint);
-        let combinations = self.filters(entry, endpoint, reference);
+        let target = Target {
+            reference,
+            entry,
+            endpoint,
+            max_pages: self.check.pages(entry, endpoint),
+        };
+        let combinations = self.filters(target);
         let takes = |from| endpoint.params.values().any(|p| p.from == Some(from));
         match (takes(ParamFrom::Keyword), takes(ParamFrom::NoteId)) {
             (true, _) => {
                 for (set, keyword) in self.keywords(entry) {
                     for filters in &combinations {
-                        self.add(
-                            reference,
-                            entry,
-                            endpoint,
-                            max_pages,
-                            Asked::Keyword(&set, &keyword),
-                            filters,
-                        );
+                        self.add(target, Asked::Keyword(&set, &keyword), filters);
                     }
                 }
             }
-            (false, true) => self.notes(reference, entry, endpoint),
+            (false, true) => self.notes(target),
             (false, false) => {
                 for filters in &combinations {
-                    self.add(
-                        reference,
-                        entry,
-                        endpoint,
-                        max_pages,
-                        Asked::Nothing,
-                        filters,
-                    );
+                    self.add(target, Asked::Nothing, filters);
                 }
             }
         }
@@ -189,12 +189,13 @@ impl<'a> Planner<'a> {
     }
 
     /// Every combination of the entry's filter values, as canonical word and provider's word.
-    fn filters(
-        &mut self,
-        entry: &Spanned<Extract>,
-        endpoint: &Endpoint,
-        reference: &SourceRef,
-    ) -> Vec<Vec<FilterChoice>> {
+    fn filters(&mut self, target: Target<'_>) -> Vec<Vec<FilterChoice>> {
+        let Target {
+            reference,
+            entry,
+            endpoint,
+            ..
+        } = target;
         let mut combinations = vec![Vec::new()];
         for (filter, values) in &entry.filters {
             let param = endpoint
@@ -246,7 +247,8 @@ impl<'a> Planner<'a> {
         combinations
     }
 
-    fn notes(&mut self, reference: &SourceRef, entry: &Spanned<Extract>, endpoint: &Endpoint) {
+    fn notes(&mut self, target: Target<'_>) {
+        let entry = target.entry;
         let Some(notes) = &entry.notes else {
             let message = format!("{} needs to know which notes", entry.endpoint.value);
             let hint =
@@ -259,14 +261,14 @@ impl<'a> Planner<'a> {
                 .error(&entry.keywords[0], message, "remove `keywords:`");
         }
         match (&notes.found_by, &notes.ids, &notes.file) {
-            (Some(found_by), None, None) => self.follow_up(reference, entry, notes, found_by),
+            (Some(found_by), None, None) => self.follow_up(target, notes, found_by),
             (None, Some(ids), None) => {
                 if ids.is_empty() {
                     self.check
                         .error(notes, "no note is named", "add ids, or remove this entry");
                 }
                 for id in ids {
-                    self.note(reference, entry, endpoint, id, id);
+                    self.note(target, id, id);
                 }
             }
             (None, None, Some(file)) => {
@@ -280,7 +282,7 @@ impl<'a> Planner<'a> {
                     self.check.error(file, "this file names no note", hint);
                 }
                 for id in self.loaded.lists.get(&file.value).into_iter().flatten() {
-                    self.note(reference, entry, endpoint, id, file);
+                    self.note(target, id, file);
                 }
             }
             _ => self.check.error(
@@ -298,26 +300,18 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds the search for one note; `at` is where its id is declared.
-    fn note<T>(
-        &mut self,
-        reference: &SourceRef,
-        entry: &Extract,
-        endpoint: &Endpoint,
-        id: &str,
-        at: &Spanned<T>,
-    ) {
+    fn note<T>(&mut self, target: Target<'_>, id: &str, at: &Spanned<T>) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if id.is_empty() || !id.chars().all(allowed) {
             let hint = "an id is letters and digits, such as 649c46ab000000002702ad36";
             return self.check.error(at, format!("`{id}` is no note id"), hint);
         }
-        self.add(reference, entry, endpoint, 1, Asked::Note(id), &[]);
+        self.add(target, Asked::Note(id), &[]);
     }
 
     fn follow_up(
         &mut self,
-        reference: &SourceRef,
-        entry: &Spanned<Extract>,
+        target: Target<'_>,
         notes: &Spanned<Notes>,
         found_by: &Spanned<String>,
     ) {
@@ -370,8 +364,8 @@ impl<'a> Planner<'a> {
         self.check
             .known("count of engagement", by, counts.iter().copied(), named);
         self.follow_ups.push(FollowUp {
-            source: reference.name.value.clone(),
-            endpoint: entry.endpoint.value.clone(),
+            source: target.reference.name.value.clone(),
+            endpoint: target.entry.endpoint.value.clone(),
             found_by: found_by.value.clone(),
             top,
             by: by.value.clone(),
@@ -379,23 +373,15 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds a search, or widens the one that asks the same.
-    fn add(
-        &mut self,
-        reference: &SourceRef,
-        entry: &Extract,
-        endpoint: &Endpoint,
-        max_pages: u32,
-        asked: Asked<'_>,
-        filters: &[FilterChoice],
-    ) {
-        let search = search(
-            &reference.name,
-            &entry.endpoint,
+    fn add(&mut self, target: Target<'_>, asked: Asked<'_>, filters: &[FilterChoice]) {
+        let Target {
+            reference,
+            entry,
             endpoint,
             max_pages,
-            asked,
-            filters,
-        );
+        } = target;
+        let (source, name) = (&reference.name, &entry.endpoint);
+        let search = search(source, name, endpoint, max_pages, asked, filters);
         match self.known.get(&search.search_id) {
             Some(&at) => {
                 let other = &mut self.searches[at];
