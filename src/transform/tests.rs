@@ -6,6 +6,7 @@ mod compile;
 mod pages;
 mod rules;
 mod select;
+mod surrogates;
 
 use std::collections::BTreeMap;
 use std::path::Path;
