@@ -30,6 +30,8 @@ pub struct PageHeader {
     pub run_id: String,
     pub pipeline: String,
     pub snapshot_at: DateTime<Utc>,
+    /// Whether the answer comes from the sandbox's world.
+    pub simulated: bool,
     pub request_id: String,
     pub search: Search,
     pub page: u32,

@@ -104,15 +104,17 @@ pub async fn run(
     let accesses = Accesses::resolve(&plan, env)?;
     let lake = Lake::open(&options.lake)?;
     let _lock = lake.lock_pipeline(&plan.pipeline)?;
-    keep_worlds_apart(&plan, &lake, &accesses)?;
-    warn_of_orphans(&plan, &lake)?;
+    let commits = lake.commits()?;
+    keep_worlds_apart(&plan, &lake, &commits, &accesses)?;
+    warn_of_orphans(&plan, &lake, &commits)?;
     let simulated = accesses.simulated();
-    let (snapshot_at, clock) = times(&plan, &lake, &accesses, options)?;
+    let (snapshot_at, clock) = times(&plan, &commits, &accesses, options);
     let run_id = Uuid::now_v7().to_string();
     let stamp = RunStamp::new(&run_id, &plan.pipeline, snapshot_at, plan.timezone);
     let identity = RunIdentity {
         run_id,
         snapshot_at,
+        simulated,
         clock,
     };
     let started_at = clock.now();
@@ -282,9 +284,13 @@ impl Run<'_> {
 }
 
 /// A rehearsal's invented notes must never stand among real ones.
-fn keep_worlds_apart(plan: &Plan, lake: &Lake, accesses: &Accesses) -> Result<(), RunError> {
+fn keep_worlds_apart(
+    plan: &Plan,
+    lake: &Lake,
+    commits: &[CommitRecord],
+    accesses: &Accesses,
+) -> Result<(), RunError> {
     let simulated = accesses.simulated();
-    let commits = lake.commits()?;
     let other = commits
         .iter()
         .any(|c| c.pipeline == plan.pipeline && c.simulated != simulated);
@@ -301,8 +307,12 @@ fn keep_worlds_apart(plan: &Plan, lake: &Lake, accesses: &Accesses) -> Result<()
 }
 
 /// Says which runs died with paid pages that no commit knows.
-fn warn_of_orphans(plan: &Plan, lake: &Lake) -> Result<(), RunError> {
-    for path in lake.uncommitted_raw_files()? {
+fn warn_of_orphans(plan: &Plan, lake: &Lake, commits: &[CommitRecord]) -> Result<(), RunError> {
+    let committed: HashSet<&str> = commits.iter().map(|c| c.run_id.as_str()).collect();
+    for (run_id, path) in lake.raw_files()? {
+        if committed.contains(run_id.as_str()) {
+            continue;
+        }
         let first = RawReader::open(&path)?.next().and_then(Result::ok);
         if first.is_some_and(|page| page.header.pipeline == plan.pipeline) {
             tracing::warn!(
@@ -319,23 +329,22 @@ fn warn_of_orphans(plan: &Plan, lake: &Lake) -> Result<(), RunError> {
 /// both are simulated: an hour passes between two runs into the same lake.
 fn times(
     plan: &Plan,
-    lake: &Lake,
+    commits: &[CommitRecord],
     accesses: &Accesses,
     options: &RunOptions,
-) -> Result<(DateTime<Utc>, Clock), RunError> {
+) -> (DateTime<Utc>, Clock) {
     let Some(first) = accesses.simulated_clock() else {
         let now = Clock::Real.now();
-        return Ok((options.snapshot_at.unwrap_or(now), Clock::Real));
+        return (options.snapshot_at.unwrap_or(now), Clock::Real);
     };
-    let last = lake
-        .commits()?
+    let last = commits
         .iter()
         .filter(|c| c.pipeline == plan.pipeline)
         .map(|c| c.snapshot_at)
         .max();
     let next = last.map_or(first, |last| first.max(last + Duration::hours(1)));
     let snapshot_at = options.snapshot_at.unwrap_or(next);
-    Ok((snapshot_at, Clock::simulated(snapshot_at)))
+    (snapshot_at, Clock::simulated(snapshot_at))
 }
 
 /// A client for every source; the simulators that some of them talk to.

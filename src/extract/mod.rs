@@ -37,6 +37,8 @@ use pager::{Pager, Stop};
 pub struct RunIdentity {
     pub run_id: String,
     pub snapshot_at: DateTime<Utc>,
+    /// Whether it observes the sandbox's world.
+    pub simulated: bool,
     pub clock: Clock,
 }
 
@@ -291,6 +293,7 @@ impl Extractor {
             run_id: identity.run_id.clone(),
             pipeline: self.context.plan.pipeline.clone(),
             snapshot_at: identity.snapshot_at,
+            simulated: identity.simulated,
             request_id,
             search: pager.search.clone(),
             page,

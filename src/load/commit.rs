@@ -113,24 +113,23 @@ impl Lake {
         Ok(records)
     }
 
-    /// Raw files of runs that no commit knows, because they died or are under way.
+    /// All raw files, each with the run it belongs to.
     ///
     /// # Errors
-    /// A record that cannot be read.
-    pub fn uncommitted_raw_files(&self) -> Result<Vec<PathBuf>, LakeError> {
-        let committed: BTreeSet<String> = self.records()?.into_iter().map(|r| r.run_id).collect();
+    /// A folder that cannot be read.
+    pub fn raw_files(&self) -> Result<Vec<(String, PathBuf)>, LakeError> {
         let mut files = Vec::new();
         for source in list(&self.root.join("raw"))? {
             for date in list(&source)? {
-                files.extend(list(&date)?);
+                files.extend(list(&date)?.into_iter().filter(|path| path.is_file()));
             }
         }
-        let run_id = |path: &PathBuf| {
+        let with_run = |path: PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.split('.').next().unwrap_or_default().to_owned()
+            let run_id = name.split('.').next().unwrap_or_default().to_owned();
+            (run_id, path)
         };
-        files.retain(|path| path.is_file() && !committed.contains(&run_id(path)));
-        Ok(files)
+        Ok(files.into_iter().map(with_run).collect())
     }
 
     /// The files that a run has in the lake now.

@@ -17,6 +17,7 @@ fn header(page: u32) -> PageHeader {
         run_id: "run".to_owned(),
         pipeline: "test".to_owned(),
         snapshot_at: at,
+        simulated: false,
         request_id: "request".to_owned(),
         search: Search {
             search_id: "24382dd2e0be3a01".to_owned(),

@@ -11,7 +11,7 @@ use crate::load::Lake;
 use crate::load::commit::CommitKind;
 use crate::plan::Plan;
 use crate::query::duckdb::write_catalog;
-use crate::raw::RawReader;
+use crate::raw::{PageHeader, RawReader};
 use crate::transform::{RunStamp, Transform};
 
 /// A run whose rows were replaced.
@@ -34,21 +34,23 @@ pub fn retransform(
     root: &Path,
     raw: &[PathBuf],
 ) -> Result<Vec<Retransformed>, RunError> {
-    let mut runs: BTreeMap<String, (RunStamp, BTreeSet<PathBuf>)> = BTreeMap::new();
+    let mut runs: BTreeMap<String, (PageHeader, BTreeSet<PathBuf>)> = BTreeMap::new();
     for path in raw {
-        let stamp = stamp_of(path, plan)?;
+        let first = first_page(path, plan)?;
         let (_, files) = runs
-            .entry(stamp.run_id.clone())
-            .or_insert_with(|| (stamp, BTreeSet::new()));
+            .entry(first.run_id.clone())
+            .or_insert_with(|| (first, BTreeSet::new()));
         files.insert(canonical(path));
     }
     let lake = Lake::open(root)?;
     let _lock = lake.lock_pipeline(&plan.pipeline)?;
+    let raw_files = lake.raw_files()?;
     let mut replaced = Vec::new();
-    for (run_id, (stamp, mut files)) in runs {
+    for (run_id, (first, mut files)) in runs {
         // A run has a file for each source: one of them alone would lose the others' rows.
-        files.extend(siblings(root, &run_id));
-        replaced.push(replace(plan, transform, &lake, &stamp, &files)?);
+        let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
+        files.extend(siblings.map(|(_, path)| canonical(path)));
+        replaced.push(replace(plan, transform, &lake, &first, &files)?);
     }
     write_catalog(root, &plan.contracts.tables)?;
     Ok(replaced)
@@ -58,9 +60,11 @@ fn replace(
     plan: &Plan,
     transform: &Transform,
     lake: &Lake,
-    stamp: &RunStamp,
+    first: &PageHeader,
     files: &BTreeSet<PathBuf>,
 ) -> Result<Retransformed, RunError> {
+    let (pipeline, timezone) = (&first.pipeline, plan.timezone);
+    let stamp = &RunStamp::new(&first.run_id, pipeline, first.snapshot_at, timezone);
     let tables = flatten(transform, stamp, files)?;
     let old = lake.files_of(&stamp.run_id)?;
     let mut staging = lake.stage(&Uuid::now_v7().to_string())?;
@@ -70,11 +74,7 @@ fn replace(
         .filter(|file| tables.batches.contains_key(&file.table) && !added.contains(&file.path))
         .map(|file| file.path)
         .collect();
-    let commits = lake.commits()?;
-    let simulated = commits
-        .iter()
-        .any(|c| c.run_id == stamp.run_id && c.simulated);
-    let run = run_ref(stamp, simulated);
+    let run = run_ref(stamp, first.simulated);
     let record = staging.commit(CommitKind::Replace, &run, remove)?;
     Ok(Retransformed {
         run_id: stamp.run_id.clone(),
@@ -84,8 +84,8 @@ fn replace(
     })
 }
 
-/// Whose pages a raw file holds, from its first page.
-fn stamp_of(path: &Path, plan: &Plan) -> Result<RunStamp, RunError> {
+/// The first page of a raw file says whose pages it holds.
+fn first_page(path: &Path, plan: &Plan) -> Result<PageHeader, RunError> {
     let first = RawReader::open(path)?.next().transpose()?;
     let header = first
         .ok_or_else(|| RunError::EmptyRaw(path.to_owned()))?
@@ -97,32 +97,7 @@ fn stamp_of(path: &Path, plan: &Plan) -> Result<RunStamp, RunError> {
             wanted: plan.pipeline.clone(),
         });
     }
-    Ok(RunStamp::new(
-        &header.run_id,
-        &header.pipeline,
-        header.snapshot_at,
-        plan.timezone,
-    ))
-}
-
-/// The raw files of a run in the lake.
-fn siblings(root: &Path, run_id: &str) -> Vec<PathBuf> {
-    let folders = |path: &Path| {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        entries
-            .map(|e| e.path())
-            .filter(|p| p.is_dir())
-            .collect::<Vec<_>>()
-    };
-    let name = format!("{run_id}.ndjson.zst");
-    let dates = folders(&root.join("raw"))
-        .into_iter()
-        .flat_map(|source| folders(&source));
-    dates
-        .map(|date| date.join(&name))
-        .filter(|p| p.is_file())
-        .map(|p| canonical(&p))
-        .collect()
+    Ok(header)
 }
 
 fn canonical(path: &Path) -> PathBuf {

@@ -63,6 +63,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
         run_id: "run".to_owned(),
         pipeline: "test".to_owned(),
         snapshot_at: time("2026-03-09T20:00:00Z"),
+        simulated: false,
         request_id: "request".to_owned(),
         search,
         page: 1,

@@ -238,3 +238,20 @@ fn a_file_that_is_no_raw_file_is_told_by_name() {
         "{text}"
     );
 }
+
+#[test]
+fn a_run_that_died_in_the_sandbox_stays_simulated() {
+    let lake = Lake::new();
+    let pipeline = repository("pipelines/demo.yaml");
+    lake.run(&pipeline, &[]);
+    // As a run leaves it that is killed before its commit.
+    for folder in ["_commits", "tables"] {
+        std::fs::remove_dir_all(lake.path().join(folder)).expect("a folder");
+    }
+    let raw = lake.raw_files();
+    let path = pipeline.to_str().expect("UTF-8");
+    let orphan = raw[0].to_str().expect("UTF-8");
+    succeed(&mut lake.redlake(&["transform", path, "--raw", orphan]));
+    assert_eq!(lake.value("select count(*) from notes"), 553);
+    assert_eq!(lake.run(&pipeline, &[])["status"], "complete");
+}
