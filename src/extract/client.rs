@@ -145,20 +145,8 @@ fn path_segment(value: &str) -> String {
 /// Follows a redirect only on the host that the token was meant for.
 fn same_host() -> redirect::Policy {
     redirect::Policy::custom(|attempt| {
-        let from = attempt.previous().first().map(|u| {
-            (
-                u.scheme().to_owned(),
-                u.host_str().map(str::to_owned),
-                u.port_or_known_default(),
-            )
-        });
-        let to = attempt.url();
-        let to = (
-            to.scheme().to_owned(),
-            to.host_str().map(str::to_owned),
-            to.port_or_known_default(),
-        );
-        if from.as_ref() != Some(&to) {
+        let from = attempt.previous().first().map(reqwest::Url::origin);
+        if from != Some(attempt.url().origin()) {
             attempt.error("another host")
         } else if attempt.previous().len() > 5 {
             attempt.error("too many redirects")

@@ -68,14 +68,15 @@ pub async fn fetch_page(
         let (message, class) = (call.error.clone().unwrap_or_default(), call.class.clone());
         let source = call.source.clone();
         calls.push(call);
-        match (decision.clone(), answer) {
+        let gone = decision == Decision::Gone;
+        match (decision, answer) {
             (Decision::Accept | Decision::Gone, Some((answer, summary))) => {
                 let fetched_at = context.identity.clock.now();
                 break PageResult::Page {
                     answer,
                     summary,
                     class,
-                    gone: decision == Decision::Gone,
+                    gone,
                     fetched_at,
                 };
             }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::plan::Retries;
-use crate::spec::source::{Action, Billed, Source};
+use crate::spec::source::{Action, Billed, Code, Source};
 
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,29 +124,27 @@ fn judge(outcome: &Outcome, source: &Source) -> (String, Billed, Action, Option<
             return verdict("invalid", Billed::No, Action::AbortRun);
         }
     };
+    let declared = |code: &Code| {
+        (
+            code.class.value.clone(),
+            code.billed,
+            code.action,
+            retry_after,
+        )
+    };
     if let Some(code) = code {
-        return match source.codes.get(code.as_str()) {
-            Some(known) => (
-                known.class.value.clone(),
-                known.billed,
-                known.action,
-                retry_after,
-            ),
-            // Never a success, and never asked again blindly.
-            None => verdict("unknown", Billed::Unknown, Action::FailSearch),
-        };
+        // An unknown code is never a success, and never asked again blindly.
+        return source.codes.get(code).map_or_else(
+            || verdict("unknown", Billed::Unknown, Action::FailSearch),
+            declared,
+        );
     }
     // Where a contract's codes are HTTP statuses, an error without a body means the same. A
     // success does not: it may have been billed, and is no page.
     if status >= 400
-        && let Some(known) = source.codes.get(&status.to_string())
+        && let Some(code) = source.codes.get(&status.to_string())
     {
-        return (
-            known.class.value.clone(),
-            known.billed,
-            known.action,
-            retry_after,
-        );
+        return declared(code);
     }
     match status {
         401 => verdict("auth", Billed::No, Action::AbortRun),

@@ -97,6 +97,16 @@ impl Status {
             None => Status::Complete,
         }
     }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Complete => "complete",
+            Status::Partial => "partial",
+            Status::Stopped => "stopped",
+            Status::Failed => "failed",
+            Status::Interrupted => "interrupted",
+        }
+    }
 }
 
 impl RunReport {
@@ -153,18 +163,6 @@ impl RunReport {
             unpriced,
             raw: Vec::new(),
             catalog_error: None,
-        }
-    }
-}
-
-impl Status {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Complete => "complete",
-            Status::Partial => "partial",
-            Status::Stopped => "stopped",
-            Status::Failed => "failed",
-            Status::Interrupted => "interrupted",
         }
     }
 }

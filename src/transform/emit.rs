@@ -27,8 +27,10 @@ pub struct Emitter<'e> {
 /// What is known of a row besides the answer it is read from.
 #[derive(Clone, Copy)]
 pub struct Context<'e> {
-    pub stamp: &'e RunStamp,
-    pub header: &'e PageHeader,
+    stamp: &'e RunStamp,
+    header: &'e PageHeader,
+    /// Where the time window that the search asked for begins.
+    window: Option<DateTime<Utc>>,
 }
 
 /// The frames around a row, from the page inward, and the row's place in each list.
@@ -190,6 +192,16 @@ impl Emitter<'_> {
 }
 
 impl<'e> Context<'e> {
+    pub fn new(stamp: &'e RunStamp, header: &'e PageHeader) -> Self {
+        let word = header.search.filters.get(&Filter::PublishedWithin);
+        let window = word.and_then(|word| Span::window(word)?.before(header.fetched_at));
+        Context {
+            stamp,
+            header,
+            window,
+        }
+    }
+
     fn observed(self, stack: &Stack<'_, '_>) -> Observed {
         let position = stack.position().unwrap_or_default();
         let search_id = &self.header.search.search_id;
@@ -217,7 +229,7 @@ impl<'e> Context<'e> {
         }
         for read in reads {
             let value = origin(&read.origin, stack, part);
-            match read.convert.apply(&value, self.window()) {
+            match read.convert.apply(&value, self.window) {
                 Ok(None) => {}
                 Ok(cell) => return Ok(cell),
                 Err(reason) => return Err((reason, shown(&value))),
@@ -255,12 +267,6 @@ impl<'e> Context<'e> {
             Fill::NoteTypeFilter => maybe(search.filters.get(&Filter::NoteType)),
             Fill::PublishedWithin => maybe(search.filters.get(&Filter::PublishedWithin)),
         }
-    }
-
-    /// Where the time window that the search asked for begins.
-    fn window(self) -> Option<DateTime<Utc>> {
-        let word = self.header.search.filters.get(&Filter::PublishedWithin)?;
-        Span::window(word)?.before(self.header.fetched_at)
     }
 }
 

@@ -178,10 +178,7 @@ impl Flattener<'_> {
         };
         let mut emitter = Emitter {
             tables: &self.transform.contracts.tables,
-            context: Context {
-                stamp: &self.stamp,
-                header: &page.header,
-            },
+            context: Context::new(&self.stamp, &page.header),
             builders: &mut self.builders,
             rejects: &mut self.rejects,
         };

@@ -130,42 +130,31 @@ impl Program {
         self.nodes.len() - 1
     }
 
+    /// The place of a node's value.
     pub fn capture(&mut self, node: NodeId) -> Place {
-        let slot = match self.nodes[node].value {
-            Some(slot) => slot,
-            None => self.slot(node),
-        };
-        self.nodes[node].value = Some(slot);
-        self.place(node, slot)
+        self.slot(node, |node| &mut node.value)
     }
 
+    /// The place of the number of its elements.
     pub fn length(&mut self, node: NodeId) -> Place {
-        let slot = match self.nodes[node].length {
-            Some(slot) => slot,
-            None => self.slot(node),
-        };
-        self.nodes[node].length = Some(slot);
-        self.place(node, slot)
+        self.slot(node, |node| &mut node.length)
     }
 
+    /// The place of whether it is there.
     pub fn presence(&mut self, node: NodeId) -> Place {
-        let slot = match self.nodes[node].presence {
-            Some(slot) => slot,
-            None => self.slot(node),
-        };
-        self.nodes[node].presence = Some(slot);
-        self.place(node, slot)
+        self.slot(node, |node| &mut node.presence)
     }
 
-    fn slot(&mut self, node: NodeId) -> usize {
-        let scope = &mut self.scopes[self.nodes[node].scope];
-        scope.slots += 1;
-        scope.slots - 1
-    }
-
-    fn place(&self, node: NodeId, slot: usize) -> Place {
+    /// The slot of one kind that a node has, or a new one.
+    fn slot(&mut self, node: NodeId, kind: fn(&mut KeyNode) -> &mut Option<usize>) -> Place {
+        let node = &mut self.nodes[node];
+        let scope = &mut self.scopes[node.scope];
+        let slot = *kind(node).get_or_insert_with(|| {
+            scope.slots += 1;
+            scope.slots - 1
+        });
         Place {
-            depth: self.scopes[self.nodes[node].scope].depth,
+            depth: scope.depth,
             slot,
         }
     }
