@@ -3,7 +3,7 @@
 //! Planning is pure. It reports every mistake at once, and what it returns is valid by
 //! construction: later stages look nothing up by a name that could be wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,19 @@ use crate::spec::pipeline::OnUnknownField;
 use crate::spec::source::{Endpoint, Source};
 
 use check::Check;
+use limits::Window;
+pub use limits::{Budgets, Limits, Money};
 use resolve::Planner;
 pub use resolve::{is_loopback, travels_unencrypted, unencrypted};
-pub use search::Search;
-use search::{Asked, hash, search};
+use search::{Asked, Depth, hash, search};
+pub use search::{KnownShare, Search, StopRules};
+pub use shard::{Indivisible, Shard};
 
 mod check;
+pub mod limits;
 mod resolve;
 mod search;
+mod shard;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +50,10 @@ pub struct Plan {
     pub searches: Vec<Search>,
     pub follow_ups: Vec<FollowUp>,
     pub limits: Limits,
+    /// How long a run that was cut short may be continued.
+    pub resume_within: Duration,
+    /// The part of the pipeline that this is, if it is one.
+    pub shard: Option<Shard>,
     pub price: Price,
     pub on_unknown_field: OnUnknownField,
     pub lake: PathBuf,
@@ -79,13 +88,12 @@ pub struct FollowUp {
     pub top: u32,
     /// The column of `engagement` that ranks them.
     pub by: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    pub requests_per_second: u32,
-    pub concurrency: u32,
-    pub retries: Retries,
+    /// Also notes of earlier runs, found at most so many seconds before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_within_s: Option<u64>,
+    /// Not those that the endpoint has answered for in so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_refreshed_for_s: Option<u64>,
 }
 
 /// How often and how patiently a page is asked for again.
@@ -142,16 +150,11 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     check.version(&spec.version);
     check.name(&spec.pipeline);
     let timezone = check.timezone(&spec.timezone);
-    let limits = Limits {
-        requests_per_second: check
-            .positive(&spec.limits.requests_per_second, "requests_per_second"),
-        concurrency: check.positive(&spec.limits.concurrency, "concurrency"),
-        retries: Retries {
-            max: spec.limits.retries,
-            delay: spec.limits.retry_delay.as_duration(),
-        },
-    };
     let price = check.price(&spec.price, &contracts);
+    let called = spec.extract.iter().map(|entry| &entry.endpoint.value);
+    let unpriced: BTreeSet<&String> = called.filter(|e| price.of(e).is_none()).collect();
+    let unpriced: Vec<String> = unpriced.into_iter().cloned().collect();
+    let limits = Limits::resolve(&mut check, &spec.limits, &price, &unpriced);
     let compression = check.compression(&spec.load.compression);
 
     let mut planner = Planner::new(&loaded, &contracts, check);
@@ -184,6 +187,8 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         searches,
         follow_ups,
         limits,
+        resume_within: spec.resume_within.as_duration(),
+        shard: None,
         price,
         on_unknown_field: spec.contract.on_unknown_field,
         lake: spec.load.lake.clone(),
@@ -194,25 +199,24 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
 }
 
 impl Plan {
-    /// The searches that a follow-up makes for the notes that were found.
-    pub fn follow_up_searches(&self, follow_up: &FollowUp, note_ids: &[String]) -> Vec<Search> {
-        let contract = &self.contracts.sources[&follow_up.source];
-        let endpoint = &contract.endpoints[&follow_up.endpoint];
-        let new = |id| {
-            search(
-                &follow_up.source,
-                &follow_up.endpoint,
-                endpoint,
-                1,
-                Asked::Note(id),
-                &[],
-            )
-        };
-        let asked: Vec<&str> = self.searches.iter().map(|s| s.search_id.as_str()).collect();
-        let searches = note_ids.iter().map(|id| new(id.as_str()));
-        searches
-            .filter(|s| !asked.contains(&s.search_id.as_str()))
-            .collect()
+    /// The search that a follow-up makes for a note.
+    pub fn follow_up_search(&self, follow_up: &FollowUp, note_id: &str) -> Search {
+        let (source, name) = (&follow_up.source, &follow_up.endpoint);
+        let endpoint = &self.contracts.sources[source].endpoints[name];
+        search(
+            source,
+            name,
+            endpoint,
+            Depth::single(),
+            Asked::Note(note_id),
+            &[],
+        )
+    }
+
+    /// Whether its sources are the built-in sandbox.
+    pub fn is_simulated(&self) -> bool {
+        let is_sandbox = |s: &PlannedSource| matches!(s.address, Address::Sandbox { .. });
+        self.sources.values().any(is_sandbox)
     }
 
     pub fn source(&self, name: &str) -> &Source {
@@ -267,25 +271,33 @@ impl Plan {
         let mut searches: BTreeMap<&str, f64> = BTreeMap::new();
         let mut follow_ups: BTreeMap<&str, f64> = BTreeMap::new();
         for e in by_endpoint {
-            let interval = self.interval(&e.source).as_secs_f64();
             let late = self.follow_ups.iter().any(|f| f.endpoint == e.endpoint);
             let sums = if late { &mut follow_ups } else { &mut searches };
-            *sums.entry(&e.source).or_default() += e.calls as f64 * interval;
+            *sums.entry(&e.source).or_default() += e.calls as f64 / self.rate(&e.source);
         }
         let longest = |sums: BTreeMap<&str, f64>| sums.into_values().fold(0.0, f64::max);
         longest(searches) + longest(follow_ups)
     }
 
-    /// The shortest time between two calls to a source: the pipeline's limit or the provider's.
-    /// The sandbox has no limit of its own.
-    pub fn interval(&self, source: &str) -> Duration {
-        let ours = Duration::from_secs(1) / self.limits.requests_per_second;
-        let theirs = match self.sources.get(source).map(|s| &s.address) {
-            Some(Address::Sandbox { .. }) => None,
-            _ => self.source(source).rate_limit.as_ref(),
-        };
-        let theirs = theirs.map_or(Duration::ZERO, |l| l.per.as_duration() / l.requests.max(1));
-        ours.max(theirs)
+    /// How many calls a second a source may be asked: the pipeline's limit or the provider's.
+    pub fn rate(&self, source: &str) -> f64 {
+        let ours = self.limits.requests_per_second;
+        self.window(source).map_or(ours, |window| {
+            ours.min(f64::from(window.requests) / window.per.as_secs_f64())
+        })
+    }
+
+    /// The provider's limit for everybody, this machine's share of it. The sandbox has none.
+    pub fn window(&self, source: &str) -> Option<Window> {
+        if let Some(Address::Sandbox { .. }) = self.sources.get(source).map(|s| &s.address) {
+            return None;
+        }
+        let limit = self.source(source).rate_limit.as_ref()?;
+        let requests = limit.requests / self.shard.map_or(1, |shard| shard.count);
+        Some(Window {
+            requests: requests.max(1),
+            per: limit.per.as_duration().max(Duration::from_millis(1)),
+        })
     }
 }
 

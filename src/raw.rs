@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -46,6 +46,9 @@ pub struct PageHeader {
     pub items_before: u64,
     /// Items that no earlier page of the search had.
     pub new_item_count: u64,
+    /// Why the search asked for no further page after this one; null if it went on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -93,11 +96,16 @@ pub enum RawError {
 pub struct RawWriter {
     path: PathBuf,
     file: Option<File>,
+    unsynced: bool,
 }
 
 impl RawWriter {
     pub fn new(path: PathBuf) -> Self {
-        RawWriter { path, file: None }
+        RawWriter {
+            path,
+            file: None,
+            unsynced: false,
+        }
     }
 
     /// Appends a page; when this returns, the page is on disk.
@@ -105,33 +113,83 @@ impl RawWriter {
     /// # Errors
     /// A folder that cannot be made or a file that cannot be written.
     pub fn append(&mut self, header: &PageHeader, body: &[u8]) -> Result<(), RawError> {
-        let write = |file: &mut Option<File>, path: &Path| -> io::Result<()> {
-            let frame = encode(header, body)?;
-            let file = match file {
-                Some(file) => file,
-                None => file.insert(create(path)?),
-            };
-            file.write_all(&frame)?;
-            file.sync_data()
+        self.write(&encode(header, body)?)?;
+        self.sync()
+    }
+
+    /// Appends a page made by [`encode`], whole or not at all; [`RawWriter::sync`] brings it to
+    /// disk.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or a file that cannot be written.
+    pub fn write(&mut self, frame: &[u8]) -> Result<(), RawError> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(open(&self.path)?),
         };
-        write(&mut self.file, &self.path).map_err(|source| RawError::Io {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        })
+        let mut write = || {
+            let before = file.metadata()?.len();
+            let written = file.write_all(frame);
+            if written.is_err() {
+                // Half a frame would hide all that come after it.
+                file.set_len(before)?;
+            }
+            written
+        };
+        write().map_err(failed("write", &self.path))?;
+        self.unsynced = true;
+        Ok(())
+    }
+
+    /// When this returns, all pages are on disk.
+    ///
+    /// # Errors
+    /// The disk refuses them.
+    pub fn sync(&mut self) -> Result<(), RawError> {
+        if let (Some(file), true) = (&self.file, self.unsynced) {
+            file.sync_data().map_err(failed("write", &self.path))?;
+            self.unsynced = false;
+        }
+        Ok(())
     }
 }
 
-/// Makes the file and makes its name durable.
-fn create(path: &Path) -> io::Result<File> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    durable::create_dir_all(folder)?;
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
-    durable::sync_dir(folder)?;
-    Ok(file)
+/// Opens a raw file for more pages, and makes its name durable. A frame that was torn when its
+/// writer died is cut off.
+fn open(path: &Path) -> Result<File, RawError> {
+    let whole = match path.exists() {
+        true => whole_frames(path)?,
+        false => 0,
+    };
+    let open = || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        durable::create_dir_all(folder)?;
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.set_len(whole)?;
+        durable::sync_dir(folder)?;
+        Ok(file)
+    };
+    open().map_err(failed("write", path))
 }
 
-fn encode(header: &PageHeader, body: &[u8]) -> io::Result<Vec<u8>> {
+/// How many bytes of a file are whole frames.
+fn whole_frames(path: &Path) -> Result<u64, RawError> {
+    let mut reader = RawReader::open(path)?;
+    for page in &mut reader {
+        page?;
+    }
+    Ok(reader.whole)
+}
+
+/// A page as a frame of a raw file.
+///
+/// # Errors
+/// A value that zstd or JSON cannot hold; there is none.
+pub fn encode(header: &PageHeader, body: &[u8]) -> Result<Vec<u8>, RawError> {
+    encode_frame(header, body).map_err(failed("make a page for", Path::new("")))
+}
+
+fn encode_frame(header: &PageHeader, body: &[u8]) -> io::Result<Vec<u8>> {
     let text = std::str::from_utf8(body)
         .ok()
         .filter(|text| fits_on_a_line(text));
@@ -147,6 +205,15 @@ fn encode(header: &PageHeader, body: &[u8]) -> io::Result<Vec<u8>> {
     zstd::encode_all(line.as_slice(), LEVEL)
 }
 
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RawError {
+    let path = path.to_owned();
+    move |source| RawError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
 /// Only an object or a list can be told from the string form, and a line has no line breaks.
 fn fits_on_a_line(text: &str) -> bool {
     text.starts_with(['{', '[']) && !text.contains(['\n', '\r'])
@@ -157,6 +224,8 @@ pub struct RawReader {
     path: PathBuf,
     input: Option<BufReader<File>>,
     pages: u64,
+    /// Bytes of the frames that were read.
+    whole: u64,
     torn: bool,
 }
 
@@ -164,15 +233,12 @@ impl RawReader {
     /// # Errors
     /// A file that cannot be opened.
     pub fn open(path: &Path) -> Result<Self, RawError> {
-        let file = File::open(path).map_err(|source| RawError::Io {
-            action: "open",
-            path: path.to_owned(),
-            source,
-        })?;
+        let file = File::open(path).map_err(failed("open", path))?;
         Ok(RawReader {
             path: path.to_owned(),
             input: Some(BufReader::new(file)),
             pages: 0,
+            whole: 0,
             torn: false,
         })
     }
@@ -186,16 +252,13 @@ impl RawReader {
         let Some(mut input) = self.input.take() else {
             return Ok(None);
         };
-        let failed = |source| RawError::Io {
-            action: "read",
-            path: self.path.clone(),
-            source,
-        };
-        if input.fill_buf().map_err(failed)?.is_empty() {
+        let path = &self.path;
+        let unreadable = failed("read", path);
+        if input.fill_buf().map_err(unreadable)?.is_empty() {
             return Ok(None);
         }
         let mut decoder = zstd::Decoder::with_buffer(input)
-            .map_err(failed)?
+            .map_err(failed("read", path))?
             .single_frame();
         let mut line = String::new();
         match decoder.read_to_string(&mut line) {
@@ -206,7 +269,9 @@ impl RawReader {
             }
             Err(error) => return Err(self.format(error.to_string())),
         }
-        self.input = Some(decoder.finish());
+        let mut input = decoder.finish();
+        self.whole = input.stream_position().map_err(failed("read", path))?;
+        self.input = Some(input);
         let page = parse(&line).map_err(|error| self.format(error.to_string()))?;
         self.pages += 1;
         Ok(Some(page))

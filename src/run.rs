@@ -3,13 +3,17 @@
 //! A run that made a call always commits its ledger, whatever became of its data.
 
 pub mod access;
+pub mod forecast;
 mod ledger;
+mod prior;
 pub mod report;
+mod resume;
 mod retransform;
 
 #[cfg(test)]
 mod tests;
 
+pub use resume::Resume;
 pub use retransform::{Retransformed, retransform};
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -25,18 +29,25 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::extract::budget::{Budget, Spent};
 use crate::extract::client::{Client, ClientError};
-use crate::extract::{Event, ExtractError, Extracted, Extractor, RunIdentity};
+use crate::extract::day::date_of;
+use crate::extract::journal::{Entry, Journal, JournalError, RunHead};
+use crate::extract::ledger::Call;
+use crate::extract::replay::Replayed;
+use crate::extract::{Cut, Event, ExtractError, Extracted, Extractor, Needs, RunIdentity};
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::{Lake, LakeError, encode, table_path};
-use crate::plan::{Plan, Search};
+use crate::plan::{Money, Plan, Search};
 use crate::query::duckdb::{QueryError, write_catalog};
 use crate::raw::{RawError, RawReader, RawWriter};
 use crate::sandbox::Sandbox;
 use crate::transform::{RunStamp, Tables, Transform, TransformError, select};
 use access::{AccessError, Accesses};
 use ledger::RunRow;
+use prior::Prior;
 use report::{RunReport, Status};
+use resume::OpenRun;
 
 /// What a user may say about one run.
 #[derive(Clone, Debug)]
@@ -46,6 +57,8 @@ pub struct RunOptions {
     pub snapshot_at: Option<DateTime<Utc>>,
     /// Commit the ledger only; `transform --raw` makes the tables later.
     pub extract_only: bool,
+    /// Whether a run that was cut short is continued.
+    pub resume: Resume,
 }
 
 /// Told of every page, and of the end of every search.
@@ -62,11 +75,14 @@ pub enum RunError {
     #[error(transparent)]
     Raw(#[from] RawError),
     #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
     Extract(#[from] ExtractError),
     #[error(transparent)]
     Transform(#[from] TransformError),
+    /// Reading the lake, or writing its catalog.
     #[error(transparent)]
-    Catalog(#[from] QueryError),
+    Query(#[from] QueryError),
     #[error("the raw file {} belongs to the pipeline `{found}`, not to `{wanted}`", path.display())]
     ForeignRaw {
         path: PathBuf,
@@ -86,11 +102,12 @@ pub enum RunError {
     },
 }
 
-/// Runs a pipeline: extract, transform, commit, catalog. `stop` becomes true to end it early.
+/// Runs a pipeline: extract, transform, commit, catalog. `stop` becomes true to end it early. A
+/// run of the same plan that was cut short is continued.
 ///
 /// # Errors
-/// What makes a run impossible. Failed searches, a wrong token and an interruption are part of
-/// the report: what was fetched before them is committed.
+/// What makes a run impossible. Failed searches, a wrong token, a budget that is used up and an
+/// interruption are part of the report: what was fetched before them is kept.
 pub async fn run(
     plan: Arc<Plan>,
     transform: &Transform,
@@ -103,82 +120,249 @@ pub async fn run(
     ledger::check(&plan.contracts).map_err(RunError::Ledger)?;
     let accesses = Accesses::resolve(&plan, env)?;
     let lake = Lake::open(&options.lake)?;
-    let _lock = lake.lock_pipeline(&plan.pipeline)?;
+    let _lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
     let commits = lake.commits()?;
-    keep_worlds_apart(&plan, &lake, &commits, &accesses)?;
-    warn_of_orphans(&plan, &lake, &commits)?;
     let simulated = accesses.simulated();
-    let (snapshot_at, clock) = times(&plan, &commits, &accesses, options);
-    let run_id = Uuid::now_v7().to_string();
-    let stamp = RunStamp::new(&run_id, &plan.pipeline, snapshot_at, plan.timezone);
-    let identity = RunIdentity {
-        run_id,
-        snapshot_at,
-        simulated,
-        clock,
-    };
-    let started_at = clock.now();
+    let open = OpenRun::find(&lake, &plan, &commits)?;
+    keep_worlds_apart(&plan, &lake, &commits, &open, simulated)?;
+    warn_of_orphans(&plan, &lake, &commits, &open)?;
+    let continued = settle(open, &plan, transform, &lake, options)?;
 
-    let (clients, sandboxes) = connect(&plan, accesses, snapshot_at).await?;
+    let commits = lake.commits()?;
+    let begun = Begun::new(continued, &plan, &lake, &commits, &accesses, options)?;
+    let Begun {
+        identity,
+        journal,
+        head,
+        ref open,
+    } = begun;
+    let prior = Prior::new(
+        &plan,
+        &lake,
+        &commits,
+        &identity.run_id,
+        identity.snapshot_at,
+        simulated,
+    );
+    let known = prior.known()?;
+    let replayed = match open {
+        Some(open) => open.replay(&plan, &lake, &known)?,
+        None => Replayed::default(),
+    };
+    let clock = identity.clock;
+    let budget = budget(
+        &plan,
+        &prior,
+        &journal,
+        clock.now(),
+        open.as_ref(),
+        &replayed,
+    )?;
+    let stamp = RunStamp::new(
+        &head.run_id,
+        &plan.pipeline,
+        head.snapshot_at,
+        plan.timezone,
+    );
+    let raw = raw_paths(&plan, &lake, &stamp);
+    let (clients, sandboxes) = connect(&plan, accesses, head.snapshot_at).await?;
     let run = Run {
         plan: &plan,
         transform,
-        raw: raw_paths(&plan, &lake, &stamp),
+        raw: raw.values().cloned().collect(),
         stamp,
-        lake,
+        plan_hash: plan.hash.clone(),
+        lake: lake.clone(),
         simulated,
+        journal: Arc::clone(&journal),
     };
-    let writers = run
-        .raw
-        .iter()
-        .map(|(source, path)| (source.clone(), RawWriter::new(path.clone())));
-    let mut extractor = Extractor::new(
-        Arc::clone(&plan),
-        identity,
+    let needs = Needs {
         clients,
-        writers.collect(),
+        writers: raw
+            .into_iter()
+            .map(|(source, path)| (source, RawWriter::new(path)))
+            .collect(),
+        journal,
+        budget,
+        known,
+        progress: replayed.progress,
         stop,
-    );
-    extractor.on_event = on_event;
+    };
+    let mut extracted = Extracted {
+        calls: replayed.calls,
+        pages: replayed.pages,
+        items: replayed.items,
+        ..Extracted::default()
+    };
     let mut searches = plan.searches.clone();
-    let mut extracted = Extracted::default();
+    let mut extractor = Extractor::new(Arc::clone(&plan), identity, needs);
+    extractor.on_event = on_event;
     let extraction = async {
         extractor.extract(searches.clone(), &mut extracted).await?;
         if extracted.cut.is_none() && !plan.follow_ups.is_empty() {
-            let more = run.follow_ups()?;
+            let more = run.follow_ups(&prior, replayed.chosen)?;
             searches.extend(more.iter().cloned());
             extractor.extract(more, &mut extracted).await?;
         }
         Ok::<(), RunError>(())
     };
     let broken = extraction.await.err();
+    // Waits for the last pages on their way to disk.
     drop(extractor);
     for sandbox in sandboxes {
         sandbox.stop().await;
     }
 
-    let done = Done {
-        started_at,
+    // Whoever interrupts a run does not want to wait: the tables are made when it is continued.
+    let tables = !options.extract_only && extracted.cut != Some(Cut::Interrupted);
+    let mut report = run.finish(Done {
+        started_at: head.started_at,
         finished_at: clock.now(),
+        planned: searches.len(),
         searches,
         extracted,
         broken,
-    };
-    let mut report = run.finish(done, options.extract_only)?;
+        tables,
+        closed_as: None,
+    })?;
+    report.continued = begun.open.is_some();
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
-/// A run under way.
+/// A run that has begun, now or in an earlier process.
+struct Begun {
+    identity: RunIdentity,
+    journal: Arc<Journal>,
+    head: RunHead,
+    /// What the earlier process left.
+    open: Option<OpenRun>,
+}
+
+impl Begun {
+    fn new(
+        open: Option<OpenRun>,
+        plan: &Plan,
+        lake: &Lake,
+        commits: &[CommitRecord],
+        accesses: &Accesses,
+        options: &RunOptions,
+    ) -> Result<Self, RunError> {
+        if let Some(open) = open {
+            let clock = match accesses.simulated() {
+                true => Clock::simulated(open.head.snapshot_at),
+                false => Clock::Real,
+            };
+            let journal = Journal::reopen(open.path.clone())?;
+            return Ok(Begun {
+                identity: identity(&open.head, clock),
+                journal: Arc::new(journal),
+                head: open.head.clone(),
+                open: Some(open),
+            });
+        }
+        let (snapshot_at, clock) = times(plan, commits, accesses, options);
+        let head = RunHead {
+            run_id: Uuid::now_v7().to_string(),
+            pipeline: plan.pipeline.clone(),
+            plan_hash: plan.hash.clone(),
+            shard: plan.shard,
+            snapshot_at,
+            started_at: clock.now(),
+            opened_at: Utc::now(),
+            simulated: accesses.simulated(),
+        };
+        let path = lake.journals()?.join(format!("{}.ndjson", head.run_id));
+        let journal = Journal::create(path, head.clone())?;
+        Ok(Begun {
+            identity: identity(&head, clock),
+            journal: Arc::new(journal),
+            head,
+            open: None,
+        })
+    }
+}
+
+fn identity(head: &RunHead, clock: Clock) -> RunIdentity {
+    RunIdentity {
+        run_id: head.run_id.clone(),
+        snapshot_at: head.snapshot_at,
+        simulated: head.simulated,
+        clock,
+    }
+}
+
+/// Closes the runs that are not continued; the one that is.
+fn settle(
+    mut open: Vec<OpenRun>,
+    plan: &Plan,
+    transform: &Transform,
+    lake: &Lake,
+    options: &RunOptions,
+) -> Result<Option<OpenRun>, RunError> {
+    // Only the newest can be continued; usually there is no other.
+    let newest = open.pop();
+    for old in open {
+        old.close(plan, transform, lake)?;
+    }
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
+    let run_id = newest.head.run_id.clone();
+    match newest.obstacle(plan, options, Utc::now()) {
+        None => {
+            tracing::warn!("the run {run_id} was cut short and is continued");
+            Ok(Some(newest))
+        }
+        Some(reason) => {
+            newest.close(plan, transform, lake)?;
+            tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
+            Ok(None)
+        }
+    }
+}
+
+/// What may still be spent.
+fn budget(
+    plan: &Plan,
+    prior: &Prior<'_>,
+    journal: &Journal,
+    now: DateTime<Utc>,
+    open: Option<&OpenRun>,
+    replayed: &Replayed,
+) -> Result<Budget, RunError> {
+    let price = |call: &Call| Money::of(plan.price.of(&call.endpoint).unwrap_or_default());
+    let sum = |spent: Spent, call: &Call| spent.plus(Spent::on(call, price(call)));
+    let leg = open.map(|open| open.calls_of_this_leg(&replayed.calls));
+    let run = leg.into_iter().flatten().fold(Spent::default(), sum);
+    let timezone = plan.timezone;
+    let date = date_of(now, timezone);
+    let is_today = |call: &&Call| date_of(call.started_at, timezone) == date;
+    let today = replayed.calls.iter().filter(is_today);
+    let today = today.fold(Spent::default(), sum);
+    let others = prior.day(now, journal.path().to_owned())?;
+    Ok(Budget::new(
+        plan.limits.budgets,
+        timezone,
+        now,
+        run,
+        today,
+        others,
+    ))
+}
+
+/// A run under way, or one that is closed.
 struct Run<'a> {
     plan: &'a Plan,
     transform: &'a Transform,
     lake: Lake,
     stamp: RunStamp,
-    /// Where the pages of each source lie.
-    raw: BTreeMap<String, PathBuf>,
+    plan_hash: String,
+    /// Where its pages lie.
+    raw: Vec<PathBuf>,
     /// Whether it observes the sandbox's world.
     simulated: bool,
+    journal: Arc<Journal>,
 }
 
 /// What extraction left for the other stages.
@@ -186,63 +370,96 @@ struct Done {
     started_at: DateTime<Utc>,
     finished_at: DateTime<Utc>,
     searches: Vec<Search>,
+    planned: usize,
     extracted: Extracted,
     /// What made going on impossible.
     broken: Option<RunError>,
+    /// Whether the pages are made into tables.
+    tables: bool,
+    /// How it ended, if that is not told by what was extracted.
+    closed_as: Option<Status>,
 }
 
 impl Run<'_> {
-    /// The searches for the notes that this run found, each once.
-    fn follow_ups(&self) -> Result<Vec<Search>, RunError> {
-        let tables = flatten(self.transform, &self.stamp, self.raw.values())?;
-        let Some(engagement) = tables.batches.get("engagement") else {
-            return Ok(Vec::new());
-        };
+    /// The searches for the notes that were found, each once. What was chosen stays chosen, also
+    /// when the run is continued.
+    fn follow_ups(
+        &self,
+        prior: &Prior<'_>,
+        chosen: Option<Vec<Search>>,
+    ) -> Result<Vec<Search>, RunError> {
+        if let Some(chosen) = chosen {
+            return Ok(chosen);
+        }
+        let tables = flatten(self.transform, &self.stamp, &self.raw)?;
+        let engagement = tables.batches.get("engagement");
+        let asked = self.plan.searches.iter().map(|s| s.search_id.clone());
+        let mut asked: HashSet<String> = asked.collect();
         let mut searches: Vec<Search> = Vec::new();
         for follow_up in &self.plan.follow_ups {
-            let top = follow_up.top as usize;
-            let ids = select::top_notes(engagement, &follow_up.found_by, &follow_up.by, top);
-            let asked: HashSet<String> = searches.iter().map(|s| s.search_id.clone()).collect();
-            let more = self.plan.follow_up_searches(follow_up, &ids).into_iter();
-            searches.extend(more.filter(|s| !asked.contains(&s.search_id)));
+            let (found_by, by) = (&follow_up.found_by, &follow_up.by);
+            let found = engagement.map(|e| select::found_notes(e, found_by, by));
+            let more = prior.choose(follow_up, found.unwrap_or_default(), &asked)?;
+            asked.extend(more.iter().map(|s| s.search_id.clone()));
+            searches.extend(more);
         }
+        self.journal.append(&Entry::Chosen {
+            searches: searches.clone(),
+        })?;
+        self.journal.sync()?;
         Ok(searches)
     }
 
     /// Transforms, commits, rebuilds the catalog. Whatever went wrong, the money is spent: the
     /// ledger is committed, then the error told.
-    fn finish(&self, mut done: Done, extract_only: bool) -> Result<RunReport, RunError> {
+    fn finish(&self, mut done: Done) -> Result<RunReport, RunError> {
         let mut broken = done.broken.take();
         let mut tables = Tables::default();
-        if !extract_only && broken.is_none() {
-            match flatten(self.transform, &self.stamp, self.raw.values()) {
+        let mut has_tables = done.tables && broken.is_none();
+        if has_tables {
+            match flatten(self.transform, &self.stamp, &self.raw) {
                 Ok(flattened) => tables = flattened,
-                Err(error) => broken = Some(error),
+                Err(error) => {
+                    has_tables = false;
+                    broken = Some(error);
+                }
             }
         }
-        let status = match &broken {
-            Some(_) => Status::Failed,
-            None => Status::of(&done.extracted),
+        let status = match (&broken, done.closed_as) {
+            (Some(_), _) => Status::Failed,
+            (None, Some(status)) => status,
+            (None, None) => Status::of(&done.extracted),
         };
-        let (searches, extracted) = (&done.searches, &done.extracted);
         let root = self.lake.root();
+        let (searches, extracted) = (&done.searches, &done.extracted);
         let mut report = RunReport::new(self.plan, &self.stamp, root, status, searches, extracted);
+        report.searches.planned = done.planned as u64;
         report.rejects = tables.rejects.len() as u64;
         report.drift = tables.drift.iter().map(|d| d.count).sum();
         report.drift_rows = tables.drift;
-        report.raw = self
-            .raw
-            .values()
-            .filter(|path| path.exists())
-            .cloned()
-            .collect();
+        let raw = self.raw.iter().filter(|path| path.exists());
+        report.raw = raw.cloned().collect();
+        // A run without a page has nothing that could be continued.
+        let closes = match status {
+            Status::Complete | Status::Partial => true,
+            Status::Stopped | Status::Failed | Status::Interrupted => report.pages == 0,
+        };
+        report.open = !closes;
         if !extracted.calls.is_empty() {
             let mut batches = tables.batches;
             batches.extend(self.ledger(&done, &report)?);
-            report.rows = self.commit(&batches)?;
+            report.rows = self.commit(&batches, has_tables, closes)?;
+            self.journal
+                .append(&Entry::Committed { tables: has_tables })?;
         }
-        // The data is committed: a catalog that cannot be written must not look like a failed run.
-        report.catalog_error = write_catalog(root, &self.plan.contracts.tables).err();
+        if closes {
+            self.journal.append(&Entry::Closed)?;
+        }
+        if status != Status::Interrupted {
+            // The data is committed: a catalog that cannot be written must not look like a failed
+            // run.
+            report.catalog_error = write_catalog(root, &self.plan.contracts.tables).err();
+        }
         broken.map_or(Ok(report), Err)
     }
 
@@ -255,8 +472,9 @@ impl Run<'_> {
             started_at: done.started_at,
             finished_at: done.finished_at,
             status: report.status,
-            plan_hash: &self.plan.hash,
+            plan_hash: &self.plan_hash,
             version: env!("CARGO_PKG_VERSION"),
+            shard: self.plan.shard,
             searches_planned: report.searches.planned,
             searches_done: report.searches.done,
             requests: report.requests.sent,
@@ -270,15 +488,31 @@ impl Run<'_> {
             .map_err(RunError::Ledger)
     }
 
-    /// Makes the tables visible, all or none; their rows.
+    /// Makes the tables visible, all or none; their rows. What the run committed before is
+    /// replaced.
     fn commit(
         &self,
         batches: &BTreeMap<String, RecordBatch>,
+        has_tables: bool,
+        closes: bool,
     ) -> Result<BTreeMap<String, u64>, RunError> {
-        let mut staging = self.lake.stage(&self.stamp.run_id)?;
-        stage(&mut staging, self.plan, &self.stamp, batches)?;
-        let run = run_ref(&self.stamp, self.simulated);
-        let record = staging.commit(CommitKind::Run, &run, Vec::new())?;
+        let run_id = &self.stamp.run_id;
+        let old = self.lake.files_of(run_id)?;
+        let (kind, commit_id) = match old.is_empty() {
+            true => (CommitKind::Run, run_id.clone()),
+            false => (CommitKind::Replace, Uuid::now_v7().to_string()),
+        };
+        let mut staging = self.lake.stage(&commit_id)?;
+        let added = stage(&mut staging, self.plan, &self.stamp, batches)?;
+        let gone = old
+            .into_iter()
+            .filter(|file| has_tables && !added.contains(&file.path));
+        let gone = gone.map(|file| file.path).collect();
+        let run = RunRef {
+            closes,
+            ..run_ref(&self.stamp, self.simulated)
+        };
+        let record = staging.commit(kind, &run, gone)?;
         Ok(rows(&record))
     }
 }
@@ -288,12 +522,14 @@ fn keep_worlds_apart(
     plan: &Plan,
     lake: &Lake,
     commits: &[CommitRecord],
-    accesses: &Accesses,
+    open: &[OpenRun],
+    simulated: bool,
 ) -> Result<(), RunError> {
-    let simulated = accesses.simulated();
-    let other = commits
-        .iter()
-        .any(|c| c.pipeline == plan.pipeline && c.simulated != simulated);
+    let committed = commits.iter().map(|c| (&c.pipeline, c.simulated));
+    let open = open.iter().map(|o| (&o.head.pipeline, o.head.simulated));
+    let other = committed
+        .chain(open)
+        .any(|(pipeline, world)| *pipeline == plan.pipeline && world != simulated);
     let word = |simulated| if simulated { "simulated" } else { "real" };
     match other {
         false => Ok(()),
@@ -306,17 +542,24 @@ fn keep_worlds_apart(
     }
 }
 
-/// Says which runs died with paid pages that no commit knows.
-fn warn_of_orphans(plan: &Plan, lake: &Lake, commits: &[CommitRecord]) -> Result<(), RunError> {
-    let committed: HashSet<&str> = commits.iter().map(|c| c.run_id.as_str()).collect();
+/// Says which paid pages neither a commit nor a journal knows: nothing but lost files makes such.
+fn warn_of_orphans(
+    plan: &Plan,
+    lake: &Lake,
+    commits: &[CommitRecord],
+    open: &[OpenRun],
+) -> Result<(), RunError> {
+    let committed = commits.iter().map(|c| c.run_id.as_str());
+    let open = open.iter().map(|o| o.head.run_id.as_str());
+    let accounted: HashSet<&str> = committed.chain(open).collect();
     for (run_id, path) in lake.raw_files()? {
-        if committed.contains(run_id.as_str()) {
+        if accounted.contains(run_id.as_str()) {
             continue;
         }
         let first = RawReader::open(&path)?.next().and_then(Result::ok);
         if first.is_some_and(|page| page.header.pipeline == plan.pipeline) {
             tracing::warn!(
-                "{0} holds paid pages of a run that died; to make its tables: \
+                "{0} holds paid pages that no commit knows; to make their tables: \
                  redlake transform PIPELINE --raw {0}",
                 path.display()
             );
@@ -356,7 +599,8 @@ async fn connect(
     let (accesses, sandboxes) = accesses.start(&plan.contracts, snapshot_at).await?;
     let mut clients = BTreeMap::new();
     for (name, access) in accesses {
-        clients.insert(name.clone(), Client::new(plan.source(&name), access)?);
+        let client = Client::new(plan.source(&name), access, plan.limits.max_answer)?;
+        clients.insert(name, client);
     }
     Ok((clients, sandboxes))
 }
@@ -430,5 +674,6 @@ fn run_ref(stamp: &RunStamp, simulated: bool) -> RunRef<'_> {
         pipeline: &stamp.pipeline,
         snapshot_at: stamp.snapshot_at,
         simulated,
+        closes: false,
     }
 }

@@ -102,7 +102,7 @@ impl From<QueryError> for CliError {
     fn from(error: QueryError) -> Self {
         let code = match &error {
             QueryError::Sql(_) => USAGE,
-            QueryError::Io { .. } => INTERNAL,
+            QueryError::Io { .. } | QueryError::Rows { .. } => INTERNAL,
         };
         CliError::new(code, error, None)
     }

@@ -9,32 +9,41 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::output::{grouped, print_json, print_text};
+use super::run::part;
 use super::{Common, Format};
-use crate::plan::{Address, Estimate, FollowUp, Plan, Search};
+use crate::plan::{Address, Estimate, FollowUp, Plan, Search, Shard};
+use crate::run::forecast::{Forecast, LeftToday, Outlook, outlook};
 use crate::transform::Transform;
 
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// The pipeline, such as pipelines/demo.yaml
     pipeline: PathBuf,
+    /// The part of the searches that one of several machines does, as in 2/4
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
 }
 
 pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = common.only(&[Format::Table, Format::Json])?;
     let contracts = common.contracts()?;
-    let plan = common.plan(&args.pipeline, &contracts)?;
+    let plan = part(common.plan(&args.pipeline, &contracts)?, args.shard)?;
     Transform::new(contracts)?;
     common.warn(&plan);
+    let outlook = outlook(&plan, &common.lake_of(&plan))?;
     match format {
         Format::Json => print_json(&PlanReport {
             pipeline: &plan.pipeline,
             plan_hash: &plan.hash,
+            shard: plan.shard,
             estimate: plan.estimate(),
+            likely: outlook.likely,
+            left_today: outlook.left_today,
             currency: plan.price.currency.as_deref(),
             searches: &plan.searches,
             follow_ups: &plan.follow_ups,
         })?,
-        _ => print_text(&table(&plan))?,
+        _ => print_text(&table(&plan, &outlook))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,13 +52,17 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
 struct PlanReport<'a> {
     pipeline: &'a str,
     plan_hash: &'a str,
+    shard: Option<Shard>,
+    /// The worst case.
     estimate: Estimate,
+    likely: Option<Forecast>,
+    left_today: Option<LeftToday>,
     currency: Option<&'a str>,
     searches: &'a [Search],
     follow_ups: &'a [FollowUp],
 }
 
-fn table(plan: &Plan) -> String {
+fn table(plan: &Plan, outlook: &Outlook) -> String {
     let estimate = plan.estimate();
     let money = |cost: Option<f64>| match (cost, &plan.price.currency) {
         (Some(cost), Some(currency)) => format!("{cost:.2} {currency}"),
@@ -86,10 +99,69 @@ fn table(plan: &Plan) -> String {
         "at most",
         money(estimate.cost)
     );
-    let _ = writeln!(
-        out,
-        "\n  takes at least {:.0} s at these limits",
-        estimate.seconds.ceil()
+    let likely = outlook.likely.as_ref();
+    if let Some(Forecast {
+        runs, calls, cost, ..
+    }) = likely
+    {
+        let name = "likely";
+        let calls = grouped(calls.round() as u64);
+        let searches = grouped(estimate.searches);
+        let plural = if *runs == 1 { "run" } else { "runs" };
+        let _ = writeln!(
+            out,
+            "  {name:<14}{searches:>10}{calls:>12}{:>16}   as in the last {runs} {plural}",
+            money(*cost)
+        );
+    }
+    let at_most = estimate.seconds.ceil();
+    let _ = match likely {
+        Some(likely) => writeln!(
+            out,
+            "\n  takes about {:.0} s, at these limits and as quick as the answers were; the worst \
+             case at least {at_most:.0} s",
+            likely.seconds.ceil()
+        ),
+        None => writeln!(out, "\n  takes at least {at_most:.0} s at these limits"),
+    };
+    out.push_str(&budgets(plan, outlook));
+    out
+}
+
+/// What may be spent, and what of it the day has left.
+fn budgets(plan: &Plan, outlook: &Outlook) -> String {
+    let budgets = &plan.limits.budgets;
+    let currency = plan.price.currency.as_deref().unwrap_or_default();
+    let mut parts = Vec::new();
+    parts.extend(
+        budgets
+            .requests_per_run
+            .map(|n| format!("{} calls a run", grouped(n))),
     );
+    parts.extend(
+        budgets
+            .cost_per_run
+            .map(|m| format!("{m} {currency} a run")),
+    );
+    parts.extend(
+        budgets
+            .requests_per_day
+            .map(|n| format!("{} calls a day", grouped(n))),
+    );
+    parts.extend(
+        budgets
+            .cost_per_day
+            .map(|m| format!("{m} {currency} a day")),
+    );
+    let mut out = match parts.is_empty() {
+        true => String::new(),
+        false => format!("  budgets: {}\n", parts.join(", ")),
+    };
+    if let Some(LeftToday { calls, cost }) = outlook.left_today {
+        let calls = calls.map(|n| format!("{} calls", grouped(n)));
+        let cost = cost.map(|c| format!("{c:.2} {currency}"));
+        let left: Vec<String> = calls.into_iter().chain(cost).collect();
+        let _ = writeln!(out, "  left today: {}", left.join(", "));
+    }
     out
 }

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use chrono::{DateTime, FixedOffset};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 
 use super::error::{CliError, DENIED, INTERNAL, PARTIAL, STOPPED};
 use super::output::{grouped, print_json, print_text};
 use super::{Common, Format, env, progress};
 use crate::extract::Cut;
-use crate::plan::Plan;
-use crate::run::report::{RunReport, Status};
-use crate::run::{RunOptions, run};
+use crate::extract::budget::Exhausted;
+use crate::plan::{Plan, Shard};
+use crate::run::report::{Left, RunReport, Status};
+use crate::run::{Resume, RunOptions, run};
 use crate::spec::pipeline::OnUnknownField;
 use crate::transform::Transform;
 use crate::transform::drift::DriftRow;
@@ -28,6 +29,20 @@ pub struct RunArgs {
     /// Logical time of what is observed, as RFC 3339 [default: now]
     #[arg(long, value_name = "RFC3339", value_parser = DateTime::parse_from_rfc3339)]
     snapshot_at: Option<DateTime<FixedOffset>>,
+    /// Whether a run that was cut short is continued, or closed as it is
+    #[arg(long, value_enum, default_value_t = ResumeArg::Auto)]
+    resume: ResumeArg,
+    /// Do part I of N of the searches, with a part of the limits and budgets, as in 2/4
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ResumeArg {
+    /// Continue a run of the same plan that is not older than `resume_within`
+    Auto,
+    /// Close it: its pages become tables, and a new run begins
+    Never,
 }
 
 /// How much of a run is done.
@@ -40,13 +55,18 @@ pub enum Extent {
 pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
     let format = common.only(&[Format::Table, Format::Json])?;
     let contracts = common.contracts()?;
-    let plan = Arc::new(common.plan(&args.pipeline, &contracts)?);
+    let plan = common.plan(&args.pipeline, &contracts)?;
+    let plan = Arc::new(part(plan, args.shard)?);
     let transform = Transform::new(contracts)?;
     common.warn(&plan);
     let options = RunOptions {
         lake: common.lake_of(&plan),
         snapshot_at: args.snapshot_at.map(|at| at.to_utc()),
         extract_only: extent == Extent::ExtractOnly,
+        resume: match args.resume {
+            ResumeArg::Auto => Resume::Auto,
+            ResumeArg::Never => Resume::Never,
+        },
     };
     let observer = progress::observer(common.progress, common.quiet, plan.estimate().calls);
 
@@ -79,6 +99,15 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         return Err(CliError::new(INTERNAL, error, Some(hint.into())));
     }
     conclude(&report, &plan, signal.load(Ordering::Relaxed))
+}
+
+/// The part of a plan that this machine does.
+pub fn part(plan: Plan, shard: Option<Shard>) -> Result<Plan, CliError> {
+    let Some(shard) = shard else { return Ok(plan) };
+    plan.shard(shard).map_err(|error| {
+        let hint = "use fewer shards, or a larger limit";
+        CliError::usage(error, hint)
+    })
 }
 
 /// The exit code, or the error that says why the run ended early.
@@ -116,13 +145,49 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
         Some(Cut::Stopped {
             message, source, ..
         }) => {
-            let hint = "what was fetched is committed; run again when there is quota or balance";
-            error(STOPPED, source, message, hint.into())
+            let hint = format!(
+                "what was fetched is committed; run again when there is quota or balance{}",
+                left(report)
+            );
+            error(STOPPED, source, message, hint)
         }
+        Some(Cut::Budget(Exhausted {
+            limit,
+            value,
+            spent,
+        })) => {
+            let message = format!("the budget `{limit}` of {value} is used up: {spent} spent");
+            let again = match limit.ends_with("_per_day") {
+                true => "run again on another day, or raise it",
+                false => "run again to go on, or raise it",
+            };
+            let hint = format!("what was fetched is committed; {again}{}", left(report));
+            let error = anyhow::anyhow!(message);
+            Err(CliError::new(STOPPED, error, Some(hint)))
+        }
+        Some(Cut::Broken) => Ok(ExitCode::from(INTERNAL)),
         Some(Cut::Interrupted) => Ok(ExitCode::from(128 + signal.max(2))),
         None if report.status == Status::Partial => Ok(ExitCode::from(PARTIAL)),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// What a run that was cut short leaves to be done.
+fn left(report: &RunReport) -> String {
+    let Left {
+        searches,
+        pages,
+        cost,
+    } = report.left;
+    let cost = match (cost, &report.currency) {
+        (Some(cost), Some(currency)) => format!(", {cost:.2} {currency}"),
+        _ => String::new(),
+    };
+    format!(
+        "\n  left: {} searches with at most {} calls{cost}",
+        grouped(searches),
+        grouped(pages)
+    )
 }
 
 /// SIGINT and SIGTERM end the run early; which one came is kept for the exit code.

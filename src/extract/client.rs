@@ -1,14 +1,14 @@
 //! HTTP: the one place that talks to the network, and the one that sees a token.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use super::policy::{Failure, MAX_BODY};
+use super::policy::Failure;
 use crate::plan::{Search, is_loopback};
 use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
 
@@ -42,12 +42,14 @@ pub enum ClientError {
 pub struct Client {
     http: reqwest::Client,
     access: Access,
+    /// The largest body that is read, in bytes after decompression.
+    max_answer: usize,
 }
 
 impl Client {
     /// # Errors
     /// An address that is no URL, or headers that HTTP cannot carry.
-    pub fn new(source: &Source, access: Access) -> Result<Self, ClientError> {
+    pub fn new(source: &Source, access: Access, max_answer: usize) -> Result<Self, ClientError> {
         // A process has one TLS provider; that somebody else installed one is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let callable =
@@ -75,7 +77,11 @@ impl Client {
             .referer(false)
             .build()
             .map_err(|e| ClientError::Setup(e.without_url().to_string()))?;
-        Ok(Client { http, access })
+        Ok(Client {
+            http,
+            access,
+            max_answer,
+        })
     }
 
     /// Asks for one page.
@@ -101,8 +107,8 @@ impl Client {
         };
         let response = request.send().await.map_err(|e| failure(&e))?;
         let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers());
-        let mut body = read_body(response).await?;
+        let retry_after = retry_after(response.headers(), SystemTime::now());
+        let mut body = read_body(response, self.max_answer).await?;
         mask(&mut body, token);
         Ok(Answer {
             status,
@@ -179,11 +185,15 @@ fn mask(body: &mut Vec<u8>, token: &str) {
 /// A shorter token may be an ordinary word, as the sandbox's is.
 const SHORTEST_SECRET: usize = 12;
 
-async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+/// Reads a body piece by piece, and no more of it than `limit` bytes.
+async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Failure> {
+    if response.content_length().is_some_and(|n| n > limit as u64) {
+        return Err(Failure::TooLarge { limit });
+    }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(Failure::TooLarge);
+        if body.len() + chunk.len() > limit {
+            return Err(Failure::TooLarge { limit });
         }
         body.extend_from_slice(&chunk);
     }
@@ -202,14 +212,20 @@ fn failure(error: &reqwest::Error) -> Failure {
     }
 }
 
-/// `Retry-After` in seconds; the date form needs a clock and is left to the backoff.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds))
+/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3). A date is measured from the server's
+/// own `Date`, where it sends one: its clock and ours may differ. A date that is past is no wait.
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let date = |name| {
+        let text = headers
+            .get(name)
+            .and_then(|v: &HeaderValue| v.to_str().ok());
+        text.and_then(|text| httpdate::parse_http_date(text.trim()).ok())
+    };
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = date(RETRY_AFTER)?;
+    let now = date(DATE).unwrap_or(now);
+    Some(until.duration_since(now).unwrap_or_default())
 }

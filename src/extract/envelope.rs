@@ -26,6 +26,8 @@ pub struct PageSummary {
     pub item_count: u64,
     /// Ids of the items that have one.
     pub ids: Vec<String>,
+    /// When the items that say it were published, in Unix seconds.
+    pub published: Vec<i64>,
 }
 
 impl Envelope {
@@ -51,7 +53,7 @@ impl Envelope {
         let Some(path) = &endpoint.pagination.items else {
             return Some(PageSummary {
                 item_count: 1,
-                ids: Vec::new(),
+                ..PageSummary::default()
             });
         };
         let mut value = serde_json::from_str::<&RawValue>(&self.body).ok()?;
@@ -64,9 +66,16 @@ impl Envelope {
         let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
         let paths = &endpoint.pagination.item_id;
         let id = |item: &&RawValue| paths.iter().find_map(|p| at(item, p).and_then(scalar));
+        let published_at = endpoint.pagination.item_published_s.as_deref();
+        let published = |item: &&RawValue| {
+            let seconds = scalar(at(item, published_at?)?)?.parse().ok()?;
+            // 0 stands for no time.
+            Some(seconds).filter(|seconds| *seconds > 0)
+        };
         Some(PageSummary {
             item_count: items.len() as u64,
             ids: items.iter().filter_map(id).collect(),
+            published: items.iter().filter_map(published).collect(),
         })
     }
 }

@@ -1,14 +1,14 @@
 //! The ledger: every call, what became of it, and what it cost.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::journal::Sent;
 use crate::spec::source::Billed;
 
 /// One call; its fields are the columns of the table `requests`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    #[serde(skip)]
     pub source: String,
     pub request_id: String,
     pub search_id: String,
@@ -26,6 +26,48 @@ pub struct Call {
     pub item_count: Option<u64>,
     pub provider_request_id: Option<String>,
     pub error: Option<String>,
+}
+
+/// The class of a call whose process did not live to see what became of it.
+pub const LOST: &str = "lost";
+
+impl Call {
+    /// The row of a call that was sent, and of which nothing more is known.
+    pub fn lost(sent: &Sent, error: &str) -> Self {
+        Call {
+            source: sent.source.clone(),
+            request_id: sent.request_id.clone(),
+            search_id: sent.search_id.clone(),
+            endpoint: sent.endpoint.clone(),
+            page: sent.page,
+            attempt: sent.attempt,
+            started_at: sent.started_at,
+            duration_ms: 0,
+            http_status: None,
+            code: None,
+            class: LOST.to_owned(),
+            billed: Billed::Unknown,
+            cost: None,
+            bytes: None,
+            item_count: None,
+            provider_request_id: None,
+            error: Some(error.to_owned()),
+        }
+    }
+
+    /// Charges the call; what a call costs of which nobody knows whether it is billed is unknown.
+    pub fn charged(self, billed: Billed, price: Option<f64>) -> Self {
+        let cost = match billed {
+            Billed::Yes => price,
+            Billed::No => price.map(|_| 0.0),
+            Billed::Unknown => None,
+        };
+        Call {
+            billed,
+            cost,
+            ..self
+        }
+    }
 }
 
 /// Sums over calls.

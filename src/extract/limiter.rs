@@ -1,24 +1,65 @@
 //! How often a source may be asked. One limiter a source, whatever the number of searches.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
+mod pace;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Lets one call pass an interval.
+use tokio::sync::Mutex as FairMutex;
+
+use crate::plan::limits::Window;
+pub use pace::Pace;
+
+/// Holds calls back until they may be made. Waiters are served in the order in which they came.
 #[derive(Debug)]
-pub struct Limiter(DefaultDirectRateLimiter);
+pub struct Limiter {
+    /// Held by the one that waits for the next turn; the others queue behind it.
+    queue: FairMutex<()>,
+    pace: Mutex<Pace>,
+    origin: Instant,
+}
 
 impl Limiter {
-    pub fn new(interval: Duration) -> Self {
-        let interval = interval.max(Duration::from_micros(1));
-        let quota = Quota::with_period(interval)
-            .unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN))
-            .allow_burst(NonZeroU32::MIN);
-        Limiter(RateLimiter::direct(quota))
+    /// `rate` is in calls a second.
+    pub fn new(rate: f64, burst: u32, window: Option<Window>) -> Self {
+        Limiter {
+            queue: FairMutex::new(()),
+            pace: Mutex::new(Pace::new(rate, burst, window)),
+            origin: Instant::now(),
+        }
     }
 
-    pub async fn wait(&self) {
-        self.0.until_ready().await;
+    /// Returns when the next call may be sent.
+    pub async fn turn(&self) {
+        let _first_in_the_queue = self.queue.lock().await;
+        loop {
+            // Bound on its own line: no lock may be held while waiting.
+            let turn = self.pace().take(self.now());
+            match turn {
+                Ok(()) => return,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    /// When a call is sent that now has its turn; see [`Limiter::slow_down`].
+    pub fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// The provider said that we ask too often, about a call that was sent at `sent`. With
+    /// `pause`, it also said when to come back.
+    pub fn slow_down(&self, sent: Duration, pause: Option<Duration>) {
+        let now = self.now();
+        let mut pace = self.pace();
+        pace.slow_down(sent, now);
+        if let Some(pause) = pause {
+            pace.pause_until(now + pause);
+        }
+    }
+
+    /// A pace is whole after every step, so a panic elsewhere cannot have spoilt it.
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

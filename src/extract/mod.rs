@@ -1,21 +1,32 @@
-//! Asking the sources: paging, retries, limits, the raw zone, the ledger.
+//! Asking the sources: paging, retries, limits, budgets, the raw zone, the ledger.
 //!
-//! One coordinator owns the state. It keeps up to `concurrency` calls under way; a search that
-//! has a page left goes to the end of the queue, so searches advance side by side while the
-//! pages of one search are asked for in order.
+//! ```text
+//! Extractor  keeps up to `concurrency` calls to a source under way; a search that has a page
+//!            left goes to the end of its source's queue, so all searches advance side by side
+//! turn       one call of one search: limiter, budget, journal, client, policy, pager, store
+//! policy     what an answer means          pager    when a search has been paged far enough
+//! journal    every call, before and after  store    every page, before it counts as fetched
+//! replay     where a run that was cut short stands, from its journal and its pages
+//! ```
 
+pub mod budget;
+mod call;
 pub mod client;
+pub mod day;
 pub mod envelope;
+pub mod journal;
 pub mod ledger;
 pub mod limiter;
-mod page;
 pub mod pager;
 pub mod policy;
+pub mod replay;
+mod store;
+mod turn;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -25,12 +36,16 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::plan::{Plan, Search};
-use crate::raw::{self, PageHeader, RawError, RawWriter};
-use client::{Answer, Client};
+use crate::raw::{RawError, RawWriter};
+use budget::{Budget, Exhausted};
+use client::Client;
+use journal::{Journal, JournalError};
 use ledger::Call;
 use limiter::Limiter;
-use page::{Fetched, PageResult, fetch_page};
 use pager::{Pager, Stop};
+use replay::Progress;
+use store::Store;
+use turn::{Next, Taken, Turn};
 
 /// What all pages of a run have in common.
 #[derive(Clone, Debug)]
@@ -42,12 +57,27 @@ pub struct RunIdentity {
     pub clock: Clock,
 }
 
+/// The ids that earlier runs found, by source and endpoint.
+pub type Known = HashMap<(String, String), Arc<HashSet<String>>>;
+
+/// What an extraction needs besides its plan.
+pub struct Needs {
+    pub clients: BTreeMap<String, Client>,
+    pub writers: BTreeMap<String, RawWriter>,
+    pub journal: Arc<Journal>,
+    pub budget: Budget,
+    pub known: Known,
+    /// Where the searches stand that an earlier process began.
+    pub progress: HashMap<String, Progress>,
+    /// Becomes true when the run is to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
 /// The sources of a run, ready to be asked.
 pub struct Extractor {
     context: Arc<Context>,
-    writers: BTreeMap<String, RawWriter>,
-    /// Becomes true when the run is to stop.
-    stop: watch::Receiver<bool>,
+    known: Known,
+    progress: HashMap<String, Progress>,
     /// Told of every page, and of the end of every search.
     pub on_event: Box<dyn Fn(&Event<'_>) + Send>,
 }
@@ -56,6 +86,12 @@ struct Context {
     plan: Arc<Plan>,
     identity: RunIdentity,
     sources: BTreeMap<String, (Client, Limiter)>,
+    budget: Budget,
+    journal: Arc<Journal>,
+    store: Store,
+    /// Why no further call is made, once there is a reason.
+    cut: watch::Sender<Option<Cut>>,
+    stop: watch::Receiver<bool>,
 }
 
 /// What a progress display wants to know.
@@ -84,9 +120,11 @@ pub struct Extracted {
     pub items: u64,
     /// Why searches are left over, if some are.
     pub cut: Option<Cut>,
+    /// The searches that are left over: their endpoints, and the pages that each may still need.
+    pub left: Vec<(String, u64)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SearchEnd {
     pub search_id: String,
     pub stop: Stop,
@@ -108,40 +146,57 @@ pub enum Cut {
         message: String,
         source: String,
     },
+    /// A budget of ours is used up.
+    Budget(Exhausted),
     /// The user asked to stop.
     Interrupted,
+    /// Pages cannot be kept any more; the error says why.
+    Broken,
 }
 
 #[derive(Debug, Error)]
 pub enum ExtractError {
     #[error(transparent)]
     Raw(#[from] RawError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{0}")]
+    Disk(String),
     #[error("a task of the extraction died: {0}")]
     Task(String),
 }
 
+/// The searches of one source.
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<Turn>,
+    /// Calls under way.
+    running: usize,
+}
+
 impl Extractor {
-    pub fn new(
-        plan: Arc<Plan>,
-        identity: RunIdentity,
-        clients: BTreeMap<String, Client>,
-        writers: BTreeMap<String, RawWriter>,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
+    pub fn new(plan: Arc<Plan>, identity: RunIdentity, needs: Needs) -> Self {
         let with_limiter = |(name, client): (String, Client)| {
-            let limiter = Limiter::new(plan.interval(&name));
+            let burst = plan.limits.burst;
+            let limiter = Limiter::new(plan.rate(&name), burst, plan.window(&name));
             (name, (client, limiter))
         };
-        let sources = clients.into_iter().map(with_limiter).collect();
+        let sources = needs.clients.into_iter().map(with_limiter).collect();
+        let store = Store::new(needs.writers, Arc::clone(&needs.journal));
         let context = Arc::new(Context {
             plan,
             identity,
             sources,
+            budget: needs.budget,
+            journal: needs.journal,
+            store,
+            cut: watch::Sender::new(None),
+            stop: needs.stop,
         });
         Extractor {
             context,
-            writers,
-            stop,
+            known: needs.known,
+            progress: needs.progress,
             on_event: Box::new(|_| ()),
         }
     }
@@ -156,169 +211,178 @@ impl Extractor {
         searches: Vec<Search>,
         extracted: &mut Extracted,
     ) -> Result<(), ExtractError> {
-        let plan = Arc::clone(&self.context.plan);
-        let pager = |search: Search| {
-            let endpoint = plan.endpoint(&search);
-            Pager::new(search, endpoint)
-        };
-        let mut queue: VecDeque<Pager> = searches.into_iter().map(pager).collect();
-        let mut running = JoinSet::new();
+        let context = Arc::clone(&self.context);
+        let concurrency = context.plan.limits.concurrency as usize;
+        let mut lanes = self.lanes(searches, extracted);
+        let mut running: JoinSet<(String, Result<Taken, ExtractError>)> = JoinSet::new();
+        // Searches that wait before they ask again; others take their place meanwhile.
+        let mut resting: JoinSet<Turn> = JoinSet::new();
         let mut broken = Ok(());
-        let concurrency = plan.limits.concurrency as usize;
         loop {
-            while extracted.cut.is_none()
-                && broken.is_ok()
-                && running.len() < concurrency
-                && let Some(pager) = queue.pop_front()
-            {
-                running.spawn(fetch_page(
-                    Arc::clone(&self.context),
-                    pager,
-                    self.stop.clone(),
-                ));
+            let is_cut = context.is_cut();
+            for (source, lane) in lanes.iter_mut().filter(|_| !is_cut) {
+                while lane.running < concurrency
+                    && let Some(turn) = lane.waiting.pop_front()
+                {
+                    lane.running += 1;
+                    let (source, context) = (source.clone(), Arc::clone(&context));
+                    running.spawn(async move { (source, turn.take(context).await) });
+                }
             }
-            let fetched = tokio::select! {
+            if running.is_empty() && (is_cut || resting.is_empty()) {
+                break;
+            }
+            tokio::select! {
                 biased;
-                () = stopped(&mut self.stop), if extracted.cut.is_none() => {
-                    extracted.cut = Some(Cut::Interrupted);
+                () = context.interrupted(), if !is_cut => context.cut_short(Cut::Interrupted),
+                Some(ended) = running.join_next() => {
+                    let taken = ended.map_err(|e| ExtractError::Task(e.to_string()));
+                    let taken = taken.and_then(|(source, taken)| {
+                        lanes.entry(source).or_default().running -= 1;
+                        taken
+                    });
+                    match taken.map(|taken| self.take_in(taken, extracted)) {
+                        Ok(None) => {}
+                        Ok(Some((turn, None))) => wait(&mut lanes, turn),
+                        Ok(Some((turn, Some(delay)))) => {
+                            resting.spawn(async move {
+                                tokio::time::sleep(delay).await;
+                                turn
+                            });
+                        }
+                        // Calls under way are still waited for: they are paid.
+                        Err(error) => {
+                            broken = broken.and(Err(error));
+                            context.cut_short(Cut::Broken);
+                        }
+                    }
+                }
+                Some(rested) = resting.join_next(), if !is_cut => {
+                    let turn = rested.map_err(|e| ExtractError::Task(e.to_string()))?;
+                    let lane = lanes.entry(turn.pager.search.source.clone()).or_default();
+                    lane.waiting.push_front(turn);
+                }
+            }
+        }
+        // The rest of a run that was cut short.
+        resting.abort_all();
+        let waiting = lanes.into_values().flat_map(|lane| lane.waiting);
+        extracted.left.extend(waiting.map(|turn| left(&turn.pager)));
+        while let Some(rested) = resting.join_next().await {
+            if let Ok(turn) = rested {
+                extracted.left.push(left(&turn.pager));
+            }
+        }
+        extracted.cut = context.cut.borrow().clone();
+        broken
+    }
+
+    /// The searches that have a page left, each in the queue of its source.
+    fn lanes(
+        &mut self,
+        searches: Vec<Search>,
+        extracted: &mut Extracted,
+    ) -> BTreeMap<String, Lane> {
+        let mut lanes = BTreeMap::new();
+        for search in searches {
+            let pager = match self.progress.remove(&search.search_id) {
+                Some(Progress::Ended(end)) => {
+                    extracted.ended.push(end);
                     continue;
                 }
-                fetched = running.join_next() => fetched,
+                Some(Progress::UnderWay(pager)) => pager,
+                None => {
+                    let endpoint = self.context.plan.endpoint(&search);
+                    let known = (search.source.clone(), search.endpoint.clone());
+                    let known = self.known.get(&known).cloned().unwrap_or_default();
+                    let at = self.context.identity.snapshot_at;
+                    Pager::new(search, endpoint, at, known)
+                }
             };
-            let Some(fetched) = fetched else {
-                return broken;
-            };
-            let taken = fetched
-                .map_err(|e| ExtractError::Task(e.to_string()))
-                .and_then(|fetched| self.take_in(fetched, extracted));
-            match taken {
-                Ok(pager) => queue.extend(pager),
-                // Calls under way are still waited for: they are paid.
-                Err(error) => broken = broken.and(Err(error)),
-            }
+            wait(&mut lanes, Turn::first(pager));
         }
+        lanes
     }
 
-    /// Keeps what a call brought; the search again, if it has a page left.
+    /// Counts what a turn brought; the search's next turn, if it has one.
     fn take_in(
-        &mut self,
-        fetched: Fetched,
-        extracted: &mut Extracted,
-    ) -> Result<Option<Pager>, ExtractError> {
-        let Fetched {
-            mut pager,
-            calls,
-            result,
-        } = fetched;
-        let request_id = calls
-            .last()
-            .map(|c| c.request_id.clone())
-            .unwrap_or_default();
-        extracted.calls.extend(calls);
-        let (stop, error) = match result {
-            PageResult::Page {
-                answer,
-                summary,
-                class,
-                gone,
-                fetched_at,
-            } => {
-                let page = pager.page();
-                let (added, stop) = pager.advance(&summary);
-                let header = PageHeader {
-                    accepted: true,
-                    item_count: summary.item_count,
-                    items_before: added.items_before,
-                    new_item_count: added.new_items,
-                    ..self.header(&pager, page, request_id, answer.status, class, fetched_at)
-                };
-                self.keep(&header, &answer)?;
-                extracted.pages += 1;
-                extracted.items += summary.item_count;
-                let items = summary.item_count;
-                (self.on_event)(&Event::Page {
-                    search: &pager.search,
-                    page,
-                    items,
-                });
-                match if gone { Some(Stop::Gone) } else { stop } {
-                    None => return Ok(Some(pager)),
-                    Some(stop) => (stop, None),
-                }
-            }
-            PageResult::Failed { message, answer } => {
-                if let Some((answer, class, at)) = answer {
-                    let page = pager.page();
-                    let header = self.header(&pager, page, request_id, answer.status, class, at);
-                    self.keep(&header, &answer)?;
-                }
-                (Stop::Failed, Some(message))
-            }
-            PageResult::Cut(cut) => {
-                extracted.cut.get_or_insert(cut);
-                return Ok(None);
-            }
-        };
-        match &error {
-            Some(reason) => (self.on_event)(&Event::Failed {
-                search: &pager.search,
-                reason,
-            }),
-            None => (self.on_event)(&Event::Done {
-                search: &pager.search,
-                stop,
-            }),
-        }
-        extracted.ended.push(SearchEnd {
-            search_id: pager.search.search_id.clone(),
-            stop,
-            error,
-        });
-        Ok(None)
-    }
-
-    /// What the raw zone says of an answer that is no page.
-    fn header(
         &self,
-        pager: &Pager,
-        page: u32,
-        request_id: String,
-        status: u16,
-        class: String,
-        fetched_at: DateTime<Utc>,
-    ) -> PageHeader {
-        let identity = &self.context.identity;
-        PageHeader {
-            v: raw::VERSION,
-            run_id: identity.run_id.clone(),
-            pipeline: self.context.plan.pipeline.clone(),
-            snapshot_at: identity.snapshot_at,
-            simulated: identity.simulated,
-            request_id,
-            search: pager.search.clone(),
-            page,
-            fetched_at,
-            status,
-            accepted: false,
-            class,
-            item_count: 0,
-            items_before: pager.items,
-            new_item_count: 0,
+        taken: Taken,
+        extracted: &mut Extracted,
+    ) -> Option<(Turn, Option<std::time::Duration>)> {
+        let Taken { call, page, next } = taken;
+        extracted.calls.extend(call);
+        if let Some((page, items)) = page {
+            extracted.pages += 1;
+            extracted.items += items;
+            let search = &next.pager().search;
+            (self.on_event)(&Event::Page {
+                search,
+                page,
+                items,
+            });
         }
-    }
-
-    fn keep(&mut self, header: &PageHeader, answer: &Answer) -> Result<(), RawError> {
-        match self.writers.get_mut(&header.search.source) {
-            Some(writer) => writer.append(header, &answer.body),
-            None => Ok(()),
+        match next {
+            Next::Turn(turn, delay) => Some((turn, delay)),
+            Next::Ended(pager, end) => {
+                let search = &pager.search;
+                (self.on_event)(&match &end.error {
+                    Some(reason) => Event::Failed { search, reason },
+                    None => Event::Done {
+                        search,
+                        stop: end.stop,
+                    },
+                });
+                extracted.ended.push(end);
+                None
+            }
+            Next::Cut(pager) => {
+                extracted.left.push(left(&pager));
+                None
+            }
         }
     }
 }
 
-/// Returns when the run is to stop.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        // Nobody is left who could ask: wait for ever.
-        std::future::pending::<()>().await;
+impl Context {
+    /// Lets no further call be made; the first reason counts.
+    fn cut_short(&self, cut: Cut) {
+        self.cut.send_if_modified(|reason| {
+            let first = reason.is_none();
+            if first {
+                *reason = Some(cut);
+            }
+            first
+        });
     }
+
+    fn is_cut(&self) -> bool {
+        self.cut.borrow().is_some()
+    }
+
+    /// Returns when no further call may be made.
+    async fn cut(&self) {
+        // The sender is ours: it cannot be gone.
+        let _ = self.cut.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Returns when the user wants the run to stop.
+    async fn interrupted(&self) {
+        if self.stop.clone().wait_for(|stop| *stop).await.is_err() {
+            // Nobody is left who could ask: wait for ever.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Puts a search at the end of its source's queue.
+fn wait(lanes: &mut BTreeMap<String, Lane>, turn: Turn) {
+    let lane = lanes.entry(turn.pager.search.source.clone()).or_default();
+    lane.waiting.push_back(turn);
+}
+
+/// A search's endpoint, and how many pages it may still need.
+fn left(pager: &Pager) -> (String, u64) {
+    let pages = pager.search.max_pages.saturating_sub(pager.pages);
+    (pager.search.endpoint.clone(), pages.max(1).into())
 }

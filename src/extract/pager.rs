@@ -1,11 +1,13 @@
 //! When a search has been paged far enough: a pure state machine.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
-use serde::Serialize;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::envelope::PageSummary;
-use crate::plan::Search;
+use crate::plan::{KnownShare, Search, StopRules};
 use crate::spec::source::{Endpoint, PaginationKind};
 
 /// How far a search has come.
@@ -14,21 +16,33 @@ pub struct Pager {
     pub search: Search,
     kind: PaginationKind,
     start: u32,
+    /// The run's logical time: ages are measured from here.
+    snapshot_at: DateTime<Utc>,
+    known: Arc<HashSet<String>>,
     /// Pages fetched so far.
     pub pages: u32,
     /// Items on these pages.
     pub items: u64,
     seen: HashSet<String>,
+    last_page: BTreeSet<String>,
 }
 
 /// Why a search asked for no further page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// The plan allows no more pages.
     MaxPages,
     /// The provider had no more items.
     Empty,
+    /// The page had few items: it was the last.
+    ShortPage,
+    /// Nearly all items were found by earlier runs.
+    KnownShare,
+    /// Nearly all notes were published too long ago.
+    OlderThan,
+    /// The page repeated the one before.
+    Repeated,
     /// One answer was all there is.
     Single,
     /// What was asked for is no more.
@@ -45,15 +59,28 @@ pub struct Added {
     pub new_items: u64,
 }
 
+/// Of ten notes on a page so many must be old for the page to be: a note that somebody pinned to
+/// the top, or that came out of order, changes nothing.
+const OLD_TENTHS: usize = 9;
+
 impl Pager {
-    pub fn new(search: Search, endpoint: &Endpoint) -> Self {
+    /// A search that has not begun. `known` are the ids that earlier runs found.
+    pub fn new(
+        search: Search,
+        endpoint: &Endpoint,
+        snapshot_at: DateTime<Utc>,
+        known: Arc<HashSet<String>>,
+    ) -> Self {
         Pager {
             search,
             kind: endpoint.pagination.kind,
             start: endpoint.pagination.start.max(1),
+            snapshot_at,
+            known,
             pages: 0,
             items: 0,
             seen: HashSet::new(),
+            last_page: BTreeSet::new(),
         }
     }
 
@@ -75,21 +102,88 @@ impl Pager {
         };
         self.pages += 1;
         self.items += page.item_count;
-        let stop = match self.kind {
-            PaginationKind::Single => Some(Stop::Single),
-            PaginationKind::Page if page.item_count == 0 => Some(Stop::Empty),
-            PaginationKind::Page if self.pages >= self.search.max_pages => Some(Stop::MaxPages),
-            PaginationKind::Page => None,
-        };
+        let stop = self.stop_after(page);
+        self.last_page = page.ids.iter().cloned().collect();
         (added, stop)
+    }
+
+    /// The first reason that holds; the page limit is the last one asked, for it says least.
+    fn stop_after(&self, page: &PageSummary) -> Option<Stop> {
+        if self.kind == PaginationKind::Single {
+            return Some(Stop::Single);
+        }
+        let rules = &self.search.stop_when;
+        let StopRules {
+            empty,
+            short_page,
+            known,
+            older_than_s,
+        } = rules;
+        let nothing = page.item_count == 0;
+        let short = short_page.is_some_and(|n| page.item_count < u64::from(n));
+        let is_known = known.is_some_and(|rule| self.is_known(page, rule));
+        let is_old = older_than_s.is_some_and(|age| self.is_older(page, age));
+        let reasons = [
+            (*empty && nothing, Stop::Empty),
+            (self.repeats_the_last(page), Stop::Repeated),
+            (short && !nothing, Stop::ShortPage),
+            (is_known, Stop::KnownShare),
+            (is_old, Stop::OlderThan),
+            (self.pages >= self.search.max_pages, Stop::MaxPages),
+        ];
+        let holds = reasons.into_iter().find(|(holds, _)| *holds);
+        holds.map(|(_, stop)| stop)
+    }
+
+    /// Whether it has the items of the page before, in whatever order: a provider that has no
+    /// more may answer with its last page for ever.
+    fn repeats_the_last(&self, page: &PageSummary) -> bool {
+        let ids: BTreeSet<&String> = page.ids.iter().collect();
+        !ids.is_empty() && ids.into_iter().eq(&self.last_page)
+    }
+
+    fn is_known(&self, page: &PageSummary, rule: KnownShare) -> bool {
+        let ids: HashSet<&String> = page.ids.iter().collect();
+        let known = ids.iter().filter(|id| self.known.contains(**id)).count();
+        known > 0 && known as f64 >= rule.share * ids.len() as f64
+    }
+
+    fn is_older(&self, page: &PageSummary, age_s: u64) -> bool {
+        let age = i64::try_from(age_s).ok().and_then(TimeDelta::try_seconds);
+        let since = age.and_then(|age| self.snapshot_at.checked_sub_signed(age));
+        let Some(since) = since.map(|since| since.timestamp()) else {
+            return false;
+        };
+        let old = page.published.iter().filter(|at| **at < since).count();
+        old > 0 && old * 10 >= page.published.len() * OLD_TENTHS
     }
 }
 
 impl Stop {
+    const ALL: [Stop; 9] = [
+        Stop::MaxPages,
+        Stop::Empty,
+        Stop::ShortPage,
+        Stop::KnownShare,
+        Stop::OlderThan,
+        Stop::Repeated,
+        Stop::Single,
+        Stop::Gone,
+        Stop::Failed,
+    ];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Stop::ALL.into_iter().find(|stop| stop.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Stop::MaxPages => "max_pages",
             Stop::Empty => "empty",
+            Stop::ShortPage => "short_page",
+            Stop::KnownShare => "known_share",
+            Stop::OlderThan => "older_than",
+            Stop::Repeated => "repeated",
             Stop::Single => "single",
             Stop::Gone => "gone",
             Stop::Failed => "failed",
@@ -101,6 +195,10 @@ impl Stop {
         match self {
             Stop::MaxPages => "reached the page limit",
             Stop::Empty => "came to the end",
+            Stop::ShortPage => "came to a short page",
+            Stop::KnownShare => "came to what is known",
+            Stop::OlderThan => "came to older notes",
+            Stop::Repeated => "got the same page again",
             Stop::Single => "asked once",
             Stop::Gone => "found nothing any more",
             Stop::Failed => "failed",

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::plan::Retries;
-use crate::spec::source::{Action, Billed, Code, Source};
+use crate::spec::source::{Action, Billed, Code, OnUnknownOutcome, Source};
 
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,14 +28,23 @@ pub enum Failure {
     Timeout,
     #[error("the connection broke before the answer was complete")]
     Broken,
-    #[error("the answer is larger than {} MiB", MAX_BODY >> 20)]
-    TooLarge,
+    #[error("the answer is larger than {} MiB", limit >> 20)]
+    TooLarge {
+        /// In bytes after decompression.
+        limit: usize,
+    },
     #[error("the server redirects without end, or to another host, where the token must not go")]
     Redirect,
 }
 
-/// The largest body that is read, decompressed. Real pages are about 0.1 MiB.
-pub const MAX_BODY: usize = 32 << 20;
+/// Which try at a page a call was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// How many of the tries before it ended without anybody knowing whether they were billed.
+    pub unknown: u32,
+}
 
 /// No delay is longer than this, whatever `Retry-After` says.
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -57,40 +66,52 @@ pub enum Decision {
     Retry {
         after: Duration,
     },
+    /// Like a retry; and the source is to be asked more slowly.
+    SlowDown {
+        after: Duration,
+    },
     FailSearch,
     StopRun,
     AbortRun,
 }
 
-/// Decides on the outcome of attempt number `attempt` (from 1). `jitter` is a random number in
-/// `0..1`: delays are exponential with full jitter, so that many clients do not return at once.
+/// Decides on the outcome of a call. `jitter` is a random number in `0..1`: delays are exponential
+/// with full jitter, so that many clients do not return at once.
 pub fn decide(
     outcome: &Outcome,
     source: &Source,
-    attempt: u32,
+    attempt: Attempt,
     retries: Retries,
     jitter: f64,
 ) -> Verdict {
-    let (class, billed, action, retry_after) = judge(outcome, source);
-    let retry = || {
-        if attempt > retries.max {
-            return Decision::FailSearch;
-        }
-        let backoff = retries
-            .delay
-            .saturating_mul(1 << (attempt - 1).min(16))
-            .mul_f64(jitter);
-        Decision::Retry {
-            after: retry_after.unwrap_or(backoff).min(MAX_DELAY),
-        }
+    let Judgement {
+        class,
+        billed,
+        action,
+        retry_after,
+    } = judge(outcome, source);
+    let backoff = || {
+        let doubled = 1 << (attempt.number.max(1) - 1).min(16);
+        let backoff = retries.delay.saturating_mul(doubled).mul_f64(jitter);
+        retry_after.unwrap_or(backoff).min(MAX_DELAY)
     };
+    let exhausted = attempt.number > retries.max;
     let decision = match action {
-        Action::Accept => Decision::Accept,
-        Action::Gone => Decision::Gone,
-        Action::Retry | Action::SlowDown => retry(),
-        Action::FailSearch => Decision::FailSearch,
-        Action::StopRun => Decision::StopRun,
-        Action::AbortRun => Decision::AbortRun,
+        Do::Declared(Action::Accept) => Decision::Accept,
+        Do::Declared(Action::Gone) => Decision::Gone,
+        Do::Declared(Action::Retry | Action::SlowDown) if exhausted => Decision::FailSearch,
+        Do::Declared(Action::Retry) => Decision::Retry { after: backoff() },
+        Do::Declared(Action::SlowDown) => Decision::SlowDown { after: backoff() },
+        Do::Declared(Action::FailSearch) => Decision::FailSearch,
+        Do::Declared(Action::StopRun) => Decision::StopRun,
+        Do::Declared(Action::AbortRun) => Decision::AbortRun,
+        // It may have been billed: asked again at most once, and only where the contract says so.
+        Do::AsContractSays => match source.on_unknown_outcome {
+            OnUnknownOutcome::RetryOnce if attempt.unknown == 0 && !exhausted => {
+                Decision::Retry { after: backoff() }
+            }
+            _ => Decision::FailSearch,
+        },
     };
     Verdict {
         class,
@@ -99,43 +120,57 @@ pub fn decide(
     }
 }
 
-fn judge(outcome: &Outcome, source: &Source) -> (String, Billed, Action, Option<Duration>) {
-    let verdict = |class: &str, billed, action| (class.to_owned(), billed, action, None);
+/// What an outcome means, before it is known which try it was.
+struct Judgement {
+    class: String,
+    billed: Billed,
+    action: Do,
+    retry_after: Option<Duration>,
+}
+
+/// What follows.
+#[derive(Clone, Copy)]
+enum Do {
+    Declared(Action),
+    /// Nobody knows what became of the call.
+    AsContractSays,
+}
+
+fn judge(outcome: &Outcome, source: &Source) -> Judgement {
+    let judgement = |class: &str, billed, action| Judgement {
+        class: class.to_owned(),
+        billed,
+        action,
+        retry_after: None,
+    };
+    let known = |class, billed, action| judgement(class, billed, Do::Declared(action));
+    let unknown = |class| judgement(class, Billed::Unknown, Do::AsContractSays);
     let (status, code, retry_after) = match outcome {
         Outcome::Answer {
             status,
             code,
             retry_after,
         } => (*status, code, *retry_after),
-        Outcome::Failure(Failure::Connect) => {
-            return verdict("transport", Billed::No, Action::Retry);
-        }
-        // What becomes of a call whose answer never came is unknown: it may have been billed.
-        Outcome::Failure(Failure::Timeout) => {
-            return verdict("timeout", Billed::Unknown, Action::FailSearch);
-        }
-        Outcome::Failure(Failure::Broken) => {
-            return verdict("transport", Billed::Unknown, Action::FailSearch);
-        }
-        Outcome::Failure(Failure::TooLarge) => {
-            return verdict("invalid", Billed::Unknown, Action::FailSearch);
-        }
-        Outcome::Failure(Failure::Redirect) => {
-            return verdict("invalid", Billed::No, Action::AbortRun);
+        Outcome::Failure(failure) => {
+            return match failure {
+                // The call was never made.
+                Failure::Connect => known("transport", Billed::No, Action::Retry),
+                Failure::Timeout => unknown("timeout"),
+                Failure::Broken => unknown("transport"),
+                // Another try would bring as much again.
+                Failure::TooLarge { .. } => known("invalid", Billed::Unknown, Action::FailSearch),
+                Failure::Redirect => known("invalid", Billed::No, Action::AbortRun),
+            };
         }
     };
-    let declared = |code: &Code| {
-        (
-            code.class.value.clone(),
-            code.billed,
-            code.action,
-            retry_after,
-        )
+    let declared = |code: &Code| Judgement {
+        retry_after,
+        ..judgement(&code.class, code.billed, Do::Declared(code.action))
     };
     if let Some(code) = code {
         // An unknown code is never a success, and never asked again blindly.
         return source.codes.get(code).map_or_else(
-            || verdict("unknown", Billed::Unknown, Action::FailSearch),
+            || known("unknown", Billed::Unknown, Action::FailSearch),
             declared,
         );
     }
@@ -146,18 +181,17 @@ fn judge(outcome: &Outcome, source: &Source) -> (String, Billed, Action, Option<
     {
         return declared(code);
     }
+    let patient = |class, action| Judgement {
+        retry_after,
+        ..known(class, Billed::No, action)
+    };
     match status {
-        401 => verdict("auth", Billed::No, Action::AbortRun),
-        403 => verdict("permission", Billed::No, Action::AbortRun),
-        429 => (
-            "rate_limited".into(),
-            Billed::No,
-            Action::SlowDown,
-            retry_after,
-        ),
-        500.. => ("server".into(), Billed::No, Action::Retry, retry_after),
-        300..500 => verdict("bad_request", Billed::No, Action::FailSearch),
+        401 => known("auth", Billed::No, Action::AbortRun),
+        403 => known("permission", Billed::No, Action::AbortRun),
+        429 => patient("rate_limited", Action::SlowDown),
+        500.. => patient("server", Action::Retry),
+        300..500 => known("bad_request", Billed::No, Action::FailSearch),
         // A success without an envelope: it may have been billed, and is no page.
-        _ => verdict("invalid", Billed::Unknown, Action::FailSearch),
+        _ => unknown("invalid"),
     }
 }

@@ -34,6 +34,9 @@ pub struct CommitRecord {
     /// Whether the run observed the sandbox's world, not the real one.
     pub simulated: bool,
     pub committed_at: DateTime<Utc>,
+    /// Whether nothing of the run is left to be done.
+    #[serde(default)]
+    pub closes_run: bool,
     pub add: Vec<AddedFile>,
     /// Paths relative to the lake.
     pub remove: Vec<String>,
@@ -45,7 +48,7 @@ pub struct CommitRecord {
 pub enum CommitKind {
     /// A run's first commit.
     Run,
-    /// The run's pages were flattened anew.
+    /// More of a run that was continued, or its pages flattened anew.
     Replace,
 }
 
@@ -67,6 +70,8 @@ pub struct RunRef<'a> {
     pub pipeline: &'a str,
     pub snapshot_at: DateTime<Utc>,
     pub simulated: bool,
+    /// Whether nothing of the run is left to be done.
+    pub closes: bool,
 }
 
 /// Files on their way into the lake.
@@ -255,6 +260,7 @@ impl Staging {
             snapshot_at: run.snapshot_at,
             simulated: run.simulated,
             committed_at: Utc::now(),
+            closes_run: run.closes,
             add: self.files,
             remove,
             applied: false,

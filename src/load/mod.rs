@@ -15,6 +15,8 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::plan::Shard;
+
 /// Version of the folder layout and of commit records.
 const FORMAT: u32 = 1;
 
@@ -73,7 +75,7 @@ impl LakeError {
 
 /// Held while a pipeline runs; released when dropped, or when the process dies.
 #[derive(Debug)]
-pub struct PipelineLock(#[expect(dead_code, reason = "held, not read")] File);
+pub struct PipelineLock(#[expect(dead_code, reason = "held, not read")] Vec<File>);
 
 #[derive(Serialize, Deserialize)]
 struct LakeFormat {
@@ -136,25 +138,48 @@ impl Lake {
         folder.join(format!("{run_id}.ndjson.zst"))
     }
 
-    /// Makes sure that a pipeline runs once at a time.
+    /// Where runs under way keep their journals.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn journals(&self) -> Result<PathBuf, LakeError> {
+        let folder = self.root.join(STATE).join("runs");
+        files::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// Makes sure that a pipeline runs once at a time; its parts on several machines may run side
+    /// by side, each of them once.
     ///
     /// # Errors
     /// [`LakeError::Busy`] while another process holds the lock.
-    pub fn lock_pipeline(&self, pipeline: &str) -> Result<PipelineLock, LakeError> {
-        let path = self
-            .root
-            .join(STATE)
-            .join(format!("pipeline-{pipeline}.lock"));
-        let file = files::open_lock(&path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(PipelineLock(file)),
-            Err(TryLockError::WouldBlock) => Err(LakeError::Busy(pipeline.to_owned())),
-            Err(TryLockError::Error(source)) => Err(LakeError::Io {
-                action: "lock",
-                path,
-                source,
-            }),
-        }
+    pub fn lock_pipeline(
+        &self,
+        pipeline: &str,
+        shard: Option<Shard>,
+    ) -> Result<PipelineLock, LakeError> {
+        let lock = |name: String, lock: fn(&File) -> Result<(), TryLockError>| {
+            let path = self.root.join(STATE).join(name);
+            let file = files::open_lock(&path)?;
+            match lock(&file) {
+                Ok(()) => Ok(file),
+                Err(TryLockError::WouldBlock) => Err(LakeError::Busy(pipeline.to_owned())),
+                Err(TryLockError::Error(source)) => Err(LakeError::Io {
+                    action: "lock",
+                    path,
+                    source,
+                }),
+            }
+        };
+        let whole = format!("pipeline-{pipeline}.lock");
+        let Some(Shard { index, count }) = shard else {
+            return Ok(PipelineLock(vec![lock(whole, File::try_lock)?]));
+        };
+        let part = format!("pipeline-{pipeline}.{index}-of-{count}.lock");
+        Ok(PipelineLock(vec![
+            lock(whole, File::try_lock_shared)?,
+            lock(part, File::try_lock)?,
+        ]))
     }
 
     fn check_format(&self) -> Result<(), LakeError> {

@@ -5,12 +5,14 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use indexmap::IndexMap;
 
+use super::search::{Depth, KnownShare, StopRules};
 use super::{Address, Compression, Price};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::{Extract, SourceRef};
+use crate::spec::pipeline::{Extract, SourceRef, StopWhen};
 use crate::spec::source::{Endpoint, PaginationKind, Source};
+use crate::spec::words::Span;
 use crate::spec::yaml::Spanned;
 
 pub(super) struct Check<'a> {
@@ -103,16 +105,100 @@ impl<'a> Check<'a> {
 
     pub fn positive(&mut self, number: &Spanned<u32>, what: &str) -> u32 {
         if number.value == 0 {
-            self.error(
-                number,
-                format!("`{what}` must be at least 1"),
-                "write a whole number from 1",
-            );
+            self.too_small(number, what);
         }
         number.value.max(1)
     }
 
-    pub fn pages(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint) -> u32 {
+    pub fn too_small<T>(&mut self, number: &Spanned<T>, what: &str) {
+        let message = format!("`{what}` must be at least 1");
+        self.error(number, message, "write a whole number from 1");
+    }
+
+    /// Calls a second.
+    pub fn rate(&mut self, number: &Spanned<f64>) -> f64 {
+        if number.value.is_finite() && number.value > 0.0 {
+            return number.value;
+        }
+        let message = "`requests_per_second` must be above 0";
+        self.error(number, message, "write a number such as 2 or 0.5");
+        1.0
+    }
+
+    /// An amount of money.
+    pub fn amount(&mut self, text: &Spanned<String>) -> Option<f64> {
+        let amount = text.parse::<f64>().ok();
+        let amount = amount.filter(|a| (0.0..=1e12).contains(a));
+        if amount.is_none() {
+            let message = format!("`{}` is no amount of money", text.value);
+            self.error(text, message, "write an amount such as 200 or 12.50");
+        }
+        amount
+    }
+
+    pub fn no_price(&mut self, budget: &Spanned<String>, unpriced: &[String]) {
+        let names = match unpriced {
+            [] => "the calls".to_owned(),
+            names => names.join(", "),
+        };
+        let message = format!("this budget cannot be kept: {names} has no price");
+        let hint = match unpriced.first() {
+            Some(name) => format!("add `{name}:` to `price:`; 0 if it is free"),
+            None => "add `price:` with a price for each endpoint".into(),
+        };
+        self.error(budget, message, hint);
+    }
+
+    /// How far an entry's searches are paged. `newest` says whether any of them asks for the
+    /// newest first.
+    pub fn depth(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint, newest: bool) -> Depth {
+        Depth {
+            max_pages: self.pages(entry, endpoint),
+            stop_when: match &entry.pages {
+                Some(pages) => self.stop_rules(&pages.stop_when, endpoint, newest),
+                None => StopRules::default(),
+            },
+        }
+    }
+
+    fn stop_rules(&mut self, when: &StopWhen, endpoint: &Endpoint, newest: bool) -> StopRules {
+        if let Some(share) = &when.known_share {
+            if !(share.value > 0.0 && share.value <= 1.0) {
+                let message = "`known_share` must be above 0 and at most 1";
+                self.error(share, message, "0.9 stops where nine in ten are known");
+            } else if endpoint.pagination.item_id.is_empty() {
+                let message = "this endpoint's items have no ids in the source contract";
+                self.error(share, message, "remove `known_share`");
+            }
+        }
+        if let (Some(within), None) = (&when.known_within, &when.known_share) {
+            let message = "`known_within` says since when notes are known";
+            self.error(within, message, "add `known_share: 0.9`, or remove it");
+        }
+        if let Some(age) = &when.older_than {
+            if endpoint.pagination.item_published_s.is_none() {
+                let message = "this endpoint's items have no publication time";
+                self.error(age, message, "remove `older_than`");
+            } else if !newest {
+                let message = "`older_than` needs the newest first: in another order old notes \
+                               say nothing about the next page";
+                let hint = "add `newest` to `filters: {sort: …}`, or remove `older_than`";
+                self.error(age, message, hint);
+            }
+        }
+        let short = when.short_page.as_ref();
+        StopRules {
+            empty: when.empty,
+            short_page: short.map(|n| self.positive(n, "short_page")),
+            known: when.known_share.as_ref().map(|share| KnownShare {
+                share: share.value,
+                within_s: seconds(when.known_within.as_ref()).unwrap_or(KNOWN_WITHIN_S),
+            }),
+            older_than_s: seconds(when.older_than.as_ref()),
+        }
+    }
+
+    fn pages(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint) -> u32 {
         match (endpoint.pagination.kind, &entry.pages) {
             (PaginationKind::Page, Some(pages)) => self.positive(&pages.max, "max"),
             (PaginationKind::Page, None) => {
@@ -246,6 +332,13 @@ impl<'a> Check<'a> {
 }
 
 const SANDBOX: &str = "sandbox";
+
+/// A week: long enough that a note is remembered while searches still show it.
+const KNOWN_WITHIN_S: u64 = 7 * 86_400;
+
+pub(super) fn seconds(span: Option<&Spanned<Span>>) -> Option<u64> {
+    span.map(|span| span.as_duration().as_secs())
+}
 
 /// The hint of a misspelt name.
 pub(super) fn choose<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
 use super::check::{self, Check};
-use super::search::{Asked, FilterChoice, Search, search};
+use super::search::{Asked, Depth, FilterChoice, Search, search};
 use super::{Address, FollowUp, PlannedSource};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, KeywordSet, Notes, SourceRef};
 use crate::spec::source::{Endpoint, ParamFrom, Source};
 use crate::spec::table::ColumnType;
+use crate::spec::words::Filter;
 use crate::spec::yaml::Spanned;
 
 /// Collects searches while the entries of a pipeline are looked at.
@@ -32,7 +33,7 @@ struct Target<'e> {
     reference: &'e SourceRef,
     entry: &'e Spanned<Extract>,
     endpoint: &'e Endpoint,
-    max_pages: u32,
+    depth: &'e Depth,
 }
 
 impl<'a> Planner<'a> {
@@ -114,11 +115,14 @@ impl<'a> Planner<'a> {
             };
             return self.check.error(&entry.endpoint, message, hint);
         };
+        let sorts = entry.filters.get(&Filter::Sort);
+        let newest = sorts.is_some_and(|s| s.as_slice().iter().any(|s| s.value == NEWEST));
+        let depth = &self.check.depth(entry, endpoint, newest);
         let target = Target {
             reference,
             entry,
             endpoint,
-            max_pages: self.check.pages(entry, endpoint),
+            depth,
         };
         let combinations = self.filters(target);
         let takes = |from| endpoint.params.values().any(|p| p.from == Some(from));
@@ -291,9 +295,13 @@ impl<'a> Planner<'a> {
                 "give exactly one of `found_by`, `ids` and `file`",
             ),
         }
-        let ranked = notes.top.is_some() || notes.by.is_some();
-        if notes.found_by.is_none() && ranked {
-            let message = "`top` and `by` choose among notes that were found";
+        let chosen = notes.top.is_some()
+            || notes.by.is_some()
+            || notes.seen_within.is_some()
+            || notes.not_refreshed_for.is_some();
+        if notes.found_by.is_none() && chosen {
+            let message = "`top`, `by`, `seen_within` and `not_refreshed_for` choose among notes \
+                           that were found";
             self.check
                 .error(notes, message, "remove them, or use `found_by`");
         }
@@ -369,6 +377,8 @@ impl<'a> Planner<'a> {
             found_by: found_by.value.clone(),
             top,
             by: by.value.clone(),
+            seen_within_s: check::seconds(notes.seen_within.as_ref()),
+            not_refreshed_for_s: check::seconds(notes.not_refreshed_for.as_ref()),
         });
     }
 
@@ -378,14 +388,20 @@ impl<'a> Planner<'a> {
             reference,
             entry,
             endpoint,
-            max_pages,
+            depth,
         } = target;
         let (source, name) = (&reference.name, &entry.endpoint);
-        let search = search(source, name, endpoint, max_pages, asked, filters);
+        let mut depth = depth.clone();
+        let sort = filters.iter().find(|f| f.filter == Filter::Sort);
+        if sort.is_none_or(|sort| sort.value != NEWEST) {
+            depth.stop_when.older_than_s = None;
+        }
+        let search = search(source, name, endpoint, depth, asked, filters);
         match self.known.get(&search.search_id) {
             Some(&at) => {
                 let other = &mut self.searches[at];
-                other.max_pages = other.max_pages.max(max_pages);
+                other.max_pages = other.max_pages.max(search.max_pages);
+                other.stop_when = other.stop_when.or_longer(&search.stop_when);
                 if let (Some(keyword), true) =
                     (&search.keyword, other.keyword_set != search.keyword_set)
                 {
@@ -404,6 +420,9 @@ impl<'a> Planner<'a> {
         }
     }
 }
+
+/// The canonical word of the order in which `older_than` has a meaning.
+const NEWEST: &str = "newest";
 
 /// Whether a call to this address shows its token to the network.
 pub fn travels_unencrypted(url: &str) -> bool {

@@ -27,6 +27,64 @@ pub struct Search {
     /// The provider's own words for all of this, but for the page.
     pub params: BTreeMap<String, String>,
     pub max_pages: u32,
+    /// What ends it sooner.
+    #[serde(default)]
+    pub stop_when: StopRules,
+}
+
+/// What ends a search before its last page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StopRules {
+    /// A page without items.
+    pub empty: bool,
+    /// A page with fewer items than this.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub short_page: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub known: Option<KnownShare>,
+    /// A page whose notes are nearly all older than so many seconds. Only where the newest come
+    /// first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub older_than_s: Option<u64>,
+}
+
+/// A page that has nearly nothing new.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KnownShare {
+    /// The share of its items that earlier runs found, above 0 and up to 1.
+    pub share: f64,
+    /// How many seconds ago that may have been.
+    pub within_s: u64,
+}
+
+impl Default for StopRules {
+    fn default() -> Self {
+        StopRules {
+            empty: true,
+            short_page: None,
+            known: None,
+            older_than_s: None,
+        }
+    }
+}
+
+impl StopRules {
+    /// The rules of two wishes for the same search: it goes on as long as one of them wants it.
+    pub fn or_longer(&self, other: &StopRules) -> StopRules {
+        let known = self.known.zip(other.known).map(|(a, b)| KnownShare {
+            share: a.share.max(b.share),
+            within_s: a.within_s.min(b.within_s),
+        });
+        StopRules {
+            empty: self.empty && other.empty,
+            short_page: self.short_page.zip(other.short_page).map(|(a, b)| a.min(b)),
+            known,
+            older_than_s: self
+                .older_than_s
+                .zip(other.older_than_s)
+                .map(|(a, b)| a.max(b)),
+        }
+    }
 }
 
 /// What a search is about.
@@ -35,6 +93,23 @@ pub enum Asked<'a> {
     Keyword(&'a str, &'a str),
     Note(&'a str),
     Nothing,
+}
+
+/// How far a search is paged.
+#[derive(Clone, Debug)]
+pub struct Depth {
+    pub max_pages: u32,
+    pub stop_when: StopRules,
+}
+
+impl Depth {
+    /// For what has one answer only.
+    pub fn single() -> Self {
+        Depth {
+            max_pages: 1,
+            stop_when: StopRules::default(),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -50,7 +125,7 @@ pub fn search(
     source: &str,
     name: &str,
     endpoint: &Endpoint,
-    max_pages: u32,
+    depth: Depth,
     asked: Asked<'_>,
     filters: &[FilterChoice],
 ) -> Search {
@@ -97,23 +172,22 @@ pub fn search(
         filters,
         note_id,
         params,
-        max_pages,
+        max_pages: depth.max_pages,
+        stop_when: depth.stop_when,
     }
 }
 
+/// Hash of which pages are asked for. How fast, at what price and within which budget makes no
+/// difference: a run that ran out of money goes on with more of it.
 pub fn hash(searches: &[Search], follow_ups: &[FollowUp]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for search in searches {
-        hasher.update(search.search_id.as_bytes());
-        hasher.update(&search.max_pages.to_le_bytes());
-    }
-    for f in follow_ups {
-        for part in [&f.source, &f.endpoint, &f.found_by, &f.by] {
-            hasher.update(part.as_bytes());
-            hasher.update(&[0]);
-        }
-        hasher.update(&f.top.to_le_bytes());
-    }
+    let asked = searches
+        .iter()
+        .map(|s| (&s.search_id, s.max_pages, &s.stop_when));
+    // Only maps with keys that are no text could fail, and there is none.
+    let asked = serde_json::to_vec(&asked.collect::<Vec<_>>()).unwrap_or_default();
+    hasher.update(&asked);
+    hasher.update(&serde_json::to_vec(follow_ups).unwrap_or_default());
     short(&hasher.finalize())
 }
 

@@ -173,7 +173,7 @@ pub fn sql_type(kind: ColumnType) -> &'static str {
     }
 }
 
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -186,6 +186,6 @@ fn plain_glob(path: &str) -> String {
     path.chars().map(plain).collect()
 }
 
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

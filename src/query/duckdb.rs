@@ -18,6 +18,8 @@ pub enum QueryError {
     /// DuckDB's own words, with its caret under the place.
     #[error("{}", words(.0))]
     Sql(duckdb::Error),
+    #[error("the lake's answer is not as expected: {reason}")]
+    Rows { reason: String },
     #[error("cannot {action} {}", path.display())]
     Io {
         action: &'static str,

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod duckdb;
+pub mod history;
 
 #[cfg(test)]
 mod tests;

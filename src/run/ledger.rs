@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::report::Status;
 use crate::extract::ledger::Call;
+use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::Billed;
 use crate::transform::RunStamp;
@@ -22,6 +23,7 @@ pub struct RunRow<'a> {
     pub status: Status,
     pub plan_hash: &'a str,
     pub version: &'a str,
+    pub shard: Option<Shard>,
     pub searches_planned: u64,
     pub searches_done: u64,
     pub requests: u64,
@@ -90,6 +92,7 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         status: Status::Complete,
         plan_hash: "",
         version: "",
+        shard: Some(Shard { index: 1, count: 1 }),
         searches_planned: 0,
         searches_done: 0,
         requests: 0,

@@ -36,6 +36,13 @@ pub struct RunReport {
     pub checks: Checks,
     pub lake: PathBuf,
     pub seconds: f64,
+    /// Whether it went on with a run that had been cut short.
+    pub continued: bool,
+    /// What is left to be done, where the run was cut short.
+    pub left: Left,
+    /// Whether the next run can continue it.
+    #[serde(skip)]
+    pub open: bool,
     /// Why the run ended early, if it did.
     #[serde(skip)]
     pub cut: Option<Cut>,
@@ -58,7 +65,7 @@ pub enum Status {
     Complete,
     /// Some searches failed; the rest is committed.
     Partial,
-    /// Quota or balance are used up; what was fetched is committed.
+    /// A budget, the quota or the balance is used up; what was fetched is committed.
     Stopped,
     /// No further call could have worked.
     Failed,
@@ -79,6 +86,15 @@ pub struct FailedSearch {
     pub reason: String,
 }
 
+/// What a run that was cut short did not do. Pages and cost are what it takes at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Left {
+    pub searches: u64,
+    pub pages: u64,
+    /// Null where an endpoint has no price.
+    pub cost: Option<f64>,
+}
+
 /// Data checks of the run; a pipeline can declare none yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Checks {
@@ -90,8 +106,8 @@ pub struct Checks {
 impl Status {
     pub(super) fn of(extracted: &Extracted) -> Self {
         match &extracted.cut {
-            Some(Cut::Aborted { .. }) => Status::Failed,
-            Some(Cut::Stopped { .. }) => Status::Stopped,
+            Some(Cut::Aborted { .. } | Cut::Broken) => Status::Failed,
+            Some(Cut::Stopped { .. } | Cut::Budget(_)) => Status::Stopped,
             Some(Cut::Interrupted) => Status::Interrupted,
             None if extracted.ended.iter().any(|e| e.stop == Stop::Failed) => Status::Partial,
             None => Status::Complete,
@@ -157,6 +173,9 @@ impl RunReport {
             checks: Checks::default(),
             lake: lake.to_owned(),
             seconds: 0.0,
+            continued: false,
+            left: left(plan, extracted),
+            open: false,
             cut: extracted.cut.clone(),
             failures,
             drift_rows: Vec::new(),
@@ -165,6 +184,33 @@ impl RunReport {
             catalog_error: None,
         }
     }
+}
+
+/// What is left of the searches, and of the notes that are only chosen after them.
+fn left(plan: &Plan, extracted: &Extracted) -> Left {
+    if extracted.cut.is_none() {
+        return Left::default();
+    }
+    let price = |endpoint: &str, pages: u64| plan.price.of(endpoint).map(|p| p * pages as f64);
+    let searches = extracted.left.iter();
+    let mut left = Left {
+        searches: extracted.left.len() as u64,
+        pages: searches.clone().map(|(_, pages)| pages).sum(),
+        cost: searches.map(|(e, pages)| price(e, *pages)).sum(),
+    };
+    let asked: BTreeSet<&String> = extracted.calls.iter().map(|c| &c.endpoint).collect();
+    let begun = |endpoint: &String| {
+        asked.contains(endpoint) || extracted.left.iter().any(|(e, _)| e == endpoint)
+    };
+    for follow_up in plan.follow_ups.iter().filter(|f| !begun(&f.endpoint)) {
+        let top = u64::from(follow_up.top);
+        let cost = price(&follow_up.endpoint, top);
+        left.searches += top;
+        left.pages += top;
+        left.cost = left.cost.zip(cost).map(|(a, b)| a + b);
+    }
+    left.cost = left.cost.map(|cost| (cost * 1e6).round() / 1e6);
+    left
 }
 
 /// How many searches ended for each reason; failures are counted elsewhere.

@@ -43,7 +43,7 @@ pub fn retransform(
         files.insert(canonical(path));
     }
     let lake = Lake::open(root)?;
-    let _lock = lake.lock_pipeline(&plan.pipeline)?;
+    let _lock = lake.lock_pipeline(&plan.pipeline, None)?;
     let raw_files = lake.raw_files()?;
     let mut replaced = Vec::new();
     for (run_id, (first, mut files)) in runs {

@@ -30,8 +30,14 @@ pub struct Pipeline {
     pub keyword_sets: IndexMap<String, Spanned<KeywordSet>>,
     /// What to ask for.
     pub extract: Vec<Spanned<Extract>>,
+    /// How hard the sources may be asked, and how much a run and a day may cost.
     #[serde(default)]
     pub limits: Limits,
+    /// For how long a run that was cut short is continued by the next one, under its own id and
+    /// snapshot time. An older one is closed as it is, and a new run begins. Default: 6h.
+    #[serde(default = "default_resume_within")]
+    #[schemars(with = "String")]
+    pub resume_within: Span,
     /// Price of a call by endpoint, and `currency`.
     #[serde(default)]
     pub price: IndexMap<Spanned<String>, Spanned<String>>,
@@ -115,18 +121,50 @@ pub enum FilterValues {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pages {
-    /// The most pages that one search asks for. An empty page ends it sooner.
+    /// The most pages that one search asks for.
     pub max: Spanned<u32>,
+    /// What ends a search sooner.
+    #[serde(default)]
+    pub stop_when: StopWhen,
+}
+
+/// What ends a search before its last page. Whichever rule holds first ends it; a page that
+/// repeats the one before it always does.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StopWhen {
+    /// A page without items. Default: true.
+    pub empty: bool,
+    /// A page with fewer items than this.
+    pub short_page: Option<Spanned<u32>>,
+    /// A page of which this share of the notes (or users), above 0 and up to 1, was found by
+    /// searches at this endpoint in earlier runs.
+    pub known_share: Option<Spanned<f64>>,
+    /// How long ago an earlier run may have found them. Default: 7d.
+    #[schemars(with = "Option<String>")]
+    pub known_within: Option<Spanned<Span>>,
+    /// A page of which nine in ten notes were published longer ago than this. Only for searches
+    /// with `sort: newest`; in another order old notes say nothing about the next page.
+    #[schemars(with = "Option<String>")]
+    pub older_than: Option<Spanned<Span>>,
 }
 
 /// Which notes to ask for: exactly one of `found_by`, `ids` and `file`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Notes {
-    /// Notes that this run's searches at this endpoint found.
+    /// Notes that searches at this endpoint found: in this run, and with `seen_within` also in
+    /// earlier ones.
     pub found_by: Option<Spanned<String>>,
     /// How many of them, the first by `by`.
     pub top: Option<Spanned<u32>>,
+    /// Take notes from the lake, too, that were found no longer ago than this. Those that are
+    /// gone are left out, unless they were found again since.
+    #[schemars(with = "Option<String>")]
+    pub seen_within: Option<Spanned<Span>>,
+    /// Leave out notes that this endpoint has answered for in this time.
+    #[schemars(with = "Option<String>")]
+    pub not_refreshed_for: Option<Spanned<Span>>,
     /// The count of `engagement` that ranks them, largest first.
     pub by: Option<Spanned<String>>,
     /// Note ids.
@@ -139,15 +177,30 @@ pub struct Notes {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Calls a second to one source. Default: 2.
-    pub requests_per_second: Spanned<u32>,
-    /// Calls under way at once. Default: 4.
+    /// Calls a second to one source; may be a fraction. Default: 2.
+    pub requests_per_second: Spanned<f64>,
+    /// Calls that may follow each other at once after a pause. Default: one for every 20
+    /// `requests_per_second`, at least 1.
+    pub burst: Option<Spanned<u32>>,
+    /// Calls to one source under way at once. Default: 4.
     pub concurrency: Spanned<u32>,
     /// How often a page is asked for again when the provider says it may work. Default: 4.
     pub retries: u32,
     /// Longest wait before the first retry; it doubles with each one. Default: 1s.
     #[schemars(with = "String")]
     pub retry_delay: Span,
+    /// The largest answer that is read, in MiB after decompression. Default: 32.
+    pub max_answer_mib: Spanned<u32>,
+    /// The most calls of one run, retries included. A run that reaches a budget commits what it
+    /// has and ends with exit code 5; the next run continues it.
+    pub requests_per_run: Option<Spanned<u64>>,
+    /// The most calls of a day (in the pipeline's time zone), over all runs in the lake.
+    pub requests_per_day: Option<Spanned<u64>>,
+    /// The most money that one run may cost, in the currency of the price. A call counts when it
+    /// is sent; one whose billing is unknown counts as billed.
+    pub cost_per_run: Option<Spanned<String>>,
+    /// The most money that a day may cost, over all runs in the lake.
+    pub cost_per_day: Option<Spanned<String>>,
 }
 
 /// What to do when answers differ from the source contract.
@@ -185,13 +238,35 @@ fn default_seed() -> u64 {
     1
 }
 
+fn default_resume_within() -> Span {
+    Span::Exact(Duration::from_secs(6 * 3_600))
+}
+
+impl Default for StopWhen {
+    fn default() -> Self {
+        StopWhen {
+            empty: true,
+            short_page: None,
+            known_share: None,
+            known_within: None,
+            older_than: None,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            requests_per_second: Spanned::unplaced(2),
+            requests_per_second: Spanned::unplaced(2.0),
+            burst: None,
             concurrency: Spanned::unplaced(4),
             retries: 4,
             retry_delay: Span::Exact(Duration::from_secs(1)),
+            max_answer_mib: Spanned::unplaced(32),
+            requests_per_run: None,
+            requests_per_day: None,
+            cost_per_run: None,
+            cost_per_day: None,
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Source {
     pub rate_limit: Option<RateLimit>,
     /// How long an answer may take.
     pub timeout: TimeSpan,
+    /// Whether a page may be asked for again, once, when nobody knows what became of the call.
+    pub on_unknown_outcome: OnUnknownOutcome,
     pub envelope: Envelope,
     /// What each business code means.
     pub codes: IndexMap<String, Code>,
@@ -60,6 +62,16 @@ pub enum AuthPlace {
 pub struct RateLimit {
     pub requests: u32,
     pub per: TimeSpan,
+}
+
+/// What follows a call that may have been billed though its answer never came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknownOutcome {
+    /// Asking again might pay twice.
+    FailSearch,
+    /// Asking again costs nothing, or is worth it.
+    RetryOnce,
 }
 
 /// Where the business result stands in an answer. Paths are JSON pointers.
@@ -109,7 +121,7 @@ pub enum Action {
     Gone,
     /// Ask again after a delay.
     Retry,
-    /// Ask again after a delay: we asked too often.
+    /// Ask again after a delay, and all searches of the source more slowly: we asked too often.
     SlowDown,
     /// Give up this search; the others go on.
     FailSearch,
@@ -178,6 +190,9 @@ pub struct Pagination {
     /// What tells two items apart; the first path that is there.
     #[serde(default)]
     pub item_id: Vec<String>,
+    /// When an item was published, in Unix seconds. Items that do not follow the order of the
+    /// search, as advertisements, are not to be found at this path.
+    pub item_published_s: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

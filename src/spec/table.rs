@@ -96,6 +96,9 @@ pub enum Fill {
     Sort,
     NoteTypeFilter,
     PublishedWithin,
+    NoteId,
+    /// Why the search asked for no further page after this one.
+    Stop,
 }
 
 /// `schemas/common_columns.yaml`: columns that many tables have.

@@ -265,6 +265,8 @@ impl<'e> Context<'e> {
             Fill::NewItemCount => int(header.new_item_count),
             Fill::Sort => maybe(search.filters.get(&Filter::Sort)),
             Fill::NoteTypeFilter => maybe(search.filters.get(&Filter::NoteType)),
+            Fill::NoteId => maybe(search.note_id.as_ref()),
+            Fill::Stop => maybe(header.stop.as_ref()),
             Fill::PublishedWithin => maybe(search.filters.get(&Filter::PublishedWithin)),
         }
     }

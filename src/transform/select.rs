@@ -3,9 +3,11 @@
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 
-/// The ids of the first `top` notes that `endpoint` found, by the count `by`, largest first;
-/// equal counts in the order of their ids. Notes without the count come last.
-pub fn top_notes(engagement: &RecordBatch, endpoint: &str, by: &str, top: usize) -> Vec<String> {
+/// A note and the count that ranks it.
+pub type Ranked = (String, Option<i64>);
+
+/// The notes that `endpoint` found, each with its count `by`.
+pub fn found_notes(engagement: &RecordBatch, endpoint: &str, by: &str) -> Vec<Ranked> {
     let column = |name| engagement.column_by_name(name);
     let (Some(ids), Some(endpoints), Some(counts)) = (
         column("note_id").and_then(|c| c.as_string_opt::<i32>()),
@@ -14,19 +16,15 @@ pub fn top_notes(engagement: &RecordBatch, endpoint: &str, by: &str, top: usize)
     ) else {
         return Vec::new();
     };
-    let mut notes: Vec<(Option<i64>, &str)> = (0..engagement.num_rows())
-        .filter(|&row| endpoints.value(row) == endpoint)
-        .map(|row| {
-            (
-                counts.is_valid(row).then(|| counts.value(row)),
-                ids.value(row),
-            )
-        })
-        .collect();
-    notes.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    notes
-        .into_iter()
-        .take(top)
-        .map(|(_, id)| id.to_owned())
+    let rows = (0..engagement.num_rows()).filter(|&row| endpoints.value(row) == endpoint);
+    let count = |row| counts.is_valid(row).then(|| counts.value(row));
+    rows.map(|row| (ids.value(row).to_owned(), count(row)))
         .collect()
+}
+
+/// The ids of the first `top` notes, the largest count first; equal counts in the order of their
+/// ids. Notes without the count come last.
+pub fn first(mut notes: Vec<Ranked>, top: usize) -> Vec<String> {
+    notes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    notes.into_iter().take(top).map(|(id, _)| id).collect()
 }

@@ -33,7 +33,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "spec",
             "transform",
         ],
-        "extract" => &["clock", "plan", "raw", "spec"],
+        "extract" => &["clock", "durable", "plan", "raw", "spec"],
         "transform" => &["plan", "raw", "spec"],
         "load" => &["durable", "plan", "spec"],
         "query" => &["spec"],

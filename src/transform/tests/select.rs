@@ -1,5 +1,5 @@
 use super::{built_in, flattened, notes, page};
-use crate::transform::select::top_notes;
+use crate::transform::select::{first, found_notes};
 
 #[test]
 fn the_most_liked_notes_come_first() {
@@ -18,14 +18,11 @@ fn the_most_liked_notes_come_first() {
     );
     let tables = flattened(&built_in(), &[found, detail]);
     let engagement = &tables.batches["engagement"];
-    let top = |by: &str, top| top_notes(engagement, "note_search", by, top).join(" ");
+    let top = |by: &str, top| first(found_notes(engagement, "note_search", by), top).join(" ");
     assert_eq!(top("liked_count", 9), "b c d e a");
     assert_eq!(top("liked_count", 2), "b c");
     assert_eq!(top("liked_count", 0), "");
     assert_eq!(top("shared_count", 3), "b c d");
     assert_eq!(top("no_such_count", 3), "");
-    assert_eq!(
-        top_notes(engagement, "user_search", "liked_count", 3),
-        Vec::<String>::new()
-    );
+    assert_eq!(found_notes(engagement, "user_search", "liked_count"), []);
 }

@@ -1,0 +1,217 @@
+//! What the other runs of a lake spend on a day, read from their journals: also while they run
+//! beside this one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+use super::budget::Spent;
+use super::journal::{Entry, JournalError, failed, parse, whole_lines};
+use crate::plan::{Money, Shard};
+
+/// Watches the journals of a lake.
+#[derive(Debug)]
+pub struct Day {
+    folder: PathBuf,
+    /// Held from looking until the call is in our journal: two processes never both take the last
+    /// call of a budget.
+    lock: File,
+    lock_path: PathBuf,
+    own: PathBuf,
+    shard: Option<Shard>,
+    simulated: bool,
+    timezone: Tz,
+    /// Spent by runs that have no journal any more, by day.
+    before: BTreeMap<NaiveDate, Spent>,
+    tails: HashMap<PathBuf, Tail>,
+}
+
+/// A journal as far as it was read.
+#[derive(Debug, Default)]
+struct Tail {
+    read: u64,
+    counts: bool,
+    /// What is shared by all shards is counted in part.
+    divided_by: u64,
+    under_way: HashMap<String, (NaiveDate, Money)>,
+    spent: BTreeMap<NaiveDate, Spent>,
+}
+
+/// Released when dropped.
+#[derive(Debug)]
+pub struct DayLock(File);
+
+impl Drop for DayLock {
+    fn drop(&mut self) {
+        // It is released with the file anyway.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Whose day is looked at.
+#[derive(Clone, Debug)]
+pub struct DayOf {
+    /// Folder of the journals.
+    pub folder: PathBuf,
+    /// The journal that is not looked at.
+    pub own: PathBuf,
+    pub shard: Option<Shard>,
+    /// Only runs of the same world count: a rehearsal costs nothing.
+    pub simulated: bool,
+    pub timezone: Tz,
+    /// Spent by runs that have no journal any more, by day.
+    pub before: BTreeMap<NaiveDate, Spent>,
+}
+
+impl Day {
+    /// # Errors
+    /// The lock cannot be opened.
+    pub fn open(of: DayOf) -> Result<Self, JournalError> {
+        let lock_path = of.folder.join("budget.lock");
+        let mut options = OpenOptions::new();
+        let opened = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path);
+        let lock = opened.map_err(failed("lock", &lock_path))?;
+        Ok(Day {
+            folder: of.folder,
+            lock,
+            lock_path,
+            own: of.own,
+            shard: of.shard,
+            simulated: of.simulated,
+            timezone: of.timezone,
+            before: of.before,
+            tails: HashMap::new(),
+        })
+    }
+
+    /// What the others have spent on this day up to now; nobody else can spend until the lock is
+    /// dropped.
+    ///
+    /// # Errors
+    /// A journal cannot be read.
+    pub fn look(&mut self, date: NaiveDate) -> Result<(Spent, DayLock), JournalError> {
+        let locked = self.lock.lock().and_then(|()| self.lock.try_clone());
+        let lock = DayLock(locked.map_err(failed("lock", &self.lock_path))?);
+        for path in journals(&self.folder)? {
+            if path != self.own {
+                self.follow(path)?;
+            }
+        }
+        let mut spent = self.before.get(&date).copied().unwrap_or_default();
+        for tail in self.tails.values().filter(|tail| tail.counts) {
+            spent = spent.plus(tail.on(date));
+        }
+        Ok((spent, lock))
+    }
+
+    /// Reads on in one journal.
+    fn follow(&mut self, path: PathBuf) -> Result<(), JournalError> {
+        let read = self.tails.get(&path).map_or(0, |tail| tail.read);
+        let bytes = match read_from(&path, read) {
+            // It was cleared away since it was listed; what it said is known.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            bytes => bytes.map_err(failed("read", &path))?,
+        };
+        let whole = whole_lines(&bytes);
+        let mut tail = self.tails.remove(&path).unwrap_or_default();
+        for line in whole.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
+            let entry = parse(line, &path, 1)?;
+            self.take_in(&mut tail, entry);
+        }
+        tail.read += whole.len() as u64;
+        self.tails.insert(path, tail);
+        Ok(())
+    }
+
+    fn take_in(&self, tail: &mut Tail, entry: Entry) {
+        match entry {
+            Entry::Run(head) => {
+                let (counts, divided_by) = weight(self.shard, head.shard);
+                tail.counts = counts && head.simulated == self.simulated;
+                tail.divided_by = divided_by;
+            }
+            Entry::Sent(sent) => {
+                let date = date_of(sent.started_at, self.timezone);
+                let price = Money::of(sent.price.unwrap_or_default());
+                tail.under_way.insert(sent.request_id, (date, price));
+                tail.spent.entry(date).or_default().calls += 1;
+            }
+            Entry::Done(call) => {
+                if let Some((date, price)) = tail.under_way.remove(&call.request_id) {
+                    let spent = tail.spent.entry(date).or_default();
+                    spent.cost = spent.cost.plus(Spent::on(&call, price).cost);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Tail {
+    /// Calls under way count as billed.
+    fn on(&self, date: NaiveDate) -> Spent {
+        let mut spent = self.spent.get(&date).copied().unwrap_or_default();
+        for (_, price) in self.under_way.values().filter(|(day, _)| *day == date) {
+            spent.cost = spent.cost.plus(*price);
+        }
+        part(spent, self.divided_by)
+    }
+}
+
+/// Whether what a run spends counts in the budget of another, and in how many parts it is shared.
+/// A shard has a part of the budget: the other shards spend their own, and what whole runs spend
+/// is divided.
+pub fn weight(own: Option<Shard>, other: Option<Shard>) -> (bool, u64) {
+    match (own, other) {
+        (Some(own), Some(other)) if own.count == other.count => (own == other, 1),
+        (Some(own), _) => (true, u64::from(own.count)),
+        (None, _) => (true, 1),
+    }
+}
+
+/// A part of what was spent, rounded up.
+pub fn part(spent: Spent, parts: u64) -> Spent {
+    let parts = parts.max(1);
+    Spent {
+        calls: spent.calls.div_ceil(parts),
+        cost: Money(spent.cost.0.div_ceil(parts)),
+    }
+}
+
+/// The business date of an instant.
+pub fn date_of(instant: DateTime<Utc>, timezone: Tz) -> NaiveDate {
+    instant.with_timezone(&timezone).date_naive()
+}
+
+/// All journals in a folder, the oldest run first.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn journals(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let entries = fs::read_dir(folder).map_err(failed("list", folder))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed("list", folder))?.path();
+        if path.extension().is_some_and(|e| e == "ndjson") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_from(path: &Path, at: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

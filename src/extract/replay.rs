@@ -1,0 +1,187 @@
+//! Where a run that was cut short stands, from its journal and its pages.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+use super::Known;
+use super::SearchEnd;
+use super::envelope::Envelope;
+use super::journal::{Entry, Sent};
+use super::ledger::Call;
+use super::pager::{Pager, Stop};
+use crate::plan::{Plan, Search};
+use crate::raw::{RawError, RawPage, RawReader};
+use crate::spec::source::Billed;
+
+/// How far a search has come.
+#[derive(Debug)]
+pub enum Progress {
+    UnderWay(Pager),
+    Ended(SearchEnd),
+}
+
+/// A run that was cut short.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// By search id.
+    pub progress: HashMap<String, Progress>,
+    /// Every call so far, the oldest first.
+    pub calls: Vec<Call>,
+    pub pages: u64,
+    pub items: u64,
+    /// The searches for chosen notes, if they were chosen.
+    pub chosen: Option<Vec<Search>>,
+}
+
+/// What a journal says of calls and searches.
+#[derive(Debug, Default)]
+struct Noted {
+    /// In the order in which they were sent.
+    sent: Vec<Sent>,
+    done: HashMap<String, Call>,
+    failed: BTreeMap<String, String>,
+    chosen: Option<Vec<Search>>,
+}
+
+/// Reads a run back. A search that has ended stays ended, for the reason that its last page
+/// gives; one that failed has failed. A call of which only its sending is known is taken from its
+/// page, or else counts as perhaps billed.
+///
+/// # Errors
+/// A raw file that cannot be read.
+pub fn replay<'p>(
+    plan: &Plan,
+    snapshot_at: DateTime<Utc>,
+    known: &Known,
+    journal: &[Entry],
+    raw: impl IntoIterator<Item = &'p PathBuf>,
+) -> Result<Replayed, RawError> {
+    let mut noted = Noted::read(journal);
+    let sent: HashMap<String, Sent> = noted
+        .sent
+        .iter()
+        .map(|sent| (sent.request_id.clone(), sent.clone()))
+        .collect();
+    let mut replayed = Replayed {
+        chosen: noted.chosen.take(),
+        ..Replayed::default()
+    };
+    let mut kept = HashSet::new();
+    for path in raw.into_iter().filter(|path| path.exists()) {
+        for page in RawReader::open(path)? {
+            let page = page?;
+            let id = &page.header.request_id;
+            // A page counts once, in however many files it lies.
+            if !kept.insert(id.clone()) {
+                continue;
+            }
+            if let (false, Some(sent)) = (noted.done.contains_key(id), sent.get(id)) {
+                noted.done.insert(id.clone(), call_of(&page, sent, plan));
+            }
+            if page.header.accepted {
+                replayed.take_in(page, plan, snapshot_at, known);
+            }
+        }
+    }
+    for (search_id, error) in noted.failed {
+        let end = SearchEnd {
+            search_id: search_id.clone(),
+            stop: Stop::Failed,
+            error: Some(error),
+        };
+        replayed.progress.insert(search_id, Progress::Ended(end));
+    }
+    let row = |sent: &Sent| {
+        let lost = || Call::lost(sent, "the process died before the answer was kept");
+        noted.done.remove(&sent.request_id).unwrap_or_else(lost)
+    };
+    replayed.calls = noted.sent.iter().map(row).collect();
+    Ok(replayed)
+}
+
+impl Noted {
+    fn read(journal: &[Entry]) -> Self {
+        let mut noted = Noted::default();
+        for entry in journal {
+            match entry.clone() {
+                Entry::Sent(sent) => noted.sent.push(sent),
+                Entry::Done(call) => {
+                    noted.done.insert(call.request_id.clone(), call);
+                }
+                Entry::Failed { search_id, error } => {
+                    noted.failed.insert(search_id, error);
+                }
+                Entry::Chosen { searches } => noted.chosen = Some(searches),
+                Entry::Run(_) | Entry::Committed { .. } | Entry::Closed => {}
+            }
+        }
+        noted
+    }
+}
+
+impl Replayed {
+    /// Takes a page in, as when it was fetched.
+    fn take_in(&mut self, page: RawPage, plan: &Plan, snapshot_at: DateTime<Utc>, known: &Known) {
+        let header = page.header;
+        let search = header.search;
+        let source = plan.contracts.sources.get(&search.source);
+        let Some((source, endpoint)) =
+            source.and_then(|s| Some((s, s.endpoints.get(&search.endpoint)?)))
+        else {
+            // The contracts have changed since; what was asked is not asked any more.
+            return;
+        };
+        let id = search.search_id.clone();
+        let mut pager = match self.progress.remove(&id) {
+            Some(Progress::UnderWay(pager)) => pager,
+            Some(ended) => {
+                self.progress.insert(id, ended);
+                return;
+            }
+            None => {
+                let known = known.get(&(search.source.clone(), search.endpoint.clone()));
+                let known = known.cloned().unwrap_or_default();
+                Pager::new(search, endpoint, snapshot_at, known)
+            }
+        };
+        self.pages += 1;
+        self.items += header.item_count;
+        let summary = Envelope::read(page.body.as_bytes(), source).summary(endpoint);
+        pager.advance(&summary.unwrap_or_default());
+        // What was decided then counts, whatever the lake has learnt since.
+        let progress = match header.stop.as_deref().and_then(Stop::named) {
+            Some(stop) => Progress::Ended(SearchEnd {
+                search_id: id.clone(),
+                stop,
+                error: None,
+            }),
+            None => Progress::UnderWay(pager),
+        };
+        self.progress.insert(id, progress);
+    }
+}
+
+/// The ledger's row of a call whose page was kept, but not its row.
+fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
+    let header = &page.header;
+    let source = plan.contracts.sources.get(&header.search.source);
+    let envelope = source.map(|source| Envelope::read(page.body.as_bytes(), source));
+    let envelope = envelope.unwrap_or_default();
+    let code = envelope.code.clone();
+    let declared = source.and_then(|s| s.codes.get(code.as_deref()?));
+    let billed = declared.map_or(Billed::Unknown, |code| code.billed);
+    let took = header.fetched_at - sent.started_at;
+    Call {
+        duration_ms: took.num_milliseconds().max(0) as u64,
+        http_status: Some(header.status),
+        code,
+        class: header.class.clone(),
+        bytes: Some(page.body.len() as u64),
+        item_count: header.accepted.then_some(header.item_count),
+        provider_request_id: envelope.request_id.clone(),
+        error: (!header.accepted).then(|| "the answer is no page".to_owned()),
+        ..Call::lost(sent, "").charged(billed, sent.price)
+    }
+}

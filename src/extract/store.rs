@@ -1,0 +1,116 @@
+//! Pages on their way to disk. One thread writes for all searches, so that a single sync covers
+//! all pages that came together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::ExtractError;
+use super::journal::Journal;
+use crate::raw::{PageHeader, RawWriter, encode};
+
+/// Pages that one sync covers, at most.
+const TOGETHER: usize = 64;
+
+/// Keeps the pages of a run.
+#[derive(Debug)]
+pub struct Store {
+    pages: mpsc::Sender<Page>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Page {
+    source: String,
+    frame: Vec<u8>,
+    kept: oneshot::Sender<Result<(), ExtractError>>,
+}
+
+impl Store {
+    /// Writes to these files, one a source, and syncs the journal with them.
+    pub fn new(writers: BTreeMap<String, RawWriter>, journal: Arc<Journal>) -> Self {
+        let (sender, receiver) = mpsc::channel(TOGETHER);
+        let thread = std::thread::spawn(move || write(receiver, writers, &journal));
+        Store {
+            pages: sender,
+            thread: Some(thread),
+        }
+    }
+
+    /// Keeps an answer; when this returns, it is on disk.
+    ///
+    /// # Errors
+    /// The disk refuses it: no further call may be made.
+    pub async fn keep(&self, header: &PageHeader, body: &[u8]) -> Result<(), ExtractError> {
+        let frame = encode(header, body)?;
+        let (kept, done) = oneshot::channel();
+        let source = header.search.source.clone();
+        let page = Page {
+            source,
+            frame,
+            kept,
+        };
+        let died = || ExtractError::Task("the thread that keeps pages died".into());
+        self.pages.send(page).await.map_err(|_| died())?;
+        done.await.map_err(|_| died())?
+    }
+}
+
+impl Drop for Store {
+    /// Waits for the pages that are still on their way.
+    fn drop(&mut self) {
+        let (closed, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.pages, closed));
+        if let Some(thread) = self.thread.take() {
+            // A page that it could not keep was told to the one who waits for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write(
+    mut pages: mpsc::Receiver<Page>,
+    mut writers: BTreeMap<String, RawWriter>,
+    journal: &Journal,
+) {
+    let mut batch = Vec::new();
+    while let Some(first) = pages.blocking_recv() {
+        batch.push(first);
+        while batch.len() < TOGETHER
+            && let Ok(page) = pages.try_recv()
+        {
+            batch.push(page);
+        }
+        let mut written = Vec::new();
+        for page in batch.drain(..) {
+            let result = match writers.get_mut(&page.source) {
+                Some(writer) => writer.write(&page.frame),
+                None => Ok(()),
+            };
+            written.push((page, result));
+        }
+        let synced = sync(&mut writers, journal);
+        for (page, result) in written {
+            let result = result.map_err(ExtractError::from);
+            let result = result.and_then(|()| synced.clone().map_err(ExtractError::Disk));
+            // Whoever no longer waits has given the run up.
+            let _ = page.kept.send(result);
+        }
+    }
+}
+
+/// One error for all who wait.
+fn sync(writers: &mut BTreeMap<String, RawWriter>, journal: &Journal) -> Result<(), String> {
+    for writer in writers.values_mut() {
+        writer.sync().map_err(|e| chain(&e))?;
+    }
+    journal.sync().map_err(|e| chain(&e))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,256 @@
+//! A search's turn: one call, what it brought kept, and what comes next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::budget::Reserved;
+use super::call::{Answered, Ended, Sending};
+use super::journal::Entry;
+use super::ledger::Call;
+use super::pager::{Pager, Stop};
+use super::policy::{Attempt, Decision};
+use super::{Context, Cut, ExtractError, SearchEnd};
+use crate::plan::Money;
+use crate::raw::{self, PageHeader};
+use crate::spec::source::Billed;
+
+/// How long a call that is under way may go on after the run was told to stop.
+const GRACE: Duration = Duration::from_millis(900);
+
+/// A search that is to make its next call.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    pub pager: Pager,
+    attempt: Attempt,
+}
+
+/// A turn that was taken.
+pub struct Taken {
+    /// The call, if one was made.
+    pub call: Option<Call>,
+    /// Number and items of the page, if it brought one.
+    pub page: Option<(u32, u64)>,
+    pub next: Next,
+}
+
+/// What comes after a turn.
+pub enum Next {
+    /// Another turn, at once or after a delay.
+    Turn(Turn, Option<Duration>),
+    Ended(Pager, SearchEnd),
+    /// The run was cut short before the search had an end.
+    Cut(Pager),
+}
+
+impl Turn {
+    pub fn first(pager: Pager) -> Self {
+        Turn {
+            pager,
+            attempt: Attempt {
+                number: 1,
+                unknown: 0,
+            },
+        }
+    }
+
+    /// Makes one call. When this returns, what it brought is on disk.
+    ///
+    /// # Errors
+    /// What makes keeping pages impossible. A search that fails has an end as any other.
+    pub async fn take(mut self, context: Arc<Context>) -> Result<Taken, ExtractError> {
+        let (client, limiter) = &context.sources[&self.pager.search.source];
+        let price = context.plan.price.of(&self.pager.search.endpoint);
+        let price = Money::of(price.unwrap_or_default());
+        let Some(sending) = self.permission(&context, price).await? else {
+            return Ok(Taken::without_call(Next::Cut(self.pager)));
+        };
+        let at = limiter.now();
+        let fetched = tokio::select! {
+            fetched = sending.fetch(client) => fetched,
+            () = async { context.interrupted().await; tokio::time::sleep(GRACE).await } => {
+                let call = sending.dropped();
+                context.budget.settle(&call, price);
+                context.journal.append(&Entry::Done(call.clone()))?;
+                return Ok(Taken { call: Some(call), page: None, next: Next::Cut(self.pager) });
+            }
+        };
+        let ended = sending.judge(fetched);
+        context.budget.settle(&ended.call, price);
+        if matches!(ended.decision, Decision::SlowDown { .. }) {
+            limiter.slow_down(at, ended.retry_after);
+        }
+        let (page, next) = match ended.decision {
+            Decision::Accept | Decision::Gone => return self.page(&context, ended).await,
+            Decision::Retry { after } | Decision::SlowDown { after } => {
+                self.attempt.number += 1;
+                self.attempt.unknown += u32::from(ended.call.billed == Billed::Unknown);
+                (self.pager.page(), Next::Turn(self, Some(after)))
+            }
+            Decision::FailSearch => {
+                let error = ended.call.error.clone().unwrap_or_default();
+                let search_id = self.pager.search.search_id.clone();
+                let end = SearchEnd {
+                    search_id,
+                    stop: Stop::Failed,
+                    error: Some(error),
+                };
+                (self.pager.page(), Next::Ended(self.pager, end))
+            }
+            Decision::StopRun | Decision::AbortRun => {
+                let class = ended.call.class.clone();
+                let message = ended.call.error.clone().unwrap_or_default();
+                let source = ended.call.source.clone();
+                context.cut_short(match ended.decision {
+                    Decision::StopRun => Cut::Stopped {
+                        class,
+                        message,
+                        source,
+                    },
+                    _ => Cut::Aborted {
+                        class,
+                        message,
+                        source,
+                    },
+                });
+                (self.pager.page(), Next::Cut(self.pager))
+            }
+        };
+        // An answer that is no page, but may have been paid.
+        if let Some(answered) = &ended.answer {
+            let header = header(&context, next.pager(), page, &ended.call, answered);
+            context.store.keep(&header, &answered.answer.body).await?;
+        }
+        context.journal.append(&Entry::Done(ended.call.clone()))?;
+        if let Next::Ended(_, end) = &next {
+            context.journal.append(&Entry::Failed {
+                search_id: end.search_id.clone(),
+                error: end.error.clone().unwrap_or_default(),
+            })?;
+        }
+        Ok(Taken {
+            call: Some(ended.call),
+            page: None,
+            next,
+        })
+    }
+
+    /// Waits for the limits and the budgets; nothing, if the run is cut short first. What it
+    /// returns is in the journal.
+    async fn permission<'a>(
+        &'a self,
+        context: &'a Context,
+        price: Money,
+    ) -> Result<Option<Sending<'a>>, ExtractError> {
+        let (_, limiter) = &context.sources[&self.pager.search.source];
+        loop {
+            tokio::select! {
+                biased;
+                () = context.cut() => return Ok(None),
+                () = limiter.turn() => {}
+            }
+            let sending = Sending::new(context, &self.pager, self.attempt);
+            let settled = context.budget.settled();
+            let now = sending.sent.started_at;
+            let sent = Entry::Sent(sending.sent.clone());
+            let send = || context.journal.append(&sent);
+            match context.budget.reserve(price, now, send)? {
+                Reserved::Granted => return Ok(Some(sending)),
+                Reserved::Wait => tokio::select! {
+                    () = context.cut() => return Ok(None),
+                    () = settled => {}
+                },
+                Reserved::Exhausted(exhausted) => {
+                    context.cut_short(Cut::Budget(exhausted));
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Takes a page in and keeps it.
+    async fn page(mut self, context: &Context, ended: Ended) -> Result<Taken, ExtractError> {
+        let Some(answered) = &ended.answer else {
+            return Err(ExtractError::Task("an accepted answer is missing".into()));
+        };
+        let page = self.pager.page();
+        let (added, stop) = self.pager.advance(&answered.summary);
+        let stop = match ended.decision {
+            Decision::Gone => Some(Stop::Gone),
+            _ => stop,
+        };
+        let header = PageHeader {
+            accepted: true,
+            item_count: answered.summary.item_count,
+            items_before: added.items_before,
+            new_item_count: added.new_items,
+            stop: stop.map(|stop| stop.as_str().to_owned()),
+            ..header(context, &self.pager, page, &ended.call, answered)
+        };
+        context.store.keep(&header, &answered.answer.body).await?;
+        context.journal.append(&Entry::Done(ended.call.clone()))?;
+        let next = match stop {
+            None => Next::Turn(Turn::first(self.pager), None),
+            Some(stop) => {
+                let end = SearchEnd {
+                    search_id: self.pager.search.search_id.clone(),
+                    stop,
+                    error: None,
+                };
+                Next::Ended(self.pager, end)
+            }
+        };
+        Ok(Taken {
+            call: Some(ended.call),
+            page: Some((page, answered.summary.item_count)),
+            next,
+        })
+    }
+}
+
+impl Taken {
+    fn without_call(next: Next) -> Self {
+        Taken {
+            call: None,
+            page: None,
+            next,
+        }
+    }
+}
+
+impl Next {
+    pub fn pager(&self) -> &Pager {
+        match self {
+            Next::Turn(turn, _) => &turn.pager,
+            Next::Ended(pager, _) | Next::Cut(pager) => pager,
+        }
+    }
+}
+
+/// What the raw zone says of an answer that is no page.
+fn header(
+    context: &Context,
+    pager: &Pager,
+    page: u32,
+    call: &Call,
+    answered: &Answered,
+) -> PageHeader {
+    let identity = &context.identity;
+    PageHeader {
+        v: raw::VERSION,
+        run_id: identity.run_id.clone(),
+        pipeline: context.plan.pipeline.clone(),
+        snapshot_at: identity.snapshot_at,
+        simulated: identity.simulated,
+        request_id: call.request_id.clone(),
+        search: pager.search.clone(),
+        page,
+        fetched_at: answered.fetched_at,
+        status: answered.answer.status,
+        accepted: false,
+        class: call.class.clone(),
+        item_count: 0,
+        items_before: pager.items,
+        new_item_count: 0,
+        stop: None,
+    }
+}

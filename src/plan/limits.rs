@@ -1,0 +1,125 @@
+//! How fast the sources may be asked, and how much may be spent.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::check::Check;
+use super::{Price, Retries};
+use crate::spec::pipeline::Limits as Declared;
+use crate::spec::yaml::Spanned;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Calls a second to one source.
+    pub requests_per_second: f64,
+    /// Calls that may follow each other at once after a pause.
+    pub burst: u32,
+    /// Calls to one source under way at once.
+    pub concurrency: u32,
+    pub retries: Retries,
+    /// The largest answer that is read, in bytes after decompression.
+    pub max_answer: usize,
+    pub budgets: Budgets,
+}
+
+/// What may be spent; `None` is without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budgets {
+    pub requests_per_run: Option<u64>,
+    pub requests_per_day: Option<u64>,
+    pub cost_per_run: Option<Money>,
+    pub cost_per_day: Option<Money>,
+}
+
+/// An amount of money in millionths of the currency's unit: sums of prices stay exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Money(pub u64);
+
+impl Money {
+    const UNIT: f64 = 1e6;
+
+    /// The amount nearest to a price; what is no amount is nothing.
+    pub fn of(amount: f64) -> Self {
+        Money((amount * Money::UNIT).round() as u64)
+    }
+
+    pub fn amount(self) -> f64 {
+        self.0 as f64 / Money::UNIT
+    }
+
+    pub fn plus(self, other: Money) -> Money {
+        Money(self.0.saturating_add(other.0))
+    }
+
+    pub fn minus(self, other: Money) -> Money {
+        Money(self.0.saturating_sub(other.0))
+    }
+}
+
+/// With two places, or as many as it has.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 % 10_000 {
+            0 => write!(f, "{:.2}", self.amount()),
+            _ => write!(f, "{}", self.amount()),
+        }
+    }
+}
+
+impl Limits {
+    /// The limits as declared; what is wrong with them is noted in `check`. `unpriced` are the
+    /// called endpoints without a price.
+    pub(super) fn resolve(
+        check: &mut Check<'_>,
+        declared: &Declared,
+        price: &Price,
+        unpriced: &[String],
+    ) -> Self {
+        let per_second = check.rate(&declared.requests_per_second);
+        let default_burst = ((per_second / CALLS_PER_BURST).floor() as u32).max(1);
+        let burst = declared.burst.as_ref();
+        let mib = check.positive(&declared.max_answer_mib, "max_answer_mib");
+        let money = |check: &mut Check<'_>, text: &Option<Spanned<String>>| {
+            let text = text.as_ref()?;
+            let amount = check.amount(text)?;
+            if price.per_call.is_empty() || !unpriced.is_empty() {
+                check.no_price(text, unpriced);
+            }
+            Some(Money::of(amount))
+        };
+        let count = |check: &mut Check<'_>, number: &Option<Spanned<u64>>, what| {
+            let number = number.as_ref()?;
+            if number.value == 0 {
+                check.too_small(number, what);
+            }
+            Some(number.value.max(1))
+        };
+        Limits {
+            requests_per_second: per_second,
+            burst: burst.map_or(default_burst, |b| check.positive(b, "burst")),
+            concurrency: check.positive(&declared.concurrency, "concurrency"),
+            retries: Retries {
+                max: declared.retries,
+                delay: declared.retry_delay.as_duration(),
+            },
+            max_answer: (mib as usize).saturating_mul(1 << 20),
+            budgets: Budgets {
+                requests_per_run: count(check, &declared.requests_per_run, "requests_per_run"),
+                requests_per_day: count(check, &declared.requests_per_day, "requests_per_day"),
+                cost_per_run: money(check, &declared.cost_per_run),
+                cost_per_day: money(check, &declared.cost_per_day),
+            },
+        }
+    }
+}
+
+/// A burst is a twentieth of a second's calls: enough that a timer that is a few milliseconds
+/// late costs no call.
+const CALLS_PER_BURST: f64 = 20.0;
+
+/// A limit that a provider sets for everybody: so many calls in any span of this length.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    pub requests: u32,
+    pub per: Duration,
+}

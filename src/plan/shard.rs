@@ -1,0 +1,115 @@
+//! A part of a plan, so that several machines share its searches.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::limits::{Budgets, Limits, Money};
+use super::{Plan, Search};
+
+/// Part `index` (from 1) of `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Shard {
+    pub index: u32,
+    pub count: u32,
+}
+
+/// Why a plan cannot be divided.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{limit}: {value} cannot be divided among {count} shards")]
+pub struct Indivisible {
+    limit: &'static str,
+    value: u64,
+    count: u32,
+}
+
+impl Shard {
+    /// Whether a search belongs to this part. Its id alone decides: every machine agrees, and a
+    /// search stays where it is when others come and go.
+    pub fn has(self, search: &Search) -> bool {
+        let digits = search.search_id.get(..16).unwrap_or(&search.search_id);
+        let number = u64::from_str_radix(digits, 16).unwrap_or_default();
+        number % u64::from(self.count) == u64::from(self.index - 1)
+    }
+
+    /// This part's share of a whole number; the first parts take what is left over.
+    pub fn share(self, whole: u64) -> u64 {
+        let (count, index) = (u64::from(self.count), u64::from(self.index));
+        whole / count + u64::from(index <= whole % count)
+    }
+}
+
+impl Plan {
+    /// The part of this plan that one of several machines does, with its part of the limits and
+    /// budgets.
+    ///
+    /// # Errors
+    /// A limit that leaves some machine nothing.
+    pub fn shard(mut self, shard: Shard) -> Result<Plan, Indivisible> {
+        let Limits {
+            concurrency,
+            budgets,
+            ..
+        } = self.limits;
+        let divided = |limit: &'static str, value: u64| match value < u64::from(shard.count) {
+            true => Err(Indivisible {
+                limit,
+                value,
+                count: shard.count,
+            }),
+            false => Ok(shard.share(value)),
+        };
+        let calls = |limit, value: Option<u64>| value.map(|v| divided(limit, v)).transpose();
+        self.limits.concurrency = divided("concurrency", concurrency.into())? as u32;
+        self.limits.requests_per_second /= f64::from(shard.count);
+        self.limits.burst = (self.limits.burst / shard.count).max(1);
+        self.limits.budgets = Budgets {
+            requests_per_run: calls("requests_per_run", budgets.requests_per_run)?,
+            requests_per_day: calls("requests_per_day", budgets.requests_per_day)?,
+            cost_per_run: budgets.cost_per_run.map(|m| Money(shard.share(m.0))),
+            cost_per_day: budgets.cost_per_day.map(|m| Money(shard.share(m.0))),
+        };
+        for follow_up in &mut self.follow_ups {
+            follow_up.top = divided("top", follow_up.top.into())? as u32;
+        }
+        self.searches.retain(|search| shard.has(search));
+        self.shard = Some(shard);
+        Ok(self)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.count)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    /// `2/4`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no shard; write 1/4 to 4/4 on four machines");
+        let (index, count) = text.split_once('/').ok_or_else(wrong)?;
+        let (index, count) = (index.parse(), count.parse());
+        match (index, count) {
+            (Ok(index), Ok(count)) if (1..=count).contains(&index) => Ok(Shard { index, count }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl TryFrom<String> for Shard {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Shard> for String {
+    fn from(shard: Shard) -> String {
+        shard.to_string()
+    }
+}

@@ -1,0 +1,226 @@
+//! What earlier runs found, asked and spent: the questions that a new run has.
+
+use std::collections::HashSet;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::json::ArrayWriter;
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::catalog::{identifier, literal};
+use super::duckdb::{Database, QueryError};
+
+/// Earlier runs that count: those of these pipelines, but not this one.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    pub pipelines: Vec<String>,
+    pub but_run_id: String,
+}
+
+/// What a run spent at an endpoint on a day.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct SpentRow {
+    pub run_id: String,
+    pub shard: Option<String>,
+    pub date: NaiveDate,
+    pub endpoint: String,
+    pub calls: u64,
+    /// The charges that are known.
+    pub cost: f64,
+    /// Calls of which nobody knows whether they were billed.
+    pub unknown: u64,
+}
+
+/// A note that an earlier run found.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct FoundNote {
+    pub note_id: String,
+    /// The count that ranks it, as it was last seen.
+    pub count: Option<i64>,
+    pub seen_at: DateTime<Utc>,
+}
+
+/// When a search was last answered.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct AnsweredSearch {
+    pub search_id: String,
+    pub at: DateTime<Utc>,
+    /// Whether the answer was that it is no more.
+    pub gone: bool,
+}
+
+/// What a search needed in a run, on average.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct UsualCalls {
+    pub search_id: String,
+    pub endpoint: String,
+    pub runs: u64,
+    pub calls: f64,
+    pub billed: f64,
+    pub seconds_a_call: f64,
+}
+
+impl Earlier {
+    fn condition(&self) -> String {
+        let pipelines: Vec<String> = self.pipelines.iter().map(|p| literal(p)).collect();
+        match pipelines.is_empty() {
+            true => "false".to_owned(),
+            false => format!(
+                "pipeline IN ({}) AND run_id <> {}",
+                pipelines.join(", "),
+                literal(&self.but_run_id)
+            ),
+        }
+    }
+}
+
+/// The ids that searches at an endpoint found between two snapshot times (the second excluded).
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn known_ids(
+    database: &Database,
+    earlier: &Earlier,
+    (source, endpoint): (&str, &str),
+    (since, until): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<HashSet<String>, QueryError> {
+    let sql = format!(
+        "SELECT DISTINCT entity_id FROM search_results WHERE {} AND source = {} AND endpoint = {} \
+         AND entity_id IS NOT NULL AND {}",
+        earlier.condition(),
+        literal(source),
+        literal(endpoint),
+        between(since, until)
+    );
+    let answer = database.query(&sql)?;
+    let mut ids = HashSet::new();
+    for batch in &answer.batches {
+        let column = batch.column(0).as_string_opt::<i32>();
+        let column = column
+            .into_iter()
+            .flat_map(|column| column.iter().flatten());
+        ids.extend(column.map(str::to_owned));
+    }
+    Ok(ids)
+}
+
+/// What each run spent since a day began.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn spent_since(
+    database: &Database,
+    earlier: &Earlier,
+    since: NaiveDate,
+    timezone: Tz,
+) -> Result<Vec<SpentRow>, QueryError> {
+    let sql = format!(
+        "SELECT c.run_id, r.shard, c.date, c.endpoint, c.calls, c.cost, c.unknown FROM \
+         (SELECT run_id, CAST(started_at AT TIME ZONE {} AS DATE) AS date, endpoint, \
+         count(*) AS calls, coalesce(sum(cost), 0)::DOUBLE AS cost, \
+         count(*) FILTER (WHERE billed = 'unknown') AS unknown \
+         FROM requests WHERE {} GROUP BY ALL) c \
+         LEFT JOIN (SELECT run_id, any_value(shard) AS shard FROM runs GROUP BY run_id) r \
+         USING (run_id) WHERE c.date >= DATE {}",
+        literal(timezone.name()),
+        earlier.condition(),
+        literal(&since.to_string())
+    );
+    rows(database, &sql)
+}
+
+/// The notes that an endpoint found between two snapshot times, each as it was seen last.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn found_notes(
+    database: &Database,
+    earlier: &Earlier,
+    endpoint: &str,
+    by: &str,
+    (since, until): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<Vec<FoundNote>, QueryError> {
+    let sql = format!(
+        "SELECT note_id, arg_max({by}, snapshot_at) AS count, max(snapshot_at) AS seen_at \
+         FROM engagement WHERE {} AND endpoint = {} AND {} GROUP BY note_id",
+        earlier.condition(),
+        literal(endpoint),
+        between(since, until),
+        by = identifier(by),
+    );
+    rows(database, &sql)
+}
+
+/// When the searches at an endpoint were last answered, notes that are gone included.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn answered(
+    database: &Database,
+    earlier: &Earlier,
+    (source, endpoint): (&str, &str),
+) -> Result<Vec<AnsweredSearch>, QueryError> {
+    let sql = format!(
+        "SELECT search_id, max(snapshot_at) AS at, arg_max(class, snapshot_at) = 'gone' AS gone \
+         FROM requests WHERE {} AND source = {} AND endpoint = {} AND class IN ('ok', 'gone') \
+         GROUP BY search_id",
+        earlier.condition(),
+        literal(source),
+        literal(endpoint)
+    );
+    rows(database, &sql)
+}
+
+/// What searches needed in the last runs of a pipeline that were not cut short.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn usual_calls(
+    database: &Database,
+    pipeline: &str,
+    runs: u32,
+) -> Result<Vec<UsualCalls>, QueryError> {
+    let sql = format!(
+        "WITH last AS (SELECT run_id FROM runs WHERE pipeline = {} \
+         AND status IN ('complete', 'partial') ORDER BY started_at DESC LIMIT {runs}), \
+         counted AS (SELECT run_id, search_id, endpoint, count(*) AS calls, \
+         count(*) FILTER (WHERE billed <> 'no') AS billed, \
+         avg(duration_ms) / 1000.0 AS seconds \
+         FROM requests SEMI JOIN last USING (run_id) GROUP BY ALL) \
+         SELECT search_id, endpoint, count(*) AS runs, avg(calls)::DOUBLE AS calls, \
+         avg(billed)::DOUBLE AS billed, avg(seconds)::DOUBLE AS seconds_a_call \
+         FROM counted GROUP BY ALL",
+        literal(pipeline)
+    );
+    rows(database, &sql)
+}
+
+fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> String {
+    let instant = |at: DateTime<Utc>| format!("TIMESTAMPTZ {}", literal(&at.to_rfc3339()));
+    format!(
+        "snapshot_at >= {} AND snapshot_at < {}",
+        instant(since),
+        instant(until)
+    )
+}
+
+/// The rows of an answer, by the names of their columns.
+fn rows<T: DeserializeOwned>(database: &Database, sql: &str) -> Result<Vec<T>, QueryError> {
+    let answer = database.query(sql)?;
+    read(&answer.batches).map_err(|reason| QueryError::Rows { reason })
+}
+
+fn read<T: DeserializeOwned>(batches: &[RecordBatch]) -> Result<Vec<T>, String> {
+    let mut writer = ArrayWriter::new(Vec::new());
+    let batches: Vec<&RecordBatch> = batches.iter().filter(|b| b.num_rows() > 0).collect();
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let written = writer
+        .write_batches(&batches)
+        .and_then(|()| writer.finish());
+    written.map_err(|e| e.to_string())?;
+    serde_json::from_slice(&writer.into_inner()).map_err(|e| e.to_string())
+}

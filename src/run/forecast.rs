@@ -1,0 +1,169 @@
+//! What the next run will probably need, from what the last ones did; and what the day's budget
+//! leaves for it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::Utc;
+use serde::Serialize;
+
+use super::RunError;
+use super::prior::Prior;
+use crate::extract::budget::Spent;
+use crate::load::Lake;
+use crate::plan::{Plan, Search};
+use crate::query::duckdb::Database;
+use crate::query::history::{self, UsualCalls};
+
+/// How many of the last runs are looked at.
+const RUNS: u32 = 20;
+
+/// What the next run will probably need.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Forecast {
+    /// Runs that it was learnt from.
+    pub runs: u64,
+    pub calls: f64,
+    /// Null where an endpoint has no price.
+    pub cost: Option<f64>,
+    pub seconds: f64,
+    /// Searches that no run has made yet; they count as their endpoint's average.
+    pub new_searches: u64,
+}
+
+/// What the day's budgets leave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LeftToday {
+    pub calls: Option<u64>,
+    pub cost: Option<f64>,
+}
+
+/// What the ledger says about a plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Outlook {
+    /// Null if no run was followed to its end yet.
+    pub likely: Option<Forecast>,
+    /// Null without a budget for the day.
+    pub left_today: Option<LeftToday>,
+}
+
+/// Looks into the lake at `root`, where there is one; writes nothing but what opening it finishes.
+///
+/// # Errors
+/// A lake that cannot be read.
+pub fn outlook(plan: &Plan, root: &Path) -> Result<Outlook, RunError> {
+    let lake = match Lake::open_existing(root) {
+        Err(crate::load::LakeError::Missing(_)) => {
+            let left_today = left_today(plan, Spent::default());
+            return Ok(Outlook {
+                likely: None,
+                left_today,
+            });
+        }
+        lake => lake?,
+    };
+    let commits = lake.commits()?;
+    let now = Utc::now();
+    let simulated = plan.is_simulated();
+    let prior = Prior::new(plan, &lake, &commits, "", now, simulated);
+    let spent = prior.spent_today(now)?.unwrap_or_default();
+    let database = Database::open(lake.root(), &plan.contracts.tables)?;
+    let usual = history::usual_calls(&database, &plan.pipeline, RUNS)?;
+    Ok(Outlook {
+        likely: likely(plan, &usual),
+        left_today: left_today(plan, spent),
+    })
+}
+
+fn left_today(plan: &Plan, spent: Spent) -> Option<LeftToday> {
+    let budgets = &plan.limits.budgets;
+    let calls = budgets.requests_per_day;
+    let cost = budgets.cost_per_day;
+    (calls.is_some() || cost.is_some()).then(|| LeftToday {
+        calls: calls.map(|most| most.saturating_sub(spent.calls)),
+        cost: cost.map(|most| most.minus(spent.cost).amount()),
+    })
+}
+
+/// Averages over what searches at an endpoint needed.
+#[derive(Default)]
+struct Average {
+    searches: f64,
+    calls: f64,
+    billed: f64,
+    seconds: f64,
+}
+
+impl Average {
+    fn add(&mut self, usual: &UsualCalls) {
+        self.searches += 1.0;
+        self.calls += usual.calls;
+        self.billed += usual.billed;
+        self.seconds += usual.calls * usual.seconds_a_call;
+    }
+
+    fn of_one(&self) -> (f64, f64, f64) {
+        let n = self.searches;
+        (self.calls / n, self.billed / n, self.seconds / n)
+    }
+}
+
+fn likely(plan: &Plan, usual: &[UsualCalls]) -> Option<Forecast> {
+    let runs = usual.iter().map(|u| u.runs).max()?;
+    let by_search: BTreeMap<&str, &UsualCalls> =
+        usual.iter().map(|u| (u.search_id.as_str(), u)).collect();
+    let mut by_endpoint: BTreeMap<&str, Average> = BTreeMap::new();
+    for usual in usual {
+        by_endpoint.entry(&usual.endpoint).or_default().add(usual);
+    }
+    let mut forecast = Forecast {
+        runs,
+        calls: 0.0,
+        cost: Some(0.0),
+        seconds: 0.0,
+        new_searches: 0,
+    };
+    let mut seconds: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    let mut add = |source, endpoint: &str, (calls, billed, waited): (f64, f64, f64)| {
+        forecast.calls += calls;
+        let cost = plan.price.of(endpoint).map(|price| price * billed);
+        forecast.cost = forecast.cost.zip(cost).map(|(a, b)| a + b);
+        let sums: &mut (f64, f64) = seconds.entry(source).or_default();
+        sums.0 += calls / plan.rate(source);
+        sums.1 += waited / f64::from(plan.limits.concurrency);
+    };
+    for search in &plan.searches {
+        let Search {
+            source, endpoint, ..
+        } = search;
+        match by_search.get(search.search_id.as_str()) {
+            Some(u) => add(
+                source,
+                endpoint,
+                (u.calls, u.billed, u.calls * u.seconds_a_call),
+            ),
+            None => {
+                let average = by_endpoint.get(endpoint.as_str()).map(Average::of_one);
+                let most = f64::from(search.max_pages);
+                add(source, endpoint, average.unwrap_or((most, most, 0.0)));
+                forecast.new_searches += 1;
+            }
+        }
+    }
+    // Of chosen notes the ledger knows how many there were in a run, not which come next.
+    for follow_up in &plan.follow_ups {
+        let endpoint = follow_up.endpoint.as_str();
+        let own = usual.iter().filter(|u| u.endpoint == endpoint);
+        let a_run = own.clone().map(|u| u.runs as f64).sum::<f64>() / runs as f64;
+        let a_run = match a_run > 0.0 {
+            true => a_run.min(follow_up.top.into()),
+            false => follow_up.top.into(),
+        };
+        let one = by_endpoint.get(endpoint).map(Average::of_one);
+        let (calls, billed, waited) = one.unwrap_or((1.0, 1.0, 0.0));
+        let all = (calls * a_run, billed * a_run, waited * a_run);
+        add(&follow_up.source, endpoint, all);
+    }
+    forecast.seconds = seconds.values().map(|(a, b)| a.max(*b)).fold(0.0, f64::max);
+    Some(forecast)
+}

@@ -1,0 +1,223 @@
+//! What earlier runs of the lake tell a new one: what is known, what the day has cost, which notes
+//! are worth another look.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+
+use super::RunError;
+use crate::extract::Known;
+use crate::extract::budget::Spent;
+use crate::extract::day::{self, DayOf, journals};
+use crate::load::Lake;
+use crate::load::commit::CommitRecord;
+use crate::plan::{FollowUp, Money, Plan, Search};
+use crate::query::duckdb::Database;
+use crate::query::history::{self, Earlier};
+use crate::transform::select::{self, Ranked};
+
+/// The lake before a run.
+pub struct Prior<'a> {
+    plan: &'a Plan,
+    lake: &'a Lake,
+    earlier: Earlier,
+    snapshot_at: DateTime<Utc>,
+    simulated: bool,
+}
+
+impl<'a> Prior<'a> {
+    pub fn new(
+        plan: &'a Plan,
+        lake: &'a Lake,
+        commits: &[CommitRecord],
+        run_id: &str,
+        snapshot_at: DateTime<Utc>,
+        simulated: bool,
+    ) -> Self {
+        let same_world = commits.iter().filter(|c| c.simulated == simulated);
+        let pipelines: BTreeSet<String> = same_world.map(|c| c.pipeline.clone()).collect();
+        let earlier = Earlier {
+            pipelines: pipelines.into_iter().collect(),
+            but_run_id: run_id.to_owned(),
+        };
+        Prior {
+            plan,
+            lake,
+            earlier,
+            snapshot_at,
+            simulated,
+        }
+    }
+
+    fn database(&self) -> Result<Database, RunError> {
+        Ok(Database::open(
+            self.lake.root(),
+            &self.plan.contracts.tables,
+        )?)
+    }
+
+    /// What searches found before, for the endpoints that a stop rule asks it of.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub fn known(&self) -> Result<Known, RunError> {
+        let mut windows: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for search in &self.plan.searches {
+            if let Some(rule) = search.stop_when.known {
+                let window = windows
+                    .entry((&search.source, &search.endpoint))
+                    .or_default();
+                *window = rule.within_s.max(*window);
+            }
+        }
+        if windows.is_empty() || self.earlier.pipelines.is_empty() {
+            return Ok(Known::new());
+        }
+        let database = self.database()?;
+        let mut known = HashMap::new();
+        for ((source, endpoint), within_s) in windows {
+            let span = (self.ago(within_s), self.snapshot_at);
+            let ids = history::known_ids(&database, &self.earlier, (source, endpoint), span)?;
+            known.insert((source.to_owned(), endpoint.to_owned()), Arc::new(ids));
+        }
+        Ok(known)
+    }
+
+    /// Who watches what other runs spend on this day, if there is a budget for it; `own` is this
+    /// run's journal.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub fn day(&self, now: DateTime<Utc>, own: PathBuf) -> Result<Option<day::Day>, RunError> {
+        let budgets = &self.plan.limits.budgets;
+        if budgets.requests_per_day.is_none() && budgets.cost_per_day.is_none() {
+            return Ok(None);
+        }
+        let folder = self.lake.journals()?;
+        let of = DayOf {
+            own,
+            shard: self.plan.shard,
+            simulated: self.simulated,
+            timezone: self.plan.timezone,
+            before: self.spent_by_day(now)?,
+            folder,
+        };
+        Ok(Some(day::Day::open(of)?))
+    }
+
+    /// What runs without a journal spent, by day.
+    fn spent_by_day(&self, now: DateTime<Utc>) -> Result<BTreeMap<NaiveDate, Spent>, RunError> {
+        let mut days = BTreeMap::new();
+        if self.earlier.pipelines.is_empty() {
+            return Ok(days);
+        }
+        // A run that still has a journal is counted from there.
+        let in_journals: HashSet<String> = journals(&self.lake.journals()?)?
+            .iter()
+            .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+            .collect();
+        let timezone = self.plan.timezone;
+        let since = day::date_of(now, timezone);
+        let since = since.checked_sub_days(Days::new(1)).unwrap_or(since);
+        let rows = history::spent_since(&self.database()?, &self.earlier, since, timezone)?;
+        for row in rows.iter().filter(|row| !in_journals.contains(&row.run_id)) {
+            let shard = row.shard.as_deref().and_then(|text| text.parse().ok());
+            let (counts, parts) = day::weight(self.plan.shard, shard);
+            if counts {
+                let price = self.plan.price.of(&row.endpoint).unwrap_or_default();
+                let spent = Spent {
+                    calls: row.calls,
+                    cost: Money::of(row.cost + price * row.unknown as f64),
+                };
+                let of_day: &mut Spent = days.entry(row.date).or_default();
+                *of_day = of_day.plus(day::part(spent, parts));
+            }
+        }
+        Ok(days)
+    }
+
+    /// What all runs have spent today, this pipeline's and others'.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub fn spent_today(&self, now: DateTime<Utc>) -> Result<Option<Spent>, RunError> {
+        let Some(mut day) = self.day(now, PathBuf::new())? else {
+            return Ok(None);
+        };
+        let (spent, _) = day.look(day::date_of(now, self.plan.timezone))?;
+        Ok(Some(spent))
+    }
+
+    /// The searches that a follow-up makes: for the first of the notes in `found` and of those
+    /// that the lake has. What is in `asked` is not asked again.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub fn choose(
+        &self,
+        follow_up: &FollowUp,
+        found: Vec<Ranked>,
+        asked: &HashSet<String>,
+    ) -> Result<Vec<Search>, RunError> {
+        let looks_back =
+            follow_up.seen_within_s.is_some() || follow_up.not_refreshed_for_s.is_some();
+        let mut notes = match looks_back && !self.earlier.pipelines.is_empty() {
+            true => self.worth_asking(follow_up, found)?,
+            false => found,
+        };
+        notes.retain(|(id, _)| {
+            let search = self.plan.follow_up_search(follow_up, id);
+            let ours = self.plan.shard.is_none_or(|shard| shard.has(&search));
+            ours && !asked.contains(&search.search_id)
+        });
+        let ids = select::first(notes, follow_up.top as usize);
+        let search = |id: &String| self.plan.follow_up_search(follow_up, id);
+        Ok(ids.iter().map(search).collect())
+    }
+
+    /// The notes that were found now or lately, without those that were answered for lately and
+    /// those that are gone.
+    fn worth_asking(
+        &self,
+        follow_up: &FollowUp,
+        found: Vec<Ranked>,
+    ) -> Result<Vec<Ranked>, RunError> {
+        let database = self.database()?;
+        let mut notes: HashMap<String, (Option<i64>, DateTime<Utc>)> = HashMap::new();
+        if let Some(within_s) = follow_up.seen_within_s {
+            let span = (self.ago(within_s), self.snapshot_at);
+            let (endpoint, by) = (&follow_up.found_by, &follow_up.by);
+            for note in history::found_notes(&database, &self.earlier, endpoint, by, span)? {
+                notes.insert(note.note_id, (note.count, note.seen_at));
+            }
+        }
+        for (id, count) in found {
+            notes.insert(id, (count, self.snapshot_at));
+        }
+        let endpoint = (follow_up.source.as_str(), follow_up.endpoint.as_str());
+        let answered = history::answered(&database, &self.earlier, endpoint)?;
+        let answered: HashMap<&str, (DateTime<Utc>, bool)> = answered
+            .iter()
+            .map(|a| (a.search_id.as_str(), (a.at, a.gone)))
+            .collect();
+        let fresh_since = follow_up.not_refreshed_for_s.map(|s| self.ago(s));
+        notes.retain(|id, (_, seen_at)| {
+            let search = self.plan.follow_up_search(follow_up, id);
+            let Some((at, gone)) = answered.get(search.search_id.as_str()) else {
+                return true;
+            };
+            let is_fresh = fresh_since.is_some_and(|since| *at > since);
+            !(is_fresh || *gone && *seen_at <= *at)
+        });
+        let ranked = notes.into_iter().map(|(id, (count, _))| (id, count));
+        Ok(ranked.collect())
+    }
+
+    fn ago(&self, seconds: u64) -> DateTime<Utc> {
+        let span = i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds);
+        let ago = span.and_then(|span| self.snapshot_at.checked_sub_signed(span));
+        ago.unwrap_or(DateTime::<Utc>::UNIX_EPOCH)
+    }
+}

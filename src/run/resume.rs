@@ -1,0 +1,210 @@
+//! Runs that were cut short: which one is continued, and what becomes of the others.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+
+use super::report::Status;
+use super::{Done, Run, RunError, RunOptions};
+use crate::extract::day::journals;
+use crate::extract::journal::{self, Entry, Journal, RunHead};
+use crate::extract::ledger::Call;
+use crate::extract::replay::{Progress, Replayed, replay};
+use crate::extract::{Extracted, Known, SearchEnd};
+use crate::load::Lake;
+use crate::load::commit::CommitRecord;
+use crate::plan::Plan;
+use crate::transform::{RunStamp, Transform};
+
+/// Whether a run that was cut short is continued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// If it asks the same and is not too old.
+    #[default]
+    Auto,
+    /// It is closed as it is.
+    Never,
+}
+
+/// A run that was cut short.
+#[derive(Debug)]
+pub struct OpenRun {
+    pub path: PathBuf,
+    pub head: RunHead,
+    pub entries: Vec<Entry>,
+}
+
+/// For how long the journal of a closed run is kept: the budgets of its day and of the day before
+/// still need it.
+const KEPT: Duration = Duration::from_secs(48 * 3_600);
+
+impl OpenRun {
+    /// The runs of a plan that were cut short, the oldest first. Those that were committed as
+    /// finished are closed on the way; journals that nobody needs any more are cleared away.
+    ///
+    /// # Errors
+    /// A journal that cannot be read.
+    pub fn find(lake: &Lake, plan: &Plan, commits: &[CommitRecord]) -> Result<Vec<Self>, RunError> {
+        let mut open = Vec::new();
+        for path in journals(&lake.journals()?)? {
+            let entries = journal::read(&path)?;
+            let Some(Entry::Run(head)) = entries.first().cloned() else {
+                // It died before its first line, and before any call.
+                clear(&path);
+                continue;
+            };
+            if head.pipeline != plan.pipeline || head.shard != plan.shard {
+                continue;
+            }
+            if entries.last() == Some(&Entry::Closed) {
+                if is_old(&path) {
+                    clear(&path);
+                }
+                continue;
+            }
+            let is_finished = |c: &CommitRecord| c.run_id == head.run_id && c.closes_run;
+            if commits.iter().any(is_finished) {
+                Journal::reopen(path)?.append(&Entry::Closed)?;
+                continue;
+            }
+            open.push(OpenRun {
+                path,
+                head,
+                entries,
+            });
+        }
+        Ok(open)
+    }
+
+    /// Why this run cannot be continued, if there is a reason.
+    pub fn obstacle(
+        &self,
+        plan: &Plan,
+        options: &RunOptions,
+        now: DateTime<Utc>,
+    ) -> Option<&'static str> {
+        let age = now.signed_duration_since(self.head.opened_at);
+        let too_old = age.to_std().is_ok_and(|age| age > plan.resume_within);
+        let other_time = options
+            .snapshot_at
+            .is_some_and(|at| at != self.head.snapshot_at);
+        let reasons = [
+            (options.resume == Resume::Never, "--resume never"),
+            (self.head.plan_hash != plan.hash, "the plan has changed"),
+            (other_time, "another --snapshot-at is asked for"),
+            (too_old, "it is older than resume_within"),
+        ];
+        let holds = reasons.into_iter().find(|(holds, _)| *holds);
+        holds.map(|(_, reason)| reason)
+    }
+
+    /// Where the run stands.
+    ///
+    /// # Errors
+    /// A raw file that cannot be read.
+    pub fn replay(&self, plan: &Plan, lake: &Lake, known: &Known) -> Result<Replayed, RunError> {
+        let raw = self.raw(lake)?;
+        let snapshot_at = self.head.snapshot_at;
+        Ok(replay(plan, snapshot_at, known, &self.entries, &raw)?)
+    }
+
+    /// The calls since the run was last stopped in good order: what its budget for a run counts.
+    /// A process that was killed does not get the budget anew.
+    pub fn calls_of_this_leg<'c>(&self, calls: &'c [Call]) -> impl Iterator<Item = &'c Call> {
+        let last = self
+            .entries
+            .iter()
+            .rposition(|e| matches!(e, Entry::Committed { .. }));
+        let before = self.entries[..last.unwrap_or(0)]
+            .iter()
+            .filter(|e| matches!(e, Entry::Sent(_)))
+            .count();
+        calls.iter().skip(before)
+    }
+
+    /// Makes the tables of what there is and closes the run as partial.
+    ///
+    /// # Errors
+    /// What makes its pages unreadable or the lake unwritable.
+    pub fn close(self, plan: &Plan, transform: &Transform, lake: &Lake) -> Result<(), RunError> {
+        let journal = Arc::new(Journal::reopen(self.path.clone())?);
+        let is_committed = |e: &Entry| *e == Entry::Committed { tables: true };
+        if !self.entries.last().is_some_and(is_committed) {
+            let replayed = self.replay(plan, lake, &Known::new())?;
+            let head = &self.head;
+            let stamp = RunStamp::new(
+                &head.run_id,
+                &head.pipeline,
+                head.snapshot_at,
+                plan.timezone,
+            );
+            let ended = replayed
+                .progress
+                .into_values()
+                .filter_map(|progress| match progress {
+                    Progress::Ended(end) => Some(end),
+                    Progress::UnderWay(_) => None,
+                });
+            let ended: Vec<SearchEnd> = ended.collect();
+            let asked = replayed.calls.iter().map(|call| &call.search_id);
+            let asked = asked.collect::<std::collections::HashSet<_>>().len();
+            let planned = match head.plan_hash == plan.hash {
+                true => plan.searches.len().max(asked),
+                false => asked,
+            };
+            let finished_at = replayed.calls.last().map_or(head.started_at, |call| {
+                call.started_at + Duration::from_millis(call.duration_ms)
+            });
+            let run = Run {
+                plan,
+                transform,
+                raw: self.raw(lake)?,
+                stamp,
+                plan_hash: head.plan_hash.clone(),
+                lake: lake.clone(),
+                simulated: head.simulated,
+                journal,
+            };
+            run.finish(Done {
+                started_at: head.started_at,
+                finished_at,
+                searches: plan.searches.clone(),
+                planned,
+                extracted: Extracted {
+                    calls: replayed.calls,
+                    ended,
+                    pages: replayed.pages,
+                    items: replayed.items,
+                    ..Extracted::default()
+                },
+                broken: None,
+                tables: true,
+                closed_as: Some(Status::Partial),
+            })?;
+            return Ok(());
+        }
+        journal.append(&Entry::Closed)?;
+        Ok(())
+    }
+
+    fn raw(&self, lake: &Lake) -> Result<Vec<PathBuf>, RunError> {
+        let of_run =
+            |(run_id, path): (String, PathBuf)| (run_id == self.head.run_id).then_some(path);
+        Ok(lake.raw_files()?.into_iter().filter_map(of_run).collect())
+    }
+}
+
+fn is_old(path: &std::path::Path) -> bool {
+    let modified = std::fs::metadata(path).and_then(|m| m.modified());
+    let age = modified.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+    age.is_ok_and(|age| age > KEPT)
+}
+
+/// Removes a journal that nobody needs; one that stays does no harm.
+fn clear(path: &std::path::Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::debug!("cannot remove {}: {error}", path.display());
+    }
+}
