@@ -361,6 +361,12 @@ fn next_command(report: &RunReport, pipeline: &Path) -> Option<String> {
         "lake" => String::new(),
         lake => format!(" --lake {}", shell_word(lake)),
     };
+    if report.open {
+        let pipeline = shell_word(pipeline.to_str()?);
+        return Some(format!(
+            "{program} run {pipeline}{lake}    # goes on with this run"
+        ));
+    }
     if report.rows.contains_key("notes") {
         let sql = "select title, liked_count from notes_latest join engagement_latest \
                    using (note_id) order by liked_count desc limit 10";

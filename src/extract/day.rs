@@ -16,17 +16,10 @@ use crate::plan::{Money, Shard};
 /// Watches the journals of a lake.
 #[derive(Debug)]
 pub struct Day {
-    folder: PathBuf,
+    of: DayOf,
     /// Held from looking until the call is in our journal: two processes never both take the last
     /// call of a budget.
-    lock: File,
-    lock_path: PathBuf,
-    own: PathBuf,
-    shard: Option<Shard>,
-    simulated: bool,
-    timezone: Tz,
-    /// Spent by runs that have no journal any more, by day.
-    before: BTreeMap<NaiveDate, Spent>,
+    lock: Option<File>,
     tails: HashMap<PathBuf, Tail>,
 }
 
@@ -43,12 +36,12 @@ struct Tail {
 
 /// Released when dropped.
 #[derive(Debug)]
-pub struct DayLock(File);
+pub struct DayLock(Option<File>);
 
 impl Drop for DayLock {
     fn drop(&mut self) {
-        // It is released with the file anyway.
-        let _ = self.0.unlock();
+        // It is released with its process anyway.
+        let _ = self.0.as_ref().map(File::unlock);
     }
 }
 
@@ -68,28 +61,12 @@ pub struct DayOf {
 }
 
 impl Day {
-    /// # Errors
-    /// The lock cannot be opened.
-    pub fn open(of: DayOf) -> Result<Self, JournalError> {
-        let lock_path = of.folder.join("budget.lock");
-        let mut options = OpenOptions::new();
-        let opened = options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path);
-        let lock = opened.map_err(failed("lock", &lock_path))?;
-        Ok(Day {
-            folder: of.folder,
-            lock,
-            lock_path,
-            own: of.own,
-            shard: of.shard,
-            simulated: of.simulated,
-            timezone: of.timezone,
-            before: of.before,
+    pub fn new(of: DayOf) -> Self {
+        Day {
+            of,
+            lock: None,
             tails: HashMap::new(),
-        })
+        }
     }
 
     /// What the others have spent on this day up to now; nobody else can spend until the lock is
@@ -98,18 +75,40 @@ impl Day {
     /// # Errors
     /// A journal cannot be read.
     pub fn look(&mut self, date: NaiveDate) -> Result<(Spent, DayLock), JournalError> {
-        let locked = self.lock.lock().and_then(|()| self.lock.try_clone());
-        let lock = DayLock(locked.map_err(failed("lock", &self.lock_path))?);
-        for path in journals(&self.folder)? {
-            if path != self.own {
+        let lock = self.lock()?;
+        Ok((self.peek(date)?, lock))
+    }
+
+    /// What the others have spent on this day up to now.
+    ///
+    /// # Errors
+    /// A journal cannot be read.
+    pub fn peek(&mut self, date: NaiveDate) -> Result<Spent, JournalError> {
+        for path in journals(&self.of.folder)? {
+            if path != self.of.own {
                 self.follow(path)?;
             }
         }
-        let mut spent = self.before.get(&date).copied().unwrap_or_default();
+        let mut spent = self.of.before.get(&date).copied().unwrap_or_default();
         for tail in self.tails.values().filter(|tail| tail.counts) {
             spent = spent.plus(tail.on(date));
         }
-        Ok((spent, lock))
+        Ok(spent)
+    }
+
+    fn lock(&mut self) -> Result<DayLock, JournalError> {
+        let path = self.of.folder.join("budget.lock");
+        let mut lock = || {
+            if self.lock.is_none() {
+                let mut options = OpenOptions::new();
+                let options = options.create(true).truncate(false).write(true);
+                self.lock = Some(options.open(&path)?);
+            }
+            let file = self.lock.as_ref().map(File::try_clone).transpose()?;
+            file.iter().try_for_each(File::lock)?;
+            Ok(DayLock(file))
+        };
+        lock().map_err(failed("lock", &path))
     }
 
     /// Reads on in one journal.
@@ -134,12 +133,12 @@ impl Day {
     fn take_in(&self, tail: &mut Tail, entry: Entry) {
         match entry {
             Entry::Run(head) => {
-                let (counts, divided_by) = weight(self.shard, head.shard);
-                tail.counts = counts && head.simulated == self.simulated;
+                let (counts, divided_by) = weight(self.of.shard, head.shard);
+                tail.counts = counts && head.simulated == self.of.simulated;
                 tail.divided_by = divided_by;
             }
             Entry::Sent(sent) => {
-                let date = date_of(sent.started_at, self.timezone);
+                let date = date_of(sent.started_at, self.of.timezone);
                 let price = Money::of(sent.price.unwrap_or_default());
                 tail.under_way.insert(sent.request_id, (date, price));
                 tail.spent.entry(date).or_default().calls += 1;
@@ -196,7 +195,11 @@ pub fn date_of(instant: DateTime<Utc>, timezone: Tz) -> NaiveDate {
 /// # Errors
 /// The folder cannot be read.
 pub fn journals(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
-    let entries = fs::read_dir(folder).map_err(failed("list", folder))?;
+    let entries = match fs::read_dir(folder) {
+        // The first run makes it.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed("list", folder))?,
+    };
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed("list", folder))?.path();

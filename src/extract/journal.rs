@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::ledger::Call;
+use crate::durable;
 use crate::plan::{Search, Shard};
 
 /// A line.
@@ -95,7 +96,9 @@ impl Journal {
     /// # Errors
     /// The file cannot be made.
     pub fn create(path: PathBuf, head: RunHead) -> Result<Self, JournalError> {
+        let folder = path.parent().unwrap_or(Path::new("."));
         let open = || {
+            durable::create_dir_all(folder)?;
             let file = OpenOptions::new()
                 .create_new(true)
                 .append(true)
@@ -110,7 +113,7 @@ impl Journal {
         journal.append(&Entry::Run(head))?;
         journal.sync()?;
         let folder = journal.path.parent().unwrap_or(Path::new("."));
-        crate::durable::sync_dir(folder).map_err(failed("create", &journal.path))?;
+        durable::sync_dir(folder).map_err(failed("create", &journal.path))?;
         Ok(journal)
     }
 

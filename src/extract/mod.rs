@@ -15,6 +15,7 @@ pub mod client;
 pub mod day;
 pub mod envelope;
 pub mod journal;
+mod lanes;
 pub mod ledger;
 pub mod limiter;
 pub mod pager;
@@ -26,8 +27,9 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -40,6 +42,7 @@ use crate::raw::{RawError, RawWriter};
 use budget::{Budget, Exhausted};
 use client::Client;
 use journal::{Journal, JournalError};
+use lanes::Lanes;
 use ledger::Call;
 use limiter::Limiter;
 use pager::{Pager, Stop};
@@ -166,14 +169,6 @@ pub enum ExtractError {
     Task(String),
 }
 
-/// The searches of one source.
-#[derive(Default)]
-struct Lane {
-    waiting: VecDeque<Turn>,
-    /// Calls under way.
-    running: usize,
-}
-
 impl Extractor {
     pub fn new(plan: Arc<Plan>, identity: RunIdentity, needs: Needs) -> Self {
         let with_limiter = |(name, client): (String, Client)| {
@@ -215,21 +210,14 @@ impl Extractor {
         let concurrency = context.plan.limits.concurrency as usize;
         let mut lanes = self.lanes(searches, extracted);
         let mut running: JoinSet<(String, Result<Taken, ExtractError>)> = JoinSet::new();
-        // Searches that wait before they ask again; others take their place meanwhile.
-        let mut resting: JoinSet<Turn> = JoinSet::new();
         let mut broken = Ok(());
         loop {
             let is_cut = context.is_cut();
-            for (source, lane) in lanes.iter_mut().filter(|_| !is_cut) {
-                while lane.running < concurrency
-                    && let Some(turn) = lane.waiting.pop_front()
-                {
-                    lane.running += 1;
-                    let (source, context) = (source.clone(), Arc::clone(&context));
-                    running.spawn(async move { (source, turn.take(context).await) });
-                }
+            while !is_cut && let Some(turn) = lanes.next(concurrency) {
+                let (source, context) = (turn.pager.search.source.clone(), Arc::clone(&context));
+                running.spawn(async move { (source, turn.take(context).await) });
             }
-            if running.is_empty() && (is_cut || resting.is_empty()) {
+            if running.is_empty() && (is_cut || !lanes.is_resting()) {
                 break;
             }
             tokio::select! {
@@ -238,18 +226,13 @@ impl Extractor {
                 Some(ended) = running.join_next() => {
                     let taken = ended.map_err(|e| ExtractError::Task(e.to_string()));
                     let taken = taken.and_then(|(source, taken)| {
-                        lanes.entry(source).or_default().running -= 1;
+                        lanes.ended(&source);
                         taken
                     });
                     match taken.map(|taken| self.take_in(taken, extracted)) {
                         Ok(None) => {}
-                        Ok(Some((turn, None))) => wait(&mut lanes, turn),
-                        Ok(Some((turn, Some(delay)))) => {
-                            resting.spawn(async move {
-                                tokio::time::sleep(delay).await;
-                                turn
-                            });
-                        }
+                        Ok(Some((turn, None))) => lanes.queue(turn),
+                        Ok(Some((turn, Some(delay)))) => lanes.rest(turn, delay),
                         // Calls under way are still waited for: they are paid.
                         Err(error) => {
                             broken = broken.and(Err(error));
@@ -257,33 +240,20 @@ impl Extractor {
                         }
                     }
                 }
-                Some(rested) = resting.join_next(), if !is_cut => {
-                    let turn = rested.map_err(|e| ExtractError::Task(e.to_string()))?;
-                    let lane = lanes.entry(turn.pager.search.source.clone()).or_default();
-                    lane.waiting.push_front(turn);
-                }
+                () = lanes.wake(), if !is_cut => {}
             }
         }
         // The rest of a run that was cut short.
-        resting.abort_all();
-        let waiting = lanes.into_values().flat_map(|lane| lane.waiting);
-        extracted.left.extend(waiting.map(|turn| left(&turn.pager)));
-        while let Some(rested) = resting.join_next().await {
-            if let Ok(turn) = rested {
-                extracted.left.push(left(&turn.pager));
-            }
-        }
+        extracted
+            .left
+            .extend(lanes.into_turns().map(|turn| left(&turn.pager)));
         extracted.cut = context.cut.borrow().clone();
         broken
     }
 
     /// The searches that have a page left, each in the queue of its source.
-    fn lanes(
-        &mut self,
-        searches: Vec<Search>,
-        extracted: &mut Extracted,
-    ) -> BTreeMap<String, Lane> {
-        let mut lanes = BTreeMap::new();
+    fn lanes(&mut self, searches: Vec<Search>, extracted: &mut Extracted) -> Lanes {
+        let mut lanes = Lanes::default();
         for search in searches {
             let pager = match self.progress.remove(&search.search_id) {
                 Some(Progress::Ended(end)) => {
@@ -299,17 +269,13 @@ impl Extractor {
                     Pager::new(search, endpoint, at, known)
                 }
             };
-            wait(&mut lanes, Turn::first(pager));
+            lanes.queue(Turn::first(pager));
         }
         lanes
     }
 
     /// Counts what a turn brought; the search's next turn, if it has one.
-    fn take_in(
-        &self,
-        taken: Taken,
-        extracted: &mut Extracted,
-    ) -> Option<(Turn, Option<std::time::Duration>)> {
+    fn take_in(&self, taken: Taken, extracted: &mut Extracted) -> Option<(Turn, Option<Duration>)> {
         let Taken { call, page, next } = taken;
         extracted.calls.extend(call);
         if let Some((page, items)) = page {
@@ -373,12 +339,6 @@ impl Context {
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// Puts a search at the end of its source's queue.
-fn wait(lanes: &mut BTreeMap<String, Lane>, turn: Turn) {
-    let lane = lanes.entry(turn.pager.search.source.clone()).or_default();
-    lane.waiting.push_back(turn);
 }
 
 /// A search's endpoint, and how many pages it may still need.

@@ -76,8 +76,8 @@ impl Turn {
         };
         let ended = sending.judge(fetched);
         context.budget.settle(&ended.call, price);
-        if matches!(ended.decision, Decision::SlowDown { .. }) {
-            limiter.slow_down(at, ended.retry_after);
+        if let Decision::SlowDown { after } = ended.decision {
+            limiter.slow_down(at, ended.retry_after.map(|_| after));
         }
         let (page, next) = match ended.decision {
             Decision::Accept | Decision::Gone => return self.page(&context, ended).await,

@@ -138,14 +138,9 @@ impl Lake {
         folder.join(format!("{run_id}.ndjson.zst"))
     }
 
-    /// Where runs under way keep their journals.
-    ///
-    /// # Errors
-    /// The folder cannot be made.
-    pub fn journals(&self) -> Result<PathBuf, LakeError> {
-        let folder = self.root.join(STATE).join("runs");
-        files::create_dir(&folder)?;
-        Ok(folder)
+    /// Where runs under way keep their journals; made with the first one.
+    pub fn journals(&self) -> PathBuf {
+        self.root.join(STATE).join("runs")
     }
 
     /// Makes sure that a pipeline runs once at a time; its parts on several machines may run side

@@ -63,8 +63,13 @@ pub fn outlook(plan: &Plan, root: &Path) -> Result<Outlook, RunError> {
         lake => lake?,
     };
     let commits = lake.commits()?;
-    let now = Utc::now();
     let simulated = plan.is_simulated();
+    let of_world = commits.iter().filter(|c| c.simulated == simulated);
+    let now = match simulated {
+        // The simulated day of the last run.
+        true => of_world.map(|c| c.snapshot_at).max().unwrap_or_default(),
+        false => Utc::now(),
+    };
     let prior = Prior::new(plan, &lake, &commits, "", now, simulated);
     let spent = prior.spent_today(now)?.unwrap_or_default();
     let database = Database::open(lake.root(), &plan.contracts.tables)?;

@@ -95,7 +95,7 @@ impl<'a> Prior<'a> {
         if budgets.requests_per_day.is_none() && budgets.cost_per_day.is_none() {
             return Ok(None);
         }
-        let folder = self.lake.journals()?;
+        let folder = self.lake.journals();
         let of = DayOf {
             own,
             shard: self.plan.shard,
@@ -104,7 +104,7 @@ impl<'a> Prior<'a> {
             before: self.spent_by_day(now)?,
             folder,
         };
-        Ok(Some(day::Day::open(of)?))
+        Ok(Some(day::Day::new(of)))
     }
 
     /// What runs without a journal spent, by day.
@@ -114,7 +114,7 @@ impl<'a> Prior<'a> {
             return Ok(days);
         }
         // A run that still has a journal is counted from there.
-        let in_journals: HashSet<String> = journals(&self.lake.journals()?)?
+        let in_journals: HashSet<String> = journals(&self.lake.journals())?
             .iter()
             .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
             .collect();
@@ -146,8 +146,7 @@ impl<'a> Prior<'a> {
         let Some(mut day) = self.day(now, PathBuf::new())? else {
             return Ok(None);
         };
-        let (spent, _) = day.look(day::date_of(now, self.plan.timezone))?;
-        Ok(Some(spent))
+        Ok(Some(day.peek(day::date_of(now, self.plan.timezone))?))
     }
 
     /// The searches that a follow-up makes: for the first of the notes in `found` and of those

@@ -48,7 +48,7 @@ impl OpenRun {
     /// A journal that cannot be read.
     pub fn find(lake: &Lake, plan: &Plan, commits: &[CommitRecord]) -> Result<Vec<Self>, RunError> {
         let mut open = Vec::new();
-        for path in journals(&lake.journals()?)? {
+        for path in journals(&lake.journals())? {
             let entries = journal::read(&path)?;
             let Some(Entry::Run(head)) = entries.first().cloned() else {
                 // It died before its first line, and before any call.
