@@ -113,7 +113,10 @@ impl Api {
             }
         }
         Ok(Api {
-            world: World { seed },
+            world: World {
+                seed,
+                notes_a_day: None,
+            },
             token,
             routes,
         })

@@ -34,6 +34,13 @@ impl Dice {
         low + self.below(high - low + 1)
     }
 
+    /// A number from 0 to 1, 1 left out.
+    pub fn share(&mut self) -> f64 {
+        const BITS: u32 = f64::MANTISSA_DIGITS;
+        // Not rounded: the number has no more bits than a float holds.
+        (self.number() >> (u64::BITS - BITS)) as f64 / (1_u64 << BITS) as f64
+    }
+
     /// True in `percent` of all cases.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent

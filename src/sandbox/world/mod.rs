@@ -31,6 +31,27 @@ pub const DAY: i64 = 24 * HOUR;
 #[derive(Clone, Copy, Debug)]
 pub struct World {
     pub seed: u64,
+    /// How many notes every stream gets a day; without it each has a rate of its own.
+    pub notes_a_day: Option<u64>,
+}
+
+/// The buckets of a stream: `notes` of them in `seconds`, as equal as whole seconds allow.
+#[derive(Clone, Copy, Debug)]
+struct Buckets {
+    seconds: i64,
+    notes: i64,
+}
+
+impl Buckets {
+    /// When a bucket begins, in seconds since [`BEGINNING`].
+    fn start(self, bucket: i64) -> i64 {
+        (bucket * self.seconds).div_euclid(self.notes)
+    }
+
+    /// The bucket that an instant, in seconds since [`BEGINNING`], lies in.
+    fn at(self, seconds: i64) -> i64 {
+        ((seconds + 1) * self.notes - 1).div_euclid(self.seconds)
+    }
 }
 
 /// The notes and authors that belong to a keyword.
@@ -88,13 +109,13 @@ impl World {
     /// The stream's notes that exist at `now`, the latest first.
     pub fn notes(&self, stream: Stream, now: i64) -> impl Iterator<Item = Note> {
         let world = *self;
-        let bucket = self.bucket_length(stream);
+        let buckets = self.buckets(stream);
         // Ids have no room for later instants: the world ends in the year 2106.
         let now = now.min(i64::from(u32::MAX));
-        let last = (now - BEGINNING).div_euclid(bucket);
+        let last = buckets.at(now - BEGINNING);
         (0..=last)
             .rev()
-            .filter_map(move |at| world.note_in(stream, at, bucket))
+            .filter_map(move |at| world.note_in(stream, at, buckets))
             .filter(move |note| note.published_at <= now)
     }
 
@@ -102,9 +123,9 @@ impl World {
     pub fn note(&self, id: &str, now: i64) -> Option<Note> {
         let parts = Id::parse(id)?;
         let stream = Stream::from_id(parts)?;
-        let bucket = self.bucket_length(stream);
-        let at = (i64::from(parts.seconds) - BEGINNING).div_euclid(bucket);
-        self.note_in(stream, at, bucket)
+        let buckets = self.buckets(stream);
+        let at = buckets.at(i64::from(parts.seconds) - BEGINNING);
+        self.note_in(stream, at, buckets)
             .filter(|note| note.id == id && note.published_at <= now)
     }
 
@@ -118,19 +139,33 @@ impl World {
         Dice::new(self.seed, "authors", &stream.key()).between(20, 60) as u8
     }
 
-    /// Seconds between two notes of a stream, on average.
-    fn bucket_length(&self, stream: Stream) -> i64 {
-        let notes_a_day = Dice::new(self.seed, "rate", &stream.key()).between(2, 12);
-        DAY / notes_a_day as i64
+    /// A stream's own rate is 2 to 12 notes a day, rounded to whole seconds between two notes.
+    fn buckets(&self, stream: Stream) -> Buckets {
+        match self.notes_a_day {
+            // At least one, so that a world of nothing divides by nothing.
+            Some(notes) => Buckets {
+                seconds: DAY,
+                notes: i64::try_from(notes).unwrap_or(DAY).clamp(1, DAY),
+            },
+            None => {
+                let notes_a_day = Dice::new(self.seed, "rate", &stream.key()).between(2, 12);
+                Buckets {
+                    seconds: DAY / notes_a_day as i64,
+                    notes: 1,
+                }
+            }
+        }
     }
 
-    fn note_in(&self, stream: Stream, bucket: i64, length: i64) -> Option<Note> {
+    fn note_in(&self, stream: Stream, bucket: i64, buckets: Buckets) -> Option<Note> {
         if bucket < 0 {
             return None;
         }
+        let start = buckets.start(bucket);
+        let length = buckets.start(bucket + 1) - start;
         let mut dice = Dice::new(self.seed, "note", &format!("{}{bucket}", stream.key()));
         let jitter = dice.below(length as u64) as i64;
-        let published_at = BEGINNING + bucket * length + jitter;
+        let published_at = BEGINNING + start + jitter;
         let id = Id {
             seconds: u32::try_from(published_at).ok()?,
             topic: stream.topic,
