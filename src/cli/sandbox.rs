@@ -1,6 +1,7 @@
 //! `redlake sandbox`.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,10 +12,13 @@ use super::Common;
 use super::error::{CliError, USAGE};
 use super::output::print_text;
 use crate::run::access::SANDBOX_TOKEN;
-use crate::sandbox::{Clock, Options, Sandbox};
+use crate::sandbox::{Clock, NOTES_A_DAY, Options, Sandbox, faults};
 use crate::spec::contracts::Contracts;
+use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use crate::spec::yaml;
 
 #[derive(Debug, Args)]
+#[command(after_long_help = faults_help())]
 pub struct SandboxArgs {
     /// Port on 127.0.0.1; 0 for any free one
     #[arg(long, default_value_t = 8080)]
@@ -29,16 +33,34 @@ pub struct SandboxArgs {
     /// The token that callers must give
     #[arg(long, default_value = SANDBOX_TOKEN)]
     token: String,
+    /// What goes wrong: a YAML or JSON file, or JSON itself; --help shows its form
+    #[arg(long, value_name = "FILE|JSON")]
+    faults: Option<String>,
+    /// How long every answer takes, in milliseconds, whatever --faults says
+    #[arg(long, value_name = "MS")]
+    latency: Option<u64>,
+    /// The simulated time stands still until it is advanced
+    #[arg(long)]
+    frozen: bool,
+    /// New notes of every keyword a day, 1 to 2000 [default: each keyword its own 2 to 12]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(NOTES_A_DAY))]
+    notes_a_day: Option<u64>,
 }
 
 pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let start = args.clock.map_or_else(Utc::now, |clock| clock.to_utc());
+    let clock = match args.frozen {
+        true => Clock::frozen(start),
+        false => Clock::running_from(start),
+    };
     let options = Options {
         port: args.port,
         seed: args.seed,
-        clock: Clock::running_from(start),
+        clock,
         token: args.token.clone().into(),
+        faults: fault_plan(args)?,
+        notes_a_day: args.notes_a_day,
     };
     let sources = Arc::clone(&contracts);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -61,6 +83,56 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The plan of --faults and --latency.
+fn fault_plan(args: &SandboxArgs) -> Result<faults::Plan, CliError> {
+    let mut plan = match &args.faults {
+        Some(given) => read_faults(given)?,
+        None => faults::Plan::default(),
+    };
+    plan.latency_ms = args.latency.unwrap_or(plan.latency_ms);
+    Ok(plan)
+}
+
+/// JSON is YAML too, so that mistakes are shown in the same way wherever the plan stands.
+fn read_faults(given: &str) -> Result<faults::Plan, CliError> {
+    let file = match given.trim_start().starts_with('{') {
+        true => SourceFile::new("--faults", given),
+        false => {
+            let text = std::fs::read_to_string(Path::new(given)).map_err(|e| {
+                let hint = "give the path of a fault plan, or JSON that begins with {";
+                CliError::usage(format_args!("cannot read the faults in {given}: {e}"), hint)
+            })?;
+            SourceFile::new(given, text)
+        }
+    };
+    let tree = yaml::parse(&file).map_err(|mistake| Diagnostics(vec![*mistake]))?;
+    let mut found = Vec::new();
+    let plan = yaml::decode::<faults::Plan>(tree, &file, &mut found);
+    // What is left of a plan with mistakes has other numbers in its lists.
+    if found.is_empty()
+        && let Some(Err(problem)) = plan.as_ref().map(faults::Plan::check)
+    {
+        found.push(Diagnostic::error(&file, None, problem));
+    }
+    match plan {
+        Some(plan) if found.is_empty() => Ok(plan),
+        _ => Err(Diagnostics(found).into()),
+    }
+}
+
+fn faults_help() -> String {
+    let (example, kinds) = (indented(faults::EXAMPLE), indented(faults::KINDS));
+    format!(
+        "What --faults says, and POST /_sandbox/faults as JSON:\n\n{example}\n\
+         The kinds of faults:\n\n{kinds}\n\
+         GET /_sandbox/calls lists the calls and what became of them."
+    )
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// The address, and what to set to use it. The address stands alone on the first line.

@@ -133,10 +133,8 @@ impl Accesses {
                     let token = SecretString::from(SANDBOX_TOKEN);
                     let clock = sandbox::Clock::frozen(now);
                     let options = sandbox::Options {
-                        port: 0,
                         seed,
-                        clock,
-                        token: token.clone(),
+                        ..sandbox::Options::new(clock, token.clone())
                     };
                     let sandbox = Sandbox::start(options, Arc::clone(contracts)).await?;
                     let base_url = sandbox.base_url();

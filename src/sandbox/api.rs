@@ -11,15 +11,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::spec::contracts::Contracts;
-use crate::spec::source::{AuthPlace, Endpoint, Source};
+use crate::spec::source::AuthPlace;
 
+use super::call::{Asked, Call, Token};
 use super::documented;
 use super::envelope::{BusinessCode, Envelope, Trace};
 use super::json::note_detail::NoteDetail;
 use super::json::note_page::NotePage;
 use super::json::user_page::UserPage;
 use super::params::{BadParam, Params};
-use super::search::{self, NoteQuery};
+use super::routes::{Operation, Route};
+use super::search::{self, NoteQuery, Paging};
 use super::world::World;
 use super::world::dice::Dice;
 
@@ -30,45 +32,14 @@ pub struct Api {
     routes: Vec<Route>,
 }
 
-/// An endpoint of a source contract that the sandbox can answer.
-struct Route {
-    name: String,
-    operation: Operation,
-    source: Source,
-    endpoint: Endpoint,
-    codes: Codes,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    NoteSearch,
-    UserSearch,
-    NoteDetail,
-}
-
-/// The codes of a source that the sandbox needs by their class.
-struct Codes {
-    success: BusinessCode,
-    auth: BusinessCode,
-    bad_request: BusinessCode,
-    not_found: BusinessCode,
-}
-
-/// What a client asks.
-#[derive(Clone, Debug, Default)]
-pub struct Call {
-    pub method: Method,
-    pub path: String,
-    pub query: Vec<(String, String)>,
-    pub bearer: Option<String>,
-}
-
 /// What the sandbox says.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The endpoint that was called; `None` for a path that no contract declares.
-    pub endpoint: Option<String>,
     pub status: StatusCode,
+    /// `None` where no source could say one.
+    pub code: Option<BusinessCode>,
+    /// Whether it is what was asked for.
+    pub success: bool,
     pub billed: bool,
     pub body: String,
 }
@@ -97,26 +68,15 @@ const CODE_WISHES: [&str; 2] = ["code:", "code-"];
 impl Api {
     /// # Errors
     /// If a contract lacks a code that the sandbox has to answer with.
-    pub fn new(contracts: &Contracts, seed: u64, token: SecretString) -> io::Result<Self> {
+    pub fn new(contracts: &Contracts, world: World, token: SecretString) -> io::Result<Self> {
         let mut routes = Vec::new();
         for source in contracts.sources.values() {
             for (name, endpoint) in &source.endpoints {
-                if let Some(operation) = Operation::of_endpoint(name) {
-                    routes.push(Route {
-                        name: name.clone(),
-                        operation,
-                        codes: Codes::of(source)?,
-                        source: source.value.clone(),
-                        endpoint: endpoint.clone(),
-                    });
-                }
+                routes.extend(Route::of(source, name, endpoint)?);
             }
         }
         Ok(Api {
-            world: World {
-                seed,
-                notes_a_day: None,
-            },
+            world,
             token,
             routes,
         })
@@ -126,44 +86,113 @@ impl Api {
         self.routes.iter().map(|route| route.name.as_str())
     }
 
+    /// What a call asks for.
+    pub fn asked(&self, call: &Call) -> Asked {
+        let Some((route, path_params)) = self.route(call) else {
+            return Asked::default();
+        };
+        let given = [path_params, call.query.clone()].concat();
+        let params = Params {
+            endpoint: &route.endpoint,
+            given: &given,
+        };
+        Asked {
+            endpoint: Some(route.name.clone()),
+            source: Some(route.source_name().to_owned()),
+            keyword: params.keyword().ok(),
+            note_id: params.note_id().ok(),
+            page: params.page().ok().map(|page| page as u64),
+            sort: params.sort().map(str::to_owned),
+        }
+    }
+
+    /// Path and parameters of a call, without its token: equal for equal questions.
+    pub fn question(&self, call: &Call) -> String {
+        let auth = self.route(call).map(|(route, _)| &route.source.auth);
+        let is_token = |name: &str| auth.is_some_and(|auth| auth.name == name);
+        let query = call.query.iter().filter(|(name, _)| !is_token(name));
+        let mut params: Vec<_> = query
+            .map(|(name, value)| format!("{name:?}={value:?}"))
+            .collect();
+        params.sort();
+        format!("{} {} {}", call.method, call.path, params.join(" "))
+    }
+
+    pub fn token(&self, call: &Call) -> Token {
+        match self.route(call) {
+            Some((route, _)) => self.token_for(route, call),
+            None => Token::Missing,
+        }
+    }
+
     /// The answer to the call with this number.
-    pub fn answer(&self, call: &Call, now: DateTime<Utc>, number: u64) -> Answer {
-        let request_id = Dice::new(self.world.seed, "request id", &number.to_string()).hex(32);
-        let trace = Trace::new(now, request_id);
+    pub fn answer(&self, call: &Call, now: DateTime<Utc>, number: u64, paging: Paging) -> Answer {
+        let trace = self.trace(now, number);
         match self.route(call) {
             Some((route, path_params)) => {
-                let outcome = match self.knows_token(route, call) {
-                    true => self.outcome(route, call, path_params, now),
-                    false => route.says(&route.codes.auth),
+                let outcome = match self.token_for(route, call) {
+                    Token::Right => self.outcome(route, call, path_params, now, paging),
+                    Token::Missing | Token::Wrong => route.says(&route.codes.auth),
                 };
-                let endpoint = Some(route.name.clone());
-                Answer {
-                    endpoint,
-                    ..route.write(outcome, trace)
-                }
+                route.answer(outcome, trace)
             }
             None => self.unknown_path(&call.path, trace),
         }
     }
 
+    /// The answer that says a code instead of what the call asks for, with the code's own meaning
+    /// unless there is another message.
+    pub fn refuse(
+        &self,
+        call: &Call,
+        now: DateTime<Utc>,
+        number: u64,
+        code: BusinessCode,
+        message: Option<String>,
+    ) -> Answer {
+        let trace = self.trace(now, number);
+        match self.route_or_first(call) {
+            Some(route) => {
+                let message = message.unwrap_or_else(|| code.meaning(&route.source));
+                route.answer(Outcome::Code(code, message), trace)
+            }
+            None => Answer::of_nobody(),
+        }
+    }
+
+    /// The first code of a class in the contract of the source that is called.
+    pub fn code_of_class(&self, call: &Call, class: &str) -> Option<BusinessCode> {
+        BusinessCode::of_class(&self.route_or_first(call)?.source, &[class])
+    }
+
+    fn trace(&self, now: DateTime<Utc>, number: u64) -> Trace {
+        let request_id = Dice::new(self.world.seed, "request id", &number.to_string()).hex(32);
+        Trace::new(now, request_id)
+    }
+
     /// The route of a call and what its path says. All endpoints are asked by GET.
     fn route(&self, call: &Call) -> Option<(&Route, Vec<(String, String)>)> {
         let mut routes = self.routes.iter().filter(|_| call.method == Method::GET);
-        routes.find_map(|route| Some((route, path_params(&route.endpoint.path, &call.path)?)))
+        routes.find_map(|route| Some((route, route.path_params(&call.path)?)))
     }
 
-    fn knows_token(&self, route: &Route, call: &Call) -> bool {
+    /// No contract says who answers for a path that none declares: the first source does.
+    fn route_or_first(&self, call: &Call) -> Option<&Route> {
+        let route = self.route(call).map(|(route, _)| route);
+        route.or(self.routes.first())
+    }
+
+    fn token_for(&self, route: &Route, call: &Call) -> Token {
         let auth = &route.source.auth;
         let given = match auth.place {
-            AuthPlace::Query => {
-                let mut query = call.query.iter();
-                query
-                    .find(|(name, _)| *name == auth.name)
-                    .map(|(_, value)| value)
-            }
-            AuthPlace::Bearer => call.bearer.as_ref(),
+            AuthPlace::Query => call.param(&auth.name),
+            AuthPlace::Bearer => call.bearer.as_deref(),
         };
-        given.is_some_and(|token| token == self.token.expose_secret())
+        match given {
+            None => Token::Missing,
+            Some(token) if token == self.token.expose_secret() => Token::Right,
+            Some(_) => Token::Wrong,
+        }
     }
 
     fn outcome(
@@ -172,6 +201,7 @@ impl Api {
         call: &Call,
         path_params: Vec<(String, String)>,
         now: DateTime<Utc>,
+        paging: Paging,
     ) -> Outcome {
         let given = [path_params, call.query.clone()].concat();
         let params = Params {
@@ -181,11 +211,11 @@ impl Api {
         let outcome = match route.operation {
             Operation::NoteSearch => params
                 .note_query()
-                .map(|query| self.notes(route, &query, now)),
+                .map(|query| self.notes(route, query, now, paging)),
             Operation::UserSearch => params
                 .keyword()
                 .and_then(|keyword| Ok((keyword, params.page()?)))
-                .map(|(keyword, page)| self.users(route, &keyword, page, now)),
+                .map(|(keyword, page)| self.users(route, &keyword, page, now, paging)),
             Operation::NoteDetail => params.note_id().map(|id| self.detail(route, &id, now)),
         };
         outcome.unwrap_or_else(|BadParam(problem)| {
@@ -195,27 +225,50 @@ impl Api {
         })
     }
 
-    fn notes(&self, route: &Route, query: &NoteQuery, now: DateTime<Utc>) -> Outcome {
+    fn notes(
+        &self,
+        route: &Route,
+        mut query: NoteQuery,
+        now: DateTime<Utc>,
+        paging: Paging,
+    ) -> Outcome {
         if let Some(code) = wished_code(&query.keyword) {
             return route.says(&code);
         }
-        let hits = match (query.keyword == documented::NOTE_KEYWORD, query.page) {
+        let is_documented = query.keyword == documented::NOTE_KEYWORD;
+        query.page = paging.shown(query.page, || match is_documented {
+            true => 1,
+            false => search::last_note_page(&self.world, &query, now),
+        });
+        let hits = match (is_documented, query.page) {
             (true, 1) => return Outcome::Documented(documented::NOTE_SEARCH),
             (true, _) => Vec::new(),
-            (false, _) => search::note_page(&self.world, query, now),
+            (false, _) => search::note_page(&self.world, &query, paging.moved(), now),
         };
-        let page = NotePage::of(&self.world, query, &hits, now.timestamp());
+        let page = NotePage::of(&self.world, &query, &hits, now.timestamp());
         Outcome::Data(Data::Notes(Box::new(page)))
     }
 
-    fn users(&self, route: &Route, keyword: &str, page: usize, now: DateTime<Utc>) -> Outcome {
+    fn users(
+        &self,
+        route: &Route,
+        keyword: &str,
+        page: usize,
+        now: DateTime<Utc>,
+        paging: Paging,
+    ) -> Outcome {
         if let Some(code) = wished_code(keyword) {
             return route.says(&code);
         }
-        let authors = match (keyword == documented::USER_KEYWORD, page) {
+        let is_documented = keyword == documented::USER_KEYWORD;
+        let page = paging.shown(page, || match is_documented {
+            true => 1,
+            false => search::last_user_page(&self.world, keyword),
+        });
+        let authors = match (is_documented, page) {
             (true, 1) => return Outcome::Documented(documented::USER_SEARCH),
             (true, _) => Vec::new(),
-            (false, _) => search::user_page(&self.world, keyword, page),
+            (false, _) => search::user_page(&self.world, keyword, page, paging.moved()),
         };
         Outcome::Data(Data::Users(UserPage::of(&authors, now.timestamp())))
     }
@@ -236,54 +289,31 @@ impl Api {
         }
     }
 
-    /// No contract says who answers for a path that none declares: the first source does.
     fn unknown_path(&self, path: &str, trace: Trace) -> Answer {
         match self.routes.first() {
             Some(route) => {
                 let message = format!("no endpoint has the path {path}");
-                route.write(Outcome::Code(route.codes.not_found.clone(), message), trace)
+                let outcome = Outcome::Code(route.codes.not_found.clone(), message);
+                Answer {
+                    ..route.answer(outcome, trace)
+                }
             }
-            None => Answer {
-                endpoint: None,
-                status: StatusCode::NOT_FOUND,
-                billed: false,
-                body: String::new(),
-            },
+            None => Answer::of_nobody(),
         }
     }
 }
 
-impl Operation {
-    fn of_endpoint(name: &str) -> Option<Self> {
-        Some(match name {
-            "note_search" => Operation::NoteSearch,
-            "user_search" => Operation::UserSearch,
-            "note_detail" => Operation::NoteDetail,
-            _ => return None,
-        })
+impl Answer {
+    /// Where no contract has an endpoint that the sandbox knows.
+    fn of_nobody() -> Self {
+        Answer {
+            status: StatusCode::NOT_FOUND,
+            code: None,
+            success: false,
+            billed: false,
+            body: String::new(),
+        }
     }
-}
-
-impl Codes {
-    fn of(source: &Source) -> io::Result<Self> {
-        let of_class = |classes: &[&str]| {
-            BusinessCode::of_class(source, classes).ok_or_else(|| missing(source, classes[0]))
-        };
-        Ok(Codes {
-            success: BusinessCode::success(source).ok_or_else(|| missing(source, "ok"))?,
-            auth: of_class(&["auth"])?,
-            bad_request: of_class(&["bad_request"])?,
-            not_found: of_class(&["not_found", "gone"])?,
-        })
-    }
-}
-
-fn missing(source: &Source, class: &str) -> io::Error {
-    let source = &source.source.value;
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("the contract of {source} lists no code of class {class}, which the sandbox needs"),
-    )
 }
 
 impl Route {
@@ -292,9 +322,12 @@ impl Route {
         Outcome::Code(code.clone(), code.meaning(&self.source))
     }
 
-    fn write(&self, outcome: Outcome, trace: Trace) -> Answer {
+    fn answer(&self, outcome: Outcome, trace: Trace) -> Answer {
+        let success = !matches!(outcome, Outcome::Code(..));
         let (code, message, data) = match outcome {
-            Outcome::Documented(body) => return self.answer(&self.codes.success, body.to_owned()),
+            Outcome::Documented(body) => {
+                return self.write(self.codes.success.clone(), success, body.to_owned());
+            }
             Outcome::Data(data) => {
                 let code = self.codes.success.clone();
                 let meaning = code.meaning(&self.source);
@@ -311,14 +344,15 @@ impl Route {
         };
         // Only a map with keys that are no text could fail, and there is none.
         let body = serde_json::to_string(&envelope).unwrap_or_default();
-        self.answer(&envelope.code, body)
+        self.write(envelope.code, success, body)
     }
 
-    fn answer(&self, code: &BusinessCode, body: String) -> Answer {
+    fn write(&self, code: BusinessCode, success: bool, body: String) -> Answer {
         Answer {
-            endpoint: None,
             status: code.http_status(&self.source),
             billed: code.is_billed(&self.source),
+            code: Some(code),
+            success,
             body,
         }
     }
@@ -331,28 +365,4 @@ fn wished_code(text: &str) -> Option<BusinessCode> {
         .find_map(|wish| text.strip_prefix(wish))?;
     let is_number = !code.is_empty() && code.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| BusinessCode(code.to_owned()))
-}
-
-/// The values of a template's `{name}` parts, if the path has the template's form.
-fn path_params(template: &str, path: &str) -> Option<Vec<(String, String)>> {
-    let (mut template, mut path) = (template.split('/'), path.split('/'));
-    let mut params = Vec::new();
-    loop {
-        match (template.next(), path.next()) {
-            (None, None) => return Some(params),
-            (Some(wanted), Some(part)) => {
-                let name = wanted
-                    .strip_prefix('{')
-                    .and_then(|rest| rest.strip_suffix('}'));
-                match name {
-                    Some(name) if !part.is_empty() => {
-                        params.push((name.to_owned(), part.to_owned()));
-                    }
-                    None if wanted == part => {}
-                    _ => return None,
-                }
-            }
-            _ => return None,
-        }
-    }
 }

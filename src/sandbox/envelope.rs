@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::spec::source::{Billed, Code, Source};
 
@@ -67,6 +68,29 @@ impl Serialize for BusinessCode {
             Ok(number) => serializer.serialize_i64(number),
             Err(_) => serializer.serialize_str(&self.0),
         }
+    }
+}
+
+/// A number or a text.
+impl<'de> Deserialize<'de> for BusinessCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CodeVisitor;
+        impl Visitor<'_> for CodeVisitor {
+            type Value = BusinessCode;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a business code")
+            }
+            fn visit_u64<E>(self, code: u64) -> Result<BusinessCode, E> {
+                Ok(BusinessCode(code.to_string()))
+            }
+            fn visit_i64<E>(self, code: i64) -> Result<BusinessCode, E> {
+                Ok(BusinessCode(code.to_string()))
+            }
+            fn visit_str<E: de::Error>(self, code: &str) -> Result<BusinessCode, E> {
+                Ok(BusinessCode(code.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(CodeVisitor)
     }
 }
 

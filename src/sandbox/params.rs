@@ -54,6 +54,13 @@ impl Params<'_> {
         })
     }
 
+    /// redlake's word for the sort that the call names, if the contract knows it.
+    pub fn sort(&self) -> Option<&str> {
+        let mut params = self.endpoint.params.iter();
+        let (name, param) = params.find(|(_, param)| param.filter == Some(Filter::Sort))?;
+        canonical(param, self.value(name)?)
+    }
+
     /// Name and value of the parameter that is filled from a keyword, a page or a note id.
     fn filled_from(&self, from: ParamFrom) -> Result<(&str, Option<&str>), BadParam> {
         let mut params = self.endpoint.params.iter();

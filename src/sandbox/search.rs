@@ -81,6 +81,50 @@ impl NoteKind {
     }
 }
 
+/// How the pages of a search follow each other: [`Straight`](Paging::Straight), unless a fault is
+/// wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paging {
+    #[default]
+    Straight,
+    /// Every page is the one before.
+    Duplicate,
+    /// So many items have come in at the front of the list since the first page was shown: what
+    /// stood at the end of a page stands at the beginning of the next.
+    Moved(usize),
+    /// After the last page comes the first one again.
+    Endless,
+    /// After the last page comes the last one, again and again.
+    RepeatLast,
+}
+
+impl Paging {
+    /// The page that is shown for page `asked`. `last` finds the last page that is not empty; 0
+    /// says that all are.
+    pub fn shown(self, asked: usize, last: impl FnOnce() -> usize) -> usize {
+        match self {
+            Paging::Straight | Paging::Moved(_) => asked,
+            Paging::Duplicate => asked.saturating_sub(1).max(1),
+            Paging::Endless => match last() {
+                0 => asked,
+                last => (asked - 1) % last + 1,
+            },
+            Paging::RepeatLast => match last() {
+                0 => asked,
+                last => asked.min(last),
+            },
+        }
+    }
+
+    /// By how many places the list has moved on.
+    pub fn moved(self) -> usize {
+        match self {
+            Paging::Moved(items) => items,
+            _ => 0,
+        }
+    }
+}
+
 /// What takes a place on a page.
 #[derive(Clone, Debug)]
 pub enum Hit {
@@ -109,29 +153,63 @@ const CARDS: [Card; 5] = [
     Card::Live,
 ];
 
-/// A page of a note search; empty after the end.
-pub fn note_page(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> Vec<Hit> {
+/// A page of a note search; empty after the end. The list has moved on by `moved` places since
+/// its first page was shown.
+pub fn note_page(world: &World, query: &NoteQuery, moved: usize, now: DateTime<Utc>) -> Vec<Hit> {
     let mut notes = found(world, query, now);
     order(world, query, now, &mut notes);
+    let start = start(query).saturating_sub(moved);
     match query.sort {
-        Sort::General => general_page(world, query, now, &notes),
-        _ => slice(
-            &notes,
-            (query.page - 1).saturating_mul(PAGE_SIZE),
-            PAGE_SIZE,
-        )
-        .iter()
-        .cloned()
-        .map(Hit::Note)
-        .collect(),
+        Sort::General => general_page(world, query, now, slice(&notes, start, NOTES_IN_GENERAL)),
+        _ => {
+            let shown = slice(&notes, start, PAGE_SIZE).iter();
+            shown.cloned().map(Hit::Note).collect()
+        }
     }
 }
 
+/// The last page of a note search that is not empty; 0 if all are.
+pub fn last_note_page(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> usize {
+    let notes = found(world, query, now).len();
+    let is_filled = |page: &usize| {
+        let query = NoteQuery {
+            page: *page,
+            ..query.clone()
+        };
+        notes > start(&query) + repeated(&query)
+    };
+    (1..).take_while(is_filled).count()
+}
+
 /// A page of a user search; empty after the end.
-pub fn user_page(world: &World, keyword: &str, page: usize) -> Vec<Author> {
+pub fn user_page(world: &World, keyword: &str, page: usize, moved: usize) -> Vec<Author> {
     let mut authors: Vec<_> = world.authors(Stream::of(keyword)).collect();
     authors.sort_by_cached_key(|author| relevance(world, keyword, &author.id));
-    slice(&authors, (page - 1).saturating_mul(PAGE_SIZE), PAGE_SIZE).to_vec()
+    let start = (page - 1).saturating_mul(PAGE_SIZE).saturating_sub(moved);
+    slice(&authors, start, PAGE_SIZE).to_vec()
+}
+
+/// The last page of a user search that is not empty; 0 if all are.
+pub fn last_user_page(world: &World, keyword: &str) -> usize {
+    let authors = world.authors(Stream::of(keyword)).count();
+    authors.div_ceil(PAGE_SIZE)
+}
+
+/// How many notes stand before the page.
+fn start(query: &NoteQuery) -> usize {
+    let length = match query.sort {
+        Sort::General => NOTES_IN_GENERAL - OVERLAP,
+        _ => PAGE_SIZE,
+    };
+    (query.page - 1).saturating_mul(length)
+}
+
+/// How many notes of the page before come again.
+fn repeated(query: &NoteQuery) -> usize {
+    match query.sort {
+        Sort::General if query.page > 1 => OVERLAP,
+        _ => 0,
+    }
 }
 
 /// All that the search has, the latest first: a limited number of the latest notes, of which the
@@ -177,11 +255,8 @@ fn relevance(world: &World, keyword: &str, id: &str) -> u64 {
 
 /// A page of sort general: the last notes of the page before, new notes, an advertisement and a
 /// card.
-fn general_page(world: &World, query: &NoteQuery, now: DateTime<Utc>, notes: &[Note]) -> Vec<Hit> {
-    let start = (query.page - 1).saturating_mul(NOTES_IN_GENERAL - OVERLAP);
-    let repeated = if query.page == 1 { 0 } else { OVERLAP };
-    let shown = slice(notes, start, NOTES_IN_GENERAL);
-    if shown.len() <= repeated {
+fn general_page(world: &World, query: &NoteQuery, now: DateTime<Utc>, shown: &[Note]) -> Vec<Hit> {
+    if shown.len() <= repeated(query) {
         return Vec::new();
     }
     let mut hits: Vec<_> = shown.iter().cloned().map(Hit::Note).collect();

@@ -1,131 +1,81 @@
-//! The sandbox on the network: HTTP calls to the APIs, and the control routes `/_sandbox`.
+//! The sandbox on the network: what all calls share, and the control routes below `/_sandbox`.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
-use super::api::{Answer, Api, Call};
+use super::api::Api;
+use super::calls::{Calls, Counts};
 use super::clock::Clock;
+use super::faults::{Plan, Strikes};
+use super::reply::JSON;
+use super::respond::respond;
+use super::stop::Stop;
 
 /// What all calls share.
 pub struct Shared {
     pub api: Api,
     pub clock: Clock,
-    pub counts: Mutex<Counts>,
+    pub calls: Arc<Calls>,
+    pub strikes: Mutex<Strikes>,
+    pub stop: Stop,
+    /// Where the sandbox listens.
+    pub port: u16,
 }
 
-/// The only thing that the sandbox remembers.
-#[derive(Default)]
-pub struct Counts {
-    /// API calls of any kind, unknown paths included.
-    all: u64,
-    by_endpoint: BTreeMap<String, EndpointCounts>,
-}
-
-#[derive(Clone, Copy, Default, Serialize)]
-struct EndpointCounts {
-    calls: u64,
-    billed: u64,
+impl Shared {
+    /// Strikes are whole after every step, so a panic elsewhere cannot have spoilt them.
+    pub fn strikes(&self) -> MutexGuard<'_, Strikes> {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/_sandbox", get(status))
         .route("/_sandbox/clock", post(advance_clock))
-        .fallback(api)
+        .route("/_sandbox/faults", get(faults).post(set_faults))
+        .route("/_sandbox/calls", get(calls).delete(forget_calls))
+        .fallback(respond)
         .with_state(shared)
 }
 
-/// A call to one of the APIs, whatever its path.
-async fn api(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    let query = Query::try_from_uri(&uri).map_or_else(|_| Vec::new(), |Query(pairs)| pairs);
-    let call = Call {
-        method,
-        path: uri.path().to_owned(),
-        query,
-        bearer: bearer(&headers),
-    };
-    respond(&shared, &call)
+fn json(value: &impl Serialize) -> Response {
+    // Only a map with keys that are no text could fail, and there is none.
+    let body = serde_json::to_string(value).unwrap_or_default();
+    ([(CONTENT_TYPE, JSON)], body).into_response()
 }
 
-/// Every answer of the APIs passes here.
-fn respond(shared: &Shared, call: &Call) -> Response {
-    let number = shared.next_number();
-    let answer = shared.api.answer(call, shared.clock.now(), number);
-    shared.count(&answer);
-    json(answer.status, answer.body)
-}
-
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-    is_bearer.then(|| token.trim().to_owned())
-}
-
-fn json(status: StatusCode, body: String) -> Response {
-    let content_type = (CONTENT_TYPE, "application/json;charset=UTF-8");
-    (status, [content_type], body).into_response()
-}
-
-impl Shared {
-    fn next_number(&self) -> u64 {
-        let mut counts = self.lock_counts();
-        counts.all += 1;
-        counts.all
-    }
-
-    fn count(&self, answer: &Answer) {
-        if let Some(endpoint) = &answer.endpoint {
-            let mut counts = self.lock_counts();
-            let of_endpoint = counts.by_endpoint.entry(endpoint.clone()).or_default();
-            of_endpoint.calls += 1;
-            of_endpoint.billed += u64::from(answer.billed);
-        }
-    }
-
-    /// Counts are whole after every step, so a panic elsewhere cannot have spoilt them.
-    fn lock_counts(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn refused(problem: String) -> Response {
+    (StatusCode::BAD_REQUEST, problem + "\n").into_response()
 }
 
 #[derive(Serialize)]
 struct Status {
     seed: u64,
     clock: String,
-    endpoints: BTreeMap<String, EndpointCounts>,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
-    let mut endpoints = shared.lock_counts().by_endpoint.clone();
+    let mut counts = shared.calls.counts();
     for name in shared.api.endpoint_names() {
-        endpoints.entry(name.to_owned()).or_default();
+        counts.endpoints.entry(name.to_owned()).or_default();
     }
-    let status = Status {
+    json(&Status {
         seed: shared.api.world.seed,
         clock: shared.clock.now().to_rfc3339(),
-        endpoints,
-    };
-    // Only a map with keys that are no text could fail, and there is none.
-    json(
-        StatusCode::OK,
-        serde_json::to_string(&status).unwrap_or_default(),
-    )
+        counts,
+    })
 }
 
 #[derive(Deserialize)]
@@ -140,9 +90,34 @@ async fn advance_clock(State(shared): State<Arc<Shared>>, body: Bytes) -> Respon
             shared.clock.advance(Duration::from_secs(advance_seconds));
             status(State(shared)).await
         }
-        Err(error) => {
-            let problem = format!("send {{\"advance_seconds\": n}}: {error}\n");
-            (StatusCode::BAD_REQUEST, problem).into_response()
-        }
+        Err(error) => refused(format!("send {{\"advance_seconds\": n}}: {error}")),
     }
+}
+
+async fn faults(State(shared): State<Arc<Shared>>) -> Response {
+    json(shared.strikes().plan())
+}
+
+/// Begins a plan from its start, also if it is the one that is there.
+async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let plan = match serde_json::from_slice::<Plan>(&body) {
+        Ok(plan) => plan,
+        Err(error) => return refused(format!("send a fault plan as JSON: {error}")),
+    };
+    if let Err(problem) = plan.check() {
+        return refused(problem);
+    }
+    let mut strikes = shared.strikes();
+    *strikes = Strikes::new(plan);
+    json(strikes.plan())
+}
+
+async fn calls(State(shared): State<Arc<Shared>>) -> Response {
+    let content_type = (CONTENT_TYPE, "application/x-ndjson");
+    ([content_type], shared.calls.ndjson()).into_response()
+}
+
+async fn forget_calls(State(shared): State<Arc<Shared>>) -> Response {
+    shared.calls.forget();
+    StatusCode::NO_CONTENT.into_response()
 }

@@ -11,8 +11,11 @@ use axum::http::{Method, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::api::{Answer, Api, Call};
+use super::api::{Answer, Api};
+use super::call::{Asked, Call};
 use super::documented;
+use super::search::Paging;
+use super::world::World;
 use crate::spec::contracts::Contracts;
 
 const TOKEN: &str = "sandbox-token";
@@ -20,12 +23,18 @@ const NOTES: &str = "/api/xiaohongshu/search-note/v2";
 const USERS: &str = "/api/xiaohongshu/search-user/v2";
 const KEYWORD: &str = "海蓝之谜";
 
+const WORLD: World = World {
+    seed: 1,
+    notes_a_day: None,
+};
+
 fn contracts() -> Contracts {
     Contracts::load(None).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn api() -> &'static Api {
-    static API: LazyLock<Api> = LazyLock::new(|| Api::new(&contracts(), 1, TOKEN.into()).unwrap());
+    static API: LazyLock<Api> =
+        LazyLock::new(|| Api::new(&contracts(), WORLD, TOKEN.into()).unwrap());
     &API
 }
 
@@ -51,13 +60,17 @@ fn detail(id: &str) -> Call {
     call(&format!("/v1/notes/{id}"), &[])
 }
 
+fn answer(call: &Call) -> Answer {
+    api().answer(call, noon(), 1, Paging::Straight)
+}
+
 fn json(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).unwrap()
 }
 
 /// The answer's body, its code and its status.
 fn ask_at(call: &Call, now: DateTime<Utc>) -> (Value, Value, u16) {
-    let answer = api().answer(call, now, 1);
+    let answer = api().answer(call, now, 1, Paging::Straight);
     let body = json(&answer);
     (body.clone(), body["code"].clone(), answer.status.as_u16())
 }
@@ -100,8 +113,9 @@ fn ids(notes: &[Value]) -> Vec<&str> {
 fn the_same_seed_and_time_give_the_same_answer() {
     let call = call(NOTES, &[("keyword", KEYWORD)]);
     let answer = |seed| {
-        let api = Api::new(&contracts(), seed, TOKEN.into()).unwrap();
-        api.answer(&call, noon(), 1).body
+        let world = World { seed, ..WORLD };
+        let api = Api::new(&contracts(), world, TOKEN.into()).unwrap();
+        api.answer(&call, noon(), 1, Paging::Straight).body
     };
     assert_eq!(answer(1), answer(1));
     assert_ne!(answer(1), answer(2));
@@ -127,7 +141,7 @@ fn documented_answers_are_served_word_for_word() {
         (detail(documented::NOTE_ID), documented::NOTE_DETAIL),
     ];
     for (call, documented) in answers {
-        assert_eq!(api().answer(&call, noon(), 1).body, documented);
+        assert_eq!(answer(&call).body, documented);
     }
     let (notes, ..) = ask(&call(
         NOTES,
@@ -150,7 +164,7 @@ fn every_code_can_be_asked_for() {
                 true => detail(&wish),
                 false => call(USERS, &[("keyword", &wish)]),
             };
-            let answer = api().answer(&call, noon(), 1);
+            let answer = answer(&call);
             let body = json(&answer);
             assert_eq!(body["code"].to_string(), *code);
             assert_eq!(body["message"], known.meaning);
@@ -271,14 +285,12 @@ fn a_contract_without_a_needed_code_is_refused() {
             .codes
             .retain(|_, code| code.class.value != "auth");
     }
-    assert!(Api::new(&contracts, 1, TOKEN.into()).is_err());
+    assert!(Api::new(&contracts, WORLD, TOKEN.into()).is_err());
 }
 
 #[test]
 fn an_unknown_path_is_no_call_of_an_endpoint() {
-    let answer = api().answer(&call("/", &[]), noon(), 1);
-    assert_eq!(
-        (answer.endpoint, answer.status),
-        (None, StatusCode::NOT_FOUND)
-    );
+    let call = call("/", &[]);
+    assert_eq!(answer(&call).status, StatusCode::NOT_FOUND);
+    assert_eq!(api().asked(&call), Asked::default());
 }

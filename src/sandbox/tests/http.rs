@@ -8,12 +8,7 @@ use super::{KEYWORD, NOTES, TOKEN, contracts, noon};
 use crate::sandbox::{Clock, Options, Sandbox};
 
 async fn start() -> Sandbox {
-    let options = Options {
-        port: 0,
-        seed: 1,
-        clock: Clock::frozen(noon()),
-        token: TOKEN.into(),
-    };
+    let options = Options::new(Clock::frozen(noon()), TOKEN.into());
     Sandbox::start(options, Arc::new(contracts()))
         .await
         .unwrap()

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{NOTES, USERS, api, call, detail, json, noon, notes_at};
-use crate::sandbox::api::Call;
+use super::{NOTES, USERS, answer, call, detail, json, noon, notes_at};
+use crate::sandbox::call::Call;
 
 /// Chosen because almost every oddity of the world shows on its pages, and its last page is short.
 const KEYWORD: &str = "减脂餐推荐";
@@ -17,7 +17,7 @@ fn generated_samples_are_what_the_sandbox_says() {
     let update = std::env::var_os("REDLAKE_UPDATE_SAMPLES").is_some();
     for (name, call) in samples() {
         let path = folder().join(name);
-        let text = indented(&api().answer(&call, noon(), 1).body);
+        let text = indented(&answer(&call).body);
         if update {
             fs::write(&path, &text).unwrap();
         }
@@ -62,7 +62,7 @@ fn samples() -> Vec<(String, Call)> {
     let mut add_detail = |name: &str, fits: &dyn Fn(&Value, &Value) -> bool| {
         let call = notes.iter().find_map(|note| {
             let call = detail(note["id"].as_str()?);
-            let answer = json(&api().answer(&call, noon(), 1));
+            let answer = json(&answer(&call));
             fits(note, &answer["data"]).then_some(call)
         });
         let call = call.unwrap_or_else(|| panic!("the first page has no note {name}"));

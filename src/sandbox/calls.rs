@@ -1,0 +1,211 @@
+//! What the sandbox remembers of calls: how many there were, which are under way, a line for each.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::call::{Asked, Token};
+use super::envelope::BusinessCode;
+
+/// All calls since the sandbox started.
+#[derive(Debug)]
+pub struct Calls {
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// API calls of any kind, unknown paths included.
+    all: u64,
+    by_endpoint: BTreeMap<String, EndpointCounts>,
+    in_flight: u64,
+    most_in_flight: u64,
+    /// By number; those that were not forgotten.
+    log: BTreeMap<u64, Entry>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct EndpointCounts {
+    calls: u64,
+    billed: u64,
+}
+
+/// How many calls there were, and how many at once.
+#[derive(Debug, Serialize)]
+pub struct Counts {
+    pub endpoints: BTreeMap<String, EndpointCounts>,
+    /// Calls that have arrived and whose answer is not sent yet.
+    pub in_flight: u64,
+    pub most_in_flight: u64,
+}
+
+/// What a call was and what became of it. Times are microseconds since the sandbox started.
+#[derive(Clone, Debug, Serialize)]
+struct Entry {
+    number: u64,
+    /// When the call arrived.
+    at_us: u64,
+    /// When the last byte of the answer was handed to the network; null if it never was.
+    done_us: Option<u64>,
+    #[serde(flatten)]
+    asked: Asked,
+    /// Null if no answer was begun.
+    status: Option<u16>,
+    /// The business code that the answer says, or would have said in full; null if none.
+    code: Option<BusinessCode>,
+    billed: bool,
+    /// The kind of the fault that struck, or the limit that was reached: quota, balance.
+    fault: Option<String>,
+    /// Whether the call had the right token, and whether it had any.
+    token_ok: bool,
+    token_given: bool,
+    /// Whether the call follows a redirect of the sandbox.
+    redirected: bool,
+    /// Bytes of the answer's body, as they were sent: compressed if it was.
+    bytes_sent: u64,
+}
+
+/// A call that has just arrived.
+#[derive(Debug)]
+pub struct Arrival {
+    pub asked: Asked,
+    pub token: Token,
+    pub fault: Option<String>,
+    pub redirected: bool,
+}
+
+/// What a call is answered with.
+#[derive(Debug, Default)]
+pub struct Handover {
+    pub status: Option<u16>,
+    pub code: Option<BusinessCode>,
+    pub billed: bool,
+    /// The limit that made it a refusal.
+    pub limit: Option<String>,
+}
+
+impl Calls {
+    pub fn new() -> Self {
+        Calls {
+            started: Instant::now(),
+            state: Mutex::default(),
+        }
+    }
+
+    pub fn counts(&self) -> Counts {
+        let state = self.lock();
+        Counts {
+            endpoints: state.by_endpoint.clone(),
+            in_flight: state.in_flight,
+            most_in_flight: state.most_in_flight,
+        }
+    }
+
+    /// One JSON object a line, in the order of arrival.
+    pub fn ndjson(&self) -> String {
+        let state = self.lock();
+        let lines = state.log.values().map(|entry| {
+            // Only a map with keys that are no text could fail, and there is none.
+            let line = serde_json::to_string(entry).unwrap_or_default();
+            line + "\n"
+        });
+        lines.collect()
+    }
+
+    /// Forgets what became of each call; the counts stay.
+    pub fn forget(&self) {
+        self.lock().log.clear();
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The state is whole after every step, so a panic elsewhere cannot have spoilt it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call under way, until it is dropped.
+#[derive(Debug)]
+pub struct Underway {
+    calls: Arc<Calls>,
+    pub number: u64,
+}
+
+impl Underway {
+    pub fn begin(calls: &Arc<Calls>, arrival: Arrival) -> Self {
+        let mut state = calls.lock();
+        state.all += 1;
+        state.in_flight += 1;
+        state.most_in_flight = state.most_in_flight.max(state.in_flight);
+        if let Some(endpoint) = &arrival.asked.endpoint {
+            state.endpoint(endpoint).calls += 1;
+        }
+        let number = state.all;
+        let entry = Entry {
+            number,
+            at_us: calls.now_us(),
+            done_us: None,
+            asked: arrival.asked,
+            status: None,
+            code: None,
+            billed: false,
+            fault: arrival.fault,
+            token_ok: arrival.token == Token::Right,
+            token_given: arrival.token != Token::Missing,
+            redirected: arrival.redirected,
+            bytes_sent: 0,
+        };
+        state.log.insert(number, entry);
+        Underway {
+            calls: Arc::clone(calls),
+            number,
+        }
+    }
+
+    /// The answer is about to be sent.
+    pub fn hand_over(&self, handover: Handover, endpoint: Option<&str>) {
+        let mut state = self.calls.lock();
+        if let Some(endpoint) = endpoint {
+            state.endpoint(endpoint).billed += u64::from(handover.billed);
+        }
+        if let Some(entry) = state.log.get_mut(&self.number) {
+            entry.status = handover.status;
+            entry.code = handover.code;
+            entry.billed = handover.billed;
+            entry.fault = entry.fault.take().or(handover.limit);
+        }
+    }
+
+    /// More of the answer's body was handed to the network.
+    pub fn sent(&self, bytes: usize) {
+        if let Some(entry) = self.calls.lock().log.get_mut(&self.number) {
+            entry.bytes_sent += bytes as u64;
+        }
+    }
+
+    /// All of the answer was handed to the network.
+    pub fn done(&self) {
+        let now = self.calls.now_us();
+        if let Some(entry) = self.calls.lock().log.get_mut(&self.number) {
+            entry.done_us.get_or_insert(now);
+        }
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.calls.lock().in_flight -= 1;
+    }
+}
+
+impl State {
+    fn endpoint(&mut self, name: &str) -> &mut EndpointCounts {
+        self.by_endpoint.entry(name.to_owned()).or_default()
+    }
+}

@@ -1,0 +1,238 @@
+//! The kinds of faults, in the words of a plan.
+
+use axum::http::{HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::sandbox::envelope::BusinessCode;
+use crate::sandbox::search::Paging;
+
+/// What goes wrong with a call. "The answer" is the one that it would have had without the fault.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// The source's envelope with this code, billed as the contract says.
+    Code {
+        code: BusinessCode,
+        /// Without it the status that goes with the code.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after: Option<RetryAfter>,
+    },
+    /// A status whose body is no envelope, as of a proxy in between.
+    Status {
+        status: u16,
+        #[serde(default)]
+        body: StatusBody,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after: Option<RetryAfter>,
+    },
+    /// An error that repeats what the client sent, its token included.
+    EchoToken {},
+    /// A redirect, never billed.
+    Redirect { to: RedirectTo },
+
+    /// No byte is ever sent; the connection stays open.
+    Timeout(Work),
+    /// Half of the answer's body, then nothing; the connection stays open.
+    TimeoutInBody(Work),
+    /// The connection is reset before any byte of an answer.
+    Reset(Work),
+    /// The connection is closed after half of the answer's body.
+    ResetInBody(Work),
+
+    /// A complete HTTP answer whose body is the first half of the answer.
+    Truncated(Work),
+    /// Random bytes with status 200.
+    Garbage(Work),
+    /// A proxy's page with status 200.
+    Html(Work),
+    /// Nothing with status 200.
+    Empty(Work),
+    /// The answer with another Content-Type.
+    ContentType {
+        content_type: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        billed: Option<bool>,
+    },
+    /// The answer with Content-Encoding gzip, whether or not the client accepts it.
+    Gzip(Work),
+
+    /// The answer with a long text in it, in chunks.
+    Huge {
+        #[serde(default = "huge_default")]
+        megabytes: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        billed: Option<bool>,
+    },
+    /// As `huge`, but small until it is unpacked: Content-Encoding gzip.
+    Bomb {
+        /// After unpacking.
+        #[serde(default = "bomb_default")]
+        megabytes: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        billed: Option<bool>,
+    },
+    /// As `huge`, without end.
+    Endless(Work),
+    /// The answer, slowly and in small pieces.
+    Drip {
+        bytes_per_second: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        billed: Option<bool>,
+    },
+
+    /// A page has the content of the page before.
+    Duplicate(Work),
+    /// So many items came in at the front of the list after its first page was shown: the last
+    /// items of the page before come again.
+    Shift {
+        items: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        billed: Option<bool>,
+    },
+    /// After the last page comes the first one again: no page is empty.
+    EndlessPages(Work),
+    /// After the last page comes the last one again: no page is empty.
+    RepeatLast(Work),
+}
+
+/// A fault that strikes when the server may have done the work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// Whether the call is billed. Without it: as the answer would have been, but for `timeout`
+    /// and `reset`, which are not billed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billed: Option<bool>,
+}
+
+/// The header Retry-After.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryAfter {
+    Seconds(u64),
+    /// As an HTTP date so many seconds after the answer's own Date, by the real clock; negative
+    /// for one that has passed.
+    DateInSeconds(i64),
+}
+
+/// A body that is no envelope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusBody {
+    Html,
+    #[default]
+    Empty,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedirectTo {
+    /// The sandbox by its other name: localhost for 127.0.0.1 and the other way round.
+    OtherHost,
+    SameHost,
+    /// Every redirect leads to a redirect.
+    Loop,
+}
+
+fn huge_default() -> u64 {
+    200
+}
+
+fn bomb_default() -> u64 {
+    1_000
+}
+
+/// The longest body that has an end, in MiB: 64 GiB.
+const MOST_MEGABYTES: u64 = 1 << 16;
+
+impl Fault {
+    /// The name of its kind.
+    pub fn kind(&self) -> String {
+        // Serializing cannot fail, and every kind has its tag.
+        let json = serde_json::to_value(self).unwrap_or_default();
+        json.get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Whether a call is billed that this fault strikes; `answer` says whether it would have been
+    /// without it.
+    pub fn billed(&self, answer: bool) -> bool {
+        match self {
+            Fault::Code { .. } => answer,
+            Fault::Status { .. } | Fault::EchoToken {} | Fault::Redirect { .. } => false,
+            Fault::Timeout(work) | Fault::Reset(work) => work.billed.unwrap_or(false),
+            Fault::TimeoutInBody(work)
+            | Fault::ResetInBody(work)
+            | Fault::Truncated(work)
+            | Fault::Garbage(work)
+            | Fault::Html(work)
+            | Fault::Empty(work)
+            | Fault::Gzip(work)
+            | Fault::Endless(work)
+            | Fault::Duplicate(work)
+            | Fault::EndlessPages(work)
+            | Fault::RepeatLast(work) => work.billed.unwrap_or(answer),
+            Fault::ContentType { billed, .. }
+            | Fault::Huge { billed, .. }
+            | Fault::Bomb { billed, .. }
+            | Fault::Drip { billed, .. }
+            | Fault::Shift { billed, .. } => billed.unwrap_or(answer),
+        }
+    }
+
+    /// How pages follow each other.
+    pub fn paging(&self) -> Paging {
+        match self {
+            Fault::Duplicate(_) => Paging::Duplicate,
+            Fault::Shift { items, .. } => {
+                Paging::Moved(usize::try_from(*items).unwrap_or(usize::MAX))
+            }
+            Fault::EndlessPages(_) => Paging::Endless,
+            Fault::RepeatLast(_) => Paging::RepeatLast,
+            _ => Paging::Straight,
+        }
+    }
+
+    /// # Errors
+    /// A value that HTTP or the sandbox cannot do.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Fault::Code { code, status, .. } => {
+                if code.0.is_empty() {
+                    return Err("the code is empty".to_owned());
+                }
+                status.map_or(Ok(()), check_status)
+            }
+            Fault::Status { status, .. } => check_status(*status),
+            Fault::ContentType { content_type, .. } => HeaderValue::from_str(content_type)
+                .map(|_| ())
+                .map_err(|_| format!("no header can have the value {content_type:?}")),
+            Fault::Huge { megabytes, .. } | Fault::Bomb { megabytes, .. } => {
+                match (1..=MOST_MEGABYTES).contains(megabytes) {
+                    true => Ok(()),
+                    false => Err(format!("megabytes is from 1 to {MOST_MEGABYTES}")),
+                }
+            }
+            Fault::Drip {
+                bytes_per_second: 0,
+                ..
+            } => Err("bytes_per_second is at least 1".to_owned()),
+            Fault::Shift { items: 0, .. } => Err("items is at least 1".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Statuses below 200 end no call.
+fn check_status(status: u16) -> Result<(), String> {
+    match StatusCode::from_u16(status) {
+        Ok(known) if (200..600).contains(&known.as_u16()) => Ok(()),
+        _ => Err(format!("the status {status} is not from 200 to 599")),
+    }
+}

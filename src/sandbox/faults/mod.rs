@@ -1,0 +1,162 @@
+//! Faults: what goes wrong on purpose, and with which calls.
+//!
+//! A plan has the same form as a file (YAML or JSON), on the command line and at the control
+//! endpoint `/_sandbox/faults`:
+//!
+//! ```yaml
+#![doc = include_str!("example.yaml")]
+//! ```
+//!
+//! The kinds of faults:
+//!
+//! ```yaml
+#![doc = include_str!("kinds.yaml")]
+//! ```
+//!
+//! - Of several faults that could strike a call, the first rule of `on` that matches does, then
+//!   the entry of `script`, then `random`. A call that a rule takes uses up no entry of `script`.
+//! - Where random faults strike depends on the seed, on what is asked and on how often the same
+//!   was asked before, not on the order of different calls: many calls at once meet the same
+//!   faults as one after the other.
+//! - `quota` and `balance` count the billed calls of each source since the plan was set, and turn
+//!   what would have been a success into a refusal. A source whose contract has no such code is
+//!   not limited.
+//! - A fault that leaves the answer's content alone strikes whatever the answer is, also a refusal.
+//! - The second request of a redirect meets no fault and uses up nothing.
+
+mod fault;
+mod gzip;
+mod strikes;
+
+use serde::{Deserialize, Serialize};
+
+use super::call::Asked;
+
+pub use fault::{Fault, RedirectTo, RetryAfter, StatusBody};
+pub use gzip::{Bomb, compressed};
+pub use strikes::Strikes;
+
+/// The plan of the module's documentation.
+pub const EXAMPLE: &str = include_str!("example.yaml");
+
+/// A fault of each kind, as a YAML list.
+pub const KINDS: &str = include_str!("kinds.yaml");
+
+/// Which faults strike which calls.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plan {
+    pub seed: u64,
+    /// How long every answer takes, in milliseconds.
+    pub latency_ms: u64,
+    /// Billed calls of a source before its quota is used up.
+    pub quota: Option<u64>,
+    /// Billed calls of a source before its balance is.
+    pub balance: Option<u64>,
+    pub random: Vec<Chance>,
+    pub script: Vec<Option<Fault>>,
+    pub on: Vec<Rule>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan {
+            seed: 1,
+            latency_ms: 0,
+            quota: None,
+            balance: None,
+            random: Vec::new(),
+            script: Vec::new(),
+            on: Vec::new(),
+        }
+    }
+}
+
+/// A fault that strikes this share of all calls, from 0 to 1.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chance {
+    pub share: f64,
+    pub fault: Fault,
+}
+
+/// A fault that strikes the calls that match all that is given.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyword: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<u64>,
+    /// redlake's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort: Option<String>,
+    /// How many calls it strikes; without it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
+    pub fault: Fault,
+}
+
+impl Rule {
+    fn matches(&self, asked: &Asked) -> bool {
+        fn fits<T: PartialEq>(wanted: &Option<T>, asked: &Option<T>) -> bool {
+            wanted.is_none() || wanted == asked
+        }
+        fits(&self.endpoint, &asked.endpoint)
+            && fits(&self.source, &asked.source)
+            && fits(&self.keyword, &asked.keyword)
+            && fits(&self.note_id, &asked.note_id)
+            && fits(&self.page, &asked.page)
+            && fits(&self.sort, &asked.sort)
+    }
+}
+
+/// Shares are decimal fractions, whose sum may be a little off: ten times 0.1 is not quite 1.
+const ROUNDING: f64 = 1e-9;
+
+impl Plan {
+    /// # Errors
+    /// What no fault can be: the text says where it stands in the plan and why it cannot be.
+    pub fn check(&self) -> Result<(), String> {
+        for (at, chance) in self.random.iter().enumerate() {
+            if !(0.0..=1.0).contains(&chance.share) {
+                let share = chance.share;
+                return Err(format!(
+                    "random[{at}]: the share {share} is not from 0 to 1"
+                ));
+            }
+        }
+        let sum: f64 = self.random.iter().map(|chance| chance.share).sum();
+        if sum > 1.0 + ROUNDING {
+            return Err(format!("random: the shares add up to {sum}, more than 1"));
+        }
+        if let Some(at) = self.on.iter().position(|rule| rule.times == Some(0)) {
+            return Err(format!("on[{at}]: times is at least 1"));
+        }
+        let random = self.random.iter().map(|chance| Some(&chance.fault));
+        let script = self.script.iter().map(Option::as_ref);
+        let on = self.on.iter().map(|rule| Some(&rule.fault));
+        all_possible("random", random)?;
+        all_possible("script", script)?;
+        all_possible("on", on)
+    }
+}
+
+fn all_possible<'a>(
+    list: &str,
+    faults: impl Iterator<Item = Option<&'a Fault>>,
+) -> Result<(), String> {
+    for (at, fault) in faults.enumerate() {
+        if let Some(fault) = fault {
+            let placed = |problem| format!("{list}[{at}]: {}: {problem}", fault.kind());
+            fault.check().map_err(placed)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Which fault strikes the next call.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{Fault, Plan};
+use crate::sandbox::call::Asked;
+use crate::sandbox::world::dice::Dice;
+
+/// A plan and how far it has come.
+#[derive(Debug)]
+pub struct Strikes {
+    plan: Plan,
+    /// How many calls each rule has struck.
+    struck: Vec<u64>,
+    /// Entries of the script that are used up.
+    scripted: usize,
+    /// How often each question was asked.
+    times_asked: HashMap<String, u64>,
+    /// Billed calls by source.
+    billed: HashMap<String, u64>,
+}
+
+impl Strikes {
+    pub fn new(plan: Plan) -> Self {
+        Strikes {
+            struck: vec![0; plan.on.len()],
+            plan,
+            scripted: 0,
+            times_asked: HashMap::new(),
+            billed: HashMap::new(),
+        }
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub fn latency(&self) -> Duration {
+        Duration::from_millis(self.plan.latency_ms)
+    }
+
+    /// The fault of the next call. `question` is equal for calls that ask the same.
+    pub fn next(&mut self, asked: &Asked, question: &str) -> Option<Fault> {
+        let before = self.times_asked.entry(question.to_owned()).or_default();
+        let repetition = *before;
+        *before += 1;
+        if let Some(fault) = self.ruled(asked) {
+            return Some(fault);
+        }
+        match self.scripted() {
+            Some(entry) => entry,
+            None => self.random(question, repetition),
+        }
+    }
+
+    fn ruled(&mut self, asked: &Asked) -> Option<Fault> {
+        let mut rules = self.plan.on.iter().zip(&mut self.struck);
+        let (rule, struck) = rules.find(|(rule, struck)| {
+            rule.times.is_none_or(|times| **struck < times) && rule.matches(asked)
+        })?;
+        *struck += 1;
+        Some(rule.fault.clone())
+    }
+
+    /// The script's next entry, if there is one left.
+    fn scripted(&mut self) -> Option<Option<Fault>> {
+        let entry = self.plan.script.get(self.scripted)?;
+        self.scripted += 1;
+        Some(entry.clone())
+    }
+
+    fn random(&self, question: &str, repetition: u64) -> Option<Fault> {
+        let subject = format!("{question} {repetition}");
+        let roll = Dice::new(self.plan.seed, "fault", &subject).share();
+        let mut reached = 0.0;
+        let mut chances = self.plan.random.iter();
+        let struck = chances.find(|chance| {
+            reached += chance.share;
+            roll < reached
+        });
+        struck.map(|chance| chance.fault.clone())
+    }
+
+    /// The classes of the limits that a source has reached.
+    pub fn limits_reached(&self, source: &str) -> impl Iterator<Item = &'static str> + use<> {
+        let billed = self.billed.get(source).copied().unwrap_or_default();
+        [("quota", self.plan.quota), ("balance", self.plan.balance)]
+            .into_iter()
+            .filter(move |(_, limit)| limit.is_some_and(|limit| billed >= limit))
+            .map(|(class, _)| class)
+    }
+
+    pub fn count_billed(&mut self, source: &str) {
+        *self.billed.entry(source.to_owned()).or_default() += 1;
+    }
+}

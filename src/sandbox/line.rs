@@ -1,0 +1,112 @@
+//! A client's connection, which the sandbox can break.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Hands out connections that can be broken.
+pub struct Lines(pub TcpListener);
+
+impl Listener for Lines {
+    type Io = Line;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Line, SocketAddr) {
+        let (stream, address) = Listener::accept(&mut self.0).await;
+        // Answers are written at once; a delay would be felt by tests that measure time.
+        let _ = stream.set_nodelay(true);
+        let line = Line {
+            stream,
+            cutter: Cutter::default(),
+        };
+        (line, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// A connection.
+pub struct Line {
+    stream: TcpStream,
+    cutter: Cutter,
+}
+
+/// Breaks its connection.
+#[derive(Clone, Debug, Default)]
+pub struct Cutter(Arc<AtomicBool>);
+
+impl Cutter {
+    /// From now on nothing is sent: the next attempt to do so resets the connection.
+    pub fn cut(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Connected<IncomingStream<'_, Lines>> for Cutter {
+    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
+        stream.io().cutter.clone()
+    }
+}
+
+impl Line {
+    /// # Errors
+    /// The connection has been cut; closing it is then a reset, as of a server that crashed.
+    fn intact(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        if self.cutter.0.load(Ordering::SeqCst) {
+            // Where the system refuses, the client sees an ordinary end of the connection.
+            let _ = self.stream.set_zero_linger();
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Ok(Pin::new(&mut self.stream))
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context,
+        buffer: &mut ReadBuf,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.intact()?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context,
+        parts: &[io::IoSlice],
+    ) -> Poll<io::Result<usize>> {
+        self.intact()?.poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.intact()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.intact()?.poll_shutdown(cx)
+    }
+}

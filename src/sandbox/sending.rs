@@ -1,0 +1,206 @@
+//! The body of an answer on its way to the client.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use super::calls::Underway;
+use super::stop::{Stop, Stopped};
+
+/// What is sent, step by step.
+#[derive(Debug)]
+pub struct Content {
+    steps: VecDeque<Step>,
+    /// Bytes, as Content-Length says it; without it the body is sent in chunks.
+    length: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Bytes(Bytes),
+    /// The same bytes, so many times; without a number for ever.
+    Repeat(Bytes, Option<u64>),
+    Wait(Duration),
+    /// Lets what was given so far go out.
+    Flush,
+    /// Nothing more, and no end either.
+    Hang,
+    /// The connection is closed.
+    Break,
+}
+
+/// How often a second slow bytes come.
+const DRIPS_A_SECOND: u64 = 20;
+
+impl Content {
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Content {
+            length: Some(bytes.len() as u64),
+            steps: match bytes.is_empty() {
+                true => VecDeque::new(),
+                false => [Step::Bytes(bytes)].into(),
+            },
+        }
+    }
+
+    /// Half of the bytes, and then nothing.
+    pub fn half_then_hang(bytes: Bytes) -> Self {
+        Content {
+            length: Some(bytes.len() as u64),
+            steps: [Step::Bytes(first_half(&bytes)), Step::Hang].into(),
+        }
+    }
+
+    /// Half of the bytes, and then the connection is closed.
+    pub fn half_then_break(bytes: Bytes) -> Self {
+        Content {
+            length: Some(bytes.len() as u64),
+            steps: [Step::Bytes(first_half(&bytes)), Step::Flush, Step::Break].into(),
+        }
+    }
+
+    /// `head`, then `block` so many times or for ever, then `tail`.
+    pub fn filled(head: Bytes, block: Bytes, times: Option<u64>, tail: Bytes) -> Self {
+        let steps = [
+            Step::Bytes(head),
+            Step::Repeat(block, times),
+            Step::Bytes(tail),
+        ];
+        Content {
+            length: None,
+            steps: steps.into(),
+        }
+    }
+
+    /// All of the bytes, so many a second.
+    pub fn drip(mut bytes: Bytes, bytes_per_second: u64) -> Self {
+        let length = bytes.len() as u64;
+        let piece = (bytes_per_second / DRIPS_A_SECOND).clamp(1, length.max(1));
+        let pause = Duration::from_secs_f64(piece as f64 / bytes_per_second as f64);
+        let mut steps = VecDeque::new();
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(piece as usize));
+            steps.extend([Step::Wait(pause), Step::Bytes(piece)]);
+        }
+        Content {
+            length: Some(length),
+            steps,
+        }
+    }
+}
+
+pub fn first_half(bytes: &Bytes) -> Bytes {
+    bytes.slice(..bytes.len() / 2)
+}
+
+/// A body that says how far it has come.
+pub struct Sending {
+    steps: VecDeque<Step>,
+    /// Bytes that are still to come, where it is known.
+    rest: Option<u64>,
+    pause: Option<Pin<Box<Sleep>>>,
+    underway: Underway,
+    /// What takes its time ends when the sandbox does.
+    stopped: Option<Stopped>,
+}
+
+impl Sending {
+    pub fn new(content: Content, underway: Underway, stop: &Stop) -> Self {
+        if content.steps.is_empty() {
+            underway.done();
+        }
+        Sending {
+            stopped: (content.steps.len() > 1).then(|| stop.stopped()),
+            steps: content.steps,
+            rest: content.length,
+            pause: None,
+            underway,
+        }
+    }
+
+    fn send(&mut self, bytes: Bytes) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.rest = self
+            .rest
+            .map(|rest| rest.saturating_sub(bytes.len() as u64));
+        self.underway.sent(bytes.len());
+        if self.steps.is_empty() {
+            self.underway.done();
+        }
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    /// Whether there is still a pause to be waited for.
+    fn pauses(&mut self, cx: &mut Context) -> bool {
+        let Some(pause) = &mut self.pause else {
+            return false;
+        };
+        let passed = pause.as_mut().poll(cx).is_ready();
+        if passed {
+            self.pause = None;
+        }
+        !passed
+    }
+}
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        if let Some(stopped) = &mut this.stopped
+            && stopped.as_mut().poll(cx).is_ready()
+        {
+            return broken();
+        }
+        loop {
+            if this.pauses(cx) {
+                return Poll::Pending;
+            }
+            match this.steps.pop_front() {
+                None => return Poll::Ready(None),
+                Some(Step::Bytes(bytes)) => return this.send(bytes),
+                Some(Step::Repeat(_, Some(0))) => {}
+                Some(Step::Repeat(bytes, times)) => {
+                    let rest = times.map(|times| times - 1);
+                    this.steps.push_front(Step::Repeat(bytes.clone(), rest));
+                    return this.send(bytes);
+                }
+                Some(Step::Wait(pause)) => this.pause = Some(Box::pin(sleep(pause))),
+                Some(Step::Flush) => {
+                    // Whoever is told to wait sends meanwhile what he has.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(Step::Hang) => {
+                    this.steps.push_front(Step::Hang);
+                    return Poll::Pending;
+                }
+                Some(Step::Break) => return broken(),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.rest
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+fn broken() -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
+}
