@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::output::note;
+use crate::extract::journal::JournalError;
 use crate::load::LakeError;
 use crate::query::duckdb::QueryError;
 use crate::raw::RawError;
@@ -130,6 +131,14 @@ impl From<RunError> for CliError {
                 (USAGE, Some("give files from the lake's folder raw/".into()))
             }
             RunError::Raw(_) => (INTERNAL, None),
+            RunError::Journal(JournalError::Format { .. }) => (
+                USAGE,
+                Some(
+                    "use the redlake version that wrote it, or move the file away; \
+                     `redlake transform --raw` makes the tables of its pages"
+                        .into(),
+                ),
+            ),
             RunError::ForeignRaw { .. } => {
                 (USAGE, Some("give the pipeline that made the file".into()))
             }

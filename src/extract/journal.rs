@@ -6,7 +6,7 @@
 //! loses nothing, and a power cut at most the lines of calls that were under way.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -165,6 +165,24 @@ impl Journal {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, File> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first line of a journal; nothing, if its process died before it.
+///
+/// # Errors
+/// As [`read`].
+pub fn head(path: &Path) -> Result<Option<RunHead>, JournalError> {
+    let file = File::open(path).map_err(failed("read", path))?;
+    let mut line = Vec::new();
+    let read = BufReader::new(file).read_until(b'\n', &mut line);
+    read.map_err(failed("read", path))?;
+    match whole_lines(&line) {
+        [] => Ok(None),
+        line => match parse(line, path, 1)? {
+            Entry::Run(head) => Ok(Some(head)),
+            _ => Ok(None),
+        },
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Pager {
     pub items: u64,
     seen: HashSet<String>,
     last_page: BTreeSet<String>,
+    /// Pages in a row that brought nothing new.
+    stale: u32,
 }
 
 /// Why a search asked for no further page.
@@ -41,7 +43,7 @@ pub enum Stop {
     KnownShare,
     /// Nearly all notes were published too long ago.
     OlderThan,
-    /// The page repeated the one before.
+    /// The page repeated what earlier ones had.
     Repeated,
     /// One answer was all there is.
     Single,
@@ -81,6 +83,7 @@ impl Pager {
             items: 0,
             seen: HashSet::new(),
             last_page: BTreeSet::new(),
+            stale: 0,
         }
     }
 
@@ -102,6 +105,10 @@ impl Pager {
         };
         self.pages += 1;
         self.items += page.item_count;
+        self.stale = match !page.ids.is_empty() && repeated == page.ids.len() as u64 {
+            true => self.stale + 1,
+            false => 0,
+        };
         let stop = self.stop_after(page);
         self.last_page = page.ids.iter().cloned().collect();
         (added, stop)
@@ -125,7 +132,7 @@ impl Pager {
         let is_old = older_than_s.is_some_and(|age| self.is_older(page, age));
         let reasons = [
             (*empty && nothing, Stop::Empty),
-            (self.repeats_the_last(page), Stop::Repeated),
+            (self.goes_in_circles(page), Stop::Repeated),
             (short && !nothing, Stop::ShortPage),
             (is_known, Stop::KnownShare),
             (is_old, Stop::OlderThan),
@@ -135,11 +142,12 @@ impl Pager {
         holds.map(|(_, stop)| stop)
     }
 
-    /// Whether it has the items of the page before, in whatever order: a provider that has no
-    /// more may answer with its last page for ever.
-    fn repeats_the_last(&self, page: &PageSummary) -> bool {
+    /// Whether it has the items of the page before, in whatever order, or is the second in a row
+    /// that brings nothing new: a provider that has no more may answer with its last page, or
+    /// begin anew, for ever.
+    fn goes_in_circles(&self, page: &PageSummary) -> bool {
         let ids: BTreeSet<&String> = page.ids.iter().collect();
-        !ids.is_empty() && ids.into_iter().eq(&self.last_page)
+        self.stale > 1 || !ids.is_empty() && ids.into_iter().eq(&self.last_page)
     }
 
     fn is_known(&self, page: &PageSummary, rule: KnownShare) -> bool {

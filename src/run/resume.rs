@@ -49,15 +49,17 @@ impl OpenRun {
     pub fn find(lake: &Lake, plan: &Plan, commits: &[CommitRecord]) -> Result<Vec<Self>, RunError> {
         let mut open = Vec::new();
         for path in journals(&lake.journals())? {
-            let entries = journal::read(&path)?;
-            let Some(Entry::Run(head)) = entries.first().cloned() else {
-                // It died before its first line, and before any call.
-                clear(&path);
+            let Some(head) = journal::head(&path)? else {
+                // It died before its first line was whole, and so before any call.
+                if is_old(&path) {
+                    clear(&path);
+                }
                 continue;
             };
             if head.pipeline != plan.pipeline || head.shard != plan.shard {
                 continue;
             }
+            let entries = journal::read(&path)?;
             if entries.last() == Some(&Entry::Closed) {
                 if is_old(&path) {
                     clear(&path);

@@ -129,7 +129,7 @@ pub struct Pages {
 }
 
 /// What ends a search before its last page. Whichever rule holds first ends it; a page that
-/// repeats the one before it always does.
+/// repeats the one before it, and a second page in a row without anything new, always do.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopWhen {

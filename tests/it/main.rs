@@ -1,12 +1,19 @@
 //! The contract from the outside: the binary, real HTTP to the sandbox, real files, DuckDB.
 
 mod architecture;
+mod budgets;
+mod chain;
 mod contracts;
 mod demo;
 mod documented;
+mod faults;
+mod kills;
 mod mistakes;
 mod odd_answers;
 mod outcomes;
 mod readme;
+mod resume;
+mod shards;
+mod stops;
 mod support;
 mod tokens;

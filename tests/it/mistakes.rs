@@ -198,7 +198,7 @@ load: {compression: brotli}
             "bad.yaml:2:11",
             "did you mean `justoneapi`?",
             "did you mean `Asia/Shanghai`?",
-            "`requests_per_second` must be at least 1",
+            "`requests_per_second` must be above 0",
             "did you mean `concurrency`?",
             "unknown compression `brotli`",
             "7 mistakes found",

@@ -1,9 +1,7 @@
 //! How runs end when calls fail: exit code, ledger, and what is kept.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use serde_json::json;
 
@@ -194,40 +192,4 @@ fn a_pipeline_runs_once_at_a_time() {
         "{text}"
     );
     assert_eq!(lake.value("select count(*) from runs"), 1);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_signal_ends_a_run_and_keeps_what_was_paid() {
-    for (signal, exit_code) in [("INT", 130), ("TERM", 143)] {
-        let lake = Lake::new();
-        let pipeline = pipeline(&lake, "兰蔻, 雅诗兰黛, 海蓝之谜", 1);
-        let mut child = lake
-            .redlake(&[
-                "run",
-                pipeline.to_str().expect("UTF-8"),
-                "--progress",
-                "log",
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let first = stderr.next().expect("a line").expect("UTF-8");
-        assert!(first.contains("page 1: 20 items"), "{first}");
-        let killed = std::process::Command::new("kill")
-            .args([&format!("-{signal}"), &child.id().to_string()])
-            .status()
-            .expect("kill is there");
-        assert!(killed.success());
-        assert_eq!(child.wait().expect("an end").code(), Some(exit_code));
-        assert_eq!(lake.value("select status from runs"), "interrupted");
-        let kept = lake.value("select count(*) from search_pages");
-        assert_eq!(
-            lake.value("select count(*) from requests where billed = 'yes'"),
-            kept
-        );
-        assert_ne!(kept, 0);
-    }
 }

@@ -1,7 +1,7 @@
 //! Running the binary, and reading what it left.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -77,6 +77,22 @@ impl Lake {
         collect(&self.path().join("tables"), &mut files);
         files.sort();
         files
+    }
+
+    /// Every page of the raw zone, as JSON.
+    pub fn raw_pages(&self) -> Vec<Value> {
+        let mut pages = Vec::new();
+        for path in self.raw_files() {
+            let bytes = std::fs::read(&path).expect("a raw file");
+            let lines = zstd::decode_all(bytes.as_slice()).expect("zstd");
+            let lines = String::from_utf8(lines).expect("UTF-8");
+            pages.extend(
+                lines
+                    .lines()
+                    .map(|line| serde_json::from_str::<Value>(line).expect("JSON")),
+            );
+        }
+        pages
     }
 
     pub fn raw_files(&self) -> Vec<PathBuf> {
@@ -170,16 +186,14 @@ pub struct SandboxProcess {
 impl SandboxProcess {
     /// A sandbox that expects this token.
     pub fn start(token: &str) -> Self {
+        SandboxProcess::start_with(&["--token", token])
+    }
+
+    /// A sandbox with more options.
+    pub fn start_with(more: &[&str]) -> Self {
         let mut child = redlake()
-            .args([
-                "sandbox",
-                "--port",
-                "0",
-                "--clock",
-                "2026-03-09T04:00:00Z",
-                "--token",
-                token,
-            ])
+            .args(["sandbox", "--port", "0", "--clock", "2026-03-09T04:00:00Z"])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the sandbox starts");
@@ -193,6 +207,73 @@ impl SandboxProcess {
             url: url.trim().to_owned(),
         }
     }
+
+    /// What a control route answers.
+    pub fn control(&self, method: &str, path: &str, body: &str) -> String {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).expect("the sandbox listens");
+        let length = body.len();
+        write!(
+            stream,
+            "{method} /_sandbox{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        )
+        .expect("the sandbox reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 20"), "{method} {path}: {answer}");
+        match head.to_ascii_lowercase().contains("chunked") {
+            true => unchunked(body),
+            false => body.to_owned(),
+        }
+    }
+
+    /// Lets calls go wrong; the calls so far are forgotten.
+    pub fn set_faults(&self, faults: &Value) {
+        self.control("POST", "/faults", &faults.to_string());
+        self.control("DELETE", "/calls", "");
+    }
+
+    /// The calls since they were last forgotten.
+    pub fn calls(&self) -> Vec<Value> {
+        let calls = self.control("GET", "/calls", "");
+        let lines = calls.lines().filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    }
+
+    /// How many of these calls the sandbox billed.
+    pub fn billed(&self) -> usize {
+        self.calls().iter().filter(|c| c["billed"] == true).count()
+    }
+
+    /// The binary with a lake, whose sources are all this sandbox.
+    pub fn redlake(&self, lake: &Lake, args: &[&str], token: &str) -> Command {
+        let mut command = lake.redlake(args);
+        command
+            .env("JUSTONEAPI_BASE_URL", &self.url)
+            .env("XHS_OPEN_BASE_URL", &self.url)
+            .env("JUSTONEAPI_TOKEN", token)
+            .env("XHS_OPEN_TOKEN", token);
+        command
+    }
+}
+
+fn unchunked(body: &str) -> String {
+    let mut rest = body;
+    let mut whole = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).expect("a chunk's size");
+        if size == 0 {
+            break;
+        }
+        whole.push_str(&after[..size]);
+        rest = after[size..].trim_start_matches("\r\n");
+    }
+    whole
 }
 
 impl Drop for SandboxProcess {
