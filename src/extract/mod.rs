@@ -260,7 +260,7 @@ impl Extractor {
                     extracted.ended.push(end);
                     continue;
                 }
-                Some(Progress::UnderWay(pager)) => pager,
+                Some(Progress::UnderWay(pager)) => *pager,
                 None => {
                     let endpoint = self.context.plan.endpoint(&search);
                     let known = (search.source.clone(), search.endpoint.clone());

@@ -18,7 +18,7 @@ use crate::spec::source::Billed;
 /// How far a search has come.
 #[derive(Debug)]
 pub enum Progress {
-    UnderWay(Pager),
+    UnderWay(Box<Pager>),
     Ended(SearchEnd),
 }
 
@@ -135,7 +135,7 @@ impl Replayed {
         };
         let id = search.search_id.clone();
         let mut pager = match self.progress.remove(&id) {
-            Some(Progress::UnderWay(pager)) => pager,
+            Some(Progress::UnderWay(pager)) => *pager,
             Some(ended) => {
                 self.progress.insert(id, ended);
                 return;
@@ -157,7 +157,7 @@ impl Replayed {
                 stop,
                 error: None,
             }),
-            None => Progress::UnderWay(pager),
+            None => Progress::UnderWay(Box::new(pager)),
         };
         self.progress.insert(id, progress);
     }

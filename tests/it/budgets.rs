@@ -1,6 +1,6 @@
 //! What a run and a day may cost.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::json;
@@ -26,7 +26,7 @@ price: {{note_search: 0.1, currency: CNY}}
 }
 
 /// Runs a pipeline; its exit code and what it says.
-fn run(sandbox: &SandboxProcess, lake: &Lake, pipeline: &PathBuf) -> (Option<i32>, String) {
+fn run(sandbox: &SandboxProcess, lake: &Lake, pipeline: &Path) -> (Option<i32>, String) {
     let args = ["run", pipeline.to_str().expect("UTF-8")];
     let output = sandbox.redlake(lake, &args, "sandbox").output();
     let output = output.expect("the binary starts");

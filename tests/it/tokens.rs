@@ -1,8 +1,12 @@
 //! A token appears nowhere but in the request.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 
-use crate::support::{Lake, SandboxProcess};
+use serde_json::{Value, json};
+
+use crate::support::{Lake, SandboxProcess, copy, repository};
 
 /// With characters that a URL encodes.
 const TOKEN: &str = "s3cr3t+t0ken/==";
@@ -42,6 +46,146 @@ fn no_file_and_no_output_holds_the_token() {
         let searched = search(&lake.path());
         assert!(searched > 5, "only {searched} files were searched");
     }
+}
+
+/// Runs through every fault of the sandbox at every level of logging.
+#[test]
+fn no_fault_brings_the_token_to_light() {
+    let sandbox = SandboxProcess::start_with(&["--frozen", "--token", TOKEN]);
+    let lake = Lake::new();
+    // Contracts with a timeout that a test can wait for.
+    let schemas = lake.path().with_file_name("schemas");
+    copy(&repository("schemas"), &schemas);
+    for (name, timeout) in [
+        ("justoneapi", "timeout: 120s"),
+        ("xhs_open", "timeout: 60s"),
+    ] {
+        let path = schemas.join(format!("sources/{name}.yaml"));
+        let text = std::fs::read_to_string(&path).expect("a contract");
+        assert!(text.contains(timeout), "{name} has another timeout");
+        std::fs::write(&path, text.replace(timeout, "timeout: 300ms")).expect("writable");
+    }
+    let faults = [
+        json!({"kind": "code", "code": 301}),
+        json!({"kind": "code", "code": 302, "retry_after": {"date_in_seconds": 0}}),
+        json!({"kind": "code", "code": 400, "status": 400}),
+        json!({"kind": "code", "code": 999}),
+        json!({"kind": "status", "status": 502, "body": "html"}),
+        json!({"kind": "echo_token"}),
+        json!({"kind": "timeout"}),
+        json!({"kind": "timeout_in_body"}),
+        json!({"kind": "reset"}),
+        json!({"kind": "reset_in_body"}),
+        json!({"kind": "truncated"}),
+        json!({"kind": "garbage"}),
+        json!({"kind": "html"}),
+        json!({"kind": "empty"}),
+        json!({"kind": "content_type", "content_type": "text/plain"}),
+        json!({"kind": "gzip"}),
+        json!({"kind": "huge", "megabytes": 40}),
+        json!({"kind": "bomb", "megabytes": 40}),
+        json!({"kind": "drip", "bytes_per_second": 100}),
+        json!({"kind": "redirect", "to": "same_host"}),
+        json!({"kind": "duplicate"}),
+        json!({"kind": "shift", "items": 3}),
+    ];
+    // Those end a run: each has one of its own.
+    let last = [
+        json!({"kind": "redirect", "to": "other_host"}),
+        json!({"kind": "redirect", "to": "loop"}),
+        json!({"kind": "code", "code": 303}),
+        json!({"kind": "code", "code": 100}),
+        json!({"kind": "status", "status": 401, "body": "html"}),
+    ];
+    let words: Vec<String> = (0..faults.len()).map(|n| format!("word {n}")).collect();
+    let pipeline = PIPELINE
+        .replace("[兰蔻, \"code:400\"]", &format!("[{}]", words.join(", ")))
+        .replace("limits: {", "limits: {retries: 1, retry_delay: 1ms, ");
+    let pipeline = lake.write("secretive.yaml", &pipeline);
+    let run = |plan: &Value, flags: &[&str]| {
+        sandbox.set_faults(plan);
+        let mut args = vec![
+            "run",
+            pipeline.to_str().expect("UTF-8"),
+            "--resume",
+            "never",
+        ];
+        args.extend(["--schemas", schemas.to_str().expect("UTF-8")]);
+        args.extend(flags);
+        let output = sandbox.redlake(&lake, &args, TOKEN).output();
+        let output = output.expect("the binary starts");
+        assert_clean(&output.stdout, Path::new("stdout"));
+        assert_clean(&output.stderr, Path::new("stderr"));
+        output.status.code()
+    };
+    let on = |(word, fault): (&String, &Value)| json!({"keyword": word, "fault": fault});
+    let all: Vec<Value> = words.iter().zip(&faults).map(on).collect();
+    let plan = json!({"on": all});
+    assert_eq!(run(&plan, &["-q"]), Some(3));
+    assert_eq!(
+        run(&plan, &["-vv", "--log-format", "json", "--progress", "log"]),
+        Some(3)
+    );
+    let kinds = "select count(distinct class) from requests";
+    assert!(
+        lake.value(kinds).as_u64().is_some_and(|n| n >= 7),
+        "every fault struck"
+    );
+    for (fault, exit_code) in last.iter().zip([1, 1, 5, 4, 4]) {
+        let plan = json!({"script": [fault]});
+        assert_eq!(run(&plan, &["-v"]), Some(exit_code), "{fault}");
+    }
+    // No call brought it to another host, nor in a Referer.
+    let searched = search(lake.path().parent().expect("a folder"));
+    assert!(searched > 20, "only {searched} files were searched");
+}
+
+/// A redirect on the same host is followed; what follows it tells nobody where it came from.
+#[test]
+fn no_header_repeats_the_token_after_a_redirect() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        let mut heads = Vec::new();
+        for stream in listener.incoming().flatten().take(2) {
+            let mut reader = BufReader::new(stream);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                reader.read_line(&mut head).expect("a request");
+            }
+            let answer = match heads.len() {
+                0 => "HTTP/1.1 307 X\r\nlocation: /again\r\n",
+                _ => "HTTP/1.1 500 X\r\n",
+            };
+            let rest = "content-length: 0\r\nconnection: close\r\n\r\n";
+            let mut stream = reader.into_inner();
+            write!(stream, "{answer}{rest}").expect("the client reads");
+            heads.push(head);
+        }
+        heads
+    });
+    let lake = Lake::new();
+    let pipeline = PIPELINE.replace("limits: {", "limits: {concurrency: 1, retries: 0, ");
+    let pipeline = lake.write("secretive.yaml", &pipeline.replace(", \"code:400\"", ""));
+    let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);
+    command
+        .env("JUSTONEAPI_BASE_URL", &url)
+        .env("XHS_OPEN_BASE_URL", &url)
+        .env("JUSTONEAPI_TOKEN", TOKEN)
+        .env("XHS_OPEN_TOKEN", TOKEN);
+    assert_eq!(command.output().expect("it starts").status.code(), Some(3));
+    let heads = server.join().expect("two requests");
+    assert!(heads[0].contains("token=s3cr3t"), "{}", heads[0]);
+    assert!(heads[1].starts_with("GET /again HTTP"), "{}", heads[1]);
+    assert_clean(
+        heads[1].as_bytes(),
+        Path::new("the request after a redirect"),
+    );
+    assert!(
+        !heads[1].to_ascii_lowercase().contains("referer"),
+        "{}",
+        heads[1]
+    );
 }
 
 /// Looks through every file, raw pages unpacked; how many.
