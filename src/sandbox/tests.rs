@@ -1,7 +1,12 @@
 //! The sandbox against what it promises. Most tests ask the API without a network.
 
+mod bench;
+mod calls;
+mod faults;
 mod http;
 mod known_fields;
+mod plans;
+mod rates;
 mod samples;
 mod searches;
 

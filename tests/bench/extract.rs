@@ -40,7 +40,7 @@ fn main() {
 fn throughput() {
     let (latency_ms, concurrency, searches) = (300, 16, 1_000);
     let latency = latency_ms.to_string();
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--latency", &latency]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--latency", &latency]);
     let lake = Lake::new();
     let limits = format!("requests_per_second: 1000, concurrency: {concurrency}");
     let pipeline = searches_of(&lake, searches, 2, &limits);
@@ -63,7 +63,7 @@ fn throughput() {
 
 /// As many calls as the limit lets through.
 fn limit(per_second: u64, number: usize) {
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--latency", "20"]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--latency", "20"]);
     let lake = Lake::new();
     let limits = format!("requests_per_second: {per_second}, concurrency: 16");
     let pipeline = searches_of(&lake, number, 1, &limits);
@@ -115,7 +115,7 @@ fn week() {
 
 /// Calls, and notes that were published in the week and found.
 fn a_week_with(rules: &str) -> (u64, u64) {
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--notes-a-day", "120"]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--notes-a-day", "120"]);
     let lake = Lake::new();
     let pipeline = lake.write(
         "week.yaml",

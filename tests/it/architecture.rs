@@ -46,9 +46,11 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
 }
 
 /// Crates that one place alone may use.
-const ONLY: [(&str, &str); 4] = [
+const ONLY: [(&str, &str); 6] = [
     ("reqwest", "src/extract/client.rs"),
     ("axum", "src/sandbox/"),
+    ("http_body", "src/sandbox/"),
+    ("flate2", "src/sandbox/"),
     ("duckdb", "src/query/duckdb.rs"),
     ("anyhow", "src/cli/"),
 ];

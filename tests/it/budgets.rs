@@ -47,7 +47,7 @@ fn no_run_exceeds_its_budget_and_the_next_one_goes_on() {
         ),
         ("cost_per_day: 0.7", 7, "3 calls, 0.30 CNY"),
     ] {
-        let sandbox = SandboxProcess::start_with(&["--frozen", "--latency", "5"]);
+        let sandbox = SandboxProcess::with(&["--frozen", "--latency", "5"]);
         let lake = Lake::new();
         let pipeline = pipeline(&lake, "thrifty", budget);
         let (code, stderr) = run(&sandbox, &lake, &pipeline);
@@ -79,7 +79,7 @@ fn no_run_exceeds_its_budget_and_the_next_one_goes_on() {
 
 #[test]
 fn calls_that_are_not_billed_cost_no_budget() {
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--latency", "5"]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--latency", "5"]);
     let lake = Lake::new();
     // Every second call or so fails and is retried; what is billed is counted, in flight too.
     sandbox.set_faults(&json!({
@@ -96,7 +96,7 @@ fn calls_that_are_not_billed_cost_no_budget() {
 
 #[test]
 fn a_call_that_may_have_been_billed_counts() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let lake = Lake::new();
     sandbox.set_faults(&json!({"script": [{"kind": "reset"}, {"kind": "html"}]}));
     let pipeline = pipeline(&lake, "thrifty", "cost_per_run: 0.4");
@@ -107,7 +107,7 @@ fn a_call_that_may_have_been_billed_counts() {
 
 #[test]
 fn the_day_is_shared_by_all_pipelines_of_a_lake_also_at_the_same_time() {
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--latency", "20"]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--latency", "20"]);
     let lake = Lake::new();
     let names = ["one", "two", "three"];
     let spawn = |name: &&str| {
@@ -137,7 +137,7 @@ fn the_day_is_shared_by_all_pipelines_of_a_lake_also_at_the_same_time() {
 
 #[test]
 fn a_rehearsal_costs_no_real_budget() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let lake = Lake::new();
     let rehearsal = pipeline(&lake, "rehearsal", "requests_per_day: 12");
     let text = std::fs::read_to_string(&rehearsal).expect("the pipeline");
@@ -153,7 +153,7 @@ fn a_rehearsal_costs_no_real_budget() {
 
 #[test]
 fn the_plan_says_what_is_likely_and_what_the_day_leaves() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let lake = Lake::new();
     let budget = "requests_per_day: 25, cost_per_day: 3, cost_per_run: 2";
     let pipeline = pipeline(&lake, "planned", budget);

@@ -39,7 +39,7 @@ struct World {
 impl World {
     fn new() -> Self {
         World {
-            sandbox: SandboxProcess::start_with(&["--frozen"]),
+            sandbox: SandboxProcess::with(&["--frozen"]),
             lake: Lake::new(),
         }
     }

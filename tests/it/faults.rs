@@ -137,7 +137,7 @@ fn page(page: &Value) -> String {
 
 /// One line for each fault that strikes the first call.
 fn table(faults: &[Value]) -> String {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let mut table = String::new();
     for fault in faults {
         let plan = json!({"script": [fault]});
@@ -188,7 +188,7 @@ fn bodies_are_too_large() {
 #[cfg(target_os = "linux")]
 #[test]
 fn bodies_that_are_too_large_take_no_memory() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let pipeline = SEARCH.replace(", max_answer_mib: 2", "");
     for (fault, most_sent) in [
         (json!({"kind": "huge", "megabytes": 200}), 40 << 20),
@@ -241,7 +241,7 @@ fn servers_redirect() {
     let faults = ["other_host", "same_host", "loop"].map(to);
     insta::assert_snapshot!("redirects", table(&faults));
     // No call arrived at the other host, with or without a token.
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     outcome(&sandbox, SEARCH, &json!({"script": [to("other_host")]}));
     let redirected: Vec<Value> = sandbox
         .calls()
@@ -253,7 +253,7 @@ fn servers_redirect() {
 
 #[test]
 fn pages_shift_repeat_and_never_end() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let deep = SEARCH.replace("max: 2", "max: 40");
     let mut table = String::new();
     for fault in [
@@ -270,7 +270,7 @@ fn pages_shift_repeat_and_never_end() {
 
 #[test]
 fn quota_and_balance_run_out() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let mut table = String::new();
     for limit in [
         json!({"quota": 1}),
@@ -285,7 +285,7 @@ fn quota_and_balance_run_out() {
 
 #[test]
 fn every_code_means_the_same_at_every_status() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let contract = std::fs::read_to_string(repository("schemas/sources/justoneapi.yaml"));
     let contract = contract.expect("the contract");
     let codes = contract

@@ -65,7 +65,7 @@ fn killed_at_random_moments_nothing_is_lost_and_nothing_is_paid_twice() {
     println!("REDLAKE_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
 
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--latency", "15"]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--latency", "15"]);
     let reference = Lake::new();
     let started = Instant::now();
     succeed(&mut run(&sandbox, &reference));

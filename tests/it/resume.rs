@@ -95,7 +95,7 @@ fn a_signal_keeps_what_was_paid_and_the_next_run_goes_on() {
 #[test]
 fn a_call_that_hangs_does_not_hold_up_a_signal() {
     let lake = Lake::new();
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     sandbox.set_faults(&json!({"script": [null, {"kind": "timeout"}]}));
     let pipeline = pipeline(&lake, "");
     let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
@@ -193,7 +193,7 @@ fn a_run_is_closed_when_another_snapshot_is_asked_for() {
 #[test]
 fn a_quota_that_comes_back_lets_the_run_go_on() {
     let lake = Lake::new();
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     sandbox.set_faults(&json!({"quota": 4}));
     let pipeline = pipeline(&lake, "");
     let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
@@ -226,7 +226,7 @@ fn a_quota_that_comes_back_lets_the_run_go_on() {
 #[test]
 fn a_wrong_token_without_a_page_leaves_nothing_to_continue() {
     let lake = Lake::new();
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let pipeline = pipeline(&lake, "");
     let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
     std::fs::write(&pipeline, text.replace(", base_url: sandbox", "")).expect("writable");
@@ -257,7 +257,7 @@ fn a_run_cut_short_in_the_sandbox_keeps_real_runs_out() {
     child.wait().expect("an end");
     let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
     std::fs::write(&pipeline, text.replace(", base_url: sandbox", "")).expect("writable");
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let args = ["run", pipeline.to_str().expect("UTF-8")];
     let output = sandbox.redlake(&lake, &args, "sandbox").output();
     let output = output.expect("the binary starts");

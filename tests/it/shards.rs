@@ -26,7 +26,7 @@ price: {{note_search: 0.1, currency: CNY}}
 
 #[test]
 fn together_the_shards_ask_for_each_search_once() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let lake = Lake::new();
     let pipeline = pipeline(&lake, "");
     let path = pipeline.to_str().expect("UTF-8");
@@ -54,7 +54,7 @@ fn together_the_shards_ask_for_each_search_once() {
 
 #[test]
 fn the_shards_share_the_budgets() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let lake = Lake::new();
     let pipeline = pipeline(&lake, ", requests_per_day: 10");
     let path = pipeline.to_str().expect("UTF-8");

@@ -39,7 +39,7 @@ fn run(sandbox: &SandboxProcess, lake: &Lake, text: &str, hour: u32) -> (usize, 
 
 #[test]
 fn what_earlier_runs_found_ends_a_search() {
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--notes-a-day", "240"]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--notes-a-day", "240"]);
     let lake = Lake::new();
     let text = pipeline("newest", "known_share: 0.9, known_within: 5h");
     assert_eq!(run(&sandbox, &lake, &text, 4), (9, "max_pages".to_owned()));
@@ -60,7 +60,7 @@ fn what_earlier_runs_found_ends_a_search() {
 
 #[test]
 fn old_notes_end_a_search_for_the_newest() {
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--notes-a-day", "240"]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--notes-a-day", "240"]);
     let lake = Lake::new();
     // Ten notes an hour: three and a half hours are not quite two pages.
     let text = pipeline("newest", "older_than: 3h");
@@ -70,7 +70,7 @@ fn old_notes_end_a_search_for_the_newest() {
 
 #[test]
 fn a_short_page_ends_a_search() {
-    let sandbox = SandboxProcess::start_with(&["--frozen"]);
+    let sandbox = SandboxProcess::with(&["--frozen"]);
     let lake = Lake::new();
     let text = pipeline("newest", "short_page: 20").replace("max: 9", "max: 40");
     let (pages, stop) = run(&sandbox, &lake, &text, 4);

@@ -186,14 +186,14 @@ pub struct SandboxProcess {
 impl SandboxProcess {
     /// A sandbox that expects this token.
     pub fn start(token: &str) -> Self {
-        SandboxProcess::start_with(&["--token", token])
+        SandboxProcess::with(&["--token", token])
     }
 
-    /// A sandbox with more options.
-    pub fn start_with(more: &[&str]) -> Self {
+    /// A sandbox with these flags.
+    pub fn with(flags: &[&str]) -> Self {
         let mut child = redlake()
             .args(["sandbox", "--port", "0", "--clock", "2026-03-09T04:00:00Z"])
-            .args(more)
+            .args(flags)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the sandbox starts");

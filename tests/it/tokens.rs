@@ -51,7 +51,7 @@ fn no_file_and_no_output_holds_the_token() {
 /// Runs through every fault of the sandbox at every level of logging.
 #[test]
 fn no_fault_brings_the_token_to_light() {
-    let sandbox = SandboxProcess::start_with(&["--frozen", "--token", TOKEN]);
+    let sandbox = SandboxProcess::with(&["--frozen", "--token", TOKEN]);
     let lake = Lake::new();
     // Contracts with a timeout that a test can wait for.
     let schemas = lake.path().with_file_name("schemas");

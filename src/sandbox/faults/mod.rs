@@ -55,6 +55,8 @@ pub struct Plan {
     pub balance: Option<u64>,
     pub random: Vec<Chance>,
     pub script: Vec<Option<Fault>>,
+    /// In YAML the word `on` is also a way to write true, and may be read so.
+    #[serde(alias = "true")]
     pub on: Vec<Rule>,
 }
 
