@@ -54,7 +54,7 @@ impl Limiter {
         let mut pace = self.pace();
         pace.slow_down(sent, now);
         if let Some(pause) = pause {
-            pace.pause_until(now + pause);
+            pace.pause_until(now.saturating_add(pause));
         }
     }
 
