@@ -1,12 +1,14 @@
 //! What an answer means, when paging ends, and what a request says.
 
+mod pace;
 mod pages;
 mod policy;
 mod requests;
+mod stops;
 
 use std::sync::LazyLock;
 
-use crate::plan::Search;
+use crate::plan::{Search, StopRules};
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{Endpoint, Source};
 
@@ -34,5 +36,6 @@ fn search(params: &[(&str, &str)]) -> Search {
         note_id: None,
         params: params.collect(),
         max_pages: 3,
+        stop_when: StopRules::default(),
     }
 }

@@ -24,6 +24,7 @@ const RUN: RunRef<'_> = RunRef {
     pipeline: "test",
     snapshot_at: chrono::DateTime::UNIX_EPOCH,
     simulated: false,
+    closes: true,
 };
 
 fn path_of(run_id: &str) -> String {
@@ -144,16 +145,16 @@ fn a_commit_may_replace_and_remove() {
 fn a_pipeline_runs_once_at_a_time() {
     let (_dir, lake) = lake();
     let again = Lake::open(lake.root()).expect("the lake");
-    let lock = lake.lock_pipeline("test").expect("the lock");
-    let busy = again.lock_pipeline("test").expect_err("it is held");
+    let lock = lake.lock_pipeline("test", None).expect("the lock");
+    let busy = again.lock_pipeline("test", None).expect_err("it is held");
     assert!(matches!(&busy, LakeError::Busy(name) if name == "test"));
     assert_eq!(
         busy.hint(),
         Some("wait until it ends; the lock dies with its process")
     );
-    again.lock_pipeline("other").expect("another lock");
+    again.lock_pipeline("other", None).expect("another lock");
     drop(lock);
-    again.lock_pipeline("test").expect("the lock is free");
+    again.lock_pipeline("test", None).expect("the lock is free");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::limits::Window;
 use super::{Address, Compression, EndpointEstimate, Plan, Price, Search, plan};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
@@ -78,7 +79,7 @@ fn a_pipeline_that_says_little_has_sensible_defaults() {
     assert_eq!(plan.timezone, chrono_tz::Asia::Shanghai);
     assert_eq!(plan.lake, Path::new("lake"));
     assert_eq!(plan.compression, Compression::Zstd(3));
-    assert_eq!(plan.limits.requests_per_second, 2);
+    assert_eq!(plan.limits.requests_per_second, 2.0);
     assert_eq!(plan.limits.concurrency, 4);
     assert_eq!(plan.limits.retries.max, 4);
     assert_eq!(plan.limits.retries.delay, Duration::from_secs(1));
@@ -321,33 +322,43 @@ fn a_cost_is_unknown_where_a_price_is() {
 
 #[test]
 fn the_sandbox_has_no_limit_of_its_own() {
+    let plan = planned(THREE_KINDS);
+    let window = Window {
+        requests: 100,
+        per: Duration::from_secs(60),
+    };
+    assert_eq!(plan.window("xhs_open"), Some(window));
+    assert_eq!(plan.window("justoneapi"), None);
+    assert_eq!(
+        (plan.rate("xhs_open"), plan.rate("justoneapi")),
+        (100.0 / 60.0, 4.0)
+    );
+    // The slower of the two limits counts.
+    let slow = THREE_KINDS.replace("requests_per_second: 4", "requests_per_second: 0.5");
+    assert_eq!(planned(&slow).rate("xhs_open"), 0.5);
     let sandbox = THREE_KINDS.replace("{name: xhs_open}", "{name: xhs_open, base_url: sandbox}");
     let plan = planned(&sandbox);
-    assert_eq!(plan.interval("xhs_open"), Duration::from_millis(250));
-    assert_eq!(
-        planned(THREE_KINDS).interval("xhs_open"),
-        Duration::from_millis(600)
-    );
+    assert_eq!(plan.window("xhs_open"), None);
+    assert_eq!(plan.rate("xhs_open"), 4.0);
 }
 
 #[test]
-fn follow_ups_ask_for_each_note_that_is_not_asked_for_anyway() {
+fn a_follow_up_asks_as_one_who_names_the_note() {
     let more = "  - {endpoint: note_detail, source: {name: xhs_open}, notes: {ids: [n2]}}\n";
     let extract = "limits:";
     let plan = planned(&THREE_KINDS.replace(extract, &format!("{more}{extract}")));
     assert_eq!(plan.searches.len(), 4);
-    let found = ["n1", "n2", "n3"].map(str::to_owned);
-    let searches = plan.follow_up_searches(&plan.follow_ups[0], &found);
-    let asked: Vec<_> = searches.iter().map(|s| s.note_id.as_deref()).collect();
-    assert_eq!(asked, [Some("n1"), Some("n3")]);
-    let first = &searches[0];
+    let search = |id| plan.follow_up_search(&plan.follow_ups[0], id);
+    assert_eq!(search("n2"), plan.searches[3]);
+    let first = search("n1");
     assert_eq!(
         (first.endpoint.as_str(), first.max_pages),
         ("note_detail", 1)
     );
+    assert_eq!(first.note_id.as_deref(), Some("n1"));
     assert_eq!(first.params["note_id"], "n1");
     assert_eq!(first.keyword, None);
-    assert_ne!(first.search_id, searches[1].search_id);
+    assert_ne!(first.search_id, search("n2").search_id);
 }
 
 #[test]

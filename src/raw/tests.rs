@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{PageHeader, RawError, RawPage, RawReader, RawWriter, VERSION};
-use crate::plan::Search;
+use crate::plan::{Search, StopRules};
 
 fn header(page: u32) -> PageHeader {
     let at = "2026-03-09T04:00:00.000001Z".parse().expect("a time");
@@ -29,6 +29,7 @@ fn header(page: u32) -> PageHeader {
             note_id: None,
             params: BTreeMap::from([("keyword".to_owned(), "防晒".to_owned())]),
             max_pages: 3,
+            stop_when: StopRules::default(),
         },
         page,
         fetched_at: at,
@@ -38,6 +39,7 @@ fn header(page: u32) -> PageHeader {
         item_count: 20,
         items_before: 40,
         new_item_count: 18,
+        stop: None,
     }
 }
 

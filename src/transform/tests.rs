@@ -17,7 +17,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
 
 use super::{RunStamp, Tables, Transform};
-use crate::plan::Search;
+use crate::plan::{Search, StopRules};
 use crate::raw::{PageHeader, RawPage, VERSION};
 use crate::spec::contracts::Contracts;
 use crate::spec::words::Filter;
@@ -57,6 +57,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
         note_id: None,
         params: BTreeMap::new(),
         max_pages: 3,
+        stop_when: StopRules::default(),
     };
     let header = PageHeader {
         v: VERSION,
@@ -74,6 +75,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
         item_count: 2,
         items_before: 0,
         new_item_count: 2,
+        stop: None,
     };
     RawPage {
         header,

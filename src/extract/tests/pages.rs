@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use chrono::DateTime;
+
 use super::{endpoint, search, source};
 use crate::extract::envelope::{Envelope, PageSummary};
 use crate::extract::pager::{Added, Pager, Stop};
@@ -6,6 +10,7 @@ fn page(item_count: u64, ids: &[&str]) -> PageSummary {
     PageSummary {
         item_count,
         ids: ids.iter().map(|id| id.to_string()).collect(),
+        published: Vec::new(),
     }
 }
 
@@ -16,8 +21,14 @@ fn added(items_before: u64, new_items: u64) -> Added {
     }
 }
 
+fn pager(source: &str, name: &str) -> Pager {
+    let none = Arc::default();
+    let at = DateTime::UNIX_EPOCH;
+    Pager::new(search(&[]), endpoint(source, name), at, none)
+}
+
 fn note_search() -> Pager {
-    Pager::new(search(&[]), endpoint("justoneapi", "note_search"))
+    pager("justoneapi", "note_search")
 }
 
 #[test]
@@ -51,13 +62,6 @@ fn an_empty_page_ends_a_search() {
 }
 
 #[test]
-fn a_page_of_repeats_does_not_end_a_search() {
-    let mut pager = note_search();
-    pager.advance(&page(2, &["a", "b"]));
-    assert_eq!(pager.advance(&page(2, &["b", "a"])), (added(2, 0), None));
-}
-
-#[test]
 fn what_earlier_pages_had_is_not_new() {
     let mut pager = note_search();
     assert_eq!(pager.advance(&page(3, &["a", "b", "c"])).0, added(0, 3));
@@ -72,7 +76,7 @@ fn what_earlier_pages_had_is_not_new() {
 
 #[test]
 fn one_answer_is_all_of_a_note() {
-    let mut pager = Pager::new(search(&[]), endpoint("xhs_open", "note_detail"));
+    let mut pager = pager("xhs_open", "note_detail");
     assert_eq!(pager.page(), 1);
     assert_eq!(pager.advance(&page(0, &[])).1, Some(Stop::Single));
 }
@@ -146,4 +150,59 @@ fn items_are_counted_and_told_apart_by_their_ids() {
         detail.summary(endpoint("xhs_open", "note_detail")),
         Some(page(1, &[]))
     );
+}
+
+#[test]
+fn times_are_read_from_the_notes_that_follow_the_order() {
+    let published = |items: &str| {
+        let body = format!(r#"{{"code":0,"data":{{"items":[{items}]}}}}"#);
+        let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
+        let summary = envelope.summary(endpoint("justoneapi", "note_search"));
+        summary.expect("a page").published
+    };
+    let cases = [
+        (
+            r#"{"note":{"id":"a","timestamp":1772000000}}"#,
+            vec![1_772_000_000],
+        ),
+        (
+            r#"{"note":{"timestamp":"1772000000"}}"#,
+            vec![1_772_000_000],
+        ),
+        // 0 stands for no time, and nothing was published before 1970.
+        (
+            r#"{"note":{"timestamp":0}}, {"note":{"timestamp":-1}}"#,
+            vec![],
+        ),
+        (
+            r#"{"note":{"timestamp":null}}, {"note":{}}, {"note":null}, null"#,
+            vec![],
+        ),
+        (
+            r#"{"note":{"timestamp":1772000000.5}}, {"note":{"timestamp":"soon"}}"#,
+            vec![],
+        ),
+        (
+            r#"{"note":{"timestamp":[1]}}, {"note":{"timestamp":true}}"#,
+            vec![],
+        ),
+        // An advertisement stands where it was paid to stand.
+        (
+            r#"{"ads":{"note":{"id":"b","timestamp":5}}}, {"note":{"timestamp":7}}"#,
+            vec![7],
+        ),
+        (
+            r#"{"note":{"timestamp":9}}, {"hot_query":{}}, {"note":{"timestamp":8}}"#,
+            vec![9, 8],
+        ),
+    ];
+    for (items, times) in cases {
+        assert_eq!(published(items), times, "{items}");
+    }
+    let users = Envelope::read(
+        br#"{"data":{"users":[{"id":"u","timestamp":5}]}}"#,
+        source("justoneapi"),
+    );
+    let users = users.summary(endpoint("justoneapi", "user_search"));
+    assert_eq!(users, Some(page(1, &["u"])));
 }

@@ -1,16 +1,27 @@
+//! The whole table of verdicts, and what holds for all outcomes.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::source;
-use crate::extract::policy::{Decision, Failure, Outcome, Verdict, decide};
+use crate::extract::policy::{Attempt, Decision, Failure, Outcome, Verdict, decide};
 use crate::plan::Retries;
-use crate::spec::source::Source;
+use crate::spec::source::{Billed, Source};
 
 const RETRIES: Retries = Retries {
     max: 4,
     delay: Duration::from_secs(1),
 };
+
+const STATUSES: [u16; 8] = [200, 400, 401, 403, 404, 429, 500, 503];
+
+fn first() -> Attempt {
+    Attempt {
+        number: 1,
+        unknown: 0,
+    }
+}
 
 fn answer(status: u16, code: Option<&str>, retry_after: Option<u64>) -> Outcome {
     Outcome::Answer {
@@ -21,100 +32,152 @@ fn answer(status: u16, code: Option<&str>, retry_after: Option<u64>) -> Outcome 
 }
 
 /// The verdict with the longest possible delay.
-fn judged(outcome: &Outcome, source: &Source, attempt: u32) -> Verdict {
+fn judged(outcome: &Outcome, source: &Source, attempt: Attempt) -> Verdict {
     decide(outcome, source, attempt, RETRIES, 1.0)
 }
 
-/// One line a row: what came, what it means, whether it is billed, what the attempts 1 to 5 do.
-fn row(what: &str, outcome: &Outcome, source: &Source) -> String {
-    let verdict = judged(outcome, source, 1);
-    let mut decisions = Vec::new();
-    for attempt in 1..=5 {
-        let decision = match judged(outcome, source, attempt).decision {
+/// What the attempts 1 to 5 do, equal ones told once; `unknown` of those before are unknown.
+fn attempts(outcome: &Outcome, source: &Source, unknown: u32) -> String {
+    let mut told: Vec<(String, usize)> = Vec::new();
+    for number in 1..=5 {
+        let decision = match judged(outcome, source, Attempt { number, unknown }).decision {
             Decision::Retry { after } => format!("{after:?}"),
+            Decision::SlowDown { after } => format!("slow {after:?}"),
             other => format!("{other:?}"),
         };
-        if decisions.last() != Some(&decision) {
-            decisions.push(decision);
+        match told.last_mut() {
+            Some((last, times)) if *last == decision => *times += 1,
+            _ => told.push((decision, 1)),
+        }
+    }
+    let told = told.iter().map(|(decision, times)| match times {
+        1 => decision.clone(),
+        5 => decision.clone(),
+        _ => format!("{decision} x{times}"),
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// One line a row: what came, what it means, whether it is billed, what the attempts 1 to 5 do,
+/// and, if that is something else, what they do after an attempt with an unknown outcome.
+fn row(what: &str, outcome: &Outcome, source: &Source) -> String {
+    let verdict = judged(outcome, source, first());
+    for number in 1..=5 {
+        for unknown in 0..=1 {
+            let later = judged(outcome, source, Attempt { number, unknown });
+            assert_eq!(
+                (&later.class, later.billed),
+                (&verdict.class, verdict.billed)
+            );
         }
     }
     let (class, billed) = (verdict.class, format!("{:?}", verdict.billed));
-    format!(
-        "{what:<28} {class:<13} {billed:<8} {}",
-        decisions.join(", ")
-    )
+    let plain = attempts(outcome, source, 0);
+    let after_unknown = attempts(outcome, source, 1);
+    let after_unknown = match after_unknown == plain {
+        true => String::new(),
+        false => format!(" | once unknown: {after_unknown}"),
+    };
+    format!("{what:<28} {class:<13} {billed:<8} {plain}{after_unknown}")
 }
 
+/// The row of an outcome, and those with `Retry-After` that differ from it.
+fn rows(what: &str, source: &Source, outcome: impl Fn(Option<u64>) -> Outcome) -> Vec<String> {
+    let plain = row("", &outcome(None), source);
+    let mut rows = vec![row(what, &outcome(None), source)];
+    for seconds in [7, 3_600] {
+        let patient = outcome(Some(seconds));
+        if row("", &patient, source) != plain {
+            rows.push(row(&format!("  Retry-After {seconds}"), &patient, source));
+        }
+    }
+    rows
+}
+
+/// A row without one for `Retry-After` below it is the same with it; that of a code, whatever the
+/// HTTP status.
 #[test]
 fn every_outcome_has_its_verdict() {
     let mut table = Vec::new();
     for name in ["justoneapi", "xhs_open"] {
         let source = source(name);
-        table.push(format!("# {name}"));
-        for code in source.codes.keys() {
-            // At whatever status: the code decides.
-            let rows = [200, 429, 500].map(|status| {
-                row(
-                    &format!("code {code}"),
-                    &answer(status, Some(code), None),
-                    source,
-                )
-            });
-            assert!(rows.iter().all(|row| *row == rows[0]), "{rows:?}");
-            table.push(rows[0].clone());
+        table.push(format!("# {name}: a code, at any status"));
+        for code in source.codes.keys().map(String::as_str).chain(["999"]) {
+            let at = |status| {
+                let outcome = |retry_after| answer(status, Some(code), retry_after);
+                rows(&format!("code {code}"), source, outcome)
+            };
+            for status in STATUSES {
+                assert_eq!(at(status), at(200), "code {code} at status {status}");
+            }
+            table.extend(at(200));
         }
-        let unknown = answer(200, Some("999"), Some(7));
-        table.push(row("code 999, Retry-After 7", &unknown, source));
+        table.push(format!("# {name}: no code"));
+        let bare = [204, 301, 302, 418, 502];
+        let mut statuses: Vec<u16> = STATUSES.into_iter().chain(bare).collect();
+        statuses.sort_unstable();
+        for status in statuses {
+            let outcome = |retry_after| answer(status, None, retry_after);
+            table.extend(rows(&format!("status {status}"), source, outcome));
+        }
+        table.push(format!("# {name}: no answer"));
+        let failures = [
+            ("Connect", Failure::Connect),
+            ("Timeout", Failure::Timeout),
+            ("Broken", Failure::Broken),
+            ("TooLarge", Failure::TooLarge { limit: 1 << 25 }),
+            ("Redirect", Failure::Redirect),
+        ];
+        for (what, failure) in failures {
+            table.push(row(what, &Outcome::Failure(failure), source));
+        }
     }
-    let source = source("justoneapi");
-    table.push("# no code".to_owned());
-    for status in [200, 204, 302, 401, 403, 404, 429, 500, 503] {
-        table.push(row(
-            &format!("status {status}"),
-            &answer(status, None, None),
-            source,
-        ));
-    }
-    table.push("# Retry-After".to_owned());
-    let patient = [
-        ("code 302, Retry-After 7", answer(429, Some("302"), Some(7))),
-        ("code 301, Retry-After 0", answer(200, Some("301"), Some(0))),
-        ("code 303, Retry-After 7", answer(429, Some("303"), Some(7))),
-        ("status 429, Retry-After 7", answer(429, None, Some(7))),
-        (
-            "status 503, Retry-After 3600",
-            answer(503, None, Some(3_600)),
-        ),
-        ("status 404, Retry-After 7", answer(404, None, Some(7))),
-    ];
-    for (what, outcome) in patient {
-        table.push(row(what, &outcome, source));
-    }
-    table.push("# no answer".to_owned());
-    let failures = [
-        Failure::Connect,
-        Failure::Timeout,
-        Failure::Broken,
-        Failure::TooLarge,
-        Failure::Redirect,
-    ];
-    for failure in failures {
-        table.push(row(
-            &format!("{failure:?}"),
-            &Outcome::Failure(failure),
-            source,
-        ));
-    }
-    let table: Vec<&str> = table.iter().map(|row| row.trim_end()).collect();
     insta::assert_snapshot!("verdicts", table.join("\n"));
 }
 
 #[test]
 fn without_retries_the_first_attempt_is_the_last() {
     let none = Retries { max: 0, ..RETRIES };
-    let outcome = answer(503, None, Some(1));
-    let verdict = decide(&outcome, source("justoneapi"), 1, none, 0.5);
-    assert_eq!(verdict.decision, Decision::FailSearch);
+    let outcomes = [
+        answer(503, None, Some(1)),
+        answer(429, Some("429"), Some(1)),
+        Outcome::Failure(Failure::Connect),
+        Outcome::Failure(Failure::Timeout),
+    ];
+    for outcome in outcomes {
+        let verdict = decide(&outcome, source("xhs_open"), first(), none, 0.5);
+        assert_eq!(verdict.decision, Decision::FailSearch, "{outcome:?}");
+    }
+}
+
+/// Anything that may come of a call, the likely and the odd.
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    let code = prop_oneof![
+        2 => Just(None),
+        2 => prop::sample::select(vec!["0", "200", "301", "302", "404", "429", "500", "503"])
+            .prop_map(|code| Some(code.to_owned())),
+        1 => any::<String>().prop_map(Some),
+    ];
+    let status = prop_oneof![prop::sample::select(STATUSES.to_vec()), 100_u16..600];
+    let retry_after = prop::option::of(0_u64..100);
+    let answered = (status, code, retry_after)
+        .prop_map(|(status, code, retry_after)| answer(status, code.as_deref(), retry_after));
+    let failure = prop::sample::select(vec![
+        Failure::Connect,
+        Failure::Timeout,
+        Failure::Timeout,
+        Failure::Broken,
+        Failure::TooLarge { limit: 1 },
+        Failure::Redirect,
+    ]);
+    prop_oneof![answered, failure.prop_map(Outcome::Failure)]
+}
+
+fn waits(decision: &Decision) -> Option<Duration> {
+    match decision {
+        Decision::Retry { after } | Decision::SlowDown { after } => Some(*after),
+        _ => None,
+    }
 }
 
 proptest! {
@@ -122,18 +185,25 @@ proptest! {
 
     #[test]
     fn a_delay_is_below_its_bound_and_grows_with_the_jitter(
-        attempt in 1_u32..=64,
+        number in 1_u32..=64,
         delay in prop_oneof![0_u64..100_000, Just(u64::MAX / 1_000)],
         jitter in 0.0_f64..1.0,
+        outcome in prop::sample::select(vec![
+            answer(500, None, None),
+            answer(429, None, None),
+            answer(200, Some("302"), None),
+            Outcome::Failure(Failure::Connect),
+        ]),
     ) {
         let delay = Duration::from_millis(delay);
         let retries = Retries { max: 64, delay };
         let source = source("justoneapi");
-        let after = |jitter| match decide(&answer(500, None, None), source, attempt, retries, jitter) {
-            Verdict { decision: Decision::Retry { after }, .. } => after,
-            other => panic!("{other:?}"),
+        let attempt = Attempt { number, unknown: 0 };
+        let after = |jitter| {
+            let verdict = decide(&outcome, source, attempt, retries, jitter);
+            waits(&verdict.decision).unwrap_or_else(|| panic!("{verdict:?}"))
         };
-        let doubled = delay.saturating_mul(1 << (attempt - 1).min(16));
+        let doubled = delay.saturating_mul(1 << (number - 1).min(16));
         let bound = doubled.min(Duration::from_secs(60));
         prop_assert!(after(jitter) <= bound);
         prop_assert!(after(jitter / 2.0) <= after(jitter));
@@ -144,12 +214,66 @@ proptest! {
     #[test]
     fn retry_after_is_kept_whatever_the_jitter(
         seconds in any::<u64>(),
-        attempt in 1_u32..=4,
+        number in 1_u32..=4,
         jitter in 0.0_f64..1.0,
     ) {
-        let outcome = answer(429, Some("302"), Some(seconds));
-        let verdict = decide(&outcome, source("justoneapi"), attempt, RETRIES, jitter);
+        let attempt = Attempt { number, unknown: 0 };
         let after = Duration::from_secs(seconds.min(60));
-        prop_assert_eq!(verdict.decision, Decision::Retry { after });
+        for code in [Some("302"), None] {
+            let slow = answer(429, code, Some(seconds));
+            let verdict = decide(&slow, source("justoneapi"), attempt, RETRIES, jitter);
+            prop_assert_eq!(verdict.decision, Decision::SlowDown { after });
+            let busy = answer(503, code.map(|_| "503"), Some(seconds));
+            let verdict = decide(&busy, source("justoneapi"), attempt, RETRIES, jitter);
+            prop_assert_eq!(verdict.decision, Decision::Retry { after });
+        }
+    }
+
+    /// As a page is asked for: again until it is there or given up.
+    #[test]
+    fn a_page_is_asked_again_at_most_once_after_an_unknown_outcome(
+        outcomes in prop::collection::vec(any_outcome(), 8),
+        jitter in 0.0_f64..1.0,
+        open in any::<bool>(),
+    ) {
+        let source = source(if open { "xhs_open" } else { "justoneapi" });
+        let mut attempt = first();
+        let mut after_unknown = 0;
+        for outcome in &outcomes {
+            let verdict = decide(outcome, source, attempt, RETRIES, jitter);
+            let Some(after) = waits(&verdict.decision) else { break };
+            prop_assert!(after <= Duration::from_secs(60));
+            attempt.number += 1;
+            if verdict.billed == Billed::Unknown {
+                attempt.unknown += 1;
+                after_unknown += 1;
+            }
+        }
+        prop_assert!(attempt.number <= RETRIES.max + 1);
+        prop_assert!(after_unknown <= u32::from(open), "{outcomes:?}");
+    }
+
+    #[test]
+    fn an_unknown_code_is_never_a_page_and_never_asked_again(
+        code in prop_oneof![any::<String>(), (0..1_000_u32).prop_map(|code| code.to_string())],
+        status in 100_u16..600,
+        retry_after in prop::option::of(any::<u64>()),
+        number in 1_u32..=5,
+        unknown in 0_u32..=2,
+    ) {
+        for name in ["justoneapi", "xhs_open"] {
+            let source = source(name);
+            if source.codes.contains_key(&code) {
+                continue;
+            }
+            let outcome = answer(status, Some(&code), retry_after);
+            let verdict = judged(&outcome, source, Attempt { number, unknown });
+            let expected = Verdict {
+                class: "unknown".to_owned(),
+                billed: Billed::Unknown,
+                decision: Decision::FailSearch,
+            };
+            prop_assert_eq!(verdict, expected);
+        }
     }
 }

@@ -1,5 +1,6 @@
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use super::{endpoint, search, source};
 use crate::extract::client::{Access, Client, ClientError, request, retry_after};
@@ -51,25 +52,91 @@ fn a_value_in_a_path_stays_one_segment() {
     }
 }
 
+/// Sunday, 6 November 1994, 08:49:37 in UTC: the date of RFC 9110's examples.
+const NOVEMBER: Duration = Duration::from_secs(784_111_777);
+
+/// What `Retry-After` says to a clock that is so far past [`NOVEMBER`]; `date` is the server's.
+fn waited(value: &[u8], date: Option<&str>, seconds_late: i64) -> Option<Duration> {
+    let value = HeaderValue::from_bytes(value).expect("a header");
+    let mut headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
+    if let Some(date) = date {
+        headers.insert(DATE, HeaderValue::from_str(date).expect("a header"));
+    }
+    let now = NOVEMBER.as_secs().checked_add_signed(seconds_late);
+    let now = Duration::from_secs(now.expect("a time"));
+    retry_after(&headers, SystemTime::UNIX_EPOCH + now)
+}
+
 #[test]
 fn retry_after_is_read_in_seconds() {
-    let read = |value: &'static [u8]| {
-        let value = HeaderValue::from_bytes(value).expect("a header");
-        retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
-    };
+    let read = |value: &[u8]| waited(value, None, 0);
     assert_eq!(read(b"7"), Some(Duration::from_secs(7)));
     assert_eq!(read(b" 0 "), Some(Duration::ZERO));
-    for other in [
-        &b"1.5"[..],
-        b"-1",
-        b"soon",
-        b"",
-        b"\xff",
-        b"Wed, 21 Oct 2026 07:28:00 GMT",
-    ] {
-        assert_eq!(read(other), None);
+    assert_eq!(read(b"86400"), Some(Duration::from_secs(86_400)));
+    // The server's clock has no part in it.
+    let date = Some("Sun, 06 Nov 1994 08:49:30 GMT");
+    assert_eq!(waited(b"7", date, 500), Some(Duration::from_secs(7)));
+}
+
+#[test]
+fn retry_after_is_read_as_a_date_of_each_form() {
+    let dates: [&[u8]; 3] = [
+        b"Sun, 06 Nov 1994 08:49:37 GMT",
+        b"Sunday, 06-Nov-94 08:49:37 GMT",
+        b"Sun Nov  6 08:49:37 1994",
+    ];
+    for date in dates {
+        let read = |seconds_late| waited(date, None, seconds_late);
+        assert_eq!(read(-12), Some(Duration::from_secs(12)));
+        assert_eq!(read(0), Some(Duration::ZERO));
+        // A date that is past is no wait.
+        assert_eq!(read(1), Some(Duration::ZERO));
+        assert_eq!(read(100_000), Some(Duration::ZERO));
     }
-    assert_eq!(retry_after(&HeaderMap::new()), None);
+}
+
+#[test]
+fn a_date_is_measured_from_the_clock_that_said_it() {
+    let after = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    let dates = [
+        ("Sun, 06 Nov 1994 08:49:30 GMT", 7),
+        ("Sunday, 06-Nov-94 08:49:30 GMT", 7),
+        ("Sun Nov  6 08:48:37 1994", 60),
+        ("Sun, 06 Nov 1994 08:49:38 GMT", 0),
+    ];
+    for (date, seconds) in dates {
+        for our_clock in [-3_600, 0, 3_600] {
+            let wait = waited(after, Some(date), our_clock);
+            assert_eq!(wait, Some(Duration::from_secs(seconds)), "{date}");
+        }
+    }
+    // A server that does not know what time it is.
+    assert_eq!(
+        waited(after, Some("soon"), -5),
+        Some(Duration::from_secs(5))
+    );
+}
+
+#[test]
+fn what_is_no_retry_after_is_none() {
+    let nonsense: [&[u8]; 11] = [
+        b"",
+        b" ",
+        b"1.5",
+        b"-1",
+        b"7s",
+        b"7, 8",
+        b"soon",
+        b"\xff",
+        b"99999999999999999999999",
+        b"Sun, 06 Nov 1994",
+        b"Sun, 06 Nov 1994 08:49:37 CET",
+    ];
+    for value in nonsense {
+        let text = String::from_utf8_lossy(value);
+        assert_eq!(waited(value, None, -60), None, "{text}");
+    }
+    assert_eq!(retry_after(&HeaderMap::new(), SystemTime::now()), None);
 }
 
 #[test]
@@ -77,7 +144,7 @@ fn a_client_needs_an_address_and_hides_the_token() {
     let client = |base_url: &str| {
         let base_url = base_url.to_owned();
         let token = "the-token".into();
-        Client::new(source("justoneapi"), Access { base_url, token })
+        Client::new(source("justoneapi"), Access { base_url, token }, 1 << 20)
     };
     assert!(matches!(client("nowhere"), Err(ClientError::Address(a)) if a == "nowhere"));
     let client = client("http://127.0.0.1:9").expect("a client");

@@ -25,6 +25,7 @@ fn record(lake: &Lake, id: &str, add: &[&str], remove: &[&str]) {
         snapshot_at: RUN.snapshot_at,
         simulated: false,
         committed_at: RUN.snapshot_at,
+        closes_run: true,
         add: add.iter().map(added).collect(),
         remove: remove.iter().map(|path| path.to_string()).collect(),
         applied: false,

@@ -41,7 +41,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             and("limits: {requests_per_second: 0}\n"),
-            "11:31 `requests_per_second` must be at least 1 [write a whole number from 1]",
+            "11:31 `requests_per_second` must be above 0 [write a number such as 2 or 0.5]",
         ),
         (
             and("limits: {concurrency: 0}\n"),
@@ -148,7 +148,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             detail(", notes: {ids: [a], top: 3}"),
-            "11:62 `top` and `by` choose among notes that were found [remove them, or use `found_by`]",
+            "11:62 `top`, `by`, `seen_within` and `not_refreshed_for` choose among notes that were found [remove them, or use `found_by`]",
         ),
         (
             detail(", notes: {ids: [../users]}"),

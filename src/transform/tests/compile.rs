@@ -26,63 +26,63 @@ fn each_mistake_has_its_place() {
     let cases = [
         (
             "- {table: thing, columns: {}}".to_owned(),
-            "13:17 there is no table `thing` [did you mean `things`?]".to_owned(),
+            "14:17 there is no table `thing` [did you mean `things`?]".to_owned(),
         ),
         (
             "- {table: drift, columns: {}}".to_owned(),
-            "13:17 `drift` is written by redlake itself".to_owned(),
+            "14:17 `drift` is written by redlake itself".to_owned(),
         ),
         (
             "- {table: things, columns: {}}".to_owned(),
-            "13:17 the required column `id` of `things` is not read [add `id: /path`]".to_owned(),
+            "14:17 the required column `id` of `things` is not read [add `id: /path`]".to_owned(),
         ),
         (
             columns("nam: /x"),
-            "13:44 the table `things` has no column `nam` [did you mean `name`?]".to_owned(),
+            "14:44 the table `things` has no column `nam` [did you mean `name`?]".to_owned(),
         ),
         (
             columns("run_id: /x"),
-            "13:44 `run_id` is filled by redlake, not from the answer".to_owned(),
+            "14:44 `run_id` is filled by redlake, not from the answer".to_owned(),
         ),
         (
             columns("name: {path: /x, const: y}"),
-            format!("13:44 {ORIGIN}"),
+            format!("14:44 {ORIGIN}"),
         ),
-        (columns("name: {as: text}"), format!("13:44 {ORIGIN}")),
+        (columns("name: {as: text}"), format!("14:44 {ORIGIN}")),
         (
             columns("name: {path: /x, pattern: '('}"),
-            "13:44 the pattern is wrong: regex parse error:\n    (\n    ^\nerror: unclosed group"
+            "14:44 the pattern is wrong: regex parse error:\n    (\n    ^\nerror: unclosed group"
                 .to_owned(),
         ),
         (
             columns("name: {path: /x, pattern: 'x'}"),
-            "13:44 the pattern has no group (?<value>…)".to_owned(),
+            "14:44 the pattern has no group (?<value>…)".to_owned(),
         ),
         (
             columns("name: {path: /x, within_window: true}"),
-            "13:44 `within_window` makes a bool of an instant with a `unit`".to_owned(),
+            "14:44 `within_window` makes a bool of an instant with a `unit`".to_owned(),
         ),
         (
             columns("name: ^/x"),
-            "13:44 `^/x` leads out of the answer".to_owned(),
+            "14:44 `^/x` leads out of the answer".to_owned(),
         ),
         (
             columns("name: x"),
-            "13:44 `x` is no path [a path is like /note/id, or ^/id for the object around]"
+            "14:44 `x` is no path [a path is like /note/id, or ^/id for the object around]"
                 .to_owned(),
         ),
         (
             "- {table: things, each: '/data/items[*]', columns: {id: ^^/x}}".to_owned(),
-            "13:59 `^^/x` leads out of the answer".to_owned(),
+            "14:59 `^^/x` leads out of the answer".to_owned(),
         ),
         (
             "- {table: things, when: {/x: {exists: true, filled: true}}, columns: {id: /id}}"
                 .to_owned(),
-            "13:9 a test is exactly one of none_of, exists and filled".to_owned(),
+            "14:9 a test is exactly one of none_of, exists and filled".to_owned(),
         ),
         (
             "- {table: things, when: {/x: {}}, columns: {id: /id}}".to_owned(),
-            "13:9 a test is exactly one of none_of, exists and filled".to_owned(),
+            "14:9 a test is exactly one of none_of, exists and filled".to_owned(),
         ),
     ];
     for (rules, told) in cases {

@@ -79,6 +79,7 @@ base_urls: {{prod: https://example.com}}
 base_url_env: SHOP_URL
 auth: {{in: bearer, env: SHOP_TOKEN}}
 timeout: 1s
+on_unknown_outcome: fail_search
 envelope: {{code: /code, message: /message, success: [0]}}
 codes: {{}}
 endpoints:
