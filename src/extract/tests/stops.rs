@@ -137,8 +137,8 @@ fn a_page_that_repeats_the_last_ends_every_search() {
 #[test]
 fn a_page_that_resembles_another_is_no_repetition() {
     let cases: [&[PageSummary]; 5] = [
-        // A part of the last page, and more than it.
-        &[items(&["a", "b"]), items(&["a"]), items(&["a", "b"])],
+        // A part of the last page.
+        &[items(&["a", "b"]), items(&["a"])],
         // A page before the last.
         &[items(&["a"]), items(&["b"]), items(&["a"])],
         // Nothing lies between, but an empty page does.
@@ -150,6 +150,39 @@ fn a_page_that_resembles_another_is_no_repetition() {
     for pages in cases {
         assert_eq!(after(pager(none(), MANY, &[]), pages), None, "{pages:?}");
     }
+}
+
+#[test]
+fn the_second_page_in_a_row_without_anything_new_ends_a_search() {
+    // A feed that begins anew: every page differs from the one before.
+    let again = [
+        items(&["a", "b"]),
+        items(&["c", "d"]),
+        items(&["b", "a"]),
+        items(&["d", "c"]),
+    ];
+    assert_eq!(after(pager(none(), MANY, &[]), &again[..3]), None);
+    assert_eq!(
+        after(pager(none(), MANY, &[]), &again),
+        Some(Stop::Repeated)
+    );
+    // Something new in between, or a page of cards, begins the count anew.
+    let news = [
+        items(&["a"]),
+        items(&["b"]),
+        items(&["a"]),
+        items(&["a", "c"]),
+        items(&["b"]),
+    ];
+    assert_eq!(after(pager(none(), MANY, &[]), &news), None);
+    let cards = [
+        items(&["a"]),
+        items(&["b"]),
+        items(&["a"]),
+        cards(1),
+        items(&["b"]),
+    ];
+    assert_eq!(after(pager(none(), MANY, &[]), &cards), None);
 }
 
 #[test]
