@@ -35,14 +35,15 @@ impl Envelope {
     pub fn read(body: &[u8], source: &Source) -> Self {
         let text = String::from_utf8_lossy(body);
         let text = text.trim_start_matches('\u{feff}').trim();
-        let Ok(root) = serde_json::from_str::<&RawValue>(text) else {
+        let Ok(mut root) = serde_json::from_str(text).map(Lazy::new) else {
             return Envelope::default();
         };
-        let scalar = |path: &str| at(root, path).and_then(scalar);
+        let mut scalar = |path: &str| root.at(path).and_then(scalar);
+        let declared = &source.envelope;
         Envelope {
-            code: scalar(&source.envelope.code),
-            message: scalar(&source.envelope.message),
-            request_id: source.envelope.request_id.as_deref().and_then(scalar),
+            code: scalar(&declared.code),
+            message: scalar(&declared.message),
+            request_id: declared.request_id.as_deref().and_then(scalar),
             body: text.to_owned(),
         }
     }
@@ -56,38 +57,63 @@ impl Envelope {
                 ..PageSummary::default()
             });
         };
-        let mut value = serde_json::from_str::<&RawValue>(&self.body).ok()?;
+        let mut value = serde_json::from_str(&self.body).ok()?;
         for key in path.split('/').skip(1) {
-            value = member(value, key)?;
+            value = members(value)?.remove(key)?.raw;
             if value.get() == "null" {
                 return Some(PageSummary::default());
             }
         }
         let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-        let paths = &endpoint.pagination.item_id;
-        let id = |item: &&RawValue| paths.iter().find_map(|p| at(item, p).and_then(scalar));
-        let published_at = endpoint.pagination.item_published_s.as_deref();
-        let published = |item: &&RawValue| {
-            let seconds = scalar(at(item, published_at?)?)?.parse().ok()?;
-            // 0 stands for no time.
-            Some(seconds).filter(|seconds| *seconds > 0)
-        };
-        Some(PageSummary {
+        let mut summary = PageSummary {
             item_count: items.len() as u64,
-            ids: items.iter().filter_map(id).collect(),
-            published: items.iter().filter_map(published).collect(),
-        })
+            ..PageSummary::default()
+        };
+        let pagination = &endpoint.pagination;
+        for mut item in items.into_iter().map(Lazy::new) {
+            let id = |path: &String| item.at(path).and_then(scalar);
+            summary.ids.extend(pagination.item_id.iter().find_map(id));
+            let published = pagination.item_published_s.as_deref();
+            let published = published.and_then(|path| item.at(path)).and_then(scalar);
+            let seconds = published.and_then(|text| text.parse::<i64>().ok());
+            // 0 stands for no time.
+            summary
+                .published
+                .extend(seconds.filter(|seconds| *seconds > 0));
+        }
+        Some(summary)
     }
 }
 
-/// The value at a JSON pointer into objects.
-fn at<'a>(value: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
-    pointer.split('/').skip(1).try_fold(value, member)
+/// A value whose members are found when they are first asked for, and then kept.
+struct Lazy<'a> {
+    raw: &'a RawValue,
+    members: Option<HashMap<String, Lazy<'a>>>,
 }
 
-fn member<'a>(object: &'a RawValue, key: &str) -> Option<&'a RawValue> {
-    let mut members: HashMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
-    members.remove(key)
+impl<'a> Lazy<'a> {
+    fn new(raw: &'a RawValue) -> Self {
+        Lazy { raw, members: None }
+    }
+
+    /// The value at a JSON pointer into objects.
+    fn at(&mut self, pointer: &str) -> Option<&'a RawValue> {
+        let mut value = self;
+        for key in pointer.split('/').skip(1) {
+            let raw = value.raw;
+            let members = value
+                .members
+                .get_or_insert_with(|| members(raw).unwrap_or_default());
+            value = members.get_mut(key)?;
+        }
+        Some(value.raw)
+    }
+}
+
+fn members<'a>(object: &'a RawValue) -> Option<HashMap<String, Lazy<'a>>> {
+    let members: HashMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
+    let lazy = members.into_iter().map(|(key, raw)| (key, Lazy::new(raw)));
+    Some(lazy.collect())
 }
 
 fn scalar(value: &RawValue) -> Option<String> {

@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::api::Answer;
 use super::call::{Asked, Call};
@@ -16,7 +16,6 @@ use super::calls::{Arrival, Handover, Underway};
 use super::faults::{Fault, RedirectTo};
 use super::line::Cutter;
 use super::reply::{Message, Reply, disturbed};
-use super::search::Paging;
 use super::sending::Sending;
 use super::server::Shared;
 use super::world::dice::Dice;
@@ -41,14 +40,20 @@ pub async fn respond(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
+    let arrived = Instant::now();
     let request = Request::new(&shared, method, &uri, &headers);
     let (underway, fault) = receive(&shared, &request);
+    let (number, fault) = (underway.number, fault.as_ref());
     let latency = shared.strikes().latency();
+    let mut prepared = None;
     if !latency.is_zero() {
+        // Working the answer out is a part of the time that it takes.
+        prepared = Some(right_answer(&shared, &request, number, fault));
         // Whoever goes away meanwhile ends this function here, and is not billed.
-        sleep(latency).await;
+        sleep_until(arrived + latency).await;
     }
-    let outcome = outcome(&shared, &request, underway.number, fault.as_ref());
+    let right = prepared.unwrap_or_else(|| right_answer(&shared, &request, number, fault));
+    let outcome = outcome(&shared, &request, number, fault, right);
     underway.hand_over(outcome.handover(), request.asked.endpoint.as_deref());
     match outcome.reply {
         Reply::Send(message) => {
@@ -171,9 +176,22 @@ impl Outcome {
     }
 }
 
+/// What the call asks for, on the page that a fault makes of it.
+fn right_answer(shared: &Shared, request: &Request, number: u64, fault: Option<&Fault>) -> Answer {
+    let paging = fault.map(Fault::paging).unwrap_or_default();
+    let now = shared.clock.now();
+    shared.api.answer(&request.call, now, number, paging)
+}
+
 /// Bills the call and says how it is answered. Nothing in here waits: a call is both billed and
 /// answered, or neither.
-fn outcome(shared: &Shared, request: &Request, number: u64, fault: Option<&Fault>) -> Outcome {
+fn outcome(
+    shared: &Shared,
+    request: &Request,
+    number: u64,
+    fault: Option<&Fault>,
+    right: Answer,
+) -> Outcome {
     let (api, call, now) = (&shared.api, &request.call, shared.clock.now());
     let unbilled = |message| Outcome {
         reply: Reply::Send(message),
@@ -199,7 +217,7 @@ fn outcome(shared: &Shared, request: &Request, number: u64, fault: Option<&Fault
             let message = Some(format!("cannot understand {sent}"));
             unbilled(Message::of(match code {
                 Some(code) => api.refuse(call, now, number, code, message),
-                None => api.answer(call, now, number, Paging::Straight),
+                None => right,
             }))
         }
         Some(Fault::Code {
@@ -219,9 +237,7 @@ fn outcome(shared: &Shared, request: &Request, number: u64, fault: Option<&Fault
             }
         }
         _ => {
-            let paging = fault.map(Fault::paging).unwrap_or_default();
-            let answer = api.answer(call, now, number, paging);
-            let (answer, billed, limit) = settle(shared, request, now, number, answer, fault);
+            let (answer, billed, limit) = settle(shared, request, now, number, right, fault);
             let dice = Dice::new(shared.strikes().plan().seed, "garbage", &number.to_string());
             Outcome {
                 reply: disturbed(fault, answer, dice),
