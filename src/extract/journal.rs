@@ -149,7 +149,14 @@ impl Journal {
             let mut line = serde_json::to_vec(entry)?;
             line.push(b'\n');
             // One write a line: a line is torn by a crash only.
-            self.lock().write_all(&line)
+            let mut file = self.lock();
+            let before = file.metadata()?.len();
+            let written = file.write_all(&line);
+            if written.is_err() {
+                // More may be written when there is room again, and must not follow half a line.
+                file.set_len(before)?;
+            }
+            written
         };
         write().map_err(failed("write", &self.path))
     }
