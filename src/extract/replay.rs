@@ -11,6 +11,7 @@ use super::envelope::Envelope;
 use super::journal::{Entry, Sent};
 use super::ledger::Call;
 use super::pager::{Pager, Stop};
+use super::policy::{Attempt, Outcome, decide};
 use crate::plan::{Plan, Search};
 use crate::raw::{RawError, RawPage, RawReader};
 use crate::spec::source::Billed;
@@ -170,8 +171,18 @@ fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
     let envelope = source.map(|source| Envelope::read(page.body.as_bytes(), source));
     let envelope = envelope.unwrap_or_default();
     let code = envelope.code.clone();
-    let declared = source.and_then(|s| s.codes.get(code.as_deref()?));
-    let billed = declared.map_or(Billed::Unknown, |code| code.billed);
+    let outcome = Outcome::Answer {
+        status: header.status,
+        code: code.clone(),
+        retry_after: None,
+    };
+    // The same question as when it came; which try it was makes no difference to the bill.
+    let first = Attempt {
+        number: 1,
+        unknown: 0,
+    };
+    let judged = source.map(|source| decide(&outcome, source, first, plan.limits.retries, 0.0));
+    let billed = judged.map_or(Billed::Unknown, |verdict| verdict.billed);
     let took = header.fetched_at - sent.started_at;
     Call {
         duration_ms: took.num_milliseconds().max(0) as u64,
