@@ -1,19 +1,35 @@
-//! What an answer means, when paging ends, and what a request says.
+//! What an answer means, when paging ends, what may be spent, and what a journal tells.
 
+mod budget;
+mod day;
+mod full_disk;
+mod journal;
+mod lanes;
 mod pace;
 mod pages;
 mod policy;
+mod replay;
 mod requests;
 mod stops;
+mod turns;
 
-use std::sync::LazyLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
-use crate::plan::{Search, StopRules};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::journal::{Entry, Journal, RunHead, Sent};
+use super::ledger::Call;
+use crate::plan::{Plan, Search, StopRules, plan};
 use crate::spec::contracts::Contracts;
-use crate::spec::source::{Endpoint, Source};
+use crate::spec::load::load_pipeline;
+use crate::spec::source::{Billed, Endpoint, Source};
 
-static CONTRACTS: LazyLock<Contracts> =
-    LazyLock::new(|| Contracts::load(None).unwrap_or_else(|e| panic!("{e}")));
+static CONTRACTS: LazyLock<Arc<Contracts>> =
+    LazyLock::new(|| Arc::new(Contracts::load(None).unwrap_or_else(|e| panic!("{e}"))));
+
+const SHANGHAI: Tz = chrono_tz::Asia::Shanghai;
 
 fn source(name: &str) -> &'static Source {
     &CONTRACTS.sources[name]
@@ -38,4 +54,68 @@ fn search(params: &[(&str, &str)]) -> Search {
         max_pages: 3,
         stop_when: StopRules::default(),
     }
+}
+
+fn planned(pipeline: &str) -> Plan {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let path = dir.path().join("test.yaml");
+    std::fs::write(&path, pipeline).expect("a writable folder");
+    let loaded = load_pipeline(&path, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+    plan(loaded, Arc::clone(&CONTRACTS)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a time")
+}
+
+/// A call to the note search that is about to be sent.
+fn sent(request_id: &str, started_at: &str, price: Option<f64>) -> Sent {
+    Sent {
+        request_id: request_id.to_owned(),
+        source: "justoneapi".to_owned(),
+        search_id: "24382dd2e0be3a01".to_owned(),
+        endpoint: "note_search".to_owned(),
+        page: 1,
+        attempt: 1,
+        started_at: time(started_at),
+        price,
+    }
+}
+
+/// What became of it.
+fn done(sent: &Sent, billed: Billed) -> Call {
+    let call = Call {
+        http_status: Some(200),
+        class: "ok".to_owned(),
+        error: None,
+        ..Call::lost(sent, "")
+    };
+    call.charged(billed, sent.price)
+}
+
+fn head(run_id: &str) -> RunHead {
+    RunHead {
+        run_id: run_id.to_owned(),
+        pipeline: "test".to_owned(),
+        plan_hash: "0123456789abcdef".to_owned(),
+        shard: None,
+        snapshot_at: time("2026-03-09T04:00:00Z"),
+        started_at: time("2026-03-09T04:00:01.000002Z"),
+        opened_at: time("2026-03-09T04:00:02Z"),
+        simulated: false,
+    }
+}
+
+fn journal_path(folder: &Path, run_id: &str) -> PathBuf {
+    folder.join(format!("{run_id}.ndjson"))
+}
+
+/// A journal of a run, with these entries after its first line.
+fn journal(folder: &Path, head: RunHead, entries: &[Entry]) -> Journal {
+    let path = journal_path(folder, &head.run_id);
+    let journal = Journal::create(path, head).expect("a new journal");
+    for entry in entries {
+        journal.append(entry).expect("a writable journal");
+    }
+    journal
 }

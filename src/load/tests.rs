@@ -158,6 +158,26 @@ fn a_pipeline_runs_once_at_a_time() {
 }
 
 #[test]
+fn the_parts_of_a_pipeline_run_side_by_side_but_not_beside_the_whole() {
+    let (_dir, lake) = lake();
+    let part = |text: &str| Some(text.parse().expect("a shard"));
+    let busy = |shard| matches!(lake.lock_pipeline("test", shard), Err(LakeError::Busy(_)));
+    let first = lake.lock_pipeline("test", part("1/2")).expect("the lock");
+    let second = lake.lock_pipeline("test", part("2/2")).expect("the lock");
+    assert!(busy(part("1/2")));
+    assert!(busy(None));
+    drop(first);
+    assert!(!busy(part("1/2")));
+    assert!(busy(None));
+    drop(second);
+    let whole = lake.lock_pipeline("test", None).expect("the lock");
+    assert!(busy(part("1/2")));
+    assert!(lake.lock_pipeline("other", part("1/2")).is_ok());
+    drop(whole);
+    assert!(!busy(part("1/2")));
+}
+
+#[test]
 fn a_lake_of_a_newer_format_is_refused_and_left_alone() {
     let (_dir, lake) = lake();
     let format = lake.root().join("_state/lake.json");

@@ -1,6 +1,9 @@
 //! What a plan asks for, costs and warns of; `mistakes` has what makes it impossible.
 
+mod limits;
 mod mistakes;
+mod shard;
+mod stops;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -8,7 +11,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::limits::Window;
 use super::{Address, Compression, EndpointEstimate, Plan, Price, Search, plan};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
@@ -318,28 +320,6 @@ fn a_cost_is_unknown_where_a_price_is() {
     assert_eq!(estimate.by_endpoint[0].cost, Some(0.10 * 6.0));
     assert_eq!(estimate.by_endpoint[1].cost, None);
     assert_eq!(plan.price.of("user_search"), None);
-}
-
-#[test]
-fn the_sandbox_has_no_limit_of_its_own() {
-    let plan = planned(THREE_KINDS);
-    let window = Window {
-        requests: 100,
-        per: Duration::from_secs(60),
-    };
-    assert_eq!(plan.window("xhs_open"), Some(window));
-    assert_eq!(plan.window("justoneapi"), None);
-    assert_eq!(
-        (plan.rate("xhs_open"), plan.rate("justoneapi")),
-        (100.0 / 60.0, 4.0)
-    );
-    // The slower of the two limits counts.
-    let slow = THREE_KINDS.replace("requests_per_second: 4", "requests_per_second: 0.5");
-    assert_eq!(planned(&slow).rate("xhs_open"), 0.5);
-    let sandbox = THREE_KINDS.replace("{name: xhs_open}", "{name: xhs_open, base_url: sandbox}");
-    let plan = planned(&sandbox);
-    assert_eq!(plan.window("xhs_open"), None);
-    assert_eq!(plan.rate("xhs_open"), 4.0);
 }
 
 #[test]

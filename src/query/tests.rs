@@ -1,4 +1,6 @@
-//! The views of the catalog over small lakes.
+//! The views of the catalog over small lakes; `history` has the questions of a new run.
+
+mod history;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{PageHeader, RawError, RawPage, RawReader, RawWriter, VERSION};
+use super::{PageHeader, RawError, RawPage, RawReader, RawWriter, VERSION, encode};
 use crate::plan::{Search, StopRules};
 
 fn header(page: u32) -> PageHeader {
@@ -154,6 +154,88 @@ fn a_torn_last_frame_leaves_the_pages_before_it() {
         assert_eq!(pages[0].body, "{\"page\":1}");
         assert_eq!(torn, length > first, "cut at {length}");
     }
+}
+
+/// The process may have died at any byte of its second page.
+#[test]
+fn a_torn_last_frame_is_cut_off_before_the_next_page() {
+    let (_dir, path) = written(&[b"{\"page\":1}", b"{\"page\":2}"]);
+    let whole = fs::read(&path).expect("the file");
+    let (_dir, first) = written(&[b"{\"page\":1}"]);
+    let first = fs::read(first).expect("the file").len();
+    for length in 0..=whole.len() {
+        fs::write(&path, &whole[..length]).expect("writable");
+        let mut writer = RawWriter::new(path.clone());
+        writer.append(&header(3), b"{}").expect("appending");
+        writer.append(&header(4), b"{}").expect("appending");
+        let (pages, torn) = read(&path).unwrap_or_else(|e| panic!("cut at {length}: {e}"));
+        let pages: Vec<u32> = pages.iter().map(|page| page.header.page).collect();
+        let before = match length {
+            _ if length == whole.len() => vec![1, 2],
+            _ if length >= first => vec![1],
+            _ => vec![],
+        };
+        assert_eq!(pages, [before, vec![3, 4]].concat(), "cut at {length}");
+        assert!(!torn, "cut at {length}");
+    }
+}
+
+#[test]
+fn a_file_of_something_else_is_not_written_to() {
+    let (_dir, path) = written(&[b"{}"]);
+    let page = fs::read(&path).expect("the file");
+    for bytes in [b"a letter".to_vec(), [page, b"a letter".to_vec()].concat()] {
+        fs::write(&path, &bytes).expect("writable");
+        let mut writer = RawWriter::new(path.clone());
+        let error = writer.append(&header(2), b"{}").expect_err("an error");
+        assert!(matches!(error, RawError::Format { .. }), "{error}");
+        assert_eq!(fs::read(&path).expect("the file"), bytes);
+    }
+}
+
+/// Pages are on their way until they are synced, but in the file.
+#[test]
+fn pages_are_written_one_by_one_and_synced_together() {
+    let (_dir, path) = written(&[]);
+    let mut writer = RawWriter::new(path.clone());
+    writer.sync().expect("nothing to sync");
+    assert!(!path.exists());
+    for page in 1..=3 {
+        let frame = encode(&header(page), b"{}").expect("a frame");
+        writer.write(&frame).expect("a writable folder");
+    }
+    writer.sync().expect("a disk");
+    let (pages, _) = read(&path).expect("a whole file");
+    assert_eq!(pages.len(), 3);
+}
+
+#[test]
+fn a_page_says_why_it_was_the_last() {
+    let (_dir, path) = written(&[]);
+    let mut writer = RawWriter::new(path.clone());
+    let last = PageHeader {
+        stop: Some("older_than".to_owned()),
+        ..header(1)
+    };
+    writer.append(&last, b"{}").expect("a writable folder");
+    writer.append(&header(2), b"{}").expect("a writable folder");
+    let (pages, _) = read(&path).expect("a whole file");
+    let headers: Vec<_> = pages.into_iter().map(|page| page.header).collect();
+    assert_eq!(headers, [last, header(2)]);
+    // Pages from before there were reasons and rules have none.
+    let text = zstd::decode_all(fs::File::open(&path).expect("the file")).expect("frames");
+    let text = String::from_utf8(text).expect("UTF-8");
+    assert!(
+        text.lines()
+            .nth(1)
+            .is_some_and(|line| !line.contains("\"stop\":"))
+    );
+    let old = text.lines().nth(1).expect("a page");
+    let old = old.replace(",\"stop_when\":{\"empty\":true}", "") + "\n";
+    assert!(!old.contains("stop_when"), "{old}");
+    fs::write(&path, zstd::encode_all(old.as_bytes(), 1).expect("a frame")).expect("writable");
+    let (pages, _) = read(&path).expect("a whole file");
+    assert_eq!(pages[0].header, header(2));
 }
 
 #[test]

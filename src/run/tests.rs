@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::access::{AccessError, Accesses, default_clock};
 use super::report::Status;
+use crate::extract::budget::Exhausted;
 use crate::extract::pager::Stop;
 use crate::extract::{Cut, Extracted, SearchEnd};
 use crate::plan::{Plan, plan};
@@ -94,6 +95,11 @@ fn a_status_tells_the_worst_that_happened() {
         message,
         source,
     };
+    let calls = Exhausted {
+        limit: "requests_per_run",
+        value: "3".to_owned(),
+        spent: "3".to_owned(),
+    };
     let cases = [
         (None, Stop::Empty, Status::Complete),
         (None, Stop::Gone, Status::Complete),
@@ -101,6 +107,8 @@ fn a_status_tells_the_worst_that_happened() {
         (Some(stopped(cut("quota"))), Stop::Failed, Status::Stopped),
         (Some(aborted(cut("auth"))), Stop::Failed, Status::Failed),
         (Some(Cut::Interrupted), Stop::Failed, Status::Interrupted),
+        (Some(Cut::Budget(calls)), Stop::Empty, Status::Stopped),
+        (Some(Cut::Broken), Stop::Empty, Status::Failed),
     ];
     for (cut, stop, status) in cases {
         let end = SearchEnd {

@@ -8,7 +8,8 @@ fn mistakes(pipeline: &str) -> Vec<String> {
     let mut told = Vec::new();
     for diagnostic in &found.0 {
         let (line, column) = diagnostic.position().expect("a place");
-        let hint = diagnostic.hint.as_deref().expect("a hint");
+        let hint = diagnostic.hint.as_deref();
+        let hint = hint.unwrap_or_else(|| panic!("no hint: {diagnostic:?}"));
         told.push(format!("{line}:{column} {} [{hint}]", diagnostic.message));
     }
     told
@@ -46,6 +47,50 @@ fn each_mistake_has_its_place_and_a_hint() {
         (
             and("limits: {concurrency: 0}\n"),
             "11:23 `concurrency` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            and("limits: {requests_per_second: -0.5}\n"),
+            "11:31 `requests_per_second` must be above 0 [write a number such as 2 or 0.5]",
+        ),
+        (
+            and("limits: {burst: 0}\n"),
+            "11:17 `burst` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            and("limits: {max_answer_mib: 0}\n"),
+            "11:26 `max_answer_mib` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            and("limits: {requests_per_run: 0}\n"),
+            "11:28 `requests_per_run` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            and("limits: {requests_per_day: 0}\n"),
+            "11:28 `requests_per_day` must be at least 1 [write a whole number from 1]",
+        ),
+        (
+            and("limits: {cost_per_run: 10}\n"),
+            "11:24 this budget cannot be kept: note_search has no price [add `note_search:` to `price:`; 0 if it is free]",
+        ),
+        (
+            and("limits: {cost_per_day: 10}\nprice: {user_search: 1, currency: CNY}\n"),
+            "11:24 this budget cannot be kept: note_search has no price [add `note_search:` to `price:`; 0 if it is free]",
+        ),
+        (
+            and("limits: {cost_per_day: lots}\n"),
+            "11:24 `lots` is no amount of money [write an amount such as 200 or 12.50]",
+        ),
+        (
+            and("limits: {cost_per_day: -1}\n"),
+            "11:24 `-1` is no amount of money [write an amount such as 200 or 12.50]",
+        ),
+        (
+            and("limits: {cost_per_run: nan}\n"),
+            "11:24 `nan` is no amount of money [write an amount such as 200 or 12.50]",
+        ),
+        (
+            and("limits: {cost_per_run: 1e13}\n"),
+            "11:24 `1e13` is no amount of money [write an amount such as 200 or 12.50]",
         ),
         (
             and("price: {note_serch: 0.1, currency: CNY}\n"),
@@ -190,6 +235,74 @@ fn each_mistake_has_its_place_and_a_hint() {
     for (pipeline, told) in cases {
         assert_eq!(mistakes(&pipeline), [told], "{pipeline}");
     }
+}
+
+#[test]
+fn a_wrong_stop_rule_has_its_place_and_a_hint() {
+    let rules = |rules: &str| {
+        let stop_when = format!("max: 3, stop_when: {{{rules}}}");
+        changed("max: 3", &stop_when)
+    };
+    let users = |text: &str| rules(text).replace("note_search", "user_search");
+    let share =
+        "10:46 `known_share` must be above 0 and at most 1 [0.9 stops where nine in ten are known]";
+    let older = "10:45 `older_than` needs the newest first: in another order old notes say nothing \
+                 about the next page [add `newest` to `filters: {sort: …}`, or remove `older_than`]";
+    let cases = [
+        (rules("known_share: 0"), share),
+        (rules("known_share: -0.5"), share),
+        (rules("known_share: 1.01"), share),
+        (
+            rules("known_within: 7d"),
+            "10:47 `known_within` says since when notes are known [add `known_share: 0.9`, or remove it]",
+        ),
+        (
+            rules("short_page: 0"),
+            "10:45 `short_page` must be at least 1 [write a whole number from 1]",
+        ),
+        (rules("older_than: 7d"), older),
+        (
+            rules("older_than: 7d").replace("pages:", "filters: {sort: popular}\n    pages:"),
+            &older.replace("10:", "11:"),
+        ),
+        (
+            users("older_than: 7d"),
+            "10:45 this endpoint's items have no publication time [remove `older_than`]",
+        ),
+    ];
+    for (pipeline, told) in cases {
+        assert_eq!(mistakes(&pipeline), [told], "{pipeline}");
+    }
+}
+
+#[test]
+fn what_chooses_among_found_notes_needs_found_notes() {
+    let told = "11:62 `top`, `by`, `seen_within` and `not_refreshed_for` choose among notes that \
+                were found [remove them, or use `found_by`]";
+    for rule in [
+        "seen_within: 7d",
+        "not_refreshed_for: 1d",
+        "by: liked_count",
+    ] {
+        let pipeline = and(&format!(
+            "  - {{endpoint: note_detail, source: {{name: xhs_open}}, notes: {{ids: [a], {rule}}}}}\n"
+        ));
+        assert_eq!(mistakes(&pipeline), [told], "{rule}");
+    }
+}
+
+#[test]
+fn every_endpoint_without_a_price_is_named() {
+    let more = "  - {endpoint: user_search, keywords: [brands], pages: {max: 1}}
+limits: {cost_per_run: 10}
+";
+    assert_eq!(
+        mistakes(&and(more)),
+        [
+            "12:24 this budget cannot be kept: note_search, user_search has no price \
+          [add `note_search:` to `price:`; 0 if it is free]"
+        ]
+    );
 }
 
 #[test]
