@@ -25,8 +25,8 @@ XHS_OPEN_BASE_URL override the addresses (`sandbox` is one too; a pipeline that 
 stays there), REDLAKE_LAKE names the lake.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
-4 authentication or permission, 5 quota or balance used up, 7 the pipeline is already running, \
-130 or 143 interrupted.";
+4 authentication or permission, 5 stopped by a budget, the quota or the balance, 7 the pipeline is \
+already running, 130 or 143 interrupted. After 5, 130 and 143 the next run goes on.";
 
 /// An error on its way to the user.
 #[derive(Debug)]

@@ -189,7 +189,7 @@ impl Lake {
             .collect()
     }
 
-    fn commit_lock(&self) -> Result<File, LakeError> {
+    pub(super) fn commit_lock(&self) -> Result<File, LakeError> {
         commit_lock(&self.root)
     }
 }

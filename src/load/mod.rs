@@ -95,7 +95,11 @@ impl Lake {
         for folder in ["raw", "tables", COMMITS, STAGING, STATE] {
             files::create_dir(&root.join(folder))?;
         }
-        lake.check_format()?;
+        {
+            // Two processes may open a new lake at the same moment.
+            let _guard = lake.commit_lock()?;
+            lake.check_format()?;
+        }
         lake.recover()?;
         Ok(lake)
     }

@@ -222,3 +222,19 @@ fn paths_say_what_lies_there() {
             .join("raw/source=shop/dt=2026-11-01/run.ndjson.zst")
     );
 }
+
+#[test]
+fn a_new_lake_may_be_opened_by_many_at_once() {
+    for _ in 0..20 {
+        let dir = TempDir::new().expect("a temporary folder");
+        let open = || Lake::open(dir.path()).map(drop);
+        let all = std::thread::scope(|scope| {
+            let openers: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            openers
+                .into_iter()
+                .map(|opener| opener.join().expect("no panic"))
+                .collect::<Result<Vec<()>, _>>()
+        });
+        all.unwrap_or_else(|e| panic!("{e}"));
+    }
+}
