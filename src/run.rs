@@ -42,6 +42,7 @@ use crate::plan::{Money, Plan, Search};
 use crate::query::duckdb::{QueryError, write_catalog};
 use crate::raw::{RawError, RawReader, RawWriter};
 use crate::sandbox::Sandbox;
+use crate::spec::source::Billed;
 use crate::transform::{RunStamp, Tables, Transform, TransformError, select};
 use access::{AccessError, Accesses};
 use ledger::RunRow;
@@ -169,7 +170,7 @@ pub async fn run(
     let run = Run {
         plan: &plan,
         transform,
-        raw: raw.values().cloned().collect(),
+        raw: all_raw(&raw, open.as_ref(), &lake)?,
         stamp,
         plan_hash: plan.hash.clone(),
         lake: lake.clone(),
@@ -331,7 +332,11 @@ fn budget(
     open: Option<&OpenRun>,
     replayed: &Replayed,
 ) -> Result<Budget, RunError> {
-    let price = |call: &Call| Money::of(plan.price.of(&call.endpoint).unwrap_or_default());
+    // What was billed has its price; prices may have changed since.
+    let price = |call: &Call| {
+        let known = call.cost.filter(|_| call.billed == Billed::Yes);
+        Money::of(known.or(plan.price.of(&call.endpoint)).unwrap_or_default())
+    };
     let sum = |spent: Spent, call: &Call| spent.plus(Spent::on(call, price(call)));
     let leg = open.map(|open| open.calls_of_this_leg(&replayed.calls));
     let run = leg.into_iter().flatten().fold(Spent::default(), sum);
@@ -612,6 +617,20 @@ fn raw_paths(plan: &Plan, lake: &Lake, stamp: &RunStamp) -> BTreeMap<String, Pat
         .keys()
         .map(|source| (source.clone(), path(source)))
         .collect()
+}
+
+/// Where the run's pages lie or will: also those that an earlier process kept under another date,
+/// before the time zone was changed.
+fn all_raw(
+    raw: &BTreeMap<String, PathBuf>,
+    open: Option<&OpenRun>,
+    lake: &Lake,
+) -> Result<Vec<PathBuf>, RunError> {
+    let mut all: BTreeSet<PathBuf> = raw.values().cloned().collect();
+    if let Some(open) = open {
+        all.extend(open.raw(lake)?);
+    }
+    Ok(all.into_iter().collect())
 }
 
 /// Flattens all pages of a run.

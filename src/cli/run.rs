@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 
 use super::error::{CliError, DENIED, INTERNAL, PARTIAL, STOPPED};
-use super::output::{grouped, print_json, print_text};
+use super::output::{grouped, note, print_json, print_text};
 use super::{Common, Format, env, progress};
 use crate::extract::Cut;
 use crate::extract::budget::Exhausted;
@@ -209,6 +210,7 @@ fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool
                     std::process::exit(128 + i32::from(number));
                 }
                 let _ = sender.send(true);
+                exit_late(number);
             }
         });
     }
@@ -221,6 +223,21 @@ fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool
     });
     Ok(receiver)
 }
+
+/// Whatever the run is doing by then: pages and calls are on disk, and the next run makes of them
+/// what is still to be made.
+#[cfg(unix)]
+fn exit_late(signal: u8) {
+    std::thread::spawn(move || {
+        std::thread::sleep(PATIENCE);
+        note("stopped; what was paid is kept, and the next run goes on");
+        std::process::exit(128 + i32::from(signal));
+    });
+}
+
+/// How long a run that was told to stop may take to do so.
+#[cfg(unix)]
+const PATIENCE: Duration = Duration::from_millis(1_800);
 
 /// What people read after a run.
 fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {

@@ -41,8 +41,9 @@ pub struct OpenRun {
 const KEPT: Duration = Duration::from_secs(48 * 3_600);
 
 impl OpenRun {
-    /// The runs of a plan that were cut short, the oldest first. Those that were committed as
-    /// finished are closed on the way; journals that nobody needs any more are cleared away.
+    /// The runs of a plan that were cut short, the oldest first. Those that made no call, and those
+    /// that were committed as finished, are closed on the way; journals that nobody needs any more
+    /// are cleared away.
     ///
     /// # Errors
     /// A journal that cannot be read.
@@ -67,7 +68,8 @@ impl OpenRun {
                 continue;
             }
             let is_finished = |c: &CommitRecord| c.run_id == head.run_id && c.closes_run;
-            if commits.iter().any(is_finished) {
+            let has_called = entries.iter().any(|e| matches!(e, Entry::Sent(_)));
+            if !has_called || commits.iter().any(is_finished) {
                 Journal::reopen(path)?.append(&Entry::Closed)?;
                 continue;
             }
@@ -191,7 +193,7 @@ impl OpenRun {
         Ok(())
     }
 
-    fn raw(&self, lake: &Lake) -> Result<Vec<PathBuf>, RunError> {
+    pub fn raw(&self, lake: &Lake) -> Result<Vec<PathBuf>, RunError> {
         let of_run =
             |(run_id, path): (String, PathBuf)| (run_id == self.head.run_id).then_some(path);
         Ok(lake.raw_files()?.into_iter().filter_map(of_run).collect())

@@ -131,6 +131,42 @@ fn a_call_that_hangs_does_not_hold_up_a_signal() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_is_heard_while_the_run_cannot_commit() {
+    let lake = Lake::new();
+    let pipeline = pipeline(&lake, "");
+    let mut child = run(&lake, &pipeline, &["--progress", "log"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    stderr.next().expect("a line").expect("UTF-8");
+    // As another process would that commits for a long time.
+    let lock = std::fs::File::open(lake.path().join("_state/commit.lock")).expect("the lock");
+    lock.lock().expect("the lock");
+    let told = Instant::now();
+    let kill = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.expect("kill is there").success());
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    assert!(
+        told.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        told.elapsed()
+    );
+    drop(lock);
+    hurry(&pipeline);
+    let report = lake.run(&pipeline, &[]);
+    assert_eq!(
+        (&report["status"], &report["continued"]),
+        (&json!("complete"), &json!(true))
+    );
+    assert_eq!(report["requests"]["billed"], 6);
+}
+
 /// What closes a run instead of continuing it.
 #[cfg(unix)]
 fn closed_and_begun_anew(more: &str, change: impl Fn(&Path), args: &[&str], reason: &str) {
