@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
+use super::finish::{Done, Run};
 use super::report::Status;
-use super::{Done, Run, RunError, RunOptions};
+use super::{RunError, RunOptions};
 use crate::extract::day::journals;
 use crate::extract::journal::{self, Entry, Journal, RunHead};
 use crate::extract::ledger::Call;

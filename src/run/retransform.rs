@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{RunError, flatten, rows, run_ref, stage};
+use super::finish::{rows, run_ref, stage};
+use super::{RunError, flatten};
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
 use crate::plan::Plan;

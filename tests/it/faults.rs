@@ -1,13 +1,12 @@
 //! What becomes of a run when a call goes wrong in each of the ways that the sandbox knows: exit
 //! code, ledger, raw zone, lake. The snapshots were reviewed line by line.
 
-use std::path::PathBuf;
 #[cfg(target_os = "linux")]
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Lake, SandboxProcess, copy, repository};
+use crate::support::{Lake, SandboxProcess, repository};
 
 /// Two pages of one keyword, one call at a time, two retries.
 const SEARCH: &str = "
@@ -30,28 +29,17 @@ limits: {requests_per_second: 1000, concurrency: 1, retries: 2, retry_delay: 1ms
 price: {note_detail: 0, currency: CNY}
 ";
 
-/// The contracts with a timeout that a test can wait for.
-fn impatient(lake: &Lake) -> PathBuf {
-    let schemas = lake.path().with_file_name("schemas");
-    copy(&repository("schemas"), &schemas);
-    for (name, timeout) in [
-        ("justoneapi", "timeout: 120s"),
-        ("xhs_open", "timeout: 60s"),
-    ] {
-        let path = schemas.join(format!("sources/{name}.yaml"));
-        let text = std::fs::read_to_string(&path).expect("a contract");
-        assert!(text.contains(timeout), "{name} has another timeout");
-        let text = text.replace(timeout, "timeout: 400ms");
-        std::fs::write(&path, text).expect("a writable folder");
-    }
-    schemas
-}
+/// Timeouts that a test can wait for.
+const IMPATIENT: [(&str, &str, &str); 2] = [
+    ("sources/justoneapi.yaml", "timeout: 120s", "timeout: 400ms"),
+    ("sources/xhs_open.yaml", "timeout: 60s", "timeout: 400ms"),
+];
 
 /// What a run came to, in one line a part.
 fn outcome(sandbox: &SandboxProcess, pipeline: &str, faults: &Value) -> String {
     let lake = Lake::new();
     sandbox.set_faults(faults);
-    let schemas = impatient(&lake);
+    let schemas = lake.schemas(&IMPATIENT);
     let pipeline = lake.write("faulty.yaml", pipeline);
     let args = [
         "run",

@@ -31,6 +31,19 @@ impl Lake {
         path
     }
 
+    /// The contracts with pieces of their text replaced, as (file, old, new).
+    pub fn schemas(&self, changes: &[(&str, &str, &str)]) -> PathBuf {
+        let schemas = self.dir.path().join("schemas");
+        copy(&repository("schemas"), &schemas);
+        for (file, old, new) in changes {
+            let path = schemas.join(file);
+            let text = std::fs::read_to_string(&path).expect("a contract");
+            assert!(text.contains(old), "{file} does not say {old}");
+            std::fs::write(&path, text.replace(old, new)).expect("a writable folder");
+        }
+        schemas
+    }
+
     /// The binary with this lake, in a folder of its own, with nothing of our environment that
     /// redlake looks at.
     pub fn redlake(&self, args: &[&str]) -> Command {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Lake, SandboxProcess, copy, repository};
+use crate::support::{Lake, SandboxProcess};
 
 /// With characters that a URL encodes.
 const TOKEN: &str = "s3cr3t+t0ken/==";
@@ -53,18 +53,11 @@ fn no_file_and_no_output_holds_the_token() {
 fn no_fault_brings_the_token_to_light() {
     let sandbox = SandboxProcess::with(&["--frozen", "--token", TOKEN]);
     let lake = Lake::new();
-    // Contracts with a timeout that a test can wait for.
-    let schemas = lake.path().with_file_name("schemas");
-    copy(&repository("schemas"), &schemas);
-    for (name, timeout) in [
-        ("justoneapi", "timeout: 120s"),
-        ("xhs_open", "timeout: 60s"),
-    ] {
-        let path = schemas.join(format!("sources/{name}.yaml"));
-        let text = std::fs::read_to_string(&path).expect("a contract");
-        assert!(text.contains(timeout), "{name} has another timeout");
-        std::fs::write(&path, text.replace(timeout, "timeout: 300ms")).expect("writable");
-    }
+    // With timeouts that a test can wait for.
+    let schemas = lake.schemas(&[
+        ("sources/justoneapi.yaml", "timeout: 120s", "timeout: 300ms"),
+        ("sources/xhs_open.yaml", "timeout: 60s", "timeout: 300ms"),
+    ]);
     let faults = [
         json!({"kind": "code", "code": 301}),
         json!({"kind": "code", "code": 302, "retry_after": {"date_in_seconds": 0}}),

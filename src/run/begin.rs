@@ -1,0 +1,223 @@
+//! How a run begins: what it may not be mixed with, which run is continued, what may be spent.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
+
+use super::access::Accesses;
+use super::prior::Prior;
+use super::resume::OpenRun;
+use super::{RunError, RunOptions};
+use crate::clock::Clock;
+use crate::extract::RunIdentity;
+use crate::extract::budget::{Budget, Spent};
+use crate::extract::day::date_of;
+use crate::extract::journal::{Journal, RunHead};
+use crate::extract::ledger::Call;
+use crate::extract::replay::Replayed;
+use crate::load::Lake;
+use crate::load::commit::CommitRecord;
+use crate::plan::{Money, Plan};
+use crate::raw::RawReader;
+use crate::spec::source::Billed;
+use crate::transform::Transform;
+
+/// A rehearsal's invented notes must never stand among real ones.
+pub(super) fn keep_worlds_apart(
+    plan: &Plan,
+    lake: &Lake,
+    commits: &[CommitRecord],
+    open: &[OpenRun],
+    simulated: bool,
+) -> Result<(), RunError> {
+    let committed = commits.iter().map(|c| (&c.pipeline, c.simulated));
+    let open = open.iter().map(|o| (&o.head.pipeline, o.head.simulated));
+    let other = committed
+        .chain(open)
+        .any(|(pipeline, world)| *pipeline == plan.pipeline && world != simulated);
+    let word = |simulated| if simulated { "simulated" } else { "real" };
+    match other {
+        false => Ok(()),
+        true => Err(RunError::MixedLake {
+            lake: lake.root().to_owned(),
+            pipeline: plan.pipeline.clone(),
+            held: word(!simulated),
+            new: word(simulated),
+        }),
+    }
+}
+
+/// Says which paid pages neither a commit nor a journal knows: nothing but lost files makes such.
+pub(super) fn warn_of_orphans(
+    plan: &Plan,
+    lake: &Lake,
+    commits: &[CommitRecord],
+    open: &[OpenRun],
+) -> Result<(), RunError> {
+    let committed = commits.iter().map(|c| c.run_id.as_str());
+    let open = open.iter().map(|o| o.head.run_id.as_str());
+    let accounted: HashSet<&str> = committed.chain(open).collect();
+    for (run_id, path) in lake.raw_files()? {
+        if accounted.contains(run_id.as_str()) {
+            continue;
+        }
+        let first = RawReader::open(&path)?.next().and_then(Result::ok);
+        if first.is_some_and(|page| page.header.pipeline == plan.pipeline) {
+            tracing::warn!(
+                "{0} holds paid pages that no commit knows; to make their tables: \
+                 redlake transform PIPELINE --raw {0}",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A run that has begun, now or in an earlier process.
+pub(super) struct Begun {
+    pub identity: RunIdentity,
+    pub journal: Arc<Journal>,
+    pub head: RunHead,
+    /// What the earlier process left.
+    pub open: Option<OpenRun>,
+}
+
+impl Begun {
+    pub(super) fn new(
+        open: Option<OpenRun>,
+        plan: &Plan,
+        lake: &Lake,
+        commits: &[CommitRecord],
+        accesses: &Accesses,
+        options: &RunOptions,
+    ) -> Result<Self, RunError> {
+        if let Some(open) = open {
+            let clock = match accesses.simulated() {
+                true => Clock::simulated(open.head.snapshot_at),
+                false => Clock::Real,
+            };
+            let journal = Journal::reopen(open.path.clone())?;
+            return Ok(Begun {
+                identity: identity(&open.head, clock),
+                journal: Arc::new(journal),
+                head: open.head.clone(),
+                open: Some(open),
+            });
+        }
+        let (snapshot_at, clock) = times(plan, commits, accesses, options);
+        let head = RunHead {
+            run_id: Uuid::now_v7().to_string(),
+            pipeline: plan.pipeline.clone(),
+            plan_hash: plan.hash.clone(),
+            shard: plan.shard,
+            snapshot_at,
+            started_at: clock.now(),
+            opened_at: Utc::now(),
+            simulated: accesses.simulated(),
+        };
+        let path = lake.journals().join(format!("{}.ndjson", head.run_id));
+        let journal = Journal::create(path, head.clone())?;
+        Ok(Begun {
+            identity: identity(&head, clock),
+            journal: Arc::new(journal),
+            head,
+            open: None,
+        })
+    }
+}
+
+fn identity(head: &RunHead, clock: Clock) -> RunIdentity {
+    RunIdentity {
+        run_id: head.run_id.clone(),
+        snapshot_at: head.snapshot_at,
+        simulated: head.simulated,
+        clock,
+    }
+}
+
+/// Closes the runs that are not continued; the one that is.
+pub(super) fn settle(
+    mut open: Vec<OpenRun>,
+    plan: &Plan,
+    transform: &Transform,
+    lake: &Lake,
+    options: &RunOptions,
+) -> Result<Option<OpenRun>, RunError> {
+    // Only the newest can be continued; usually there is no other.
+    let newest = open.pop();
+    for old in open {
+        old.close(plan, transform, lake)?;
+    }
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
+    let run_id = newest.head.run_id.clone();
+    match newest.obstacle(plan, options, Utc::now()) {
+        None => {
+            tracing::warn!("the run {run_id} was cut short and is continued");
+            Ok(Some(newest))
+        }
+        Some(reason) => {
+            newest.close(plan, transform, lake)?;
+            tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
+            Ok(None)
+        }
+    }
+}
+
+/// What may still be spent.
+pub(super) fn budget(
+    plan: &Plan,
+    prior: &Prior<'_>,
+    journal: &Journal,
+    now: DateTime<Utc>,
+    open: Option<&OpenRun>,
+    replayed: &Replayed,
+) -> Result<Budget, RunError> {
+    // What was billed has its price; prices may have changed since.
+    let price = |call: &Call| {
+        let known = call.cost.filter(|_| call.billed == Billed::Yes);
+        Money::of(known.or(plan.price.of(&call.endpoint)).unwrap_or_default())
+    };
+    let sum = |spent: Spent, call: &Call| spent.plus(Spent::on(call, price(call)));
+    let leg = open.map(|open| open.calls_of_this_leg(&replayed.calls));
+    let run = leg.into_iter().flatten().fold(Spent::default(), sum);
+    let timezone = plan.timezone;
+    let date = date_of(now, timezone);
+    let is_today = |call: &&Call| date_of(call.started_at, timezone) == date;
+    let today = replayed.calls.iter().filter(is_today);
+    let today = today.fold(Spent::default(), sum);
+    let others = prior.day(now, journal.path().to_owned())?;
+    Ok(Budget::new(
+        plan.limits.budgets,
+        timezone,
+        now,
+        run,
+        today,
+        others,
+    ))
+}
+
+/// The run's logical time, and the clock that its observations are stamped with. In the sandbox
+/// both are simulated: an hour passes between two runs into the same lake.
+fn times(
+    plan: &Plan,
+    commits: &[CommitRecord],
+    accesses: &Accesses,
+    options: &RunOptions,
+) -> (DateTime<Utc>, Clock) {
+    let Some(first) = accesses.simulated_clock() else {
+        let now = Clock::Real.now();
+        return (options.snapshot_at.unwrap_or(now), Clock::Real);
+    };
+    let last = commits
+        .iter()
+        .filter(|c| c.pipeline == plan.pipeline)
+        .map(|c| c.snapshot_at)
+        .max();
+    let next = last.map_or(first, |last| first.max(last + Duration::hours(1)));
+    let snapshot_at = options.snapshot_at.unwrap_or(next);
+    (snapshot_at, Clock::simulated(snapshot_at))
+}
