@@ -11,6 +11,7 @@ mod run;
 mod runs;
 mod sandbox;
 mod schema;
+mod summary;
 mod transform;
 mod validate;
 

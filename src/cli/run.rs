@@ -1,7 +1,6 @@
 //! `redlake run` and `redlake extract`.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,15 +12,14 @@ use tokio::sync::watch;
 
 use super::error::{CliError, DENIED, INTERNAL, PARTIAL, STOPPED};
 use super::output::{grouped, note, print_json, print_text};
+use super::summary::summary;
 use super::{Common, Format, env, progress};
 use crate::extract::Cut;
 use crate::extract::budget::Exhausted;
 use crate::plan::{Plan, Shard};
 use crate::run::report::{Left, RunReport, Status};
 use crate::run::{Resume, RunOptions, run};
-use crate::spec::pipeline::OnUnknownField;
 use crate::transform::Transform;
-use crate::transform::drift::DriftRow;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -238,174 +236,3 @@ fn exit_late(signal: u8) {
 /// How long a run that was told to stop may take to do so.
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_millis(1_800);
-
-/// What people read after a run.
-fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<10}{value}");
-    };
-    let stops: Vec<String> = report
-        .stops
-        .iter()
-        .map(|(stop, n)| format!("{n} {}", stop.explain()))
-        .collect();
-    let stops = if stops.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", stops.join(", "))
-    };
-    let searches = report.searches;
-    line(
-        "searches",
-        format!(
-            "{} of {} done, {} failed{stops}",
-            searches.done, searches.planned, searches.failed
-        ),
-    );
-    line(
-        "pages",
-        format!(
-            "{} with {} items",
-            grouped(report.pages),
-            grouped(report.items)
-        ),
-    );
-    let requests = report.requests;
-    let unknown = match requests.unknown {
-        0 => String::new(),
-        n => format!(", {n} perhaps billed"),
-    };
-    line(
-        "calls",
-        format!(
-            "{} sent, {} retries, {} billed{unknown}",
-            requests.sent, requests.retried, requests.billed
-        ),
-    );
-    line(
-        "cost",
-        match (&report.cost, &report.currency) {
-            (Some(cost), Some(currency)) if report.unpriced.is_empty() => {
-                format!("{cost:.2} {currency}")
-            }
-            (Some(cost), Some(currency)) => {
-                let unpriced: Vec<&str> = report.unpriced.iter().map(String::as_str).collect();
-                format!(
-                    "{cost:.2} {currency}, without {} (no price)",
-                    unpriced.join(", ")
-                )
-            }
-            _ => "unknown: the pipeline declares no price".into(),
-        },
-    );
-    line(
-        "rejects",
-        format!("{} rows that broke the contract", grouped(report.rejects)),
-    );
-    line(
-        "drift",
-        format!(
-            "{} values that the contract does not know",
-            grouped(report.drift)
-        ),
-    );
-    let local = report.snapshot_at.with_timezone(&plan.timezone);
-    line(
-        "snapshot",
-        local.format("%Y-%m-%d %H:%M:%S %:z").to_string(),
-    );
-    line("run", report.run_id.clone());
-    line("lake", report.lake.display().to_string());
-
-    let status = report.status.as_str();
-    let mut out = format!(
-        "{}: {status} in {:.1} s\n{text}",
-        report.pipeline, report.seconds
-    );
-    for failed in &report.failures {
-        let (search, reason) = (&failed.search, &failed.reason);
-        let _ = writeln!(out, "  failed    {search}: {reason}");
-    }
-    if plan.on_unknown_field == OnUnknownField::Warn {
-        out.push_str(&drift(&report.drift_rows));
-    }
-    if !report.rows.is_empty() {
-        let _ = writeln!(out, "\n  {:<16}{:>9}", "table", "rows");
-        for (table, rows) in &report.rows {
-            let _ = writeln!(out, "  {table:<16}{:>9}", grouped(*rows));
-        }
-    }
-    if let Some(next) = next_command(report, pipeline) {
-        let _ = writeln!(out, "\nNext, for example:\n  {next}");
-    }
-    out
-}
-
-/// The differences seen most, a line each.
-fn drift(rows: &[DriftRow]) -> String {
-    let mut rows: Vec<&DriftRow> = rows.iter().collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.count));
-    let mut out = String::new();
-    for row in rows.iter().take(MOST_DRIFT) {
-        let (kind, endpoint) = (row.kind.as_str(), &row.endpoint);
-        let _ = writeln!(
-            out,
-            "  drift     {endpoint} {}: {kind} ({}, {} times)",
-            row.path, row.json_type, row.count
-        );
-    }
-    if rows.len() > MOST_DRIFT {
-        let _ = writeln!(
-            out,
-            "  drift     {} more in the table drift",
-            rows.len() - MOST_DRIFT
-        );
-    }
-    out
-}
-
-/// Differences that a summary shows.
-const MOST_DRIFT: usize = 20;
-
-/// What to go on with, in the words that started this run.
-fn next_command(report: &RunReport, pipeline: &Path) -> Option<String> {
-    let program = match env("CARGO") {
-        Some(_) => "cargo run --",
-        None => "redlake",
-    };
-    let lake = match report.lake.to_str()? {
-        "lake" => String::new(),
-        lake => format!(" --lake {}", shell_word(lake)),
-    };
-    if report.open {
-        let pipeline = shell_word(pipeline.to_str()?);
-        return Some(format!(
-            "{program} run {pipeline}{lake}    # goes on with this run"
-        ));
-    }
-    if report.rows.contains_key("notes") {
-        let sql = "select title, liked_count from notes_latest join engagement_latest \
-                   using (note_id) order by liked_count desc limit 10";
-        return Some(format!("{program} query{lake} \"{sql}\""));
-    }
-    // Pages without tables: what `extract` leaves.
-    let raw: Vec<String> = report
-        .raw
-        .iter()
-        .filter_map(|p| p.to_str())
-        .map(shell_word)
-        .collect();
-    let pipeline = shell_word(pipeline.to_str()?);
-    let raw = (report.pages > 0).then(|| raw.join(" "))?;
-    Some(format!("{program} transform {pipeline}{lake} --raw {raw}"))
-}
-
-/// A word as a shell reads it back.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_./=-".contains(c);
-    match word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
