@@ -145,13 +145,24 @@ impl Journal {
     /// # Errors
     /// The disk refuses it.
     pub fn append(&self, entry: &Entry) -> Result<(), JournalError> {
+        self.append_all(std::slice::from_ref(entry))
+    }
+
+    /// Writes lines of which none may be there without the others, unless the power is cut.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn append_all(&self, entries: &[Entry]) -> Result<(), JournalError> {
         let write = || {
-            let mut line = serde_json::to_vec(entry)?;
-            line.push(b'\n');
-            // One write a line: a line is torn by a crash only.
+            let mut lines = Vec::new();
+            for entry in entries {
+                serde_json::to_writer(&mut lines, entry)?;
+                lines.push(b'\n');
+            }
+            // One write: lines are torn by a power cut only.
             let mut file = self.lock();
             let before = file.metadata()?.len();
-            let written = file.write_all(&line);
+            let written = file.write_all(&lines);
             if written.is_err() {
                 // More may be written when there is room again, and must not follow half a line.
                 file.set_len(before)?;

@@ -60,8 +60,34 @@ pub struct RunIdentity {
     pub clock: Clock,
 }
 
-/// The ids that earlier runs found, by source and endpoint.
-pub type Known = HashMap<(String, String), Arc<HashSet<String>>>;
+/// The ids that earlier runs found, by what asks for them.
+pub type Known = HashMap<KnownTo, Arc<HashSet<String>>>;
+
+/// Searches at an endpoint with the same `known_within`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KnownTo {
+    pub source: String,
+    pub endpoint: String,
+    pub within_s: u64,
+}
+
+impl KnownTo {
+    /// Nothing, if the search has no rule about what is known.
+    pub fn of(search: &Search) -> Option<Self> {
+        let rule = search.stop_when.known?;
+        Some(KnownTo {
+            source: search.source.clone(),
+            endpoint: search.endpoint.clone(),
+            within_s: rule.within_s,
+        })
+    }
+}
+
+/// What a search regards as known.
+fn known_to(search: &Search, known: &Known) -> Arc<HashSet<String>> {
+    let ids = KnownTo::of(search).and_then(|to| known.get(&to).cloned());
+    ids.unwrap_or_default()
+}
 
 /// What an extraction needs besides its plan.
 pub struct Needs {
@@ -263,8 +289,7 @@ impl Extractor {
                 Some(Progress::UnderWay(pager)) => *pager,
                 None => {
                     let endpoint = self.context.plan.endpoint(&search);
-                    let known = (search.source.clone(), search.endpoint.clone());
-                    let known = self.known.get(&known).cloned().unwrap_or_default();
+                    let known = known_to(&search, &self.known);
                     let at = self.context.identity.snapshot_at;
                     Pager::new(search, endpoint, at, known)
                 }

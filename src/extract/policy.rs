@@ -189,6 +189,8 @@ fn judge(outcome: &Outcome, source: &Source) -> Judgement {
         401 => known("auth", Billed::No, Action::AbortRun),
         403 => known("permission", Billed::No, Action::AbortRun),
         429 => patient("rate_limited", Action::SlowDown),
+        // A gateway gave up waiting: the provider may have answered, and billed, all the same.
+        504 => unknown("timeout"),
         500.. => patient("server", Action::Retry),
         300..500 => known("bad_request", Billed::No, Action::FailSearch),
         // A success without an envelope: it may have been billed, and is no page.

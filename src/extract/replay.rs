@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
-use super::Known;
-use super::SearchEnd;
 use super::envelope::Envelope;
 use super::journal::{Entry, Sent};
 use super::ledger::Call;
 use super::pager::{Pager, Stop};
 use super::policy::{Attempt, Outcome, decide};
+use super::{Known, SearchEnd, known_to};
 use crate::plan::{Plan, Search};
 use crate::raw::{RawError, RawPage, RawReader};
 use crate::spec::source::Billed;
@@ -142,8 +141,7 @@ impl Replayed {
                 return;
             }
             None => {
-                let known = known.get(&(search.source.clone(), search.endpoint.clone()));
-                let known = known.cloned().unwrap_or_default();
+                let known = known_to(&search, known);
                 Pager::new(search, endpoint, snapshot_at, known)
             }
         };

@@ -120,12 +120,16 @@ impl Turn {
             let header = header(&context, next.pager(), page, &ended.call, answered);
             context.store.keep(&header, &answered.answer.body).await?;
         }
-        context.journal.append(&Entry::Done(ended.call.clone()))?;
-        if let Next::Ended(_, end) = &next {
-            context.journal.append(&Entry::Failed {
-                search_id: end.search_id.clone(),
-                error: end.error.clone().unwrap_or_default(),
-            })?;
+        let done = Entry::Done(ended.call.clone());
+        match &next {
+            Next::Ended(_, end) => context.journal.append_all(&[
+                done,
+                Entry::Failed {
+                    search_id: end.search_id.clone(),
+                    error: end.error.clone().unwrap_or_default(),
+                },
+            ])?,
+            Next::Turn(..) | Next::Cut(_) => context.journal.append(&done)?,
         }
         Ok(Taken {
             call: Some(ended.call),

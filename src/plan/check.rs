@@ -137,11 +137,13 @@ impl<'a> Check<'a> {
     }
 
     pub fn no_price(&mut self, budget: &Spanned<String>, unpriced: &[String]) {
-        let names = match unpriced {
-            [] => "the calls".to_owned(),
-            names => names.join(", "),
+        let message = match unpriced {
+            [] => "this budget cannot be kept: no call has a price".to_owned(),
+            names => format!(
+                "this budget cannot be kept: there is no price of {}",
+                names.join(", ")
+            ),
         };
-        let message = format!("this budget cannot be kept: {names} has no price");
         let hint = match unpriced.first() {
             Some(name) => format!("add `{name}:` to `price:`; 0 if it is free"),
             None => "add `price:` with a price for each endpoint".into(),

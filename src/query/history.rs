@@ -173,7 +173,8 @@ pub fn answered(
     rows(database, &sql)
 }
 
-/// What searches needed in the last runs of a pipeline that were not cut short.
+/// What searches needed in the last runs of a pipeline, but for those that may still be continued
+/// and those that failed.
 ///
 /// # Errors
 /// The lake cannot be read.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use super::RunError;
-use crate::extract::Known;
 use crate::extract::budget::Spent;
 use crate::extract::day::{self, DayOf, journals};
+use crate::extract::{Known, KnownTo};
 use crate::load::Lake;
 use crate::load::commit::CommitRecord;
 use crate::plan::{FollowUp, Money, Plan, Search};
@@ -63,24 +63,17 @@ impl<'a> Prior<'a> {
     /// # Errors
     /// The lake cannot be read.
     pub fn known(&self) -> Result<Known, RunError> {
-        let mut windows: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for search in &self.plan.searches {
-            if let Some(rule) = search.stop_when.known {
-                let window = windows
-                    .entry((&search.source, &search.endpoint))
-                    .or_default();
-                *window = rule.within_s.max(*window);
-            }
-        }
-        if windows.is_empty() || self.earlier.pipelines.is_empty() {
+        let asking: BTreeSet<KnownTo> = self.plan.searches.iter().filter_map(KnownTo::of).collect();
+        if asking.is_empty() || self.earlier.pipelines.is_empty() {
             return Ok(Known::new());
         }
         let database = self.database()?;
-        let mut known = HashMap::new();
-        for ((source, endpoint), within_s) in windows {
-            let span = (self.ago(within_s), self.snapshot_at);
-            let ids = history::known_ids(&database, &self.earlier, (source, endpoint), span)?;
-            known.insert((source.to_owned(), endpoint.to_owned()), Arc::new(ids));
+        let mut known = Known::new();
+        for to in asking {
+            let span = (self.ago(to.within_s), self.snapshot_at);
+            let place = (to.source.as_str(), to.endpoint.as_str());
+            let ids = history::known_ids(&database, &self.earlier, place, span)?;
+            known.insert(to, Arc::new(ids));
         }
         Ok(known)
     }

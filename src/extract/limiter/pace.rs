@@ -49,8 +49,9 @@ impl Pace {
     pub fn new(rate: f64, burst: u32, window: Option<Window>) -> Self {
         Pace {
             rate,
-            // Half a call more than the burst gives no call more, but forgives a late timer.
-            capacity: f64::from(burst) + 0.5,
+            // A part of a call that no second is long enough to make a whole one of. It forgives a
+            // timer that is late.
+            capacity: f64::from(burst) + (1.0 - rate.fract()) / 2.0,
             tokens: f64::from(burst),
             filled: Duration::ZERO,
             slowed: None,

@@ -74,10 +74,9 @@ fn most_in(made: &[Duration], span: Duration) -> usize {
     most
 }
 
-/// Calls that a second may have. For a whole rate, that is the rate and the burst; the half call
-/// that a late timer may catch up with gives some fractional rates one more.
+/// Calls that a second may have.
 fn most_in_a_second(rate: f64, burst: u32) -> usize {
-    (rate + f64::from(burst) + 0.5 + 1e-6).floor() as usize
+    (rate + f64::from(burst) + 1e-6).floor() as usize
 }
 
 /// The rate a while after the provider complained.

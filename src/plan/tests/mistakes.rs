@@ -70,11 +70,11 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             and("limits: {cost_per_run: 10}\n"),
-            "11:24 this budget cannot be kept: note_search has no price [add `note_search:` to `price:`; 0 if it is free]",
+            "11:24 this budget cannot be kept: there is no price of note_search [add `note_search:` to `price:`; 0 if it is free]",
         ),
         (
             and("limits: {cost_per_day: 10}\nprice: {user_search: 1, currency: CNY}\n"),
-            "11:24 this budget cannot be kept: note_search has no price [add `note_search:` to `price:`; 0 if it is free]",
+            "11:24 this budget cannot be kept: there is no price of note_search [add `note_search:` to `price:`; 0 if it is free]",
         ),
         (
             and("limits: {cost_per_day: lots}\n"),
@@ -299,7 +299,7 @@ limits: {cost_per_run: 10}
     assert_eq!(
         mistakes(&and(more)),
         [
-            "12:24 this budget cannot be kept: note_search, user_search has no price \
+            "12:24 this budget cannot be kept: there is no price of note_search, user_search \
           [add `note_search:` to `price:`; 0 if it is free]"
         ]
     );
