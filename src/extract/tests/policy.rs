@@ -113,7 +113,7 @@ fn every_outcome_has_its_verdict() {
             table.extend(at(200));
         }
         table.push(format!("# {name}: no code"));
-        let bare = [204, 301, 302, 418, 502];
+        let bare = [204, 301, 302, 418, 502, 504];
         let mut statuses: Vec<u16> = STATUSES.into_iter().chain(bare).collect();
         statuses.sort_unstable();
         for status in statuses {
