@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -22,6 +22,8 @@ mod tests;
 /// Version of the line format.
 pub const VERSION: u32 = 1;
 const LEVEL: i32 = 3;
+/// What a zstd frame begins with (RFC 8878, 3.1.1).
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// A page as it lies in the raw zone: what was asked, when and by whom, and the answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,6 +156,24 @@ impl RawWriter {
     }
 }
 
+/// Makes sure that pages can be kept at this path, before any is paid for.
+///
+/// # Errors
+/// A folder that cannot be made or written, or a disk without room for a page.
+pub fn check_writable(path: &Path) -> Result<(), RawError> {
+    let probe = path.with_extension("probe");
+    let try_it = || {
+        durable::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        let written = std::fs::write(&probe, vec![0; PROBE]);
+        let removed = std::fs::remove_file(&probe);
+        written.and(removed)
+    };
+    try_it().map_err(failed("write", path))
+}
+
+/// More than a page takes.
+const PROBE: usize = 1 << 20;
+
 /// Opens a raw file for more pages, and makes its name durable. A frame that was torn when its
 /// writer died is cut off.
 fn open(path: &Path) -> Result<File, RawError> {
@@ -267,6 +287,11 @@ impl RawReader {
                 self.torn = true;
                 return Ok(None);
             }
+            // A power cut may leave the file longer than what was written, with zeros at its end.
+            Err(_) if self.ends_in_zeros()? => {
+                self.torn = true;
+                return Ok(None);
+            }
             Err(error) => return Err(self.format(error.to_string())),
         }
         let mut input = decoder.finish();
@@ -275,6 +300,21 @@ impl RawReader {
         let page = parse(&line).map_err(|error| self.format(error.to_string()))?;
         self.pages += 1;
         Ok(Some(page))
+    }
+
+    /// Whether nothing but zeros follows the frames that were read, or what was written of one more.
+    fn ends_in_zeros(&self) -> Result<bool, RawError> {
+        let rest = || {
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(self.whole))?;
+            let mut rest = Vec::new();
+            file.read_to_end(&mut rest)?;
+            Ok(rest)
+        };
+        let rest: Vec<u8> = rest().map_err(failed("read", &self.path))?;
+        let mut later = rest.windows(MAGIC.len()).skip(1);
+        let begins = rest.starts_with(&MAGIC) || rest.starts_with(&[0]);
+        Ok(begins && rest.ends_with(&[0; 8]) && !later.any(|start| start == MAGIC))
     }
 
     fn format(&self, reason: String) -> RawError {

@@ -35,7 +35,7 @@ use crate::extract::{Cut, Event, ExtractError, Extracted, Extractor, Needs};
 use crate::load::{Lake, LakeError};
 use crate::plan::Plan;
 use crate::query::duckdb::QueryError;
-use crate::raw::{RawError, RawReader, RawWriter};
+use crate::raw::{RawError, RawReader, RawWriter, check_writable};
 use crate::sandbox::Sandbox;
 use crate::transform::{RunStamp, Tables, Transform, TransformError};
 use access::{AccessError, Accesses};
@@ -121,7 +121,7 @@ pub async fn run(
     let simulated = accesses.simulated();
     let open = OpenRun::find(&lake, &plan, &commits)?;
     keep_worlds_apart(&plan, &lake, &commits, &open, simulated)?;
-    warn_of_orphans(&plan, &lake, &commits, &open)?;
+    warn_of_orphans(&plan, &lake, &commits)?;
     let continued = settle(open, &plan, transform, &lake, options)?;
 
     let commits = lake.commits()?;
@@ -161,6 +161,10 @@ pub async fn run(
         plan.timezone,
     );
     let raw = raw_paths(&plan, &lake, &stamp);
+    for path in raw.values() {
+        // A page that cannot be kept must not be paid for.
+        check_writable(path)?;
+    }
     let (clients, sandboxes) = connect(&plan, accesses, head.snapshot_at).await?;
     let run = Run {
         plan: &plan,
@@ -168,6 +172,7 @@ pub async fn run(
         raw: all_raw(&raw, open.as_ref(), &lake)?,
         stamp,
         plan_hash: plan.hash.clone(),
+        shard: plan.shard,
         lake: lake.clone(),
         simulated,
         journal: Arc::clone(&journal),
@@ -220,6 +225,7 @@ pub async fn run(
         broken,
         tables,
         closed_as: None,
+        reason: None,
     })?;
     report.continued = begun.open.is_some();
     report.seconds = started.elapsed().as_secs_f64();

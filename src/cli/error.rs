@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::output::note;
+use crate::extract::client::ClientError;
 use crate::extract::journal::JournalError;
 use crate::load::LakeError;
 use crate::query::duckdb::QueryError;
@@ -26,7 +27,8 @@ stays there), REDLAKE_LAKE names the lake.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 stopped by a budget, the quota or the balance, 7 the pipeline is \
-already running, 130 or 143 interrupted. After 5, 130 and 143 the next run goes on.";
+already running, 130 or 143 interrupted. A run that was cut short (4, 5, 130, 143, a crash) and has \
+a page is continued by the next one.";
 
 /// An error on its way to the user.
 #[derive(Debug)]
@@ -119,6 +121,9 @@ impl From<RunError> for CliError {
                     "export {env}=…; it is read from the environment only"
                 )),
             ),
+            RunError::Client(ClientError::Token(_)) => {
+                (USAGE, Some("set it to the token alone, on one line".into()))
+            }
             RunError::Client(_) => (
                 USAGE,
                 Some("an address is like https://api.example.com or http://127.0.0.1:8080".into()),

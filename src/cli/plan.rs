@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::output::{grouped, print_json, print_text};
 use super::run::part;
-use super::{Common, Format};
+use super::{Common, Format, env};
 use crate::plan::{Address, Estimate, FollowUp, Plan, Search, Shard};
 use crate::run::forecast::{Forecast, LeftToday, Outlook, outlook};
 use crate::transform::Transform;
@@ -30,7 +30,7 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
     let plan = part(common.plan(&args.pipeline, &contracts)?, args.shard)?;
     Transform::new(contracts)?;
     common.warn(&plan);
-    let outlook = outlook(&plan, &common.lake_of(&plan))?;
+    let outlook = outlook(&plan, &common.lake_of(&plan), &env)?;
     match format {
         Format::Json => print_json(&PlanReport {
             pipeline: &plan.pipeline,
@@ -71,7 +71,14 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
     let mut out = format!("{} (plan {})\n\n", plan.pipeline, plan.hash);
     for (name, source) in &plan.sources {
         let address = match &source.address {
-            Address::Url(url) => url.clone(),
+            Address::Url(url) => {
+                let overridden = env(&plan.source(name).base_url_env);
+                match overridden.filter(|text| !text.trim().is_empty()).as_deref() {
+                    Some("sandbox") => "built-in sandbox: costs nothing".to_owned(),
+                    Some(other) => format!("{other} (from {})", plan.source(name).base_url_env),
+                    None => url.clone(),
+                }
+            }
             Address::Sandbox { seed, .. } => {
                 format!("built-in sandbox, seed {seed}: costs nothing")
             }

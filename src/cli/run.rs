@@ -10,7 +10,7 @@ use chrono::{DateTime, FixedOffset};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 
-use super::error::{CliError, DENIED, INTERNAL, PARTIAL, STOPPED};
+use super::error::{CliError, DENIED, INTERNAL, PARTIAL, STOPPED, USAGE};
 use super::output::{grouped, note, print_json, print_text};
 use super::summary::summary;
 use super::{Common, Format, env, progress};
@@ -133,19 +133,18 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
                     let hint = format!("the token in {token} may not use this endpoint");
                     error(DENIED, source, message, hint)
                 }
-                _ => error(
-                    INTERNAL,
-                    source,
-                    message,
-                    "check the source's base_url".into(),
-                ),
+                _ => {
+                    let error = anyhow::anyhow!("{source}: {message}");
+                    let hint = "check the source's base_url";
+                    Err(CliError::new(USAGE, error, Some(hint.into())))
+                }
             }
         }
         Some(Cut::Stopped {
             message, source, ..
         }) => {
             let hint = format!(
-                "what was fetched is committed; run again when there is quota or balance{}",
+                "what was fetched is kept; run again when there is quota or balance{}",
                 left(report)
             );
             error(STOPPED, source, message, hint)
@@ -155,12 +154,16 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
             value,
             spent,
         })) => {
-            let message = format!("the budget `{limit}` of {value} is used up: {spent} spent");
-            let again = match limit.ends_with("_per_day") {
-                true => "run again on another day, or raise it",
-                false => "run again to go on, or raise it",
+            let by = match limit.ends_with("_per_day") {
+                true => " today by the runs of this lake",
+                false => "",
             };
-            let hint = format!("what was fetched is committed; {again}{}", left(report));
+            let message = format!("the budget `{limit}` of {value} is used up: {spent} spent{by}");
+            let again = match limit.ends_with("_per_day") {
+                true => "run again on another day (or sooner with a larger one)",
+                false => "run again to go on (with the budget anew), or raise it",
+            };
+            let hint = format!("what was fetched is kept; {again}{}", left(report));
             let error = anyhow::anyhow!(message);
             Err(CliError::new(STOPPED, error, Some(hint)))
         }

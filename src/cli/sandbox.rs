@@ -39,7 +39,8 @@ pub struct SandboxArgs {
     /// How long every answer takes, in milliseconds, whatever --faults says
     #[arg(long, value_name = "MS")]
     latency: Option<u64>,
-    /// The simulated time stands still until it is advanced
+    /// The simulated time stands still until it is advanced: POST /_sandbox/clock
+    /// {"advance_seconds": n}
     #[arg(long)]
     frozen: bool,
     /// New notes of every keyword a day, 1 to 2000 [default: each keyword its own 2 to 12]

@@ -86,7 +86,8 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         "snapshot",
         local.format("%Y-%m-%d %H:%M:%S %:z").to_string(),
     );
-    line("run", report.run_id.clone());
+    let continued = if report.continued { " (continued)" } else { "" };
+    line("run", format!("{}{continued}", report.run_id));
     line("lake", report.lake.display().to_string());
 
     let status = report.status.as_str();
@@ -107,7 +108,7 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
             let _ = writeln!(out, "  {table:<16}{:>9}", grouped(*rows));
         }
     }
-    if let Some(next) = next_command(report, pipeline) {
+    if let Some(next) = next_command(report, plan, pipeline) {
         let _ = writeln!(out, "\nNext, for example:\n  {next}");
     }
     out
@@ -140,7 +141,7 @@ fn drift(rows: &[DriftRow]) -> String {
 const MOST_DRIFT: usize = 20;
 
 /// What to go on with, in the words that started this run.
-fn next_command(report: &RunReport, pipeline: &Path) -> Option<String> {
+fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<String> {
     let program = match env("CARGO") {
         Some(_) => "cargo run --",
         None => "redlake",
@@ -151,8 +152,10 @@ fn next_command(report: &RunReport, pipeline: &Path) -> Option<String> {
     };
     if report.open {
         let pipeline = shell_word(pipeline.to_str()?);
+        let shard = plan.shard.map(|shard| format!(" --shard {shard}"));
+        let shard = shard.unwrap_or_default();
         return Some(format!(
-            "{program} run {pipeline}{lake}    # goes on with this run"
+            "{program} run {pipeline}{lake}{shard}    # goes on with this run"
         ));
     }
     if report.rows.contains_key("notes") {

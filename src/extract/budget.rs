@@ -50,6 +50,13 @@ pub struct Exhausted {
     pub spent: String,
 }
 
+impl Exhausted {
+    /// Whether it is the run's own budget, not the day's.
+    pub fn is_of_run(&self) -> bool {
+        self.limit.ends_with("_per_run")
+    }
+}
+
 /// What became of the wish to make a call.
 #[derive(Debug)]
 pub enum Reserved {
@@ -120,9 +127,11 @@ impl Budget {
     ) -> Result<Reserved, JournalError> {
         let mut state = self.state();
         let date = now.with_timezone(&self.timezone).date_naive();
-        if date != state.date {
+        // A clock that is set back does not bring the day before back.
+        if date > state.date {
             (state.date, state.today) = (date, Spent::default());
         }
+        let date = state.date;
         // Held until the call is in the journal.
         let others = match &mut state.others {
             Some(day) => Some(day.look(date)?),

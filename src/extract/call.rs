@@ -27,8 +27,8 @@ pub struct Sending<'a> {
 pub struct Ended {
     pub call: Call,
     pub decision: Decision,
-    /// When the provider says to come back.
-    pub retry_after: Option<Duration>,
+    /// See [`Verdict::slow_down`].
+    pub slow_down: Option<Option<Duration>>,
     /// What may have been paid is kept, page or not.
     pub answer: Option<Answered>,
 }
@@ -78,10 +78,13 @@ impl<'a> Sending<'a> {
         let plan = &self.context.plan;
         let search = &self.pager.search;
         let (source, endpoint) = (plan.source(&search.source), plan.endpoint(search));
-        let envelope = match &fetched {
+        let mut envelope = match &fetched {
             Ok(answer) => Envelope::read(&answer.body, source),
             Err(_) => Envelope::default(),
         };
+        if let Some((client, _)) = self.context.sources.get(&search.source) {
+            envelope = envelope.masked(client.mask());
+        }
         let outcome = match &fetched {
             Ok(answer) => Outcome::Answer {
                 status: answer.status,
@@ -95,6 +98,7 @@ impl<'a> Sending<'a> {
             class,
             billed,
             decision,
+            slow_down,
         } = policy::decide(&outcome, source, self.attempt, retries, fastrand::f64());
         let summary = match decision {
             Decision::Accept => envelope.summary(endpoint),
@@ -121,7 +125,6 @@ impl<'a> Sending<'a> {
             class,
             ..self.row(billed)
         };
-        let retry_after = answer.and_then(|a| a.retry_after);
         let kept = fetched
             .ok()
             .filter(|_| summary.is_some() || billed != Billed::No);
@@ -133,7 +136,7 @@ impl<'a> Sending<'a> {
         Ended {
             call,
             decision,
-            retry_after,
+            slow_down,
             answer,
         }
     }

@@ -1,8 +1,11 @@
 //! HTTP: the one place that talks to the network, and the one that sees a token.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use regex::bytes::{Regex, RegexBuilder};
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
@@ -35,6 +38,8 @@ pub enum ClientError {
     Address(String),
     #[error("the source contract has the unusable header `{0}`")]
     Header(String),
+    #[error("the token in {0} has characters that no call can carry, such as a line break")]
+    Token(String),
 }
 
 /// One source's HTTP client.
@@ -44,6 +49,7 @@ pub struct Client {
     access: Access,
     /// The largest body that is read, in bytes after decompression.
     max_answer: usize,
+    mask: Mask,
 }
 
 impl Client {
@@ -64,7 +70,12 @@ impl Client {
             let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
             headers.insert(HeaderName::try_from(name).map_err(|_| wrong())?, value);
         }
-        let mut builder = reqwest::Client::builder();
+        let token = access.token.expose_secret();
+        if HeaderValue::from_str(token).is_err() {
+            return Err(ClientError::Token(source.auth.env.clone()));
+        }
+        let mask = Mask::new(token)?;
+        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
         if is_loopback(url.as_str()) {
             // The sandbox is here: a proxy could not reach it, and should not see its token.
             builder = builder.no_proxy();
@@ -81,7 +92,13 @@ impl Client {
             http,
             access,
             max_answer,
+            mask,
         })
+    }
+
+    /// What hides the token in texts that were read from answers.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
     }
 
     /// Asks for one page.
@@ -109,7 +126,7 @@ impl Client {
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), SystemTime::now());
         let mut body = read_body(response, self.max_answer).await?;
-        mask(&mut body, token);
+        self.mask.body(&mut body);
         Ok(Answer {
             status,
             retry_after,
@@ -162,28 +179,80 @@ fn same_host() -> redirect::Policy {
     })
 }
 
+/// No address needs longer to be reached. A call whose connection was never made is not billed.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Hides the token where an answer repeats it: answers are kept, and errors quote them.
-fn mask(body: &mut Vec<u8>, token: &str) {
-    if token.len() < SHORTEST_SECRET {
-        return;
+#[derive(Clone)]
+pub struct Mask {
+    /// The token in every spelling that a URL or a JSON writer gives it.
+    spellings: Regex,
+    /// A shorter token may be an ordinary word, as the sandbox's is: a body that repeats it is kept
+    /// as it came.
+    is_long: bool,
+}
+
+/// From this length on a token cannot be an ordinary word.
+const LONG_SECRET: usize = 12;
+
+impl Mask {
+    pub(super) fn new(token: &str) -> Result<Self, ClientError> {
+        let pattern: String = token.chars().map(spellings).collect();
+        let spellings = RegexBuilder::new(&pattern).case_insensitive(true).build();
+        Ok(Mask {
+            // What is wrong with the pattern would show the token.
+            spellings: spellings.map_err(|_| ClientError::Setup("the token is too long".into()))?,
+            is_long: token.len() >= LONG_SECRET,
+        })
     }
-    let encoded = reqwest::Url::parse_with_params("http://x/", [("t", token)])
-        .ok()
-        .and_then(|url| {
-            url.query()
-                .and_then(|q| q.strip_prefix("t="))
-                .map(str::to_owned)
-        });
-    for form in [Some(token.to_owned()), encoded].into_iter().flatten() {
-        let form = form.as_bytes();
-        while let Some(at) = body.windows(form.len()).position(|window| window == form) {
-            body.splice(at..at + form.len(), *b"***");
+
+    /// Hides the token in an answer's body, if it cannot be an ordinary word of it.
+    pub(super) fn body(&self, body: &mut Vec<u8>) {
+        if self.is_long
+            && let Cow::Owned(masked) = self.spellings.replace_all(body, &b"***"[..])
+        {
+            *body = masked;
         }
+    }
+
+    /// Hides the token in a text that was read from an answer.
+    pub fn text(&self, text: &str) -> String {
+        let masked = self.spellings.replace_all(text.as_bytes(), &b"***"[..]);
+        String::from_utf8_lossy(&masked).into_owned()
     }
 }
 
-/// A shorter token may be an ordinary word, as the sandbox's is.
-const SHORTEST_SECRET: usize = 12;
+/// Never the token.
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Mask(..)")
+    }
+}
+
+/// The ways to write a character: as it is, percent-encoded, escaped in JSON.
+fn spellings(c: char) -> String {
+    let plain = regex::escape(&c.to_string());
+    if c.is_ascii_alphanumeric() {
+        return plain;
+    }
+    let mut bytes = [0; 4];
+    let percent: String = c
+        .encode_utf8(&mut bytes)
+        .bytes()
+        .map(|byte| format!("%{byte:02X}"))
+        .collect();
+    let escape: String = c
+        .encode_utf16(&mut [0; 2])
+        .iter()
+        .map(|unit| format!(r"\\u{unit:04X}"))
+        .collect();
+    let more = match c {
+        '/' => r"|\\/",
+        ' ' => r"|\+",
+        _ => "",
+    };
+    format!("(?:{plain}|{percent}|{escape}{more})")
+}
 
 /// Reads a body piece by piece, and no more of it than `limit` bytes.
 async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Failure> {

@@ -158,7 +158,10 @@ impl Day {
                 }
             }
             Entry::Closed => tail.closed = true,
-            Entry::Failed { .. } | Entry::Chosen { .. } | Entry::Committed { .. } => {}
+            Entry::Failed { .. }
+            | Entry::Chosen { .. }
+            | Entry::Committed { .. }
+            | Entry::BudgetSpent => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::client::Mask;
 use crate::spec::source::{Endpoint, Source};
 
 /// An answer's body as far as extraction reads it.
@@ -45,6 +46,17 @@ impl Envelope {
             message: scalar(&declared.message),
             request_id: declared.request_id.as_deref().and_then(scalar),
             body: text.to_owned(),
+        }
+    }
+
+    /// With the token hidden, which an answer may repeat in whatever escapes.
+    pub fn masked(self, mask: &Mask) -> Self {
+        let hide = |text: Option<String>| text.map(|text| mask.text(&text));
+        Envelope {
+            code: self.code,
+            message: hide(self.message),
+            request_id: hide(self.request_id),
+            body: self.body,
         }
     }
 

@@ -5,7 +5,7 @@
 //! disk; the journal is written before that, and synced with it. So a process that is killed
 //! loses nothing, and a power cut at most the lines of calls that were under way.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +34,8 @@ pub enum Entry {
     Chosen { searches: Vec<Search> },
     /// The calls above are in the lake, and with `tables` what their pages hold, too.
     Committed { tables: bool },
+    /// The run's own budget is used up: whoever goes on with it has it anew.
+    BudgetSpent,
     /// Nothing is left to do.
     Closed,
 }
@@ -83,7 +85,17 @@ pub enum JournalError {
     },
 }
 
-/// Appends to a journal.
+impl JournalError {
+    /// Whether the journal is not there any more.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            JournalError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            JournalError::Format { .. } => false,
+        }
+    }
+}
+
+/// Appends to a journal, and holds a lock on it.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -103,6 +115,7 @@ impl Journal {
                 .create_new(true)
                 .append(true)
                 .open(&path)?;
+            claim(&file)?;
             Ok(file)
         };
         let file = open().map_err(failed("create", &path))?;
@@ -125,6 +138,7 @@ impl Journal {
         let open = || {
             let whole = whole_lines(&fs::read(&path)?).len() as u64;
             let mut file = OpenOptions::new().append(true).open(&path)?;
+            claim(&file)?;
             file.set_len(whole)?;
             file.seek(SeekFrom::End(0))?;
             Ok(file)
@@ -177,13 +191,29 @@ impl Journal {
     /// # Errors
     /// The disk refuses it.
     pub fn sync(&self) -> Result<(), JournalError> {
-        let synced = self.lock().sync_data();
+        // Beside the lock, so that nobody waits for the disk who only wants to write a line.
+        let file = self.lock().try_clone();
+        let synced = file.and_then(|file| file.sync_data());
         synced.map_err(failed("write", &self.path))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, File> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes the lock that says that the run is under way; it dies with the process.
+fn claim(file: &File) -> io::Result<()> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::other("its run is under way in another process"),
+        TryLockError::Error(error) => error,
+    })
+}
+
+/// Whether the process that writes a journal is alive; it holds a lock on it.
+pub fn is_under_way(path: &Path) -> bool {
+    let lock = File::open(path).map(|file| file.try_lock());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
 /// The first line of a journal; nothing, if its process died before it.

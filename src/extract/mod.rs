@@ -251,10 +251,14 @@ impl Extractor {
                 () = context.interrupted(), if !is_cut => context.cut_short(Cut::Interrupted),
                 Some(ended) = running.join_next() => {
                     let taken = ended.map_err(|e| ExtractError::Task(e.to_string()));
-                    let taken = taken.and_then(|(source, taken)| {
+                    let mut taken = taken.and_then(|(source, taken)| {
                         lanes.ended(&source);
                         taken
                     });
+                    if let Ok(Some(error)) = taken.as_mut().map(|taken| taken.broken.take()) {
+                        broken = broken.and(Err(error));
+                        context.cut_short(Cut::Broken);
+                    }
                     match taken.map(|taken| self.take_in(taken, extracted)) {
                         Ok(None) => {}
                         Ok(Some((turn, None))) => lanes.queue(turn),
@@ -301,7 +305,9 @@ impl Extractor {
 
     /// Counts what a turn brought; the search's next turn, if it has one.
     fn take_in(&self, taken: Taken, extracted: &mut Extracted) -> Option<(Turn, Option<Duration>)> {
-        let Taken { call, page, next } = taken;
+        let Taken {
+            call, page, next, ..
+        } = taken;
         extracted.calls.extend(call);
         if let Some((page, items)) = page {
             extracted.pages += 1;

@@ -105,7 +105,8 @@ impl Pager {
         };
         self.pages += 1;
         self.items += page.item_count;
-        self.stale = match !page.ids.is_empty() && repeated == page.ids.len() as u64 {
+        let all_known = !page.ids.is_empty() && repeated == page.ids.len() as u64;
+        self.stale = match all_known || page.item_count == 0 {
             true => self.stale + 1,
             false => 0,
         };
@@ -133,7 +134,7 @@ impl Pager {
         let reasons = [
             (*empty && nothing, Stop::Empty),
             (self.goes_in_circles(page), Stop::Repeated),
-            (short && !nothing, Stop::ShortPage),
+            (short, Stop::ShortPage),
             (is_known, Stop::KnownShare),
             (is_old, Stop::OlderThan),
             (self.pages >= self.search.max_pages, Stop::MaxPages),

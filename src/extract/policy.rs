@@ -55,6 +55,9 @@ pub struct Verdict {
     pub class: String,
     pub billed: Billed,
     pub decision: Decision,
+    /// Whether the source is to be asked more slowly, whatever becomes of this search; with the
+    /// time that it wants to be left alone, if it says so.
+    pub slow_down: Option<Option<Duration>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -64,10 +67,6 @@ pub enum Decision {
     /// What was asked for is no more; that is an observation.
     Gone,
     Retry {
-        after: Duration,
-    },
-    /// Like a retry; and the source is to be asked more slowly.
-    SlowDown {
         after: Duration,
     },
     FailSearch,
@@ -100,8 +99,7 @@ pub fn decide(
         Do::Declared(Action::Accept) => Decision::Accept,
         Do::Declared(Action::Gone) => Decision::Gone,
         Do::Declared(Action::Retry | Action::SlowDown) if exhausted => Decision::FailSearch,
-        Do::Declared(Action::Retry) => Decision::Retry { after: backoff() },
-        Do::Declared(Action::SlowDown) => Decision::SlowDown { after: backoff() },
+        Do::Declared(Action::Retry | Action::SlowDown) => Decision::Retry { after: backoff() },
         Do::Declared(Action::FailSearch) => Decision::FailSearch,
         Do::Declared(Action::StopRun) => Decision::StopRun,
         Do::Declared(Action::AbortRun) => Decision::AbortRun,
@@ -113,10 +111,12 @@ pub fn decide(
             _ => Decision::FailSearch,
         },
     };
+    let slow_down = matches!(action, Do::Declared(Action::SlowDown));
     Verdict {
         class,
         billed,
         decision,
+        slow_down: slow_down.then(|| retry_after.map(|pause| pause.min(MAX_DELAY))),
     }
 }
 
@@ -174,10 +174,13 @@ fn judge(outcome: &Outcome, source: &Source) -> Judgement {
             declared,
         );
     }
-    // Where a contract's codes are HTTP statuses, an error without a body means the same. A
-    // success does not: it may have been billed, and is no page.
+    // Where a contract's codes are HTTP statuses, an error without a body means the same. An
+    // observation does not: any server that is not the provider knows no such path, and a success
+    // may have been billed, but is no page.
+    let observes = |code: &Code| matches!(code.action, Action::Accept | Action::Gone);
     if status >= 400
         && let Some(code) = source.codes.get(&status.to_string())
+        && !observes(code)
     {
         return declared(code);
     }
@@ -188,10 +191,11 @@ fn judge(outcome: &Outcome, source: &Source) -> Judgement {
     match status {
         401 => known("auth", Billed::No, Action::AbortRun),
         403 => known("permission", Billed::No, Action::AbortRun),
+        404 => known("not_found", Billed::No, Action::FailSearch),
         429 => patient("rate_limited", Action::SlowDown),
-        // A gateway gave up waiting: the provider may have answered, and billed, all the same.
-        504 => unknown("timeout"),
-        500.. => patient("server", Action::Retry),
+        // An error of no provider that we know: a gateway's, behind which the call may have been
+        // answered, and billed, all the same.
+        500.. => unknown("server"),
         300..500 => known("bad_request", Billed::No, Action::FailSearch),
         // A success without an envelope: it may have been billed, and is no page.
         _ => unknown("invalid"),

@@ -77,8 +77,14 @@ pub fn replay<'p>(
             if !kept.insert(id.clone()) {
                 continue;
             }
-            if let (false, Some(sent)) = (noted.done.contains_key(id), sent.get(id)) {
-                noted.done.insert(id.clone(), call_of(&page, sent, plan));
+            if !noted.done.contains_key(id) {
+                // A power cut may take the line of a call whose page it left.
+                let sent = sent.get(id).cloned().unwrap_or_else(|| {
+                    let sent = sent_of(&page, plan);
+                    noted.sent.push(sent.clone());
+                    sent
+                });
+                noted.done.insert(id.clone(), call_of(&page, &sent, plan));
             }
             if page.header.accepted {
                 replayed.take_in(page, plan, snapshot_at, known);
@@ -114,7 +120,7 @@ impl Noted {
                     noted.failed.insert(search_id, error);
                 }
                 Entry::Chosen { searches } => noted.chosen = Some(searches),
-                Entry::Run(_) | Entry::Committed { .. } | Entry::Closed => {}
+                Entry::Run(_) | Entry::Committed { .. } | Entry::BudgetSpent | Entry::Closed => {}
             }
         }
         noted
@@ -159,6 +165,22 @@ impl Replayed {
             None => Progress::UnderWay(Box::new(pager)),
         };
         self.progress.insert(id, progress);
+    }
+}
+
+/// What is known of the sending of a call whose page is all that is left.
+fn sent_of(page: &RawPage, plan: &Plan) -> Sent {
+    let header = &page.header;
+    let search = &header.search;
+    Sent {
+        request_id: header.request_id.clone(),
+        source: search.source.clone(),
+        search_id: search.search_id.clone(),
+        endpoint: search.endpoint.clone(),
+        page: header.page,
+        attempt: 1,
+        started_at: header.fetched_at,
+        price: plan.price.of(&search.endpoint),
     }
 }
 

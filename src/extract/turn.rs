@@ -15,7 +15,7 @@ use crate::raw::{self, PageHeader};
 use crate::spec::source::Billed;
 
 /// How long a call that is under way may go on after the run was told to stop.
-const GRACE: Duration = Duration::from_millis(900);
+const GRACE: Duration = Duration::from_millis(1_200);
 
 /// A search that is to make its next call.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Taken {
     /// Number and items of the page, if it brought one.
     pub page: Option<(u32, u64)>,
     pub next: Next,
+    /// The disk refused what the call brought.
+    pub broken: Option<ExtractError>,
 }
 
 /// What comes after a turn.
@@ -62,26 +64,38 @@ impl Turn {
         let price = context.plan.price.of(&self.pager.search.endpoint);
         let price = Money::of(price.unwrap_or_default());
         let Some(sending) = self.permission(&context, price).await? else {
-            return Ok(Taken::without_call(Next::Cut(self.pager)));
+            return Ok(Taken::none(self.pager));
         };
         let at = limiter.now();
         let fetched = tokio::select! {
+            biased;
             fetched = sending.fetch(client) => fetched,
             () = async { context.interrupted().await; tokio::time::sleep(GRACE).await } => {
                 let call = sending.dropped();
                 context.budget.settle(&call, price);
                 context.journal.append(&Entry::Done(call.clone()))?;
-                return Ok(Taken { call: Some(call), page: None, next: Next::Cut(self.pager) });
+                return Ok(Taken::new(call, Next::Cut(self.pager)));
             }
         };
         let ended = sending.judge(fetched);
+        let (search, call) = (&self.pager.search, &ended.call);
+        match &call.error {
+            Some(error) => tracing::info!(
+                "{search} page {}, attempt {}: {}, billed {:?}: {error}",
+                call.page,
+                call.attempt,
+                call.class,
+                call.billed
+            ),
+            None => tracing::debug!("{search} page {}: {} ms", call.page, call.duration_ms),
+        }
         context.budget.settle(&ended.call, price);
-        if let Decision::SlowDown { after } = ended.decision {
-            limiter.slow_down(at, ended.retry_after.map(|_| after));
+        if let Some(pause) = ended.slow_down {
+            limiter.slow_down(at, pause);
         }
         let (page, next) = match ended.decision {
             Decision::Accept | Decision::Gone => return self.page(&context, ended).await,
-            Decision::Retry { after } | Decision::SlowDown { after } => {
+            Decision::Retry { after } => {
                 self.attempt.number += 1;
                 self.attempt.unknown += u32::from(ended.call.billed == Billed::Unknown);
                 (self.pager.page(), Next::Turn(self, Some(after)))
@@ -118,7 +132,11 @@ impl Turn {
         // An answer that is no page, but may have been paid.
         if let Some(answered) = &ended.answer {
             let header = header(&context, next.pager(), page, &ended.call, answered);
-            context.store.keep(&header, &answered.answer.body).await?;
+            let kept = context.store.keep(&header, &answered.answer.body).await;
+            if let Err(error) = kept {
+                let pager = next.into_pager();
+                return Ok(Taken::unkept(&context, ended.call, pager, error));
+            }
         }
         let done = Entry::Done(ended.call.clone());
         match &next {
@@ -131,11 +149,7 @@ impl Turn {
             ])?,
             Next::Turn(..) | Next::Cut(_) => context.journal.append(&done)?,
         }
-        Ok(Taken {
-            call: Some(ended.call),
-            page: None,
-            next,
-        })
+        Ok(Taken::new(ended.call, next))
     }
 
     /// Waits for the limits and the budgets; nothing, if the run is cut short first. What it
@@ -190,7 +204,10 @@ impl Turn {
             stop: stop.map(|stop| stop.as_str().to_owned()),
             ..header(context, &self.pager, page, &ended.call, answered)
         };
-        context.store.keep(&header, &answered.answer.body).await?;
+        let kept = context.store.keep(&header, &answered.answer.body).await;
+        if let Err(error) = kept {
+            return Ok(Taken::unkept(context, ended.call, self.pager, error));
+        }
         context.journal.append(&Entry::Done(ended.call.clone()))?;
         let next = match stop {
             None => Next::Turn(Turn::first(self.pager), None),
@@ -204,19 +221,43 @@ impl Turn {
             }
         };
         Ok(Taken {
-            call: Some(ended.call),
             page: Some((page, answered.summary.item_count)),
-            next,
+            ..Taken::new(ended.call, next)
         })
     }
 }
 
 impl Taken {
-    fn without_call(next: Next) -> Self {
+    fn new(call: Call, next: Next) -> Self {
+        Taken {
+            call: Some(call),
+            page: None,
+            next,
+            broken: None,
+        }
+    }
+
+    /// No call was made.
+    fn none(pager: Pager) -> Self {
         Taken {
             call: None,
             page: None,
-            next,
+            next: Next::Cut(pager),
+            broken: None,
+        }
+    }
+
+    /// An answer could not be kept. It may have been paid all the same: the ledger has its call.
+    fn unkept(context: &Context, call: Call, pager: Pager, error: ExtractError) -> Self {
+        let call = Call {
+            error: Some("the answer could not be kept".to_owned()),
+            ..call
+        };
+        // The disk may refuse this, too; the row that is returned reaches the ledger all the same.
+        let _ = context.journal.append(&Entry::Done(call.clone()));
+        Taken {
+            broken: Some(error),
+            ..Taken::new(call, Next::Cut(pager))
         }
     }
 }
@@ -225,6 +266,13 @@ impl Next {
     pub fn pager(&self) -> &Pager {
         match self {
             Next::Turn(turn, _) => &turn.pager,
+            Next::Ended(pager, _) | Next::Cut(pager) => pager,
+        }
+    }
+
+    fn into_pager(self) -> Pager {
+        match self {
+            Next::Turn(turn, _) => turn.pager,
             Next::Ended(pager, _) | Next::Cut(pager) => pager,
         }
     }

@@ -136,6 +136,11 @@ impl<'a> Check<'a> {
         amount
     }
 
+    pub fn too_little(&mut self, budget: &Spanned<String>, dearest: f64) {
+        let message = format!("a budget of {} does not pay for one call", budget.value);
+        self.error(budget, message, format!("a call costs up to {dearest}"));
+    }
+
     pub fn no_price(&mut self, budget: &Spanned<String>, unpriced: &[String]) {
         let message = match unpriced {
             [] => "this budget cannot be kept: no call has a price".to_owned(),

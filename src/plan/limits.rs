@@ -82,8 +82,11 @@ impl Limits {
         let money = |check: &mut Check<'_>, text: &Option<Spanned<String>>| {
             let text = text.as_ref()?;
             let amount = check.amount(text)?;
+            let dearest = price.per_call.values().copied().fold(0.0, f64::max);
             if price.per_call.is_empty() || !unpriced.is_empty() {
                 check.no_price(text, unpriced);
+            } else if amount < dearest {
+                check.too_little(text, dearest);
             }
             Some(Money::of(amount))
         };

@@ -413,7 +413,7 @@ impl<'a> Planner<'a> {
                 if differs {
                     self.warn(format!(
                         "{search} is asked for twice; it is made once, as deep as either wants, and \
-                         stops early only where both do"
+                         only rules that both have stop it early"
                     ));
                 }
             }

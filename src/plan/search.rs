@@ -184,8 +184,11 @@ pub fn hash(searches: &[Search], follow_ups: &[FollowUp]) -> String {
     let asked = searches
         .iter()
         .map(|s| (&s.search_id, s.max_pages, &s.stop_when));
+    let mut asked: Vec<_> = asked.collect();
+    // The order in which keywords are written makes no difference.
+    asked.sort_by_key(|(search_id, ..)| *search_id);
     // Only maps with keys that are no text could fail, and there is none.
-    let asked = serde_json::to_vec(&asked.collect::<Vec<_>>()).unwrap_or_default();
+    let asked = serde_json::to_vec(&asked).unwrap_or_default();
     hasher.update(&asked);
     hasher.update(&serde_json::to_vec(follow_ups).unwrap_or_default());
     short(&hasher.finalize())

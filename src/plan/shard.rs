@@ -18,11 +18,12 @@ pub struct Shard {
 
 /// Why a plan cannot be divided.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{limit}: {value} cannot be divided among {count} shards")]
+#[error("{limit}: {value} cannot be divided among {count} shards{why}")]
 pub struct Indivisible {
     limit: &'static str,
-    value: u64,
+    value: String,
     count: u32,
+    why: &'static str,
 }
 
 impl Shard {
@@ -56,20 +57,39 @@ impl Plan {
         let divided = |limit: &'static str, value: u64| match value < u64::from(shard.count) {
             true => Err(Indivisible {
                 limit,
-                value,
+                value: value.to_string(),
                 count: shard.count,
+                why: "",
             }),
             false => Ok(shard.share(value)),
         };
         let calls = |limit, value: Option<u64>| value.map(|v| divided(limit, v)).transpose();
+        // A part that pays for no call would end with the budget used up, every time.
+        let called = self.searches.iter().map(|search| &search.endpoint);
+        let called = called.chain(self.follow_ups.iter().map(|f| &f.endpoint));
+        let dearest = called.filter_map(|endpoint| self.price.of(endpoint));
+        let dearest = dearest.map(Money::of).max().unwrap_or_default();
+        let money = |limit: &'static str, value: Option<Money>| {
+            let Some(value) = value else { return Ok(None) };
+            let part = Money(shard.share(value.0));
+            match part < dearest {
+                true => Err(Indivisible {
+                    limit,
+                    value: value.to_string(),
+                    count: shard.count,
+                    why: ": a part would pay for no call",
+                }),
+                false => Ok(Some(part)),
+            }
+        };
         self.limits.concurrency = divided("concurrency", concurrency.into())? as u32;
         self.limits.requests_per_second /= f64::from(shard.count);
         self.limits.burst = (self.limits.burst / shard.count).max(1);
         self.limits.budgets = Budgets {
             requests_per_run: calls("requests_per_run", budgets.requests_per_run)?,
             requests_per_day: calls("requests_per_day", budgets.requests_per_day)?,
-            cost_per_run: budgets.cost_per_run.map(|m| Money(shard.share(m.0))),
-            cost_per_day: budgets.cost_per_day.map(|m| Money(shard.share(m.0))),
+            cost_per_run: money("cost_per_run", budgets.cost_per_run)?,
+            cost_per_day: money("cost_per_day", budgets.cost_per_day)?,
         };
         for follow_up in &mut self.follow_ups {
             follow_up.top = divided("top", follow_up.top.into())? as u32;

@@ -76,7 +76,9 @@ impl Earlier {
     }
 }
 
-/// The ids that searches at an endpoint found between two snapshot times (the second excluded).
+/// The ids that searches at an endpoint found between two snapshot times (the second excluded). A
+/// search that failed or was cut short does not count: what it found says nothing about the pages
+/// below, which nobody has seen.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -87,7 +89,9 @@ pub fn known_ids(
     (since, until): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<HashSet<String>, QueryError> {
     let sql = format!(
-        "SELECT DISTINCT entity_id FROM search_results WHERE {} AND source = {} AND endpoint = {} \
+        "SELECT DISTINCT entity_id FROM search_results SEMI JOIN \
+         (SELECT run_id, search_id FROM search_pages WHERE stop IS NOT NULL) \
+         USING (run_id, search_id) WHERE {} AND source = {} AND endpoint = {} \
          AND entity_id IS NOT NULL AND {}",
         earlier.condition(),
         literal(source),
@@ -121,12 +125,12 @@ pub fn spent_since(
          (SELECT run_id, CAST(started_at AT TIME ZONE {} AS DATE) AS date, endpoint, \
          count(*) AS calls, coalesce(sum(cost), 0)::DOUBLE AS cost, \
          count(*) FILTER (WHERE billed = 'unknown') AS unknown \
-         FROM requests WHERE {} GROUP BY ALL) c \
+         FROM requests WHERE {} AND started_at >= DATE {day} - INTERVAL 1 DAY GROUP BY ALL) c \
          LEFT JOIN (SELECT run_id, any_value(shard) AS shard FROM runs GROUP BY run_id) r \
-         USING (run_id) WHERE c.date >= DATE {}",
+         USING (run_id) WHERE c.date >= DATE {day}",
         literal(timezone.name()),
         earlier.condition(),
-        literal(&since.to_string())
+        day = literal(&since.to_string())
     );
     rows(database, &sql)
 }

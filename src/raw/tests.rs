@@ -282,3 +282,24 @@ proptest! {
         prop_assert_eq!(round_trip(body.as_bytes()), body);
     }
 }
+
+#[test]
+fn zeros_that_a_power_cut_left_are_cut_off() {
+    let (dir, path) = written(&[b"{}", b"{}"]);
+    let whole = std::fs::read(&path).expect("a raw file");
+    let torn = encode(&header(3), b"{}").expect("a frame");
+    for rest in [vec![0; 64], [&torn[..torn.len() - 4], &[0; 32]].concat()] {
+        std::fs::write(&path, [&whole[..], &rest].concat()).expect("writable");
+        let mut reader = RawReader::open(&path).expect("a raw file");
+        assert_eq!(reader.by_ref().filter_map(Result::ok).count(), 2);
+        assert!(reader.torn());
+        let mut writer = RawWriter::new(path.clone());
+        writer.append(&header(3), b"{}").expect("a page");
+        let pages = RawReader::open(&path).expect("a raw file");
+        assert_eq!(
+            pages.map(|page| page.expect("a page").header.page).max(),
+            Some(3)
+        );
+    }
+    drop(dir);
+}

@@ -148,6 +148,14 @@ impl Accesses {
     }
 }
 
+/// Whether a run of this plan would observe the sandbox's world, by the pipeline or by the
+/// environment.
+pub fn is_rehearsal(plan: &Plan, env: &dyn Fn(&str) -> Option<String>) -> bool {
+    let overridden = |name| env(&plan.source(name).base_url_env);
+    let mut names = plan.sources.keys();
+    plan.is_simulated() || names.any(|name| overridden(name).as_deref() == Some("sandbox"))
+}
+
 /// The token that the built-in sandbox expects unless told otherwise.
 pub const SANDBOX_TOKEN: &str = "sandbox";
 

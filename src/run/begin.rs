@@ -13,7 +13,7 @@ use super::{RunError, RunOptions};
 use crate::clock::Clock;
 use crate::extract::RunIdentity;
 use crate::extract::budget::{Budget, Spent};
-use crate::extract::day::date_of;
+use crate::extract::day::{date_of, journals};
 use crate::extract::journal::{Journal, RunHead};
 use crate::extract::ledger::Call;
 use crate::extract::replay::Replayed;
@@ -54,13 +54,16 @@ pub(super) fn warn_of_orphans(
     plan: &Plan,
     lake: &Lake,
     commits: &[CommitRecord],
-    open: &[OpenRun],
 ) -> Result<(), RunError> {
-    let committed = commits.iter().map(|c| c.run_id.as_str());
-    let open = open.iter().map(|o| o.head.run_id.as_str());
-    let accounted: HashSet<&str> = committed.chain(open).collect();
+    let committed = commits.iter().map(|c| c.run_id.clone());
+    // Also those of other parts of the pipeline, which may be running now.
+    let journals = journals(&lake.journals())?;
+    let open = journals
+        .iter()
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    let accounted: HashSet<String> = committed.chain(open).collect();
     for (run_id, path) in lake.raw_files()? {
-        if accounted.contains(run_id.as_str()) {
+        if accounted.contains(&run_id) {
             continue;
         }
         let first = RawReader::open(&path)?.next().and_then(Result::ok);
@@ -139,31 +142,58 @@ fn identity(head: &RunHead, clock: Clock) -> RunIdentity {
 
 /// Closes the runs that are not continued; the one that is.
 pub(super) fn settle(
-    mut open: Vec<OpenRun>,
+    open: Vec<OpenRun>,
     plan: &Plan,
     transform: &Transform,
     lake: &Lake,
     options: &RunOptions,
 ) -> Result<Option<OpenRun>, RunError> {
+    let (mut ours, others): (Vec<_>, Vec<_>) =
+        open.into_iter().partition(|o| o.head.shard == plan.shard);
+    for other in others {
+        let reason = "the pipeline is divided among machines in another way now";
+        close(other, plan, transform, lake, reason);
+    }
     // Only the newest can be continued; usually there is no other.
-    let newest = open.pop();
-    for old in open {
-        old.close(plan, transform, lake)?;
+    let newest = ours.pop();
+    for old in ours {
+        close(old, plan, transform, lake, "there is a newer one");
     }
     let Some(newest) = newest else {
         return Ok(None);
     };
-    let run_id = newest.head.run_id.clone();
     match newest.obstacle(plan, options, Utc::now()) {
         None => {
-            tracing::warn!("the run {run_id} was cut short and is continued");
+            let run_id = &newest.head.run_id;
+            tracing::info!("the run {run_id} was cut short and is continued");
             Ok(Some(newest))
         }
         Some(reason) => {
-            newest.close(plan, transform, lake)?;
-            tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
+            close(newest, plan, transform, lake, reason);
             Ok(None)
         }
+    }
+}
+
+/// Closes a run that is not continued. One whose pages cannot be made into tables must not keep
+/// new runs from being made: it stays open, and is told of each time.
+fn close(run: OpenRun, plan: &Plan, transform: &Transform, lake: &Lake, reason: &str) {
+    let run_id = run.head.run_id.clone();
+    match run.close(plan, transform, lake, reason) {
+        Ok(()) => {
+            tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
+        }
+        Err(error) => tracing::error!(
+            "the run {run_id} was cut short and cannot be closed; its pages are kept: {}",
+            chain(&error)
+        ),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
     }
 }
 

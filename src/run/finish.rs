@@ -12,12 +12,13 @@ use super::ledger::{self, RunRow};
 use super::prior::Prior;
 use super::report::{RunReport, Status};
 use super::{RunError, flatten};
-use crate::extract::Extracted;
 use crate::extract::journal::{Entry, Journal};
+use crate::extract::{Cut, Extracted};
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::{Lake, encode, table_path};
-use crate::plan::{Plan, Search};
+use crate::plan::{Plan, Search, Shard};
 use crate::query::duckdb::write_catalog;
+use crate::spec::source::Billed;
 use crate::transform::{RunStamp, Tables, Transform, select};
 
 /// A run under way, or one that is closed.
@@ -27,6 +28,8 @@ pub(super) struct Run<'a> {
     pub lake: Lake,
     pub stamp: RunStamp,
     pub plan_hash: String,
+    /// The part of the pipeline that it is.
+    pub shard: Option<Shard>,
     /// Where its pages lie.
     pub raw: Vec<PathBuf>,
     /// Whether it observes the sandbox's world.
@@ -47,6 +50,8 @@ pub(super) struct Done {
     pub tables: bool,
     /// How it ended, if that is not told by what was extracted.
     pub closed_as: Option<Status>,
+    /// Why it was closed, if it was.
+    pub reason: Option<String>,
 }
 
 impl Run<'_> {
@@ -106,22 +111,39 @@ impl Run<'_> {
         report.rejects = tables.rejects.len() as u64;
         report.drift = tables.drift.iter().map(|d| d.count).sum();
         report.drift_rows = tables.drift;
+        report.reason = done.reason.clone().or_else(|| reason(&done.extracted));
         let raw = self.raw.iter().filter(|path| path.exists());
         report.raw = raw.cloned().collect();
-        // A run without a page has nothing that could be continued.
         let closes = match status {
-            Status::Complete | Status::Partial => true,
-            Status::Stopped | Status::Failed | Status::Interrupted => report.pages == 0,
+            Status::Complete | Status::Partial => broken.is_none(),
+            // Without a page, or a call that may have been paid, nothing can be continued.
+            Status::Stopped | Status::Failed | Status::Interrupted => {
+                let paid = extracted.calls.iter().any(|c| c.billed != Billed::No);
+                report.raw.is_empty() && !paid
+            }
         };
         report.open = !closes;
-        if !extracted.calls.is_empty() {
+        // A run that could not make its first call is on record, too.
+        let recorded = !extracted.calls.is_empty() || extracted.cut.is_some();
+        if recorded {
             let mut batches = tables.batches;
             batches.extend(self.ledger(&done, &report)?);
-            report.rows = self.commit(&batches, has_tables, closes)?;
-            self.journal
-                .append(&Entry::Committed { tables: has_tables })?;
+            match self.commit(&batches, has_tables, closes) {
+                Ok(rows) => {
+                    report.rows = rows;
+                    let committed = Entry::Committed { tables: has_tables };
+                    self.journal.append(&committed)?;
+                }
+                // What went wrong first says more.
+                Err(error) => broken = broken.or(Some(error)),
+            }
         }
-        if closes {
+        if let Some(Cut::Budget(budget)) = &extracted.cut
+            && budget.is_of_run()
+        {
+            self.journal.append(&Entry::BudgetSpent)?;
+        }
+        if closes && broken.is_none() {
             self.journal.append(&Entry::Closed)?;
         }
         if status != Status::Interrupted {
@@ -141,9 +163,10 @@ impl Run<'_> {
             started_at: done.started_at,
             finished_at: done.finished_at,
             status: report.status,
+            reason: report.reason.clone(),
             plan_hash: &self.plan_hash,
             version: env!("CARGO_PKG_VERSION"),
-            shard: self.plan.shard,
+            shard: self.shard,
             searches_planned: report.searches.planned,
             searches_done: report.searches.done,
             requests: report.requests.sent,
@@ -184,6 +207,19 @@ impl Run<'_> {
         let record = staging.commit(kind, &run, gone)?;
         Ok(rows(&record))
     }
+}
+
+/// Why a run ended before all searches did.
+fn reason(extracted: &Extracted) -> Option<String> {
+    Some(match extracted.cut.as_ref()? {
+        Cut::Budget(budget) => format!(
+            "the budget {} of {} is used up: {} spent",
+            budget.limit, budget.value, budget.spent
+        ),
+        Cut::Stopped { message, .. } | Cut::Aborted { message, .. } => message.clone(),
+        Cut::Interrupted => "told to stop by a signal".to_owned(),
+        Cut::Broken => "pages could not be kept".to_owned(),
+    })
 }
 
 /// Writes the tables that have rows into the staging folder; their paths in the lake.

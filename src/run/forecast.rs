@@ -8,6 +8,7 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::RunError;
+use super::access::is_rehearsal;
 use super::prior::Prior;
 use crate::extract::budget::Spent;
 use crate::load::Lake;
@@ -51,7 +52,11 @@ pub struct Outlook {
 ///
 /// # Errors
 /// A lake that cannot be read.
-pub fn outlook(plan: &Plan, root: &Path) -> Result<Outlook, RunError> {
+pub fn outlook(
+    plan: &Plan,
+    root: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Outlook, RunError> {
     let lake = match Lake::open_existing(root) {
         Err(crate::load::LakeError::Missing(_)) => {
             let left_today = left_today(plan, Spent::default());
@@ -63,7 +68,7 @@ pub fn outlook(plan: &Plan, root: &Path) -> Result<Outlook, RunError> {
         lake => lake?,
     };
     let commits = lake.commits()?;
-    let simulated = plan.is_simulated();
+    let simulated = is_rehearsal(plan, env);
     let of_world = commits.iter().filter(|c| c.simulated == simulated);
     let now = match simulated {
         // The simulated day of the last run.

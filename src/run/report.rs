@@ -36,6 +36,8 @@ pub struct RunReport {
     pub checks: Checks,
     pub lake: PathBuf,
     pub seconds: f64,
+    /// Why it ended before all searches did, if it did.
+    pub reason: Option<String>,
     /// Whether it went on with a run that had been cut short.
     pub continued: bool,
     /// What is left to be done, where the run was cut short.
@@ -149,7 +151,8 @@ impl RunReport {
         let called: BTreeSet<&String> = extracted.calls.iter().map(|c| &c.endpoint).collect();
         let (priced, unpriced): (BTreeSet<&String>, BTreeSet<&String>) =
             called.into_iter().partition(|e| plan.price.of(e).is_some());
-        let cost = (!priced.is_empty()).then_some(totals.cost);
+        let free = extracted.calls.is_empty() && !plan.price.per_call.is_empty();
+        let cost = (free || !priced.is_empty()).then_some(totals.cost);
         let unpriced = unpriced.into_iter().cloned().collect();
         RunReport {
             run_id: stamp.run_id.clone(),
@@ -173,6 +176,7 @@ impl RunReport {
             checks: Checks::default(),
             lake: lake.to_owned(),
             seconds: 0.0,
+            reason: None,
             continued: false,
             left: left(plan, extracted),
             open: false,

@@ -16,7 +16,7 @@ use crate::extract::replay::{Progress, Replayed, replay};
 use crate::extract::{Extracted, Known, SearchEnd};
 use crate::load::Lake;
 use crate::load::commit::CommitRecord;
-use crate::plan::Plan;
+use crate::plan::{Plan, Shard};
 use crate::transform::{RunStamp, Transform};
 
 /// Whether a run that was cut short is continued.
@@ -51,14 +51,20 @@ impl OpenRun {
     pub fn find(lake: &Lake, plan: &Plan, commits: &[CommitRecord]) -> Result<Vec<Self>, RunError> {
         let mut open = Vec::new();
         for path in journals(&lake.journals())? {
-            let Some(head) = journal::head(&path)? else {
+            let head = match journal::head(&path) {
+                // Its pipeline has cleared it away since it was listed.
+                Err(error) if error.is_not_found() => continue,
+                head => head?,
+            };
+            let Some(head) = head else {
                 // It died before its first line was whole, and so before any call.
                 if is_old(&path) {
                     clear(&path);
                 }
                 continue;
             };
-            if head.pipeline != plan.pipeline || head.shard != plan.shard {
+            let is_ours = head.pipeline == plan.pipeline && may_settle(&head, plan, &path);
+            if !is_ours {
                 continue;
             }
             let entries = journal::read(&path)?;
@@ -115,13 +121,10 @@ impl OpenRun {
         Ok(replay(plan, snapshot_at, known, &self.entries, &raw)?)
     }
 
-    /// The calls since the run was last stopped in good order: what its budget for a run counts.
-    /// A process that was killed does not get the budget anew.
+    /// The calls since the run's own budget was last used up: what that budget counts. Who killed or
+    /// interrupted a run does not get it anew.
     pub fn calls_of_this_leg<'c>(&self, calls: &'c [Call]) -> impl Iterator<Item = &'c Call> {
-        let last = self
-            .entries
-            .iter()
-            .rposition(|e| matches!(e, Entry::Committed { .. }));
+        let last = self.entries.iter().rposition(|e| *e == Entry::BudgetSpent);
         let before = self.entries[..last.unwrap_or(0)]
             .iter()
             .filter(|e| matches!(e, Entry::Sent(_)))
@@ -133,64 +136,67 @@ impl OpenRun {
     ///
     /// # Errors
     /// What makes its pages unreadable or the lake unwritable.
-    pub fn close(self, plan: &Plan, transform: &Transform, lake: &Lake) -> Result<(), RunError> {
+    pub fn close(
+        self,
+        plan: &Plan,
+        transform: &Transform,
+        lake: &Lake,
+        reason: &str,
+    ) -> Result<(), RunError> {
         let journal = Arc::new(Journal::reopen(self.path.clone())?);
-        let is_committed = |e: &Entry| *e == Entry::Committed { tables: true };
-        if !self.entries.last().is_some_and(is_committed) {
-            let replayed = self.replay(plan, lake, &Known::new())?;
-            let head = &self.head;
-            let stamp = RunStamp::new(
-                &head.run_id,
-                &head.pipeline,
-                head.snapshot_at,
-                plan.timezone,
-            );
-            let ended = replayed
-                .progress
-                .into_values()
-                .filter_map(|progress| match progress {
-                    Progress::Ended(end) => Some(end),
-                    Progress::UnderWay(_) => None,
-                });
-            let ended: Vec<SearchEnd> = ended.collect();
-            let asked = replayed.calls.iter().map(|call| &call.search_id);
-            let asked = asked.collect::<std::collections::HashSet<_>>().len();
-            let planned = match head.plan_hash == plan.hash {
-                true => plan.searches.len().max(asked),
-                false => asked,
-            };
-            let finished_at = replayed.calls.last().map_or(head.started_at, |call| {
-                call.started_at + Duration::from_millis(call.duration_ms)
+        let replayed = self.replay(plan, lake, &Known::new())?;
+        let head = &self.head;
+        let stamp = RunStamp::new(
+            &head.run_id,
+            &head.pipeline,
+            head.snapshot_at,
+            plan.timezone,
+        );
+        let ended = replayed
+            .progress
+            .into_values()
+            .filter_map(|progress| match progress {
+                Progress::Ended(end) => Some(end),
+                Progress::UnderWay(_) => None,
             });
-            let run = Run {
-                plan,
-                transform,
-                raw: self.raw(lake)?,
-                stamp,
-                plan_hash: head.plan_hash.clone(),
-                lake: lake.clone(),
-                simulated: head.simulated,
-                journal,
-            };
-            run.finish(Done {
-                started_at: head.started_at,
-                finished_at,
-                searches: plan.searches.clone(),
-                planned,
-                extracted: Extracted {
-                    calls: replayed.calls,
-                    ended,
-                    pages: replayed.pages,
-                    items: replayed.items,
-                    ..Extracted::default()
-                },
-                broken: None,
-                tables: true,
-                closed_as: Some(Status::Partial),
-            })?;
-            return Ok(());
-        }
-        journal.append(&Entry::Closed)?;
+        let ended: Vec<SearchEnd> = ended.collect();
+        let asked = replayed.calls.iter().map(|call| &call.search_id);
+        let asked = asked.collect::<std::collections::HashSet<_>>().len();
+        let planned = match head.plan_hash == plan.hash {
+            true => plan.searches.len().max(asked),
+            false => asked,
+        };
+        let finished_at = replayed.calls.last().map_or(head.started_at, |call| {
+            call.started_at + Duration::from_millis(call.duration_ms)
+        });
+        let run = Run {
+            plan,
+            transform,
+            raw: self.raw(lake)?,
+            stamp,
+            plan_hash: head.plan_hash.clone(),
+            shard: head.shard,
+            lake: lake.clone(),
+            simulated: head.simulated,
+            journal,
+        };
+        run.finish(Done {
+            started_at: head.started_at,
+            finished_at,
+            searches: plan.searches.clone(),
+            planned,
+            extracted: Extracted {
+                calls: replayed.calls,
+                ended,
+                pages: replayed.pages,
+                items: replayed.items,
+                ..Extracted::default()
+            },
+            broken: None,
+            tables: true,
+            closed_as: Some(Status::Partial),
+            reason: Some(format!("closed: {reason}")),
+        })?;
         Ok(())
     }
 
@@ -199,6 +205,15 @@ impl OpenRun {
             |(run_id, path): (String, PathBuf)| (run_id == self.head.run_id).then_some(path);
         Ok(lake.raw_files()?.into_iter().filter_map(of_run).collect())
     }
+}
+
+/// Whether this process may continue or close a run of its pipeline: a run of the same part, which
+/// cannot be under way while we hold the part's lock; or one that was divided in another way, if
+/// its process is dead. The other parts of our own division belong to other machines.
+fn may_settle(head: &RunHead, plan: &Plan, path: &std::path::Path) -> bool {
+    let count = |shard: Option<Shard>| shard.map(|shard| shard.count);
+    head.shard == plan.shard
+        || count(head.shard) != count(plan.shard) && !journal::is_under_way(path)
 }
 
 fn is_old(path: &std::path::Path) -> bool {

@@ -40,11 +40,21 @@ pub struct Pipeline {
     pub resume_within: Span,
     /// Price of a call by endpoint, and `currency`.
     #[serde(default)]
+    #[schemars(with = "IndexMap<String, NumberOrText>")]
     pub price: IndexMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
     pub contract: Contract,
     #[serde(default)]
     pub load: Load,
+}
+
+/// For the JSON Schema: an amount, or the currency.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum NumberOrText {
+    Number(f64),
+    Text(String),
 }
 
 /// A source and the address it is reached at.
@@ -129,7 +139,8 @@ pub struct Pages {
 }
 
 /// What ends a search before its last page. Whichever rule holds first ends it; a page that
-/// repeats the one before it, and a second page in a row without anything new, always do.
+/// repeats the one before it, and a second page in a row without anything new, always do. What was
+/// found by a search that failed or was cut short is not known to later runs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopWhen {
@@ -198,8 +209,10 @@ pub struct Limits {
     pub requests_per_day: Option<Spanned<u64>>,
     /// The most money that one run may cost, in the currency of the price. A call counts when it
     /// is sent; one whose billing is unknown counts as billed.
+    #[schemars(with = "Option<f64>")]
     pub cost_per_run: Option<Spanned<String>>,
     /// The most money that a day may cost, over all runs in the lake.
+    #[schemars(with = "Option<f64>")]
     pub cost_per_day: Option<Spanned<String>>,
 }
 

@@ -84,6 +84,19 @@ fn an_answer_that_repeats_the_token_does_not_leak_it() {
 }
 
 #[test]
+fn an_answer_that_repeats_the_token_in_escapes_does_not_leak_it() {
+    // As JSON writers escape it; the message is read with the escapes undone.
+    let escaped = r"a\u002Dtoken\u002dof\u002dsome-length";
+    let body = format!(r#"{{"code":400,"message":"who is {escaped}?"}}"#);
+    let api = FakeApi::start(move |_| (400, body.clone().into_bytes()));
+    let lake = Lake::new();
+    let (_, stderr) = api.search(&lake, 1);
+    assert!(stderr.contains("who is ***?"), "{stderr}");
+    let error = lake.value("select error from requests");
+    assert_eq!(error, "code 400 (HTTP 400): who is ***?");
+}
+
+#[test]
 fn what_a_note_no_longer_has_does_not_survive() {
     let api = FakeApi::start(|target| {
         let images = json!([{"fileid": "f", "width": 1, "height": 1}]);
@@ -155,11 +168,13 @@ fn html_without_end_is_a_reject_and_not_a_hang() {
 }
 
 #[test]
-fn a_note_that_is_gone_may_be_told_by_the_status_alone() {
+fn a_server_that_knows_no_such_path_does_not_say_that_a_note_is_gone() {
     let api = FakeApi::start(|_| (404, b"<html>not found</html>".to_vec()));
     let lake = Lake::new();
-    api.detail(&lake);
-    assert_eq!(lake.value("select class from requests"), "gone");
+    let (code, _) = fail(&mut api.ask_for_detail(&lake));
+    assert_eq!(code, 3);
+    assert_eq!(lake.value("select class from requests"), "not_found");
+    assert_eq!(lake.value("select count(*) from search_pages"), 0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::support::{Lake, copy, fail, repository};
+use crate::support::{Lake, SandboxProcess, copy, fail, repository};
 
 /// A pipeline on the sandbox, where the keyword `code:303` is answered with code 303.
 fn pipeline(lake: &Lake, keywords: &str, requests_per_second: u32) -> PathBuf {
@@ -192,4 +192,47 @@ fn a_pipeline_runs_once_at_a_time() {
         "{text}"
     );
     assert_eq!(lake.value("select count(*) from runs"), 1);
+}
+
+#[test]
+fn nothing_is_paid_for_where_no_page_can_be_kept() {
+    let lake = Lake::new();
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    let pipeline = pipeline(&lake, "兰蔻", 1000);
+    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
+    std::fs::write(&pipeline, text.replace(", base_url: sandbox", "")).expect("writable");
+    // A file where a folder has to be.
+    std::fs::create_dir_all(lake.path().join("raw")).expect("a folder");
+    std::fs::write(lake.path().join("raw/source=justoneapi"), "").expect("a file");
+    let args = ["run", pipeline.to_str().expect("UTF-8")];
+    let (code, stderr) = fail(&mut sandbox.redlake(&lake, &args, "sandbox"));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("cannot write the raw file"), "{stderr}");
+    assert_eq!(sandbox.calls().len(), 0);
+}
+
+#[test]
+fn a_search_that_gives_up_slows_the_source_down_all_the_same() {
+    let lake = Lake::new();
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    sandbox
+        .set_faults(&json!({"random": [{"share": 1.0, "fault": {"kind": "code", "code": 302}}]}));
+    let words: Vec<String> = (0..8).map(|n| format!("w{n}")).collect();
+    let pipeline = pipeline(&lake, &words.join(", "), 1000);
+    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
+    let text = text
+        .replace(", base_url: sandbox", "")
+        .replace("retries: 2", "retries: 0");
+    std::fs::write(&pipeline, text).expect("a writable folder");
+    let args = ["run", pipeline.to_str().expect("UTF-8")];
+    let (code, _) = fail(&mut sandbox.redlake(&lake, &args, "sandbox"));
+    assert_eq!(code, 3);
+    let at: Vec<u64> = sandbox
+        .calls()
+        .iter()
+        .map(|call| call["at_us"].as_u64().expect("a time"))
+        .collect();
+    assert_eq!(at.len(), 8);
+    // At 1,000 a second they would take 8 ms; after the first complaint it is 16 a second.
+    assert!(at[7] - at[0] > 100_000, "{at:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Lake, SandboxProcess, fail, succeed};
 
@@ -83,4 +83,40 @@ fn what_cannot_be_divided_is_told_before_any_call() {
             assert!(stderr.contains(said), "{shard}: {stderr}");
         }
     }
+}
+
+#[test]
+fn a_run_of_another_division_is_closed_and_not_lost() {
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    let lake = Lake::new();
+    let pipeline = pipeline(&lake, ", requests_per_run: 10");
+    let path = pipeline.to_str().expect("UTF-8");
+    let args = ["run", path, "--shard", "1/2"];
+    let output = sandbox.redlake(&lake, &args, "sandbox").output();
+    let output = output.expect("the binary starts");
+    assert_eq!(output.status.code(), Some(5));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains(" --shard 1/2    # goes on"), "{stdout}");
+    // The other part leaves it alone, and is not alarmed by it.
+    let other = ["run", path, "--shard", "2/2"];
+    let output = sandbox.redlake(&lake, &other, "sandbox").output();
+    let stderr = String::from_utf8_lossy(&output.expect("it starts").stderr).into_owned();
+    assert!(!stderr.contains("WARN"), "{stderr}");
+    let stopped = "select count(*) from runs where status = 'stopped'";
+    assert_eq!(lake.value(stopped), 2);
+    // Undivided, both are closed.
+    let whole = sandbox.redlake(&lake, &["run", path], "sandbox").output();
+    let stderr = String::from_utf8_lossy(&whole.expect("it starts").stderr).into_owned();
+    assert!(
+        stderr.contains("divided among machines in another way"),
+        "{stderr}"
+    );
+    let runs = "select status, reason from runs where shard is not null group by all";
+    assert_eq!(
+        lake.query(runs),
+        [json!({
+            "status": "partial",
+            "reason": "closed: the pipeline is divided among machines in another way now"
+        })]
+    );
 }

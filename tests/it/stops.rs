@@ -110,3 +110,29 @@ fn old_notes_mean_nothing_in_another_order() {
         .collect();
     assert_eq!(rules, [&json!(null), &json!(10800)]);
 }
+
+#[test]
+fn what_an_unfinished_search_found_is_not_known() {
+    let sandbox = SandboxProcess::with(&["--frozen", "--notes-a-day", "240"]);
+    let lake = Lake::new();
+    let text = pipeline("newest", "known_share: 0.9");
+    // The first run gives up on its third page.
+    let fault = json!({"kind": "code", "code": 400});
+    sandbox.set_faults(&json!({"on": [{"page": 3, "times": 1, "fault": fault}]}));
+    let path = lake.write("stopping.yaml", &text);
+    let args = [
+        "run",
+        path.to_str().expect("UTF-8"),
+        "--snapshot-at",
+        "2026-03-09T04:00:00Z",
+    ];
+    let (code, _) = fail(&mut sandbox.redlake(&lake, &args, "sandbox"));
+    assert_eq!(code, 3);
+    assert_eq!(lake.value("select count(*) from search_pages"), 2);
+    // The next one goes below what that one saw.
+    assert_eq!(run(&sandbox, &lake, &text, 5), (9, "max_pages".to_owned()));
+    assert_eq!(
+        run(&sandbox, &lake, &text, 6),
+        (1, "known_share".to_owned())
+    );
+}

@@ -357,6 +357,11 @@ price: {{note_search: 0.1, currency: CNY}}
 
     /// Asks it for the detail of one note, which must work out.
     pub fn detail(&self, lake: &Lake) {
+        succeed(&mut self.ask_for_detail(lake));
+    }
+
+    /// The command that asks it for the detail of one note.
+    pub fn ask_for_detail(&self, lake: &Lake) -> Command {
         let pipeline = lake.write(
             "detail.yaml",
             "
@@ -370,6 +375,6 @@ extract: [{endpoint: note_detail, notes: {ids: [n]}}]
         command
             .env("XHS_OPEN_BASE_URL", &self.url)
             .env("XHS_OPEN_TOKEN", "t");
-        succeed(&mut command);
+        command
     }
 }

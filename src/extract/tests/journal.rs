@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{done, head, journal, journal_path, search, sent};
-use crate::extract::journal::{Entry, Journal, RunHead, Sent, head as first, read};
+use crate::extract::journal::{Entry, Journal, RunHead, Sent, head as first, is_under_way, read};
 use crate::extract::ledger::Call;
 use crate::plan::{KnownShare, Search, StopRules};
 use crate::spec::source::Billed;
@@ -138,6 +138,11 @@ fn a_torn_line_is_cut_off_and_the_journal_goes_on() {
     let (journal, all) = whole(dir.path());
     let path = journal.path().to_owned();
     let bytes = fs::read(&path).expect("a journal");
+    // As long as its process lives, nobody else goes on with it.
+    let error = Journal::reopen(path.clone()).expect_err("it is under way");
+    assert!(is_under_way(&path), "{error}");
+    drop(journal);
+    assert!(!is_under_way(&path));
     for length in 0..=bytes.len() {
         fs::write(&path, &bytes[..length]).expect("writable");
         let whole = bytes[..length].iter().filter(|b| **b == b'\n').count();

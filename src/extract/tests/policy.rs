@@ -40,10 +40,15 @@ fn judged(outcome: &Outcome, source: &Source, attempt: Attempt) -> Verdict {
 fn attempts(outcome: &Outcome, source: &Source, unknown: u32) -> String {
     let mut told: Vec<(String, usize)> = Vec::new();
     for number in 1..=5 {
-        let decision = match judged(outcome, source, Attempt { number, unknown }).decision {
-            Decision::Retry { after } => format!("{after:?}"),
-            Decision::SlowDown { after } => format!("slow {after:?}"),
-            other => format!("{other:?}"),
+        let verdict = judged(outcome, source, Attempt { number, unknown });
+        let slow = match verdict.slow_down {
+            Some(Some(pause)) => format!("slow(pause {pause:?}) "),
+            Some(None) => "slow ".to_owned(),
+            None => String::new(),
+        };
+        let decision = match verdict.decision {
+            Decision::Retry { after } => format!("{slow}{after:?}"),
+            other => format!("{slow}{other:?}"),
         };
         match told.last_mut() {
             Some((last, times)) if *last == decision => *times += 1,
@@ -175,7 +180,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 
 fn waits(decision: &Decision) -> Option<Duration> {
     match decision {
-        Decision::Retry { after } | Decision::SlowDown { after } => Some(*after),
+        Decision::Retry { after } => Some(*after),
         _ => None,
     }
 }
@@ -222,7 +227,8 @@ proptest! {
         for code in [Some("302"), None] {
             let slow = answer(429, code, Some(seconds));
             let verdict = decide(&slow, source("justoneapi"), attempt, RETRIES, jitter);
-            prop_assert_eq!(verdict.decision, Decision::SlowDown { after });
+            prop_assert_eq!(verdict.decision, Decision::Retry { after });
+            prop_assert_eq!(verdict.slow_down, Some(Some(after)));
             let busy = answer(503, code.map(|_| "503"), Some(seconds));
             let verdict = decide(&busy, source("justoneapi"), attempt, RETRIES, jitter);
             prop_assert_eq!(verdict.decision, Decision::Retry { after });
@@ -272,6 +278,7 @@ proptest! {
                 class: "unknown".to_owned(),
                 billed: Billed::Unknown,
                 decision: Decision::FailSearch,
+                slow_down: None,
             };
             prop_assert_eq!(verdict, expected);
         }

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use super::{endpoint, search, source};
-use crate::extract::client::{Access, Client, ClientError, request, retry_after};
+use crate::extract::client::{Access, Client, ClientError, Mask, request, retry_after};
 
 #[test]
 fn a_request_has_the_parameters_and_the_page_but_no_token() {
@@ -149,4 +149,53 @@ fn a_client_needs_an_address_and_hides_the_token() {
     assert!(matches!(client("nowhere"), Err(ClientError::Address(a)) if a == "nowhere"));
     let client = client("http://127.0.0.1:9").expect("a client");
     assert!(!format!("{client:?}").contains("the-token"));
+}
+
+#[test]
+fn an_answer_that_repeats_the_token_is_masked_however_it_is_spelt() {
+    let token = "s3cr3t+t0ken/of=some length";
+    let mask = Mask::new(token).expect("a mask");
+    let spelt = [
+        token,
+        "s3cr3t%2Bt0ken%2Fof%3Dsome+length",
+        "s3cr3t%2bt0ken%2fof%3dsome%20length",
+        r"s3cr3t+t0ken\/of=some length",
+        r"s3cr3t\u002Bt0ken\u002fof\u003dsome\u0020length",
+        r"s3cr3t\u002bt0ken/of%3Dsome length",
+        "S3CR3T+T0KEN/OF=SOME LENGTH",
+    ];
+    for spelling in spelt {
+        let mut body = format!("<<{spelling}>> and <<{spelling}>>").into_bytes();
+        mask.body(&mut body);
+        assert_eq!(
+            String::from_utf8_lossy(&body),
+            "<<***>> and <<***>>",
+            "{spelling}"
+        );
+        assert_eq!(mask.text(spelling), "***", "{spelling}");
+    }
+    assert!(!format!("{mask:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn a_short_token_is_masked_in_messages_and_leaves_bodies_alone() {
+    let mask = Mask::new("sandbox").expect("a mask");
+    let mut body = b"a sandbox in the garden".to_vec();
+    mask.body(&mut body);
+    assert_eq!(body, b"a sandbox in the garden");
+    assert_eq!(mask.text("no access with sandbox"), "no access with ***");
+}
+
+#[test]
+fn a_token_that_no_header_can_carry_is_told_without_showing_it() {
+    let access = Access {
+        base_url: "http://127.0.0.1:9".to_owned(),
+        token: "two\nlines".into(),
+    };
+    let error = Client::new(source("xhs_open"), access, 1).expect_err("no such token");
+    let text = format!("{error} {error:?}");
+    assert!(
+        text.contains("XHS_OPEN_TOKEN") && !text.contains("two"),
+        "{text}"
+    );
 }

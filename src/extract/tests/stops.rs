@@ -99,12 +99,12 @@ fn a_short_page_is_the_last() {
     assert_eq!(short, Some(Stop::ShortPage));
     let one = after(pager(rules(1), MANY, &[]), &[cards(1), cards(0)]);
     assert_eq!(one, Some(Stop::Empty));
-    // An empty page is none that came short, and here it is no end either.
+    // Where an empty page is no end of its own, it has fewer items all the same.
     let rules = StopRules {
         empty: false,
         ..rules(20)
     };
-    let pages = [cards(0), cards(20), cards(0), cards(5)];
+    let pages = [cards(20), cards(0)];
     assert_eq!(
         after(pager(rules, MANY, &[]), &pages),
         Some(Stop::ShortPage)
@@ -113,10 +113,14 @@ fn a_short_page_is_the_last() {
 
 #[test]
 fn an_empty_page_may_be_no_end() {
-    let pages = [cards(0), cards(20), cards(0), cards(0)];
+    let pages = [cards(0), cards(20), cards(0), cards(20)];
     assert_eq!(after(pager(none(), MANY, &[]), &pages), None);
     let last = after(pager(none(), 4, &[]), &pages);
     assert_eq!(last, Some(Stop::MaxPages));
+    // Two in a row bring nothing new.
+    let pages = [cards(20), cards(0), cards(0)];
+    let circles = after(pager(none(), MANY, &[]), &pages);
+    assert_eq!(circles, Some(Stop::Repeated));
 }
 
 #[test]
@@ -141,8 +145,8 @@ fn a_page_that_resembles_another_is_no_repetition() {
         &[items(&["a", "b"]), items(&["a"])],
         // A page before the last.
         &[items(&["a"]), items(&["b"]), items(&["a"])],
-        // Nothing lies between, but an empty page does.
-        &[items(&["a"]), cards(0), items(&["a"])],
+        // A page of cards lies between.
+        &[items(&["a"]), cards(1), items(&["a"])],
         // What has no ids cannot be told apart.
         &[cards(2), cards(2), cards(2)],
         &[items(&["a", "b"]), items(&["a", "c"])],

@@ -104,7 +104,12 @@ fn amounts_are_read_to_the_millionth() {
         ("1e12", 1_000_000_000_000_000_000),
     ];
     for (text, money) in amounts {
-        let budgets = priced(&format!("cost_per_run: {text}")).limits.budgets;
+        // Free calls leave any budget as it is.
+        let price = "price: {note_search: 0, currency: CNY}";
+        let plan = planned(&and(&format!(
+            "limits: {{cost_per_run: {text}}}\n{price}\n"
+        )));
+        let budgets = plan.limits.budgets;
         assert_eq!(budgets.cost_per_run, Some(Money(money)), "{text}");
     }
     assert_eq!(Money::of(f64::NAN), Money(0));

@@ -45,6 +45,10 @@ fn each_mistake_has_its_place_and_a_hint() {
             "11:31 `requests_per_second` must be above 0 [write a number such as 2 or 0.5]",
         ),
         (
+            and("limits: {cost_per_run: 0.05}\nprice: {note_search: 0.1, currency: CNY}\n"),
+            "11:24 a budget of 0.05 does not pay for one call [a call costs up to 0.1]",
+        ),
+        (
             and("limits: {concurrency: 0}\n"),
             "11:23 `concurrency` must be at least 1 [write a whole number from 1]",
         ),

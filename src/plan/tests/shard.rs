@@ -20,7 +20,7 @@ extract:
     source: {name: xhs_open}
     notes: {found_by: note_search, top: 50, by: liked_count}
 limits: {requests_per_second: 60, concurrency: 8, requests_per_run: 100, requests_per_day: 1001,
-  cost_per_run: 10, cost_per_day: 0.000007}
+  cost_per_run: 10, cost_per_day: 7.000003}
 price: {note_search: 0.1, note_detail: 0, currency: CNY}
 ";
 
@@ -98,7 +98,10 @@ fn the_limits_of_all_parts_are_those_of_the_whole() {
             sum(|p| p.limits.budgets.cost_per_run.map_or(0, |m| m.0)),
             10_000_000
         );
-        assert_eq!(sum(|p| p.limits.budgets.cost_per_day.map_or(0, |m| m.0)), 7);
+        assert_eq!(
+            sum(|p| p.limits.budgets.cost_per_day.map_or(0, |m| m.0)),
+            7_000_003
+        );
         assert_eq!(sum(|p| p.follow_ups[0].top.into()), 50);
         assert!(sum(|p| p.window("xhs_open").map_or(0, |w| w.requests.into())) <= 100);
         let rate: f64 = parts.iter().map(|p| p.rate("justoneapi")).sum();
@@ -123,7 +126,7 @@ fn the_first_parts_take_what_is_left_over() {
         requests_per_run: Some(34),
         requests_per_day: Some(334),
         cost_per_run: Some(Money(3_333_334)),
-        cost_per_day: Some(Money(3)),
+        cost_per_day: Some(Money(2_333_335)),
     };
     assert_eq!(first.limits.budgets, budgets);
     let window = Window {
@@ -161,6 +164,12 @@ fn a_limit_that_leaves_some_part_nothing_is_told() {
             assert_eq!(error.to_string(), expected);
         }
     }
+    let poor = planned(&WIDE.replace("cost_per_run: 10,", "cost_per_run: 0.29,"));
+    let error = poor.shard(parts(3)[2]).expect_err("it is too little");
+    assert_eq!(
+        error.to_string(),
+        "cost_per_run: 0.29 cannot be divided among 3 shards: a part would pay for no call"
+    );
     let enough = planned(&WIDE.replace("concurrency: 8", "concurrency: 3"));
     assert_eq!(sharded(&enough, parts(3)[2]).limits.concurrency, 1);
 }

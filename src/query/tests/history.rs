@@ -57,9 +57,16 @@ fn result(values: &str, at: &str) -> String {
 
 fn lake_of_results(rows: &[String]) -> Lake {
     let mut lake = Lake::new();
+    let rows: Vec<String> = rows.iter().map(|row| format!("'s', {row}")).collect();
     let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-    let columns = "pipeline, run_id, source, endpoint, entity_id, snapshot_at";
+    let columns = "search_id, pipeline, run_id, source, endpoint, entity_id, snapshot_at";
     lake.add("search_results", columns, &rows);
+    // The search came to its own stop in each run but r7.
+    let stops =
+        ["r1", "r2", "r3", "r4", "r5", "r6", "own"].map(|run| format!("'{run}', 's', 'empty'"));
+    let cut = ["'r7', 's', NULL".to_owned()];
+    let stops: Vec<&str> = stops.iter().chain(&cut).map(String::as_str).collect();
+    lake.add("search_pages", "run_id, search_id, stop", &stops);
     lake
 }
 
@@ -72,6 +79,8 @@ fn what_earlier_searches_found_is_known() {
         result(&format!("'test', 'r2', {place}, 'a'"), noon),
         result(&format!("'other', 'r3', {place}, 'b'"), noon),
         result(&format!("'test', 'r1', {place}, NULL"), noon),
+        // A search that was cut short: nobody has seen the pages below.
+        result(&format!("'test', 'r7', {place}, 'i'"), noon),
         // Another world's pipeline, this run itself, another endpoint, another source.
         result(&format!("'sandbox', 'r4', {place}, 'c'"), noon),
         result(&format!("'test', 'own', {place}, 'd'"), noon),
@@ -110,13 +119,15 @@ fn what_earlier_searches_found_is_known() {
 
 #[test]
 fn many_ids_are_known() {
-    let mut lake = Lake::new();
     let rows: Vec<String> = (0..5_000)
-        .map(|n| format!("'test', 'r', 's', 'e', 'id{n}', TIMESTAMPTZ '2026-03-08 00:00:00Z'"))
+        .map(|n| {
+            result(
+                &format!("'test', 'r1', 's', 'e', 'id{n}'"),
+                "2026-03-08 00:00:00Z",
+            )
+        })
         .collect();
-    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-    let columns = "pipeline, run_id, source, endpoint, entity_id, snapshot_at";
-    lake.add("search_results", columns, &rows);
+    let lake = lake_of_results(&rows);
     let known = known_ids(&lake.database(), &earlier(&["test"]), ("s", "e"), span());
     assert_eq!(known.expect("an answer").len(), 5_000);
 }
