@@ -23,8 +23,8 @@ use limits::Window;
 pub use limits::{Budgets, Limits, Money};
 use resolve::Planner;
 pub use resolve::{is_loopback, travels_unencrypted, unencrypted};
-use search::{Asked, Depth, hash, search};
-pub use search::{KnownShare, Search, StopRules};
+use search::{Asked, hash, search};
+pub use search::{Depth, KnownShare, Search, StopRules};
 pub use shard::{Indivisible, Shard};
 
 mod check;

@@ -74,11 +74,14 @@ pub struct KnownTo {
 impl KnownTo {
     /// Nothing, if the search has no rule about what is known.
     pub fn of(search: &Search) -> Option<Self> {
-        let rule = search.stop_when.known?;
+        let depths = search.depths();
+        let rules = depths.iter().filter_map(|depth| depth.stop_when.known);
+        // Of several wishes the narrowest: what it regards as known, the others do too.
+        let within_s = rules.map(|rule| rule.within_s).min()?;
         Some(KnownTo {
             source: search.source.clone(),
             endpoint: search.endpoint.clone(),
-            within_s: rule.within_s,
+            within_s,
         })
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::envelope::PageSummary;
-use crate::plan::{KnownShare, Search, StopRules};
+use crate::plan::{Depth, KnownShare, Search, StopRules};
 use crate::spec::source::{Endpoint, PaginationKind};
 
 /// How far a search has come.
@@ -27,6 +27,8 @@ pub struct Pager {
     last_page: BTreeSet<String>,
     /// Pages in a row that brought nothing new.
     stale: u32,
+    /// The wishes for it that are not met yet.
+    open: Vec<Depth>,
 }
 
 /// Why a search asked for no further page.
@@ -74,6 +76,7 @@ impl Pager {
         known: Arc<HashSet<String>>,
     ) -> Self {
         Pager {
+            open: search.depths(),
             search,
             kind: endpoint.pagination.kind,
             start: endpoint.pagination.start.max(1),
@@ -115,18 +118,34 @@ impl Pager {
         (added, stop)
     }
 
-    /// The first reason that holds; the page limit is the last one asked, for it says least.
-    fn stop_after(&self, page: &PageSummary) -> Option<Stop> {
+    /// Why to stop, once nobody wants another page: what ended it for the last who did.
+    fn stop_after(&mut self, page: &PageSummary) -> Option<Stop> {
         if self.kind == PaginationKind::Single {
             return Some(Stop::Single);
         }
-        let rules = &self.search.stop_when;
+        if self.open.is_empty() {
+            // It went on all the same: a run that is continued keeps to what was decided then.
+            self.open = self.search.depths();
+        }
+        let mut last = None;
+        let mut open = std::mem::take(&mut self.open);
+        open.retain(|wish| {
+            let stop = self.stops(wish, page);
+            last = last.or(stop);
+            stop.is_none()
+        });
+        self.open = open;
+        last.filter(|_| self.open.is_empty())
+    }
+
+    /// The first reason that holds; the page limit is the last one asked, for it says least.
+    fn stops(&self, wish: &Depth, page: &PageSummary) -> Option<Stop> {
         let StopRules {
             empty,
             short_page,
             known,
             older_than_s,
-        } = rules;
+        } = &wish.stop_when;
         let nothing = page.item_count == 0;
         let short = short_page.is_some_and(|n| page.item_count < u64::from(n));
         let is_known = known.is_some_and(|rule| self.is_known(page, rule));
@@ -137,7 +156,7 @@ impl Pager {
             (short, Stop::ShortPage),
             (is_known, Stop::KnownShare),
             (is_old, Stop::OlderThan),
-            (self.pages >= self.search.max_pages, Stop::MaxPages),
+            (self.pages >= wish.max_pages, Stop::MaxPages),
         ];
         let holds = reasons.into_iter().find(|(holds, _)| *holds);
         holds.map(|(_, stop)| stop)

@@ -53,6 +53,7 @@ fn search(params: &[(&str, &str)]) -> Search {
         params: params.collect(),
         max_pages: 3,
         stop_when: StopRules::default(),
+        wishes: Vec::new(),
     }
 }
 

@@ -400,20 +400,12 @@ impl<'a> Planner<'a> {
         match self.known.get(&search.search_id) {
             Some(&at) => {
                 let other = &mut self.searches[at];
-                let differs = other.stop_when != search.stop_when;
-                other.max_pages = other.max_pages.max(search.max_pages);
-                other.stop_when = other.stop_when.or_longer(&search.stop_when);
+                other.also(&search);
                 let in_two_sets = other.keyword_set != search.keyword_set;
                 let set = other.keyword_set.clone().unwrap_or_default();
                 if let (Some(keyword), true) = (&search.keyword, in_two_sets) {
                     self.warn(format!(
                         "the keyword {keyword} is in two sets; it is searched once and counted to `{set}`"
-                    ));
-                }
-                if differs {
-                    self.warn(format!(
-                        "{search} is asked for twice; it is made once, as deep as either wants, and \
-                         only rules that both have stop it early"
                     ));
                 }
             }

@@ -26,10 +26,39 @@ pub struct Search {
     pub note_id: Option<String>,
     /// The provider's own words for all of this, but for the page.
     pub params: BTreeMap<String, String>,
+    /// The most pages that anybody wants.
     pub max_pages: u32,
     /// What ends it sooner.
     #[serde(default)]
     pub stop_when: StopRules,
+    /// How far each entry wants it paged, where several ask for it: it goes on as long as one of
+    /// them would.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub wishes: Vec<Depth>,
+}
+
+impl Search {
+    /// How far each entry that asks for it wants it paged; one at least.
+    pub fn depths(&self) -> Vec<Depth> {
+        match self.wishes.is_empty() {
+            true => vec![Depth {
+                max_pages: self.max_pages,
+                stop_when: self.stop_when.clone(),
+            }],
+            false => self.wishes.clone(),
+        }
+    }
+
+    /// Takes up another entry that asks for the same.
+    pub(super) fn also(&mut self, other: &Search) {
+        let mut wishes = self.depths();
+        wishes.extend(other.depths());
+        wishes.dedup();
+        self.max_pages = self.max_pages.max(other.max_pages);
+        if wishes.len() > 1 {
+            self.wishes = wishes;
+        }
+    }
 }
 
 /// What ends a search before its last page.
@@ -68,25 +97,6 @@ impl Default for StopRules {
     }
 }
 
-impl StopRules {
-    /// The rules of two wishes for the same search: it goes on as long as one of them wants it.
-    pub fn or_longer(&self, other: &StopRules) -> StopRules {
-        let known = self.known.zip(other.known).map(|(a, b)| KnownShare {
-            share: a.share.max(b.share),
-            within_s: a.within_s.min(b.within_s),
-        });
-        StopRules {
-            empty: self.empty && other.empty,
-            short_page: self.short_page.zip(other.short_page).map(|(a, b)| a.min(b)),
-            known,
-            older_than_s: self
-                .older_than_s
-                .zip(other.older_than_s)
-                .map(|(a, b)| a.max(b)),
-        }
-    }
-}
-
 /// What a search is about.
 #[derive(Clone, Copy)]
 pub enum Asked<'a> {
@@ -96,7 +106,7 @@ pub enum Asked<'a> {
 }
 
 /// How far a search is paged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Depth {
     pub max_pages: u32,
     pub stop_when: StopRules,
@@ -174,6 +184,7 @@ pub fn search(
         params,
         max_pages: depth.max_pages,
         stop_when: depth.stop_when,
+        wishes: Vec::new(),
     }
 }
 
@@ -183,7 +194,7 @@ pub fn hash(searches: &[Search], follow_ups: &[FollowUp]) -> String {
     let mut hasher = blake3::Hasher::new();
     let asked = searches
         .iter()
-        .map(|s| (&s.search_id, s.max_pages, &s.stop_when));
+        .map(|s| (&s.search_id, s.max_pages, &s.stop_when, &s.wishes));
     let mut asked: Vec<_> = asked.collect();
     // The order in which keywords are written makes no difference.
     asked.sort_by_key(|(search_id, ..)| *search_id);

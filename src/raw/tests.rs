@@ -30,6 +30,7 @@ fn header(page: u32) -> PageHeader {
             params: BTreeMap::from([("keyword".to_owned(), "防晒".to_owned())]),
             max_pages: 3,
             stop_when: StopRules::default(),
+            wishes: Vec::new(),
         },
         page,
         fetched_at: at,

@@ -58,6 +58,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
         params: BTreeMap::new(),
         max_pages: 3,
         stop_when: StopRules::default(),
+        wishes: Vec::new(),
     };
     let header = PageHeader {
         v: VERSION,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{endpoint, search};
 use crate::extract::envelope::PageSummary;
 use crate::extract::pager::{Pager, Stop};
-use crate::plan::{KnownShare, Search, StopRules};
+use crate::plan::{Depth, KnownShare, Search, StopRules};
 
 const MANY: u32 = 1_000;
 const DAY_S: u64 = 86_400;
@@ -187,6 +187,31 @@ fn the_second_page_in_a_row_without_anything_new_ends_a_search() {
         items(&["b"]),
     ];
     assert_eq!(after(pager(none(), MANY, &[]), &cards), None);
+}
+
+#[test]
+fn a_search_of_two_wishes_goes_on_as_long_as_one_of_them_would() {
+    let shallow = Depth {
+        max_pages: 1,
+        stop_when: none(),
+    };
+    let new_only = Depth {
+        max_pages: 6,
+        stop_when: known(0.5),
+    };
+    let with_both = |earlier: &[&str]| {
+        let mut search = pager(none(), 6, earlier).search;
+        search.wishes = vec![shallow.clone(), new_only.clone()];
+        let known = earlier.iter().map(|id| id.to_string()).collect();
+        let endpoint = endpoint("justoneapi", "note_search");
+        Pager::new(search, endpoint, snapshot_at(), Arc::new(known))
+    };
+    // Neither wants more than the first page, where it is known.
+    let stop = after(with_both(&["a", "b"]), &[items(&["a", "b"])]);
+    assert_eq!(stop, Some(Stop::MaxPages));
+    let news = [items(&["a"]), items(&["b"]), items(&["x"])];
+    assert_eq!(after(with_both(&["x"]), &news[..2]), None);
+    assert_eq!(after(with_both(&["x"]), &news), Some(Stop::KnownShare));
 }
 
 #[test]

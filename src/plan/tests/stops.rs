@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{PIPELINE, and, changed, planned};
-use crate::plan::{KnownShare, Plan, StopRules};
+use crate::plan::{KnownShare, Plan, Search, StopRules};
 use crate::spec::words::Filter;
 
 const DAY_S: u64 = 86_400;
@@ -24,16 +24,14 @@ fn known(share: f64, within_s: u64) -> Option<KnownShare> {
     Some(KnownShare { share, within_s })
 }
 
-/// The rules that a search has which two entries ask for.
-fn merged(one: &str, other: &str) -> (u32, StopRules) {
+/// How far a search is paged that two entries ask for.
+fn merged(one: &str, other: &str) -> Search {
     let first = changed("max: 3", &format!("max: {one}"));
     let second =
         format!("  - {{endpoint: note_search, keywords: [brands], pages: {{max: {other}}}}}");
     let plan = planned(&format!("{first}{second}\n"));
     assert_eq!(plan.searches.len(), 2, "each keyword is searched for once");
-    let search = &plan.searches[1];
-    assert_eq!(search.stop_when, plan.searches[0].stop_when);
-    (search.max_pages, search.stop_when.clone())
+    plan.searches[1].clone()
 }
 
 #[test]
@@ -85,42 +83,20 @@ fn older_than_ends_only_searches_that_begin_with_the_newest() {
 }
 
 #[test]
-fn two_entries_that_ask_the_same_go_on_as_long_as_one_wants_it() {
-    let (pages, rules) = merged("3", "7");
-    assert_eq!((pages, rules), (7, StopRules::default()));
-    // A rule that only one of them has ends nothing.
-    let (pages, rules) = merged(
-        "9, stop_when: {known_share: 0.5, short_page: 10}",
-        "2, stop_when: {empty: false}",
-    );
-    let never = StopRules {
-        empty: false,
-        ..StopRules::default()
-    };
-    assert_eq!((pages, rules), (9, never));
-    let (_, rules) = merged(
-        "1, stop_when: {known_share: 0.5, known_within: 1d, short_page: 10, empty: false}",
-        "1, stop_when: {known_share: 0.9, known_within: 7d, short_page: 20, empty: false}",
-    );
-    let both = StopRules {
-        empty: false,
-        short_page: Some(10),
-        known: known(0.9, DAY_S),
-        older_than_s: None,
-    };
-    assert_eq!(rules, both);
-}
-
-#[test]
-fn of_two_ages_the_longer_counts() {
-    let aged = |older_than_s| StopRules {
-        older_than_s,
-        ..StopRules::default()
-    };
-    let merged = |one, other| aged(one).or_longer(&aged(other)).older_than_s;
-    assert_eq!(merged(Some(3), Some(7)), Some(7));
-    assert_eq!(merged(Some(3), None), None);
-    assert_eq!(merged(None, None), None);
+fn two_entries_that_ask_the_same_keep_their_own_rules() {
+    let search = merged("3", "7");
+    assert_eq!(search.max_pages, 7);
+    let pages: Vec<u32> = search.depths().iter().map(|d| d.max_pages).collect();
+    assert_eq!(pages, [3, 7]);
+    let search = merged("1", "6, stop_when: {known_share: 0.5}");
+    let rules: Vec<_> = search
+        .depths()
+        .into_iter()
+        .map(|d| d.stop_when.known)
+        .collect();
+    assert_eq!(rules, [None, known(0.5, 7 * DAY_S)]);
+    // The same wish twice is one wish.
+    assert_eq!(merged("3", "3").wishes, []);
 }
 
 #[test]
@@ -210,13 +186,6 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// However many entries ask the same, and in whatever order.
-    #[test]
-    fn merging_is_a_matter_of_what_not_of_order(a in any_rules(), b in any_rules(), c in any_rules()) {
-        prop_assert_eq!(a.or_longer(&a), a.clone());
-        prop_assert_eq!(a.or_longer(&b), b.or_longer(&a));
-        prop_assert_eq!(a.or_longer(&b).or_longer(&c), a.or_longer(&b.or_longer(&c)));
-    }
-
     #[test]
     fn rules_are_read_back_from_a_page(rules in any_rules()) {
         let text = serde_json::to_string(&rules).expect("JSON");
