@@ -21,7 +21,7 @@ pub use retransform::{Retransformed, retransform};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
@@ -29,6 +29,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::extract::client::{Client, ClientError};
+use crate::extract::day::sent_since;
 use crate::extract::journal::JournalError;
 use crate::extract::replay::Replayed;
 use crate::extract::{Cut, Event, ExtractError, Extracted, Extractor, Needs};
@@ -186,6 +187,7 @@ pub async fn run(
         journal,
         budget,
         known,
+        recent: recent(&plan, &lake)?,
         progress: replayed.progress,
         stop,
     };
@@ -268,6 +270,25 @@ fn all_raw(
         all.extend(open.raw(lake)?);
     }
     Ok(all.into_iter().collect())
+}
+
+/// How long ago the sources were called whose providers count the calls of some span of time: a
+/// run that follows another must not exceed their limit either.
+fn recent(plan: &Plan, lake: &Lake) -> Result<BTreeMap<String, Vec<Duration>>, RunError> {
+    let now = Utc::now();
+    let mut recent = BTreeMap::new();
+    for name in plan.sources.keys() {
+        let Some(window) = plan.window(name) else {
+            continue;
+        };
+        let since = now - window.per;
+        let sent = sent_since(&lake.journals(), name, since)?;
+        let ago = sent
+            .iter()
+            .map(|at| (now - at).to_std().unwrap_or_default());
+        recent.insert(name.clone(), ago.collect());
+    }
+    Ok(recent)
 }
 
 /// Flattens all pages of a run.

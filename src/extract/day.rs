@@ -202,6 +202,37 @@ pub fn date_of(instant: DateTime<Utc>, timezone: Tz) -> NaiveDate {
     instant.with_timezone(&timezone).date_naive()
 }
 
+/// When calls to a source were sent since an instant, by any run whose journal is here.
+///
+/// # Errors
+/// A journal that cannot be read.
+pub fn sent_since(
+    folder: &Path,
+    source: &str,
+    since: DateTime<Utc>,
+) -> Result<Vec<DateTime<Utc>>, JournalError> {
+    let mut sent = Vec::new();
+    for path in journals(folder)? {
+        let modified = fs::metadata(&path).and_then(|m| m.modified());
+        if modified.is_ok_and(|at| DateTime::<Utc>::from(at) < since) {
+            continue;
+        }
+        let entries = match super::journal::read(&path) {
+            Err(error) if error.is_not_found() => continue,
+            entries => entries?,
+        };
+        let is_real = |e: &Entry| matches!(e, Entry::Run(head) if !head.simulated);
+        if entries.first().is_some_and(is_real) {
+            sent.extend(entries.into_iter().filter_map(|entry| match entry {
+                Entry::Sent(s) if s.source == source && s.started_at >= since => Some(s.started_at),
+                _ => None,
+            }));
+        }
+    }
+    sent.sort_unstable();
+    Ok(sent)
+}
+
 /// All journals in a folder, the oldest run first.
 ///
 /// # Errors

@@ -20,12 +20,20 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// `rate` is in calls a second.
-    pub fn new(rate: f64, burst: u32, window: Option<Window>) -> Self {
+    /// `rate` is in calls a second. `recent` says how long ago calls were made that the window
+    /// still counts, the longest first.
+    pub fn new(rate: f64, burst: u32, window: Option<Window>, recent: &[Duration]) -> Self {
+        // Time begins before the first of them, if the machine has been up that long.
+        let before = recent.first().copied().unwrap_or_default();
+        let now = Instant::now();
+        let origin = now.checked_sub(before).unwrap_or(now);
+        let mut pace = Pace::new(rate, burst, window);
+        let begun = now - origin;
+        pace.remember(recent.iter().map(|ago| begun.saturating_sub(*ago)));
         Limiter {
             queue: FairMutex::new(()),
-            pace: Mutex::new(Pace::new(rate, burst, window)),
-            origin: Instant::now(),
+            pace: Mutex::new(pace),
+            origin,
         }
     }
 

@@ -99,6 +99,8 @@ pub struct Needs {
     pub journal: Arc<Journal>,
     pub budget: Budget,
     pub known: Known,
+    /// How long ago other runs called the sources that have a window, the longest first.
+    pub recent: BTreeMap<String, Vec<Duration>>,
     /// Where the searches stand that an earlier process began.
     pub progress: HashMap<String, Progress>,
     /// Becomes true when the run is to stop.
@@ -202,7 +204,8 @@ impl Extractor {
     pub fn new(plan: Arc<Plan>, identity: RunIdentity, needs: Needs) -> Self {
         let with_limiter = |(name, client): (String, Client)| {
             let burst = plan.limits.burst;
-            let limiter = Limiter::new(plan.rate(&name), burst, plan.window(&name));
+            let recent = needs.recent.get(&name).map_or(&[][..], Vec::as_slice);
+            let limiter = Limiter::new(plan.rate(&name), burst, plan.window(&name), recent);
             (name, (client, limiter))
         };
         let sources = needs.clients.into_iter().map(with_limiter).collect();

@@ -88,6 +88,44 @@ fn notes_of_this_run_only_unless_told_otherwise() {
 }
 
 #[test]
+fn a_provider_s_limit_holds_over_several_runs() {
+    let world = World::new();
+    let path = world.lake.write(
+        "two.yaml",
+        "
+version: 1
+pipeline: two
+source: {name: xhs_open}
+extract: [{endpoint: note_detail, notes: {ids: [n1, n2]}}]
+limits: {requests_per_second: 1000, burst: 50}
+",
+    );
+    // Three calls in 900 ms: the second run has to wait for room.
+    let limit = (
+        "sources/xhs_open.yaml",
+        "requests: 100, per: 60s",
+        "requests: 3, per: 900ms",
+    );
+    let schemas = world.lake.schemas(&[limit]);
+    let (path, schemas) = (
+        path.to_str().expect("UTF-8"),
+        schemas.to_str().expect("UTF-8"),
+    );
+    for _ in 0..2 {
+        let args = ["run", path, "--schemas", schemas];
+        succeed(&mut world.sandbox.redlake(&world.lake, &args, "sandbox"));
+    }
+    let at: Vec<u64> = world
+        .sandbox
+        .calls()
+        .iter()
+        .map(|call| call["at_us"].as_u64().expect("a time"))
+        .collect();
+    assert_eq!(at.len(), 4);
+    assert!(at[3] - at[0] >= 900_000, "{at:?}");
+}
+
+#[test]
 fn notes_that_any_run_found_lately() {
     let world = World::new();
     world.run(SEARCH, 1);

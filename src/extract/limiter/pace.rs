@@ -61,6 +61,11 @@ impl Pace {
         }
     }
 
+    /// Calls that were made before, in order.
+    pub fn remember(&mut self, made: impl Iterator<Item = Duration>) {
+        self.made.extend(made);
+    }
+
     /// Makes a call, or says how long to wait before trying again.
     ///
     /// # Errors

@@ -245,7 +245,7 @@ fn a_rate_may_be_absurdly_small() {
 
 #[test]
 fn a_provider_may_say_to_come_back_never() {
-    let limiter = Limiter::new(10.0, 1, None);
+    let limiter = Limiter::new(10.0, 1, None, &[]);
     let sent = limiter.now();
     limiter.slow_down(sent, Some(Duration::MAX));
 }

@@ -94,6 +94,7 @@ async fn extract(
         journal: Arc::new(journal),
         budget: unlimited(),
         known: Known::new(),
+        recent: BTreeMap::new(),
         progress,
         stop,
     };
