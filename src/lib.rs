@@ -10,12 +10,12 @@
 //! |---|---|
 //! | [`spec`] | the three YAML contracts: shapes, loading, the places of mistakes |
 //! | [`plan`] | a pipeline resolved against its contracts: valid by construction |
-//! | [`extract`] | paging, retries, limits, the ledger; the only place that talks to the network |
+//! | [`extract`] | paging, retries, limits, budgets, the journal; the only place that talks to the network |
 //! | [`raw`] | the raw zone, where extract and transform meet: answers verbatim, on disk |
 //! | [`transform`] | raw pages → Arrow tables, driven by the compiled contracts |
 //! | [`load`] | Arrow tables → Parquet, committed all or none |
 //! | [`query`] | the catalog of views, and DuckDB |
-//! | [`run`] | ties the stages together; re-flattening; the run's report |
+//! | [`run`] | ties the stages together; resuming; what earlier runs tell; re-flattening; the report |
 //! | [`sandbox`] | the API simulator |
 //! | [`cli`] | one file a subcommand |
 //! | [`clock`], [`durable`] | real and simulated time; folders that survive a power cut |

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! Extractor  keeps up to `concurrency` calls to a source under way; a search that has a page
-//!            left goes to the end of its source's queue, so all searches advance side by side
-//! turn       one call of one search: limiter, budget, journal, client, policy, pager, store
-//! policy     what an answer means          pager    when a search has been paged far enough
-//! journal    every call, before and after  store    every page, before it counts as fetched
+//!   lanes    left goes to the end of its source's queue, so all searches advance side by side
+//! turn       one call of one search, step by step:
+//!   limiter  when it may be made           budget   whether it may be paid; day: what others spend
+//!   journal  it is noted before and after  call     from its sending to its row in the ledger
+//!   client   HTTP, the token               envelope what an answer says of itself
+//!   policy   what it means                 pager    whether the search is far enough
+//!   store    its page, on disk before it counts as fetched
 //! replay     where a run that was cut short stands, from its journal and its pages
 //! ```
 

@@ -31,8 +31,8 @@ price: {note_detail: 0, currency: CNY}
 
 /// Timeouts that a test can wait for.
 const IMPATIENT: [(&str, &str, &str); 2] = [
-    ("sources/justoneapi.yaml", "timeout: 120s", "timeout: 400ms"),
-    ("sources/xhs_open.yaml", "timeout: 60s", "timeout: 400ms"),
+    ("sources/justoneapi.yaml", "timeout: 120s", "timeout: 1s"),
+    ("sources/xhs_open.yaml", "timeout: 60s", "timeout: 1s"),
 ];
 
 /// What a run came to, in one line a part.

@@ -55,8 +55,8 @@ fn no_fault_brings_the_token_to_light() {
     let lake = Lake::new();
     // With timeouts that a test can wait for.
     let schemas = lake.schemas(&[
-        ("sources/justoneapi.yaml", "timeout: 120s", "timeout: 300ms"),
-        ("sources/xhs_open.yaml", "timeout: 60s", "timeout: 300ms"),
+        ("sources/justoneapi.yaml", "timeout: 120s", "timeout: 1s"),
+        ("sources/xhs_open.yaml", "timeout: 60s", "timeout: 1s"),
     ]);
     let faults = [
         json!({"kind": "code", "code": 301}),
