@@ -18,6 +18,9 @@ use serde_json::Value;
 
 use support::{Lake, SandboxProcess, succeed};
 
+/// As long as a real one: answers are searched for it.
+const TOKEN: &str = "b7c1f0e2-1d3a-4f5b-9c8d-0a1b2c3d4e5f";
+
 fn main() {
     let args: BTreeSet<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| {
@@ -41,7 +44,7 @@ fn main() {
 fn throughput() {
     let (latency_ms, concurrency, searches) = (300, 16, 1_000);
     let latency = latency_ms.to_string();
-    let sandbox = SandboxProcess::with(&["--frozen", "--latency", &latency]);
+    let sandbox = SandboxProcess::with(&["--token", TOKEN, "--frozen", "--latency", &latency]);
     let lake = Lake::new();
     let limits = format!("requests_per_second: 1000, concurrency: {concurrency}");
     let pipeline = searches_of(&lake, searches, 2, &limits);
@@ -64,7 +67,7 @@ fn throughput() {
 
 /// As many calls as the limit lets through.
 fn limit(per_second: u64, number: usize) {
-    let sandbox = SandboxProcess::with(&["--frozen", "--latency", "20"]);
+    let sandbox = SandboxProcess::with(&["--token", TOKEN, "--frozen", "--latency", "20"]);
     let lake = Lake::new();
     let limits = format!("requests_per_second: {per_second}, concurrency: 16");
     let pipeline = searches_of(&lake, number, 1, &limits);
@@ -117,7 +120,8 @@ fn week(notes_a_day: u32) {
 /// Calls, and notes that were published in the week and found.
 fn a_week_with(rules: &str, notes_a_day: u32) -> (u64, u64) {
     let notes_a_day = notes_a_day.to_string();
-    let sandbox = SandboxProcess::with(&["--frozen", "--notes-a-day", &notes_a_day]);
+    let sandbox =
+        SandboxProcess::with(&["--token", TOKEN, "--frozen", "--notes-a-day", &notes_a_day]);
     let lake = Lake::new();
     let pipeline = lake.write(
         "week.yaml",
@@ -141,7 +145,7 @@ limits: {{requests_per_second: 1000, concurrency: 5}}
         let at = (start + chrono::Duration::hours(hour)).to_rfc3339();
         let path = pipeline.to_str().expect("UTF-8");
         let args = ["run", path, "-q", "--snapshot-at", &at];
-        succeed(&mut sandbox.redlake(&lake, &args, "sandbox"));
+        succeed(&mut sandbox.redlake(&lake, &args, TOKEN));
         sandbox.control("POST", "/clock", r#"{"advance_seconds": 3600}"#);
     }
     let new = "select count(distinct note_id) from notes \
@@ -177,7 +181,7 @@ limits: {{{limits}}}
 
 fn run(sandbox: &SandboxProcess, lake: &Lake, pipeline: &std::path::Path) {
     let args = ["run", pipeline.to_str().expect("UTF-8"), "-q"];
-    succeed(&mut sandbox.redlake(lake, &args, "sandbox"));
+    succeed(&mut sandbox.redlake(lake, &args, TOKEN));
 }
 
 /// What the sandbox saw, by its own clock.
