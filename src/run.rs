@@ -123,9 +123,14 @@ pub async fn run(
     let open = OpenRun::find(&lake, &plan, &commits)?;
     keep_worlds_apart(&plan, &lake, &commits, &open, simulated)?;
     warn_of_orphans(&plan, &lake, &commits)?;
+    let any_open = !open.is_empty();
     let continued = settle(open, &plan, transform, &lake, options)?;
 
-    let commits = lake.commits()?;
+    // Closing a run commits; every record of a lake is read only where that may have been.
+    let commits = match any_open {
+        true => lake.commits()?,
+        false => commits,
+    };
     let begun = Begun::new(continued, &plan, &lake, &commits, &accesses, options)?;
     let Begun {
         identity,

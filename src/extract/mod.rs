@@ -203,6 +203,14 @@ pub enum ExtractError {
     Task(String),
 }
 
+/// An error with all that caused it, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
+    }
+}
+
 impl Extractor {
     pub fn new(plan: Arc<Plan>, identity: RunIdentity, needs: Needs) -> Self {
         let with_limiter = |(name, client): (String, Client)| {

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::PageSummary;
@@ -189,20 +191,9 @@ impl Pager {
 }
 
 impl Stop {
-    const ALL: [Stop; 9] = [
-        Stop::MaxPages,
-        Stop::Empty,
-        Stop::ShortPage,
-        Stop::KnownShare,
-        Stop::OlderThan,
-        Stop::Repeated,
-        Stop::Single,
-        Stop::Gone,
-        Stop::Failed,
-    ];
-
     pub fn named(name: &str) -> Option<Self> {
-        Stop::ALL.into_iter().find(|stop| stop.as_str() == name)
+        let name: StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
+        Stop::deserialize(name).ok()
     }
 
     pub fn as_str(self) -> &'static str {

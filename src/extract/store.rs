@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::ExtractError;
 use super::journal::Journal;
+use super::{ExtractError, with_causes};
 use crate::raw::{PageHeader, RawWriter, encode};
 
 /// Pages that one sync covers, at most.
@@ -103,14 +103,7 @@ fn write(
 /// One error for all who wait.
 fn sync(writers: &mut BTreeMap<String, RawWriter>, journal: &Journal) -> Result<(), String> {
     for writer in writers.values_mut() {
-        writer.sync().map_err(|e| chain(&e))?;
+        writer.sync().map_err(|e| with_causes(&e))?;
     }
-    journal.sync().map_err(|e| chain(&e))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
+    journal.sync().map_err(|e| with_causes(&e))
 }

@@ -123,10 +123,13 @@ impl Lake {
     /// # Errors
     /// A folder that cannot be read.
     pub fn raw_files(&self) -> Result<Vec<(String, PathBuf)>, LakeError> {
+        // A probe that was cut off is none.
+        let is_raw =
+            |path: &PathBuf| path.is_file() && path.extension().is_some_and(|e| e == "zst");
         let mut files = Vec::new();
         for source in list(&self.root.join("raw"))? {
             for date in list(&source)? {
-                files.extend(list(&date)?.into_iter().filter(|path| path.is_file()));
+                files.extend(list(&date)?.into_iter().filter(is_raw));
             }
         }
         let with_run = |path: PathBuf| {

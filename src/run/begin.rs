@@ -11,12 +11,12 @@ use super::prior::Prior;
 use super::resume::OpenRun;
 use super::{RunError, RunOptions};
 use crate::clock::Clock;
-use crate::extract::RunIdentity;
 use crate::extract::budget::{Budget, Spent};
 use crate::extract::day::{date_of, journals};
 use crate::extract::journal::{Journal, RunHead};
 use crate::extract::ledger::Call;
 use crate::extract::replay::Replayed;
+use crate::extract::{RunIdentity, with_causes};
 use crate::load::Lake;
 use crate::load::commit::CommitRecord;
 use crate::plan::{Money, Plan};
@@ -185,15 +185,8 @@ fn close(run: OpenRun, plan: &Plan, transform: &Transform, lake: &Lake, reason: 
         }
         Err(error) => tracing::error!(
             "the run {run_id} was cut short and cannot be closed; its pages are kept: {}",
-            chain(&error)
+            with_causes(&error)
         ),
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", chain(cause)),
-        None => error.to_string(),
     }
 }
 

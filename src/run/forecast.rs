@@ -13,7 +13,6 @@ use super::prior::Prior;
 use crate::extract::budget::Spent;
 use crate::load::Lake;
 use crate::plan::{Plan, Search};
-use crate::query::duckdb::Database;
 use crate::query::history::{self, UsualCalls};
 
 /// How many of the last runs are looked at.
@@ -77,8 +76,7 @@ pub fn outlook(
     };
     let prior = Prior::new(plan, &lake, &commits, "", now, simulated);
     let spent = prior.spent_today(now)?.unwrap_or_default();
-    let database = Database::open(lake.root(), &plan.contracts.tables)?;
-    let usual = history::usual_calls(&database, &plan.pipeline, RUNS)?;
+    let usual = history::usual_calls(prior.database()?, &plan.pipeline, RUNS)?;
     Ok(Outlook {
         likely: likely(plan, &usual),
         left_today: left_today(plan, spent),

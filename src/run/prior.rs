@@ -1,6 +1,7 @@
 //! What earlier runs of the lake tell a new one: what is known, what the day has cost, which notes
 //! are worth another look.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Prior<'a> {
     earlier: Earlier,
     snapshot_at: DateTime<Utc>,
     simulated: bool,
+    /// Opened with the first question.
+    database: OnceCell<Database>,
 }
 
 impl<'a> Prior<'a> {
@@ -48,14 +51,21 @@ impl<'a> Prior<'a> {
             earlier,
             snapshot_at,
             simulated,
+            database: OnceCell::new(),
         }
     }
 
-    fn database(&self) -> Result<Database, RunError> {
-        Ok(Database::open(
-            self.lake.root(),
-            &self.plan.contracts.tables,
-        )?)
+    /// The lake, as it was before the run.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub fn database(&self) -> Result<&Database, RunError> {
+        if let Some(database) = self.database.get() {
+            return Ok(database);
+        }
+        let tables = &self.plan.contracts.tables;
+        let opened = Database::open(self.lake.root(), tables)?;
+        Ok(self.database.get_or_init(|| opened))
     }
 
     /// What searches found before, for the endpoints that a stop rule asks it of.
@@ -72,7 +82,7 @@ impl<'a> Prior<'a> {
         for to in asking {
             let span = (self.ago(to.within_s), self.snapshot_at);
             let place = (to.source.as_str(), to.endpoint.as_str());
-            let ids = history::known_ids(&database, &self.earlier, place, span)?;
+            let ids = history::known_ids(database, &self.earlier, place, span)?;
             known.insert(to, Arc::new(ids));
         }
         Ok(known)
@@ -114,7 +124,7 @@ impl<'a> Prior<'a> {
         let timezone = self.plan.timezone;
         let since = day::date_of(now, timezone);
         let since = since.checked_sub_days(Days::new(1)).unwrap_or(since);
-        let rows = history::spent_since(&self.database()?, &self.earlier, since, timezone)?;
+        let rows = history::spent_since(self.database()?, &self.earlier, since, timezone)?;
         for row in rows.iter().filter(|row| !in_journals.contains(&row.run_id)) {
             let shard = row.shard.as_deref().and_then(|text| text.parse().ok());
             let (counts, parts) = day::weight(self.plan.shard, shard);
@@ -181,7 +191,7 @@ impl<'a> Prior<'a> {
         if let Some(within_s) = follow_up.seen_within_s {
             let span = (self.ago(within_s), self.snapshot_at);
             let (endpoint, by) = (&follow_up.found_by, &follow_up.by);
-            for note in history::found_notes(&database, &self.earlier, endpoint, by, span)? {
+            for note in history::found_notes(database, &self.earlier, endpoint, by, span)? {
                 notes.insert(note.note_id, (note.count, note.seen_at));
             }
         }
@@ -189,7 +199,7 @@ impl<'a> Prior<'a> {
             notes.insert(id, (count, self.snapshot_at));
         }
         let endpoint = (follow_up.source.as_str(), follow_up.endpoint.as_str());
-        let answered = history::answered(&database, &self.earlier, endpoint)?;
+        let answered = history::answered(database, &self.earlier, endpoint)?;
         let answered: HashMap<&str, (DateTime<Utc>, bool)> = answered
             .iter()
             .map(|a| (a.search_id.as_str(), (a.at, a.gone)))

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -45,6 +45,12 @@ fn cut_short(lake: &Lake, pipeline: &Path, signal: &str) -> (Option<i32>, Durati
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
     let first = stderr.next().expect("a line").expect("UTF-8");
     assert!(first.contains("page 1: 20 items"), "{first}");
+    end(&mut child, signal)
+}
+
+/// Tells a process to stop; its exit code and how long it took.
+#[cfg(unix)]
+fn end(child: &mut Child, signal: &str) -> (Option<i32>, Duration) {
     let told = Instant::now();
     let killed = std::process::Command::new("kill")
         .args([&format!("-{signal}"), &child.id().to_string()])
@@ -53,6 +59,13 @@ fn cut_short(lake: &Lake, pipeline: &Path, signal: &str) -> (Option<i32>, Durati
     assert!(killed.success());
     let end = child.wait().expect("an end");
     (end.code(), told.elapsed())
+}
+
+/// The same pipeline at the address that the environment names.
+fn leave_the_sandbox(pipeline: &Path) {
+    let text = std::fs::read_to_string(pipeline).expect("the pipeline");
+    let text = text.replace(", base_url: sandbox", "");
+    std::fs::write(pipeline, text).expect("a writable folder");
 }
 
 /// The same pipeline, as quick as can be.
@@ -98,8 +111,7 @@ fn a_call_that_hangs_does_not_hold_up_a_signal() {
     let sandbox = SandboxProcess::with(&["--frozen"]);
     sandbox.set_faults(&json!({"script": [null, {"kind": "timeout"}]}));
     let pipeline = pipeline(&lake, "");
-    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
-    std::fs::write(&pipeline, text.replace(", base_url: sandbox", "")).expect("writable");
+    leave_the_sandbox(&pipeline);
     hurry(&pipeline);
     let args = ["run", pipeline.to_str().expect("UTF-8")];
     let mut child = sandbox
@@ -111,17 +123,9 @@ fn a_call_that_hangs_does_not_hold_up_a_signal() {
     while sandbox.calls().len() < 2 {
         std::thread::yield_now();
     }
-    let told = Instant::now();
-    let kill = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.expect("kill is there").success());
-    assert_eq!(child.wait().expect("an end").code(), Some(130));
-    assert!(
-        told.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        told.elapsed()
-    );
+    let (code, took) = end(&mut child, "INT");
+    assert_eq!(code, Some(130));
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
     assert_eq!(
         lake.query("select page, class, billed, cost from requests order by started_at"),
         [
@@ -146,17 +150,9 @@ fn a_signal_is_heard_while_the_run_cannot_commit() {
     // As another process would that commits for a long time.
     let lock = std::fs::File::open(lake.path().join("_state/commit.lock")).expect("the lock");
     lock.lock().expect("the lock");
-    let told = Instant::now();
-    let kill = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.expect("kill is there").success());
-    assert_eq!(child.wait().expect("an end").code(), Some(130));
-    assert!(
-        told.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        told.elapsed()
-    );
+    let (code, took) = end(&mut child, "INT");
+    assert_eq!(code, Some(130));
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
     drop(lock);
     hurry(&pipeline);
     let report = lake.run(&pipeline, &[]);
@@ -232,8 +228,7 @@ fn a_quota_that_comes_back_lets_the_run_go_on() {
     let sandbox = SandboxProcess::with(&["--frozen"]);
     sandbox.set_faults(&json!({"quota": 4}));
     let pipeline = pipeline(&lake, "");
-    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
-    std::fs::write(&pipeline, text.replace(", base_url: sandbox", "")).expect("writable");
+    leave_the_sandbox(&pipeline);
     hurry(&pipeline);
     let args = ["run", pipeline.to_str().expect("UTF-8")];
     let output = sandbox.redlake(&lake, &args, "sandbox").output();
@@ -264,8 +259,7 @@ fn a_wrong_token_without_a_page_leaves_nothing_to_continue() {
     let lake = Lake::new();
     let sandbox = SandboxProcess::with(&["--frozen"]);
     let pipeline = pipeline(&lake, "");
-    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
-    std::fs::write(&pipeline, text.replace(", base_url: sandbox", "")).expect("writable");
+    leave_the_sandbox(&pipeline);
     hurry(&pipeline);
     let args = ["run", pipeline.to_str().expect("UTF-8")];
     let refused = sandbox.redlake(&lake, &args, "wrong").output();
@@ -291,8 +285,7 @@ fn a_run_cut_short_in_the_sandbox_keeps_real_runs_out() {
     stderr.next().expect("a line").expect("UTF-8");
     child.kill().expect("a kill");
     child.wait().expect("an end");
-    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
-    std::fs::write(&pipeline, text.replace(", base_url: sandbox", "")).expect("writable");
+    leave_the_sandbox(&pipeline);
     let sandbox = SandboxProcess::with(&["--frozen"]);
     let args = ["run", pipeline.to_str().expect("UTF-8")];
     let output = sandbox.redlake(&lake, &args, "sandbox").output();
