@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::OnUnknownField;
+use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::{Endpoint, Source};
 
 use check::Check;
@@ -56,6 +56,7 @@ pub struct Plan {
     pub shard: Option<Shard>,
     pub price: Price,
     pub on_unknown_field: OnUnknownField,
+    pub on_bad_value: OnBadValue,
     pub lake: PathBuf,
     pub compression: Compression,
     /// What is allowed but should be known.
@@ -191,6 +192,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         shard: None,
         price,
         on_unknown_field: spec.contract.on_unknown_field,
+        on_bad_value: spec.contract.on_bad_value,
         lake: spec.load.lake.clone(),
         compression,
         warnings,

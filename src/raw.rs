@@ -16,6 +16,8 @@ use thiserror::Error;
 use crate::durable;
 use crate::plan::Search;
 
+pub mod frames;
+
 #[cfg(test)]
 mod tests;
 
@@ -261,6 +263,18 @@ impl RawReader {
             whole: 0,
             torn: false,
         })
+    }
+
+    /// Reads on from where others have read `pages` pages.
+    fn open_at(path: &Path, offset: u64, pages: u64) -> Result<Self, RawError> {
+        let mut reader = RawReader::open(path)?;
+        if let Some(input) = &mut reader.input {
+            input
+                .seek(SeekFrom::Start(offset))
+                .map_err(failed("read", path))?;
+        }
+        (reader.whole, reader.pages) = (offset, pages);
+        Ok(reader)
     }
 
     /// Whether the file ended inside a frame. The pages before it are whole.

@@ -18,7 +18,7 @@ mod tests;
 pub use resume::Resume;
 pub use retransform::{Retransformed, retransform};
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,9 +36,11 @@ use crate::extract::{Cut, Event, ExtractError, Extracted, Extractor, Needs};
 use crate::load::{Lake, LakeError};
 use crate::plan::Plan;
 use crate::query::duckdb::QueryError;
-use crate::raw::{RawError, RawReader, RawWriter, check_writable};
+use crate::raw::{RawError, RawWriter, check_writable};
 use crate::sandbox::Sandbox;
-use crate::transform::{RunStamp, Tables, Transform, TransformError};
+use crate::transform::flattened::Flattened;
+use crate::transform::workers::Work;
+use crate::transform::{RunStamp, Transform, TransformError};
 use access::{AccessError, Accesses};
 use begin::{Begun, budget, keep_worlds_apart, settle, warn_of_orphans};
 use finish::{Done, Run};
@@ -56,6 +58,8 @@ pub struct RunOptions {
     pub extract_only: bool,
     /// Whether a run that was cut short is continued.
     pub resume: Resume,
+    /// How many threads make tables.
+    pub threads: usize,
 }
 
 /// Told of every page, and of the end of every search.
@@ -76,7 +80,7 @@ pub enum RunError {
     #[error(transparent)]
     Extract(#[from] ExtractError),
     #[error(transparent)]
-    Transform(#[from] TransformError),
+    Transform(TransformError),
     /// Reading the lake, or writing its catalog.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -88,6 +92,9 @@ pub enum RunError {
     },
     #[error("the contracts cannot hold the ledger of a run")]
     Ledger(#[source] ArrowError),
+    /// A rule of the pipeline's `contract:` that says `fail`.
+    #[error("{0}")]
+    Refused(String),
     #[error("the raw file {} holds no page", .0.display())]
     EmptyRaw(PathBuf),
     #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]
@@ -97,6 +104,15 @@ pub enum RunError {
         held: &'static str,
         new: &'static str,
     },
+}
+
+impl From<TransformError> for RunError {
+    fn from(error: TransformError) -> Self {
+        match error {
+            TransformError::Raw(error) => RunError::Raw(error),
+            error => RunError::Transform(error),
+        }
+    }
 }
 
 /// Runs a pipeline: extract, transform, commit, catalog. `stop` becomes true to end it early. A
@@ -182,6 +198,7 @@ pub async fn run(
         lake: lake.clone(),
         simulated,
         journal: Arc::clone(&journal),
+        threads: options.threads,
     };
     let needs = Needs {
         clients,
@@ -296,27 +313,19 @@ fn recent(plan: &Plan, lake: &Lake) -> Result<BTreeMap<String, Vec<Duration>>, R
     Ok(recent)
 }
 
-/// Flattens all pages of a run.
-fn flatten<'p>(
-    transform: &Transform,
+/// Flattens all pages of a run; only the tables in `only`, or all.
+fn flatten<'t>(
+    transform: &'t Transform,
     stamp: &RunStamp,
-    raw: impl IntoIterator<Item = &'p PathBuf>,
-) -> Result<Tables, RunError> {
-    let mut flattener = transform.begin(stamp.clone());
-    // A page counts once, in however many files it lies.
-    let mut seen = HashSet::new();
+    raw: impl IntoIterator<Item = PathBuf>,
+    only: &[&str],
+    work: Work<'t>,
+) -> Result<Flattened<'t>, RunError> {
     // A source that answered nothing has no file.
-    for path in raw.into_iter().filter(|path| path.exists()) {
-        let mut reader = RawReader::open(path)?;
-        for page in &mut reader {
-            let page = page?;
-            if seen.insert(page.header.request_id.clone()) {
-                flattener.push(&page)?;
-            }
-        }
-        if reader.torn() {
-            tracing::warn!("{}: the last page is torn and was left out", path.display());
-        }
+    let files = raw.into_iter().filter(|path| path.exists());
+    let (flattened, torn) = transform.flatten(stamp, files, only, work)?;
+    for path in torn {
+        tracing::warn!("{}: the last page is torn and was left out", path.display());
     }
-    Ok(flattener.finish()?)
+    Ok(flattened)
 }

@@ -18,6 +18,7 @@ pub const USAGE: u8 = 2;
 pub const PARTIAL: u8 = 3;
 pub const DENIED: u8 = 4;
 pub const STOPPED: u8 = 5;
+pub const REFUSED: u8 = 6;
 pub const BUSY: u8 = 7;
 
 pub const ENVIRONMENT: &str = "\
@@ -26,9 +27,15 @@ XHS_OPEN_BASE_URL override the addresses (`sandbox` is one too; a pipeline that 
 stays there), REDLAKE_LAKE names the lake.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
-4 authentication or permission, 5 stopped by a budget, the quota or the balance, 7 the pipeline is \
+4 authentication or permission, 5 stopped by a budget, the quota or the balance, 6 the \
+pipeline's `contract:` refuses the data, 7 the pipeline is \
 already running, 130 or 143 interrupted. A run that was cut short (4, 5, 130, 143, a crash) and has \
 a page is continued by the next one.";
+
+/// What to do where the contract's rules say `fail`.
+pub const MEND: &str = "the pages and the ledger are kept; mend the source contract (see `redlake schema \
+                        suggest`) or the pipeline's `contract:`, then make the tables with `redlake \
+                        transform PIPELINE --raw FILE…`";
 
 /// An error on its way to the user.
 #[derive(Debug)]
@@ -163,6 +170,7 @@ impl From<RunError> for CliError {
                 USAGE,
                 Some("set base_url to sandbox for all sources or for none".into()),
             ),
+            RunError::Refused(_) => (REFUSED, Some(MEND.to_owned())),
             _ => (INTERNAL, None),
         };
         CliError::new(code, error, hint)

@@ -65,6 +65,21 @@ struct Common {
     verbose: u8,
 }
 
+/// How many threads make tables.
+#[derive(Clone, Copy, Debug, Args)]
+struct Threads {
+    /// Threads that make tables of pages [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+impl Threads {
+    fn count(self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(all, usize::from)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a commented pipeline to start from

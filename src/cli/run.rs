@@ -10,10 +10,10 @@ use chrono::{DateTime, FixedOffset};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 
-use super::error::{CliError, DENIED, INTERNAL, PARTIAL, STOPPED, USAGE};
+use super::error::{CliError, DENIED, INTERNAL, MEND, PARTIAL, REFUSED, STOPPED, USAGE};
 use super::output::{grouped, note, print_json, print_text};
 use super::summary::summary;
-use super::{Common, Format, env, progress};
+use super::{Common, Format, Threads, env, progress};
 use crate::extract::Cut;
 use crate::extract::budget::Exhausted;
 use crate::plan::{Plan, Shard};
@@ -34,6 +34,8 @@ pub struct RunArgs {
     /// Do part I of N of the searches, with a part of the limits and budgets, as in 2/4
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,7 +58,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     let contracts = common.contracts()?;
     let plan = common.plan(&args.pipeline, &contracts)?;
     let plan = Arc::new(part(plan, args.shard)?);
-    let transform = Transform::new(contracts)?;
+    let transform = Transform::of(&plan)?;
     common.warn(&plan);
     let options = RunOptions {
         lake: common.lake_of(&plan),
@@ -66,6 +68,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
             ResumeArg::Auto => Resume::Auto,
             ResumeArg::Never => Resume::Never,
         },
+        threads: args.threads.count(),
     };
     let observer = progress::observer(common.progress, common.quiet, plan.estimate().calls);
 
@@ -115,6 +118,10 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
         let error = anyhow::anyhow!("{source} refused: {message}");
         Err(CliError::new(code, error, Some(hint)))
     };
+    if let (None, Some(reason)) = (&report.cut, &report.refused) {
+        let error = anyhow::anyhow!("{reason}; no table was committed");
+        return Err(CliError::new(REFUSED, error, Some(MEND.to_owned())));
+    }
     match &report.cut {
         Some(Cut::Aborted {
             class,

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::output::{grouped, print_json, print_text};
-use super::{Common, Format};
+use super::{Common, Format, Threads};
 use crate::run::{Retransformed, retransform};
 use crate::transform::Transform;
 
@@ -19,14 +19,17 @@ pub struct TransformArgs {
     /// Raw files, from the lake's folder raw/
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     raw: Vec<PathBuf>,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = common.only(&[Format::Table, Format::Json])?;
     let contracts = common.contracts()?;
     let plan = common.plan(&args.pipeline, &contracts)?;
-    let transform = Transform::new(contracts)?;
-    let replaced = retransform(&plan, &transform, &common.lake_of(&plan), &args.raw)?;
+    let transform = Transform::of(&plan)?;
+    let (lake, threads) = (common.lake_of(&plan), args.threads.count());
+    let replaced = retransform(&plan, &transform, &lake, &args.raw, threads)?;
     match format {
         Format::Json => print_json(&replaced)?,
         _ => print_text(&summary(&replaced))?,

@@ -12,9 +12,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::files::{
     create_dir, failed, open_lock, remove_if_there, rename, replace_json, sync_parent,
@@ -80,7 +82,7 @@ pub struct Staging {
     root: PathBuf,
     id: String,
     folder: PathBuf,
-    files: Vec<AddedFile>,
+    files: Mutex<Vec<AddedFile>>,
     /// Tells other processes that this staging is alive.
     _lock: File,
 }
@@ -103,9 +105,19 @@ impl Lake {
             root,
             id,
             folder,
-            files: Vec::new(),
+            files: Mutex::default(),
             _lock: lock,
         })
+    }
+
+    /// A folder for what a process needs while it works; gone when this is dropped, or when the
+    /// lake is opened after the process has died.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn scratch(&self) -> Result<ScratchFolder, LakeError> {
+        let staging = self.stage(&format!("scratch-{}", Uuid::now_v7()))?;
+        Ok(ScratchFolder(staging))
     }
 
     /// All commits, the oldest first.
@@ -198,12 +210,13 @@ impl Lake {
 }
 
 impl Staging {
-    /// Writes one file; `path` is relative to the lake. When this returns, it is on disk.
+    /// Writes one file; `path` is relative to the lake. When this returns, it is on disk. Several
+    /// threads may write files at once.
     ///
     /// # Errors
     /// Whatever `write` or the disk fail with; nothing is visible then.
     pub fn add(
-        &mut self,
+        &self,
         path: String,
         table: &str,
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<u64, String>,
@@ -232,7 +245,8 @@ impl Staging {
         synced.map_err(failed("write", &staged))?;
         sync_parent(&staged)?;
         let checksum = hasher.finalize().to_hex().to_string();
-        self.files.push(AddedFile {
+        let mut files = self.files.lock().unwrap_or_else(|e| e.into_inner());
+        files.push(AddedFile {
             path,
             table: table.to_owned(),
             rows,
@@ -240,6 +254,12 @@ impl Staging {
             checksum,
         });
         Ok(())
+    }
+
+    /// The paths of the staged files, relative to the lake.
+    pub fn paths(&self) -> BTreeSet<String> {
+        let files = self.files.lock().unwrap_or_else(|e| e.into_inner());
+        files.iter().map(|file| file.path.clone()).collect()
     }
 
     /// Makes the staged files visible and the files in `remove` vanish, at once.
@@ -254,6 +274,9 @@ impl Staging {
         remove: Vec<String>,
     ) -> Result<CommitRecord, LakeError> {
         let _guard = commit_lock(&self.root)?;
+        let mut add = self.files.into_inner().unwrap_or_else(|e| e.into_inner());
+        // They may have been written side by side.
+        add.sort_by(|a, b| a.path.cmp(&b.path));
         let record = CommitRecord {
             format: FORMAT,
             commit_id: self.id.clone(),
@@ -264,7 +287,7 @@ impl Staging {
             simulated: run.simulated,
             committed_at: Utc::now(),
             closes_run: run.closes,
-            add: self.files,
+            add,
             remove,
             applied: false,
         };
@@ -274,6 +297,23 @@ impl Staging {
             applied: true,
             ..record
         })
+    }
+}
+
+/// A staging that nobody will commit.
+#[derive(Debug)]
+pub struct ScratchFolder(Staging);
+
+impl ScratchFolder {
+    pub fn path(&self) -> &Path {
+        &self.0.folder
+    }
+}
+
+impl Drop for ScratchFolder {
+    fn drop(&mut self) {
+        // What stays is garbage, and cleared when the lake is opened.
+        let _ = fs::remove_dir_all(&self.0.folder);
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -15,26 +17,44 @@ use crate::spec::table::Table;
 /// Rows in a row group: enough to compress well, few enough to skip most of a big file.
 const ROW_GROUP: usize = 128 << 10;
 
+/// Rows of a table in order, batch by batch.
+pub struct Rows<'r> {
+    pub schema: SchemaRef,
+    /// There are no more rows than this.
+    pub most: u64,
+    pub batches: &'r mut dyn Iterator<Item = Result<RecordBatch, ArrowError>>,
+}
+
 /// Writes a table's rows, sorted as its contract says; the number of rows.
 ///
 /// # Errors
-/// What the encoder or the disk say, as text.
+/// What the rows' source, the encoder or the disk say, as text.
 pub fn write_parquet(
-    batch: &RecordBatch,
+    rows: Rows<'_>,
     table: &Table,
     compression: Compression,
     out: &mut (dyn Write + Send),
 ) -> Result<u64, String> {
-    let properties = properties(batch, table, compression)?;
+    let Rows {
+        schema,
+        most,
+        batches,
+    } = rows;
+    let properties = properties(most, table, compression)?;
     let mut writer =
-        ArrowWriter::try_new(out, batch.schema(), Some(properties)).map_err(|e| e.to_string())?;
-    writer.write(batch).map_err(|e| e.to_string())?;
+        ArrowWriter::try_new(out, schema, Some(properties)).map_err(|e| e.to_string())?;
+    let mut written = 0;
+    for batch in batches {
+        let batch = batch.map_err(|e| e.to_string())?;
+        writer.write(&batch).map_err(|e| e.to_string())?;
+        written += batch.num_rows() as u64;
+    }
     writer.close().map_err(|e| e.to_string())?;
-    Ok(batch.num_rows() as u64)
+    Ok(written)
 }
 
 fn properties(
-    batch: &RecordBatch,
+    most: u64,
     table: &Table,
     compression: Compression,
 ) -> Result<WriterProperties, String> {
@@ -67,7 +87,7 @@ fn properties(
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
             // An upper bound that fits: an id stands at most once a row.
-            .set_column_bloom_filter_ndv(column, batch.num_rows().min(ROW_GROUP) as u64);
+            .set_column_bloom_filter_ndv(column, most.min(ROW_GROUP as u64));
     }
     Ok(properties.build())
 }

@@ -33,7 +33,7 @@ fn path_of(run_id: &str) -> String {
 }
 
 /// Stages a file that holds only this text.
-fn add(staging: &mut Staging, path: &str, text: &str) {
+fn add(staging: &Staging, path: &str, text: &str) {
     let write = |out: &mut (dyn std::io::Write + Send)| {
         out.write_all(text.as_bytes()).map_err(|e| e.to_string())?;
         Ok(3)
@@ -44,9 +44,9 @@ fn add(staging: &mut Staging, path: &str, text: &str) {
 }
 
 fn commit(lake: &Lake, id: &str, files: &[(&str, &str)], remove: &[&str]) -> CommitRecord {
-    let mut staging = lake.stage(id).expect("a staging folder");
+    let staging = lake.stage(id).expect("a staging folder");
     for (path, text) in files {
-        add(&mut staging, path, text);
+        add(&staging, path, text);
     }
     let remove = remove.iter().map(|path| path.to_string()).collect();
     staging
@@ -86,9 +86,9 @@ fn file(path: &str, text: &str) -> (String, String) {
 fn nothing_is_visible_before_the_commit_and_everything_after() {
     let (_dir, lake) = lake();
     let (a, b) = (path_of("a"), path_of("b"));
-    let mut staging = lake.stage("run").expect("a staging folder");
-    add(&mut staging, &a, "first");
-    add(&mut staging, &b, "second");
+    let staging = lake.stage("run").expect("a staging folder");
+    add(&staging, &a, "first");
+    add(&staging, &b, "second");
     assert_eq!(visible(&lake), []);
     assert_eq!(lake.commits().expect("commits"), []);
 
@@ -113,7 +113,7 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
 #[test]
 fn a_file_that_cannot_be_written_leaves_nothing() {
     let (_dir, lake) = lake();
-    let mut staging = lake.stage("run").expect("a staging folder");
+    let staging = lake.stage("run").expect("a staging folder");
     let error = staging.add(path_of("a"), "notes", |_| Err("no such codec".to_owned()));
     let error = error.expect_err("an error").to_string();
     assert_eq!(error, "the table notes could not be encoded: no such codec");

@@ -152,12 +152,19 @@ pub(super) fn settle(
         open.into_iter().partition(|o| o.head.shard == plan.shard);
     for other in others {
         let reason = "the pipeline is divided among machines in another way now";
-        close(other, plan, transform, lake, reason);
+        close(other, plan, transform, lake, options.threads, reason);
     }
     // Only the newest can be continued; usually there is no other.
     let newest = ours.pop();
     for old in ours {
-        close(old, plan, transform, lake, "there is a newer one");
+        close(
+            old,
+            plan,
+            transform,
+            lake,
+            options.threads,
+            "there is a newer one",
+        );
     }
     let Some(newest) = newest else {
         return Ok(None);
@@ -169,7 +176,7 @@ pub(super) fn settle(
             Ok(Some(newest))
         }
         Some(reason) => {
-            close(newest, plan, transform, lake, reason);
+            close(newest, plan, transform, lake, options.threads, reason);
             Ok(None)
         }
     }
@@ -177,9 +184,16 @@ pub(super) fn settle(
 
 /// Closes a run that is not continued. One whose pages cannot be made into tables must not keep
 /// new runs from being made: it stays open, and is told of each time.
-fn close(run: OpenRun, plan: &Plan, transform: &Transform, lake: &Lake, reason: &str) {
+fn close(
+    run: OpenRun,
+    plan: &Plan,
+    transform: &Transform,
+    lake: &Lake,
+    threads: usize,
+    reason: &str,
+) {
     let run_id = run.head.run_id.clone();
-    match run.close(plan, transform, lake, reason) {
+    match run.close(plan, transform, lake, threads, reason) {
         Ok(()) => {
             tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
         }

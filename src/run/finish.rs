@@ -1,6 +1,6 @@
 //! How a run ends, or is closed: its tables made, committed, and told of.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,8 +18,13 @@ use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::{Lake, encode, table_path};
 use crate::plan::{Plan, Search, Shard};
 use crate::query::duckdb::write_catalog;
+use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
-use crate::transform::{RunStamp, Tables, Transform, select};
+use crate::transform::flattened::{Flattened, Outcome};
+use crate::transform::spill::Scratch;
+use crate::transform::tally::Tallies;
+use crate::transform::workers::Work;
+use crate::transform::{RunStamp, Transform, select};
 
 /// A run under way, or one that is closed.
 pub(super) struct Run<'a> {
@@ -35,6 +40,8 @@ pub(super) struct Run<'a> {
     /// Whether it observes the sandbox's world.
     pub simulated: bool,
     pub journal: Arc<Journal>,
+    /// How many threads make tables.
+    pub threads: usize,
 }
 
 /// What extraction left for the other stages.
@@ -65,7 +72,9 @@ impl Run<'_> {
         if let Some(chosen) = chosen {
             return Ok(chosen);
         }
-        let tables = flatten(self.transform, &self.stamp, &self.raw)?;
+        let folder = self.lake.scratch()?;
+        let scratch = Scratch::new(folder.path().to_owned());
+        let tables = self.flatten(&["engagement"], &scratch)?.collect()?;
         let engagement = tables.batches.get("engagement");
         let asked = self.plan.searches.iter().map(|s| s.search_id.clone());
         let mut asked: HashSet<String> = asked.collect();
@@ -88,34 +97,40 @@ impl Run<'_> {
     /// ledger is committed, then the error told.
     pub(super) fn finish(&self, mut done: Done) -> Result<RunReport, RunError> {
         let mut broken = done.broken.take();
-        let mut tables = Tables::default();
-        let mut has_tables = done.tables && broken.is_none();
-        if has_tables {
-            match flatten(self.transform, &self.stamp, &self.raw) {
-                Ok(flattened) => tables = flattened,
-                Err(error) => {
-                    has_tables = false;
-                    broken = Some(error);
-                }
+        let folder = self.lake.scratch()?;
+        let scratch = Scratch::new(folder.path().to_owned());
+        let mut flattened = None;
+        if done.tables && broken.is_none() {
+            match self.flatten(&[], &scratch) {
+                Ok(tables) => flattened = Some(tables),
+                Err(error) => broken = Some(error),
             }
         }
+        let refused = flattened.as_ref().and_then(|f| refused(self.plan, f));
         let status = match (&broken, done.closed_as) {
             (Some(_), _) => Status::Failed,
             (None, Some(status)) => status,
+            (None, None) if refused.is_some() && done.extracted.cut.is_none() => Status::Failed,
             (None, None) => Status::of(&done.extracted),
         };
         let root = self.lake.root();
         let (searches, extracted) = (&done.searches, &done.extracted);
         let mut report = RunReport::new(self.plan, &self.stamp, root, status, searches, extracted);
         report.searches.planned = done.planned as u64;
-        report.rejects = tables.rejects.len() as u64;
-        report.drift = tables.drift.iter().map(|d| d.count).sum();
-        report.drift_rows = tables.drift;
-        report.reason = done.reason.clone().or_else(|| reason(&done.extracted));
+        if let Some(flattened) = &flattened {
+            report.rejects = flattened.rejects;
+            report.drift = flattened.drift.iter().map(|d| d.count).sum();
+            report.drift_rows = flattened.drift.clone();
+        }
+        let why = done.reason.clone().or_else(|| reason(&done.extracted));
+        let why: Vec<String> = why.into_iter().chain(refused.clone()).collect();
+        report.reason = (!why.is_empty()).then(|| why.join("; "));
         let raw = self.raw.iter().filter(|path| path.exists());
         report.raw = raw.cloned().collect();
         let closes = match status {
             Status::Complete | Status::Partial => broken.is_none(),
+            // All was fetched; mending the contract and `transform --raw` make the tables.
+            Status::Failed if refused.is_some() && broken.is_none() => true,
             // Without a page, or a call that may have been paid, nothing can be continued.
             Status::Stopped | Status::Failed | Status::Interrupted => {
                 let paid = extracted.calls.iter().any(|c| c.billed != Billed::No);
@@ -123,14 +138,17 @@ impl Run<'_> {
             }
         };
         report.open = !closes;
+        let flattened = flattened.filter(|_| refused.is_none());
+        let has_tables = flattened.is_some();
+        report.refused = refused;
         // A run that could not make its first call is on record, too.
         let recorded = !extracted.calls.is_empty() || extracted.cut.is_some();
         if recorded {
-            let mut batches = tables.batches;
-            batches.extend(self.ledger(&done, &report)?);
-            match self.commit(&batches, has_tables, closes) {
-                Ok(rows) => {
+            let ledger = self.ledger(&done, &report)?;
+            match self.commit(flattened, &ledger, closes) {
+                Ok((rows, items)) => {
                     report.rows = rows;
+                    report.tally = items;
                     let committed = Entry::Committed { tables: has_tables };
                     self.journal.append(&committed)?;
                 }
@@ -184,18 +202,32 @@ impl Run<'_> {
     /// replaced.
     fn commit(
         &self,
-        batches: &BTreeMap<String, RecordBatch>,
-        has_tables: bool,
+        tables: Option<Flattened<'_>>,
+        ledger: &BTreeMap<String, RecordBatch>,
         closes: bool,
-    ) -> Result<BTreeMap<String, u64>, RunError> {
+    ) -> Result<(BTreeMap<String, u64>, Tallies), RunError> {
         let run_id = &self.stamp.run_id;
         let old = self.lake.files_of(run_id)?;
         let (kind, commit_id) = match old.is_empty() {
             true => (CommitKind::Run, run_id.clone()),
             false => (CommitKind::Replace, Uuid::now_v7().to_string()),
         };
-        let mut staging = self.lake.stage(&commit_id)?;
-        let added = stage(&mut staging, self.plan, &self.stamp, batches)?;
+        let staging = self.lake.stage(&commit_id)?;
+        let has_tables = tables.is_some();
+        let mut tallies = Tallies::new();
+        if let Some(tables) = tables {
+            let outcome = stage(&staging, self.plan, &self.stamp, tables, self.threads)?;
+            tallies = outcome.tallies;
+        }
+        for (table, batch) in ledger.iter().filter(|(_, b)| b.num_rows() > 0) {
+            let rows = encode::Rows {
+                schema: batch.schema(),
+                most: batch.num_rows() as u64,
+                batches: &mut std::iter::once(Ok(batch.clone())),
+            };
+            add(&staging, self.plan, &self.stamp, table, rows)?;
+        }
+        let added = staging.paths();
         let gone = old
             .into_iter()
             .filter(|file| has_tables && !added.contains(&file.path));
@@ -205,7 +237,19 @@ impl Run<'_> {
             ..run_ref(&self.stamp, self.simulated)
         };
         let record = staging.commit(kind, &run, gone)?;
-        Ok(rows(&record))
+        Ok((rows(&record), tallies))
+    }
+
+    fn flatten<'s>(
+        &'s self,
+        only: &[&str],
+        scratch: &'s Scratch,
+    ) -> Result<Flattened<'s>, RunError> {
+        let work = Work {
+            threads: self.threads,
+            scratch,
+        };
+        flatten(self.transform, &self.stamp, self.raw.clone(), only, work)
     }
 }
 
@@ -222,25 +266,63 @@ fn reason(extracted: &Extracted) -> Option<String> {
     })
 }
 
-/// Writes the tables that have rows into the staging folder; their paths in the lake.
+/// Why the pipeline does not want these tables, if it does not.
+pub(super) fn refused(plan: &Plan, flattened: &Flattened<'_>) -> Option<String> {
+    let unknown = (plan.on_unknown_field == OnUnknownField::Fail)
+        .then(|| flattened.unknown_field())
+        .flatten()
+        .map(|field| {
+            format!(
+                "{} sends {} ({}), which the contract does not know (on_unknown_field: fail)",
+                field.endpoint, field.path, field.json_type
+            )
+        });
+    let bad = (plan.on_bad_value == OnBadValue::Fail)
+        .then_some(flattened.first_bad.as_ref())
+        .flatten()
+        .map(|reject| format!("{reject} (on_bad_value: fail)"));
+    bad.or(unknown)
+}
+
+/// Writes the tables that have rows into the staging folder.
 pub(super) fn stage(
-    staging: &mut Staging,
+    staging: &Staging,
     plan: &Plan,
     stamp: &RunStamp,
-    batches: &BTreeMap<String, RecordBatch>,
-) -> Result<BTreeSet<String>, RunError> {
-    let mut paths = BTreeSet::new();
-    for (name, batch) in batches.iter().filter(|(_, b)| b.num_rows() > 0) {
-        let Some(table) = plan.contracts.tables.get(name) else {
-            continue;
+    tables: Flattened<'_>,
+    threads: usize,
+) -> Result<Outcome, RunError> {
+    tables.write(threads, |rows| {
+        let (table, schema, most) = (rows.table().to_owned(), rows.schema(), rows.most);
+        let mut batches = rows.peekable();
+        // What a later observation outdates may have been all there was.
+        if batches.peek().is_none() {
+            return Ok(());
+        }
+        let rows = encode::Rows {
+            schema,
+            most,
+            batches: &mut batches,
         };
-        let path = table_path(name, stamp.snapshot_date, &stamp.run_id);
-        staging.add(path.clone(), name, |out| {
-            encode::write_parquet(batch, table, plan.compression, out)
-        })?;
-        paths.insert(path);
-    }
-    Ok(paths)
+        add(staging, plan, stamp, &table, rows)
+    })
+}
+
+fn add(
+    staging: &Staging,
+    plan: &Plan,
+    stamp: &RunStamp,
+    table: &str,
+    rows: encode::Rows<'_>,
+) -> Result<(), RunError> {
+    let Some(contract) = plan.contracts.tables.get(table) else {
+        return Ok(());
+    };
+    let path = table_path(table, stamp.snapshot_date, &stamp.run_id);
+    staging.add(path, table, |out| {
+        encode::write_parquet(rows, contract, plan.compression, out)
+    })?;
+    Ok(())
 }
 
 pub(super) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {

@@ -13,7 +13,7 @@ use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::Billed;
 use crate::transform::RunStamp;
-use crate::transform::table::{TableBuilder, push_record};
+use crate::transform::table::{Shape, TableBuilder, push_record};
 
 /// One run; its fields are the columns of the table `runs`.
 #[derive(Debug, Serialize)]
@@ -46,18 +46,22 @@ pub fn tables(
 ) -> Result<BTreeMap<String, RecordBatch>, ArrowError> {
     let table = |name: &str| {
         let missing = || ArrowError::SchemaError(format!("the table {name} has no contract"));
-        contracts.tables.get(name).ok_or_else(missing)
+        contracts
+            .tables
+            .get(name)
+            .map(Shape::new)
+            .ok_or_else(missing)
     };
     let (requests, runs) = (table("requests")?, table("runs")?);
-    let mut builder = TableBuilder::new(requests);
+    let mut builder = TableBuilder::new(&requests);
     for call in calls {
-        push_record(&mut builder, requests, &stamp.cells(&call.source), call)?;
+        push_record(&mut builder, &requests, &stamp.cells(&call.source), call)?;
     }
-    let mut batches = BTreeMap::from([("requests".to_owned(), builder.finish()?)]);
-    let mut builder = TableBuilder::new(runs);
-    push_record(&mut builder, runs, &stamp.cells(source), run)?;
-    batches.insert("runs".to_owned(), builder.finish()?);
-    Ok(batches)
+    let requests = ("requests".to_owned(), builder.finish(&requests, stamp)?);
+    let mut builder = TableBuilder::new(&runs);
+    push_record(&mut builder, &runs, &stamp.cells(source), run)?;
+    let runs = ("runs".to_owned(), builder.finish(&runs, stamp)?);
+    Ok(BTreeMap::from([requests, runs]))
 }
 
 /// Tries the contracts with a call and a run of every kind of value, before money is spent that

@@ -13,6 +13,7 @@ use crate::plan::{Plan, Search};
 use crate::query::duckdb::QueryError;
 use crate::transform::RunStamp;
 use crate::transform::drift::DriftRow;
+use crate::transform::tally::Tallies;
 
 /// The result of a run, as `run --format json` prints it.
 #[derive(Debug, Serialize)]
@@ -48,6 +49,11 @@ pub struct RunReport {
     /// Why the run ended early, if it did.
     #[serde(skip)]
     pub cut: Option<Cut>,
+    /// Why a rule of the pipeline kept the tables back, if one did.
+    #[serde(skip)]
+    pub refused: Option<String>,
+    /// What became of the items that each table was given.
+    pub tally: Tallies,
     pub failures: Vec<FailedSearch>,
     #[serde(skip)]
     pub drift_rows: Vec<DriftRow>,
@@ -181,6 +187,8 @@ impl RunReport {
             left: left(plan, extracted),
             open: false,
             cut: extracted.cut.clone(),
+            refused: None,
+            tally: Tallies::new(),
             failures,
             drift_rows: Vec::new(),
             unpriced,

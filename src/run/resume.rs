@@ -141,6 +141,7 @@ impl OpenRun {
         plan: &Plan,
         transform: &Transform,
         lake: &Lake,
+        threads: usize,
         reason: &str,
     ) -> Result<(), RunError> {
         let journal = Arc::new(Journal::reopen(self.path.clone())?);
@@ -179,6 +180,7 @@ impl OpenRun {
             lake: lake.clone(),
             simulated: head.simulated,
             journal,
+            threads,
         };
         run.finish(Done {
             started_at: head.started_at,

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::finish::{rows, run_ref, stage};
+use super::finish::{refused, rows, run_ref, stage};
 use super::{RunError, flatten};
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
 use crate::plan::Plan;
 use crate::query::duckdb::write_catalog;
 use crate::raw::{PageHeader, RawReader};
+use crate::transform::spill::Scratch;
+use crate::transform::workers::Work;
 use crate::transform::{RunStamp, Transform};
 
 /// A run whose rows were replaced.
@@ -34,6 +36,7 @@ pub fn retransform(
     transform: &Transform,
     root: &Path,
     raw: &[PathBuf],
+    threads: usize,
 ) -> Result<Vec<Retransformed>, RunError> {
     let mut runs: BTreeMap<String, (PageHeader, BTreeSet<PathBuf>)> = BTreeMap::new();
     for path in raw {
@@ -51,7 +54,7 @@ pub fn retransform(
         // A run has a file for each source: one of them alone would lose the others' rows.
         let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
         files.extend(siblings.map(|(_, path)| canonical(path)));
-        replaced.push(replace(plan, transform, &lake, &first, &files)?);
+        replaced.push(replace(plan, transform, &lake, &first, files, threads)?);
     }
     write_catalog(root, &plan.contracts.tables)?;
     Ok(replaced)
@@ -62,17 +65,29 @@ fn replace(
     transform: &Transform,
     lake: &Lake,
     first: &PageHeader,
-    files: &BTreeSet<PathBuf>,
+    files: BTreeSet<PathBuf>,
+    threads: usize,
 ) -> Result<Retransformed, RunError> {
     let (pipeline, timezone) = (&first.pipeline, plan.timezone);
     let stamp = &RunStamp::new(&first.run_id, pipeline, first.snapshot_at, timezone);
-    let tables = flatten(transform, stamp, files)?;
+    let folder = lake.scratch()?;
+    let scratch = Scratch::new(folder.path().to_owned());
+    let work = Work {
+        threads,
+        scratch: &scratch,
+    };
+    let tables = flatten(transform, stamp, files, &[], work)?;
+    if let Some(reason) = refused(plan, &tables) {
+        return Err(RunError::Refused(reason));
+    }
     let old = lake.files_of(&stamp.run_id)?;
-    let mut staging = lake.stage(&Uuid::now_v7().to_string())?;
-    let added = stage(&mut staging, plan, stamp, &tables.batches)?;
+    let staging = lake.stage(&Uuid::now_v7().to_string())?;
+    let outcome = stage(&staging, plan, stamp, tables, threads)?;
+    let added = staging.paths();
+    let ours = |table: &str| transform.makes(table);
     let remove = old
         .into_iter()
-        .filter(|file| tables.batches.contains_key(&file.table) && !added.contains(&file.path))
+        .filter(|file| ours(&file.table) && !added.contains(&file.path))
         .map(|file| file.path)
         .collect();
     let run = run_ref(stamp, first.simulated);
@@ -80,8 +95,8 @@ fn replace(
     Ok(Retransformed {
         run_id: stamp.run_id.clone(),
         rows: rows(&record),
-        rejects: tables.rejects.len() as u64,
-        drift: tables.drift.iter().map(|d| d.count).sum(),
+        rejects: outcome.rejects,
+        drift: outcome.drift.iter().map(|d| d.count).sum(),
     })
 }
 

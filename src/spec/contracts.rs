@@ -241,6 +241,16 @@ fn same_groups(
 
 /// Every column that a table's contract refers to is one of its columns.
 fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    let sorts = table.sort_by.iter().map(|name| &name.value);
+    let groups = table.latest_by.iter().map(|name| &name.value);
+    let mut named = table.sort_by.iter().chain(&table.latest_by);
+    if let Some(first) = table.latest_by.first()
+        && named.all(|name| table.columns.contains_key(&name.value))
+        && !sorts.take(table.latest_by.len()).eq(groups)
+    {
+        let message = "`sort_by` must begin with the columns of `latest_by`, in their order";
+        found.push(Diagnostic::error(file, Some(first.span()), message));
+    }
     let view = table.latest_view.as_ref().map(|v| &v.id);
     let named = table
         .sort_by

@@ -220,7 +220,22 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Contract {
+    /// What follows a field that the source contract does not know.
     pub on_unknown_field: OnUnknownField,
+    /// What follows a value that does not fit its column.
+    pub on_bad_value: OnBadValue,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadValue {
+    /// Its row goes to the table `rejects`, with the reason.
+    #[default]
+    Reject,
+    /// The value is null, and counted in the table `drift`. A required column rejects the row.
+    Null,
+    /// No table of the run is committed. Its pages and its ledger are kept.
+    Fail,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -231,6 +246,8 @@ pub enum OnUnknownField {
     /// Count it and say so at the end of the run.
     #[default]
     Warn,
+    /// No table of the run is committed. Its pages and its ledger are kept.
+    Fail,
 }
 
 /// Where and how tables are written.

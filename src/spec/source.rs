@@ -294,8 +294,12 @@ pub struct Mapping {
     pub empty_is_null: bool,
     #[serde(rename = "as")]
     pub form: Option<Form>,
-    /// The named group `value` of this pattern; no match is no value.
+    /// The text is JSON; the value stands at this path in it.
+    pub json: Option<String>,
+    /// A named group of this regular expression; no match is no value.
     pub pattern: Option<String>,
+    /// Name of the group. Default: `value`.
+    pub group: Option<String>,
     /// Text around the value: `{value}` stands for it.
     pub template: Option<String>,
     /// The provider's word → ours; a word that is not listed is no value.
@@ -331,6 +335,8 @@ pub enum Form {
     Text,
     /// The text of an HTML fragment.
     HtmlText,
+    /// An address with a scheme.
+    Url,
 }
 
 /// Fields that are known and make no column.

@@ -5,12 +5,13 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use html2text::render::TrivialDecorator;
 use indexmap::IndexMap;
 use regex::Regex;
+use serde_json::Value;
 
-use super::decode::Scalar;
+use super::captures::Scalar;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
 
@@ -26,6 +27,8 @@ pub struct Place {
 pub struct Read {
     pub origin: Origin,
     pub convert: Convert,
+    /// The place of the value in the answer, as drift names it; empty where there is none.
+    pub path: String,
 }
 
 /// Where a value comes from.
@@ -72,28 +75,48 @@ pub struct Convert {
     form: Option<Form>,
     zero_is_null: bool,
     empty_is_null: bool,
-    pattern: Option<Regex>,
-    template: Option<String>,
+    /// A pointer into the JSON that a text holds.
+    json: Option<String>,
+    pattern: Option<Pattern>,
+    template: Option<Template>,
     values: Option<IndexMap<String, String>>,
     otherwise: Option<String>,
     scale: Option<f64>,
     within_window: bool,
 }
 
+/// A pattern and the number of the group whose text counts.
+#[derive(Debug)]
+struct Pattern {
+    regex: Regex,
+    group: usize,
+}
+
+/// The texts around and between the places where the value goes.
+#[derive(Debug)]
+struct Template(Vec<String>);
+
 impl Convert {
     /// # Errors
     /// What makes no sense for a column of this type.
     pub fn compile(mapping: &Mapping, kind: ColumnType) -> Result<Self, String> {
+        let group = mapping.group.as_deref().unwrap_or(GROUP);
         let pattern = match &mapping.pattern {
-            Some(text) => {
-                let pattern = Regex::new(text).map_err(|e| format!("the pattern is wrong: {e}"))?;
-                if !pattern.capture_names().flatten().any(|name| name == GROUP) {
-                    return Err("the pattern has no group (?<value>…)".into());
-                }
-                Some(pattern)
-            }
+            Some(text) => Some(Pattern::new(text, group)?),
+            None if mapping.group.is_some() => return Err("`group` needs a `pattern`".into()),
             None => None,
         };
+        let template = mapping.template.as_deref().map(Template::new).transpose()?;
+        if mapping.form == Some(Form::Url) && kind != ColumnType::String {
+            return Err("`as: url` is for string columns".into());
+        }
+        if let Some(pointer) = &mapping.json
+            && !(pointer.is_empty() || pointer.starts_with('/'))
+        {
+            return Err(format!(
+                "`{pointer}` is no path into the JSON of a text; it begins with /"
+            ));
+        }
         if kind == ColumnType::Timestamp && mapping.unit.is_none() {
             return Err("an instant needs `unit: s`, `ms` or `iso8601`".into());
         }
@@ -106,13 +129,37 @@ impl Convert {
             form: mapping.form,
             zero_is_null: mapping.zero_is_null,
             empty_is_null: mapping.empty_is_null,
+            json: mapping.json.clone(),
             pattern,
-            template: mapping.template.clone(),
+            template,
             values: mapping.values.clone(),
             otherwise: mapping.otherwise.clone(),
             scale: mapping.scale,
             within_window: mapping.within_window,
         })
+    }
+
+    /// The JSON types that a value of this mapping is expected to have; another one may still be
+    /// read, but is drift.
+    pub fn expects(&self) -> Types {
+        if self.pattern.is_some() || self.values.is_some() || self.json.is_some() {
+            return Types::STRING;
+        }
+        if self.within_window || self.kind == ColumnType::Timestamp {
+            return match self.unit {
+                Some(Unit::Iso8601) => Types::STRING,
+                _ => Types::INTEGER,
+            };
+        }
+        match (self.kind, self.form) {
+            (ColumnType::String, Some(Form::Text)) | (ColumnType::Int64, Some(Form::Count)) => {
+                Types::INTEGER.or(Types::STRING)
+            }
+            (ColumnType::Int64, _) => Types::INTEGER,
+            (ColumnType::Float64, _) => Types::INTEGER.or(Types::NUMBER),
+            (ColumnType::Bool, _) => Types::BOOLEAN,
+            _ => Types::STRING,
+        }
     }
 
     /// The cell of a value, `None` where it has none. `window` is the beginning of the time
@@ -121,34 +168,62 @@ impl Convert {
     /// # Errors
     /// The value does not fit the column.
     pub fn apply<'a>(
-        &self,
-        value: &Scalar<'a>,
+        &'a self,
+        value: Scalar<'a>,
         window: Option<DateTime<Utc>>,
     ) -> Result<Option<Cell<'a>>, Bad> {
+        if let Some(pointer) = &self.json {
+            return self.inside(value, pointer, window);
+        }
         if let Some(values) = &self.values {
             return self.look_up(value, values);
         }
         if let Some(pattern) = &self.pattern {
             return match value {
                 Scalar::Absent => Ok(None),
-                Scalar::Text(text) => {
-                    let found = pattern
-                        .captures(text)
-                        .and_then(|c| Some(c.name(GROUP)?.as_str().to_owned()));
-                    found.map_or(Ok(None), |found| {
-                        self.typed(&Scalar::Text(Cow::Owned(found)), window)
-                    })
-                }
+                Scalar::Text(text) => match pattern.find(text) {
+                    Some(found) => self.typed(Scalar::Text(found), window),
+                    None => Ok(None),
+                },
                 _ => Err("not a text"),
             };
         }
         self.typed(value, window)
     }
 
-    fn look_up<'a>(
+    /// The value at `pointer` in the JSON that a text holds.
+    fn inside<'a>(
         &self,
-        value: &Scalar<'a>,
-        values: &IndexMap<String, String>,
+        value: Scalar<'a>,
+        pointer: &str,
+        window: Option<DateTime<Utc>>,
+    ) -> Result<Option<Cell<'a>>, Bad> {
+        let text = match value {
+            Scalar::Absent | Scalar::Text("") => return Ok(None),
+            Scalar::Text(text) => text,
+            _ => return Err("not a text"),
+        };
+        let json: Value = serde_json::from_str(text).map_err(|_| "not JSON inside a text")?;
+        let scalar = match json.pointer(pointer) {
+            None | Some(Value::Null) => Scalar::Absent,
+            Some(Value::Bool(value)) => Scalar::Bool(*value),
+            Some(Value::String(text)) => Scalar::Text(text),
+            Some(Value::Number(number)) => match (number.as_i64(), number.as_u64()) {
+                (Some(number), _) => Scalar::Int(number),
+                (None, Some(number)) => Scalar::Uint(number),
+                (None, None) => number.as_f64().map_or(Scalar::Absent, Scalar::Float),
+            },
+            Some(Value::Array(_)) => Scalar::Nested("array"),
+            Some(Value::Object(_)) => Scalar::Nested("object"),
+        };
+        let cell = self.typed(scalar, window)?;
+        Ok(cell.map(Cell::into_owned))
+    }
+
+    fn look_up<'a>(
+        &'a self,
+        value: Scalar<'a>,
+        values: &'a IndexMap<String, String>,
     ) -> Result<Option<Cell<'a>>, Bad> {
         let word = match value {
             Scalar::Absent => None,
@@ -157,14 +232,12 @@ impl Convert {
         let ours = word
             .and_then(|w| values.get(w.as_ref()))
             .or(self.otherwise.as_ref());
-        ours.map_or(Ok(None), |ours| {
-            self.typed(&Scalar::Text(Cow::Owned(ours.clone())), None)
-        })
+        ours.map_or(Ok(None), |ours| self.typed(Scalar::Text(ours), None))
     }
 
     fn typed<'a>(
         &self,
-        value: &Scalar<'a>,
+        value: Scalar<'a>,
         window: Option<DateTime<Utc>>,
     ) -> Result<Option<Cell<'a>>, Bad> {
         if self.is_null(value) {
@@ -187,11 +260,11 @@ impl Convert {
         Ok(Some(cell))
     }
 
-    fn is_null(&self, value: &Scalar<'_>) -> bool {
+    fn is_null(&self, value: Scalar<'_>) -> bool {
         match value {
             Scalar::Absent => true,
             Scalar::Int(0) => self.zero_is_null,
-            Scalar::Float(number) => self.zero_is_null && *number == 0.0,
+            Scalar::Float(number) => self.zero_is_null && number == 0.0,
             Scalar::Text(text) => {
                 (self.empty_is_null && text.is_empty()) || (self.zero_is_null && text == "0")
             }
@@ -199,26 +272,93 @@ impl Convert {
         }
     }
 
-    fn text<'a>(&self, value: &Scalar<'a>) -> Result<Cow<'a, str>, Bad> {
+    fn text<'a>(&self, value: Scalar<'a>) -> Result<Cow<'a, str>, Bad> {
         let text = as_text(value)?;
         let text = match self.form {
             Some(Form::HtmlText) => Cow::Owned(html_text(&text)?),
+            Some(Form::Url) => url(text)?,
             _ => text,
         };
         Ok(match &self.template {
-            Some(template) => Cow::Owned(template.replace("{value}", &text)),
+            Some(Template(parts)) => Cow::Owned(parts.join(&text)),
             None => text,
         })
     }
 }
 
-/// Name of the group that a pattern's value stands in.
+impl Pattern {
+    fn new(text: &str, group: &str) -> Result<Self, String> {
+        let regex = Regex::new(text).map_err(|e| format!("the pattern is wrong: {e}"))?;
+        let at = regex.capture_names().position(|name| name == Some(group));
+        match at {
+            Some(group) => Ok(Pattern { regex, group }),
+            None => Err(format!("the pattern has no group (?<{group}>…)")),
+        }
+    }
+
+    fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
+        Some(self.regex.captures(text)?.get(self.group)?.as_str())
+    }
+}
+
+impl Template {
+    fn new(text: &str) -> Result<Self, String> {
+        let parts: Vec<String> = text.split("{value}").map(str::to_owned).collect();
+        match parts.len() {
+            1 => Err("a template says {value} where the value goes".to_owned()),
+            _ => Ok(Template(parts)),
+        }
+    }
+}
+
+impl Cell<'_> {
+    pub fn into_owned(self) -> Cell<'static> {
+        match self {
+            Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
+            Cell::Int(value) => Cell::Int(value),
+            Cell::Float(value) => Cell::Float(value),
+            Cell::Bool(value) => Cell::Bool(value),
+            Cell::Instant(value) => Cell::Instant(value),
+            Cell::Date(value) => Cell::Date(value),
+        }
+    }
+}
+
+/// A set of JSON types of scalars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Types(u8);
+
+impl Types {
+    pub const STRING: Types = Types(1);
+    pub const INTEGER: Types = Types(2);
+    pub const NUMBER: Types = Types(4);
+    pub const BOOLEAN: Types = Types(8);
+
+    pub fn or(self, other: Types) -> Types {
+        Types(self.0 | other.0)
+    }
+
+    /// Whether a value is of one of these types; null is of any.
+    pub fn has(self, value: &Scalar<'_>) -> bool {
+        let of = match value {
+            Scalar::Absent => return true,
+            Scalar::Text(_) => Types::STRING,
+            Scalar::Int(_) | Scalar::Uint(_) => Types::INTEGER,
+            Scalar::Float(_) => Types::NUMBER,
+            Scalar::Bool(_) => Types::BOOLEAN,
+            Scalar::Nested(_) => return false,
+        };
+        self.0 & of.0 != 0
+    }
+}
+
+/// Name of the group that a pattern's value stands in, if the mapping names no other.
 const GROUP: &str = "value";
 
 /// Text, or an integer's digits: providers have sent the same id as a number and as text.
-pub fn as_text<'a>(value: &Scalar<'a>) -> Result<Cow<'a, str>, Bad> {
+pub fn as_text(value: Scalar<'_>) -> Result<Cow<'_, str>, Bad> {
     match value {
-        Scalar::Text(text) => Ok(text.clone()),
+        Scalar::Text(text) => Ok(Cow::Borrowed(text)),
         Scalar::Int(number) => Ok(Cow::Owned(number.to_string())),
         Scalar::Uint(number) => Ok(Cow::Owned(number.to_string())),
         _ => Err("not a text"),
@@ -226,14 +366,14 @@ pub fn as_text<'a>(value: &Scalar<'a>) -> Result<Cow<'a, str>, Bad> {
 }
 
 /// A whole number, also as digits in a text, also as `5.0`.
-fn integer(value: &Scalar<'_>) -> Result<i64, Bad> {
+fn integer(value: Scalar<'_>) -> Result<i64, Bad> {
     match value {
-        Scalar::Int(number) => Ok(*number),
+        Scalar::Int(number) => Ok(number),
         // Up to 2^53 a float that is whole is exact.
         Scalar::Float(number)
             if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 =>
         {
-            Ok(*number as i64)
+            Ok(number as i64)
         }
         Scalar::Text(text) => text.trim().parse().map_err(|_| "not a whole number"),
         Scalar::Uint(_) => Err("too large"),
@@ -241,11 +381,11 @@ fn integer(value: &Scalar<'_>) -> Result<i64, Bad> {
     }
 }
 
-fn float(value: &Scalar<'_>) -> Result<f64, Bad> {
+fn float(value: Scalar<'_>) -> Result<f64, Bad> {
     match value {
-        Scalar::Int(number) => Ok(*number as f64),
-        Scalar::Uint(number) => Ok(*number as f64),
-        Scalar::Float(number) => Ok(*number),
+        Scalar::Int(number) => Ok(number as f64),
+        Scalar::Uint(number) => Ok(number as f64),
+        Scalar::Float(number) => Ok(number),
         Scalar::Text(text) => {
             let number = text.trim().parse::<f64>().map_err(|_| "not a number")?;
             if number.is_finite() {
@@ -258,9 +398,9 @@ fn float(value: &Scalar<'_>) -> Result<f64, Bad> {
     }
 }
 
-fn boolean(value: &Scalar<'_>) -> Result<bool, Bad> {
+fn boolean(value: Scalar<'_>) -> Result<bool, Bad> {
     match value {
-        Scalar::Bool(value) => Ok(*value),
+        Scalar::Bool(value) => Ok(value),
         Scalar::Int(0) => Ok(false),
         Scalar::Int(1) => Ok(true),
         Scalar::Text(text) => text.parse().map_err(|_| "not a truth value"),
@@ -269,7 +409,7 @@ fn boolean(value: &Scalar<'_>) -> Result<bool, Bad> {
 }
 
 /// A count, possibly shortened: `1.2万` is 12,000, `10万+` at least 100,000, `1,234` is 1,234.
-fn count(value: &Scalar<'_>) -> Result<i64, Bad> {
+fn count(value: Scalar<'_>) -> Result<i64, Bad> {
     match value {
         Scalar::Text(text) => parse_count(text).ok_or("not a count"),
         other => integer(other),
@@ -311,25 +451,75 @@ fn parse_count(text: &str) -> Option<i64> {
 }
 
 /// Microseconds since 1970, for instants from 1990 to 2100.
-fn instant(value: &Scalar<'_>, unit: Option<Unit>) -> Result<i64, Bad> {
+fn instant(value: Scalar<'_>, unit: Option<Unit>) -> Result<i64, Bad> {
     let at = match (unit, value) {
-        (Some(Unit::Iso8601), Scalar::Text(text)) => DateTime::parse_from_rfc3339(text)
-            .map_err(|_| "not an ISO 8601 time with offset")?
-            .to_utc(),
-        (Some(Unit::Iso8601), _) => return Err("not an ISO 8601 time with offset"),
-        (Some(Unit::S), value) => {
-            DateTime::from_timestamp(integer(value)?, 0).ok_or(OUT_OF_RANGE)?
-        }
-        (_, value) => DateTime::from_timestamp_millis(integer(value)?).ok_or(OUT_OF_RANGE)?,
+        (Some(Unit::Iso8601), Scalar::Text(text)) => iso8601(text)?,
+        (Some(Unit::Iso8601), _) => return Err(NO_ISO8601),
+        (Some(Unit::S), value) => integer(value)?.checked_mul(1_000_000).ok_or(OUT_OF_RANGE)?,
+        (_, value) => integer(value)?.checked_mul(1_000).ok_or(OUT_OF_RANGE)?,
     };
-    if (1990..2100).contains(&at.year()) {
-        Ok(at.timestamp_micros())
+    if (YEAR_1990..YEAR_2100).contains(&at) {
+        Ok(at)
     } else {
         Err(OUT_OF_RANGE)
     }
 }
 
+/// 1990-01-01 and 2100-01-01, in microseconds since 1970.
+const YEAR_1990: i64 = 631_152_000 * 1_000_000;
+const YEAR_2100: i64 = 4_102_444_800 * 1_000_000;
 const OUT_OF_RANGE: Bad = "not a time from 1990 to 2099";
+const NO_ISO8601: Bad = "not an ISO 8601 time with offset";
+
+/// RFC 3339, and what ISO 8601 allows besides: an offset without colon (`+0800`), no seconds. A
+/// time without an offset could be anybody's, and is none.
+fn iso8601(text: &str) -> Result<i64, Bad> {
+    let text = text.trim();
+    let at = DateTime::parse_from_rfc3339(text).or_else(|_| {
+        let forms = [
+            "%Y-%m-%dT%H:%M:%S%.f%#z",
+            "%Y-%m-%d %H:%M:%S%.f%#z",
+            "%Y-%m-%dT%H:%M%#z",
+        ];
+        let mut parsed = forms
+            .iter()
+            .map(|form| DateTime::parse_from_str(text, form));
+        parsed.find(Result::is_ok).unwrap_or_else(|| {
+            // Any form's error will do.
+            DateTime::parse_from_rfc3339(text)
+        })
+    });
+    Ok(at.map_err(|_| NO_ISO8601)?.timestamp_micros())
+}
+
+/// An address: a scheme and something after it, without spaces. One that begins with `//` is
+/// https, as in a web page.
+fn url(text: Cow<'_, str>) -> Result<Cow<'_, str>, Bad> {
+    let rest = match text.split_once(':') {
+        _ if text.starts_with("//") => &text[2..],
+        Some((scheme, rest)) if is_scheme(scheme) => rest.trim_start_matches('/'),
+        _ => return Err("not a URL"),
+    };
+    if rest.is_empty()
+        || text
+            .bytes()
+            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
+    {
+        return Err("not a URL");
+    }
+    match text.starts_with("//") {
+        true => Ok(Cow::Owned(format!("https:{text}"))),
+        false => Ok(text),
+    }
+}
+
+/// RFC 3986, 3.1.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+}
 
 /// The text of an HTML fragment, a line for each block.
 fn html_text(html: &str) -> Result<String, Bad> {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use super::coerce::{Convert, Origin, Place, Read};
-use super::mapping::{CompiledRule, Matcher, NodeId, Program, Programs, ROOT, Variant};
+use super::coerce::{Convert, Origin, Place, Read, Types};
+use super::mapping::{CompiledRule, Matcher, NodeId, Program, Programs, ROOT, ScopeId, Variant};
 use super::tree::Level;
 use crate::spec::contracts::{Contract, Contracts};
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, nearest};
@@ -121,7 +121,11 @@ impl<'a> Compiler<'a> {
         let variants = ats
             .into_iter()
             .map(|at| self.variant(rule, table, element, at.map(String::as_str)));
-        let variants = variants.collect();
+        let variants: Vec<Variant> = variants.collect();
+        let mut targets: Vec<ScopeId> = variants.iter().filter_map(|v| v.target).collect();
+        if targets.is_empty() && !each.is_empty() {
+            targets.push(self.program.nodes[element].scope);
+        }
         let at = rule.at.join(" or ");
         let items = self
             .endpoint
@@ -139,6 +143,7 @@ impl<'a> Compiler<'a> {
             when,
             variants,
             at,
+            targets,
         });
     }
 
@@ -177,7 +182,7 @@ impl<'a> Compiler<'a> {
             explode
                 .hashtags
                 .iter()
-                .filter_map(|p| self.value(p, &levels, rule.span()))
+                .filter_map(|p| self.value(p, &levels, rule.span(), Types::STRING))
                 .collect()
         });
         let columns = table
@@ -192,6 +197,7 @@ impl<'a> Compiler<'a> {
             .collect();
         Variant {
             present,
+            target: (!then_each.is_empty()).then(|| self.program.nodes[row].scope),
             then_each,
             then_when,
             hashtags,
@@ -249,24 +255,40 @@ impl<'a> Compiler<'a> {
                     continue;
                 }
             };
-            if let Some(origin) = self.origin(mapping, levels, name.span()) {
-                reads.push(Read { origin, convert });
+            let types = convert.expects();
+            if let Some(origin) = self.origin(mapping, levels, name.span(), types) {
+                let path = mapping.path.as_ref().or(mapping.list.as_ref());
+                let node = path.and_then(|path| self.resolve(path, levels, name.span()));
+                let path = node.map(|node| self.program.nodes[node].path.clone());
+                reads.push(Read {
+                    origin,
+                    convert,
+                    path: path.unwrap_or_default(),
+                });
             }
         }
         reads
     }
 
     /// What a mapping reads. Exactly one of its origins is given.
-    fn origin(&mut self, mapping: &Mapping, levels: &[Level], span: Span) -> Option<Origin> {
+    fn origin(
+        &mut self,
+        mapping: &Mapping,
+        levels: &[Level],
+        span: Span,
+        types: Types,
+    ) -> Option<Origin> {
         let told = self.found.len();
         let mut origins = Vec::new();
         if let Some(path) = &mapping.path {
-            origins.extend(self.value(path, levels, span.clone()).map(Origin::Value));
+            let place = self.value(path, levels, span.clone(), types);
+            origins.extend(place.map(Origin::Value));
         }
         if let Some(list) = &mapping.list {
             let index_at = mapping.index_at.as_deref().unwrap_or_default();
             let item = mapping.item.as_deref().unwrap_or_default();
-            origins.extend(self.pick(list, index_at, item, levels, span.clone()));
+            let picked = self.pick([list, index_at, item], levels, span.clone(), types);
+            origins.extend(picked);
         }
         if let Some(path) = &mapping.length {
             origins.extend(self.length(path, levels, span.clone()).map(Origin::Value));
@@ -274,7 +296,7 @@ impl<'a> Compiler<'a> {
         if let Some(paths) = &mapping.hash {
             let places = paths
                 .iter()
-                .filter_map(|p| self.value(p, levels, span.clone()))
+                .filter_map(|p| self.value(p, levels, span.clone(), Types::STRING))
                 .collect();
             origins.push(Origin::Hash(places));
         }
@@ -285,10 +307,8 @@ impl<'a> Compiler<'a> {
             origins.push(Origin::Index);
         }
         if let Some(path) = &mapping.index_equals {
-            origins.extend(
-                self.value(path, levels, span.clone())
-                    .map(Origin::IndexEquals),
-            );
+            let place = self.value(path, levels, span.clone(), Types::INTEGER);
+            origins.extend(place.map(Origin::IndexEquals));
         }
         if mapping.key == Some(true) {
             origins.push(Origin::Key);
@@ -342,16 +362,16 @@ impl<'a> Compiler<'a> {
             };
             let place = match matcher {
                 Matcher::Exists(_) => self.program.presence(node),
-                _ => self.program.capture(node),
+                _ => self.program.capture(node, Types::STRING),
             };
             compiled.push((place, matcher));
         }
         compiled
     }
 
-    fn value(&mut self, path: &str, levels: &[Level], span: Span) -> Option<Place> {
+    fn value(&mut self, path: &str, levels: &[Level], span: Span, types: Types) -> Option<Place> {
         self.resolve(path, levels, span)
-            .map(|node| self.program.capture(node))
+            .map(|node| self.program.capture(node, types))
     }
 
     fn length(&mut self, path: &str, levels: &[Level], span: Span) -> Option<Place> {
@@ -361,18 +381,17 @@ impl<'a> Compiler<'a> {
 
     fn pick(
         &mut self,
-        list: &str,
-        index_at: &str,
-        item: &str,
+        [list, index_at, item]: [&str; 3],
         levels: &[Level],
         span: Span,
+        types: Types,
     ) -> Option<Origin> {
-        let index = self.value(index_at, levels, span.clone())?;
+        let index = self.value(index_at, levels, span.clone(), Types::INTEGER)?;
         let list = self.resolve(list, levels, span)?;
         let depth = self.program.scopes[self.program.nodes[list].scope].depth;
         let inner = self.program.open(list, false);
         let item = self.program.descend(inner.element, item);
-        let slot = self.program.capture(item).slot;
+        let slot = self.program.capture(item, types).slot;
         Some(Origin::Pick {
             depth,
             list: inner.at,

@@ -1,58 +1,31 @@
-//! Walking an answer once: captured values go into frames, unknown keys into drift.
+//! Walking an answer once: captured values go into [`Captures`], unknown keys into drift.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::captures::{Captures, FrameId, PAGE, Scalar};
 use super::drift::{Drift, Kind};
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 
-/// A value as it stands in an answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Scalar<'a> {
-    /// The key is not there, or its value is null.
-    #[default]
-    Absent,
-    Bool(bool),
-    Int(i64),
-    /// Larger than an `i64`.
-    Uint(u64),
-    Float(f64),
-    Text(Cow<'a, str>),
-    /// A list or an object where a value was expected.
-    Nested(&'static str),
-}
-
-/// The values captured in one element of a list, and the frames of the lists inside it.
-#[derive(Debug, Default)]
-pub struct Frame<'a> {
-    pub slots: Vec<Scalar<'a>>,
-    pub loops: Vec<Vec<Frame<'a>>>,
-    /// The key of a value, where a loop goes over an object.
-    pub key: Option<String>,
-}
-
-/// What is left of a page after the walk.
-#[derive(Debug)]
-pub struct Walked<'a> {
-    pub frame: Frame<'a>,
-    /// Whether the list of items was there, or the answer had no data at all.
-    pub has_items: bool,
-}
-
-/// Walks a body.
+/// Walks a body; whether it has the list of items, or no data at all.
 ///
 /// # Errors
-/// The body is no JSON.
+/// The body is no JSON. What was captured of it is to be thrown away.
 pub fn walk<'a>(
     program: &Program,
     body: &'a str,
+    captures: &mut Captures<'a>,
+    order: &mut KeyOrder,
     drift: &mut Drift,
-) -> Result<Walked<'a>, serde_json::Error> {
-    let mut frame = new_frame(program, 0);
+) -> Result<bool, serde_json::Error> {
+    captures.begin(program);
+    order.begin(program);
     let mut walk = Walk {
         program,
+        captures,
+        order,
         drift,
         has_items: program.items.is_empty(),
     };
@@ -60,64 +33,43 @@ pub fn walk<'a>(
     Step {
         walk: &mut walk,
         node: ROOT,
-        frame: &mut frame,
+        frame: PAGE,
     }
     .deserialize(&mut json)?;
     json.end()?;
-    let has_items = walk.has_items;
-    Ok(Walked { frame, has_items })
+    Ok(walk.has_items)
 }
 
-/// The body with U+FFFD for every half of a surrogate pair that stands alone, if there is one: a
-/// text cut in the middle of an emoji must not cost the page it stands on.
-pub fn without_lone_surrogates(body: &str) -> Option<String> {
-    let unit = |at: usize| {
-        let hex = body.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(hex, 16).ok()
-    };
-    let mut repaired = String::with_capacity(body.len());
-    let mut changed = false;
-    let mut at = 0;
-    while let Some(found) = body[at..].find('\\') {
-        let escape = at + found;
-        repaired.push_str(&body[at..escape]);
-        let (len, lone) = match (unit(escape), unit(escape + 6)) {
-            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, false),
-            (Some(0xD800..=0xDFFF), _) => (6, true),
-            (Some(_), _) => (6, false),
-            (None, _) => (2, false),
-        };
-        // An escape is ASCII, but what follows a stray backslash need not be.
-        let end = (escape + len..body.len()).find(|end| body.is_char_boundary(*end));
-        let end = end.unwrap_or(body.len());
-        repaired.push_str(if lone { "\\ufffd" } else { &body[escape..end] });
-        changed |= lone;
-        at = end;
-    }
-    repaired.push_str(&body[at..]);
-    changed.then_some(repaired)
+/// The order in which keys came last time. A provider's objects nearly always have their keys in
+/// the same order, and comparing a key with the expected one is quicker than looking it up.
+#[derive(Debug, Default)]
+pub struct KeyOrder {
+    /// By node, by place of the key before (0 at the beginning): the place of the next key.
+    next: Vec<Vec<usize>>,
 }
 
-fn new_frame<'a>(program: &Program, scope: usize) -> Frame<'a> {
-    let scope = &program.scopes[scope];
-    Frame {
-        slots: vec![Scalar::Absent; scope.slots],
-        loops: (0..scope.loops).map(|_| Vec::new()).collect(),
-        key: None,
+impl KeyOrder {
+    fn begin(&mut self, program: &Program) {
+        if self.next.len() != program.nodes.len() {
+            let places = |node: &KeyNode| vec![0; node.children.len() + 1];
+            self.next = program.nodes.iter().map(places).collect();
+        }
     }
 }
 
-struct Walk<'w> {
+struct Walk<'w, 'a> {
     program: &'w Program,
+    captures: &'w mut Captures<'a>,
+    order: &'w mut KeyOrder,
     drift: &'w mut Drift,
     has_items: bool,
 }
 
 /// One value, to be read as `node` says, into `frame`.
 struct Step<'s, 'w, 'a> {
-    walk: &'s mut Walk<'w>,
+    walk: &'s mut Walk<'w, 'a>,
     node: NodeId,
-    frame: &'s mut Frame<'a>,
+    frame: FrameId,
 }
 
 impl<'w, 'a> Step<'_, 'w, 'a> {
@@ -126,10 +78,28 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
     }
 
     /// A value that is no list and no object.
-    fn scalar(self, value: Scalar<'a>) {
+    fn scalar(&mut self, value: Scalar<'a>) {
+        self.note_scalar(&value);
+        if let Some(slot) = self.node().value {
+            self.walk.captures.set(self.frame, slot, value);
+        }
+    }
+
+    /// A text that had escapes.
+    fn unescaped(&mut self, text: &str) {
+        self.note_scalar(&Scalar::Text(text));
+        if let Some(slot) = self.node().value {
+            self.walk.captures.set_unescaped(self.frame, slot, text);
+        }
+    }
+
+    /// What a scalar tells besides its value.
+    fn note_scalar(&mut self, value: &Scalar<'_>) {
         let node = self.node();
-        let null = value == Scalar::Absent;
-        if !null && (!node.children.is_empty() || node.each.is_some()) {
+        let null = *value == Scalar::Absent;
+        let container = !node.children.is_empty() || node.each.is_some();
+        let unexpected = node.expects.is_some_and(|types| !types.has(value));
+        if !null && (container || unexpected) {
             self.walk
                 .drift
                 .count(&node.path, Kind::TypeChanged, value.type_name());
@@ -137,35 +107,45 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         // An answer without data is an empty page; data without a list is not.
         self.walk.has_items |= null && self.walk.program.items.contains(&self.node);
         if let Some(slot) = node.presence {
-            self.frame.slots[slot] = if null {
+            let present = if null {
                 Scalar::Absent
             } else {
                 Scalar::Bool(true)
             };
-        }
-        if let Some(slot) = node.value {
-            self.frame.slots[slot] = value;
+            self.walk.captures.set(self.frame, slot, present);
         }
     }
 
     /// A list or an object where the contract may know only a value.
     fn nested(&mut self, kind: &'static str, expected: bool) {
         let node = self.node();
+        let captures = &mut self.walk.captures;
         if let Some(slot) = node.presence {
-            self.frame.slots[slot] = Scalar::Bool(true);
+            captures.set(self.frame, slot, Scalar::Bool(true));
         }
         if !expected {
             self.walk.drift.count(&node.path, Kind::TypeChanged, kind);
             if let Some(slot) = node.value {
-                self.frame.slots[slot] = Scalar::Nested(kind);
+                captures.set(self.frame, slot, Scalar::Nested(kind));
             }
         }
     }
 
-    fn element(&mut self, looped: Loop, key: Option<String>) -> (NodeId, Frame<'a>) {
-        let mut frame = new_frame(self.walk.program, looped.scope);
-        frame.key = key;
-        (looped.element, frame)
+    /// The step into one more element.
+    fn element(&mut self, looped: Loop, key: Option<&str>) -> Step<'_, 'w, 'a> {
+        let Loop { at, scope, element } = looped;
+        let program = self.walk.program;
+        let captures = &mut self.walk.captures;
+        let frame = captures.add_element(program, self.frame, at, scope, key);
+        self.step(element, frame)
+    }
+
+    fn step(&mut self, node: NodeId, frame: FrameId) -> Step<'_, 'w, 'a> {
+        Step {
+            walk: self.walk,
+            node,
+            frame,
+        }
     }
 }
 
@@ -183,38 +163,38 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         f.write_str("any JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
+    fn visit_unit<E>(mut self) -> Result<(), E> {
         self.scalar(Scalar::Absent);
         Ok(())
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+    fn visit_bool<E>(mut self, value: bool) -> Result<(), E> {
         self.scalar(Scalar::Bool(value));
         Ok(())
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
         self.scalar(Scalar::Int(value));
         Ok(())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
         self.scalar(i64::try_from(value).map_or(Scalar::Uint(value), Scalar::Int));
         Ok(())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
         self.scalar(Scalar::Float(value));
         Ok(())
     }
 
-    fn visit_borrowed_str<E>(self, value: &'a str) -> Result<(), E> {
-        self.scalar(Scalar::Text(Cow::Borrowed(value)));
+    fn visit_borrowed_str<E>(mut self, value: &'a str) -> Result<(), E> {
+        self.scalar(Scalar::Text(value));
         Ok(())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.scalar(Scalar::Text(Cow::Owned(value.to_owned())));
+    fn visit_str<E>(mut self, value: &str) -> Result<(), E> {
+        self.unescaped(value);
         Ok(())
     }
 
@@ -225,19 +205,19 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         self.walk.has_items |= self.walk.program.items.last() == Some(&self.node);
         let mut length = 0;
         match looped {
-            Some(looped) => loop {
-                let (node, mut frame) = self.element(looped, None);
-                let step = Step {
-                    walk: self.walk,
-                    node,
-                    frame: &mut frame,
-                };
-                if seq.next_element_seed(step)?.is_none() {
-                    break;
+            // The frame comes into being with the element's first byte: `seq` alone knows whether
+            // there is one more.
+            Some(looped) => {
+                while seq
+                    .next_element_seed(Element {
+                        list: &mut self,
+                        looped,
+                    })?
+                    .is_some()
+                {
+                    length += 1;
                 }
-                self.frame.loops[looped.at].push(frame);
-                length += 1;
-            },
+            }
             None => {
                 while seq.next_element::<IgnoredAny>()?.is_some() {
                     length += 1;
@@ -245,7 +225,8 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
             }
         }
         if let Some(slot) = node.length {
-            self.frame.slots[slot] = Scalar::Int(length);
+            let captures = &mut self.walk.captures;
+            captures.set(self.frame, slot, Scalar::Int(length));
         }
         Ok(())
     }
@@ -254,27 +235,26 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         let node = self.node();
         self.nested("object", !node.children.is_empty() || node.over_keys);
         let over_keys = node.each.filter(|_| node.over_keys);
-        while let Some(key) = map.next_key_seed(KeySeed(node))? {
+        let mut place = 0;
+        loop {
+            let order = &mut self.walk.order.next[self.node];
+            let Some(key) = map.next_key_seed(KeySeed {
+                node,
+                order,
+                place: &mut place,
+            })?
+            else {
+                return Ok(());
+            };
             match (key, over_keys) {
                 (Key::Known(child), _) if self.walk.program.nodes[child].left_out => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                (Key::Known(node), _) => {
-                    map.next_value_seed(Step {
-                        walk: self.walk,
-                        node,
-                        frame: self.frame,
-                    })?;
+                (Key::Known(child), _) => {
+                    map.next_value_seed(self.step(child, self.frame))?;
                 }
                 (Key::Unknown(key), Some(looped)) => {
-                    let (node, mut frame) = self.element(looped, Some(key));
-                    let step = Step {
-                        walk: self.walk,
-                        node,
-                        frame: &mut frame,
-                    };
-                    map.next_value_seed(step)?;
-                    self.frame.loops[looped.at].push(frame);
+                    map.next_value_seed(self.element(looped, Some(&key)))?;
                 }
                 (Key::Unknown(key), None) => {
                     let kind = map.next_value::<TypeOnly>()?.0;
@@ -283,33 +263,75 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
                 }
             }
         }
-        Ok(())
+    }
+}
+
+/// An element that `list` may have one more of.
+struct Element<'e, 's, 'w, 'a> {
+    list: &'e mut Step<'s, 'w, 'a>,
+    looped: Loop,
+}
+
+impl<'a> DeserializeSeed<'a> for Element<'_, '_, '_, 'a> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.list
+            .element(self.looped, None)
+            .deserialize(deserializer)
     }
 }
 
 /// A key, looked up without being copied.
-enum Key {
+enum Key<'a> {
     Known(NodeId),
-    Unknown(String),
+    Unknown(Cow<'a, str>),
 }
 
-struct KeySeed<'w>(&'w KeyNode);
+struct KeySeed<'k> {
+    node: &'k KeyNode,
+    order: &'k mut [usize],
+    /// Place of the key before, counted from 1.
+    place: &'k mut usize,
+}
+
+impl KeySeed<'_> {
+    fn known(self, key: &str) -> Option<NodeId> {
+        let children = &self.node.children;
+        let expected = &mut self.order[*self.place];
+        let found = match children.get_index(*expected) {
+            Some((name, child)) if **name == *key => Some((*expected, *child)),
+            _ => children
+                .get_full(key)
+                .map(|(place, _, child)| (place, *child)),
+        };
+        let (at, child) = found?;
+        *expected = at;
+        *self.place = at + 1;
+        Some(child)
+    }
+}
 
 impl<'a> DeserializeSeed<'a> for KeySeed<'_> {
-    type Value = Key;
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Key, D::Error> {
+    type Value = Key<'a>;
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Key<'a>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for KeySeed<'_> {
-    type Value = Key;
+impl<'a> Visitor<'a> for KeySeed<'_> {
+    type Value = Key<'a>;
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a key")
     }
-    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-        let known = self.0.children.get(key);
-        Ok(known.map_or_else(|| Key::Unknown(key.to_owned()), |node| Key::Known(*node)))
+    fn visit_borrowed_str<E>(self, key: &'a str) -> Result<Key<'a>, E> {
+        Ok(self
+            .known(key)
+            .map_or(Key::Unknown(Cow::Borrowed(key)), Key::Known))
+    }
+    fn visit_str<E>(self, key: &str) -> Result<Key<'a>, E> {
+        Ok(self
+            .known(key)
+            .map_or_else(|| Key::Unknown(Cow::Owned(key.to_owned())), Key::Known))
     }
 }
 
@@ -352,19 +374,5 @@ impl<'a> serde::Deserialize<'a> for TypeOnly {
             }
         }
         deserializer.deserialize_any(TypeVisitor)
-    }
-}
-
-impl Scalar<'_> {
-    /// The JSON type's name, as drift reports it.
-    fn type_name(&self) -> &'static str {
-        match self {
-            Scalar::Absent => "null",
-            Scalar::Bool(_) => "boolean",
-            Scalar::Int(_) | Scalar::Uint(_) => "integer",
-            Scalar::Float(_) => "number",
-            Scalar::Text(_) => "string",
-            Scalar::Nested(kind) => kind,
-        }
     }
 }

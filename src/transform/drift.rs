@@ -10,17 +10,25 @@ use serde::Serialize;
 pub enum Kind {
     /// A key that the contract neither maps nor lists as left out.
     UnknownField,
-    /// A list or an object where there was a value, or the other way round.
+    /// A JSON type that the contract does not expect: a list or an object where there was a value,
+    /// a text where there was a number.
     TypeChanged,
+    /// A value that did not fit its column and became null, as `on_bad_value: null` asks.
+    BadValue,
 }
 
-/// Most differences of one endpoint that are told apart.
+/// Most differences of one endpoint that are told apart: keys that are data, such as ids, could make
+/// any number of paths.
 const MOST_PATHS: usize = 1_000;
 const OTHER_PATHS: &str = "(other paths)";
 
-/// Counts differences by path, while the pages of one endpoint are walked.
+/// Counts differences by path, while the pages of one endpoint are walked. Of too many paths the
+/// first in order are told apart, so that the order of the pages does not matter.
 #[derive(Clone, Debug, Default)]
-pub struct Drift(BTreeMap<(String, Kind, &'static str), u64>);
+pub struct Drift {
+    paths: BTreeMap<(String, Kind, &'static str), u64>,
+    others: BTreeMap<(Kind, &'static str), u64>,
+}
 
 /// One difference and how often it was seen; its fields are the columns of the table `drift`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,32 +48,45 @@ impl Drift {
     }
 
     pub fn merge(&mut self, other: Drift) {
-        for ((path, kind, json_type), count) in other.0 {
+        for ((path, kind, json_type), count) in other.paths {
             self.add(path, kind, json_type, count);
+        }
+        for (key, count) in other.others {
+            *self.others.entry(key).or_default() += count;
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// What was counted so far, taken out.
+    pub fn take(&mut self) -> Drift {
+        std::mem::take(self)
+    }
+
     fn add(&mut self, path: String, kind: Kind, json_type: &'static str, count: u64) {
-        // Keys that are data, such as ids, could make any number of paths.
-        let known = self.0.len() < MOST_PATHS;
-        let path = match known || self.0.contains_key(&(path.clone(), kind, json_type)) {
-            true => path,
-            false => OTHER_PATHS.to_owned(),
-        };
-        *self.0.entry((path, kind, json_type)).or_default() += count;
+        *self.paths.entry((path, kind, json_type)).or_default() += count;
+        if self.paths.len() > MOST_PATHS
+            && let Some(((_, kind, json_type), count)) = self.paths.pop_last()
+        {
+            *self.others.entry((kind, json_type)).or_default() += count;
+        }
     }
 
     pub fn rows(&self, source: &str, endpoint: &str) -> impl Iterator<Item = DriftRow> {
-        self.0
-            .iter()
-            .map(move |((path, kind, json_type), count)| DriftRow {
-                source: source.to_owned(),
-                endpoint: endpoint.to_owned(),
-                path: path.clone(),
-                kind: *kind,
-                json_type,
-                count: *count,
-            })
+        let row = move |path: &str, kind: Kind, json_type, count| DriftRow {
+            source: source.to_owned(),
+            endpoint: endpoint.to_owned(),
+            path: path.to_owned(),
+            kind,
+            json_type,
+            count,
+        };
+        let paths = self.paths.iter();
+        let paths = paths.map(move |((path, kind, t), count)| row(path, *kind, t, *count));
+        let others = self.others.iter();
+        paths.chain(others.map(move |((kind, t), count)| row(OTHER_PATHS, *kind, t, *count)))
     }
 }
 
@@ -74,6 +95,7 @@ impl Kind {
         match self {
             Kind::UnknownField => "unknown_field",
             Kind::TypeChanged => "type_changed",
+            Kind::BadValue => "bad_value",
         }
     }
 }

@@ -1,258 +1,319 @@
-//! Rows from the frames of a walked page.
+//! Rows from what was captured of a page.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use indexmap::IndexMap;
 
+use super::captures::{Captures, FrameId, PAGE, Scalar};
 use super::coerce::{Cell, Origin, Place, Read, as_text, hashtags};
-use super::decode::{Frame, Scalar};
 use super::mapping::{CompiledRule, Matcher, Program, Variant};
 use super::reject::{Reject, fragment};
-use super::table::{Observed, TableBuilder};
-use super::{RunStamp, days};
+use super::sink::Sink;
+use super::table::{Observed, Shape};
+use super::{RunStamp, Transform, days};
 use crate::raw::PageHeader;
-use crate::spec::table::{Column, Fill, Table};
+use crate::spec::pipeline::OnBadValue;
+use crate::spec::table::Fill;
 use crate::spec::words::{Filter, Span};
 
-/// Appends the rows of one page to the tables.
-pub struct Emitter<'e> {
-    pub tables: &'e IndexMap<String, Table>,
-    pub context: Context<'e>,
-    pub builders: &'e mut [TableBuilder],
-    pub rejects: &'e mut Vec<Reject>,
-}
-
-/// What is known of a row besides the answer it is read from.
+/// What the rows of a page are made from.
 #[derive(Clone, Copy)]
-pub struct Context<'e> {
-    stamp: &'e RunStamp,
-    header: &'e PageHeader,
+pub struct Page<'p> {
+    pub transform: &'p Transform,
+    pub program: &'p Program,
+    pub captures: &'p Captures<'p>,
+    pub stamp: &'p RunStamp,
+    pub header: &'p PageHeader,
     /// Where the time window that the search asked for begins.
-    window: Option<DateTime<Utc>>,
+    pub window: Option<DateTime<Utc>>,
 }
 
-/// The frames around a row, from the page inward, and the row's place in each list.
-#[derive(Clone)]
-struct Stack<'f, 'a> {
-    frames: Vec<&'f Frame<'a>>,
+/// Appends the rows of one page to the tables.
+pub struct Emitter<'e, 'p, 't> {
+    page: Page<'p>,
+    sink: &'e mut Sink<'t>,
+    /// The elements around a row, from the page inward, and the row's place in each list.
+    frames: Vec<FrameId>,
     indexes: Vec<usize>,
+    cells: Vec<Option<Cell<'p>>>,
     /// Whether the outermost list is the page's items.
     over_items: bool,
 }
 
-impl<'f, 'a> Stack<'f, 'a> {
-    fn get(&self, place: Place) -> &'f Scalar<'a> {
-        &self.frames[place.depth].slots[place.slot]
-    }
-
-    /// Place in the innermost list, from 0.
-    fn index(&self) -> usize {
-        self.indexes.last().copied().unwrap_or_default()
-    }
-
-    /// Place in the outermost list, from 0.
-    fn outermost(&self) -> Option<u64> {
-        self.indexes.first().map(|i| *i as u64)
-    }
-
-    /// Place of the item on the page, from 1; none for what is no item.
-    fn position(&self) -> Option<u64> {
-        self.outermost().filter(|_| self.over_items).map(|i| i + 1)
-    }
-
-    /// Every element that is reached through these loops.
-    fn descend(&self, loops: &[usize]) -> Vec<Stack<'f, 'a>> {
-        let Some((first, rest)) = loops.split_first() else {
-            return vec![self.clone()];
-        };
-        let Some(frame) = self.frames.last() else {
-            return Vec::new();
-        };
-        let mut reached = Vec::new();
-        for (index, element) in frame.loops[*first].iter().enumerate() {
-            let mut inner = self.clone();
-            inner.frames.push(element);
-            inner.indexes.push(index);
-            reached.extend(inner.descend(rest));
-        }
-        reached
-    }
-}
-
-/// Why a row cannot be written.
-struct Broken {
-    column: String,
+/// Why a column has no value that fits.
+pub struct Bad<'p> {
     reason: &'static str,
-    value: Option<String>,
+    value: Scalar<'p>,
+    /// Where it stands, as drift names it.
+    pub path: &'p str,
 }
 
-impl Emitter<'_> {
-    pub fn page(&mut self, program: &Program, frame: &Frame<'_>) {
-        for rule in &program.rules {
-            let over_items = rule.over_items;
-            let page = Stack {
-                frames: vec![frame],
-                indexes: Vec::new(),
-                over_items,
-            };
-            for element in page.descend(&rule.each) {
-                let applies =
-                    |(place, matcher): &(Place, Matcher)| matcher.matches(element.get(*place));
-                if rule.when.iter().all(applies) {
-                    self.element(rule, &element);
-                }
-            }
+/// A part of a text that gives a row, and its place among them.
+type Part<'p> = Option<(usize, &'p str)>;
+
+/// Where the time window begins that the search of a page asked for.
+pub fn window(header: &PageHeader) -> Option<DateTime<Utc>> {
+    let word = header.search.filters.get(&Filter::PublishedWithin)?;
+    Span::window(word)?.before(header.fetched_at)
+}
+
+impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
+    pub fn new(page: Page<'p>, sink: &'e mut Sink<'t>) -> Self {
+        Emitter {
+            page,
+            sink,
+            frames: Vec::new(),
+            indexes: Vec::new(),
+            cells: Vec::new(),
+            over_items: false,
         }
     }
 
-    fn element(&mut self, rule: &CompiledRule, element: &Stack<'_, '_>) {
-        let present = |v: &&Variant| v.present.is_none_or(|p| *element.get(p) != Scalar::Absent);
-        let Some(variant) = rule.variants.iter().find(present) else {
-            let broken = Broken {
-                column: rule.at.clone(),
-                reason: "missing",
-                value: None,
-            };
-            return self.reject(rule, element, broken);
-        };
-        for row in element.descend(&variant.then_each) {
-            if !variant
-                .then_when
-                .iter()
-                .all(|(place, m)| m.matches(row.get(*place)))
-            {
+    pub fn emit(&mut self) {
+        for rule in &self.page.program.rules {
+            if !self.sink.wants(rule.table) {
                 continue;
             }
-            match &variant.hashtags {
-                None => self.row(rule, variant, &row, None),
-                Some(texts) => {
-                    for (index, tag) in distinct_hashtags(texts, &row).iter().enumerate() {
-                        self.row(rule, variant, &row, Some((index, tag)));
-                    }
-                }
-            }
+            self.over_items = rule.over_items;
+            self.frames.clear();
+            self.frames.push(PAGE);
+            self.indexes.clear();
+            self.sink.tally(rule.table).given += self.given(rule);
+            self.descend(&rule.each, &mut |this| this.element(rule));
         }
     }
 
-    fn row(
-        &mut self,
-        rule: &CompiledRule,
-        variant: &Variant,
-        stack: &Stack<'_, '_>,
-        part: Option<(usize, &str)>,
-    ) {
-        let Some((_, table)) = self.tables.get_index(rule.table) else {
-            return;
+    /// How many rows the answer may give, as counted by the walk. The parts of exploded texts and
+    /// missing objects are counted where they are found.
+    fn given(&self, rule: &CompiledRule) -> u64 {
+        let exploded = rule.variants.iter().any(|v| v.hashtags.is_some());
+        match rule.targets.as_slice() {
+            _ if exploded => 0,
+            [] => 1,
+            targets => targets.iter().map(|t| self.page.captures.count(*t)).sum(),
+        }
+    }
+
+    /// Visits every element that is reached through these loops.
+    fn descend(&mut self, loops: &[usize], visit: &mut dyn FnMut(&mut Self)) {
+        let Some((first, rest)) = loops.split_first() else {
+            return visit(self);
         };
-        let mut cells = Vec::with_capacity(table.columns.len());
-        for ((name, column), reads) in table.columns.iter().zip(&variant.columns) {
-            match self.context.cell(column, reads, stack, part) {
-                Ok(None) if column.required => {
-                    let broken = Broken {
-                        column: name.clone(),
-                        reason: "missing",
-                        value: None,
-                    };
-                    return self.reject(rule, stack, broken);
-                }
-                Ok(cell) => cells.push(cell),
-                Err((reason, value)) => {
-                    let broken = Broken {
-                        column: name.clone(),
-                        reason,
-                        value,
-                    };
-                    return self.reject(rule, stack, broken);
+        let captures = self.page.captures;
+        for (index, element) in captures.elements(self.innermost(), *first).enumerate() {
+            self.frames.push(element);
+            self.indexes.push(index);
+            self.descend(rest, visit);
+            self.frames.pop();
+            self.indexes.pop();
+        }
+    }
+
+    fn element(&mut self, rule: &'p CompiledRule) {
+        let exploded = rule.variants.iter().any(|v| v.hashtags.is_some());
+        if !self.applies(&rule.when) {
+            if !exploded {
+                self.sink.tally(rule.table).skipped += self.below(&rule.variants);
+            }
+            return;
+        }
+        let present = |v: &&Variant| v.present.is_none_or(|p| self.get(p) != Scalar::Absent);
+        let Some(variant) = rule.variants.iter().find(present) else {
+            if exploded || rule.variants.iter().any(|v| v.target.is_some()) {
+                self.sink.tally(rule.table).given += 1;
+            }
+            return self.reject(rule, &rule.at, &Bad::missing());
+        };
+        for other in rule.variants.iter().filter(|v| !std::ptr::eq(*v, variant)) {
+            if other.target.is_some() && !exploded {
+                let left_out = self.below(std::slice::from_ref(other));
+                self.sink.tally(rule.table).skipped += left_out;
+            }
+        }
+        self.descend(&variant.then_each, &mut |this| this.target(rule, variant));
+    }
+
+    /// How many rows these variants would give from here.
+    fn below(&self, variants: &[Variant]) -> u64 {
+        let captures = self.page.captures;
+        let nested = variants.iter().filter(|v| v.target.is_some());
+        let below: u64 = nested
+            .map(|v| beneath(captures, self.innermost(), &v.then_each))
+            .sum();
+        match variants.iter().any(|v| v.target.is_some()) {
+            true => below,
+            false => 1,
+        }
+    }
+
+    fn target(&mut self, rule: &'p CompiledRule, variant: &'p Variant) {
+        let applies = self.applies(&variant.then_when);
+        match &variant.hashtags {
+            None if applies => self.row(rule, variant, None),
+            None => self.sink.tally(rule.table).skipped += 1,
+            Some(_) if !applies => {}
+            Some(texts) => {
+                let tags = self.distinct_hashtags(texts);
+                self.sink.tally(rule.table).given += tags.len() as u64;
+                for (index, tag) in tags.into_iter().enumerate() {
+                    self.row(rule, variant, Some((index, tag)));
                 }
             }
         }
-        let observed = self.context.observed(stack);
-        self.builders[rule.table].push(&mut cells, observed);
     }
 
-    fn reject(&mut self, rule: &CompiledRule, stack: &Stack<'_, '_>, broken: Broken) {
-        let search = &self.context.header.search;
-        self.rejects.push(Reject {
+    fn row(&mut self, rule: &CompiledRule, variant: &'p Variant, part: Part<'p>) {
+        let Transform { shapes, rules, .. } = self.page.transform;
+        let shape: &Shape = &shapes[rule.table];
+        self.cells.clear();
+        for column in &shape.stored {
+            let cell = match column.fill {
+                Some(fill) => Ok(self.fill(fill)),
+                None => self.read(&variant.columns[column.at], part),
+            };
+            let broken = match cell {
+                Ok(None) if column.required => Bad::missing(),
+                Ok(cell) => {
+                    self.cells.push(cell);
+                    continue;
+                }
+                Err(bad) if rules.on_bad_value == OnBadValue::Null && !column.required => {
+                    self.sink.nulled(rule.table, &bad);
+                    self.cells.push(None);
+                    continue;
+                }
+                Err(bad) => bad,
+            };
+            return self.reject(rule, &column.name, &broken);
+        }
+        let observed = self.observed();
+        self.sink.push(rule.table, &mut self.cells, observed);
+    }
+
+    fn reject(&mut self, rule: &CompiledRule, column: &str, bad: &Bad<'_>) {
+        let header = self.page.header;
+        let search = &header.search;
+        let table = &self.page.transform.shapes[rule.table];
+        self.sink.tally(rule.table).rejected += 1;
+        self.sink.reject(&Reject {
             source: search.source.clone(),
-            table: self
-                .tables
-                .get_index(rule.table)
-                .map(|(name, _)| name.clone()),
+            table: Some(table.name.clone()),
             endpoint: search.endpoint.clone(),
             search_id: search.search_id.clone(),
-            page: self.context.header.page,
-            item_index: stack.outermost(),
-            column: Some(broken.column),
-            reason: broken.reason.to_owned(),
-            value: broken.value,
+            page: header.page,
+            item_index: self.outermost(),
+            column: Some(column.to_owned()),
+            reason: bad.reason.to_owned(),
+            value: bad.shown(),
         });
-    }
-}
-
-impl<'e> Context<'e> {
-    pub fn new(stamp: &'e RunStamp, header: &'e PageHeader) -> Self {
-        let word = header.search.filters.get(&Filter::PublishedWithin);
-        let window = word.and_then(|word| Span::window(word)?.before(header.fetched_at));
-        Context {
-            stamp,
-            header,
-            window,
-        }
-    }
-
-    fn observed(self, stack: &Stack<'_, '_>) -> Observed {
-        let position = stack.position().unwrap_or_default();
-        let search_id = &self.header.search.search_id;
-        (
-            self.header.fetched_at.timestamp_micros(),
-            self.header.page,
-            position,
-            u64::from_str_radix(search_id, 16).unwrap_or_default(),
-        )
     }
 
     /// The first of the reads that has a value.
-    fn cell<'c>(
-        self,
-        column: &Column,
-        reads: &[Read],
-        stack: &Stack<'_, 'c>,
-        part: Option<(usize, &str)>,
-    ) -> Result<Option<Cell<'c>>, (&'static str, Option<String>)>
-    where
-        'e: 'c,
-    {
-        if let Some(fill) = column.fill {
-            return Ok(self.fill(fill, stack));
-        }
+    fn read(&self, reads: &'p [Read], part: Part<'p>) -> Result<Option<Cell<'p>>, Bad<'p>> {
         for read in reads {
-            let value = origin(&read.origin, stack, part);
-            match read.convert.apply(&value, self.window) {
+            if let Origin::Hash(places) = &read.origin {
+                match self.hash(places) {
+                    Some(hash) => return Ok(Some(Cell::Text(Cow::Owned(hash)))),
+                    None => continue,
+                }
+            }
+            let value = self.find(&read.origin, part);
+            match read.convert.apply(value, self.page.window) {
                 Ok(None) => {}
                 Ok(cell) => return Ok(cell),
-                Err(reason) => return Err((reason, shown(&value))),
+                Err(reason) => {
+                    let path = read.path.as_str();
+                    return Err(Bad {
+                        reason,
+                        value,
+                        path,
+                    });
+                }
             }
         }
         Ok(None)
     }
 
-    fn fill(self, fill: Fill, stack: &Stack<'_, '_>) -> Option<Cell<'e>> {
-        let header = self.header;
+    fn find(&self, origin: &'p Origin, part: Part<'p>) -> Scalar<'p> {
+        let whole = |number: usize| Scalar::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        let index = part.map_or_else(|| self.index(), |(index, _)| index);
+        let captures = self.page.captures;
+        match origin {
+            Origin::Value(place) => self.get(*place),
+            Origin::Pick {
+                depth,
+                list,
+                index,
+                slot,
+            } => {
+                let Scalar::Int(at) = self.get(*index) else {
+                    return Scalar::Absent;
+                };
+                let mut elements = captures.elements(self.frames[*depth], *list);
+                let picked = usize::try_from(at).ok().and_then(|at| elements.nth(at));
+                picked.map_or(Scalar::Absent, |frame| captures.get(frame, *slot))
+            }
+            Origin::Hash(_) => Scalar::Absent,
+            Origin::Constant(text) => Scalar::Text(text),
+            Origin::Index => whole(index),
+            Origin::IndexEquals(place) => match self.get(*place) {
+                Scalar::Int(at) => Scalar::Bool(usize::try_from(at) == Ok(index)),
+                _ => Scalar::Absent,
+            },
+            Origin::Key => {
+                let keys = self.frames.iter().rev().map(|frame| captures.key(*frame));
+                let mut keys = keys.filter(|key| *key != Scalar::Absent);
+                keys.next().unwrap_or_default()
+            }
+            Origin::Exploded => part.map_or(Scalar::Absent, |(_, text)| Scalar::Text(text)),
+        }
+    }
+
+    /// BLAKE3 (hex) of the texts, each with its length before it; nothing where all are absent.
+    fn hash(&self, places: &[Place]) -> Option<String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut any = false;
+        for place in places {
+            let text = as_text(self.get(*place)).ok();
+            any |= text.is_some();
+            let text = text.unwrap_or_default();
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        any.then(|| hasher.finalize().to_hex().to_string())
+    }
+
+    /// The hashtags of the texts, each once, in the order they stand.
+    fn distinct_hashtags(&self, texts: &[Place]) -> Vec<&'p str> {
+        let mut tags: Vec<&str> = Vec::new();
+        for place in texts {
+            let Scalar::Text(text) = self.get(*place) else {
+                continue;
+            };
+            for tag in hashtags(text) {
+                if !tags.contains(&tag) {
+                    tags.push(tag);
+                }
+            }
+        }
+        tags
+    }
+
+    fn fill(&self, fill: Fill) -> Option<Cell<'p>> {
+        let Page { header, stamp, .. } = self.page;
         let search = &header.search;
-        let text = |text: &'e str| Some(Cell::Text(Cow::Borrowed(text)));
+        let text = |text: &'p str| Some(Cell::Text(Cow::Borrowed(text)));
         let maybe =
-            |value: Option<&'e String>| value.map(|v| Cell::Text(Cow::Borrowed(v.as_str())));
+            |value: Option<&'p String>| value.map(|v| Cell::Text(Cow::Borrowed(v.as_str())));
         let instant = |at: DateTime<Utc>| Some(Cell::Instant(at.timestamp_micros()));
         let int = |number: u64| i64::try_from(number).ok().map(Cell::Int);
-        let position = stack.position();
+        let position = self.position();
         match fill {
-            Fill::RunId => text(&self.stamp.run_id),
-            Fill::Pipeline => text(&self.stamp.pipeline),
+            Fill::RunId => text(&stamp.run_id),
+            Fill::Pipeline => text(&stamp.pipeline),
             Fill::Source => text(&search.source),
-            Fill::SnapshotAt => instant(self.stamp.snapshot_at),
-            Fill::SnapshotDate => Some(Cell::Date(days(self.stamp.snapshot_date))),
+            Fill::SnapshotAt => instant(stamp.snapshot_at),
+            Fill::SnapshotDate => Some(Cell::Date(days(stamp.snapshot_date))),
             Fill::FetchedAt => instant(header.fetched_at),
             Fill::Endpoint => text(&search.endpoint),
             Fill::SearchId => text(&search.search_id),
@@ -270,92 +331,89 @@ impl<'e> Context<'e> {
             Fill::PublishedWithin => maybe(search.filters.get(&Filter::PublishedWithin)),
         }
     }
+
+    fn observed(&self) -> Observed {
+        let header = self.page.header;
+        let position = self.position().unwrap_or_default();
+        Observed::new(header, position)
+    }
+
+    fn applies(&self, conditions: &[(Place, Matcher)]) -> bool {
+        conditions
+            .iter()
+            .all(|(place, matcher)| matcher.matches(self.get(*place)))
+    }
+
+    fn get(&self, place: Place) -> Scalar<'p> {
+        let frame = self.frames[place.depth];
+        self.page.captures.get(frame, place.slot)
+    }
+
+    fn innermost(&self) -> FrameId {
+        self.frames.last().copied().unwrap_or(PAGE)
+    }
+
+    /// Place in the innermost list, from 0.
+    fn index(&self) -> usize {
+        self.indexes.last().copied().unwrap_or_default()
+    }
+
+    /// Place in the outermost list, from 0.
+    fn outermost(&self) -> Option<u64> {
+        self.indexes.first().map(|i| *i as u64)
+    }
+
+    /// Place of the item on the page, from 1; none for what is no item.
+    fn position(&self) -> Option<u64> {
+        self.outermost().filter(|_| self.over_items).map(|i| i + 1)
+    }
 }
 
-fn origin<'a>(origin: &Origin, stack: &Stack<'_, 'a>, part: Option<(usize, &str)>) -> Scalar<'a> {
-    let whole = |number: usize| Scalar::Int(i64::try_from(number).unwrap_or(i64::MAX));
-    let index = part.map_or_else(|| stack.index(), |(index, _)| index);
-    match origin {
-        Origin::Value(place) => stack.get(*place).clone(),
-        Origin::Pick {
-            depth,
-            list,
-            index,
-            slot,
-        } => {
-            let Scalar::Int(at) = stack.get(*index) else {
-                return Scalar::Absent;
-            };
-            let elements = &stack.frames[*depth].loops[*list];
-            let picked = usize::try_from(*at).ok().and_then(|at| elements.get(at));
-            picked.map_or(Scalar::Absent, |frame| frame.slots[*slot].clone())
+impl Bad<'_> {
+    fn missing() -> Self {
+        Bad {
+            reason: "missing",
+            value: Scalar::Absent,
+            path: "",
         }
-        Origin::Hash(places) => hash(places, stack),
-        Origin::Constant(text) => Scalar::Text(Cow::Owned(text.clone())),
-        Origin::Index => whole(index),
-        Origin::IndexEquals(place) => match stack.get(*place) {
-            Scalar::Int(at) => Scalar::Bool(usize::try_from(*at) == Ok(index)),
-            _ => Scalar::Absent,
-        },
-        Origin::Key => {
-            let key = stack.frames.iter().rev().find_map(|f| f.key.as_ref());
-            key.map_or(Scalar::Absent, |key| Scalar::Text(Cow::Owned(key.clone())))
-        }
-        Origin::Exploded => part.map_or(Scalar::Absent, |(_, text)| {
-            Scalar::Text(Cow::Owned(text.to_owned()))
-        }),
+    }
+
+    pub fn json_type(&self) -> &'static str {
+        self.value.type_name()
+    }
+
+    /// The offending value, as the table `rejects` shows it.
+    fn shown(&self) -> Option<String> {
+        Some(match self.value {
+            Scalar::Absent => return None,
+            Scalar::Bool(value) => value.to_string(),
+            Scalar::Int(value) => value.to_string(),
+            Scalar::Uint(value) => value.to_string(),
+            Scalar::Float(value) => value.to_string(),
+            Scalar::Text(text) => fragment(text),
+            Scalar::Nested(kind) => format!("<{kind}>"),
+        })
     }
 }
 
-/// BLAKE3 (hex) of the texts, each with its length before it; nothing where all are absent.
-fn hash<'a>(places: &[Place], stack: &Stack<'_, 'a>) -> Scalar<'a> {
-    let texts: Vec<_> = places.iter().map(|p| as_text(stack.get(*p)).ok()).collect();
-    if texts.iter().all(Option::is_none) {
-        return Scalar::Absent;
+/// How many elements are reached from a frame through these loops.
+fn beneath(captures: &Captures<'_>, frame: FrameId, loops: &[usize]) -> u64 {
+    match loops.split_first() {
+        None => 1,
+        Some((first, rest)) => captures
+            .elements(frame, *first)
+            .map(|element| beneath(captures, element, rest))
+            .sum(),
     }
-    let mut hasher = blake3::Hasher::new();
-    for text in texts {
-        let text = text.unwrap_or_default();
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    }
-    Scalar::Text(Cow::Owned(hasher.finalize().to_hex().to_string()))
-}
-
-/// The hashtags of the texts, each once, in the order they stand.
-fn distinct_hashtags(texts: &[Place], stack: &Stack<'_, '_>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let texts = texts.iter().filter_map(|place| match stack.get(*place) {
-        Scalar::Text(text) => Some(text.as_ref()),
-        _ => None,
-    });
-    texts
-        .flat_map(hashtags)
-        .filter(|tag| seen.insert(*tag))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// An offending value, as the table `rejects` shows it.
-fn shown(value: &Scalar<'_>) -> Option<String> {
-    Some(match value {
-        Scalar::Absent => return None,
-        Scalar::Bool(value) => value.to_string(),
-        Scalar::Int(value) => value.to_string(),
-        Scalar::Uint(value) => value.to_string(),
-        Scalar::Float(value) => value.to_string(),
-        Scalar::Text(text) => fragment(text),
-        Scalar::Nested(kind) => format!("<{kind}>"),
-    })
 }
 
 impl Matcher {
-    fn matches(&self, value: &Scalar<'_>) -> bool {
+    fn matches(&self, value: Scalar<'_>) -> bool {
         let word = || as_text(value).ok();
         match self {
             Matcher::OneOf(words) => word().is_some_and(|w| words.iter().any(|x| *x == w)),
             Matcher::NoneOf(words) => word().is_none_or(|w| words.iter().all(|x| *x != w)),
-            Matcher::Exists(wanted) => (*value != Scalar::Absent) == *wanted,
+            Matcher::Exists(wanted) => (value != Scalar::Absent) == *wanted,
             Matcher::Filled(wanted) => word().is_some_and(|w| !w.is_empty()) == *wanted,
         }
     }

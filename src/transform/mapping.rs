@@ -2,12 +2,14 @@
 //! the places its columns are read from.
 //!
 //! An answer is walked once. Each list that a rule goes over opens a *scope*; the walk leaves one
-//! *frame* of captured values for each element. Rows are made from the frames afterwards, so a
-//! column may refer to a key that stands behind its list in the answer.
+//! *frame* of captured values for each element ([`super::captures`]). Rows are made from the frames
+//! afterwards, so a column may refer to a key that stands behind its list in the answer.
 
 use std::collections::HashMap;
 
-use super::coerce::{Place, Read};
+use indexmap::IndexMap;
+
+use super::coerce::{Place, Read, Types};
 
 pub type NodeId = usize;
 
@@ -32,7 +34,7 @@ pub struct Program {
 pub struct KeyNode {
     /// As drift reports it.
     pub path: String,
-    pub children: HashMap<Box<str>, NodeId>,
+    pub children: IndexMap<Box<str>, NodeId>,
     /// The loop over this list's elements, or over this object's values.
     pub each: Option<Loop>,
     pub over_keys: bool,
@@ -42,6 +44,8 @@ pub struct KeyNode {
     pub length: Option<usize>,
     /// Slot for whether there is anything but null.
     pub presence: Option<usize>,
+    /// The JSON types that the readers of the value expect; any, if there are none.
+    pub expects: Option<Types>,
     /// Known and left out: not looked into.
     pub left_out: bool,
     pub scope: ScopeId,
@@ -78,6 +82,9 @@ pub struct CompiledRule {
     pub variants: Vec<Variant>,
     /// Where the object should be, for the reject of an item that has none.
     pub at: String,
+    /// The scopes whose elements may each become a row: those that `then_each` goes over, else
+    /// those of `each`; none where the whole answer is one.
+    pub targets: Vec<ScopeId>,
 }
 
 #[derive(Debug)]
@@ -86,6 +93,8 @@ pub struct Variant {
     pub present: Option<Place>,
     /// Loops below the object.
     pub then_each: Vec<usize>,
+    /// The scope of the innermost of them.
+    pub target: Option<ScopeId>,
     pub then_when: Vec<(Place, Matcher)>,
     /// Texts whose hashtags give the rows.
     pub hashtags: Option<Vec<Place>>,

@@ -1,44 +1,77 @@
-//! From raw pages to tables. Pure: the same pages and contracts give the same rows, byte for byte.
+//! From raw pages to tables. Pure: the same pages and contracts give the same rows, byte for byte,
+//! on any number of threads.
+//!
+//! ```text
+//! contracts ─► compile ─► mapping: a tree of keys, and how each column is read
+//!                           │
+//! raw files ─► workers ─► flatten: a page ─► decode ─► captures ─► emit ─► sink: a worker's rows
+//!                                            (walk)                (coerce)   │ sorted, spill
+//!                                                                             ▼
+//!                                            tables ◄─ flattened ◄─ merge ◄─ parts
+//! ```
+//!
+//! Beside the rows a sink keeps what was rejected ([`reject`]), how answers differ from their
+//! contract ([`drift`]), and the counts that have to balance ([`tally`]).
 
+pub mod captures;
 pub mod coerce;
 pub mod compile;
 pub mod decode;
 pub mod drift;
+pub mod flatten;
+pub mod flattened;
 pub mod mapping;
 pub mod reject;
+pub mod repair;
 pub mod select;
+pub mod spill;
 pub mod table;
+pub mod tally;
+pub mod workers;
 
 mod emit;
+mod merge;
+mod sink;
+mod sorted;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 use thiserror::Error;
 
-use crate::raw::RawPage;
+use crate::plan::Plan;
+use crate::raw::RawError;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
+use crate::spec::pipeline::OnBadValue;
 use crate::spec::table::RowsFrom;
 use coerce::Cell;
-use drift::{Drift, DriftRow};
-use emit::{Context, Emitter};
+use flatten::Flattener;
+use flattened::Flattened;
 use mapping::Programs;
-use reject::{Reject, fragment};
-use table::TableBuilder;
+use table::{Shape, shapes};
+use tally::Tally;
 
 /// The compiled contracts: turns any number of runs into tables.
 pub struct Transform {
     contracts: Arc<Contracts>,
     programs: Programs,
+    /// By the tables' order in the contracts.
+    shapes: Vec<Shape>,
+    rules: Rules,
+}
+
+/// What a pipeline asks for besides its contracts.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub on_bad_value: OnBadValue,
 }
 
 /// What the rows of a run have in common.
@@ -51,14 +84,6 @@ pub struct RunStamp {
     pub snapshot_date: NaiveDate,
 }
 
-/// A run's pages, as tables.
-#[derive(Debug, Default)]
-pub struct Tables {
-    pub batches: BTreeMap<String, RecordBatch>,
-    pub rejects: Vec<Reject>,
-    pub drift: Vec<DriftRow>,
-}
-
 #[derive(Debug, Error)]
 pub enum TransformError {
     #[error("the page asks for {endpoint} of {source_name}, which no source contract declares")]
@@ -68,6 +93,22 @@ pub enum TransformError {
     },
     #[error("a table could not be built")]
     Arrow(#[from] ArrowError),
+    #[error(transparent)]
+    Raw(#[from] RawError),
+    #[error(
+        "the items of the table {table} do not add up: {} given, {} written, {} rejected, {} skipped",
+        tally.given, tally.written, tally.rejected, tally.skipped
+    )]
+    Unaccounted { table: String, tally: Tally },
+    #[error(
+        "rows of the table {table} were lost: {rows} made, {given} given, {superseded} outdated"
+    )]
+    Lost {
+        table: String,
+        rows: u64,
+        given: u64,
+        superseded: u64,
+    },
 }
 
 impl RunStamp {
@@ -104,151 +145,59 @@ impl Transform {
     /// # Errors
     /// Every mistake in the mappings of the source contracts.
     pub fn new(contracts: Arc<Contracts>) -> Result<Self, Diagnostics> {
+        Self::with(contracts, Rules::default())
+    }
+
+    /// With what a pipeline asks for.
+    ///
+    /// # Errors
+    /// As [`Transform::new`].
+    pub fn of(plan: &Plan) -> Result<Self, Diagnostics> {
+        let rules = Rules {
+            on_bad_value: plan.on_bad_value,
+        };
+        Self::with(Arc::clone(&plan.contracts), rules)
+    }
+
+    fn with(contracts: Arc<Contracts>, rules: Rules) -> Result<Self, Diagnostics> {
         let programs = compile::compile(&contracts)?;
+        let shapes = shapes(&contracts.tables);
         Ok(Transform {
             contracts,
             programs,
+            shapes,
+            rules,
         })
     }
 
-    /// Begins the tables of one run.
+    /// Begins the tables of one run, in memory and on one thread.
     pub fn begin(&self, stamp: RunStamp) -> Flattener<'_> {
-        let builders = self
-            .contracts
-            .tables
-            .values()
-            .map(TableBuilder::new)
-            .collect();
-        Flattener {
-            transform: self,
-            stamp,
-            builders,
-            rejects: Vec::new(),
-            drift: BTreeMap::new(),
-        }
+        Flattener::new(self, stamp, &[], None)
     }
-}
 
-/// Collects the pages of one run.
-pub struct Flattener<'t> {
-    transform: &'t Transform,
-    stamp: RunStamp,
-    /// By the tables' order in the contracts.
-    builders: Vec<TableBuilder>,
-    rejects: Vec<Reject>,
-    drift: BTreeMap<(String, String), Drift>,
-}
-
-impl Flattener<'_> {
-    /// Flattens one page. A page that is no page becomes a reject.
+    /// What has become of the pages of a flattener that [`Transform::begin`] made.
     ///
     /// # Errors
-    /// A page of an endpoint that the contracts do not know.
-    pub fn push(&mut self, page: &RawPage) -> Result<(), TransformError> {
-        let search = &page.header.search;
-        let key = (search.source.clone(), search.endpoint.clone());
-        let program =
-            self.transform
-                .programs
-                .get(&key)
-                .ok_or_else(|| TransformError::UnknownEndpoint {
-                    source_name: search.source.clone(),
-                    endpoint: search.endpoint.clone(),
-                })?;
-        if !page.header.accepted {
-            let reason = format!("the answer is no page: {}", page.header.class);
-            return self.reject_page(page, &reason);
-        }
-        let body = page.body.trim_start_matches('\u{feff}');
-        let mut drift = Drift::default();
-        let repaired;
-        let mut walked = decode::walk(program, body, &mut drift);
-        if walked.is_err()
-            && let Some(text) = decode::without_lone_surrogates(body)
-        {
-            repaired = text;
-            drift = Drift::default();
-            walked = decode::walk(program, &repaired, &mut drift);
-        }
-        self.drift.entry(key).or_default().merge(drift);
-        let frame = match walked {
-            Ok(walked) if walked.has_items => walked.frame,
-            Ok(_) => return self.reject_page(page, "the answer has no list of items"),
-            Err(_) => return self.reject_page(page, "the answer is no JSON"),
-        };
-        let mut emitter = Emitter {
-            tables: &self.transform.contracts.tables,
-            context: Context::new(&self.stamp, &page.header),
-            builders: &mut self.builders,
-            rejects: &mut self.rejects,
-        };
-        emitter.page(program, &frame);
-        Ok(())
+    /// Items that are not accounted for; a contract whose tables cannot hold what it maps.
+    pub fn end<'t>(
+        &'t self,
+        stamp: RunStamp,
+        flattener: Flattener<'t>,
+    ) -> Result<Flattened<'t>, TransformError> {
+        Flattened::new(self, stamp, flattener.finish()?, None)
     }
 
-    fn reject_page(&mut self, page: &RawPage, reason: &str) -> Result<(), TransformError> {
-        let search = &page.header.search;
-        self.rejects.push(Reject {
-            source: search.source.clone(),
-            table: None,
-            endpoint: search.endpoint.clone(),
-            search_id: search.search_id.clone(),
-            page: page.header.page,
-            item_index: None,
-            column: None,
-            reason: reason.to_owned(),
-            value: Some(fragment(&page.body)),
-        });
-        Ok(())
+    /// Whether flattening makes this table.
+    pub fn makes(&self, table: &str) -> bool {
+        let contract = self.contracts.tables.get(table);
+        flattened::is_ours(table) || contract.is_some_and(|t| t.rows_from == RowsFrom::Pages)
     }
 
-    /// The tables that pages feed, with `rejects` and `drift`.
-    ///
-    /// # Errors
-    /// A contract whose tables cannot hold what it maps.
-    pub fn finish(self) -> Result<Tables, TransformError> {
-        let tables = &self.transform.contracts.tables;
-        let drift: Vec<DriftRow> = self
-            .drift
-            .iter()
-            .flat_map(|((source, endpoint), drift)| drift.rows(source, endpoint))
-            .collect();
-        let mut built = BTreeMap::new();
-        for (table, mut builder) in tables.values().zip(self.builders) {
-            match (table.rows_from, table.name()) {
-                (RowsFrom::Pages, _) => {}
-                (_, "rejects") => {
-                    for reject in &self.rejects {
-                        let common = self.stamp.cells(&reject.source);
-                        table::push_record(&mut builder, table, &common, reject)?;
-                    }
-                }
-                (_, "drift") => {
-                    for row in &drift {
-                        let common = self.stamp.cells(&row.source);
-                        table::push_record(&mut builder, table, &common, row)?;
-                    }
-                }
-                _ => continue, // the ledger, which does not come from pages
-            }
-            built.insert(table.name(), builder.build()?);
-        }
-        let mut newest = HashMap::new();
-        for parent in tables.values().filter_map(|t| t.latest_with.as_ref()) {
-            if let Some(observations) = built.get(parent.value.as_str()) {
-                newest.insert(parent.value.as_str(), observations.newest()?);
-            }
-        }
-        let mut batches = BTreeMap::new();
-        for (name, observations) in built {
-            let parent = tables[name].latest_with.as_ref();
-            let parent = parent.and_then(|p| newest.get(p.value.as_str()));
-            batches.insert(name.to_owned(), observations.finish(parent)?);
-        }
-        Ok(Tables {
-            batches,
-            rejects: self.rejects,
-            drift,
-        })
+    /// The tables that pages feed, by their place in the contracts.
+    fn fed_by_pages(&self) -> impl Iterator<Item = usize> {
+        let tables = self.contracts.tables.values().enumerate();
+        tables
+            .filter(|(_, table)| table.rows_from == RowsFrom::Pages)
+            .map(|(at, _)| at)
     }
 }

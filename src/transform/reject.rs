@@ -1,5 +1,7 @@
 //! Items that broke the contract, kept with the reason.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// One rejected row; its fields are the columns of the table `rejects`.
@@ -17,6 +19,44 @@ pub struct Reject {
     pub column: Option<String>,
     pub reason: String,
     pub value: Option<String>,
+}
+
+impl Reject {
+    /// What tells rejects apart, in an order that does not depend on who found them first.
+    pub fn place(&self) -> impl Ord + '_ {
+        let item = (&self.search_id, self.page, self.item_index);
+        (
+            &self.source,
+            item,
+            &self.table,
+            &self.column,
+            &self.reason,
+            &self.value,
+        )
+    }
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Reject {
+            endpoint,
+            search_id,
+            page,
+            reason,
+            ..
+        } = self;
+        write!(f, "{endpoint}, search {search_id}, page {page}")?;
+        if let Some(item) = self.item_index {
+            write!(f, ", item {item}")?;
+        }
+        if let (Some(table), Some(column)) = (&self.table, &self.column) {
+            write!(f, ", {table}.{column}")?;
+        }
+        write!(f, ": {reason}")?;
+        self.value
+            .as_ref()
+            .map_or(Ok(()), |value| write!(f, ": {value}"))
+    }
 }
 
 /// Longest fragment of an offending value that is kept.

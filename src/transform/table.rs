@@ -1,35 +1,213 @@
-//! Arrow schemas and tables from the table contracts.
+//! Arrow schemas and row builders from the table contracts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, RecordBatch,
-    StringBuilder, TimestampMicrosecondBuilder, UInt64Array,
+    ArrayRef, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder,
+    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, Rows, SortField};
 use chrono::DateTime;
+use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::RunStamp;
 use super::coerce::Cell;
-use crate::spec::table::{ColumnType, Table};
+use super::sorted::sorted;
+use crate::raw::PageHeader;
+use crate::spec::table::{Column, ColumnType, Fill, Table};
 
 /// When a row was observed: time of the fetch, then page, then place on the page; the search's id
-/// tells two searches apart that saw the same in the same microsecond.
-pub type Observed = (i64, u32, u64, u64);
+/// tells two searches apart that saw the same in the same microsecond. Compares as bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Observed(pub [u8; Observed::LEN]);
+
+impl Observed {
+    pub const LEN: usize = 28;
+
+    pub fn new(header: &PageHeader, position: u64) -> Self {
+        // With the sign turned round, bytes compare as the numbers do.
+        let fetched_at = header.fetched_at.timestamp_micros() ^ i64::MIN;
+        let search_id = &header.search.search_id;
+        let search = u64::from_str_radix(search_id, 16).unwrap_or_default();
+        let mut bytes = [0; Observed::LEN];
+        bytes[..8].copy_from_slice(&fetched_at.to_be_bytes());
+        bytes[8..12].copy_from_slice(&header.page.to_be_bytes());
+        bytes[12..20].copy_from_slice(&position.to_be_bytes());
+        bytes[20..].copy_from_slice(&search.to_be_bytes());
+        Observed(bytes)
+    }
+}
+
+/// How a table's rows are kept until they are written: without the columns that are equal in all
+/// rows of a run.
+#[derive(Debug)]
+pub struct Shape {
+    pub name: String,
+    /// All columns, in the contract's order.
+    pub schema: SchemaRef,
+    /// The types of all columns.
+    kinds: Vec<ColumnType>,
+    /// The columns that differ from row to row.
+    pub stored: Vec<StoredColumn>,
+    /// The schema of `stored`, with when the row was observed where that decides.
+    pub stored_schema: SchemaRef,
+    /// Of several observations of such a group (as `order`, places in `stored`) only the latest
+    /// counts, if `latest`.
+    pub group: Vec<usize>,
+    pub latest: bool,
+    /// The order of rows inside a group.
+    pub order: Vec<usize>,
+    /// The table whose observations outdate those of this one, too.
+    pub parent: Option<usize>,
+    /// Whether it is the parent of another table.
+    pub is_parent: bool,
+}
+
+/// A column whose values differ from row to row.
+#[derive(Debug)]
+pub struct StoredColumn {
+    /// Place among the contract's columns.
+    pub at: usize,
+    pub name: String,
+    pub kind: ColumnType,
+    pub fill: Option<Fill>,
+    pub required: bool,
+}
+
+/// The shapes of all tables, in the order of the contracts.
+pub fn shapes(tables: &IndexMap<String, Table>) -> Vec<Shape> {
+    let is_parent = |name: &str| {
+        let parents = tables.values().filter_map(|t| t.latest_with.as_ref());
+        parents.into_iter().any(|parent| parent.value == name)
+    };
+    let shape = |table: &Table| Shape {
+        parent: table
+            .latest_with
+            .as_ref()
+            .and_then(|parent| tables.get_index_of(&parent.value)),
+        is_parent: is_parent(table.name()),
+        ..Shape::new(table)
+    };
+    tables.values().map(shape).collect()
+}
+
+/// The Arrow schema of a table.
+pub fn arrow_schema(table: &Table) -> SchemaRef {
+    let fields = table.columns.iter().map(|(name, c)| field(name, c));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn field(name: &str, column: &Column) -> Field {
+    let kind = match column.kind {
+        ColumnType::String => DataType::Utf8,
+        ColumnType::Int64 => DataType::Int64,
+        ColumnType::Float64 => DataType::Float64,
+        ColumnType::Bool => DataType::Boolean,
+        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ColumnType::Date => DataType::Date32,
+    };
+    Field::new(name, kind, !column.required)
+}
+
+/// The name of the column that tells when a row was observed, while rows are kept.
+const OBSERVED: &str = " observed";
+
+impl Shape {
+    pub fn new(table: &Table) -> Self {
+        let stored: Vec<StoredColumn> = table
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, column))| !column.fill.is_some_and(is_of_run))
+            .map(|(at, (name, column))| StoredColumn {
+                at,
+                name: name.clone(),
+                kind: column.kind,
+                fill: column.fill,
+                required: column.required,
+            })
+            .collect();
+        let places = |names: &[crate::spec::yaml::Spanned<String>]| -> Vec<usize> {
+            let place = |name: &String| stored.iter().position(|c| c.name == *name);
+            names.iter().filter_map(|n| place(&n.value)).collect()
+        };
+        let (group, sort) = (places(&table.latest_by), places(&table.sort_by));
+        let latest = !group.is_empty();
+        // Contracts are checked: `sort_by` begins with the columns of `latest_by`.
+        let (group, order) = match latest {
+            true => (group.clone(), sort[group.len()..].to_vec()),
+            false => (sort, Vec::new()),
+        };
+        let mut fields: Vec<Field> = stored
+            .iter()
+            .map(|c| field(&c.name, &table.columns[c.at]))
+            .collect();
+        if latest {
+            let kind = DataType::FixedSizeBinary(Observed::LEN as i32);
+            fields.push(Field::new(OBSERVED, kind, false));
+        }
+        Shape {
+            name: table.name().to_owned(),
+            schema: arrow_schema(table),
+            kinds: table.columns.values().map(|c| c.kind).collect(),
+            stored,
+            stored_schema: Arc::new(Schema::new(fields)),
+            group,
+            latest,
+            order,
+            parent: None,
+            is_parent: false,
+        }
+    }
+
+    /// Rows as they are written: all columns, in the contract's order.
+    ///
+    /// # Errors
+    /// A required column without a value.
+    pub fn complete(
+        &self,
+        rows: &RecordBatch,
+        stamp: &RunStamp,
+    ) -> Result<RecordBatch, ArrowError> {
+        let cells = stamp.cells("");
+        let constant = |name: &str, kind| {
+            let mut builder = ColumnBuilder::new(kind);
+            let cell = cells.get(name);
+            (0..rows.num_rows()).for_each(|_| builder.append(cell.cloned()));
+            builder.finish()
+        };
+        let fields = self.schema.fields().iter().zip(&self.kinds).enumerate();
+        let column = |(at, (field, kind)): (usize, (&Arc<Field>, &ColumnType))| match self
+            .stored
+            .iter()
+            .position(|c| c.at == at)
+        {
+            Some(place) => Arc::clone(rows.column(place)),
+            None => constant(field.name(), *kind),
+        };
+        RecordBatch::try_new(Arc::clone(&self.schema), fields.map(column).collect())
+    }
+}
+
+/// Whether a column is equal in all rows of a run.
+fn is_of_run(fill: Fill) -> bool {
+    matches!(
+        fill,
+        Fill::RunId | Fill::Pipeline | Fill::SnapshotAt | Fill::SnapshotDate
+    )
+}
 
 /// Collects the rows of one table.
 #[derive(Debug)]
 pub struct TableBuilder {
-    schema: SchemaRef,
     columns: Vec<ColumnBuilder>,
     observed: Vec<Observed>,
-    sort_by: Vec<usize>,
-    latest_by: Vec<usize>,
+    bytes: usize,
+    rows: usize,
 }
 
 #[derive(Debug)]
@@ -42,157 +220,67 @@ enum ColumnBuilder {
     Date(Date32Builder),
 }
 
-/// The Arrow schema of a table.
-pub fn arrow_schema(table: &Table) -> SchemaRef {
-    let field = |(name, column): (&String, &crate::spec::table::Column)| {
-        let kind = match column.kind {
-            ColumnType::String => DataType::Utf8,
-            ColumnType::Int64 => DataType::Int64,
-            ColumnType::Float64 => DataType::Float64,
-            ColumnType::Bool => DataType::Boolean,
-            ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            ColumnType::Date => DataType::Date32,
-        };
-        Field::new(name, kind, !column.required)
-    };
-    Arc::new(Schema::new(
-        table.columns.iter().map(field).collect::<Vec<_>>(),
-    ))
-}
-
 impl TableBuilder {
-    pub fn new(table: &Table) -> Self {
-        let columns = table
-            .columns
-            .values()
-            .map(|c| ColumnBuilder::new(c.kind))
-            .collect();
-        let positions = |names: &[crate::spec::yaml::Spanned<String>]| {
-            names
-                .iter()
-                .filter_map(|n| table.columns.get_index_of(&n.value))
-                .collect()
-        };
+    pub fn new(shape: &Shape) -> Self {
+        let kinds = shape.stored.iter().map(|c| c.kind);
         TableBuilder {
-            schema: arrow_schema(table),
-            columns,
+            columns: kinds.map(ColumnBuilder::new).collect(),
             observed: Vec::new(),
-            sort_by: positions(&table.sort_by),
-            latest_by: positions(&table.latest_by),
+            bytes: 0,
+            rows: 0,
         }
     }
 
-    /// Appends a row of one cell a column, in the contract's order and of its types.
+    /// Appends a row of one cell a stored column, in their order and of their types.
     pub fn push(&mut self, row: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
         for (builder, cell) in self.columns.iter_mut().zip(row.drain(..)) {
+            self.bytes += size_of::<i64>();
+            if let Some(Cell::Text(text)) = &cell {
+                self.bytes += text.len();
+            }
             builder.append(cell);
         }
         self.observed.push(observed);
+        self.rows += 1;
     }
 
-    /// The rows that count, in the contract's order.
+    /// About how much memory the rows take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The rows as they are written, in the contract's order.
     ///
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
-    pub fn finish(self) -> Result<RecordBatch, ArrowError> {
-        self.build()?.finish(None)
+    pub fn finish(mut self, shape: &Shape, stamp: &RunStamp) -> Result<RecordBatch, ArrowError> {
+        let (rows, _) = sorted(&self.take(shape)?, shape)?;
+        shape.complete(&rows, stamp)
     }
 
-    /// All rows, before the latest observations are chosen.
+    /// The rows so far, in the order they came, taken out.
     ///
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
-    pub fn build(mut self) -> Result<Observations, ArrowError> {
-        let columns = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        Ok(Observations {
-            batch,
-            observed: self.observed,
-            sort_by: self.sort_by,
-            latest_by: self.latest_by,
-        })
-    }
-}
-
-/// A table's rows with the time of each one's observation.
-#[derive(Debug)]
-pub struct Observations {
-    batch: RecordBatch,
-    observed: Vec<Observed>,
-    sort_by: Vec<usize>,
-    latest_by: Vec<usize>,
-}
-
-/// When each group of rows was observed last.
-pub type Newest = HashMap<Box<[u8]>, Observed>;
-
-impl Observations {
-    /// # Errors
-    /// Keys of a type that cannot be compared.
-    pub fn newest(&self) -> Result<Newest, ArrowError> {
-        let mut newest = Newest::new();
-        for (key, at) in self.keys()?.iter().zip(&self.observed) {
-            let known = newest.entry(key.data().into()).or_insert(*at);
-            *known = (*known).max(*at);
-        }
-        Ok(newest)
-    }
-
-    /// Of each group the rows of the latest observation, in the contract's order. Rows that an
-    /// observation of `parent` outdates are gone too, though nothing stands in their place: a
-    /// note that lost its images has none.
-    ///
-    /// # Errors
-    /// Keys of a type that cannot be compared.
-    pub fn finish(self, parent: Option<&Newest>) -> Result<RecordBatch, ArrowError> {
-        if self.latest_by.is_empty() {
-            return sorted(&self.batch, &self.sort_by);
-        }
-        let mut newest = self.newest()?;
-        for (key, at) in parent.into_iter().flatten() {
-            if let Some(known) = newest.get_mut(key) {
-                *known = (*known).max(*at);
+    pub fn take(&mut self, shape: &Shape) -> Result<RecordBatch, ArrowError> {
+        let mut columns: Vec<ArrayRef> =
+            self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        if shape.latest {
+            let mut builder =
+                FixedSizeBinaryBuilder::with_capacity(self.rows, Observed::LEN as i32);
+            for observed in &self.observed {
+                builder.append_value(observed.0)?;
             }
+            columns.push(Arc::new(builder.finish()));
         }
-        let keys = self.keys()?;
-        let rows = keys.iter().zip(&self.observed).enumerate();
-        let kept = rows.filter(|(_, (key, at))| newest.get(key.data()) == Some(at));
-        let kept = UInt64Array::from_iter_values(kept.map(|(i, _)| i as u64));
-        sorted(&take_record_batch(&self.batch, &kept)?, &self.sort_by)
+        self.observed.clear();
+        (self.bytes, self.rows) = (0, 0);
+        RecordBatch::try_new(Arc::clone(&shape.stored_schema), columns)
     }
-
-    /// The columns of `latest_by`, as comparable bytes.
-    fn keys(&self) -> Result<Rows, ArrowError> {
-        let columns = self
-            .latest_by
-            .iter()
-            .map(|&c| Arc::clone(self.batch.column(c)));
-        let columns: Vec<ArrayRef> = columns.collect();
-        let fields = columns
-            .iter()
-            .map(|c| SortField::new(c.data_type().clone()));
-        RowConverter::new(fields.collect())?.convert_columns(&columns)
-    }
-}
-
-fn sorted(batch: &RecordBatch, by: &[usize]) -> Result<RecordBatch, ArrowError> {
-    if batch.num_rows() < 2 || by.is_empty() {
-        return Ok(batch.clone());
-    }
-    let options = Some(SortOptions {
-        descending: false,
-        nulls_first: true,
-    });
-    // The other columns break ties, so that equal rows in any order give equal files.
-    let rest = (0..batch.num_columns()).filter(|c| !by.contains(c));
-    let columns = by.iter().copied().chain(rest);
-    let columns: Vec<SortColumn> = columns
-        .map(|c| SortColumn {
-            values: Arc::clone(batch.column(c)),
-            options,
-        })
-        .collect();
-    take_record_batch(batch, &lexsort_to_indices(&columns, None)?)
 }
 
 impl ColumnBuilder {
@@ -245,21 +333,21 @@ impl ColumnBuilder {
 /// or in a user's own table contract.
 pub fn push_record<T: Serialize>(
     builder: &mut TableBuilder,
-    table: &Table,
+    shape: &Shape,
     common: &HashMap<&str, Cell<'_>>,
     record: &T,
 ) -> Result<(), ArrowError> {
-    let wrong = |what: String| ArrowError::SchemaError(format!("table {}: {what}", table.name()));
+    let wrong = |what: String| ArrowError::SchemaError(format!("table {}: {what}", shape.name));
     let Value::Object(mut fields) =
         serde_json::to_value(record).map_err(|e| wrong(e.to_string()))?
     else {
         return Err(wrong("a record is no object".into()));
     };
-    let mut row = Vec::with_capacity(table.columns.len());
-    for (name, column) in &table.columns {
+    let mut row = Vec::with_capacity(shape.stored.len());
+    for StoredColumn { name, kind, .. } in &shape.stored {
         let cell = match (fields.remove(name), common.get(name.as_str())) {
             (Some(value), _) => {
-                record_cell(value, column.kind).map_err(|e| wrong(format!("{name}: {e}")))?
+                record_cell(value, *kind).map_err(|e| wrong(format!("{name}: {e}")))?
             }
             (None, common) => common.cloned(),
         };

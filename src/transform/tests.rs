@@ -12,11 +12,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
 
-use super::{RunStamp, Tables, Transform};
+use super::drift::DriftRow;
+use super::reject::Reject;
+use super::tally::Tallies;
+use super::{RunStamp, Transform};
 use crate::plan::{Search, StopRules};
 use crate::raw::{PageHeader, RawPage, VERSION};
 use crate::spec::contracts::Contracts;
@@ -27,15 +31,57 @@ fn built_in() -> Transform {
     Transform::new(Arc::new(contracts)).unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// All that became of some pages.
+#[derive(Debug)]
+struct Tables {
+    batches: BTreeMap<String, RecordBatch>,
+    rejects: Vec<Reject>,
+    drift: Vec<DriftRow>,
+    tallies: Tallies,
+}
+
+/// The rows of the table `rejects`.
+fn rejects(batch: &RecordBatch) -> Vec<Reject> {
+    let text = |name: &str, row: usize| {
+        let column = batch.column_by_name(name)?.as_string::<i32>();
+        column.is_valid(row).then(|| column.value(row).to_owned())
+    };
+    let number = |name: &str, row: usize| {
+        let column = batch.column_by_name(name)?.as_primitive::<Int64Type>();
+        column.is_valid(row).then(|| column.value(row))
+    };
+    let reject = |row| Reject {
+        source: text("source", row).unwrap_or_default(),
+        table: text("table", row),
+        endpoint: text("endpoint", row).expect("an endpoint"),
+        search_id: text("search_id", row).expect("an id"),
+        page: number("page", row).expect("a page") as u32,
+        item_index: number("item_index", row).map(|n| n as u64),
+        column: text("column", row),
+        reason: text("reason", row).expect("a reason"),
+        value: text("value", row),
+    };
+    (0..batch.num_rows()).map(reject).collect()
+}
+
 /// Tables from pages.
 fn flattened(transform: &Transform, pages: &[RawPage]) -> Tables {
     let snapshot_at = time("2026-03-09T20:00:00Z");
     let stamp = RunStamp::new("run", "test", snapshot_at, chrono_tz::Asia::Shanghai);
-    let mut flattener = transform.begin(stamp);
+    let mut flattener = transform.begin(stamp.clone());
     for page in pages {
         flattener.push(page).expect("a known endpoint");
     }
-    flattener.finish().expect("tables")
+    let flattened = transform.end(stamp, flattener).expect("tables");
+    let super::flattened::Tables { batches, outcome } = flattened.collect().expect("tables");
+    let rejects = rejects(&batches["rejects"]);
+    assert_eq!(rejects.len() as u64, outcome.rejects);
+    Tables {
+        batches,
+        rejects,
+        drift: outcome.drift,
+        tallies: outcome.tallies,
+    }
 }
 
 fn time(text: &str) -> DateTime<Utc> {

@@ -1,6 +1,6 @@
 //! Growing the tree of keys that an answer is walked with: nodes, loops, scopes and slots.
 
-use super::coerce::Place;
+use super::coerce::{Place, Types};
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT, Scope, ScopeId};
 
 /// One step outward from a row: the element it lies in, and the path from there.
@@ -130,8 +130,10 @@ impl Program {
         self.nodes.len() - 1
     }
 
-    /// The place of a node's value.
-    pub fn capture(&mut self, node: NodeId) -> Place {
+    /// The place of a node's value, which is expected to be of these types.
+    pub fn capture(&mut self, node: NodeId, types: Types) -> Place {
+        let expects = &mut self.nodes[node].expects;
+        *expects = Some(expects.unwrap_or_default().or(types));
         self.slot(node, |node| &mut node.value)
     }
 

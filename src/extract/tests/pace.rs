@@ -330,7 +330,9 @@ proptest! {
     #[test]
     fn with_work_all_the_time_the_rate_is_used(
         rate in 1.0_f64..=100.0,
-        late_us in prop::collection::vec(0_u64..=2_000, 1..50),
+        // What a timer is late by cannot be made up for where no two calls may follow at once: at
+        // most 40 of these a second, so 1.6 %.
+        late_us in prop::collection::vec(0_u64..=400, 1..50),
     ) {
         let late = late_us.iter().cycle().map(|us| Duration::from_micros(*us));
         let mut queue = Queue::new(steady(rate), late);

@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression as Codec;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
-use crate::load::encode::write_parquet;
+use crate::load::encode::{Rows, write_parquet};
 use crate::plan::Compression;
 use crate::spec::diagnostic::SourceFile;
 use crate::spec::table::Table;
@@ -47,9 +47,18 @@ fn batch(rows: i64) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), columns).expect("a batch")
 }
 
+fn write(batch: &RecordBatch, compression: Compression, out: &mut Vec<u8>) -> Result<u64, String> {
+    let rows = Rows {
+        schema: batch.schema(),
+        most: batch.num_rows() as u64,
+        batches: &mut std::iter::once(Ok(batch.clone())),
+    };
+    write_parquet(rows, &table(), compression, out)
+}
+
 fn encoded(batch: &RecordBatch, compression: Compression) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let rows = write_parquet(batch, &table(), compression, &mut bytes).expect("Parquet");
+    let rows = write(batch, compression, &mut bytes).expect("Parquet");
     assert_eq!(rows, batch.num_rows() as u64);
     bytes
 }
@@ -135,5 +144,5 @@ fn the_bloom_filter_finds_ids_and_hardly_others() {
 #[test]
 fn a_compression_level_that_does_not_exist_is_an_error() {
     let level = Compression::Zstd(99);
-    assert!(write_parquet(&batch(1), &table(), level, &mut Vec::new()).is_err());
+    assert!(write(&batch(1), level, &mut Vec::new()).is_err());
 }

@@ -1,17 +1,15 @@
 mod texts;
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
+use crate::transform::captures::Scalar;
 use crate::transform::coerce::{Bad, Cell, Convert, hashtags};
-use crate::transform::decode::Scalar;
 
 fn text(text: &str) -> Scalar<'_> {
-    Scalar::Text(Cow::Borrowed(text))
+    Scalar::Text(text)
 }
 
 /// What becomes of a value on its way to a column of this type.
@@ -21,7 +19,8 @@ fn converted<'a>(
     value: Scalar<'a>,
 ) -> Result<Option<Cell<'a>>, Bad> {
     let convert = Convert::compile(&mapping, kind).expect("a mapping that makes sense");
-    convert.apply(&value, None)
+    let cell = convert.apply(value, None)?;
+    Ok(cell.map(Cell::into_owned))
 }
 
 fn plain(kind: ColumnType, value: Scalar<'_>) -> Result<Option<Cell<'_>>, Bad> {
@@ -288,12 +287,12 @@ fn a_window_has_a_beginning_that_belongs_to_it() {
     };
     let within = Convert::compile(&mapping, ColumnType::Bool).expect("a mapping");
     let begin: DateTime<Utc> = "2026-03-07T05:26:42Z".parse().expect("a time");
-    let at = |seconds| within.apply(&Scalar::Int(seconds), Some(begin));
+    let at = |seconds| within.apply(Scalar::Int(seconds), Some(begin));
     assert_eq!(at(1_772_861_202), Ok(Some(Cell::Bool(true))));
     assert_eq!(at(1_772_861_201), Ok(Some(Cell::Bool(false))));
     assert_eq!(at(7), Err("not a time from 1990 to 2099"));
-    assert_eq!(within.apply(&Scalar::Int(7), None), Ok(None));
-    assert_eq!(within.apply(&Scalar::Absent, Some(begin)), Ok(None));
+    assert_eq!(within.apply(Scalar::Int(7), None), Ok(None));
+    assert_eq!(within.apply(Scalar::Absent, Some(begin)), Ok(None));
 }
 
 #[test]

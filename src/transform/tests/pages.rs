@@ -6,9 +6,10 @@ use arrow::datatypes::{DataType, Schema, TimeUnit};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::Tables;
 use super::{built_in, count, documented, flattened, note_search, notes, page, rows, time};
 use crate::raw::RawPage;
-use crate::transform::{Tables, Transform, TransformError};
+use crate::transform::{Transform, TransformError};
 
 /// The page with another number, fetched this many seconds after the first.
 fn at(mut page: RawPage, number: u32, seconds: i64) -> RawPage {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::Tables;
 use super::{flattened, page, rows};
 use crate::raw::RawPage;
 use crate::spec::contracts::Contracts;
-use crate::transform::{Tables, Transform};
+use crate::transform::Transform;
 
 const COMMON: &str = "
 every_table:

@@ -3,8 +3,8 @@ use indexmap::IndexMap;
 use super::{converted, plain, text};
 use crate::spec::source::{Form, Mapping};
 use crate::spec::table::ColumnType;
+use crate::transform::captures::Scalar;
 use crate::transform::coerce::{Cell, hashtags};
-use crate::transform::decode::Scalar;
 
 #[test]
 fn an_id_is_text_whether_it_came_as_text_or_as_a_number() {

@@ -1,0 +1,207 @@
+//! What is left of an answer after the walk: captured values, by the list element they stood in.
+//!
+//! All of it lies in a few vectors that are used again for the next page, so that walking one
+//! costs no allocation once they have grown. Texts are borrowed from the answer, except those
+//! with escapes, which are kept in one string.
+
+use std::num::NonZeroU32;
+
+use super::mapping::{Program, Scope, ScopeId};
+
+/// A value as it stands in an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Scalar<'a> {
+    /// The key is not there, or its value is null.
+    #[default]
+    Absent,
+    Bool(bool),
+    Int(i64),
+    /// Larger than an `i64`.
+    Uint(u64),
+    Float(f64),
+    Text(&'a str),
+    /// A list or an object where a value was expected.
+    Nested(&'static str),
+}
+
+/// A [`Scalar`] at rest.
+#[derive(Clone, Copy, Debug)]
+enum Slot<'a> {
+    Value(Scalar<'a>),
+    /// A text that had escapes: a range of [`Captures::unescaped`].
+    Unescaped(usize, usize),
+}
+
+/// The values captured in one element of a list; the first frame is the page.
+pub type FrameId = usize;
+
+/// The frame of the answer as a whole.
+pub const PAGE: FrameId = 0;
+
+#[derive(Debug)]
+struct Frame<'a> {
+    slots: usize,
+    lists: usize,
+    /// The next element of the same list.
+    next: Option<NonZeroU32>,
+    /// The key of a value, where a loop goes over an object.
+    key: Slot<'a>,
+}
+
+/// The elements of one list, linked by [`Frame::next`].
+#[derive(Clone, Copy, Debug, Default)]
+struct List {
+    first: Option<NonZeroU32>,
+    last: Option<NonZeroU32>,
+}
+
+/// The captured values of one page.
+#[derive(Debug, Default)]
+pub struct Captures<'a> {
+    slots: Vec<Slot<'a>>,
+    frames: Vec<Frame<'a>>,
+    lists: Vec<List>,
+    unescaped: String,
+    /// How many elements of each scope the walk has met.
+    elements: Vec<u64>,
+}
+
+impl<'a> Captures<'a> {
+    /// Empty captures, in the memory of old ones.
+    pub fn recycled(old: Captures<'_>) -> Self {
+        let Captures {
+            slots,
+            frames,
+            mut lists,
+            mut unescaped,
+            mut elements,
+        } = old;
+        lists.clear();
+        unescaped.clear();
+        elements.clear();
+        Captures {
+            slots: emptied(slots, |_| Slot::Value(Scalar::Absent)),
+            frames: emptied(frames, |frame| Frame {
+                slots: frame.slots,
+                lists: frame.lists,
+                next: frame.next,
+                key: Slot::Value(Scalar::Absent),
+            }),
+            lists,
+            unescaped,
+            elements,
+        }
+    }
+
+    /// Makes room for the page's own values.
+    pub fn begin(&mut self, program: &Program) {
+        self.elements.resize(program.scopes.len(), 0);
+        self.push_frame(&program.scopes[0], Slot::Value(Scalar::Absent));
+    }
+
+    /// A frame for one more element of the list that is the `loop_at`-th of its parent.
+    pub fn add_element(
+        &mut self,
+        program: &Program,
+        parent: FrameId,
+        loop_at: usize,
+        scope: ScopeId,
+        key: Option<&str>,
+    ) -> FrameId {
+        let key = match key {
+            Some(key) => self.keep(key),
+            None => Slot::Value(Scalar::Absent),
+        };
+        let frame = self.push_frame(&program.scopes[scope], key);
+        self.elements[scope] += 1;
+        // The page is frame 0, so no element is. A page of 2^32 elements fits no memory.
+        let id = u32::try_from(frame).ok().and_then(NonZeroU32::new);
+        let list = &mut self.lists[self.frames[parent].lists + loop_at];
+        let last = list.last;
+        list.last = id;
+        list.first = list.first.or(id);
+        if let Some(last) = last {
+            self.frames[last.get() as usize].next = id;
+        }
+        frame
+    }
+
+    fn push_frame(&mut self, scope: &Scope, key: Slot<'a>) -> FrameId {
+        let (slots, lists) = (self.slots.len(), self.lists.len());
+        self.slots
+            .resize(slots + scope.slots, Slot::Value(Scalar::Absent));
+        self.lists.resize(lists + scope.loops, List::default());
+        self.frames.push(Frame {
+            slots,
+            lists,
+            next: None,
+            key,
+        });
+        self.frames.len() - 1
+    }
+
+    pub fn set(&mut self, frame: FrameId, slot: usize, value: Scalar<'a>) {
+        let at = self.frames[frame].slots + slot;
+        self.slots[at] = Slot::Value(value);
+    }
+
+    /// Sets a text that does not stand in the answer as it is.
+    pub fn set_unescaped(&mut self, frame: FrameId, slot: usize, text: &str) {
+        let at = self.frames[frame].slots + slot;
+        self.slots[at] = self.keep(text);
+    }
+
+    fn keep(&mut self, text: &str) -> Slot<'a> {
+        let start = self.unescaped.len();
+        self.unescaped.push_str(text);
+        Slot::Unescaped(start, self.unescaped.len())
+    }
+
+    pub fn get(&self, frame: FrameId, slot: usize) -> Scalar<'_> {
+        self.read(self.slots[self.frames[frame].slots + slot])
+    }
+
+    /// The key of the value that an element is, where its list is an object.
+    pub fn key(&self, frame: FrameId) -> Scalar<'_> {
+        self.read(self.frames[frame].key)
+    }
+
+    fn read(&self, slot: Slot<'a>) -> Scalar<'_> {
+        match slot {
+            Slot::Value(value) => value,
+            Slot::Unescaped(start, end) => Scalar::Text(&self.unescaped[start..end]),
+        }
+    }
+
+    /// The elements of a frame's list, in order.
+    pub fn elements(&self, frame: FrameId, loop_at: usize) -> impl Iterator<Item = FrameId> {
+        let first = self.lists[self.frames[frame].lists + loop_at].first;
+        std::iter::successors(first, |at| self.frames[at.get() as usize].next)
+            .map(|at| at.get() as usize)
+    }
+
+    /// How many elements of a scope the answer has.
+    pub fn count(&self, scope: ScopeId) -> u64 {
+        self.elements[scope]
+    }
+}
+
+/// The empty vector in the same memory: collecting in place keeps the allocation.
+fn emptied<T, U>(mut old: Vec<T>, never: impl Fn(T) -> U) -> Vec<U> {
+    old.clear();
+    old.into_iter().map(never).collect()
+}
+
+impl Scalar<'_> {
+    /// The JSON type's name, as drift reports it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Scalar::Absent => "null",
+            Scalar::Bool(_) => "boolean",
+            Scalar::Int(_) | Scalar::Uint(_) => "integer",
+            Scalar::Float(_) => "number",
+            Scalar::Text(_) => "string",
+            Scalar::Nested(kind) => kind,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Pages of one run, one after the other.
+
+use std::collections::HashMap;
+
+use super::captures::Captures;
+use super::decode::{KeyOrder, walk};
+use super::emit::{Emitter, Page, window};
+use super::mapping::Program;
+use super::reject::{Reject, fragment};
+use super::repair::without_lone_surrogates;
+use super::sink::{Finished, Sink, Spill};
+use super::{RunStamp, Transform, TransformError};
+use crate::raw::{PageHeader, RawPage};
+
+/// Flattens pages of one run, on one thread.
+pub struct Flattener<'t> {
+    transform: &'t Transform,
+    stamp: RunStamp,
+    sink: Sink<'t>,
+    /// By source and endpoint.
+    orders: HashMap<(String, String), KeyOrder>,
+    /// The memory of the last page's captures.
+    captures: Captures<'static>,
+}
+
+impl<'t> Flattener<'t> {
+    pub fn new(
+        transform: &'t Transform,
+        stamp: RunStamp,
+        only: &[&str],
+        spill: Option<Spill<'t>>,
+    ) -> Self {
+        Flattener {
+            transform,
+            stamp: stamp.clone(),
+            sink: Sink::new(transform, stamp, only, spill),
+            orders: HashMap::new(),
+            captures: Captures::default(),
+        }
+    }
+
+    /// Flattens one page. A page that is no page becomes a reject.
+    ///
+    /// # Errors
+    /// A page of an endpoint that the contracts do not know, or a disk that is full.
+    pub fn push(&mut self, page: &RawPage) -> Result<(), TransformError> {
+        self.page(&page.header, &page.body)
+    }
+
+    /// As [`Flattener::push`].
+    ///
+    /// # Errors
+    /// As [`Flattener::push`].
+    pub fn page(&mut self, header: &PageHeader, body: &str) -> Result<(), TransformError> {
+        let search = &header.search;
+        let key = (search.source.clone(), search.endpoint.clone());
+        let transform = self.transform;
+        let Some(program) = transform.programs.get(&key) else {
+            return Err(TransformError::UnknownEndpoint {
+                source_name: search.source.clone(),
+                endpoint: search.endpoint.clone(),
+            });
+        };
+        let order = self.orders.entry(key).or_default();
+        let mut captures = std::mem::take(&mut self.captures);
+        let outcome = match header.accepted {
+            true => {
+                let body = body.trim_start_matches('\u{feff}');
+                let mut reading = Reading {
+                    transform,
+                    program,
+                    stamp: &self.stamp,
+                    header,
+                    order,
+                    sink: &mut self.sink,
+                };
+                reading.read(body, &mut captures)
+            }
+            false => Err(NO_PAGE),
+        };
+        self.captures = captures;
+        if let Err(reason) = outcome {
+            let reject = page_reject(header, body, reason);
+            match reason {
+                NO_PAGE => self.sink.keep(&reject),
+                _ => self.sink.reject(&reject),
+            }
+        }
+        Ok(self.sink.end_page(&search.source, &search.endpoint)?)
+    }
+
+    /// What became of the pages.
+    ///
+    /// # Errors
+    /// A contract whose tables cannot hold what it maps.
+    pub fn finish(self) -> Result<Finished, TransformError> {
+        Ok(self.sink.finish()?)
+    }
+}
+
+const NO_PAGE: &str = "the answer is no page";
+
+/// One answer on its way to rows.
+struct Reading<'r, 't> {
+    transform: &'t Transform,
+    program: &'t Program,
+    stamp: &'r RunStamp,
+    header: &'r PageHeader,
+    order: &'r mut KeyOrder,
+    sink: &'r mut Sink<'t>,
+}
+
+impl Reading<'_, '_> {
+    /// Walks a body and appends its rows; or says why it is no page.
+    fn read(&mut self, body: &str, memory: &mut Captures<'static>) -> Result<(), &'static str> {
+        let mut captures = Captures::recycled(std::mem::take(memory));
+        let mut walked = self.walk(body, &mut captures);
+        let mut outcome = self.emit(&walked, &captures);
+        if walked.is_err()
+            && let Some(repaired) = without_lone_surrogates(body)
+        {
+            let mut captures = Captures::default();
+            walked = self.walk(&repaired, &mut captures);
+            outcome = self.emit(&walked, &captures);
+        }
+        *memory = Captures::recycled(captures);
+        outcome
+    }
+
+    fn walk<'a>(
+        &mut self,
+        body: &'a str,
+        captures: &mut Captures<'a>,
+    ) -> Result<bool, serde_json::Error> {
+        let drift = &mut self.sink.page_drift;
+        let walked = walk(self.program, body, captures, self.order, drift);
+        if walked.is_err() {
+            self.sink.page_drift.take();
+        }
+        walked
+    }
+
+    fn emit(
+        &mut self,
+        walked: &Result<bool, serde_json::Error>,
+        captures: &Captures<'_>,
+    ) -> Result<(), &'static str> {
+        match walked {
+            Ok(true) => {}
+            Ok(false) => return Err("the answer has no list of items"),
+            Err(_) => return Err("the answer is no JSON"),
+        }
+        let page = Page {
+            transform: self.transform,
+            program: self.program,
+            captures,
+            stamp: self.stamp,
+            header: self.header,
+            window: window(self.header),
+        };
+        Emitter::new(page, self.sink).emit();
+        Ok(())
+    }
+}
+
+fn page_reject(header: &PageHeader, body: &str, reason: &str) -> Reject {
+    let search = &header.search;
+    let reason = match reason {
+        NO_PAGE => format!("{NO_PAGE}: {}", header.class),
+        reason => reason.to_owned(),
+    };
+    Reject {
+        source: search.source.clone(),
+        table: None,
+        endpoint: search.endpoint.clone(),
+        search_id: search.search_id.clone(),
+        page: header.page,
+        item_index: None,
+        column: None,
+        reason,
+        value: Some(fragment(body)),
+    }
+}

@@ -1,0 +1,429 @@
+//! Sorted parts of a table, merged into its rows as they are written.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::BufReader;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BinaryArray, FixedSizeBinaryArray, RecordBatch};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+
+use super::sorted::Keys;
+use super::spill::{Scratch, SpillWriter, Spilled, in_small_batches};
+use super::table::{Observed, Shape};
+
+/// Rows of a batch that a merge gives.
+const ROWS: usize = 8_192;
+
+/// A sorted part of a table.
+#[derive(Debug)]
+pub enum Part {
+    Memory(RecordBatch),
+    Disk(Spilled),
+}
+
+impl Part {
+    pub fn rows(&self) -> u64 {
+        match self {
+            Part::Memory(rows) => rows.num_rows() as u64,
+            Part::Disk(spilled) => spilled.rows,
+        }
+    }
+}
+
+/// Reads a part batch by batch.
+enum Source {
+    Memory(VecDeque<RecordBatch>),
+    /// The file goes when it was read.
+    Disk(
+        StreamReader<BufReader<File>>,
+        #[expect(dead_code, reason = "held, not read")] Spilled,
+    ),
+}
+
+impl Source {
+    fn open(part: Part) -> Result<Self, ArrowError> {
+        Ok(match part {
+            Part::Memory(rows) => Source::Memory(in_small_batches(&rows).collect()),
+            Part::Disk(spilled) => Source::Disk(spilled.read()?, spilled),
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        match self {
+            Source::Memory(batches) => Ok(batches.pop_front()),
+            Source::Disk(reader, _) => reader.next().transpose(),
+        }
+    }
+}
+
+/// Where a part is read.
+struct Cursor {
+    source: Source,
+    /// The batch it stands in, among those that the merge holds.
+    batch: usize,
+    keys: Keys,
+    row: usize,
+}
+
+/// A row of a batch that the merge holds.
+type RowAt = (usize, usize);
+
+/// Merges sorted parts; of several observations of the same thing the latest is kept.
+pub struct Merge<'s> {
+    shape: &'s Shape,
+    cursors: Vec<Cursor>,
+    /// The cursors as a binary heap, the one with the least row first.
+    heap: Vec<usize>,
+    held: Vec<RecordBatch>,
+    /// Rows to give next.
+    chosen: Vec<RowAt>,
+    group: Group,
+    parent: Option<NewestReader>,
+    newest: Option<NewestWriter>,
+    /// Rows that were outdated.
+    pub superseded: u64,
+    pub given: u64,
+}
+
+/// The rows with equal keys that are read now.
+#[derive(Default)]
+struct Group {
+    key: Vec<u8>,
+    newest: Vec<u8>,
+    rows: Vec<RowAt>,
+    begun: bool,
+}
+
+impl<'s> Merge<'s> {
+    /// `parent` tells what outdates rows of this table besides itself; `newest` is told when each
+    /// group was observed last.
+    pub fn new(
+        shape: &'s Shape,
+        parts: Vec<Part>,
+        parent: Option<NewestReader>,
+        newest: Option<NewestWriter>,
+    ) -> Result<Self, ArrowError> {
+        let mut merge = Merge {
+            shape,
+            cursors: Vec::new(),
+            heap: Vec::new(),
+            held: Vec::new(),
+            chosen: Vec::new(),
+            group: Group::default(),
+            parent,
+            newest,
+            superseded: 0,
+            given: 0,
+        };
+        for part in parts {
+            let mut source = Source::open(part)?;
+            if let Some(rows) = source.next()? {
+                let keys = Keys::of(&rows, shape)?;
+                merge.held.push(rows);
+                let batch = merge.held.len() - 1;
+                merge.cursors.push(Cursor {
+                    source,
+                    batch,
+                    keys,
+                    row: 0,
+                });
+            }
+        }
+        merge.heap = (0..merge.cursors.len()).collect();
+        for at in (0..merge.heap.len() / 2).rev() {
+            merge.sift_down(at);
+        }
+        Ok(merge)
+    }
+
+    /// The next rows, in order; nothing at the end.
+    ///
+    /// # Errors
+    /// A part that cannot be read.
+    pub fn next(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        while self.chosen.len() < ROWS {
+            let Some(&first) = self.heap.first() else {
+                self.close_group()?;
+                break;
+            };
+            self.take_row(first)?;
+            self.advance(first)?;
+        }
+        if self.chosen.is_empty() {
+            return Ok(None);
+        }
+        let held: Vec<&RecordBatch> = self.held.iter().collect();
+        let rows = interleave_record_batch(&held, &self.chosen)?;
+        self.chosen.clear();
+        self.let_go();
+        self.given += rows.num_rows() as u64;
+        Ok(Some(rows))
+    }
+
+    /// Who was told of each group's newest observation.
+    pub fn into_newest(self) -> Option<NewestWriter> {
+        self.newest
+    }
+
+    fn take_row(&mut self, cursor: usize) -> Result<(), ArrowError> {
+        let Cursor {
+            batch, row, keys, ..
+        } = &self.cursors[cursor];
+        let at = (*batch, *row);
+        if !self.shape.latest {
+            self.chosen.push(at);
+            return Ok(());
+        }
+        let key = keys.group.row(*row);
+        if !self.group.begun || self.group.key != key.data() {
+            self.close_group()?;
+            let Cursor { row, keys, .. } = &self.cursors[cursor];
+            self.group.key.clear();
+            self.group
+                .key
+                .extend_from_slice(keys.group.row(*row).data());
+            self.group.newest.clear();
+            self.group.begun = true;
+        }
+        let Cursor { row, keys, .. } = &self.cursors[cursor];
+        let observed = keys.observed(*row);
+        let group = &mut self.group;
+        match observed.cmp(&group.newest) {
+            std::cmp::Ordering::Less => self.superseded += 1,
+            std::cmp::Ordering::Equal => group.rows.push(at),
+            std::cmp::Ordering::Greater => {
+                self.superseded += group.rows.len() as u64;
+                group.rows.clear();
+                group.rows.push(at);
+                group.newest.clear();
+                group.newest.extend_from_slice(observed);
+            }
+        }
+        Ok(())
+    }
+
+    fn close_group(&mut self) -> Result<(), ArrowError> {
+        let group = &mut self.group;
+        if !group.begun {
+            return Ok(());
+        }
+        if let Some(newest) = &mut self.newest {
+            newest.push(&group.key, &group.newest)?;
+        }
+        let outdated = match &mut self.parent {
+            Some(parent) => parent.newest(&group.key)? > Some(group.newest.as_slice()),
+            None => false,
+        };
+        match outdated {
+            true => self.superseded += group.rows.len() as u64,
+            false => self.chosen.extend(&group.rows),
+        }
+        group.rows.clear();
+        group.begun = false;
+        Ok(())
+    }
+
+    /// Goes to the next row of the cursor that stands first.
+    fn advance(&mut self, first: usize) -> Result<(), ArrowError> {
+        let cursor = &mut self.cursors[first];
+        cursor.row += 1;
+        if cursor.row == self.held[cursor.batch].num_rows() {
+            match cursor.source.next()? {
+                Some(rows) => {
+                    cursor.keys = Keys::of(&rows, self.shape)?;
+                    self.held.push(rows);
+                    cursor.batch = self.held.len() - 1;
+                    cursor.row = 0;
+                }
+                None => {
+                    self.heap.swap_remove(0);
+                }
+            }
+        }
+        self.sift_down(0);
+        Ok(())
+    }
+
+    fn sift_down(&mut self, mut at: usize) {
+        loop {
+            let children = [2 * at + 1, 2 * at + 2];
+            let smaller = |a: usize, b: usize| match self.precedes(self.heap[b], self.heap[a]) {
+                true => b,
+                false => a,
+            };
+            let least = children
+                .into_iter()
+                .filter(|c| *c < self.heap.len())
+                .fold(at, smaller);
+            if least == at {
+                return;
+            }
+            self.heap.swap(at, least);
+            at = least;
+        }
+    }
+
+    fn precedes(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self.cursors[a], &self.cursors[b]);
+        a.keys.cmp(a.row, &b.keys, b.row).is_lt()
+    }
+
+    /// Forgets the batches that nobody stands in any more.
+    fn let_go(&mut self) {
+        let mut needed = vec![None; self.held.len()];
+        let of_cursors = self.heap.iter().map(|c| self.cursors[*c].batch);
+        let of_group = self.group.rows.iter().map(|(batch, _)| *batch);
+        for batch in of_cursors.chain(of_group) {
+            needed[batch] = Some(0);
+        }
+        let mut kept = Vec::new();
+        for (old, place) in needed.iter_mut().enumerate() {
+            if let Some(place) = place {
+                *place = kept.len();
+                kept.push(self.held[old].clone());
+            }
+        }
+        self.held = kept;
+        let new = |old: usize| needed[old].unwrap_or_default();
+        for cursor in &mut self.cursors {
+            cursor.batch = new(cursor.batch);
+        }
+        for (batch, _) in &mut self.group.rows {
+            *batch = new(*batch);
+        }
+    }
+}
+
+/// When each group of a table was observed last, in the order of the groups.
+#[derive(Debug)]
+pub enum Newest {
+    Memory(Vec<RecordBatch>),
+    Disk(Spilled),
+}
+
+/// Writes [`Newest`].
+pub struct NewestWriter {
+    keys: Vec<Vec<u8>>,
+    observed: Vec<u8>,
+    to: WriteTo,
+}
+
+enum WriteTo {
+    Memory(Vec<RecordBatch>),
+    Disk(SpillWriter),
+}
+
+impl NewestWriter {
+    /// On disk, if there is a place for it.
+    pub fn new(shape: &Shape, scratch: Option<&Scratch>) -> Result<Self, ArrowError> {
+        let name = format!("{}-newest", shape.name);
+        let to = match scratch {
+            Some(scratch) => WriteTo::Disk(scratch.writer(&name, &newest_schema())?),
+            None => WriteTo::Memory(Vec::new()),
+        };
+        Ok(NewestWriter {
+            keys: Vec::new(),
+            observed: Vec::new(),
+            to,
+        })
+    }
+
+    fn push(&mut self, key: &[u8], observed: &[u8]) -> Result<(), ArrowError> {
+        self.keys.push(key.to_vec());
+        self.observed.extend_from_slice(observed);
+        match self.keys.len() < ROWS {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), ArrowError> {
+        let keys = BinaryArray::from_iter_values(self.keys.drain(..));
+        let observed = std::mem::take(&mut self.observed);
+        let observed = FixedSizeBinaryArray::try_new(Observed::LEN as i32, observed.into(), None)?;
+        let columns: Vec<Arc<dyn Array>> = vec![Arc::new(keys), Arc::new(observed)];
+        let rows = RecordBatch::try_new(newest_schema(), columns)?;
+        match &mut self.to {
+            WriteTo::Memory(batches) => batches.push(rows),
+            WriteTo::Disk(writer) => writer.write(&rows)?,
+        }
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> Result<Newest, ArrowError> {
+        if !self.keys.is_empty() {
+            self.flush()?;
+        }
+        Ok(match self.to {
+            WriteTo::Memory(batches) => Newest::Memory(batches),
+            WriteTo::Disk(writer) => Newest::Disk(writer.finish()?),
+        })
+    }
+}
+
+fn newest_schema() -> SchemaRef {
+    let observed = DataType::FixedSizeBinary(Observed::LEN as i32);
+    Arc::new(Schema::new(vec![
+        Field::new("key", DataType::Binary, false),
+        Field::new("observed", observed, false),
+    ]))
+}
+
+/// Reads [`Newest`] side by side with a table that has the same groups.
+pub struct NewestReader {
+    from: ReadFrom,
+    batch: Option<RecordBatch>,
+    row: usize,
+}
+
+enum ReadFrom {
+    Memory(std::vec::IntoIter<RecordBatch>),
+    Disk(StreamReader<BufReader<File>>),
+}
+
+impl NewestReader {
+    pub fn open(newest: &Newest) -> Result<Self, ArrowError> {
+        let from = match newest {
+            Newest::Memory(batches) => ReadFrom::Memory(batches.clone().into_iter()),
+            Newest::Disk(spilled) => ReadFrom::Disk(spilled.read()?),
+        };
+        Ok(NewestReader {
+            from,
+            batch: None,
+            row: 0,
+        })
+    }
+
+    /// When the group was observed last. Groups are asked for in their order.
+    fn newest(&mut self, key: &[u8]) -> Result<Option<&[u8]>, ArrowError> {
+        loop {
+            let rows = self.batch.as_ref().map_or(0, RecordBatch::num_rows);
+            if self.row == rows {
+                self.batch = match &mut self.from {
+                    ReadFrom::Memory(batches) => batches.next(),
+                    ReadFrom::Disk(reader) => reader.next().transpose()?,
+                };
+                self.row = 0;
+                if self.batch.is_none() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let found = self.batch.as_ref().map(|b| {
+                let keys: &BinaryArray = b.column(0).as_binary();
+                keys.value(self.row).cmp(key)
+            });
+            match found {
+                Some(std::cmp::Ordering::Less) => self.row += 1,
+                Some(std::cmp::Ordering::Equal) => break,
+                _ => return Ok(None),
+            }
+        }
+        let observed = self.batch.as_ref().map(|b| b.column(1));
+        Ok(observed.map(|column| column.as_fixed_size_binary().value(self.row)))
+    }
+}

@@ -1,0 +1,106 @@
+//! Sorted rows that wait on disk, so that a run of any size needs a bounded amount of memory.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+
+/// A folder for rows that wait. Whoever made it removes it.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: PathBuf,
+    next: AtomicU64,
+}
+
+/// A file of sorted batches, gone when this is dropped.
+#[derive(Debug)]
+pub struct Spilled {
+    path: PathBuf,
+    pub rows: u64,
+}
+
+/// Writes a file of batches.
+pub struct SpillWriter {
+    path: PathBuf,
+    out: StreamWriter<BufWriter<File>>,
+    rows: u64,
+}
+
+/// Bytes of the batches that a file is read back in: many files are read at once when they are
+/// merged.
+pub const BATCH_BYTES: usize = 256 << 10;
+
+impl Scratch {
+    pub fn new(folder: PathBuf) -> Self {
+        Scratch {
+            folder,
+            next: AtomicU64::new(0),
+        }
+    }
+
+    pub fn writer(&self, name: &str, schema: &Schema) -> Result<SpillWriter, ArrowError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("{name}-{number}.arrow"));
+        let file = File::create(&path).map_err(|e| failed("create", &path, e))?;
+        let out = StreamWriter::try_new(BufWriter::with_capacity(1 << 18, file), schema)?;
+        Ok(SpillWriter { path, out, rows: 0 })
+    }
+
+    /// Writes one sorted batch, to be read back in small ones.
+    pub fn spill(&self, name: &str, rows: &RecordBatch) -> Result<Spilled, ArrowError> {
+        let mut writer = self.writer(name, rows.schema_ref())?;
+        for batch in in_small_batches(rows) {
+            writer.write(&batch)?;
+        }
+        writer.finish()
+    }
+}
+
+/// A batch cut into ones of about [`BATCH_BYTES`].
+pub fn in_small_batches(rows: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let bytes_a_row = rows.get_array_memory_size() / rows.num_rows().max(1);
+    let at_once = (BATCH_BYTES / bytes_a_row.max(1)).clamp(16, 8_192);
+    (0..rows.num_rows())
+        .step_by(at_once)
+        .map(move |from| rows.slice(from, at_once.min(rows.num_rows() - from)))
+}
+
+impl SpillWriter {
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), ArrowError> {
+        self.rows += rows.num_rows() as u64;
+        self.out.write(rows)
+    }
+
+    pub fn finish(mut self) -> Result<Spilled, ArrowError> {
+        self.out.finish()?;
+        Ok(Spilled {
+            path: self.path,
+            rows: self.rows,
+        })
+    }
+}
+
+impl Spilled {
+    pub fn read(&self) -> Result<StreamReader<BufReader<File>>, ArrowError> {
+        let file = File::open(&self.path).map_err(|e| failed("open", &self.path, e))?;
+        StreamReader::try_new_buffered(file, None)
+    }
+}
+
+impl Drop for Spilled {
+    fn drop(&mut self) {
+        // What stays is cleared with its folder.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn failed(action: &str, path: &Path, error: std::io::Error) -> ArrowError {
+    let what = format!("cannot {action} {}", path.display());
+    ArrowError::IoError(what, error)
+}

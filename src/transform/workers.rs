@@ -1,0 +1,123 @@
+//! The raw files of a run, flattened on several threads.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
+
+use super::flatten::Flattener;
+use super::flattened::Flattened;
+use super::sink::{Finished, Spill};
+use super::spill::Scratch;
+use super::{RunStamp, Transform, TransformError};
+use crate::raw::frames::{Frames, Page, PageDecoder};
+
+/// How hard the machine may be used.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'t> {
+    pub threads: usize,
+    /// Where rows wait that do not fit into memory.
+    pub scratch: &'t Scratch,
+}
+
+/// Bytes of rows in memory before they are brought to disk, over all threads.
+const MEMORY: usize = 64 << 20;
+/// Frames that a worker takes at once.
+const AT_ONCE: usize = 8;
+
+/// The files that are read, one after the other.
+struct Files {
+    paths: VecDeque<PathBuf>,
+    open: Option<Frames>,
+    torn: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Some more frames; none at the end.
+    fn next(&mut self) -> Result<Vec<Page>, TransformError> {
+        loop {
+            let frames = match &mut self.open {
+                Some(frames) => frames,
+                None => {
+                    let Some(path) = self.paths.pop_front() else {
+                        return Ok(Vec::new());
+                    };
+                    self.open.insert(Frames::open(&path)?)
+                }
+            };
+            let pages = frames.take(AT_ONCE)?;
+            if !pages.is_empty() {
+                return Ok(pages);
+            }
+            if frames.torn() {
+                self.torn.push(frames.path().to_owned());
+            }
+            self.open = None;
+        }
+    }
+}
+
+impl Transform {
+    /// Flattens the raw files of one run; also the files that end in a torn page, which is left
+    /// out. Only the tables in `only` are made; all, if it is empty.
+    ///
+    /// # Errors
+    /// A file that is no raw file, a page of an endpoint that no contract declares, a disk that is
+    /// full, or items that are not accounted for.
+    pub fn flatten<'t>(
+        &'t self,
+        stamp: &RunStamp,
+        files: impl IntoIterator<Item = PathBuf>,
+        only: &[&str],
+        work: Work<'t>,
+    ) -> Result<(Flattened<'t>, Vec<PathBuf>), TransformError> {
+        let files = Mutex::new(Files {
+            paths: files.into_iter().collect(),
+            open: None,
+            torn: Vec::new(),
+        });
+        // A page counts once, in however many files it lies.
+        let seen = Mutex::new(HashSet::new());
+        let threads = work.threads.max(1);
+        let worker = || {
+            let spill = Spill {
+                scratch: work.scratch,
+                memory: MEMORY / threads,
+            };
+            let mut flattener = Flattener::new(self, stamp.clone(), only, Some(spill));
+            let mut decoder = PageDecoder::new()?;
+            loop {
+                let pages = lock(&files).next()?;
+                if pages.is_empty() {
+                    return flattener.finish();
+                }
+                for page in &pages {
+                    decoder.read(page, |header, body| {
+                        match lock(&seen).insert(header.request_id.clone()) {
+                            true => flattener.page(header, body),
+                            false => Ok(()),
+                        }
+                    })??;
+                }
+            }
+        };
+        let finished: Vec<Result<Finished, TransformError>> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+            let ended = workers.into_iter().map(|worker| worker.join());
+            ended
+                .map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        let finished: Result<Vec<Finished>, TransformError> = finished.into_iter().collect();
+        let finished = finished?
+            .into_iter()
+            .fold(Finished::default(), Finished::and);
+        let flattened = Flattened::new(self, stamp.clone(), finished, Some(work.scratch))?;
+        let torn = files.into_inner().unwrap_or_else(|e| e.into_inner()).torn;
+        Ok((flattened, torn))
+    }
+}
+
+/// A thread that panicked ends the program.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
