@@ -1,8 +1,9 @@
 //! Arrow tables → Parquet. The same rows give the same bytes.
 
+use std::collections::HashSet;
 use std::io::Write;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
@@ -40,7 +41,9 @@ pub fn write_parquet(
         most,
         batches,
     } = rows;
-    let properties = properties(most, table, compression)?;
+    let mut batches = batches.peekable();
+    let first = batches.peek().and_then(|first| first.as_ref().ok());
+    let properties = properties(most, first, table, compression)?;
     let mut writer =
         ArrowWriter::try_new(out, schema, Some(properties)).map_err(|e| e.to_string())?;
     let mut written = 0;
@@ -55,6 +58,7 @@ pub fn write_parquet(
 
 fn properties(
     most: u64,
+    first: Option<&RecordBatch>,
     table: &Table,
     compression: Compression,
 ) -> Result<WriterProperties, String> {
@@ -82,6 +86,9 @@ fn properties(
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_sorting_columns(Some(sorting));
+    for column in first.map(without_dictionary).unwrap_or_default() {
+        properties = properties.set_column_dictionary_enabled(column, false);
+    }
     for name in &table.bloom_filter {
         let column = ColumnPath::from(name.value.as_str());
         properties = properties
@@ -91,3 +98,24 @@ fn properties(
     }
     Ok(properties.build())
 }
+
+/// The text columns in which hardly any value comes twice, as addresses: a dictionary of them would
+/// be as long as the column, and is costly to make.
+fn without_dictionary(first: &RecordBatch) -> Vec<ColumnPath> {
+    let fields = first.schema();
+    let columns = fields.fields().iter().zip(first.columns());
+    let unique = columns.filter(|(_, column)| {
+        let Some(texts) = column.as_string_opt::<i32>() else {
+            return false;
+        };
+        let texts: Vec<&str> = texts.iter().take(SAMPLE).flatten().collect();
+        let distinct: HashSet<&str> = texts.iter().copied().collect();
+        texts.len() >= SAMPLE / 4 && distinct.len() * 10 > texts.len() * 9
+    });
+    unique
+        .map(|(field, _)| ColumnPath::from(field.name().as_str()))
+        .collect()
+}
+
+/// Rows that tell what a column is like.
+const SAMPLE: usize = 1_024;

@@ -130,7 +130,9 @@ impl Frames {
 /// Decompresses and parses pages, in memory that it uses again.
 pub struct PageDecoder {
     zstd: Decoder<'static>,
-    line: Vec<u8>,
+    /// Room for a line, and how much of it one takes.
+    room: Vec<u8>,
+    filled: usize,
 }
 
 impl PageDecoder {
@@ -140,7 +142,8 @@ impl PageDecoder {
         let zstd = Decoder::new().map_err(failed("make a decoder for", Path::new("")))?;
         Ok(PageDecoder {
             zstd,
-            line: Vec::new(),
+            room: Vec::new(),
+            filled: 0,
         })
     }
 
@@ -163,7 +166,8 @@ impl PageDecoder {
             reason,
         };
         self.decompress(frame).map_err(|e| wrong(e.to_string()))?;
-        let line = std::str::from_utf8(&self.line).map_err(|e| wrong(e.to_string()))?;
+        let line = &self.room[..self.filled];
+        let line = simdutf8::basic::from_utf8(line).map_err(|e| wrong(e.to_string()))?;
         let line = line.trim_end();
         if let Some((header, body)) = split(line) {
             return Ok(read(&header, body));
@@ -175,22 +179,21 @@ impl PageDecoder {
     fn decompress(&mut self, frame: &[u8]) -> std::io::Result<()> {
         self.zstd.reinit()?;
         let mut input = InBuffer::around(frame);
-        let mut filled = 0;
+        self.filled = 0;
         loop {
-            if filled == self.line.len() {
-                self.line.resize((2 * filled).max(1 << 18), 0);
+            if self.filled == self.room.len() {
+                self.room.resize((2 * self.filled).max(1 << 18), 0);
             }
-            let mut output = OutBuffer::around_pos(&mut self.line[..], filled);
+            let mut output = OutBuffer::around_pos(&mut self.room[..], self.filled);
             let left = self.zstd.run(&mut input, &mut output)?;
-            filled = output.pos();
+            self.filled = output.pos();
             if left == 0 {
-                self.line.truncate(filled);
                 return Ok(());
             }
-            if input.pos() == frame.len() && filled < self.line.len() {
+            if input.pos() == frame.len() && self.filled < self.room.len() {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
-            if filled > MOST {
+            if self.filled > MOST {
                 return Err(std::io::Error::other("a page of more than 1 GiB"));
             }
         }

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Utc};
 use html2text::render::TrivialDecorator;
 use indexmap::IndexMap;
+use memchr::memchr2;
 use regex::Regex;
 use serde_json::Value;
 
@@ -563,17 +564,52 @@ fn nesting(html: &str) -> usize {
 /// Wide enough that no line is wrapped.
 const LONG_LINE: usize = 1 << 20;
 
-/// `#tag[话题]#` as the app writes a linked tag, or `#tag` up to the first character that no tag
-/// has.
-static HASHTAG: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern =
-        r"[#\x{FF03}](?:([^#\x{FF03}\s\[\]]+)\[话题\][#\x{FF03}]?|([\p{L}\p{N}\p{M}_·・&+\-]+))";
-    Regex::new(pattern).expect("a constant pattern")
-});
-
-/// The hashtags of a text, without `#`, in order.
+/// The hashtags of a text, without `#`, in order: `#tag[话题]#` as the app writes a linked tag, or
+/// `#tag` up to the first character that no tag has.
 pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
-    HASHTAG
-        .captures_iter(text)
-        .filter_map(|c| Some(c.get(1).or(c.get(2))?.as_str()))
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            // The full-width number sign begins with 0xEF.
+            let at = memchr2(b'#', 0xEF, rest.as_bytes())?;
+            rest = &rest[at..];
+            let Some(after) = rest.strip_prefix(NUMBER_SIGNS) else {
+                let mut chars = rest.chars();
+                chars.next();
+                rest = chars.as_str();
+                continue;
+            };
+            let linked = after.find(|c: char| NUMBER_SIGNS.contains(&c) || ends_a_link(c));
+            let linked = linked.filter(|end| *end > 0 && after[*end..].starts_with(LINKED));
+            if let Some(end) = linked {
+                let behind = &after[end + LINKED.len()..];
+                rest = behind.strip_prefix(NUMBER_SIGNS).unwrap_or(behind);
+                return Some(&after[..end]);
+            }
+            let end = after.find(|c| !is_of_tag(c)).unwrap_or(after.len());
+            rest = &after[end..];
+            if end > 0 {
+                return Some(&after[..end]);
+            }
+        }
+    })
+}
+
+const NUMBER_SIGNS: [char; 2] = ['#', '\u{FF03}'];
+const LINKED: &str = "[话题]";
+
+fn ends_a_link(c: char) -> bool {
+    c.is_whitespace() || c == '[' || c == ']'
+}
+
+/// Letters, digits and marks of all scripts, and what stands in names of products.
+fn is_of_tag(c: char) -> bool {
+    static RARE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}\p{M}·・]$").expect("a constant pattern"));
+    match c {
+        // Han, which most tags are.
+        '\u{4E00}'..='\u{9FFF}' => true,
+        c if c.is_ascii() => c.is_ascii_alphanumeric() || "_&+-".contains(c),
+        c => RARE.is_match(c.encode_utf8(&mut [0; 4])),
+    }
 }

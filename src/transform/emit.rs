@@ -38,6 +38,8 @@ pub struct Emitter<'e, 'p, 't> {
     cells: Vec<Option<Cell<'p>>>,
     /// Whether the outermost list is the page's items.
     over_items: bool,
+    /// When the page was observed.
+    observed: Observed,
 }
 
 /// Why a column has no value that fits.
@@ -66,6 +68,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             indexes: Vec::new(),
             cells: Vec::new(),
             over_items: false,
+            observed: Observed::page(page.header),
         }
     }
 
@@ -186,7 +189,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             };
             return self.reject(rule, &column.name, &broken);
         }
-        let observed = self.observed();
+        let observed = self.observed.at(self.position().unwrap_or_default());
         self.sink.push(rule.table, &mut self.cells, observed);
     }
 
@@ -330,12 +333,6 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             Fill::Stop => maybe(header.stop.as_ref()),
             Fill::PublishedWithin => maybe(search.filters.get(&Filter::PublishedWithin)),
         }
-    }
-
-    fn observed(&self) -> Observed {
-        let header = self.page.header;
-        let position = self.position().unwrap_or_default();
-        Observed::new(header, position)
     }
 
     fn applies(&self, conditions: &[(Place, Matcher)]) -> bool {

@@ -28,7 +28,8 @@ pub struct Observed(pub [u8; Observed::LEN]);
 impl Observed {
     pub const LEN: usize = 28;
 
-    pub fn new(header: &PageHeader, position: u64) -> Self {
+    /// The whole page; see [`Observed::at`].
+    pub fn page(header: &PageHeader) -> Self {
         // With the sign turned round, bytes compare as the numbers do.
         let fetched_at = header.fetched_at.timestamp_micros() ^ i64::MIN;
         let search_id = &header.search.search_id;
@@ -36,9 +37,14 @@ impl Observed {
         let mut bytes = [0; Observed::LEN];
         bytes[..8].copy_from_slice(&fetched_at.to_be_bytes());
         bytes[8..12].copy_from_slice(&header.page.to_be_bytes());
-        bytes[12..20].copy_from_slice(&position.to_be_bytes());
         bytes[20..].copy_from_slice(&search.to_be_bytes());
         Observed(bytes)
+    }
+
+    /// What stands at this place of the page.
+    pub fn at(mut self, position: u64) -> Self {
+        self.0[12..20].copy_from_slice(&position.to_be_bytes());
+        self
     }
 }
 
