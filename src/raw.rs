@@ -17,6 +17,7 @@ use crate::durable;
 use crate::plan::Search;
 
 pub mod frames;
+pub mod lines;
 
 #[cfg(test)]
 mod tests;

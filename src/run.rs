@@ -7,6 +7,7 @@ mod begin;
 mod finish;
 pub mod forecast;
 mod ledger;
+pub mod pipe;
 mod prior;
 pub mod report;
 mod resume;
@@ -92,6 +93,10 @@ pub enum RunError {
     },
     #[error("the contracts cannot hold the ledger of a run")]
     Ledger(#[source] ArrowError),
+    #[error("pages make no table `{0}`")]
+    NoSuchTable(String),
+    #[error("cannot make a folder for temporary files")]
+    Scratch(#[source] std::io::Error),
     /// A rule of the pipeline's `contract:` that says `fail`.
     #[error("{0}")]
     Refused(String),

@@ -40,16 +40,17 @@ pub fn print_text(text: &str) -> Result<(), CliError> {
 
 /// A reader who has seen enough, such as `head`, is no error.
 fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
-    let closed = error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    });
-    if closed {
-        Ok(())
-    } else {
-        Err(CliError::new(INTERNAL, error, None))
+    match is_closed_pipe(error.as_ref()) {
+        true => Ok(()),
+        false => Err(CliError::new(INTERNAL, error, None)),
     }
+}
+
+pub fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|cause| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
 }
 
 fn write_batches(

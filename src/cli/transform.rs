@@ -1,32 +1,62 @@
 //! `redlake transform`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use chrono_tz::Tz;
 use clap::Args;
 
 use super::error::CliError;
-use super::output::{grouped, print_json, print_text};
+use super::output::{grouped, is_closed_pipe, print_json, print_text};
 use super::{Common, Format, Threads};
+use crate::run::pipe::{Passed, Piped, pipe};
 use crate::run::{Retransformed, retransform};
+use crate::spec::diagnostic::nearest;
+use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::transform::Transform;
 
 #[derive(Debug, Args)]
 pub struct TransformArgs {
-    /// The pipeline that made the raw files
-    pipeline: PathBuf,
-    /// Raw files, from the lake's folder raw/
-    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    /// The pipeline that made the raw files. With --in it may be left out; then its `timezone`,
+    /// `contract` and `privacy` do not apply
+    #[arg(required_unless_present = "input")]
+    pipeline: Option<PathBuf>,
+    /// Raw files, from the lake's folder raw/; the rows of their runs are replaced
+    #[arg(long, required_unless_present = "input", num_args = 1.., value_name = "PATH")]
     raw: Vec<PathBuf>,
+    /// Read raw pages from here, no lake: a file of lines of JSON, plain or zstd; - is stdin
+    #[arg(long = "in", id = "input", value_name = "FILE", conflicts_with = "raw", requires_all = ["table", "output"])]
+    input: Option<PathBuf>,
+    /// Write one table there, as a stream of Arrow record batches (IPC); - is stdout
+    #[arg(long = "out", id = "output", value_name = "FILE", requires = "input")]
+    output: Option<PathBuf>,
+    /// The table that --out gets
+    #[arg(long, value_name = "TABLE", requires = "input")]
+    table: Option<String>,
+    /// Time zone of the business dates, where no pipeline says it
+    #[arg(
+        long,
+        value_name = "ZONE",
+        requires = "input",
+        conflicts_with = "pipeline",
+        default_value = "Asia/Shanghai"
+    )]
+    timezone: Tz,
     #[command(flatten)]
     threads: Threads,
 }
 
 pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError> {
+    if let (Some(input), Some(output), Some(table)) = (&args.input, &args.output, &args.table) {
+        return through(args, common, (input, output), table);
+    }
     let format = common.only(&[Format::Table, Format::Json])?;
     let contracts = common.contracts()?;
-    let plan = common.plan(&args.pipeline, &contracts)?;
+    let pipeline = args.pipeline.as_deref().unwrap_or(Path::new(""));
+    let plan = common.plan(pipeline, &contracts)?;
     let transform = Transform::of(&plan)?;
     let (lake, threads) = (common.lake_of(&plan), args.threads.count());
     let replaced = retransform(&plan, &transform, &lake, &args.raw, threads)?;
@@ -35,6 +65,91 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
         _ => print_text(&summary(&replaced))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Pages in, one table out.
+fn through(
+    args: &TransformArgs,
+    common: &Common,
+    (input, output): (&Path, &Path),
+    table: &str,
+) -> Result<ExitCode, CliError> {
+    common.only(&[Format::Table])?;
+    let contracts = common.contracts()?;
+    let mut piped = Piped {
+        table,
+        timezone: args.timezone,
+        on_unknown_field: OnUnknownField::default(),
+        on_bad_value: OnBadValue::default(),
+    };
+    let transform = match &args.pipeline {
+        Some(pipeline) => {
+            let plan = common.plan(pipeline, &contracts)?;
+            piped.timezone = plan.timezone;
+            piped.on_unknown_field = plan.on_unknown_field;
+            piped.on_bad_value = plan.on_bad_value;
+            Transform::of(&plan)?
+        }
+        None => Transform::new(contracts)?,
+    };
+    if transform.table(table).is_none() {
+        let hint = match nearest(table, transform.tables()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "see `redlake schema list`".to_owned(),
+        };
+        return Err(CliError::usage(
+            format!("pages make no table `{table}`"),
+            hint,
+        ));
+    }
+    let input: Box<dyn Read> = match is_standard(input) {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(input).map_err(|e| cannot("open", input, &e))?),
+    };
+    let passed = match is_standard(output) {
+        true => pipe(&transform, piped, input, io::stdout()),
+        false => {
+            let file = File::create(output).map_err(|e| cannot("write", output, &e))?;
+            let mut out = io::BufWriter::new(file);
+            let passed = pipe(&transform, piped, input, &mut out);
+            out.flush().map_err(|e| cannot("write", output, &e))?;
+            passed
+        }
+    };
+    match passed {
+        Ok(passed) => told(table, passed),
+        // A reader who has seen enough.
+        Err(error) if is_closed_pipe(&error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(table: &str, passed: Passed) {
+    if passed.torn {
+        tracing::warn!("the input ends inside a page, which was left out");
+    }
+    if passed.rejects > 0 {
+        tracing::warn!(
+            "{} items broke the contract; --table rejects shows them",
+            passed.rejects
+        );
+    }
+    tracing::info!(
+        "{} rows of {table} from {} pages of {} runs",
+        passed.rows,
+        passed.pages,
+        passed.runs
+    );
+}
+
+fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> CliError {
+    let message = format!("cannot {what} {}: {error}", path.display());
+    CliError::usage(message, "- stands for stdin and stdout")
 }
 
 fn summary(replaced: &[Retransformed]) -> String {

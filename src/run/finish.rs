@@ -106,7 +106,10 @@ impl Run<'_> {
                 Err(error) => broken = Some(error),
             }
         }
-        let refused = flattened.as_ref().and_then(|f| refused(self.plan, f));
+        let (unknown, bad) = (self.plan.on_unknown_field, self.plan.on_bad_value);
+        let refused = flattened
+            .as_ref()
+            .and_then(|flattened| refused(unknown, bad, flattened));
         let status = match (&broken, done.closed_as) {
             (Some(_), _) => Status::Failed,
             (None, Some(status)) => status,
@@ -267,8 +270,12 @@ fn reason(extracted: &Extracted) -> Option<String> {
 }
 
 /// Why the pipeline does not want these tables, if it does not.
-pub(super) fn refused(plan: &Plan, flattened: &Flattened<'_>) -> Option<String> {
-    let unknown = (plan.on_unknown_field == OnUnknownField::Fail)
+pub(super) fn refused(
+    on_unknown_field: OnUnknownField,
+    on_bad_value: OnBadValue,
+    flattened: &Flattened<'_>,
+) -> Option<String> {
+    let unknown = (on_unknown_field == OnUnknownField::Fail)
         .then(|| flattened.unknown_field())
         .flatten()
         .map(|field| {
@@ -277,7 +284,7 @@ pub(super) fn refused(plan: &Plan, flattened: &Flattened<'_>) -> Option<String> 
                 field.endpoint, field.path, field.json_type
             )
         });
-    let bad = (plan.on_bad_value == OnBadValue::Fail)
+    let bad = (on_bad_value == OnBadValue::Fail)
         .then_some(flattened.first_bad.as_ref())
         .flatten()
         .map(|reject| format!("{reject} (on_bad_value: fail)"));

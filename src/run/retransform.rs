@@ -77,7 +77,7 @@ fn replace(
         scratch: &scratch,
     };
     let tables = flatten(transform, stamp, files, &[], work)?;
-    if let Some(reason) = refused(plan, &tables) {
+    if let Some(reason) = refused(plan.on_unknown_field, plan.on_bad_value, &tables) {
         return Err(RunError::Refused(reason));
     }
     let old = lake.files_of(&stamp.run_id)?;

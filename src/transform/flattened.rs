@@ -155,61 +155,40 @@ impl<'t> Flattened<'t> {
             first_bad: _,
         } = self;
         let shapes = &transform.shapes;
+        let broken = |error: ArrowError| E::from(TransformError::from(error));
+        let parents = newest_of_parents(shapes, &parts, scratch).map_err(broken)?;
         let mut tasks: Vec<(usize, Vec<Part>)> = parts.into_iter().enumerate().collect();
         tasks.retain(|(_, parts)| !parts.is_empty());
-        // What takes longest begins first.
-        tasks.sort_by_key(|(_, parts)| parts.iter().map(Part::rows).sum::<u64>());
-        // A table that is outdated with another one waits for it.
-        let (children, first): (Vec<_>, Vec<_>) = tasks
-            .into_iter()
-            .partition(|(at, _)| shapes[*at].parent.is_some());
+        // The last is taken first: what takes longest.
+        tasks.sort_by_key(|(_, parts)| parts.iter().map(Part::bytes).sum::<u64>());
         let tallies = Mutex::new(tallies);
-        let newest: Mutex<BTreeMap<usize, Newest>> = Mutex::new(BTreeMap::new());
-        let one =
-            |at: usize, parts: Vec<Part>, parents: &BTreeMap<usize, Newest>| -> Result<(), E> {
-                let broken = |error: ArrowError| E::from(TransformError::from(error));
-                let shape = &shapes[at];
-                let most: u64 = parts.iter().map(Part::rows).sum();
-                // Few rows need no disk.
-                let on_disk = parts.iter().any(|part| matches!(part, Part::Disk(_)));
-                let writer = match shape.is_parent {
-                    true => {
-                        let scratch = scratch.filter(|_| on_disk);
-                        Some(NewestWriter::new(shape, scratch).map_err(broken)?)
-                    }
-                    false => None,
-                };
-                let parent = shape.parent.and_then(|parent| parents.get(&parent));
-                let parent = parent.map(NewestReader::open).transpose().map_err(broken)?;
-                let merge = Merge::new(shape, parts, parent, writer).map_err(broken)?;
-                let mut rows = TableRows {
-                    shape,
-                    stamp: &stamp,
-                    merge,
-                    most,
-                };
-                write(&mut rows)?;
-                let merge = rows.merge;
-                let superseded = merge.superseded;
-                if merge.given + superseded != most {
-                    return Err(E::from(TransformError::Lost {
-                        table: shape.name.clone(),
-                        rows: most,
-                        given: merge.given,
-                        superseded,
-                    }));
-                }
-                lock(&tallies)[at].superseded += superseded;
-                if let Some(writer) = merge.into_newest() {
-                    lock(&newest).insert(at, writer.finish().map_err(broken)?);
-                }
-                Ok(())
+        side_by_side(threads, tasks, |(at, parts)| {
+            let shape = &shapes[at];
+            let most: u64 = parts.iter().map(Part::rows).sum();
+            let parent = shape.parent.and_then(|parent| parents.get(&parent));
+            let parent = parent.map(NewestReader::open).transpose().map_err(broken)?;
+            let merge = Merge::new(shape, &parts, parent).map_err(broken)?;
+            let mut rows = TableRows {
+                shape,
+                stamp: &stamp,
+                merge,
+                most,
             };
-        let none = BTreeMap::new();
-        side_by_side(threads, first, |(at, parts)| one(at, parts, &none))?;
-        let parents = std::mem::take(&mut *lock(&newest));
-        side_by_side(threads, children, |(at, parts)| one(at, parts, &parents))?;
-
+            write(&mut rows)?;
+            let Merge {
+                given, superseded, ..
+            } = rows.merge;
+            if given + superseded != most {
+                return Err(E::from(TransformError::Lost {
+                    table: shape.name.clone(),
+                    rows: most,
+                    given,
+                    superseded,
+                }));
+            }
+            lock(&tallies)[at].superseded += superseded;
+            Ok(())
+        })?;
         let tallies = tallies.into_inner().unwrap_or_else(|e| e.into_inner());
         let named = transform
             .fed_by_pages()
@@ -219,6 +198,29 @@ impl<'t> Flattened<'t> {
             drift,
             tallies: named.collect(),
         })
+    }
+
+    /// Gives the rows of one table to `write`.
+    ///
+    /// # Errors
+    /// What `write` fails with, or as [`Flattened::write`].
+    pub fn write_one(
+        self,
+        table: &str,
+        write: impl FnMut(RecordBatch) -> Result<(), ArrowError> + Send,
+    ) -> Result<(), TransformError> {
+        let write = Mutex::new(write);
+        self.write(1, |rows| {
+            let wanted = rows.table() == table;
+            for batch in rows {
+                let batch = batch?;
+                if wanted {
+                    lock(&write)(batch)?;
+                }
+            }
+            Ok::<_, TransformError>(())
+        })?;
+        Ok(())
     }
 
     /// All tables that pages feed, with `rejects` and `drift`, in memory.
@@ -242,6 +244,28 @@ impl<'t> Flattened<'t> {
         }
         Ok(Tables { batches, outcome })
     }
+}
+
+/// When the groups of those tables were observed last that outdate rows of other tables.
+fn newest_of_parents(
+    shapes: &[Shape],
+    parts: &[Vec<Part>],
+    scratch: Option<&Scratch>,
+) -> Result<BTreeMap<usize, Newest>, ArrowError> {
+    let mut newest = BTreeMap::new();
+    let children = shapes.iter().zip(parts);
+    let asked = children.filter(|(_, parts)| !parts.is_empty());
+    for parent in asked.filter_map(|(shape, _)| shape.parent) {
+        if newest.contains_key(&parent) {
+            continue;
+        }
+        let (shape, parts) = (&shapes[parent], &parts[parent]);
+        // Few rows need no disk.
+        let on_disk = parts.iter().any(|part| matches!(part, Part::Disk(_)));
+        let writer = NewestWriter::new(shape, scratch.filter(|_| on_disk))?;
+        newest.insert(parent, Merge::new(shape, parts, None)?.newest(writer)?);
+    }
+    Ok(newest)
 }
 
 /// The name of the table that differences go to.

@@ -32,30 +32,34 @@ impl Part {
             Part::Disk(spilled) => spilled.rows,
         }
     }
+
+    /// About how much there is to write.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Part::Memory(rows) => rows.get_array_memory_size() as u64,
+            Part::Disk(spilled) => spilled.bytes,
+        }
+    }
 }
 
 /// Reads a part batch by batch.
 enum Source {
     Memory(VecDeque<RecordBatch>),
-    /// The file goes when it was read.
-    Disk(
-        StreamReader<BufReader<File>>,
-        #[expect(dead_code, reason = "held, not read")] Spilled,
-    ),
+    Disk(StreamReader<BufReader<File>>),
 }
 
 impl Source {
-    fn open(part: Part) -> Result<Self, ArrowError> {
+    fn open(part: &Part) -> Result<Self, ArrowError> {
         Ok(match part {
-            Part::Memory(rows) => Source::Memory(in_small_batches(&rows).collect()),
-            Part::Disk(spilled) => Source::Disk(spilled.read()?, spilled),
+            Part::Memory(rows) => Source::Memory(in_small_batches(rows).collect()),
+            Part::Disk(spilled) => Source::Disk(spilled.read()?),
         })
     }
 
     fn next(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
         match self {
             Source::Memory(batches) => Ok(batches.pop_front()),
-            Source::Disk(reader, _) => reader.next().transpose(),
+            Source::Disk(reader) => reader.next().transpose(),
         }
     }
 }
@@ -98,14 +102,21 @@ struct Group {
     begun: bool,
 }
 
+impl Group {
+    fn begin(&mut self, key: &[u8]) {
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.newest.clear();
+        self.begun = true;
+    }
+}
+
 impl<'s> Merge<'s> {
-    /// `parent` tells what outdates rows of this table besides itself; `newest` is told when each
-    /// group was observed last.
+    /// `parent` tells what outdates rows of this table besides itself.
     pub fn new(
         shape: &'s Shape,
-        parts: Vec<Part>,
+        parts: &[Part],
         parent: Option<NewestReader>,
-        newest: Option<NewestWriter>,
     ) -> Result<Self, ArrowError> {
         let mut merge = Merge {
             shape,
@@ -115,7 +126,7 @@ impl<'s> Merge<'s> {
             chosen: Vec::new(),
             group: Group::default(),
             parent,
-            newest,
+            newest: None,
             superseded: 0,
             given: 0,
         };
@@ -164,34 +175,46 @@ impl<'s> Merge<'s> {
         Ok(Some(rows))
     }
 
-    /// Who was told of each group's newest observation.
-    pub fn into_newest(self) -> Option<NewestWriter> {
-        self.newest
+    /// When each group was observed last, instead of the rows.
+    ///
+    /// # Errors
+    /// A part that cannot be read.
+    pub fn newest(mut self, writer: NewestWriter) -> Result<Newest, ArrowError> {
+        self.newest = Some(writer);
+        while let Some(&first) = self.heap.first() {
+            self.take_row(first)?;
+            self.advance(first)?;
+            if self.chosen.len() >= ROWS {
+                self.chosen.clear();
+                self.let_go();
+            }
+        }
+        self.close_group()?;
+        match self.newest {
+            Some(writer) => writer.finish(),
+            None => Ok(Newest::Memory(Vec::new())),
+        }
     }
 
     fn take_row(&mut self, cursor: usize) -> Result<(), ArrowError> {
-        let Cursor {
-            batch, row, keys, ..
-        } = &self.cursors[cursor];
-        let at = (*batch, *row);
+        let Cursor { batch, row, .. } = self.cursors[cursor];
+        let at = (batch, row);
         if !self.shape.latest {
             self.chosen.push(at);
             return Ok(());
         }
-        let key = keys.group.row(*row);
-        if !self.group.begun || self.group.key != key.data() {
+        let is_next = {
+            let key = self.cursors[cursor].keys.group.row(row);
+            !self.group.begun || self.group.key != key.data()
+        };
+        if is_next {
             self.close_group()?;
-            let Cursor { row, keys, .. } = &self.cursors[cursor];
-            self.group.key.clear();
-            self.group
-                .key
-                .extend_from_slice(keys.group.row(*row).data());
-            self.group.newest.clear();
-            self.group.begun = true;
         }
-        let Cursor { row, keys, .. } = &self.cursors[cursor];
-        let observed = keys.observed(*row);
-        let group = &mut self.group;
+        let (group, keys) = (&mut self.group, &self.cursors[cursor].keys);
+        if is_next {
+            group.begin(keys.group.row(row).data());
+        }
+        let observed = keys.observed(row);
         match observed.cmp(&group.newest) {
             std::cmp::Ordering::Less => self.superseded += 1,
             std::cmp::Ordering::Equal => group.rows.push(at),

@@ -24,6 +24,7 @@ pub mod mapping;
 pub mod reject;
 pub mod repair;
 pub mod select;
+pub mod sink;
 pub mod spill;
 pub mod table;
 pub mod tally;
@@ -31,7 +32,6 @@ pub mod workers;
 
 mod emit;
 mod merge;
-mod sink;
 mod sorted;
 mod tree;
 
@@ -51,7 +51,7 @@ use crate::raw::RawError;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::pipeline::OnBadValue;
-use crate::spec::table::RowsFrom;
+use crate::spec::table::{RowsFrom, Table};
 use coerce::Cell;
 use flatten::Flattener;
 use flattened::Flattened;
@@ -189,8 +189,20 @@ impl Transform {
 
     /// Whether flattening makes this table.
     pub fn makes(&self, table: &str) -> bool {
-        let contract = self.contracts.tables.get(table);
-        flattened::is_ours(table) || contract.is_some_and(|t| t.rows_from == RowsFrom::Pages)
+        self.table(table).is_some()
+    }
+
+    /// A table that flattening makes.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        let contract = self.contracts.tables.get(name)?;
+        let made = flattened::is_ours(name) || contract.rows_from == RowsFrom::Pages;
+        made.then_some(contract)
+    }
+
+    /// The names of all tables that flattening makes.
+    pub fn tables(&self) -> impl Iterator<Item = &str> {
+        let names = self.contracts.tables.keys().map(String::as_str);
+        names.filter(|name| self.makes(name))
     }
 
     /// The tables that pages feed, by their place in the contracts.

@@ -11,7 +11,7 @@ use super::merge::Part;
 use super::reject::Reject;
 use super::sorted::sorted;
 use super::spill::Scratch;
-use super::table::{Observed, TableBuilder, push_record};
+use super::table::{Observed, Shape, TableBuilder, push_record};
 use super::tally::Tally;
 use super::{RunStamp, Transform};
 
@@ -57,14 +57,20 @@ impl<'t> Sink<'t> {
         spill: Option<Spill<'t>>,
     ) -> Self {
         let shapes = &transform.shapes;
-        let wanted = |name: &str| only.is_empty() || only.contains(&name);
+        let asked = |name: &str| only.is_empty() || only.contains(&name);
+        // A parent says which rows of its children are outdated.
+        let is_parent = |at: usize| {
+            let mut children = shapes.iter().filter(|shape| shape.parent == Some(at));
+            children.any(|child| asked(&child.name))
+        };
+        let wanted = |(at, shape): (usize, &Shape)| asked(&shape.name) || is_parent(at);
         Sink {
             transform,
             stamp,
             builders: shapes.iter().map(TableBuilder::new).collect(),
             parts: shapes.iter().map(|_| Vec::new()).collect(),
             tallies: vec![Tally::default(); shapes.len()],
-            wanted: shapes.iter().map(|s| wanted(&s.name)).collect(),
+            wanted: shapes.iter().enumerate().map(wanted).collect(),
             rejects_at: shapes.iter().position(|s| s.name == REJECTS),
             rejects: 0,
             drift: BTreeMap::new(),

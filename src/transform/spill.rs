@@ -23,6 +23,8 @@ pub struct Scratch {
 pub struct Spilled {
     path: PathBuf,
     pub rows: u64,
+    /// In memory.
+    pub bytes: u64,
 }
 
 /// Writes a file of batches.
@@ -30,6 +32,7 @@ pub struct SpillWriter {
     path: PathBuf,
     out: StreamWriter<BufWriter<File>>,
     rows: u64,
+    bytes: u64,
 }
 
 /// Bytes of the batches that a file is read back in: many files are read at once when they are
@@ -49,7 +52,12 @@ impl Scratch {
         let path = self.folder.join(format!("{name}-{number}.arrow"));
         let file = File::create(&path).map_err(|e| failed("create", &path, e))?;
         let out = StreamWriter::try_new(BufWriter::with_capacity(1 << 18, file), schema)?;
-        Ok(SpillWriter { path, out, rows: 0 })
+        Ok(SpillWriter {
+            path,
+            out,
+            rows: 0,
+            bytes: 0,
+        })
     }
 
     /// Writes one sorted batch, to be read back in small ones.
@@ -74,6 +82,11 @@ pub fn in_small_batches(rows: &RecordBatch) -> impl Iterator<Item = RecordBatch>
 impl SpillWriter {
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), ArrowError> {
         self.rows += rows.num_rows() as u64;
+        self.bytes += rows
+            .columns()
+            .iter()
+            .map(|c| c.to_data().get_slice_memory_size().unwrap_or_default() as u64)
+            .sum::<u64>();
         self.out.write(rows)
     }
 
@@ -82,6 +95,7 @@ impl SpillWriter {
         Ok(Spilled {
             path: self.path,
             rows: self.rows,
+            bytes: self.bytes,
         })
     }
 }

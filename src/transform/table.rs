@@ -69,8 +69,6 @@ pub struct Shape {
     pub order: Vec<usize>,
     /// The table whose observations outdate those of this one, too.
     pub parent: Option<usize>,
-    /// Whether it is the parent of another table.
-    pub is_parent: bool,
 }
 
 /// A column whose values differ from row to row.
@@ -86,16 +84,11 @@ pub struct StoredColumn {
 
 /// The shapes of all tables, in the order of the contracts.
 pub fn shapes(tables: &IndexMap<String, Table>) -> Vec<Shape> {
-    let is_parent = |name: &str| {
-        let parents = tables.values().filter_map(|t| t.latest_with.as_ref());
-        parents.into_iter().any(|parent| parent.value == name)
-    };
     let shape = |table: &Table| Shape {
         parent: table
             .latest_with
             .as_ref()
             .and_then(|parent| tables.get_index_of(&parent.value)),
-        is_parent: is_parent(table.name()),
         ..Shape::new(table)
     };
     tables.values().map(shape).collect()
@@ -166,7 +159,6 @@ impl Shape {
             latest,
             order,
             parent: None,
-            is_parent: false,
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Work<'t> {
 }
 
 /// Bytes of rows in memory before they are brought to disk, over all threads.
-const MEMORY: usize = 64 << 20;
+pub const MEMORY: usize = 64 << 20;
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;
 

@@ -1,0 +1,91 @@
+//! Reading pages from a stream: lines of JSON, plain or compressed with zstd.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use super::{MAGIC, RawError, RawPage, failed, parse};
+
+/// Pages of any number of runs, one a line.
+pub struct Lines {
+    input: Box<dyn BufRead>,
+    line: String,
+    pages: u64,
+    torn: bool,
+}
+
+impl Lines {
+    /// Whether the input is compressed is told by its first bytes.
+    ///
+    /// # Errors
+    /// An input that cannot be read.
+    pub fn new(input: impl Read + 'static) -> Result<Self, RawError> {
+        let mut input = BufReader::with_capacity(1 << 18, input);
+        let begin = input.fill_buf().map_err(unreadable)?;
+        let input: Box<dyn BufRead> = match begin.starts_with(&MAGIC) {
+            true => {
+                let decoder = zstd::Decoder::with_buffer(input).map_err(unreadable)?;
+                Box::new(BufReader::with_capacity(1 << 18, decoder))
+            }
+            false => Box::new(input),
+        };
+        Ok(Lines {
+            input,
+            line: String::new(),
+            pages: 0,
+            torn: false,
+        })
+    }
+
+    /// Whether the input ended inside a frame, as the raw file of a run that was killed may. The
+    /// pages before it are whole.
+    pub fn torn(&self) -> bool {
+        self.torn
+    }
+
+    fn read_page(&mut self) -> Result<Option<RawPage>, RawError> {
+        loop {
+            self.line.clear();
+            match self.input.read_line(&mut self.line) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.torn = true;
+                    return Ok(None);
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(self.format(error.to_string()));
+                }
+                Err(error) => return Err(unreadable(error)),
+            }
+            let line = self.line.trim();
+            if !line.is_empty() {
+                self.pages += 1;
+                return parse(line)
+                    .map(Some)
+                    .map_err(|e| self.format(e.to_string()));
+            }
+        }
+    }
+
+    fn format(&self, reason: String) -> RawError {
+        RawError::Format {
+            path: INPUT.into(),
+            page: self.pages.max(1),
+            reason,
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<RawPage, RawError>;
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read_page().transpose()
+    }
+}
+
+/// The input's name in messages.
+const INPUT: &str = "the input";
+
+fn unreadable(error: io::Error) -> RawError {
+    failed("read", Path::new(INPUT))(error)
+}
