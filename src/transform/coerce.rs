@@ -2,19 +2,24 @@
 //!
 //! A value that does not fit is *bad*: it is never rounded, cut or guessed.
 
+mod instants;
+mod numbers;
+mod texts;
+
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use html2text::render::TrivialDecorator;
 use indexmap::IndexMap;
-use memchr::memchr2;
 use regex::Regex;
 use serde_json::Value;
 
 use super::captures::Scalar;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
+use instants::instant;
+use numbers::{boolean, count, float, integer};
+pub use texts::hashtags;
+use texts::{html_text, url};
 
 /// A captured value: how many loops deep its frame is, and its slot there.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -363,253 +368,5 @@ pub fn as_text(value: Scalar<'_>) -> Result<Cow<'_, str>, Bad> {
         Scalar::Int(number) => Ok(Cow::Owned(number.to_string())),
         Scalar::Uint(number) => Ok(Cow::Owned(number.to_string())),
         _ => Err("not a text"),
-    }
-}
-
-/// A whole number, also as digits in a text, also as `5.0`.
-fn integer(value: Scalar<'_>) -> Result<i64, Bad> {
-    match value {
-        Scalar::Int(number) => Ok(number),
-        // Up to 2^53 a float that is whole is exact.
-        Scalar::Float(number)
-            if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 =>
-        {
-            Ok(number as i64)
-        }
-        Scalar::Text(text) => text.trim().parse().map_err(|_| "not a whole number"),
-        Scalar::Uint(_) => Err("too large"),
-        _ => Err("not a whole number"),
-    }
-}
-
-fn float(value: Scalar<'_>) -> Result<f64, Bad> {
-    match value {
-        Scalar::Int(number) => Ok(number as f64),
-        Scalar::Uint(number) => Ok(number as f64),
-        Scalar::Float(number) => Ok(number),
-        Scalar::Text(text) => {
-            let number = text.trim().parse::<f64>().map_err(|_| "not a number")?;
-            if number.is_finite() {
-                Ok(number)
-            } else {
-                Err("not a number")
-            }
-        }
-        _ => Err("not a number"),
-    }
-}
-
-fn boolean(value: Scalar<'_>) -> Result<bool, Bad> {
-    match value {
-        Scalar::Bool(value) => Ok(value),
-        Scalar::Int(0) => Ok(false),
-        Scalar::Int(1) => Ok(true),
-        Scalar::Text(text) => text.parse().map_err(|_| "not a truth value"),
-        _ => Err("not a truth value"),
-    }
-}
-
-/// A count, possibly shortened: `1.2万` is 12,000, `10万+` at least 100,000, `1,234` is 1,234.
-fn count(value: Scalar<'_>) -> Result<i64, Bad> {
-    match value {
-        Scalar::Text(text) => parse_count(text).ok_or("not a count"),
-        other => integer(other),
-    }
-}
-
-/// Exact decimal arithmetic: `24.2万` must not become 241,999.
-fn parse_count(text: &str) -> Option<i64> {
-    // Full-width digits, comma, full stop and plus lie at a fixed distance from the plain ones.
-    let half_width = |c: char| match c {
-        '\u{FF10}'..='\u{FF19}' | '\u{FF0B}' | '\u{FF0C}' | '\u{FF0E}' => {
-            char::from_u32(c as u32 - 0xFEE0).unwrap_or(c)
-        }
-        c => c,
-    };
-    let text: String = text
-        .chars()
-        .map(half_width)
-        .filter(|c| !c.is_whitespace() && *c != ',')
-        .collect();
-    let text = text.strip_suffix('+').unwrap_or(&text);
-    let (number, zeros) = match text.char_indices().next_back()? {
-        (at, '千' | 'k' | 'K') => (&text[..at], 3),
-        (at, '万' | 'w' | 'W') => (&text[..at], 4),
-        (at, '亿') => (&text[..at], 8),
-        _ => (text, 0),
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > zeros {
-        return None;
-    }
-    let padding = "0".repeat(zeros - fraction.len());
-    format!("{whole}{fraction}{padding}").parse().ok()
-}
-
-/// Microseconds since 1970, for instants from 1990 to 2100.
-fn instant(value: Scalar<'_>, unit: Option<Unit>) -> Result<i64, Bad> {
-    let at = match (unit, value) {
-        (Some(Unit::Iso8601), Scalar::Text(text)) => iso8601(text)?,
-        (Some(Unit::Iso8601), _) => return Err(NO_ISO8601),
-        (Some(Unit::S), value) => integer(value)?.checked_mul(1_000_000).ok_or(OUT_OF_RANGE)?,
-        (_, value) => integer(value)?.checked_mul(1_000).ok_or(OUT_OF_RANGE)?,
-    };
-    if (YEAR_1990..YEAR_2100).contains(&at) {
-        Ok(at)
-    } else {
-        Err(OUT_OF_RANGE)
-    }
-}
-
-/// 1990-01-01 and 2100-01-01, in microseconds since 1970.
-const YEAR_1990: i64 = 631_152_000 * 1_000_000;
-const YEAR_2100: i64 = 4_102_444_800 * 1_000_000;
-const OUT_OF_RANGE: Bad = "not a time from 1990 to 2099";
-const NO_ISO8601: Bad = "not an ISO 8601 time with offset";
-
-/// RFC 3339, and what ISO 8601 allows besides: an offset without colon (`+0800`), no seconds. A
-/// time without an offset could be anybody's, and is none.
-fn iso8601(text: &str) -> Result<i64, Bad> {
-    let text = text.trim();
-    let at = DateTime::parse_from_rfc3339(text).or_else(|_| {
-        let forms = [
-            "%Y-%m-%dT%H:%M:%S%.f%#z",
-            "%Y-%m-%d %H:%M:%S%.f%#z",
-            "%Y-%m-%dT%H:%M%#z",
-        ];
-        let mut parsed = forms
-            .iter()
-            .map(|form| DateTime::parse_from_str(text, form));
-        parsed.find(Result::is_ok).unwrap_or_else(|| {
-            // Any form's error will do.
-            DateTime::parse_from_rfc3339(text)
-        })
-    });
-    Ok(at.map_err(|_| NO_ISO8601)?.timestamp_micros())
-}
-
-/// An address: a scheme and something after it, without spaces. One that begins with `//` is
-/// https, as in a web page.
-fn url(text: Cow<'_, str>) -> Result<Cow<'_, str>, Bad> {
-    let rest = match text.split_once(':') {
-        _ if text.starts_with("//") => &text[2..],
-        Some((scheme, rest)) if is_scheme(scheme) => rest.trim_start_matches('/'),
-        _ => return Err("not a URL"),
-    };
-    if rest.is_empty()
-        || text
-            .bytes()
-            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
-    {
-        return Err("not a URL");
-    }
-    match text.starts_with("//") {
-        true => Ok(Cow::Owned(format!("https:{text}"))),
-        false => Ok(text),
-    }
-}
-
-/// RFC 3986, 3.1.
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-}
-
-/// The text of an HTML fragment, a line for each block.
-fn html_text(html: &str) -> Result<String, Bad> {
-    // Laying deeply nested elements out takes time without bound.
-    if html.len() > MOST_HTML || nesting(html) > DEEPEST_HTML {
-        return Err("HTML that is too large or too deeply nested");
-    }
-    // Without the brackets and number signs that other decorators put around links and headings.
-    let text = html2text::config::with_decorator(TrivialDecorator::new())
-        .no_link_wrapping()
-        .no_table_borders()
-        .string_from_read(html.as_bytes(), LONG_LINE)
-        .map_err(|_| "not HTML")?;
-    Ok(text.trim_end().to_owned())
-}
-
-/// Bytes of HTML that are turned into text at most; a note has at most some thousand characters.
-const MOST_HTML: usize = 1 << 20;
-const DEEPEST_HTML: usize = 100;
-
-/// How many elements are open at once at most. Those that need no closing tag do not count.
-fn nesting(html: &str) -> usize {
-    let light = ["br", "img", "hr", "p", "li"];
-    let mut open = 0_usize;
-    let mut deepest = 0;
-    for tag in html.split('<').skip(1) {
-        let closes = tag.starts_with('/');
-        let name = tag.trim_start_matches('/');
-        let end = name.find(|c: char| !c.is_ascii_alphanumeric());
-        let name = name[..end.unwrap_or(name.len())].to_ascii_lowercase();
-        match closes {
-            _ if name.is_empty() || light.contains(&name.as_str()) => {}
-            true => open = open.saturating_sub(1),
-            false => open += 1,
-        }
-        deepest = deepest.max(open);
-    }
-    deepest
-}
-
-/// Wide enough that no line is wrapped.
-const LONG_LINE: usize = 1 << 20;
-
-/// The hashtags of a text, without `#`, in order: `#tag[话题]#` as the app writes a linked tag, or
-/// `#tag` up to the first character that no tag has.
-pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        loop {
-            // The full-width number sign begins with 0xEF.
-            let at = memchr2(b'#', 0xEF, rest.as_bytes())?;
-            rest = &rest[at..];
-            let Some(after) = rest.strip_prefix(NUMBER_SIGNS) else {
-                let mut chars = rest.chars();
-                chars.next();
-                rest = chars.as_str();
-                continue;
-            };
-            let linked = after.find(|c: char| NUMBER_SIGNS.contains(&c) || ends_a_link(c));
-            let linked = linked.filter(|end| *end > 0 && after[*end..].starts_with(LINKED));
-            if let Some(end) = linked {
-                let behind = &after[end + LINKED.len()..];
-                rest = behind.strip_prefix(NUMBER_SIGNS).unwrap_or(behind);
-                return Some(&after[..end]);
-            }
-            let end = after.find(|c| !is_of_tag(c)).unwrap_or(after.len());
-            rest = &after[end..];
-            if end > 0 {
-                return Some(&after[..end]);
-            }
-        }
-    })
-}
-
-const NUMBER_SIGNS: [char; 2] = ['#', '\u{FF03}'];
-const LINKED: &str = "[话题]";
-
-fn ends_a_link(c: char) -> bool {
-    c.is_whitespace() || c == '[' || c == ']'
-}
-
-/// Letters, digits and marks of all scripts, and what stands in names of products.
-fn is_of_tag(c: char) -> bool {
-    static RARE: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}\p{M}·・]$").expect("a constant pattern"));
-    match c {
-        // Han, which most tags are.
-        '\u{4E00}'..='\u{9FFF}' => true,
-        c if c.is_ascii() => c.is_ascii_alphanumeric() || "_&+-".contains(c),
-        c => RARE.is_match(c.encode_utf8(&mut [0; 4])),
     }
 }
