@@ -23,7 +23,7 @@ use crate::spec::source::Billed;
 use crate::transform::flattened::{Flattened, Outcome};
 use crate::transform::spill::Scratch;
 use crate::transform::tally::Tallies;
-use crate::transform::workers::Work;
+use crate::transform::workers::{MEMORY, Work};
 use crate::transform::{RunStamp, Transform, select};
 
 /// A run under way, or one that is closed.
@@ -251,6 +251,7 @@ impl Run<'_> {
         let work = Work {
             threads: self.threads,
             scratch,
+            memory: MEMORY,
         };
         flatten(self.transform, &self.stamp, self.raw.clone(), only, work)
     }

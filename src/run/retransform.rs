@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::query::duckdb::write_catalog;
 use crate::raw::{PageHeader, RawReader};
 use crate::transform::spill::Scratch;
-use crate::transform::workers::Work;
+use crate::transform::workers::{MEMORY, Work};
 use crate::transform::{RunStamp, Transform};
 
 /// A run whose rows were replaced.
@@ -75,6 +75,7 @@ fn replace(
     let work = Work {
         threads,
         scratch: &scratch,
+        memory: MEMORY,
     };
     let tables = flatten(transform, stamp, files, &[], work)?;
     if let Some(reason) = refused(plan.on_unknown_field, plan.on_bad_value, &tables) {

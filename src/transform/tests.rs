@@ -7,6 +7,7 @@ mod pages;
 mod rules;
 mod select;
 mod surrogates;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +17,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use super::drift::DriftRow;
 use super::reject::Reject;
@@ -82,6 +84,35 @@ fn flattened(transform: &Transform, pages: &[RawPage]) -> Tables {
         drift: outcome.drift,
         tallies: outcome.tallies,
     }
+}
+
+/// Pages of one search, each with some notes of the page before, fetched a second apart.
+fn sample_pages(count: u32) -> Vec<RawPage> {
+    let item = |id: u32, page: u32| {
+        let images: Vec<_> = (0..id % 4)
+            .map(|at| json!({"fileid": format!("{id}-{at}-{page}"), "url": ""}))
+            .collect();
+        json!({"model_type": if id % 7 == 0 { "hot_query" } else { "note" }, "note": {
+            "id": format!("{:024x}", id * 7_919), "type": "normal", "desc": format!("#tag{id} #all"),
+            "liked_count": if id % 11 == 0 { json!("many") } else { json!(id + page) },
+            "timestamp": 1_760_000_000 + id, "images_list": images, "unknown": id,
+            "user": {"userid": format!("u{}", id % 13), "nickname": "n"},
+        }})
+    };
+    let body = |page: u32| {
+        let items: Vec<_> = (page * 15..page * 15 + 20)
+            .map(|id| item(id, page))
+            .collect();
+        json!({"code": 0, "data": {"items": items}}).to_string()
+    };
+    let page = |number: u32| {
+        let mut page = note_search(&body(number));
+        page.header.page = number;
+        page.header.request_id = format!("request-{number}");
+        page.header.fetched_at += chrono::Duration::seconds(number.into());
+        page
+    };
+    (1..=count).map(page).collect()
 }
 
 fn time(text: &str) -> DateTime<Utc> {

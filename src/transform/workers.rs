@@ -17,9 +17,11 @@ pub struct Work<'t> {
     pub threads: usize,
     /// Where rows wait that do not fit into memory.
     pub scratch: &'t Scratch,
+    /// Bytes of rows in memory before they are brought to disk, over all threads.
+    pub memory: usize,
 }
 
-/// Bytes of rows in memory before they are brought to disk, over all threads.
+/// What [`Work::memory`] usually is.
 pub const MEMORY: usize = 64 << 20;
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;
@@ -81,7 +83,7 @@ impl Transform {
         let worker = || {
             let spill = Spill {
                 scratch: work.scratch,
-                memory: MEMORY / threads,
+                memory: work.memory / threads,
             };
             let mut flattener = Flattener::new(self, stamp.clone(), only, Some(spill));
             let mut decoder = PageDecoder::new()?;

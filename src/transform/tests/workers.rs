@@ -1,0 +1,148 @@
+//! The outcome depends on the pages alone: not on threads, memory, files or their order.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{built_in, page, sample_pages, time};
+use crate::raw::{RawError, RawPage, RawWriter};
+use crate::transform::flattened::Tables;
+use crate::transform::spill::Scratch;
+use crate::transform::workers::{MEMORY, Work};
+use crate::transform::{RunStamp, Transform, TransformError};
+
+/// A raw file of these pages.
+fn raw_file(dir: &Path, name: &str, pages: &[RawPage]) -> PathBuf {
+    let path = dir.join(name);
+    let mut writer = RawWriter::new(path.clone());
+    for page in pages {
+        let written = writer.append(&page.header, page.body.as_bytes());
+        written.expect("a writable folder");
+    }
+    path
+}
+
+fn stamp() -> RunStamp {
+    let snapshot_at = time("2026-03-09T20:00:00Z");
+    RunStamp::new("run", "test", snapshot_at, chrono_tz::Asia::Shanghai)
+}
+
+fn tables(
+    transform: &Transform,
+    files: Vec<PathBuf>,
+    threads: usize,
+    memory: usize,
+) -> Result<Tables, TransformError> {
+    let folder = TempDir::new().expect("a temporary folder");
+    let scratch = Scratch::new(folder.path().to_owned());
+    let work = Work {
+        threads,
+        memory,
+        scratch: &scratch,
+    };
+    let (flattened, torn) = transform.flatten(&stamp(), files, &[], work)?;
+    assert_eq!(torn, Vec::<PathBuf>::new());
+    flattened.collect()
+}
+
+#[test]
+fn threads_memory_and_the_order_of_files_do_not_matter() {
+    let transform = built_in();
+    let dir = TempDir::new().expect("a temporary folder");
+    let pages = sample_pages(40);
+    let halves = pages.split_at(pages.len() / 3);
+    let one = raw_file(dir.path(), "one.zst", halves.0);
+    let two = raw_file(dir.path(), "two.zst", halves.1);
+    let plain = tables(&transform, vec![one.clone(), two.clone()], 1, MEMORY).expect("tables");
+    assert!(plain.batches["notes"].num_rows() > 50);
+    assert!(plain.outcome.tallies["note_images"].superseded > 0);
+    for (threads, memory) in [(1, 0), (2, MEMORY), (2, 100_000), (8, MEMORY), (8, 0)] {
+        let again = tables(&transform, vec![two.clone(), one.clone()], threads, memory);
+        let again = again.expect("tables");
+        assert_eq!(
+            again.batches, plain.batches,
+            "{threads} threads, {memory} bytes"
+        );
+        assert_eq!(again.outcome.drift, plain.outcome.drift);
+        assert_eq!(again.outcome.rejects, plain.outcome.rejects);
+        assert_eq!(again.outcome.tallies, plain.outcome.tallies);
+    }
+}
+
+#[test]
+fn a_page_counts_once_in_however_many_files_it_lies() {
+    let transform = built_in();
+    let dir = TempDir::new().expect("a temporary folder");
+    let pages = sample_pages(6);
+    let once = raw_file(dir.path(), "once.zst", &pages);
+    let copy = raw_file(dir.path(), "copy.zst", &pages);
+    let alone = tables(&transform, vec![once.clone()], 2, MEMORY).expect("tables");
+    let both = tables(&transform, vec![once, copy], 2, MEMORY).expect("tables");
+    assert_eq!(both.batches, alone.batches);
+    assert_eq!(both.outcome.tallies, alone.outcome.tallies);
+}
+
+#[test]
+fn a_bad_page_among_many_costs_one_reject() {
+    let transform = built_in();
+    let dir = TempDir::new().expect("a temporary folder");
+    let mut pages = sample_pages(30);
+    let good = raw_file(dir.path(), "good.zst", &pages);
+    let good = tables(&transform, vec![good], 2, MEMORY).expect("tables");
+    let mut bad = page(
+        "justoneapi",
+        "note_search",
+        "{\"code\":0,\"data\":{\"items\":[{\"no",
+    );
+    bad.header.request_id = "bad".to_owned();
+    pages.insert(17, bad);
+    let file = raw_file(dir.path(), "bad.zst", &pages);
+    let tables = tables(&transform, vec![file], 2, MEMORY).expect("tables");
+    assert_eq!(tables.outcome.rejects, good.outcome.rejects + 1);
+    assert_eq!(tables.batches["notes"], good.batches["notes"]);
+    assert_eq!(tables.outcome.tallies, good.outcome.tallies);
+}
+
+#[test]
+fn what_is_no_raw_file_is_told_with_its_page() {
+    let transform = built_in();
+    let dir = TempDir::new().expect("a temporary folder");
+    let path = raw_file(dir.path(), "pages.zst", &sample_pages(3));
+    let frame = zstd::encode_all(&b"{\"v\":1}\n"[..], 3).expect("a frame");
+    let mut bytes = std::fs::read(&path).expect("a file");
+    bytes.extend(frame);
+    std::fs::write(&path, bytes).expect("a writable file");
+    for threads in [1, 2] {
+        let Err(TransformError::Raw(RawError::Format { page, .. })) =
+            tables(&transform, vec![path.clone()], threads, MEMORY)
+        else {
+            panic!("the file should be refused");
+        };
+        assert_eq!(page, 4);
+    }
+}
+
+#[test]
+fn a_torn_end_is_left_out_and_told() {
+    let transform = built_in();
+    let dir = TempDir::new().expect("a temporary folder");
+    let pages = sample_pages(5);
+    let whole = raw_file(dir.path(), "whole.zst", &pages[..4]);
+    let torn = raw_file(dir.path(), "torn.zst", &pages);
+    let bytes = std::fs::read(&torn).expect("a file");
+    std::fs::write(&torn, &bytes[..bytes.len() - 7]).expect("a writable file");
+    let expected = tables(&transform, vec![whole], 1, MEMORY).expect("tables");
+    let scratch = Scratch::new(dir.path().to_owned());
+    let work = Work {
+        threads: 2,
+        memory: MEMORY,
+        scratch: &scratch,
+    };
+    let flattened = transform.flatten(&stamp(), vec![torn.clone()], &[], work);
+    let (flattened, told) = flattened.expect("tables");
+    assert_eq!(told, [torn]);
+    assert_eq!(
+        flattened.collect().expect("tables").batches,
+        expected.batches
+    );
+}
