@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::docs;
 use super::error::CliError;
 use super::output::print_text;
 use super::{Common, Format};
@@ -27,6 +28,8 @@ enum SchemaCommand {
         /// Name of a table, such as notes
         table: String,
     },
+    /// All tables in one Markdown document, with a list of the columns that hold personal data
+    Docs,
     /// The JSON Schema of pipeline files, for editors
     JsonSchema,
 }
@@ -57,6 +60,7 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
                 ));
             }
         },
+        SchemaCommand::Docs => docs::document(tables),
         SchemaCommand::JsonSchema => pipeline_json_schema(),
     };
     print_text(&text)?;
@@ -78,10 +82,11 @@ fn show(table: &Table) -> String {
             .map_or(String::new(), |u| format!(" [{u}]"));
         let required = if column.required { "" } else { ", may be null" };
         let personal = if column.personal { ", personal" } else { "" };
+        let free_text = if column.free_text { ", free text" } else { "" };
         let kind = column.kind.as_str();
         let _ = writeln!(
             text,
-            "  {name}: {kind}{unit}{required}{personal}\n      {}",
+            "  {name}: {kind}{unit}{required}{personal}{free_text}\n      {}",
             column.description
         );
     }

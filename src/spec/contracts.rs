@@ -252,12 +252,15 @@ fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) 
         found.push(Diagnostic::error(file, Some(first.span()), message));
     }
     let view = table.latest_view.as_ref().map(|v| &v.id);
+    let columns = table.columns.values();
+    let identity_by = columns.filter_map(|column| column.identity_by.as_ref());
     let named = table
         .sort_by
         .iter()
         .chain(&table.latest_by)
         .chain(&table.bloom_filter)
-        .chain(view);
+        .chain(view)
+        .chain(identity_by);
     for name in named {
         if !table.columns.contains_key(&name.value) {
             let message = format!("the table has no column `{}`", name.value);

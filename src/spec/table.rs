@@ -54,8 +54,16 @@ pub struct Column {
     #[serde(default)]
     pub required: bool,
     pub unit: Option<String>,
+    /// Tells who somebody is, or what they wrote, show or where they are.
     #[serde(default)]
     pub personal: bool,
+    /// Text as people write it, in which a telephone number may stand.
+    #[serde(default)]
+    pub free_text: bool,
+    /// Whose id it is: all columns with the same word hold the same ids.
+    pub identity: Option<String>,
+    /// The column that says, in each row, whose id stands here.
+    pub identity_by: Option<Spanned<String>>,
     pub fill: Option<Fill>,
     pub description: String,
 }

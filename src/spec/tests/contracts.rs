@@ -69,6 +69,10 @@ fn an_unknown_column_gets_a_hint_wherever_it_is_named() {
         "sort_by: [thing_di]\nlatest_by: [thing_id, zzz]\nbloom_filter: [runid]\n\
          latest_view: {id: thingid, endpoints: []}",
     );
+    let table = format!(
+        "{table}  owner: {{type: string, identity_by: knd, description: Whose.}}\n  \
+         kind: {{type: string, description: Which.}}\n"
+    );
     assert_eq!(
         mistakes(folder(&table).path()),
         [
@@ -76,6 +80,7 @@ fn an_unknown_column_gets_a_hint_wherever_it_is_named() {
             "6:23 the table has no column `zzz`",
             "7:16 the table has no column `runid` [did you mean `run_id`?]",
             "8:19 the table has no column `thingid` [did you mean `thing_id`?]",
+            "11:38 the table has no column `knd` [did you mean `kind`?]",
         ]
     );
 }
