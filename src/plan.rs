@@ -21,6 +21,8 @@ use crate::spec::source::{Endpoint, Source};
 use check::Check;
 use limits::Window;
 pub use limits::{Budgets, Limits, Money};
+pub use privacy::{Only, Privacy, PrivacyRule, Pseudonyms, RawRetention};
+use privacy::{privacy, raw_retention};
 use resolve::Planner;
 pub use resolve::{is_loopback, travels_unencrypted, unencrypted};
 use search::{Asked, hash, search};
@@ -29,6 +31,7 @@ pub use shard::{Indivisible, Shard};
 
 mod check;
 pub mod limits;
+mod privacy;
 mod resolve;
 mod search;
 mod shard;
@@ -57,6 +60,8 @@ pub struct Plan {
     pub price: Price,
     pub on_unknown_field: OnUnknownField,
     pub on_bad_value: OnBadValue,
+    pub privacy: Privacy,
+    pub raw: RawRetention,
     pub lake: PathBuf,
     pub compression: Compression,
     /// What is allowed but should be known.
@@ -157,6 +162,8 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     let unpriced: Vec<String> = unpriced.into_iter().cloned().collect();
     let limits = Limits::resolve(&mut check, &spec.limits, &price, &unpriced);
     let compression = check.compression(&spec.load.compression);
+    let (privacy, literal_salt) = privacy(&mut check, &loaded, &contracts);
+    let raw = raw_retention(&mut check, spec.raw.as_ref());
 
     let mut planner = Planner::new(&loaded, &contracts, check);
     planner.reference(&spec.source);
@@ -174,10 +181,11 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         sources,
         searches,
         follow_ups,
-        warnings,
+        mut warnings,
         ..
     } = planner;
     check.finish()?;
+    warnings.extend(literal_salt);
 
     Ok(Plan {
         hash: hash(&searches, &follow_ups),
@@ -193,6 +201,8 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         price,
         on_unknown_field: spec.contract.on_unknown_field,
         on_bad_value: spec.contract.on_bad_value,
+        privacy,
+        raw,
         lake: spec.load.lake.clone(),
         compression,
         warnings,

@@ -9,6 +9,7 @@ use super::search::{Depth, KnownShare, StopRules};
 use super::{Address, Compression, Price};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
+use crate::spec::env::Variables;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SourceRef, StopWhen};
 use crate::spec::source::{Endpoint, PaginationKind, Source};
@@ -17,6 +18,7 @@ use crate::spec::yaml::Spanned;
 
 pub(super) struct Check<'a> {
     file: &'a SourceFile,
+    variables: &'a Variables,
     found: Vec<Diagnostic>,
 }
 
@@ -24,6 +26,7 @@ impl<'a> Check<'a> {
     pub fn new(loaded: &'a LoadedPipeline) -> Self {
         Check {
             file: &loaded.file,
+            variables: &loaded.variables,
             found: loaded.found.clone(),
         }
     }
@@ -44,6 +47,7 @@ impl<'a> Check<'a> {
             .sort_by_key(|d| (d.span.as_ref().map(|s| s.start), d.message.clone()));
         self.found
             .dedup_by(|a, b| a.span == b.span && a.message == b.message);
+        self.variables.hide(&mut self.found);
         if self.found.is_empty() {
             Ok(())
         } else {

@@ -2,6 +2,7 @@
 
 mod limits;
 mod mistakes;
+mod privacy;
 mod shard;
 mod stops;
 

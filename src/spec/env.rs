@@ -3,6 +3,10 @@
 //! Names are replaced in parsed values, never in YAML text, so that a value cannot change the
 //! structure of the file; comments are not looked at.
 
+use std::cell::RefCell;
+
+use secrecy::{ExposeSecret, SecretString};
+
 use super::diagnostic::{Diagnostic, SourceFile};
 use super::yaml::{Kind, Node};
 
@@ -41,6 +45,38 @@ pub fn substitute(
                 .for_each(|(_, value)| substitute(value, file, lookup, found));
         }
         _ => {}
+    }
+}
+
+/// The variables that a file names and what they hold, which no message repeats: it may be a
+/// secret that was put into a wrong place.
+#[derive(Clone, Debug, Default)]
+pub struct Variables(RefCell<Vec<(String, SecretString)>>);
+
+impl Variables {
+    /// Looks a variable up, and remembers it.
+    pub fn look_up(&self, name: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        let value = lookup(name)?;
+        let held = SecretString::from(value.as_str());
+        self.0.borrow_mut().push((name.to_owned(), held));
+        Some(value)
+    }
+
+    /// In messages about a value that names variables, puts the names for what they hold.
+    pub fn hide(&self, found: &mut [Diagnostic]) {
+        for diagnostic in found {
+            let text = diagnostic.file.text();
+            let written = diagnostic.span.clone().and_then(|span| text.get(span));
+            let written = written.unwrap_or_default().to_owned();
+            for (name, held) in self.0.borrow().iter() {
+                let (name, held) = (format!("${{{name}}}"), held.expose_secret());
+                if !held.is_empty() && written.contains(&name) {
+                    let quoted = held.escape_debug().to_string();
+                    let message = diagnostic.message.replace(held, &name);
+                    diagnostic.message = message.replace(&quoted, &name);
+                }
+            }
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
-use super::env;
+use super::env::{self, Variables};
 use super::pipeline::{KeywordSet, Pipeline};
+use super::privacy::without_salt;
 use super::yaml::{self, Spanned};
 
 /// A pipeline as written, with the entries of the files that it names.
@@ -15,6 +16,8 @@ pub struct LoadedPipeline {
     pub file: SourceFile,
     /// Entries by the path that the pipeline names them with.
     pub lists: HashMap<PathBuf, Vec<String>>,
+    /// What messages must not repeat.
+    pub variables: Variables,
     /// What was found wrong while reading; planning adds to it, so that all is reported at once.
     pub found: Vec<Diagnostic>,
 }
@@ -38,9 +41,13 @@ pub fn load_pipeline(
     })?;
     let file = SourceFile::new(path, text);
     let mut tree = yaml::parse(&file).map_err(|d| Diagnostics(vec![*d]))?;
+    let file = without_salt(file, &tree);
     let mut found = Vec::new();
-    env::substitute(&mut tree, &file, lookup, &mut found);
+    let variables = Variables::default();
+    let noted = |name: &str| variables.look_up(name, lookup);
+    env::substitute(&mut tree, &file, &noted, &mut found);
     let Some(pipeline) = yaml::decode::<Pipeline>(tree, &file, &mut found) else {
+        variables.hide(&mut found);
         return Err(Diagnostics(found));
     };
     let lists = read_lists(&pipeline, &file, &mut found);
@@ -48,6 +55,7 @@ pub fn load_pipeline(
         pipeline,
         file,
         lists,
+        variables,
         found,
     })
 }

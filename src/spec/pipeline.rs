@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::privacy::{Privacy, Raw};
 use super::words::{Filter, Span};
 use super::yaml::Spanned;
 
@@ -44,6 +45,10 @@ pub struct Pipeline {
     pub price: IndexMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
     pub contract: Contract,
+    #[serde(default)]
+    pub privacy: Privacy,
+    /// How long the stored answers of a run are kept.
+    pub raw: Option<Spanned<Raw>>,
     #[serde(default)]
     pub load: Load,
 }

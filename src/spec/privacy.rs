@@ -1,0 +1,130 @@
+//! What a pipeline says of personal data, and of how long it keeps what it was answered.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::diagnostic::SourceFile;
+use super::words::Span;
+use super::yaml::{Kind, Node, Spanned};
+
+/// What becomes of personal data before tables are written. The stored answers stay as they came:
+/// see `raw`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Privacy {
+    /// Text columns, as `table.column`, whose values become pseudonyms: equal texts give equal
+    /// ones in every table and run, as long as the salt is the same.
+    pub hash: Vec<Spanned<String>>,
+    /// Columns, as `table.column`, that stay empty.
+    pub drop: Vec<Spanned<String>>,
+    /// Whether mainland mobile numbers in free text become `[phone]`. Default: false.
+    pub scrub_phone_numbers: bool,
+    /// At least 16 characters that nobody can guess, from the environment: `"${REDLAKE_SALT}"`.
+    /// Needed to hash. Another salt gives other pseudonyms.
+    #[schemars(with = "Option<String>")]
+    pub salt: Option<Spanned<Secret>>,
+}
+
+/// `none`: the stored answers of a run are removed once their tables are committed and nothing of
+/// the run is left to do. `{keep: 30d}`: they are removed when they are older than this. Without
+/// this key they are kept for ever.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum Raw {
+    Keep(KeepRaw),
+    Word(RawWord),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepRaw {
+    /// How long, counted from the run's first commit.
+    #[schemars(with = "String")]
+    pub keep: Span,
+}
+
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub enum RawWord {
+    None,
+}
+
+/// A text that is never printed.
+#[derive(Clone, Debug)]
+pub struct Secret(pub SecretString);
+
+/// Whether a value is a variable of the environment and nothing else, as `"${REDLAKE_SALT}"`.
+pub fn is_variable(text: &str) -> bool {
+    let text = text.trim_matches(['"', '\'']);
+    text.starts_with("${") && text.ends_with('}')
+}
+
+/// The file as diagnostics may show it: a salt that is written into it is hidden, at its place
+/// and with its length, so that all other places stay right.
+pub fn without_salt(file: SourceFile, tree: &Node) -> SourceFile {
+    let salt = entry(tree, "privacy").and_then(|privacy| entry(privacy, "salt"));
+    let Some(span) = salt.map(|salt| salt.span.clone()) else {
+        return file;
+    };
+    let text = file.text();
+    if is_variable(&text[span.clone()]) {
+        return file;
+    }
+    let hide = |byte| if byte == b'\n' { '\n' } else { '*' };
+    let hidden: String = text[span.clone()].bytes().map(hide).collect();
+    let text = format!("{}{hidden}{}", &text[..span.start], &text[span.end..]);
+    SourceFile::new(file.path(), text)
+}
+
+fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    let Kind::Map(entries) = &node.kind else {
+        return None;
+    };
+    let named = |name: &Node| matches!(&name.kind, Kind::String(name) if name == key);
+    entries
+        .iter()
+        .find_map(|(name, value)| named(name).then_some(value))
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SecretVisitor;
+        impl Visitor<'_> for SecretVisitor {
+            type Value = Secret;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("text")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret(text.into()))
+            }
+        }
+        deserializer.deserialize_str(SecretVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RawVisitor;
+        impl<'de> Visitor<'de> for RawVisitor {
+            type Value = Raw;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("`none` or {keep: 30d}")
+            }
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Raw, E> {
+                match word {
+                    "none" => Ok(Raw::Word(RawWord::None)),
+                    other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+                }
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Raw, A::Error> {
+                KeepRaw::deserialize(MapAccessDeserializer::new(map)).map(Raw::Keep)
+            }
+        }
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
