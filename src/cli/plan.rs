@@ -28,7 +28,7 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = common.only(&[Format::Table, Format::Json])?;
     let contracts = common.contracts()?;
     let plan = part(common.plan(&args.pipeline, &contracts)?, args.shard)?;
-    Transform::new(contracts)?;
+    Transform::new(contracts, &plan.privacy)?;
     common.warn(&plan);
     let outlook = outlook(&plan, &common.lake_of(&plan), &env)?;
     match format {

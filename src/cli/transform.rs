@@ -12,6 +12,7 @@ use clap::Args;
 use super::error::CliError;
 use super::output::{grouped, is_closed_pipe, print_json, print_text};
 use super::{Common, Format, Threads};
+use crate::plan::Privacy;
 use crate::run::pipe::{Passed, Piped, pipe};
 use crate::run::{Retransformed, retransform};
 use crate::spec::diagnostic::nearest;
@@ -90,7 +91,7 @@ fn through(
             piped.on_bad_value = plan.on_bad_value;
             Transform::of(&plan)?
         }
-        None => Transform::new(contracts)?,
+        None => Transform::new(contracts, &Privacy::default())?,
     };
     if transform.table(table).is_none() {
         let hint = match nearest(table, transform.tables()) {

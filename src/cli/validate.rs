@@ -8,6 +8,7 @@ use clap::Args;
 use super::error::CliError;
 use super::output::print_text;
 use super::{Common, Format};
+use crate::plan::Privacy;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::load::load_pipeline;
 use crate::transform::Transform;
@@ -23,7 +24,7 @@ pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> 
     common.only(&[Format::Table])?;
     let contracts = common.contracts()?;
     let mut found = Vec::new();
-    if let Err(Diagnostics(more)) = Transform::new(contracts.clone()) {
+    if let Err(Diagnostics(more)) = Transform::new(contracts.clone(), &Privacy::default()) {
         found.extend(more);
     }
     let mut valid = String::new();

@@ -196,9 +196,10 @@ impl Run<'_> {
             rejects: report.rejects,
         };
         let contracts = &self.plan.contracts;
+        let redaction = Some(self.transform.redaction());
+        let (stamp, source) = (&self.stamp, &self.plan.source);
         let calls = &done.extracted.calls;
-        ledger::tables(contracts, &self.stamp, &self.plan.source, calls, &run)
-            .map_err(RunError::Ledger)
+        ledger::tables(contracts, redaction, stamp, source, calls, &run).map_err(RunError::Ledger)
     }
 
     /// Makes the tables visible, all or none; their rows. What the run committed before is

@@ -13,6 +13,7 @@ use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::Billed;
 use crate::transform::RunStamp;
+use crate::transform::privacy::Redaction;
 use crate::transform::table::{Shape, TableBuilder, push_record};
 
 /// One run; its fields are the columns of the table `runs`.
@@ -39,6 +40,7 @@ pub struct RunRow<'a> {
 /// Contracts that cannot hold them; see [`check`].
 pub fn tables(
     contracts: &Contracts,
+    redaction: Option<&Redaction>,
     stamp: &RunStamp,
     source: &str,
     calls: &[Call],
@@ -52,14 +54,22 @@ pub fn tables(
             .map(Shape::new)
             .ok_or_else(missing)
     };
+    let rules = |name: &str| redaction.and_then(|redaction| redaction.of(name));
     let (requests, runs) = (table("requests")?, table("runs")?);
     let mut builder = TableBuilder::new(&requests);
     for call in calls {
-        push_record(&mut builder, &requests, &stamp.cells(&call.source), call)?;
+        let common = stamp.cells(&call.source);
+        push_record(&mut builder, &requests, rules("requests"), &common, call)?;
     }
     let requests = ("requests".to_owned(), builder.finish(&requests, stamp)?);
     let mut builder = TableBuilder::new(&runs);
-    push_record(&mut builder, &runs, &stamp.cells(source), run)?;
+    push_record(
+        &mut builder,
+        &runs,
+        rules("runs"),
+        &stamp.cells(source),
+        run,
+    )?;
     let runs = ("runs".to_owned(), builder.finish(&runs, stamp)?);
     Ok(BTreeMap::from([requests, runs]))
 }
@@ -106,5 +116,5 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         cost: Some(0.5),
         rejects: 0,
     };
-    tables(contracts, &stamp, "", &[call], &run).map(drop)
+    tables(contracts, None, &stamp, "", &[call], &run).map(drop)
 }

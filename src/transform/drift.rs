@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::privacy::Redaction;
+
 /// What is different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +47,19 @@ pub struct DriftRow {
 impl Drift {
     pub fn count(&mut self, path: &str, kind: Kind, json_type: &'static str) {
         self.add(path.to_owned(), kind, json_type, 1);
+    }
+
+    /// Keys may be data: what may not be kept of them is taken out.
+    pub fn redacted(self, redaction: &Redaction) -> Drift {
+        let mut redacted = Drift {
+            others: self.others,
+            ..Drift::default()
+        };
+        for ((path, kind, json_type), count) in self.paths {
+            let path = redaction.scrub(path.into()).into_owned();
+            redacted.add(path, kind, json_type, count);
+        }
+        redacted
     }
 
     pub fn merge(&mut self, other: Drift) {

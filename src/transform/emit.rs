@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use indexmap::IndexSet;
 
 use super::captures::{Captures, FrameId, PAGE, Scalar};
 use super::coerce::{Cell, Origin, Place, Read, as_text, hashtags};
 use super::mapping::{CompiledRule, Matcher, Program, Variant};
-use super::reject::{Reject, fragment};
+use super::privacy::Redaction;
+use super::reject::Reject;
 use super::sink::Sink;
 use super::table::{Observed, Shape};
 use super::{RunStamp, Transform, days};
@@ -51,7 +53,7 @@ pub struct Bad<'p> {
 }
 
 /// A part of a text that gives a row, and its place among them.
-type Part<'p> = Option<(usize, &'p str)>;
+type Part<'p> = Option<(usize, Cow<'p, str>)>;
 
 /// Where the time window begins that the search of a page asked for.
 pub fn window(header: &PageHeader) -> Option<DateTime<Utc>> {
@@ -152,21 +154,25 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     fn target(&mut self, rule: &'p CompiledRule, variant: &'p Variant) {
         let applies = self.applies(&variant.then_when);
         match &variant.hashtags {
-            None if applies => self.row(rule, variant, None),
+            None if applies => self.row(rule, variant, &None),
             None => self.sink.tally(rule.table).skipped += 1,
             Some(_) if !applies => {}
             Some(texts) => {
                 let tags = self.distinct_hashtags(texts);
                 self.sink.tally(rule.table).given += tags.len() as u64;
                 for (index, tag) in tags.into_iter().enumerate() {
-                    self.row(rule, variant, Some((index, tag)));
+                    self.row(rule, variant, &Some((index, tag)));
                 }
             }
         }
     }
 
-    fn row(&mut self, rule: &CompiledRule, variant: &'p Variant, part: Part<'p>) {
-        let Transform { shapes, rules, .. } = self.page.transform;
+    fn row(&mut self, rule: &CompiledRule, variant: &'p Variant, part: &Part<'p>) {
+        let Transform {
+            shapes,
+            on_bad_value,
+            ..
+        } = self.page.transform;
         let shape: &Shape = &shapes[rule.table];
         self.cells.clear();
         for column in &shape.stored {
@@ -180,7 +186,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                     self.cells.push(cell);
                     continue;
                 }
-                Err(bad) if rules.on_bad_value == OnBadValue::Null && !column.required => {
+                Err(bad) if *on_bad_value == OnBadValue::Null && !column.required => {
                     self.sink.nulled(rule.table, &bad);
                     self.cells.push(None);
                     continue;
@@ -189,6 +195,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             };
             return self.reject(rule, &column.name, &broken);
         }
+        self.redaction().table(rule.table).apply(&mut self.cells);
         let observed = self.observed.at(self.position().unwrap_or_default());
         self.sink.push(rule.table, &mut self.cells, observed);
     }
@@ -207,12 +214,12 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             item_index: self.outermost(),
             column: Some(column.to_owned()),
             reason: bad.reason.to_owned(),
-            value: bad.shown(),
+            value: bad.shown().and_then(|value| self.redaction().shown(&value)),
         });
     }
 
     /// The first of the reads that has a value.
-    fn read(&self, reads: &'p [Read], part: Part<'p>) -> Result<Option<Cell<'p>>, Bad<'p>> {
+    fn read(&self, reads: &'p [Read], part: &Part<'p>) -> Result<Option<Cell<'p>>, Bad<'p>> {
         for read in reads {
             if let Origin::Hash(places) = &read.origin {
                 match self.hash(places) {
@@ -220,7 +227,21 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                     None => continue,
                 }
             }
-            let value = self.find(&read.origin, part);
+            let value = match (&read.origin, part) {
+                (Origin::Exploded, Some((_, Cow::Borrowed(text)))) => Scalar::Text(text),
+                (Origin::Exploded, Some((_, Cow::Owned(text)))) => {
+                    let cell = read.convert.apply(Scalar::Text(text), None);
+                    let (value, path) = (Scalar::Absent, read.path.as_str());
+                    return cell
+                        .map(|cell| cell.map(Cell::into_owned))
+                        .map_err(|reason| Bad {
+                            reason,
+                            value,
+                            path,
+                        });
+                }
+                (origin, part) => self.find(origin, part.as_ref().map(|(index, _)| *index)),
+            };
             match read.convert.apply(value, self.page.window) {
                 Ok(None) => {}
                 Ok(cell) => return Ok(cell),
@@ -237,9 +258,9 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         Ok(None)
     }
 
-    fn find(&self, origin: &'p Origin, part: Part<'p>) -> Scalar<'p> {
+    fn find(&self, origin: &'p Origin, part: Option<usize>) -> Scalar<'p> {
         let whole = |number: usize| Scalar::Int(i64::try_from(number).unwrap_or(i64::MAX));
-        let index = part.map_or_else(|| self.index(), |(index, _)| index);
+        let index = part.unwrap_or_else(|| self.index());
         let captures = self.page.captures;
         match origin {
             Origin::Value(place) => self.get(*place),
@@ -256,7 +277,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 let picked = usize::try_from(at).ok().and_then(|at| elements.nth(at));
                 picked.map_or(Scalar::Absent, |frame| captures.get(frame, *slot))
             }
-            Origin::Hash(_) => Scalar::Absent,
+            Origin::Hash(_) | Origin::Exploded => Scalar::Absent,
             Origin::Constant(text) => Scalar::Text(text),
             Origin::Index => whole(index),
             Origin::IndexEquals(place) => match self.get(*place) {
@@ -268,18 +289,17 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 let mut keys = keys.filter(|key| *key != Scalar::Absent);
                 keys.next().unwrap_or_default()
             }
-            Origin::Exploded => part.map_or(Scalar::Absent, |(_, text)| Scalar::Text(text)),
         }
     }
 
     /// BLAKE3 (hex) of the texts, each with its length before it; nothing where all are absent.
     fn hash(&self, places: &[Place]) -> Option<String> {
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = self.redaction().hasher();
         let mut any = false;
         for place in places {
             let text = as_text(self.get(*place)).ok();
             any |= text.is_some();
-            let text = text.unwrap_or_default();
+            let text = self.redaction().scrub(text.unwrap_or_default());
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         }
@@ -287,19 +307,24 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     /// The hashtags of the texts, each once, in the order they stand.
-    fn distinct_hashtags(&self, texts: &[Place]) -> Vec<&'p str> {
-        let mut tags: Vec<&str> = Vec::new();
+    fn distinct_hashtags(&self, texts: &[Place]) -> IndexSet<Cow<'p, str>> {
+        let mut tags = IndexSet::new();
         for place in texts {
             let Scalar::Text(text) = self.get(*place) else {
                 continue;
             };
-            for tag in hashtags(text) {
-                if !tags.contains(&tag) {
-                    tags.push(tag);
+            match self.redaction().scrub(Cow::Borrowed(text)) {
+                Cow::Borrowed(text) => tags.extend(hashtags(text).map(Cow::Borrowed)),
+                Cow::Owned(text) => {
+                    tags.extend(hashtags(&text).map(|tag| Cow::Owned(tag.to_owned())));
                 }
             }
         }
         tags
+    }
+
+    fn redaction(&self) -> &'p Redaction {
+        &self.page.transform.redaction
     }
 
     fn fill(&self, fill: Fill) -> Option<Cell<'p>> {
@@ -379,7 +404,7 @@ impl Bad<'_> {
         self.value.type_name()
     }
 
-    /// The offending value, as the table `rejects` shows it.
+    /// The offending value as text.
     fn shown(&self) -> Option<String> {
         Some(match self.value {
             Scalar::Absent => return None,
@@ -387,7 +412,7 @@ impl Bad<'_> {
             Scalar::Int(value) => value.to_string(),
             Scalar::Uint(value) => value.to_string(),
             Scalar::Float(value) => value.to_string(),
-            Scalar::Text(text) => fragment(text),
+            Scalar::Text(text) => text.to_owned(),
             Scalar::Nested(kind) => format!("<{kind}>"),
         })
     }

@@ -6,7 +6,7 @@ use super::captures::Captures;
 use super::decode::{KeyOrder, walk};
 use super::emit::{Emitter, Page, window};
 use super::mapping::Program;
-use super::reject::{Reject, fragment};
+use super::reject::Reject;
 use super::repair::without_lone_surrogates;
 use super::sink::{Finished, Sink, Spill};
 use super::{RunStamp, Transform, TransformError};
@@ -80,7 +80,8 @@ impl<'t> Flattener<'t> {
         };
         self.captures = captures;
         if let Err(reason) = outcome {
-            let reject = page_reject(header, body, reason);
+            let value = transform.redaction.shown_page(body);
+            let reject = page_reject(header, value, reason);
             match reason {
                 NO_PAGE => self.sink.keep(&reject),
                 _ => self.sink.reject(&reject),
@@ -163,7 +164,7 @@ impl Reading<'_, '_> {
     }
 }
 
-fn page_reject(header: &PageHeader, body: &str, reason: &str) -> Reject {
+fn page_reject(header: &PageHeader, value: Option<String>, reason: &str) -> Reject {
     let search = &header.search;
     let reason = match reason {
         NO_PAGE => format!("{NO_PAGE}: {}", header.class),
@@ -178,6 +179,6 @@ fn page_reject(header: &PageHeader, body: &str, reason: &str) -> Reject {
         item_index: None,
         column: None,
         reason,
-        value: Some(fragment(body)),
+        value,
     }
 }

@@ -113,7 +113,8 @@ impl<'t> Flattened<'t> {
             let shape = &transform.shapes[at];
             let mut builder = TableBuilder::new(shape);
             for row in &drift {
-                push_record(&mut builder, shape, &stamp.cells(&row.source), row)?;
+                let rules = transform.redaction.of(DRIFT);
+                push_record(&mut builder, shape, rules, &stamp.cells(&row.source), row)?;
             }
             let (rows, _) = sorted(&builder.take(shape)?, shape)?;
             parts[at].push(Part::Memory(rows));

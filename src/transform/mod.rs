@@ -21,6 +21,8 @@ pub mod drift;
 pub mod flatten;
 pub mod flattened;
 pub mod mapping;
+pub mod phone;
+pub mod privacy;
 pub mod reject;
 pub mod repair;
 pub mod select;
@@ -46,7 +48,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 use thiserror::Error;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Privacy};
 use crate::raw::RawError;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
@@ -56,6 +58,7 @@ use coerce::Cell;
 use flatten::Flattener;
 use flattened::Flattened;
 use mapping::Programs;
+use privacy::Redaction;
 use table::{Shape, shapes};
 use tally::Tally;
 
@@ -65,13 +68,8 @@ pub struct Transform {
     programs: Programs,
     /// By the tables' order in the contracts.
     shapes: Vec<Shape>,
-    rules: Rules,
-}
-
-/// What a pipeline asks for besides its contracts.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    pub on_bad_value: OnBadValue,
+    redaction: Redaction,
+    on_bad_value: OnBadValue,
 }
 
 /// What the rows of a run have in common.
@@ -144,8 +142,16 @@ fn days(date: NaiveDate) -> i32 {
 impl Transform {
     /// # Errors
     /// Every mistake in the mappings of the source contracts.
-    pub fn new(contracts: Arc<Contracts>) -> Result<Self, Diagnostics> {
-        Self::with(contracts, Rules::default())
+    pub fn new(contracts: Arc<Contracts>, privacy: &Privacy) -> Result<Self, Diagnostics> {
+        let programs = compile::compile(&contracts)?;
+        let shapes = shapes(&contracts.tables);
+        Ok(Transform {
+            redaction: Redaction::new(&contracts, &shapes, privacy),
+            on_bad_value: OnBadValue::default(),
+            contracts,
+            programs,
+            shapes,
+        })
     }
 
     /// With what a pipeline asks for.
@@ -153,21 +159,15 @@ impl Transform {
     /// # Errors
     /// As [`Transform::new`].
     pub fn of(plan: &Plan) -> Result<Self, Diagnostics> {
-        let rules = Rules {
+        Ok(Transform {
             on_bad_value: plan.on_bad_value,
-        };
-        Self::with(Arc::clone(&plan.contracts), rules)
+            ..Transform::new(Arc::clone(&plan.contracts), &plan.privacy)?
+        })
     }
 
-    fn with(contracts: Arc<Contracts>, rules: Rules) -> Result<Self, Diagnostics> {
-        let programs = compile::compile(&contracts)?;
-        let shapes = shapes(&contracts.tables);
-        Ok(Transform {
-            contracts,
-            programs,
-            shapes,
-            rules,
-        })
+    /// What becomes of every row.
+    pub fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// Begins the tables of one run, in memory and on one thread.

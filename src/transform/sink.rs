@@ -116,7 +116,8 @@ impl<'t> Sink<'t> {
         let Some(at) = self.rejects_at else { return };
         let common = self.stamp.cells(&reject.source);
         let shape = &self.transform.shapes[at];
-        let pushed = push_record(&mut self.builders[at], shape, &common, reject);
+        let rules = self.transform.redaction.of(REJECTS);
+        let pushed = push_record(&mut self.builders[at], shape, rules, &common, reject);
         self.broken = self.broken.take().or(pushed.err());
     }
 
@@ -124,7 +125,7 @@ impl<'t> Sink<'t> {
     pub fn end_page(&mut self, source: &str, endpoint: &str) -> Result<(), ArrowError> {
         if !self.page_drift.is_empty() {
             let key = (source.to_owned(), endpoint.to_owned());
-            let drift = self.page_drift.take();
+            let drift = self.page_drift.take().redacted(&self.transform.redaction);
             self.drift.entry(key).or_default().merge(drift);
         }
         self.spill_if_full()

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::RunStamp;
 use super::coerce::Cell;
+use super::privacy::RowRules;
 use super::sorted::sorted;
 use crate::raw::PageHeader;
 use crate::spec::table::{Column, ColumnType, Fill, Table};
@@ -332,6 +333,7 @@ impl ColumnBuilder {
 pub fn push_record<T: Serialize>(
     builder: &mut TableBuilder,
     shape: &Shape,
+    rules: Option<&RowRules>,
     common: &HashMap<&str, Cell<'_>>,
     record: &T,
 ) -> Result<(), ArrowError> {
@@ -354,6 +356,9 @@ pub fn push_record<T: Serialize>(
     match fields.keys().next() {
         Some(name) => Err(wrong(format!("the contract has no column `{name}`"))),
         None => {
+            if let Some(rules) = rules {
+                rules.apply(&mut row);
+            }
             builder.push(&mut row, Observed::default());
             Ok(())
         }

@@ -4,6 +4,8 @@ mod any_json;
 mod coerce;
 mod compile;
 mod pages;
+mod phone;
+mod privacy;
 mod rules;
 mod select;
 mod surrogates;
@@ -23,14 +25,14 @@ use super::drift::DriftRow;
 use super::reject::Reject;
 use super::tally::Tallies;
 use super::{RunStamp, Transform};
-use crate::plan::{Search, StopRules};
+use crate::plan::{Privacy, Search, StopRules};
 use crate::raw::{PageHeader, RawPage, VERSION};
 use crate::spec::contracts::Contracts;
 use crate::spec::words::Filter;
 
 fn built_in() -> Transform {
     let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
-    Transform::new(Arc::new(contracts)).unwrap_or_else(|e| panic!("{e}"))
+    Transform::new(Arc::new(contracts), &Privacy::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// All that became of some pages.
@@ -70,6 +72,11 @@ fn rejects(batch: &RecordBatch) -> Vec<Reject> {
 fn flattened(transform: &Transform, pages: &[RawPage]) -> Tables {
     let snapshot_at = time("2026-03-09T20:00:00Z");
     let stamp = RunStamp::new("run", "test", snapshot_at, chrono_tz::Asia::Shanghai);
+    flattened_as(transform, stamp, pages)
+}
+
+/// Tables of a run with this stamp.
+fn flattened_as(transform: &Transform, stamp: RunStamp, pages: &[RawPage]) -> Tables {
     let mut flattener = transform.begin(stamp.clone());
     for page in pages {
         flattener.push(page).expect("a known endpoint");

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::Tables;
 use super::{flattened, page, rows};
+use crate::plan::Privacy;
 use crate::raw::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::transform::Transform;
@@ -117,7 +118,8 @@ fn answer(items: &str) -> RawPage {
 }
 
 fn tables(rules: &str, page: RawPage) -> Tables {
-    let transform = Transform::new(Arc::new(contracts(rules))).unwrap_or_else(|e| panic!("{e}"));
+    let transform = Transform::new(Arc::new(contracts(rules)), &Privacy::default())
+        .unwrap_or_else(|e| panic!("{e}"));
     flattened(&transform, &[page])
 }
 
