@@ -11,6 +11,7 @@ pub mod pipe;
 mod prior;
 pub mod report;
 mod resume;
+mod retain;
 mod retransform;
 
 #[cfg(test)]
@@ -46,8 +47,9 @@ use access::{AccessError, Accesses};
 use begin::{Begun, budget, keep_worlds_apart, settle, warn_of_orphans};
 use finish::{Done, Run};
 use prior::Prior;
-use report::RunReport;
+use report::{RunReport, Status};
 use resume::OpenRun;
+use retain::retain;
 
 /// What a user may say about one run.
 #[derive(Clone, Debug)]
@@ -256,6 +258,11 @@ pub async fn run(
         closed_as: None,
         reason: None,
     })?;
+    // Who interrupts a run does not want to wait.
+    if report.status != Status::Interrupted {
+        report.raw_removed = retain(&plan, &lake);
+        report.raw.retain(|path| path.exists());
+    }
     report.continued = begun.open.is_some();
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)

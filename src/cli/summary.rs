@@ -81,6 +81,11 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
             grouped(report.drift)
         ),
     );
+    if report.raw_removed > 0 {
+        let plural = if report.raw_removed == 1 { "" } else { "s" };
+        let removed = grouped(report.raw_removed);
+        line("raw", format!("{removed} file{plural} of answers removed"));
+    }
     let local = report.snapshot_at.with_timezone(&plan.timezone);
     line(
         "snapshot",
@@ -171,7 +176,7 @@ fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<Stri
         .map(shell_word)
         .collect();
     let pipeline = shell_word(pipeline.to_str()?);
-    let raw = (report.pages > 0).then(|| raw.join(" "))?;
+    let raw = (report.pages > 0 && !raw.is_empty()).then(|| raw.join(" "))?;
     Some(format!("{program} transform {pipeline}{lake} --raw {raw}"))
 }
 

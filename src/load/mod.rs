@@ -3,6 +3,7 @@
 pub mod commit;
 pub mod encode;
 mod files;
+pub mod retain;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 mod encode;
 mod recovery;
+mod retain;
 
 use std::fs;
 use std::path::Path;

@@ -66,7 +66,11 @@ pub(super) fn warn_of_orphans(
         if accounted.contains(&run_id) {
             continue;
         }
-        let first = RawReader::open(&path)?.next().and_then(Result::ok);
+        let first = match RawReader::open(&path) {
+            // Another pipeline has removed it since it was listed.
+            Err(_) if !path.exists() => continue,
+            opened => opened?.next().and_then(Result::ok),
+        };
         if first.is_some_and(|page| page.header.pipeline == plan.pipeline) {
             tracing::warn!(
                 "{0} holds paid pages that no commit knows; to make their tables: \

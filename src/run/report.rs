@@ -62,6 +62,9 @@ pub struct RunReport {
     /// The run's files in the raw zone.
     #[serde(skip)]
     pub raw: Vec<PathBuf>,
+    /// Raw files that were removed because the pipeline does not keep them any longer.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub raw_removed: u64,
     /// Why `lake.duckdb` could not be written; the data is committed all the same.
     #[serde(skip)]
     pub catalog_error: Option<QueryError>,
@@ -193,9 +196,14 @@ impl RunReport {
             drift_rows: Vec::new(),
             unpriced,
             raw: Vec::new(),
+            raw_removed: 0,
             catalog_error: None,
         }
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What is left of the searches, and of the notes that are only chosen after them.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::finish::{refused, rows, run_ref, stage};
+use super::retain::retain;
 use super::{RunError, flatten};
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
@@ -57,6 +58,7 @@ pub fn retransform(
         replaced.push(replace(plan, transform, &lake, &first, files, threads)?);
     }
     write_catalog(root, &plan.contracts.tables)?;
+    retain(plan, &lake);
     Ok(replaced)
 }
 

@@ -13,6 +13,7 @@ mod odd_answers;
 mod outcomes;
 mod readme;
 mod resume;
+mod retention;
 mod sandbox;
 mod shards;
 mod stops;

@@ -1,0 +1,80 @@
+//! How long the raw zone keeps what was answered.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+use super::commit::CommitRecord;
+use super::files::{remove_if_there, sync_parent};
+use super::{Lake, LakeError};
+use crate::plan::RawRetention;
+
+/// What was removed from the raw zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Lake {
+    /// The raw files that a pipeline need not keep any longer, with the runs they belong to: only
+    /// those of its own runs of which nothing is left to do. A run counts as old as its first
+    /// commit. `is_of_pages` says whether a table is made of pages: without one in the lake, the
+    /// raw files of a run are all there is of it, and only their age removes them.
+    ///
+    /// # Errors
+    /// A record or a folder that cannot be read.
+    pub fn expired_raw(
+        &self,
+        pipeline: &str,
+        retention: RawRetention,
+        now: DateTime<Utc>,
+        is_of_pages: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(String, PathBuf)>, LakeError> {
+        if retention == RawRetention::Forever {
+            return Ok(Vec::new());
+        }
+        let commits = self.commits()?;
+        let mut runs: BTreeMap<&str, Vec<&CommitRecord>> = BTreeMap::new();
+        for commit in commits.iter().filter(|c| c.pipeline == pipeline) {
+            runs.entry(&commit.run_id).or_default().push(commit);
+        }
+        let is_expired = |commits: &Vec<&CommitRecord>| match retention {
+            RawRetention::Forever => false,
+            RawRetention::UntilTables => commits
+                .iter()
+                .any(|commit| commit.add.iter().any(|file| is_of_pages(&file.table))),
+            RawRetention::For(kept) => {
+                let age = commits.iter().map(|c| now - c.committed_at).max();
+                let age = age.and_then(|age| age.to_std().ok());
+                age.is_some_and(|age| age > kept)
+            }
+        };
+        let mut files = self.raw_files()?;
+        files.retain(|(run_id, _)| {
+            let run = runs.get(run_id.as_str());
+            run.is_some_and(|commits| commits.iter().any(|c| c.closes_run) && is_expired(commits))
+        });
+        Ok(files)
+    }
+
+    /// Removes raw files; one that is gone already is not counted.
+    ///
+    /// # Errors
+    /// A file that cannot be removed; those before it are gone.
+    pub fn remove_raw(&self, files: &[(String, PathBuf)]) -> Result<Removed, LakeError> {
+        let mut removed = Removed::default();
+        for (_, path) in files {
+            let Ok(metadata) = fs::metadata(path) else {
+                continue;
+            };
+            remove_if_there(path)?;
+            sync_parent(path)?;
+            removed.files += 1;
+            removed.bytes += metadata.len();
+        }
+        Ok(removed)
+    }
+}

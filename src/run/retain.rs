@@ -1,0 +1,38 @@
+//! What a pipeline's runs leave in the raw zone, and for how long.
+
+use chrono::Utc;
+
+use super::ledger;
+use crate::extract::with_causes;
+use crate::load::{Lake, LakeError};
+use crate::plan::{Plan, RawRetention};
+
+/// Removes the raw files that the pipeline need not keep; how many. The tables are committed: what
+/// goes wrong here is told, and tried again after the next run.
+pub(super) fn retain(plan: &Plan, lake: &Lake) -> u64 {
+    remove_expired(plan, lake).unwrap_or_else(|error| {
+        tracing::warn!(
+            "answers that `raw` says not to keep are still there: {}",
+            with_causes(&error)
+        );
+        0
+    })
+}
+
+fn remove_expired(plan: &Plan, lake: &Lake) -> Result<u64, LakeError> {
+    if plan.raw == RawRetention::Forever {
+        return Ok(0);
+    }
+    let is_of_pages = |table: &str| !ledger::TABLES.contains(&table);
+    let expired = lake.expired_raw(&plan.pipeline, plan.raw, Utc::now(), is_of_pages)?;
+    let removed = lake.remove_raw(&expired)?;
+    if removed.files > 0 {
+        tracing::info!(
+            "raw files of the pipeline {} removed: {} with {} bytes",
+            plan.pipeline,
+            removed.files,
+            removed.bytes
+        );
+    }
+    Ok(removed.files)
+}
