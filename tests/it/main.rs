@@ -11,6 +11,7 @@ mod kills;
 mod mistakes;
 mod odd_answers;
 mod outcomes;
+mod privacy;
 mod readme;
 mod resume;
 mod retention;
