@@ -16,6 +16,9 @@ use crate::transform::RunStamp;
 use crate::transform::privacy::Redaction;
 use crate::transform::table::{Shape, TableBuilder, push_record};
 
+/// The tables that a run writes of itself.
+pub const TABLES: [&str; 2] = ["requests", "runs"];
+
 /// One run; its fields are the columns of the table `runs`.
 #[derive(Debug, Serialize)]
 pub struct RunRow<'a> {
