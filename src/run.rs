@@ -35,6 +35,7 @@ use crate::extract::day::sent_since;
 use crate::extract::journal::JournalError;
 use crate::extract::replay::Replayed;
 use crate::extract::{Cut, Event, ExtractError, Extracted, Extractor, Needs};
+use crate::load::evolution::Purpose;
 use crate::load::{Lake, LakeError};
 use crate::plan::Plan;
 use crate::query::duckdb::QueryError;
@@ -141,6 +142,7 @@ pub async fn run(
     let accesses = Accesses::resolve(&plan, env)?;
     let lake = Lake::open(&options.lake)?;
     let _lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
+    lake.check(&plan.contracts, Purpose::Add)?;
     let commits = lake.commits()?;
     let simulated = accesses.simulated();
     let open = OpenRun::find(&lake, &plan, &commits)?;

@@ -98,6 +98,10 @@ impl From<Diagnostics> for CliError {
 
 impl From<LakeError> for CliError {
     fn from(error: LakeError) -> Self {
+        let error = match error {
+            LakeError::Contracts(found) => return found.into(),
+            error => error,
+        };
         let code = match &error {
             LakeError::Busy(_) => BUSY,
             LakeError::Encode { .. } => INTERNAL,

@@ -26,7 +26,8 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let sql = statement(args)?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let database = Database::open(lake.root(), &contracts.tables)?;
+    let unreadable = lake.unreadable(&contracts.tables)?;
+    let database = Database::open(lake.root(), &contracts.tables, &unreadable)?;
     let answer = database.query(&sql)?;
     print_batches(common.format, &answer.schema, &answer.batches)?;
     Ok(ExitCode::SUCCESS)

@@ -14,7 +14,8 @@ const SQL: &str = "SELECT run_id, pipeline, snapshot_at, status, searches_done, 
 pub fn main(common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let answer = Database::open(lake.root(), &contracts.tables)?.query(SQL)?;
+    let unreadable = lake.unreadable(&contracts.tables)?;
+    let answer = Database::open(lake.root(), &contracts.tables, &unreadable)?.query(SQL)?;
     print_batches(common.format, &answer.schema, &answer.batches)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,25 +1,28 @@
 //! The commit protocol: a run's files become visible all or none, at whatever point it is cut off.
 //!
 //! 1. Every file is written below `_staging/<commit id>/` and synced.
-//! 2. `_commits/<commit id>.json` lists the files to add and to remove. Once that record has its
+//! 2. `_state/columns.json` is told of the files' columns.
+//! 3. `_commits/<commit id>.json` lists the files to add and to remove. Once that record has its
 //!    name, the commit has happened.
-//! 3. Staged files are renamed into place, removed files unlinked, the record marked as applied.
+//! 4. Staged files are renamed into place, removed files unlinked, the record marked as applied.
 //!
-//! Whoever opens the lake first repeats step 3 for records that are not marked. A staging folder
+//! Whoever opens the lake first repeats step 4 for records that are not marked. A staging folder
 //! without a record is garbage once its process is dead.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
+use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::columns::{self, Stored};
 use super::files::{
-    create_dir, failed, open_lock, remove_if_there, rename, replace_json, sync_parent,
+    create_dir, failed, list, open_lock, remove_if_there, rename, replace_json, sync_parent,
 };
 use super::{COMMITS, FORMAT, Lake, LakeError, STAGING, STATE};
 
@@ -82,9 +85,16 @@ pub struct Staging {
     root: PathBuf,
     id: String,
     folder: PathBuf,
-    files: Mutex<Vec<AddedFile>>,
+    staged: Mutex<Staged>,
     /// Tells other processes that this staging is alive.
     _lock: File,
+}
+
+/// What was written so far.
+#[derive(Debug, Default)]
+struct Staged {
+    files: Vec<AddedFile>,
+    columns: Stored,
 }
 
 impl Lake {
@@ -105,7 +115,7 @@ impl Lake {
             root,
             id,
             folder,
-            files: Mutex::default(),
+            staged: Mutex::default(),
             _lock: lock,
         })
     }
@@ -173,13 +183,8 @@ impl Lake {
     /// Finishes commits that were cut off and clears stagings that nobody will commit.
     pub(super) fn recover(&self) -> Result<(), LakeError> {
         let _guard = self.commit_lock()?;
-        let mut recorded = BTreeSet::new();
-        for record in self.records()? {
-            if !record.applied {
-                apply(&self.root, &record)?;
-            }
-            recorded.insert(record.commit_id);
-        }
+        let recorded = self.finish_commits()?;
+        columns::make(&self.root)?;
         let folder = self.root.join(STAGING);
         // Only folders are stagings.
         for path in list(&folder)?.into_iter().filter(|path| path.is_dir()) {
@@ -193,6 +198,18 @@ impl Lake {
             }
         }
         Ok(())
+    }
+
+    /// Applies the records that are not; the ids of all. The commit lock is held.
+    pub(super) fn finish_commits(&self) -> Result<BTreeSet<String>, LakeError> {
+        let mut recorded = BTreeSet::new();
+        for record in self.records()? {
+            if !record.applied {
+                apply(&self.root, &record)?;
+            }
+            recorded.insert(record.commit_id);
+        }
+        Ok(recorded)
     }
 
     fn records(&self) -> Result<Vec<CommitRecord>, LakeError> {
@@ -210,8 +227,8 @@ impl Lake {
 }
 
 impl Staging {
-    /// Writes one file; `path` is relative to the lake. When this returns, it is on disk. Several
-    /// threads may write files at once.
+    /// Writes one file with these columns; `path` is relative to the lake. When this returns, it is
+    /// on disk. Several threads may write files at once.
     ///
     /// # Errors
     /// Whatever `write` or the disk fail with; nothing is visible then.
@@ -219,6 +236,7 @@ impl Staging {
         &self,
         path: String,
         table: &str,
+        columns: &Schema,
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<u64, String>,
     ) -> Result<(), LakeError> {
         let staged = self.folder.join(&path);
@@ -245,8 +263,9 @@ impl Staging {
         synced.map_err(failed("write", &staged))?;
         sync_parent(&staged)?;
         let checksum = hasher.finalize().to_hex().to_string();
-        let mut files = self.files.lock().unwrap_or_else(|e| e.into_inner());
-        files.push(AddedFile {
+        let mut staged = self.staged();
+        staged.columns.add(table, columns);
+        staged.files.push(AddedFile {
             path,
             table: table.to_owned(),
             rows,
@@ -258,8 +277,12 @@ impl Staging {
 
     /// The paths of the staged files, relative to the lake.
     pub fn paths(&self) -> BTreeSet<String> {
-        let files = self.files.lock().unwrap_or_else(|e| e.into_inner());
-        files.iter().map(|file| file.path.clone()).collect()
+        let staged = self.staged();
+        staged.files.iter().map(|file| file.path.clone()).collect()
+    }
+
+    fn staged(&self) -> MutexGuard<'_, Staged> {
+        self.staged.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Makes the staged files visible and the files in `remove` vanish, at once.
@@ -274,7 +297,10 @@ impl Staging {
         remove: Vec<String>,
     ) -> Result<CommitRecord, LakeError> {
         let _guard = commit_lock(&self.root)?;
-        let mut add = self.files.into_inner().unwrap_or_else(|e| e.into_inner());
+        let Staged {
+            files: mut add,
+            columns,
+        } = std::mem::take(&mut *self.staged());
         // They may have been written side by side.
         add.sort_by(|a, b| a.path.cmp(&b.path));
         let record = CommitRecord {
@@ -291,6 +317,7 @@ impl Staging {
             remove,
             applied: false,
         };
+        columns::remember(&self.root, &columns)?;
         replace_json(&record_path(&self.root, &self.id), &record)?;
         apply(&self.root, &record)?;
         Ok(CommitRecord {
@@ -317,7 +344,7 @@ impl Drop for ScratchFolder {
     }
 }
 
-/// Step 3 of the protocol; doing it again does no harm.
+/// Step 4 of the protocol; doing it again does no harm.
 fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
     let staging = root.join(STAGING).join(&record.commit_id);
     for file in &record.add {
@@ -376,17 +403,6 @@ fn read(path: &Path) -> Result<CommitRecord, LakeError> {
         });
     }
     serde_json::from_str(&text).map_err(damaged)
-}
-
-/// What lies in a folder, in order; nothing in what is no folder.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
-    if folder.is_file() {
-        return Ok(Vec::new());
-    }
-    let entries = fs::read_dir(folder).and_then(|all| all.map(|e| Ok(e?.path())).collect());
-    let mut paths: Vec<PathBuf> = entries.map_err(failed("list", folder))?;
-    paths.sort();
-    Ok(paths)
 }
 
 /// Whether the process that staged these files is dead.

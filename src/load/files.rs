@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -64,4 +64,15 @@ pub fn sync_parent(path: &Path) -> Result<(), LakeError> {
         Some(folder) => durable::sync_dir(folder).map_err(failed("sync the folder", folder)),
         None => Ok(()),
     }
+}
+
+/// What lies in a folder, in order; nothing in what is no folder.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
+    if folder.is_file() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).and_then(|all| all.map(|e| Ok(e?.path())).collect());
+    let mut paths: Vec<PathBuf> = entries.map_err(failed("list", folder))?;
+    paths.sort();
+    Ok(paths)
 }

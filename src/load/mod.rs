@@ -1,22 +1,30 @@
 //! The lake on disk: where things lie, and how they get there all or none.
 
+pub mod columns;
 pub mod commit;
 pub mod encode;
+pub mod evolution;
 mod files;
 pub mod retain;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::plan::Shard;
+use crate::spec::contracts::Contracts;
+use crate::spec::diagnostic::Diagnostics;
+use crate::spec::table::Table;
+use evolution::Purpose;
 
 /// Version of the folder layout and of commit records.
 const FORMAT: u32 = 1;
@@ -47,6 +55,8 @@ pub enum LakeError {
     Encode { table: String, reason: String },
     #[error("the commit {0} was cut off, and this lake cannot be written to finish it")]
     Unfinished(String),
+    #[error("the contracts do not fit what the lake holds")]
+    Contracts(#[source] Diagnostics),
     #[error("another run of the pipeline {0} is under way")]
     Busy(String),
 }
@@ -69,7 +79,7 @@ impl LakeError {
                 Some("put the file back from a backup; nothing else was touched")
             }
             LakeError::Unfinished(_) => Some("open it once as a user who may write it"),
-            LakeError::Encode { .. } => None,
+            LakeError::Encode { .. } | LakeError::Contracts(_) => None,
         }
     }
 }
@@ -127,6 +137,27 @@ impl Lake {
             }
             opened => opened,
         }
+    }
+
+    /// Checks that contracts account for what the lake holds.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed; [`LakeError::Contracts`] with every difference.
+    pub fn check(&self, contracts: &Contracts, purpose: Purpose) -> Result<(), LakeError> {
+        let checked = evolution::check(&self.columns()?, contracts, purpose);
+        checked.map_err(LakeError::Contracts)
+    }
+
+    /// The columns, as (table, column), that cannot be read while old files hold them with another
+    /// type, and why.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub fn unreadable(
+        &self,
+        tables: &IndexMap<String, Table>,
+    ) -> Result<BTreeMap<(String, String), String>, LakeError> {
+        Ok(evolution::unreadable(&self.columns()?, tables))
     }
 
     pub fn root(&self) -> &Path {

@@ -7,6 +7,7 @@ mod retain;
 use std::fs;
 use std::path::Path;
 
+use arrow::datatypes::Schema;
 use chrono::NaiveDate;
 use tempfile::TempDir;
 
@@ -40,7 +41,7 @@ fn add(staging: &Staging, path: &str, text: &str) {
         Ok(3)
     };
     staging
-        .add(path.to_owned(), "notes", write)
+        .add(path.to_owned(), "notes", &Schema::empty(), write)
         .expect("staging");
 }
 
@@ -115,7 +116,9 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
 fn a_file_that_cannot_be_written_leaves_nothing() {
     let (_dir, lake) = lake();
     let staging = lake.stage("run").expect("a staging folder");
-    let error = staging.add(path_of("a"), "notes", |_| Err("no such codec".to_owned()));
+    let error = staging.add(path_of("a"), "notes", &Schema::empty(), |_| {
+        Err("no such codec".to_owned())
+    });
     let error = error.expect_err("an error").to_string();
     assert_eq!(error, "the table notes could not be encoded: no such codec");
     drop(staging);

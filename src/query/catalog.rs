@@ -1,22 +1,27 @@
 //! The SQL of the catalog: a view a table, the `*_latest` views, the delta views. Pure.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use indexmap::IndexMap;
 
 use crate::spec::table::{Column, ColumnType, LatestView, Table};
 
+/// Columns, as (table, column), whose old values cannot be read, and why.
+pub type Unreadable = BTreeMap<(String, String), String>;
+
 /// The statements that make the catalog of the lake at `lake`, an absolute path. `has_files` says
 /// whether a table has any file yet; a view over none is empty, with its columns.
 pub fn statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,
+    unreadable: &Unreadable,
     has_files: impl Fn(&str) -> bool,
 ) -> Vec<String> {
     let mut statements = Vec::new();
     for table in tables.values() {
         let name = table.name();
-        statements.push(table_view(lake, table, has_files(name)));
+        statements.push(table_view(lake, table, unreadable, has_files(name)));
         statements.push(comment_on_view(name, &table.description));
         for (column, declared) in &table.columns {
             let text = match &declared.unit {
@@ -46,8 +51,9 @@ pub fn statements(
 }
 
 /// All files of a table as one relation with the contract's columns. The empty first part gives
-/// the columns their order and types, so files written before a column was added read as null.
-fn table_view(lake: &Path, table: &Table, has_files: bool) -> String {
+/// the columns their order and types: a file that has no such column reads as null, one that has it
+/// with a type that the contract's can read is cast. What cannot be read fails whoever asks for it.
+fn table_view(lake: &Path, table: &Table, unreadable: &Unreadable, has_files: bool) -> String {
     let typed = |(name, column): (&String, &Column)| {
         let kind = sql_type(column.kind);
         format!("CAST(NULL AS {kind}) AS {}", identifier(name))
@@ -69,7 +75,19 @@ fn table_view(lake: &Path, table: &Table, has_files: bool) -> String {
         ));
     }
     // Named, since a folder above the lake may look like a partition too.
-    let columns: Vec<String> = table.columns.keys().map(|name| identifier(name)).collect();
+    let read = |(name, column): (&String, &Column)| {
+        let place = (table.name().to_owned(), name.clone());
+        match unreadable.get(&place) {
+            None => identifier(name),
+            Some(reason) => format!(
+                "CAST(error({}) AS {}) AS {}",
+                literal(reason),
+                sql_type(column.kind),
+                identifier(name)
+            ),
+        }
+    };
+    let columns: Vec<String> = table.columns.iter().map(read).collect();
     format!(
         "CREATE OR REPLACE VIEW {} AS SELECT {}, dt FROM ({relation})",
         identifier(table.name()),

@@ -10,7 +10,7 @@ use duckdb::Connection;
 use indexmap::IndexMap;
 use thiserror::Error;
 
-use super::catalog;
+use super::catalog::{self, Unreadable};
 use crate::spec::table::Table;
 
 #[derive(Debug, Error)]
@@ -44,12 +44,16 @@ pub struct Answer {
 impl Database {
     /// # Errors
     /// The lake's path cannot be read, or the contracts do not fit its files.
-    pub fn open(lake: &Path, tables: &IndexMap<String, Table>) -> Result<Self, QueryError> {
+    pub fn open(
+        lake: &Path,
+        tables: &IndexMap<String, Table>,
+        unreadable: &Unreadable,
+    ) -> Result<Self, QueryError> {
         let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         connection
             .execute_batch("SET TimeZone = 'UTC'")
             .map_err(QueryError::Sql)?;
-        build_catalog(&connection, lake, tables)?;
+        build_catalog(&connection, lake, tables, unreadable)?;
         Ok(Database { connection })
     }
 
@@ -73,7 +77,11 @@ impl Database {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_catalog(lake: &Path, tables: &IndexMap<String, Table>) -> Result<(), QueryError> {
+pub fn write_catalog(
+    lake: &Path,
+    tables: &IndexMap<String, Table>,
+    unreadable: &Unreadable,
+) -> Result<(), QueryError> {
     let target = lake.join("lake.duckdb");
     let beside = lake
         .join("_state")
@@ -94,7 +102,7 @@ pub fn write_catalog(lake: &Path, tables: &IndexMap<String, Table>) -> Result<()
         _ => {}
     }
     let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
-    let built = build_catalog(&connection, lake, tables).and_then(|()| {
+    let built = build_catalog(&connection, lake, tables, unreadable).and_then(|()| {
         connection
             .execute_batch("CHECKPOINT")
             .map_err(QueryError::Sql)
@@ -108,6 +116,7 @@ fn build_catalog(
     connection: &Connection,
     lake: &Path,
     tables: &IndexMap<String, Table>,
+    unreadable: &Unreadable,
 ) -> Result<(), QueryError> {
     let lake = std::path::absolute(lake).map_err(|source| QueryError::Io {
         action: "find",
@@ -115,7 +124,7 @@ fn build_catalog(
         source,
     })?;
     let has_files = |table: &str| has_parquet(&lake.join("tables").join(table));
-    let statements = catalog::statements(&lake, tables, has_files);
+    let statements = catalog::statements(&lake, tables, unreadable, has_files);
     connection
         .execute_batch(&statements.join(";\n"))
         .map_err(QueryError::Sql)

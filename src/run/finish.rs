@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ use crate::extract::{Cut, Extracted};
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::{Lake, encode, table_path};
 use crate::plan::{Plan, Search, Shard};
+use crate::query::catalog::Unreadable;
 use crate::query::duckdb::write_catalog;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
@@ -170,7 +172,9 @@ impl Run<'_> {
         if status != Status::Interrupted {
             // The data is committed: a catalog that cannot be written must not look like a failed
             // run.
-            report.catalog_error = write_catalog(root, &self.plan.contracts.tables).err();
+            let tables = &self.plan.contracts.tables;
+            // A run does not begin where anything is unreadable.
+            report.catalog_error = write_catalog(root, tables, &Unreadable::new()).err();
         }
         broken.map_or(Ok(report), Err)
     }
@@ -328,7 +332,8 @@ fn add(
         return Ok(());
     };
     let path = table_path(table, stamp.snapshot_date, &stamp.run_id);
-    staging.add(path, table, |out| {
+    let schema = SchemaRef::clone(&rows.schema);
+    staging.add(path, table, &schema, |out| {
         encode::write_parquet(rows, contract, plan.compression, out)
     })?;
     Ok(())

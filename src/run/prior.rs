@@ -64,7 +64,8 @@ impl<'a> Prior<'a> {
             return Ok(database);
         }
         let tables = &self.plan.contracts.tables;
-        let opened = Database::open(self.lake.root(), tables)?;
+        let unreadable = self.lake.unreadable(tables)?;
+        let opened = Database::open(self.lake.root(), tables, &unreadable)?;
         Ok(self.database.get_or_init(|| opened))
     }
 

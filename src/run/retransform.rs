@@ -11,6 +11,7 @@ use super::retain::retain;
 use super::{RunError, flatten};
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
+use crate::load::evolution::{self, Purpose};
 use crate::plan::Plan;
 use crate::query::duckdb::write_catalog;
 use crate::raw::{PageHeader, RawReader};
@@ -49,6 +50,7 @@ pub fn retransform(
     }
     let lake = Lake::open(root)?;
     let _lock = lake.lock_pipeline(&plan.pipeline, None)?;
+    lake.check(&plan.contracts, Purpose::Replace)?;
     let raw_files = lake.raw_files()?;
     let mut replaced = Vec::new();
     for (run_id, (first, mut files)) in runs {
@@ -57,9 +59,25 @@ pub fn retransform(
         files.extend(siblings.map(|(_, path)| canonical(path)));
         replaced.push(replace(plan, transform, &lake, &first, files, threads)?);
     }
-    write_catalog(root, &plan.contracts.tables)?;
+    forget_old_columns(plan, &lake)?;
+    let tables = &plan.contracts.tables;
+    write_catalog(root, tables, &lake.unreadable(tables)?)?;
     retain(plan, &lake);
     Ok(replaced)
+}
+
+/// What no file holds any more needs no word in the contracts; says what some files still do.
+fn forget_old_columns(plan: &Plan, lake: &Lake) -> Result<(), RunError> {
+    let tables = &plan.contracts.tables;
+    let outdated = evolution::outdated(&lake.columns()?, tables);
+    if outdated.is_empty() {
+        return Ok(());
+    }
+    lake.recount_columns(&outdated)?;
+    for reason in lake.unreadable(tables)?.values() {
+        tracing::warn!("{reason}");
+    }
+    Ok(())
 }
 
 fn replace(

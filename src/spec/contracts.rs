@@ -20,6 +20,10 @@ pub struct Contracts {
     pub sources: BTreeMap<String, Contract<Source>>,
     /// By name, in alphabetical order.
     pub tables: IndexMap<String, Table>,
+    /// The files of the tables, by table.
+    pub(super) table_files: BTreeMap<String, SourceFile>,
+    /// The columns that tables have in common.
+    pub(super) common_file: Option<SourceFile>,
 }
 
 /// A contract and the file it was read from, for errors found when it is compiled.
@@ -68,8 +72,9 @@ impl Contracts {
         let mut contracts = Contracts {
             sources: BTreeMap::new(),
             tables: IndexMap::new(),
+            table_files: BTreeMap::new(),
+            common_file: files.get(Path::new(COMMON)).cloned(),
         };
-        let mut table_files = Vec::new();
         for (path, file) in files {
             let before = found.len();
             if path.starts_with("sources") {
@@ -92,14 +97,16 @@ impl Contracts {
                 // A column that could not be read is not also an unknown one.
                 if common_is_whole && found.len() == before {
                     known_columns(&table, file, found);
+                    removed_columns(&table, file, found);
                 }
                 same_name(&table.table, file, found);
-                table_files.push((table.name().to_owned(), file));
-                contracts.tables.insert(table.name().to_owned(), table);
+                let name = table.name().to_owned();
+                contracts.table_files.insert(name.clone(), file.clone());
+                contracts.tables.insert(name, table);
             }
         }
-        for (name, file) in table_files {
-            same_groups(&contracts.tables[&name], &contracts.tables, file, found);
+        for (name, file) in &contracts.table_files {
+            same_groups(&contracts.tables[name], &contracts.tables, file, found);
         }
         contracts
     }
@@ -268,6 +275,17 @@ fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) 
             diagnostic.hint = nearest(name, table.columns.keys().map(String::as_str))
                 .map(|near| format!("did you mean `{near}`?"));
             found.push(diagnostic);
+        }
+    }
+}
+
+/// A column cannot be there and be removed.
+fn removed_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    for name in table.removed.keys() {
+        if table.columns.contains_key(&name.value) {
+            let message = format!("`{}` is a column of the table, too", name.value);
+            let hint = "a column that was taken back is no longer removed";
+            found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod diagnostic;
 pub mod env;
 pub mod load;
 pub mod pipeline;
+mod place;
 pub mod privacy;
 pub mod source;
 pub mod table;

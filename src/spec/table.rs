@@ -1,7 +1,7 @@
 //! The shape of `schemas/tables/<table>.yaml`: an output table.
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::yaml::Spanned;
 
@@ -26,6 +26,9 @@ pub struct Table {
     #[serde(default)]
     pub delta_by: Vec<Spanned<String>>,
     pub columns: IndexMap<String, Column>,
+    /// Columns that older files may hold and views leave out, each with the reason.
+    #[serde(default)]
+    pub removed: IndexMap<Spanned<String>, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -51,6 +54,9 @@ pub struct LatestView {
 pub struct Column {
     #[serde(rename = "type")]
     pub kind: ColumnType,
+    /// Types that older files may hold it with.
+    #[serde(default)]
+    pub was: Vec<ColumnType>,
     #[serde(default)]
     pub required: bool,
     pub unit: Option<String>,
@@ -68,7 +74,7 @@ pub struct Column {
     pub description: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {
     String,
@@ -128,11 +134,27 @@ impl ColumnType {
             ColumnType::Date => "date",
         }
     }
+
+    /// Whether every value of the type `other` can be read as one of this type, always the same:
+    /// DuckDB does so where files of both types lie side by side. A whole number is exact as a
+    /// float up to 2^53.
+    pub fn can_read(self, other: ColumnType) -> bool {
+        use ColumnType::{Bool, Date, Float64, Int64, String};
+        matches!(
+            (other, self),
+            (Int64, Float64) | (Int64 | Float64 | Bool | Date, String)
+        )
+    }
 }
 
 impl Table {
     pub fn name(&self) -> &str {
         &self.table.value
+    }
+
+    /// Whether the contract says that it no longer has this column.
+    pub fn has_removed(&self, column: &str) -> bool {
+        self.removed.keys().any(|name| name.value == column)
     }
 
     /// Appends the columns that this kind of table has in common with others.

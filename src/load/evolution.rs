@@ -1,0 +1,217 @@
+//! Whether contracts fit what a lake already holds. A column may be added at any time; one that is
+//! gone or has another type must be told of, or old files would be misread in silence. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+
+use super::columns::Stored;
+use crate::spec::contracts::Contracts;
+use crate::spec::diagnostic::{Diagnostic, Diagnostics};
+use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
+
+/// A column on which a lake and its contract differ.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    pub table: String,
+    pub column: String,
+    /// The types that files hold it with and its contract does not have.
+    pub stored: BTreeSet<ColumnType>,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The contract does not have it any more, and does not say why.
+    Gone,
+    /// It has another type, and the contract does not say that it had this one.
+    Retyped(ColumnType),
+    /// It has another type, the contract says so, and old values cannot be read as the new type.
+    Unreadable(ColumnType),
+}
+
+/// What is about to be done with the lake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Adding files: everything must be readable beside them.
+    Add,
+    /// Writing old files anew, which is how values of an old type go away.
+    Replace,
+}
+
+/// What is different, leaving out what the contracts account for.
+pub fn differences(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<Difference> {
+    let mut found = Vec::new();
+    for (name, columns) in &stored.0 {
+        let Some(table) = tables.get(name) else {
+            continue;
+        };
+        for (column, kinds) in columns {
+            let Some((kind, stored)) = difference(table, column, kinds) else {
+                continue;
+            };
+            found.push(Difference {
+                table: name.clone(),
+                column: column.clone(),
+                stored,
+                kind,
+            });
+        }
+    }
+    found
+}
+
+fn difference(
+    table: &Table,
+    name: &str,
+    kinds: &BTreeSet<ColumnType>,
+) -> Option<(Kind, BTreeSet<ColumnType>)> {
+    let Some(column) = table.columns.get(name) else {
+        return (!table.has_removed(name)).then(|| (Kind::Gone, kinds.clone()));
+    };
+    let others = others(column, kinds);
+    let kind = match others.iter().all(|kind| column.was.contains(kind)) {
+        false => Kind::Retyped(column.kind),
+        true if !readable(column.kind, &others) => Kind::Unreadable(column.kind),
+        true => return None,
+    };
+    Some((kind, others))
+}
+
+/// The types of a column that are not the contract's.
+fn others(column: &Column, kinds: &BTreeSet<ColumnType>) -> BTreeSet<ColumnType> {
+    let others = kinds.iter().filter(|kind| **kind != column.kind);
+    others.copied().collect()
+}
+
+/// Whether old values can be read. Those of two old types meet in a third one, so that their text
+/// would depend on which files there are.
+fn readable(kind: ColumnType, others: &BTreeSet<ColumnType>) -> bool {
+    others.len() <= 1 && others.iter().all(|other| kind.can_read(*other))
+}
+
+/// Checks contracts against what a lake holds.
+///
+/// # Errors
+/// Every difference that its contract does not account for, with the place where it would.
+pub fn check(stored: &Stored, contracts: &Contracts, purpose: Purpose) -> Result<(), Diagnostics> {
+    let differences = differences(stored, &contracts.tables);
+    let matters =
+        |d: &&Difference| purpose == Purpose::Add || !matches!(d.kind, Kind::Unreadable(_));
+    let told = differences.iter().filter(matters);
+    let told: Vec<Diagnostic> = told.filter_map(|d| diagnostic(d, contracts)).collect();
+    match told.is_empty() {
+        true => Ok(()),
+        false => Err(Diagnostics(told)),
+    }
+}
+
+/// The tables of a lake that no contract declares any more: no view shows them.
+pub fn undeclared<'s>(
+    stored: &'s Stored,
+    tables: &IndexMap<String, Table>,
+) -> impl Iterator<Item = &'s str> {
+    let names = stored.0.iter().filter(|(_, columns)| !columns.is_empty());
+    let names = names.map(|(name, _)| name.as_str());
+    names.filter(|name| !tables.contains_key(*name))
+}
+
+/// The tables with files of an older contract, also those that it accounts for.
+pub fn outdated(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<String> {
+    let is_new = |table: &Table, name: &String, kinds: &BTreeSet<ColumnType>| {
+        let column = table.columns.get(name);
+        column.is_some_and(|column| others(column, kinds).is_empty())
+    };
+    let outdated = stored.0.iter().filter(|(name, columns)| {
+        let table = tables.get(*name);
+        table.is_some_and(|table| {
+            columns
+                .iter()
+                .any(|(name, kinds)| !is_new(table, name, kinds))
+        })
+    });
+    outdated.map(|(name, _)| name.clone()).collect()
+}
+
+/// The columns, as (table, column), that cannot be read while old files are there, and why.
+pub fn unreadable(
+    stored: &Stored,
+    tables: &IndexMap<String, Table>,
+) -> BTreeMap<(String, String), String> {
+    let mut unreadable = BTreeMap::new();
+    for difference in differences(stored, tables) {
+        if let Kind::Retyped(kind) | Kind::Unreadable(kind) = difference.kind
+            && !readable(kind, &difference.stored)
+        {
+            let message = format!("{}; {}", difference.message(), FLATTEN);
+            unreadable.insert((difference.table, difference.column), message);
+        }
+    }
+    unreadable
+}
+
+const FLATTEN: &str = "flatten all runs anew: redlake transform PIPELINE --raw and the files in the \
+                       lake's folder raw/";
+
+impl Difference {
+    /// What is different.
+    pub fn message(&self) -> String {
+        let Difference { table, column, .. } = self;
+        let stored = words(&self.stored, " and ");
+        match self.kind {
+            Kind::Gone => format!(
+                "the lake holds the column `{column}` of `{table}` ({stored}), which its contract no \
+                 longer has"
+            ),
+            Kind::Retyped(kind) => format!(
+                "the column `{column}` of `{table}` is {} here, and {stored} in files of the lake",
+                kind.as_str()
+            ),
+            Kind::Unreadable(kind) => format!(
+                "the column `{column}` of `{table}` is {kind} here, and files of the lake still hold \
+                 {stored}, which cannot be read as {kind}",
+                kind = kind.as_str()
+            ),
+        }
+    }
+
+    /// What to do about it.
+    fn hint(&self, table: &Table) -> String {
+        let column = &self.column;
+        let was = words(&self.stored, ", ");
+        let rename = format!(
+            "give the new column another name and say `removed: {{{column}: why}}` of this one"
+        );
+        match self.kind {
+            Kind::Gone => {
+                format!("put it back, or say `removed: {{{column}: why}}`; views then leave it out")
+            }
+            Kind::Retyped(kind) if readable(kind, &self.stored) => format!(
+                "add `was: [{was}]` to the column, and its old values are read as {}",
+                kind.as_str()
+            ),
+            // The ledger is never written anew.
+            _ if table.rows_from != RowsFrom::Pages => rename,
+            Kind::Retyped(_) => {
+                format!("{rename}; or add `was: [{was}]` and {FLATTEN}")
+            }
+            Kind::Unreadable(_) => FLATTEN.to_owned(),
+        }
+    }
+}
+
+fn diagnostic(difference: &Difference, contracts: &Contracts) -> Option<Diagnostic> {
+    let Difference { table, column, .. } = difference;
+    let place = match difference.kind {
+        Kind::Gone => contracts.place_of_table(table),
+        _ => contracts.place_of_column(table, column),
+    };
+    let (file, span) = place.or_else(|| contracts.place_of_table(table))?;
+    let hint = difference.hint(contracts.tables.get(table)?);
+    Some(Diagnostic::error(&file, Some(span), difference.message()).hint(hint))
+}
+
+fn words(kinds: &BTreeSet<ColumnType>, between: &str) -> String {
+    let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    words.join(between)
+}

@@ -1,0 +1,45 @@
+//! Where things stand in the contracts of tables. Looked up anew in their text when it is asked for:
+//! only mistakes and suggestions need it.
+
+use super::contracts::Contracts;
+use super::diagnostic::SourceFile;
+use super::yaml::{self, Kind, Node, Span};
+
+impl Contracts {
+    /// The file that declares a table, and its name there.
+    pub fn place_of_table(&self, table: &str) -> Option<(SourceFile, Span)> {
+        let file = self.table_files.get(table)?;
+        Some((file.clone(), self.tables.get(table)?.table.span()))
+    }
+
+    /// Where a column of a table is declared: in the table's own file, or among the common columns.
+    pub fn place_of_column(&self, table: &str, column: &str) -> Option<(SourceFile, Span)> {
+        let own = self.table_files.get(table);
+        let own = own.and_then(|file| key(file, &["columns", column]));
+        let common = || {
+            let file = self.common_file.as_ref()?;
+            let groups = ["every_table", "from_pages"];
+            groups.iter().find_map(|group| key(file, &[*group, column]))
+        };
+        own.or_else(common)
+    }
+}
+
+/// Where the key at the end of this path stands.
+fn key(file: &SourceFile, path: &[&str]) -> Option<(SourceFile, Span)> {
+    let mut node = yaml::parse(file).ok()?;
+    let mut span = None;
+    for name in path {
+        let (key, value) = entry(node, name)?;
+        (node, span) = (value, Some(key.span));
+    }
+    Some((file.clone(), span?))
+}
+
+fn entry(node: Node, name: &str) -> Option<(Node, Node)> {
+    let Kind::Map(entries) = node.kind else {
+        return None;
+    };
+    let is_named = |key: &Node| matches!(&key.kind, Kind::String(text) if text == name);
+    entries.into_iter().find(|(key, _)| is_named(key))
+}
