@@ -1,6 +1,8 @@
 //! Files become visible all or none, at whatever point a commit was cut off.
 
+mod columns;
 mod encode;
+mod evolution;
 mod recovery;
 mod retain;
 

@@ -1,5 +1,6 @@
 //! The views of the catalog over small lakes; `history` has the questions of a new run.
 
+mod evolution;
 mod history;
 
 use std::fs;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 
 use super::catalog::{Unreadable, sql_type, statements};
 use super::duckdb::{Database, write_catalog};
+use super::views::derived;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
@@ -124,6 +126,36 @@ fn an_empty_lake_has_every_view_with_its_columns_and_types() {
             rows(&database, &format!("SELECT count(*) FROM {view}")),
             ["0"],
             "{view}"
+        );
+    }
+}
+
+#[test]
+fn derived_views_have_the_columns_that_are_told_of_them() {
+    let lake = Lake::new();
+    let database = lake.database();
+    let views: Vec<_> = TABLES.values().flat_map(derived).collect();
+    assert_eq!(views.len(), 4);
+    for view in views {
+        let sql = format!(
+            "SELECT column_name, data_type, comment FROM duckdb_columns() \
+             WHERE table_name = '{}' ORDER BY column_index",
+            view.name
+        );
+        let told = view.columns.iter().map(|(name, column)| {
+            let unit = column.unit.as_ref();
+            let unit = unit.map_or(String::new(), |unit| format!(" [{unit}]"));
+            format!(
+                "{name}|{}|{}{unit}",
+                sql_type(column.kind),
+                column.description
+            )
+        });
+        assert_eq!(
+            rows(&database, &sql),
+            told.collect::<Vec<_>>(),
+            "{}",
+            view.name
         );
     }
 }

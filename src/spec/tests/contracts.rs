@@ -188,3 +188,13 @@ fn a_table_is_outdated_only_with_one_that_is_grouped_alike() {
     );
     assert!(told[0].contains("did you mean `things`?"), "{told:?}");
 }
+
+#[test]
+fn a_column_is_not_there_and_removed() {
+    let table = format!("{TABLE}removed: {{size: nobody used it, thing_id: .}}\n");
+    assert_eq!(
+        mistakes(folder(&table).path()),
+        ["8:33 `thing_id` is a column of the table, too \
+          [a column that was taken back is no longer removed]"]
+    );
+}
