@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use indexmap::IndexMap;
 
 use super::docs;
 use super::error::CliError;
 use super::output::print_text;
 use super::{Common, Format};
+use crate::query::views::{View, derived};
 use crate::spec::diagnostic::nearest;
 use crate::spec::pipeline::Pipeline;
-use crate::spec::table::Table;
+use crate::spec::table::{Column, Table};
 
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
@@ -21,11 +23,11 @@ pub struct SchemaArgs {
 
 #[derive(Debug, Subcommand)]
 enum SchemaCommand {
-    /// The tables, a line each
+    /// The tables and views, a line each
     List,
-    /// A table's columns
+    /// The columns of a table or view
     Show {
-        /// Name of a table, such as notes
+        /// Name of a table or view, such as notes or notes_latest
         table: String,
     },
     /// All tables in one Markdown document, with a list of the columns that hold personal data
@@ -38,28 +40,8 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
     common.only(&[Format::Table])?;
     let tables = &common.contracts()?.tables;
     let text = match &args.command {
-        SchemaCommand::List => tables.values().fold(String::new(), |mut text, table| {
-            let _ = writeln!(
-                text,
-                "{:<16}{}",
-                table.name(),
-                first_sentence(&table.description)
-            );
-            text
-        }),
-        SchemaCommand::Show { table } => match tables.get(table) {
-            Some(table) => show(table),
-            None => {
-                let near = nearest(table, tables.keys().map(String::as_str));
-                let hint = near.map_or("see `redlake schema list`".into(), |n| {
-                    format!("did you mean `{n}`?")
-                });
-                return Err(CliError::usage(
-                    format!("there is no table `{table}`"),
-                    hint,
-                ));
-            }
-        },
+        SchemaCommand::List => list(tables),
+        SchemaCommand::Show { table } => show(table, tables)?,
         SchemaCommand::Docs => docs::document(tables),
         SchemaCommand::JsonSchema => pipeline_json_schema(),
     };
@@ -73,9 +55,39 @@ pub fn pipeline_json_schema() -> String {
     format!("{:#}\n", schema.as_value())
 }
 
-fn show(table: &Table) -> String {
-    let mut text = format!("{}: {}\n\n", table.name(), table.description);
-    for (name, column) in &table.columns {
+/// A line for each table, and below it one for each view that is derived from it.
+fn list(tables: &IndexMap<String, Table>) -> String {
+    let mut text = String::new();
+    for table in tables.values() {
+        let about = first_sentence(&table.description);
+        let _ = writeln!(text, "{:<21}{about}", table.name());
+        for view in derived(table) {
+            let _ = writeln!(text, "  {:<19}{}", view.name, view.description);
+        }
+    }
+    text
+}
+
+fn show(name: &str, tables: &IndexMap<String, Table>) -> Result<String, CliError> {
+    if let Some(table) = tables.get(name) {
+        return Ok(columns(name, &table.description, &table.columns));
+    }
+    let views: Vec<View> = tables.values().flat_map(derived).collect();
+    if let Some(view) = views.iter().find(|view| view.name == name) {
+        return Ok(columns(name, &view.description, &view.columns));
+    }
+    let views = views.iter().map(|view| view.name.as_str());
+    let near = nearest(name, tables.keys().map(String::as_str).chain(views));
+    let hint = near.map_or("see `redlake schema list`".into(), |near| {
+        format!("did you mean `{near}`?")
+    });
+    let message = format!("there is no table or view `{name}`");
+    Err(CliError::usage(message, hint))
+}
+
+fn columns(name: &str, description: &str, columns: &IndexMap<String, Column>) -> String {
+    let mut text = format!("{name}: {description}\n\n");
+    for (name, column) in columns {
         let unit = column
             .unit
             .as_ref()

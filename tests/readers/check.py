@@ -73,7 +73,9 @@ def redlake(binary, *arguments):
 
 
 def tables_of(binary):
-    return [line.split()[0] for line in redlake(binary, "schema", "list").splitlines() if line]
+    lines = redlake(binary, "schema", "list").splitlines()
+    # Views stand below their table, indented.
+    return [line.split()[0] for line in lines if line and not line.startswith(" ")]
 
 
 def count_by_redlake(binary, lake, relation):
