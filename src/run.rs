@@ -13,6 +13,7 @@ pub mod report;
 mod resume;
 mod retain;
 mod retransform;
+pub mod suggest;
 
 #[cfg(test)]
 mod tests;

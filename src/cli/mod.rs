@@ -1,7 +1,6 @@
 //! The command line: one file a subcommand. Data goes to stdout, everything else to stderr.
 
 mod completions;
-mod docs;
 mod error;
 mod init;
 mod output;

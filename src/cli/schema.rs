@@ -1,12 +1,14 @@
 //! `redlake schema`.
 
+mod docs;
+mod suggest;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use indexmap::IndexMap;
 
-use super::docs;
 use super::error::CliError;
 use super::output::print_text;
 use super::{Common, Format};
@@ -32,18 +34,25 @@ enum SchemaCommand {
     },
     /// All tables in one Markdown document, with a list of the columns that hold personal data
     Docs,
+    /// The YAML lines that would add the fields that the contracts do not know as columns
+    Suggest(suggest::SuggestArgs),
     /// The JSON Schema of pipeline files, for editors
     JsonSchema,
 }
 
 pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
-    common.only(&[Format::Table])?;
+    let formats: &[Format] = match &args.command {
+        SchemaCommand::Suggest(_) => &[Format::Table, Format::Json],
+        _ => &[Format::Table],
+    };
+    common.only(formats)?;
     let tables = &common.contracts()?.tables;
     let text = match &args.command {
         SchemaCommand::List => list(tables),
         SchemaCommand::Show { table } => show(table, tables)?,
         SchemaCommand::Docs => docs::document(tables),
         SchemaCommand::JsonSchema => pipeline_json_schema(),
+        SchemaCommand::Suggest(args) => return suggest::main(args, common),
     };
     print_text(&text)?;
     Ok(ExitCode::SUCCESS)

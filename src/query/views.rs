@@ -118,6 +118,9 @@ fn optional(kind: ColumnType, unit: Option<&str>, description: &str) -> Column {
         required: false,
         unit: unit.map(str::to_owned),
         personal: false,
+        free_text: false,
+        identity: None,
+        identity_by: None,
         fill: None,
         description: description.to_owned(),
     }

@@ -28,6 +28,7 @@ pub mod repair;
 pub mod select;
 pub mod sink;
 pub mod spill;
+pub mod suggest;
 pub mod table;
 pub mod tally;
 pub mod workers;

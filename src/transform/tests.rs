@@ -8,6 +8,7 @@ mod phone;
 mod privacy;
 mod rules;
 mod select;
+mod suggest;
 mod surrogates;
 mod workers;
 

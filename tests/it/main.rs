@@ -20,5 +20,6 @@ mod sandbox;
 mod schema;
 mod shards;
 mod stops;
+mod suggest;
 mod support;
 mod tokens;

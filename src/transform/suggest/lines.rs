@@ -1,0 +1,152 @@
+//! The lines of YAML that add a column.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::spec::contracts::Contracts;
+use crate::spec::diagnostic::SourceFile;
+use crate::spec::source::{Form, Mapping, Rule, Unit};
+use crate::spec::table::ColumnType;
+use crate::spec::yaml::{Span, Spanned};
+
+/// A line for a contract.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line {
+    pub file: PathBuf,
+    /// The line, from 1, that it stands before; none where the columns stand in braces, which it
+    /// must be written into.
+    pub before_line: Option<usize>,
+    /// With its indent, without a line break.
+    pub text: String,
+}
+
+/// Declares a column. Text may be personal, and is taken to be so until somebody knows better.
+pub fn contract_line(
+    contracts: &Contracts,
+    table: &str,
+    name: &str,
+    kind: ColumnType,
+    description: &str,
+) -> Line {
+    let own = contracts.place_of_table(table);
+    let first = contracts
+        .tables
+        .get(table)
+        .and_then(|t| t.columns.keys().next());
+    let first = first.and_then(|first| contracts.place_of_column(table, first));
+    // The first column may be one that tables have in common.
+    let first = first.filter(|(file, _)| {
+        own.as_ref()
+            .is_some_and(|(own, _)| own.path() == file.path())
+    });
+    let personal = match kind {
+        ColumnType::String => ", personal: true",
+        _ => "",
+    };
+    let text = format!(
+        "{}: {{type: {}{personal}, description: {}}}",
+        key(name),
+        kind.as_str(),
+        quoted(description)
+    );
+    match (first, own) {
+        (Some((file, span)), _) => line(&file, Some(span), &text, "  "),
+        (None, Some((file, _))) => line(&file, None, &text, "  "),
+        (None, None) => Line {
+            file: PathBuf::new(),
+            before_line: None,
+            text,
+        },
+    }
+}
+
+/// Reads a column in a rule.
+pub fn mapping_line(
+    file: &SourceFile,
+    rule: &Spanned<Rule>,
+    name: &str,
+    path: &str,
+    reading: &Mapping,
+) -> Line {
+    let mut keys = Vec::new();
+    keys.extend(reading.unit.map(|unit| {
+        let word = match unit {
+            Unit::S => "s",
+            Unit::Ms => "ms",
+            Unit::Iso8601 => "iso8601",
+        };
+        format!("unit: {word}")
+    }));
+    keys.extend(reading.form.map(|form| {
+        let word = match form {
+            Form::Count => "count",
+            Form::Text => "text",
+            Form::HtmlText => "html_text",
+            Form::Url => "url",
+        };
+        format!("as: {word}")
+    }));
+    keys.extend(
+        reading
+            .zero_is_null
+            .then(|| "zero_is_null: true".to_owned()),
+    );
+    keys.extend(
+        reading
+            .empty_is_null
+            .then(|| "empty_is_null: true".to_owned()),
+    );
+    let (name, path) = (key(name), plain_or_quoted(path));
+    let text = match keys.is_empty() {
+        true => format!("{name}: {path}"),
+        false => format!("{name}: {{path: {path}, {}}}", keys.join(", ")),
+    };
+    let first = rule.columns.keys().next().map(Spanned::span);
+    line(file, first, &text, "          ")
+}
+
+/// A line before the one that begins with what stands at `first`, indented as that is.
+fn line(file: &SourceFile, first: Option<Span>, text: &str, usual: &str) -> Line {
+    let block = first.and_then(|span| {
+        let before = &file.text()[..span.start];
+        let indent = &before[before.rfind('\n').map_or(0, |at| at + 1)..];
+        let begins_line = indent.chars().all(|c| c == ' ');
+        begins_line.then(|| (file.position(span.start).0, indent))
+    });
+    let (before, indent) = match block {
+        Some((number, indent)) => (Some(number), indent),
+        None => (None, usual),
+    };
+    Line {
+        file: file.path().to_owned(),
+        before_line: before,
+        text: format!("{indent}{text}"),
+    }
+}
+
+/// A column's name as a key.
+fn key(name: &str) -> String {
+    let is_plain = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    // Words that YAML reads as something else than text.
+    let words = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    match is_plain && !words.contains(&name) {
+        true => name.to_owned(),
+        false => quoted(name),
+    }
+}
+
+fn plain_or_quoted(path: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/_-.".contains(c);
+    match path.chars().all(is_plain) {
+        true => path.to_owned(),
+        false => quoted(path),
+    }
+}
+
+/// JSON's text in quotes is YAML's, too.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

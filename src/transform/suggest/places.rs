@@ -1,0 +1,216 @@
+//! Which table a field belongs to, and what its column is called.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+
+use crate::spec::diagnostic::SourceFile;
+use crate::spec::source::{Endpoint, Rule};
+use crate::spec::table::{ColumnType, Table};
+use crate::spec::yaml::Spanned;
+
+/// A rule that could read a field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// Its number among the endpoint's rules.
+    pub rule: usize,
+    /// The field's path from where the rule stands.
+    pub path: String,
+}
+
+/// The rules that stand nearest to a path, in the contract's order. A rule whose rows are parts of
+/// a text, or some of the elements only, comes after those that make a row of each.
+pub fn places(endpoint: &Endpoint, path: &str) -> Vec<Place> {
+    let mut nearest = (0, false);
+    let mut places = Vec::new();
+    for (number, rule) in endpoint.rows.iter().enumerate() {
+        let is_whole = rule.explode.is_none() && rule.then_when.is_empty();
+        let below = stands(rule).into_iter().filter_map(|stand| {
+            let rest = path.strip_prefix(&stand)?;
+            rest.starts_with('/')
+                .then(|| (stand.len(), rest.to_owned()))
+        });
+        let Some((length, path)) = below.max_by_key(|(length, _)| *length) else {
+            continue;
+        };
+        let near = (length, is_whole);
+        if near > nearest {
+            places.clear();
+        }
+        if near >= nearest {
+            nearest = near;
+            places.push(Place { rule: number, path });
+        }
+    }
+    places
+}
+
+/// Where a rule reads from: one place for each of its objects.
+fn stands(rule: &Rule) -> Vec<String> {
+    let each = rule.each.as_deref().unwrap_or_default();
+    let then = rule.then_each.as_deref().unwrap_or_default();
+    match rule.at.is_empty() {
+        true => vec![format!("{each}{then}")],
+        false => rule
+            .at
+            .iter()
+            .map(|at| format!("{each}{at}{then}"))
+            .collect(),
+    }
+}
+
+/// The columns that there are, and those that are suggested.
+pub struct Names<'c> {
+    tables: &'c IndexMap<String, Table>,
+    /// By table and name.
+    suggested: HashMap<(String, String), Suggested>,
+}
+
+struct Suggested {
+    kind: ColumnType,
+    /// The rules that will read it.
+    rules: Vec<RuleId>,
+}
+
+/// A rule among those of all sources: where it is declared.
+type RuleId = (PathBuf, usize);
+
+/// What a field's column is.
+pub struct Choice {
+    pub rule: usize,
+    pub name: String,
+    pub kind: ColumnType,
+    /// Whether the table has no such column yet.
+    pub is_new: bool,
+}
+
+/// Names that views give to columns of their own.
+const TAKEN: [&str; 4] = ["dt", "endpoints", "nth", "hours"];
+
+impl<'c> Names<'c> {
+    pub fn new(tables: &'c IndexMap<String, Table>) -> Self {
+        Names {
+            tables,
+            suggested: HashMap::new(),
+        }
+    }
+
+    /// The rule and the name for a field whose type is best `kind`, while others may fit it, too. The
+    /// places are not empty.
+    pub fn choose(
+        &mut self,
+        (file, rules): (&SourceFile, &[Spanned<Rule>]),
+        places: &[Place],
+        key: &str,
+        kind: ColumnType,
+        fits: &dyn Fn(ColumnType) -> bool,
+    ) -> Choice {
+        let name = snake_case(key);
+        let id = |place: &Place| (file.path().to_owned(), rules[place.rule].span().start);
+        let unread = places.iter().find_map(|place| {
+            let unread = self.unread(&rules[place.rule], &id(place), &name);
+            Some((place, unread.filter(|kind| fits(*kind))?))
+        });
+        let likeness = |place: &&Place| self.likeness(&rules[place.rule], &name, kind);
+        // Of those that are alike the first.
+        let likest = places.iter().rev().max_by_key(likeness);
+        let (place, name, kind) = match unread {
+            Some((place, kind)) => (place, name, kind),
+            None => {
+                let place = likest.unwrap_or(&places[0]);
+                let name = self.free_name(&rules[place.rule].table, &name, &place.path);
+                (place, name, kind)
+            }
+        };
+        let table = rules[place.rule].table.value.clone();
+        let suggested = self.suggested.entry((table, name.clone()));
+        let suggested = suggested.or_insert(Suggested {
+            kind,
+            rules: Vec::new(),
+        });
+        suggested.rules.push(id(place));
+        Choice {
+            rule: place.rule,
+            name,
+            kind,
+            is_new: unread.is_none(),
+        }
+    }
+
+    /// The name, or one that tells more where the table has it already.
+    fn free_name(&self, table: &str, name: &str, path: &str) -> String {
+        let parent = path.rsplit('/').nth(1).filter(|key| !key.is_empty());
+        let longer = parent.map(|parent| format!("{}_{name}", snake_case(parent)));
+        let numbered = (2..).map(|n| format!("{name}_{n}"));
+        let mut names = [name.to_owned()].into_iter().chain(longer).chain(numbered);
+        let free = names.find(|name| self.is_free(table, name));
+        free.unwrap_or_else(|| name.to_owned())
+    }
+
+    /// The type of such a column of the rule's table, which it has or will have, and the rule does
+    /// not read.
+    fn unread(&self, rule: &Rule, id: &RuleId, name: &str) -> Option<ColumnType> {
+        let key = (rule.table.value.clone(), name.to_owned());
+        let suggested = self.suggested.get(&key);
+        let is_read = rule.columns.keys().any(|column| column.value == name)
+            || suggested.is_some_and(|s| s.rules.contains(id));
+        let column = self.tables.get(&rule.table.value)?.columns.get(name);
+        let column = column.filter(|column| column.fill.is_none());
+        let kind = column.map(|c| c.kind).or(suggested.map(|s| s.kind));
+        kind.filter(|_| !is_read)
+    }
+
+    /// How well a column fits the rule's table: how many columns are of this type and end in the
+    /// same word, so that another count comes to the counts; then whether its rows tell of things,
+    /// not of places in a list.
+    fn likeness(&self, rule: &Rule, name: &str, kind: ColumnType) -> (usize, bool) {
+        let last = |name: &str| name.rsplit('_').next().unwrap_or_default().to_owned();
+        let Some(table) = self.tables.get(&rule.table.value) else {
+            return (0, false);
+        };
+        let alike = table.columns.iter();
+        let alike =
+            alike.filter(|(column, declared)| declared.kind == kind && last(column) == last(name));
+        (alike.count(), !table.latest_by.is_empty())
+    }
+
+    fn is_free(&self, table: &str, name: &str) -> bool {
+        let is_column = |table: &Table| {
+            let mut names = table.columns.keys();
+            names.any(|column| column.eq_ignore_ascii_case(name)) || table.has_removed(name)
+        };
+        let suggested = (table.to_owned(), name.to_owned());
+        !TAKEN.contains(&name)
+            && !self.tables.get(table).is_some_and(is_column)
+            && !self.suggested.contains_key(&suggested)
+    }
+}
+
+/// `shareCount`, `Share-Count` → `share_count`.
+pub fn snake_case(key: &str) -> String {
+    let mut name = String::new();
+    let mut before: Option<char> = None;
+    let mut rest = key.chars().peekable();
+    while let Some(c) = rest.next() {
+        let begins_word = c.is_uppercase()
+            && before.is_some_and(|b| {
+                b.is_lowercase()
+                    || b.is_numeric()
+                    || b.is_uppercase() && rest.peek().is_some_and(|next| next.is_lowercase())
+            });
+        if (begins_word || !c.is_alphanumeric()) && !name.is_empty() && !name.ends_with('_') {
+            name.push('_');
+        }
+        if c.is_alphanumeric() {
+            name.extend(c.to_lowercase());
+        }
+        before = Some(c);
+    }
+    let name = name.trim_end_matches('_');
+    match name.chars().next() {
+        None => "field".to_owned(),
+        Some(first) if first.is_numeric() => format!("field_{name}"),
+        Some(_) => name.to_owned(),
+    }
+}
