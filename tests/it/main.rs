@@ -12,6 +12,7 @@ mod kills;
 mod mistakes;
 mod odd_answers;
 mod outcomes;
+mod pipes;
 mod privacy;
 mod readme;
 mod resume;
