@@ -7,6 +7,7 @@ use arrow::error::ArrowError;
 use super::coerce::Cell;
 use super::drift::{Drift, Kind};
 use super::emit::Bad;
+use super::flattened::is_ours;
 use super::merge::Part;
 use super::reject::Reject;
 use super::sorted::sorted;
@@ -57,7 +58,9 @@ impl<'t> Sink<'t> {
         spill: Option<Spill<'t>>,
     ) -> Self {
         let shapes = &transform.shapes;
-        let asked = |name: &str| only.is_empty() || only.contains(&name);
+        // Rejects and drift tell of the rows of all tables.
+        let all = only.is_empty() || only.iter().any(|name| is_ours(name));
+        let asked = |name: &str| all || only.contains(&name);
         // A parent says which rows of its children are outdated.
         let is_parent = |at: usize| {
             let mut children = shapes.iter().filter(|shape| shape.parent == Some(at));
