@@ -95,6 +95,11 @@ pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
                 rest = chars.as_str();
                 continue;
             };
+            // A mark behind the sign belongs to it: the keycap emoji is no hashtag.
+            if after.starts_with(is_mark) {
+                rest = after;
+                continue;
+            }
             let linked = after.find(|c: char| NUMBER_SIGNS.contains(&c) || ends_a_link(c));
             let linked = linked.filter(|end| *end > 0 && after[*end..].starts_with(LINKED));
             if let Some(end) = linked {
@@ -118,13 +123,24 @@ fn ends_a_link(c: char) -> bool {
     c.is_whitespace() || c == '[' || c == ']'
 }
 
+fn is_mark(c: char) -> bool {
+    static MARK: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^\p{M}$").expect("a constant pattern"));
+    let common = c.is_ascii() || is_han(c);
+    !common && MARK.is_match(c.encode_utf8(&mut [0; 4]))
+}
+
+fn is_han(c: char) -> bool {
+    matches!(c, '\u{4E00}'..='\u{9FFF}')
+}
+
 /// Letters, digits and marks of all scripts, and what stands in names of products.
 fn is_of_tag(c: char) -> bool {
     static RARE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}\p{M}·・]$").expect("a constant pattern"));
     match c {
-        // Han, which most tags are.
-        '\u{4E00}'..='\u{9FFF}' => true,
+        // What most tags are.
+        c if is_han(c) => true,
         c if c.is_ascii() => c.is_ascii_alphanumeric() || "_&+-".contains(c),
         c => RARE.is_match(c.encode_utf8(&mut [0; 4])),
     }

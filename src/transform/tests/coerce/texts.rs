@@ -1,4 +1,6 @@
 use indexmap::IndexMap;
+use proptest::prelude::*;
+use regex::Regex;
 
 use super::{converted, plain, text};
 use crate::spec::source::{Form, Mapping};
@@ -125,7 +127,7 @@ fn the_words_of_a_provider_become_ours() {
 
 #[test]
 fn hashtags_are_found_in_both_spellings() {
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 11] = [
         ("#海信洗衣机 这是", &["海信洗衣机"]),
         ("#减脂餐[话题]# #早餐[话题]#", &["减脂餐", "早餐"]),
         ("#减脂餐[话题]##早餐[话题]#", &["减脂餐", "早餐"]),
@@ -136,11 +138,38 @@ fn hashtags_are_found_in_both_spellings() {
             &["早C晚A&更多", "A+B", "·点·", "e\u{301}"],
         ),
         ("#两个 词[话题]#", &["两个"]),
+        // The keycap emoji.
+        ("#\u{FE0F}\u{20E3}1 #\u{FE0F}\u{20E3}买[话题]#", &[]),
         ("# 空 ## #", &[]),
         ("没有", &[]),
         ("#重复 #重复", &["重复", "重复"]),
     ];
     for (text, expected) in cases {
         assert_eq!(hashtags(text).collect::<Vec<_>>(), expected, "{text}");
+    }
+}
+
+proptest! {
+    /// The scan is quick; the pattern says what it has to find.
+    #[test]
+    fn hashtags_are_those_of_a_pattern(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "#", "\u{FF03}", "[话题]", "[", "]", " ", "\n", "好", "a", "1", "_", "·", "・", "&", "+", "-",
+            "\u{301}", "\u{FE0F}", "\u{20E3}", "é", "，", "\u{FF01}", "。", "😀", "ا", "\u{FF11}",
+        ]), 0..14),
+    ) {
+        let pattern = Regex::new(
+            r"(?x)[\#\x{FF03}] (?:
+                ([^\#\x{FF03}\s\[\]\p{M}][^\#\x{FF03}\s\[\]]*) \[话题\] [\#\x{FF03}]?
+                | ([\p{L}\p{N}_·・&+\-][\p{L}\p{N}\p{M}_·・&+\-]*)
+            )",
+        );
+        let pattern = pattern.expect("a pattern");
+        let text = parts.concat();
+        let expected: Vec<&str> = pattern
+            .captures_iter(&text)
+            .filter_map(|c| Some(c.get(1).or(c.get(2))?.as_str()))
+            .collect();
+        prop_assert_eq!(hashtags(&text).collect::<Vec<_>>(), expected);
     }
 }
