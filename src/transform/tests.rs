@@ -3,9 +3,12 @@
 mod any_json;
 mod coerce;
 mod compile;
+mod differential;
+mod oddities;
 mod pages;
 mod phone;
 mod privacy;
+mod reference;
 mod rules;
 mod select;
 mod suggest;
@@ -71,9 +74,7 @@ fn rejects(batch: &RecordBatch) -> Vec<Reject> {
 
 /// Tables from pages.
 fn flattened(transform: &Transform, pages: &[RawPage]) -> Tables {
-    let snapshot_at = time("2026-03-09T20:00:00Z");
-    let stamp = RunStamp::new("run", "test", snapshot_at, chrono_tz::Asia::Shanghai);
-    flattened_as(transform, stamp, pages)
+    flattened_as(transform, stamp(), pages)
 }
 
 /// Tables of a run with this stamp.
@@ -121,6 +122,11 @@ fn sample_pages(count: u32) -> Vec<RawPage> {
         page
     };
     (1..=count).map(page).collect()
+}
+
+fn stamp() -> RunStamp {
+    let snapshot_at = time("2026-03-09T20:00:00Z");
+    RunStamp::new("run", "test", snapshot_at, chrono_tz::Asia::Shanghai)
 }
 
 fn time(text: &str) -> DateTime<Utc> {

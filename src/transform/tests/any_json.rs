@@ -11,7 +11,7 @@ use crate::transform::Transform;
 
 static TRANSFORM: LazyLock<Transform> = LazyLock::new(built_in);
 
-const SAMPLES: [(&str, &str); 3] = [
+pub const SAMPLES: [(&str, &str); 3] = [
     ("justoneapi", "note_search"),
     ("justoneapi", "user_search"),
     ("xhs_open", "note_detail"),
@@ -30,7 +30,7 @@ fn scalar() -> impl Strategy<Value = Value> {
 }
 
 /// Any JSON, its keys often those that the contracts know.
-fn json() -> impl Strategy<Value = Value> {
+pub fn json() -> impl Strategy<Value = Value> {
     let key = prop_oneof![
         4 => prop::sample::select(vec![
             "code", "data", "items", "users", "filters", "filter_tags", "model_type", "note", "ads",

@@ -63,6 +63,14 @@ fn an_answer_that_is_no_page_is_one_reject() {
 }
 
 #[test]
+fn an_answer_that_is_no_json_has_no_drift() {
+    let body = r#"{"code":0,"new":1,"data":{"items":[{"new":1},"#;
+    let tables = flattened(&built_in(), &[note_search(body)]);
+    assert_eq!(tables.rejects.len(), 1);
+    assert_eq!(tables.drift, []);
+}
+
+#[test]
 fn an_answer_without_data_is_an_empty_page() {
     let transform = built_in();
     let bodies = [

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{built_in, page, sample_pages, time};
+use super::oddities::Oddities;
+use super::{built_in, flattened, page, sample_pages, stamp};
 use crate::raw::{RawError, RawPage, RawWriter};
 use crate::transform::flattened::Tables;
 use crate::transform::spill::Scratch;
 use crate::transform::workers::{MEMORY, Work};
-use crate::transform::{RunStamp, Transform, TransformError};
+use crate::transform::{Transform, TransformError};
 
 /// A raw file of these pages.
 fn raw_file(dir: &Path, name: &str, pages: &[RawPage]) -> PathBuf {
@@ -20,11 +21,6 @@ fn raw_file(dir: &Path, name: &str, pages: &[RawPage]) -> PathBuf {
         written.expect("a writable folder");
     }
     path
-}
-
-fn stamp() -> RunStamp {
-    let snapshot_at = time("2026-03-09T20:00:00Z");
-    RunStamp::new("run", "test", snapshot_at, chrono_tz::Asia::Shanghai)
 }
 
 fn tables(
@@ -66,6 +62,28 @@ fn threads_memory_and_the_order_of_files_do_not_matter() {
         assert_eq!(again.outcome.drift, plain.outcome.drift);
         assert_eq!(again.outcome.rejects, plain.outcome.rejects);
         assert_eq!(again.outcome.tallies, plain.outcome.tallies);
+    }
+}
+
+#[test]
+fn generated_pages_give_the_same_on_any_number_of_threads() {
+    let transform = built_in();
+    for seed in 0..6 {
+        let dir = TempDir::new().expect("a temporary folder");
+        let mut pages = Oddities::new(seed).run();
+        for (number, page) in pages.iter_mut().enumerate() {
+            page.header.request_id = format!("request-{number}");
+        }
+        let file = raw_file(dir.path(), "pages.zst", &pages);
+        let expected = flattened(&transform, &pages);
+        for (threads, memory) in [(1, MEMORY), (2, 10_000), (8, 0)] {
+            let found = tables(&transform, vec![file.clone()], threads, memory).expect("tables");
+            assert_eq!(
+                found.batches, expected.batches,
+                "seed {seed}, {threads} threads"
+            );
+            assert_eq!(found.outcome.tallies, expected.tallies);
+        }
     }
 }
 

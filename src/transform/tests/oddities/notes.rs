@@ -1,0 +1,328 @@
+//! Answers of a note search.
+
+use serde_json::{Value, json};
+
+use super::{Object, Oddities};
+
+const CODECS: [&str; 4] = ["h264", "h265", "av1", "h266"];
+
+impl Oddities {
+    pub fn note_page(&mut self, search_id: &str) -> Value {
+        let items = self.random.usize(16..23);
+        let items: Vec<Value> = (0..items).map(|_| self.note_item(search_id)).collect();
+        let status = json!({"note": "success", "cost": {"all": self.random.u32(..900)}});
+        let mut data = json!({
+            "items": items,
+            "query_type": 0,
+            "query_intent": {
+                "goodsIntent": self.random.i32(0..4),
+                "search_ask_intent": self.random.bool(),
+                "low_supply_intent": self.random.bool(),
+            },
+            "service_status": status.to_string(),
+            "strategy_info": {"query_average_impression_count": 19},
+            "show_single_col": false,
+            "search_request_id": self.id(),
+            "is_broad_query": self.random.bool(),
+            "can_cut": false,
+        });
+        if self.random.u8(0..9) == 0 {
+            data["query_intent"] = Value::Null;
+        }
+        self.enveloped(data)
+    }
+
+    /// The answer around `data` of a search.
+    pub fn enveloped(&mut self, data: Value) -> Value {
+        let mut answer = json!({"code": 0, "data": data, "message": null});
+        if self.odd("a code as text", 8) {
+            answer["code"] = json!("0");
+        }
+        if self.odd("an answer with requestId", 2) {
+            answer["requestId"] = json!(self.id());
+            answer["recordTime"] = json!("2026-03-09 20:00:01");
+        }
+        answer
+    }
+
+    fn note_item(&mut self, search_id: &str) -> Value {
+        let cards = [
+            ("hot_query", "a hot_query card"),
+            ("rec_query", "a rec_query card"),
+            ("related_queries", "a related_queries card"),
+            ("live", "a live card"),
+        ];
+        for (card, name) in cards {
+            if self.odd(name, 60) {
+                return json!({"model_type": card, card: {"queries": [{"name": self.word()}]}});
+            }
+        }
+        if self.odd("an item without model_type", 40) {
+            return match self.maybe(|o| o.note(search_id)) {
+                Some(note) => json!({"note": note}),
+                None => json!({}),
+            };
+        }
+        let note = self.note(search_id);
+        match self.odd("an ad", 8) {
+            true => json!({"model_type": "ads", "ads": {"note": note}}),
+            false => json!({"model_type": "note", "note": note}),
+        }
+    }
+
+    /// One of the notes of this run, which many pages show, each time with other contents.
+    fn note(&mut self, search_id: &str) -> Value {
+        let known = self.notes.len();
+        let id = if known > 60 && self.random.u8(0..3) > 0 {
+            let ids: Vec<&String> = self.notes.keys().collect();
+            ids[self.random.usize(..known)].clone()
+        } else {
+            self.id()
+        };
+        let mut note = Object::new();
+        let images = self.images(&mut note);
+        let tags = self.note_texts(&mut note);
+        self.remember(&id, search_id, images, tags);
+        note.insert("id".to_owned(), json!(id));
+        self.note_times(&mut note);
+        self.note_counts(&mut note);
+        self.video(&mut note);
+        self.badges(&mut note);
+        let author = self.author();
+        let context = json!({"author_id": author["userid"], "author_name": author["nickname"]});
+        note.insert("user".to_owned(), author);
+        self.count("JSON in a string");
+        note.insert("widgets_context".to_owned(), json!(context.to_string()));
+        note.insert("has_music".to_owned(), json!(self.random.bool()));
+        note.insert("xsec_token".to_owned(), json!(format!("YB{}=", self.id())));
+        for switch in ["followed", "liked", "collected", "niced"] {
+            note.insert(switch.to_owned(), json!(false));
+        }
+        note.insert("geo_info".to_owned(), json!({"distance": ""}));
+        note.insert("note_attributes".to_owned(), json!([]));
+        Value::Object(note)
+    }
+
+    fn remember(&mut self, id: &str, search_id: &str, images: bool, tags: bool) {
+        let known = self.notes.remove(id);
+        let before = known.is_some();
+        let mut seen = known.unwrap_or_default();
+        let here = seen.searches.iter().any(|s| s == search_id);
+        let told = [
+            ("a note seen again on a page of its search", here),
+            ("a note seen by another search", before && !here),
+            ("a note that lost its images", seen.images && !images),
+            ("a note that lost its hashtags", seen.tags && !tags),
+        ];
+        for (name, _) in told.into_iter().filter(|(_, happened)| *happened) {
+            self.count(name);
+        }
+        seen.images = images;
+        seen.tags = tags;
+        seen.searches.push(search_id.to_owned());
+        self.notes.insert(id.to_owned(), seen);
+    }
+
+    /// The texts of a note; whether there is a hashtag in them.
+    fn note_texts(&mut self, note: &mut Object) -> bool {
+        let places = [
+            ("title", "a hashtag in the title", 12),
+            ("desc", "a hashtag in the description", 2),
+            ("abstract_show", "a hashtag in the abstract", 20),
+        ];
+        let mut any = false;
+        for (key, name, one_in) in places {
+            let tagged = self.odd(name, one_in);
+            any |= tagged;
+            if tagged {
+                note.insert(key.to_owned(), json!(self.tagged()));
+            } else if key != "abstract_show" || self.odd("an abstract", 20) {
+                note.insert(key.to_owned(), json!(self.sentence()));
+            }
+        }
+        if self.odd("no title", 4) {
+            note.remove("title");
+        } else if self.odd("a null title", 12) {
+            note.insert("title".to_owned(), Value::Null);
+        } else if self.odd("an empty title", 12) {
+            note.insert("title".to_owned(), json!(""));
+        }
+        let title = match self.odd("a tag_info title", 10) {
+            true => self.word(),
+            false => String::new(),
+        };
+        note.insert("tag_info".to_owned(), json!({"title": title, "type": ""}));
+        any
+    }
+
+    fn note_times(&mut self, note: &mut Object) {
+        let published = self.seconds();
+        if self.odd("timestamp 0", 12) {
+            note.insert("timestamp".to_owned(), json!(0));
+        } else if !self.odd("no timestamp", 12) {
+            note.insert("timestamp".to_owned(), json!(published));
+        }
+        if !self.odd("no update_time", 6) {
+            let millis = published * 1_000 + self.random.i64(0..1_000_000);
+            note.insert("update_time".to_owned(), json!(millis));
+        }
+        let last = match self.odd("last_update_time 0", 2) {
+            true => 0,
+            false => published + 7,
+        };
+        note.insert("last_update_time".to_owned(), json!(last));
+    }
+
+    fn note_counts(&mut self, note: &mut Object) {
+        for count in ["liked", "collected", "comments", "shared", "nice"] {
+            if self.random.u8(0..20) > 0 {
+                note.insert(format!("{count}_count"), json!(self.random.u32(0..90_000)));
+            }
+        }
+        if self.odd("interaction_area", 2) {
+            let area = json!({"text": self.count_text(), "type": 1, "status": false});
+            note.insert("interaction_area".to_owned(), area);
+        }
+    }
+
+    /// The images of a note; whether there are any.
+    fn images(&mut self, note: &mut Object) -> bool {
+        if self.odd("no image list", 25) {
+            return false;
+        }
+        let images = if self.odd("18 images", 40) {
+            18
+        } else if self.odd("a note without images", 20) {
+            0
+        } else {
+            self.random.usize(1..5)
+        };
+        let list: Vec<Value> = (0..images).map(|place| self.image(place)).collect();
+        note.insert("images_list".to_owned(), json!(list));
+        if !self.odd("no cover index", 20) {
+            let cover = match self.odd("a cover beyond the list", 20) {
+                true => self.random.i64(18..30),
+                false => self.random.i64(0..2),
+            };
+            note.insert("cover_image_index".to_owned(), json!(cover));
+        }
+        images > 0
+    }
+
+    fn image(&mut self, place: usize) -> Value {
+        let file = format!("notes/{}", self.id());
+        let address = format!(
+            "https://img.example.com/{file}?sign={}",
+            self.random.u32(..)
+        );
+        let mut image = json!({
+            "need_load_original_image": false,
+            "fileid": file,
+            "trace_id": file,
+            "width": self.random.u32(200..5_000),
+            "height": self.random.u32(200..5_000),
+            "url": address,
+            "url_size_large": format!("{address}&large"),
+            "original": "",
+        });
+        if place > 0 {
+            self.count("an image with an empty url");
+            image["url"] = json!("");
+        }
+        if self.odd("a live photo", 30) {
+            image["live_photo"] = json!({"media": {"stream": {"h264": [{"master_url": "x"}]}}});
+        }
+        image
+    }
+
+    fn video(&mut self, note: &mut Object) {
+        if self.random.u8(0..4) > 0 {
+            note.insert("type".to_owned(), json!("normal"));
+            return;
+        }
+        note.insert("type".to_owned(), json!("video"));
+        let mut streams = Object::new();
+        for codec in CODECS {
+            if self.odd(codec, 2) {
+                let many = self.random.usize(1..3);
+                let list: Vec<Value> = (0..many).map(|_| self.stream(codec)).collect();
+                streams.insert(codec.to_owned(), json!(list));
+            } else if self.odd("a codec without streams", 8) {
+                streams.insert(
+                    codec.to_owned(),
+                    self.one_of(&[json!([]), json!(null)]).clone(),
+                );
+            }
+        }
+        if self.odd("an unknown codec", 8) {
+            streams.insert("vvc/2".to_owned(), json!([self.stream("vvc")]));
+        }
+        let seconds = self.random.u32(1..900);
+        let mut media = json!({"video": {"width": 720, "md5": self.id(), "duration": seconds}});
+        if !self.odd("a video without streams", 12) {
+            media["stream"] = Value::Object(streams);
+        }
+        let video = json!({
+            "capa": {"duration": seconds},
+            "image": {"thumbnail": "https://img.example.com/thumb"},
+            "media": media,
+        });
+        note.insert("video_info_v2".to_owned(), video);
+    }
+
+    fn stream(&mut self, codec: &str) -> Value {
+        json!({
+            "master_url": format!("http://video.example.com/{}", self.id()),
+            "backup_urls": ["http://video.example.com/other"],
+            "width": 720,
+            "height": 1_280,
+            "duration": self.random.u32(1_000..900_000),
+            "size": self.random.u64(1..9_000_000_000),
+            "fps": self.one_of(&[json!(30), json!(29.97), json!(60.0)]),
+            "video_codec": codec,
+            "avg_bitrate": 1_234,
+        })
+    }
+
+    fn badges(&mut self, note: &mut Object) {
+        if self.odd("no badges", 6) {
+            return;
+        }
+        let mut badges = Vec::new();
+        if self.odd("a badge ubt_sig_token", 2) {
+            badges.push(json!({"type": "ubt_sig_token", "text": self.id(), "location": -1}));
+        }
+        if self.odd("a badge publish_time", 3) {
+            let age = format!("{}天前", self.random.u8(1..9));
+            badges.push(json!({"type": "publish_time", "text": age, "style": 0}));
+        }
+        if self.odd("a badge poi", 6) {
+            let mut poi = json!({"type": "poi", "poi_id": self.id(), "text": self.word()});
+            if self.odd("a badge poi without text", 2) {
+                poi.as_object_mut().map(|poi| poi.remove("text"));
+            }
+            badges.push(poi);
+        }
+        if self.odd("a badge without a type", 20) {
+            badges.push(json!({"text": self.word(), "icon": ""}));
+        }
+        note.insert("corner_tag_info".to_owned(), json!(badges));
+    }
+
+    fn author(&mut self) -> Value {
+        let mut author = json!({
+            "userid": format!("author{}", self.random.u8(0..80)),
+            "red_id": self.random.u64(1..99_999_999_999).to_string(),
+            "nickname": self.word(),
+            "images": *self.one_of(&["https://img.example.com/avatar", ""]),
+            "red_official_verified": self.random.bool(),
+            "red_official_verify_type": self.random.u8(0..3),
+            "followed": false,
+            "track_duration": 0,
+        });
+        if self.odd("FStatus", 5) {
+            author["FStatus"] = json!("none");
+        }
+        author
+    }
+}
