@@ -14,7 +14,7 @@ use super::output::{grouped, is_closed_pipe, print_json, print_text};
 use super::{Common, Format, Threads};
 use crate::plan::Privacy;
 use crate::run::pipe::{Passed, Piped, pipe};
-use crate::run::{Retransformed, retransform};
+use crate::run::{Retransformed, RunError, retransform};
 use crate::spec::diagnostic::nearest;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::transform::Transform;
@@ -109,13 +109,7 @@ fn through(
     };
     let passed = match is_standard(output) {
         true => pipe(&transform, piped, input, io::stdout()),
-        false => {
-            let file = File::create(output).map_err(|e| cannot("write", output, &e))?;
-            let mut out = io::BufWriter::new(file);
-            let passed = pipe(&transform, piped, input, &mut out);
-            out.flush().map_err(|e| cannot("write", output, &e))?;
-            passed
-        }
+        false => to_file(output, |out| pipe(&transform, piped, input, out))?,
     };
     match passed {
         Ok(passed) => told(table, passed),
@@ -124,6 +118,36 @@ fn through(
         Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a file that comes to its place whole, or not at all; what is no file, as a device, is
+/// written as it is.
+fn to_file<T>(
+    path: &Path,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, RunError>,
+) -> Result<Result<T, RunError>, CliError> {
+    let cannot = |error: io::Error| cannot("write", path, &error);
+    let in_place = path.exists() && !path.is_file();
+    let beside = match in_place {
+        true => path.to_owned(),
+        false => part_of(path),
+    };
+    let mut out = io::BufWriter::new(File::create(&beside).map_err(cannot)?);
+    let written = write(&mut out);
+    out.flush().map_err(cannot)?;
+    match &written {
+        _ if in_place => {}
+        Ok(_) => std::fs::rename(&beside, path).map_err(cannot)?,
+        Err(_) => std::fs::remove_file(&beside).map_err(cannot)?,
+    }
+    Ok(written)
+}
+
+/// Where a file is written before it has its name.
+fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
 }
 
 fn told(table: &str, passed: Passed) {
@@ -150,7 +174,7 @@ fn is_standard(path: &Path) -> bool {
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> CliError {
     let message = format!("cannot {what} {}: {error}", path.display());
-    CliError::usage(message, "- stands for stdin and stdout")
+    CliError::usage(message, "name another path; - stands for stdin or stdout")
 }
 
 fn summary(replaced: &[Retransformed]) -> String {

@@ -52,25 +52,33 @@ impl Lines {
                     self.torn = true;
                     return Ok(None);
                 }
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(error) if error.raw_os_error().is_some() => return Err(unreadable(error)),
+                // What zstd or UTF-8 refuse.
+                Err(error) => {
+                    self.pages += 1;
                     return Err(self.format(error.to_string()));
                 }
-                Err(error) => return Err(unreadable(error)),
             }
             let line = self.line.trim();
-            if !line.is_empty() {
-                self.pages += 1;
-                return parse(line)
-                    .map(Some)
-                    .map_err(|e| self.format(e.to_string()));
+            if line.is_empty() {
+                continue;
             }
+            self.pages += 1;
+            return match parse(line) {
+                Ok(page) => Ok(Some(page)),
+                Err(error) if error.is_eof() && !self.line.ends_with('\n') => {
+                    self.torn = true;
+                    Ok(None)
+                }
+                Err(error) => Err(self.format(error.to_string())),
+            };
         }
     }
 
     fn format(&self, reason: String) -> RawError {
         RawError::Format {
             path: INPUT.into(),
-            page: self.pages.max(1),
+            page: self.pages,
             reason,
         }
     }

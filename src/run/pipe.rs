@@ -114,7 +114,10 @@ impl<'p, W: Write + Send> Pipe<'p, W> {
             scratch: self.scratch,
             memory: MEMORY,
         };
-        Flattener::new(self.transform, stamp, &[self.piped.table], Some(spill))
+        // A rule that says `fail` judges the items of all tables.
+        let all = self.piped.on_bad_value == OnBadValue::Fail;
+        let only: &[&str] = if all { &[] } else { &[self.piped.table] };
+        Flattener::new(self.transform, stamp, only, Some(spill))
     }
 
     /// Writes the rows of a run.
