@@ -36,7 +36,7 @@ fn a_view_is_explained_as_a_table_is() {
         latest.starts_with("notes_latest: The newest observation of each note_id in notes"),
         "{latest}"
     );
-    assert!(latest.contains("\n  title: string, may be null, personal\n"));
+    assert!(latest.contains("\n  title: string, may be null, personal, free text\n"));
     assert!(latest.contains("\n  endpoints: string\n"));
     assert!(!latest.contains("\n  endpoint: "));
     let delta = printed(&["show", "engagement_delta"]);
