@@ -13,7 +13,7 @@
 //! | [`extract`] | paging, retries, limits, budgets, the journal; the only place that talks to the network |
 //! | [`raw`] | the raw zone, where extract and transform meet: answers verbatim, on disk |
 //! | [`transform`] | raw pages → Arrow tables, driven by the compiled contracts |
-//! | [`load`] | Arrow tables → Parquet, committed all or none |
+//! | [`load`] | Arrow tables → Parquet, committed all or none; whether contracts fit the lake |
 //! | [`query`] | the catalog of views, and DuckDB |
 //! | [`run`] | ties the stages together; resuming; what earlier runs tell; re-flattening; the report |
 //! | [`sandbox`] | the API simulator |

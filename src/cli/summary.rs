@@ -8,7 +8,7 @@ use super::output::grouped;
 use crate::plan::Plan;
 use crate::run::report::RunReport;
 use crate::spec::pipeline::OnUnknownField;
-use crate::transform::drift::DriftRow;
+use crate::transform::drift::{DriftRow, Kind};
 
 /// What people read after a run.
 pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
@@ -137,6 +137,12 @@ fn drift(rows: &[DriftRow]) -> String {
             out,
             "  drift     {} more in the table drift",
             rows.len() - MOST_DRIFT
+        );
+    }
+    if rows.iter().any(|row| row.kind == Kind::UnknownField) {
+        let _ = writeln!(
+            out,
+            "  drift     `redlake schema suggest` shows how unknown fields become columns"
         );
     }
     out

@@ -167,8 +167,8 @@ impl View {
         keys.into_iter().chain(more.iter().copied()).chain(both)
     }
 
-    /// The statement that makes the view. A window reads all that lies below it, so what cannot be
-    /// read comes in after it only.
+    /// The statement that makes the view. A window is computed whether or not anybody asks for it, so
+    /// nothing that fails goes into one.
     pub(super) fn statement(&self, table: &Table, failing: &Failing<'_>) -> String {
         let select = match &self.form {
             Form::Latest(view) => select_latest(table, view, failing),
@@ -179,15 +179,6 @@ impl View {
             identifier(&self.name)
         )
     }
-}
-
-/// The columns that can be read, `dt` with them.
-fn readable(table: &Table, failing: &Failing<'_>) -> String {
-    let names = table.columns.keys().filter(|name| failing(name).is_none());
-    let names: String = names
-        .map(|name| format!("{}, ", identifier(name)))
-        .collect();
-    format!("{names}dt")
 }
 
 /// Per id and endpoint the newest row; then per column the value of the newest snapshot that has
@@ -211,13 +202,12 @@ fn select_latest(table: &Table, view: &LatestView, failing: &Failing<'_>) -> Str
         .map(merged)
         .collect();
     format!(
-        "WITH newest AS (SELECT {readable} FROM {name} QUALIFY row_number() OVER \
+        "WITH newest AS (SELECT * FROM {name} QUALIFY row_number() OVER \
          (PARTITION BY {id}, endpoint ORDER BY snapshot_at DESC, run_id DESC) = 1), \
          ordered AS (SELECT *, row_number() OVER (PARTITION BY {id} ORDER BY snapshot_at DESC, \
          CASE endpoint{priority} ELSE {last} END, run_id DESC) AS nth FROM newest) \
          SELECT {id}, {columns}, string_agg(endpoint, ',' ORDER BY nth) AS endpoints \
          FROM ordered GROUP BY {id}",
-        readable = readable(table, failing),
         name = identifier(table.name()),
         last = view.endpoints.len(),
         columns = merged.join(", "),
@@ -250,13 +240,12 @@ fn select_delta(table: &Table, failing: &Failing<'_>) -> String {
     };
     let deltas: String = counts(table).map(|(count, _)| told(count)).collect();
     format!(
-        "WITH lagged AS (SELECT {readable}, lag(snapshot_at) OVER w AS previous_snapshot_at{lagged} \
+        "WITH lagged AS (SELECT *, lag(snapshot_at) OVER w AS previous_snapshot_at{lagged} \
          FROM {name} WINDOW w AS (PARTITION BY {keys} ORDER BY snapshot_at, run_id)), \
          timed AS (SELECT *, date_diff('second', previous_snapshot_at, snapshot_at) / 3600.0 AS hours \
          FROM lagged WHERE previous_snapshot_at IS NOT NULL) \
          SELECT {keys}, previous_snapshot_at, snapshot_at, hours{deltas}, run_id, pipeline, source, dt \
          FROM timed",
-        readable = readable(table, failing),
         name = identifier(table.name()),
         keys = keys.join(", "),
     )

@@ -68,7 +68,14 @@ fn the_lines_can_be_pasted_and_fill_past_runs() {
     let api = FakeApi::start(|_| (200, answer()));
     let lake = Lake::new();
     api.search(&lake, 1);
-    api.search(&lake, 1);
+    let pipeline = lake.path().with_file_name("fake.yaml");
+    let pipeline = pipeline.to_str().expect("UTF-8");
+    let mut again = lake.redlake(&["run", pipeline]);
+    again.env("JUSTONEAPI_BASE_URL", &api.url);
+    again.env("JUSTONEAPI_TOKEN", "a-token-of-some-length");
+    let summary = String::from_utf8(succeed(&mut again).stdout).expect("UTF-8");
+    let hint = "  drift     `redlake schema suggest` shows how unknown fields become columns\n";
+    assert_eq!(summary.matches(hint).count(), 1, "{summary}");
     assert_eq!(
         lake.value("select count(*) from drift where path = '/trace'"),
         2
@@ -93,8 +100,6 @@ fn the_lines_can_be_pasted_and_fill_past_runs() {
     );
 
     paste(&found);
-    let pipeline = lake.path().with_file_name("fake.yaml");
-    let pipeline = pipeline.to_str().expect("UTF-8");
     succeed(&mut lake.redlake(&["validate", pipeline, "--schemas", schemas]));
     let raw = lake.raw_files();
     let mut args = vec!["transform", pipeline, "--schemas", schemas, "--raw"];
