@@ -51,7 +51,23 @@ impl Contracts {
             Some(dir) => read_folder(dir, &mut found),
             None => embedded(),
         };
-        let contracts = Self::from_files(&files, &mut found);
+        Self::told(&files, found)
+    }
+
+    /// The contracts in these files, by their paths inside a folder such as `schemas`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of the files.
+    pub fn from_texts(files: &BTreeMap<PathBuf, SourceFile>) -> Result<Self, Diagnostics> {
+        Self::told(files, Vec::new())
+    }
+
+    /// The contracts, unless something is wrong with them or was found before.
+    fn told(
+        files: &BTreeMap<PathBuf, SourceFile>,
+        mut found: Vec<Diagnostic>,
+    ) -> Result<Self, Diagnostics> {
+        let contracts = Self::from_files(files, &mut found);
         if found.is_empty() {
             Ok(contracts)
         } else {
@@ -114,7 +130,8 @@ impl Contracts {
 
 const COMMON: &str = "common_columns.yaml";
 
-fn embedded() -> BTreeMap<PathBuf, SourceFile> {
+/// The files of the built-in contracts, by their paths inside `schemas`.
+pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
     let folders = [
         Some(&EMBEDDED),
         EMBEDDED.get_dir("sources"),

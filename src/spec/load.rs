@@ -1,6 +1,7 @@
 //! Reading a pipeline and the files it names.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
@@ -40,6 +41,19 @@ pub fn load_pipeline(
         )])
     })?;
     let file = SourceFile::new(path, text);
+    parse_pipeline(file, lookup, &|list| std::fs::read_to_string(list))
+}
+
+/// Reads a pipeline from its text. `lookup` finds environment variables, `read` the text of a list
+/// by its path.
+///
+/// # Errors
+/// As [`load_pipeline`].
+pub fn parse_pipeline(
+    file: SourceFile,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<LoadedPipeline, Diagnostics> {
     let mut tree = yaml::parse(&file).map_err(|d| Diagnostics(vec![*d]))?;
     let file = without_salt(file, &tree);
     let mut found = Vec::new();
@@ -50,7 +64,7 @@ pub fn load_pipeline(
         variables.hide(&mut found);
         return Err(Diagnostics(found));
     };
-    let lists = read_lists(&pipeline, &file, &mut found);
+    let lists = read_lists(&pipeline, &file, read, &mut found);
     Ok(LoadedPipeline {
         pipeline,
         file,
@@ -63,6 +77,7 @@ pub fn load_pipeline(
 fn read_lists(
     pipeline: &Pipeline,
     file: &SourceFile,
+    read: &dyn Fn(&Path) -> io::Result<String>,
     found: &mut Vec<Diagnostic>,
 ) -> HashMap<PathBuf, Vec<String>> {
     let sets = pipeline
@@ -79,9 +94,9 @@ fn read_lists(
     let folder = file.path().parent().unwrap_or(Path::new(""));
     let mut lists = HashMap::new();
     for named in sets.chain(notes) {
-        match read_list(&folder.join(&named.value)) {
-            Ok(entries) => {
-                lists.insert(named.value.clone(), entries);
+        match read(&folder.join(&named.value)) {
+            Ok(text) => {
+                lists.insert(named.value.clone(), entries(&text));
             }
             Err(error) => found.push(unreadable_list(named, folder, &error, file)),
         }
@@ -89,19 +104,19 @@ fn read_lists(
     lists
 }
 
-fn read_list(path: &Path) -> std::io::Result<Vec<String>> {
-    let text = std::fs::read_to_string(path)?;
+/// The entries of a list: its lines, but for empty ones and comments.
+fn entries(text: &str) -> Vec<String> {
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-    Ok(lines
+    lines
         .filter(|l| !l.is_empty() && !l.starts_with('#'))
         .map(str::to_owned)
-        .collect())
+        .collect()
 }
 
 fn unreadable_list(
     named: &Spanned<PathBuf>,
     folder: &Path,
-    error: &std::io::Error,
+    error: &io::Error,
     file: &SourceFile,
 ) -> Diagnostic {
     let path = folder.join(&named.value);

@@ -3,8 +3,9 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::told;
-use crate::spec::contracts::Contracts;
-use crate::spec::load::load_pipeline;
+use crate::spec::contracts::{Contracts, embedded};
+use crate::spec::diagnostic::SourceFile;
+use crate::spec::load::{load_pipeline, parse_pipeline};
 
 const COMMON: &str = "
 every_table:
@@ -47,6 +48,42 @@ fn the_built_in_contracts_are_valid() {
     let sources: Vec<_> = contracts.sources.keys().map(String::as_str).collect();
     assert_eq!(sources, ["justoneapi", "xhs_open"]);
     assert_eq!(contracts.tables.len(), 15);
+}
+
+#[test]
+fn contracts_are_read_from_texts_as_from_a_folder() {
+    let mut files = embedded();
+    let path = Path::new("tables/notes.yaml");
+    let text = files[path].text().replace("[note_id, endpoint]", "[id]");
+    files.insert(path.to_owned(), SourceFile::new(path, text));
+    let told = told(&Contracts::from_texts(&files).expect_err("a mistake").0);
+    assert!(told[0].contains("the table has no column `id`"), "{told:?}");
+
+    files.retain(|path, _| path.ends_with("xhs_open.yaml"));
+    let contracts = Contracts::from_texts(&files).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(contracts.sources.keys().collect::<Vec<_>>(), ["xhs_open"]);
+    assert_eq!(contracts.tables.len(), 0);
+}
+
+#[test]
+fn a_pipeline_is_read_from_a_text() {
+    let text = "
+version: 1
+pipeline: p
+source: {name: \"${NAME}\"}
+keyword_sets: {brands: {file: brands.txt}}
+extract: []
+";
+    let file = SourceFile::new("folder/p.yaml", text);
+    let name = |name: &str| (name == "NAME").then(|| "shop".to_owned());
+    let list = |path: &Path| {
+        assert_eq!(path, Path::new("folder/brands.txt"));
+        Ok("# none\na\n".to_owned())
+    };
+    let loaded = parse_pipeline(file, &name, &list).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(loaded.pipeline.source.name.value, "shop");
+    assert_eq!(loaded.lists[Path::new("brands.txt")], ["a"]);
+    assert_eq!(told(&loaded.found), Vec::<String>::new());
 }
 
 #[test]
