@@ -349,7 +349,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             Fill::KeywordSet => maybe(search.keyword_set.as_ref()),
             Fill::Page => int(header.page.into()),
             Fill::Position => position.and_then(int),
-            Fill::Rank => position.and_then(|p| int(header.items_before + p)),
+            Fill::Rank => position.and_then(|p| int(header.items_before.checked_add(p)?)),
             Fill::ItemCount => int(header.item_count),
             Fill::NewItemCount => int(header.new_item_count),
             Fill::Sort => maybe(search.filters.get(&Filter::Sort)),

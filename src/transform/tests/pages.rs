@@ -149,6 +149,20 @@ fn rows_carry_what_is_known_of_their_page() {
 }
 
 #[test]
+fn a_rank_beyond_all_numbers_is_a_reject() {
+    let mut page = notes(&[r#"{"id":"a","user":{"userid":"u"}}"#]);
+    page.header.items_before = u64::MAX;
+    let tables = flattened(&built_in(), &[page]);
+    assert_eq!(count(&tables.batches["search_results"]), 0);
+    let rejects: Vec<_> = tables
+        .rejects
+        .iter()
+        .map(|r| (r.table.as_deref(), r.column.as_deref(), r.reason.as_str()))
+        .collect();
+    assert_eq!(rejects, [(Some("search_results"), Some("rank"), "missing")]);
+}
+
+#[test]
 fn of_several_observations_the_latest_stays() {
     let liked = |likes: &[u32]| {
         let note =
