@@ -16,6 +16,7 @@ use super::{Address, Compression, EndpointEstimate, Plan, Price, Search, plan};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::load::load_pipeline;
+use crate::spec::pipeline::OnBadValue;
 use crate::spec::words::Filter;
 
 static CONTRACTS: LazyLock<Arc<Contracts>> =
@@ -90,6 +91,20 @@ fn a_pipeline_that_says_little_has_sensible_defaults() {
     assert_eq!(plan.warnings, Vec::<String>::new());
     let address = Address::Url("https://api.justoneapi.com".to_owned());
     assert_eq!(plan.sources["justoneapi"].address, address);
+}
+
+#[test]
+fn null_for_bad_values_needs_no_quotes() {
+    let cases = [
+        ("{}", OnBadValue::Reject),
+        ("{on_bad_value: fail}", OnBadValue::Fail),
+        ("{on_bad_value: null}", OnBadValue::Null),
+        ("{on_bad_value: 'null'}", OnBadValue::Null),
+    ];
+    for (contract, wanted) in cases {
+        let plan = planned(&and(&format!("contract: {contract}\n")));
+        assert_eq!(plan.on_bad_value, wanted, "{contract}");
+    }
 }
 
 #[test]

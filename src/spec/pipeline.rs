@@ -228,7 +228,15 @@ pub struct Contract {
     /// What follows a field that the source contract does not know.
     pub on_unknown_field: OnUnknownField,
     /// What follows a value that does not fit its column.
+    #[serde(deserialize_with = "bare_null")]
+    #[schemars(with = "Option<OnBadValue>")]
     pub on_bad_value: OnBadValue,
+}
+
+/// Without quotes YAML reads the word `null` as no value.
+fn bare_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnBadValue, D::Error> {
+    let word = Option::deserialize(deserializer)?;
+    Ok(word.unwrap_or(OnBadValue::Null))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
