@@ -2,6 +2,7 @@
 //!
 //! A value that does not fit is *bad*: it is never rounded, cut or guessed.
 
+mod html;
 mod instants;
 mod numbers;
 mod texts;
@@ -16,10 +17,11 @@ use serde_json::Value;
 use super::captures::Scalar;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
+use html::html_text;
 use instants::instant;
 use numbers::{boolean, count, float, integer};
 pub use texts::hashtags;
-use texts::{html_text, url};
+use texts::url;
 
 /// A captured value: how many loops deep its frame is, and its slot there.
 #[derive(Clone, Copy, Debug, PartialEq)]

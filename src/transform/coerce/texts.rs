@@ -1,9 +1,8 @@
-//! Addresses, the text of HTML, hashtags.
+//! Addresses and hashtags.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use html2text::render::TrivialDecorator;
 use memchr::memchr2;
 use regex::Regex;
 
@@ -37,48 +36,6 @@ fn is_scheme(text: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }
-
-/// The text of an HTML fragment, a line for each block.
-pub fn html_text(html: &str) -> Result<String, Bad> {
-    // Laying deeply nested elements out takes time without bound.
-    if html.len() > MOST_HTML || nesting(html) > DEEPEST_HTML {
-        return Err("HTML that is too large or too deeply nested");
-    }
-    // Without the brackets and number signs that other decorators put around links and headings.
-    let text = html2text::config::with_decorator(TrivialDecorator::new())
-        .no_link_wrapping()
-        .no_table_borders()
-        .string_from_read(html.as_bytes(), LONG_LINE)
-        .map_err(|_| "not HTML")?;
-    Ok(text.trim_end().to_owned())
-}
-
-/// Bytes of HTML that are turned into text at most; a note has at most some thousand characters.
-const MOST_HTML: usize = 1 << 20;
-const DEEPEST_HTML: usize = 100;
-
-/// How many elements are open at once at most. Those that need no closing tag do not count.
-fn nesting(html: &str) -> usize {
-    let light = ["br", "img", "hr", "p", "li"];
-    let mut open = 0_usize;
-    let mut deepest = 0;
-    for tag in html.split('<').skip(1) {
-        let closes = tag.starts_with('/');
-        let name = tag.trim_start_matches('/');
-        let end = name.find(|c: char| !c.is_ascii_alphanumeric());
-        let name = name[..end.unwrap_or(name.len())].to_ascii_lowercase();
-        match closes {
-            _ if name.is_empty() || light.contains(&name.as_str()) => {}
-            true => open = open.saturating_sub(1),
-            false => open += 1,
-        }
-        deepest = deepest.max(open);
-    }
-    deepest
-}
-
-/// Wide enough that no line is wrapped.
-const LONG_LINE: usize = 1 << 20;
 
 /// The hashtags of a text, without `#`, in order: `#tag[话题]#` as the app writes a linked tag, or
 /// `#tag` up to the first character that no tag has.
