@@ -103,9 +103,9 @@ fn sample_pages(count: u32) -> Vec<RawPage> {
         let images: Vec<_> = (0..id % 4)
             .map(|at| json!({"fileid": format!("{id}-{at}-{page}"), "url": ""}))
             .collect();
-        json!({"model_type": if id % 7 == 0 { "hot_query" } else { "note" }, "note": {
+        json!({"model_type": if id.is_multiple_of(7) { "hot_query" } else { "note" }, "note": {
             "id": format!("{:024x}", id * 7_919), "type": "normal", "desc": format!("#tag{id} #all"),
-            "liked_count": if id % 11 == 0 { json!("many") } else { json!(id + page) },
+            "liked_count": if id.is_multiple_of(11) { json!("many") } else { json!(id + page) },
             "timestamp": 1_760_000_000 + id, "images_list": images, "unknown": id,
             "user": {"userid": format!("u{}", id % 13), "nickname": "n"},
         }})
@@ -117,7 +117,7 @@ fn sample_pages(count: u32) -> Vec<RawPage> {
         json!({"code": 0, "data": {"items": items}}).to_string()
     };
     let page = |number: u32| {
-        let mut page = note_search(&body(number));
+        let mut page = note_search(body(number));
         page.header.page = number;
         page.header.request_id = format!("request-{number}");
         page.header.fetched_at += chrono::Duration::seconds(number.into());

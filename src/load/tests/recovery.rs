@@ -119,8 +119,8 @@ fn an_abandoned_staging_is_cleared_but_not_a_living_one() {
     let a = path_of("a");
     write(&lake, &format!("_staging/dead/{a}"), "dead");
     write(&lake, "_staging/dead/.lock", "");
-    let mut living = lake.stage("living").expect("a staging folder");
-    add(&mut living, &a, "living");
+    let living = lake.stage("living").expect("a staging folder");
+    add(&living, &a, "living");
     let lake = reopened(&lake);
     let staged: Vec<_> = files(&lake, "_staging")
         .into_iter()

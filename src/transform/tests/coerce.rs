@@ -130,11 +130,7 @@ fn a_whole_number_is_never_rounded() {
     ];
     for (value, expected) in cases {
         let expected = expected.map(|number| Some(Cell::Int(number)));
-        assert_eq!(
-            plain(ColumnType::Int64, value.clone()),
-            expected,
-            "{value:?}"
-        );
+        assert_eq!(plain(ColumnType::Int64, value), expected, "{value:?}");
     }
 }
 
@@ -154,11 +150,7 @@ fn a_number_may_be_written_as_text_and_scaled() {
     ];
     for (value, expected) in cases {
         let expected = expected.map(|number| Some(Cell::Float(number)));
-        assert_eq!(
-            plain(ColumnType::Float64, value.clone()),
-            expected,
-            "{value:?}"
-        );
+        assert_eq!(plain(ColumnType::Float64, value), expected, "{value:?}");
     }
     let scale = Some(0.001);
     let scaled = converted(
@@ -187,11 +179,7 @@ fn truth_is_written_in_few_ways() {
     ];
     for (value, expected) in cases {
         let expected = expected.map(|truth| Some(Cell::Bool(truth)));
-        assert_eq!(
-            plain(ColumnType::Bool, value.clone()),
-            expected,
-            "{value:?}"
-        );
+        assert_eq!(plain(ColumnType::Bool, value), expected, "{value:?}");
     }
 }
 
@@ -245,7 +233,7 @@ fn an_instant_is_read_in_its_unit_and_only_from_1990_to_2100() {
             ..Mapping::default()
         };
         let expected = expected.map(|micros| Some(Cell::Instant(micros)));
-        let instant = converted(ColumnType::Timestamp, mapping, value.clone());
+        let instant = converted(ColumnType::Timestamp, mapping, value);
         assert_eq!(instant, expected, "{unit:?} {value:?}");
     }
 }
@@ -262,12 +250,9 @@ fn zero_is_null_and_empty_is_null_where_the_contract_says_so() {
     for value in zeros {
         for empty_is_null in [false, true] {
             let null = mapping(true, empty_is_null);
-            assert_eq!(
-                converted(ColumnType::Timestamp, null, value.clone()),
-                Ok(None)
-            );
+            assert_eq!(converted(ColumnType::Timestamp, null, value), Ok(None));
         }
-        let kept = converted(ColumnType::Timestamp, mapping(false, true), value.clone());
+        let kept = converted(ColumnType::Timestamp, mapping(false, true), value);
         assert_eq!(kept, Err("not a time from 1990 to 2099"), "{value:?}");
     }
     let string =

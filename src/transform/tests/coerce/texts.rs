@@ -20,11 +20,7 @@ fn an_id_is_text_whether_it_came_as_text_or_as_a_number() {
     ];
     for (value, expected) in cases {
         let expected = expected.map(|text| Some(Cell::Text(text.into())));
-        assert_eq!(
-            plain(ColumnType::String, value.clone()),
-            expected,
-            "{value:?}"
-        );
+        assert_eq!(plain(ColumnType::String, value), expected, "{value:?}");
     }
     for kind in [
         ColumnType::String,
