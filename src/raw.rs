@@ -355,6 +355,11 @@ fn parse(line: &str) -> serde_json::Result<RawPage> {
         body: &'a RawValue,
     }
     let header: PageHeader = serde_json::from_str(line)?;
+    if header.v != VERSION {
+        let version = header.v;
+        let message = format!("format {version}; this redlake reads {VERSION}");
+        return Err(serde::de::Error::custom(message));
+    }
     let BodyOnly { body } = serde_json::from_str(line)?;
     let body = match body.get().starts_with('"') {
         true => serde_json::from_str(body.get())?,

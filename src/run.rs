@@ -97,6 +97,8 @@ pub enum RunError {
     },
     #[error("the contracts cannot hold the ledger of a run")]
     Ledger(#[source] ArrowError),
+    #[error("pages of the run {0} come again after those of another run")]
+    Scattered(String),
     #[error("pages make no table `{0}`")]
     NoSuchTable(String),
     #[error("cannot make a folder for temporary files")]

@@ -158,6 +158,14 @@ impl From<RunError> for CliError {
             RunError::ForeignRaw { .. } => {
                 (USAGE, Some("give the pipeline that made the file".into()))
             }
+            RunError::Scattered(_) => (
+                USAGE,
+                Some(
+                    "give the raw files of a run one after the other, each once: of several \
+                     observations only the latest counts"
+                        .into(),
+                ),
+            ),
             RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
             RunError::Ledger(_) => (
                 USAGE,

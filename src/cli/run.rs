@@ -119,7 +119,7 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
         Err(CliError::new(code, error, Some(hint)))
     };
     if let (None, Some(reason)) = (&report.cut, &report.refused) {
-        let error = anyhow::anyhow!("{reason}; no table was committed");
+        let error = anyhow::anyhow!("{reason}; no new table was committed");
         return Err(CliError::new(REFUSED, error, Some(MEND.to_owned())));
     }
     match &report.cut {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use chrono_tz::Tz;
 use clap::Args;
 
-use super::error::CliError;
+use super::error::{CliError, REFUSED};
 use super::output::{grouped, is_closed_pipe, print_json, print_text};
 use super::{Common, Format, Threads};
 use crate::plan::Privacy;
@@ -76,20 +76,29 @@ fn through(
     table: &str,
 ) -> Result<ExitCode, CliError> {
     common.only(&[Format::Table])?;
+    if args.threads.threads.is_some() {
+        let hint = "start one process for each part of the raw zone instead";
+        return Err(CliError::usage("--in reads on one thread", hint));
+    }
     let contracts = common.contracts()?;
     let mut piped = Piped {
         table,
+        pipeline: None,
         timezone: args.timezone,
         on_unknown_field: OnUnknownField::default(),
         on_bad_value: OnBadValue::default(),
     };
-    let transform = match &args.pipeline {
-        Some(pipeline) => {
-            let plan = common.plan(pipeline, &contracts)?;
+    let plan = match &args.pipeline {
+        Some(pipeline) => Some(common.plan(pipeline, &contracts)?),
+        None => None,
+    };
+    let transform = match &plan {
+        Some(plan) => {
+            piped.pipeline = Some(&plan.pipeline);
             piped.timezone = plan.timezone;
             piped.on_unknown_field = plan.on_unknown_field;
             piped.on_bad_value = plan.on_bad_value;
-            Transform::of(&plan)?
+            Transform::of(plan)?
         }
         None => Transform::new(contracts, &Privacy::default())?,
     };
@@ -115,6 +124,12 @@ fn through(
         Ok(passed) => told(table, passed),
         // A reader who has seen enough.
         Err(error) if is_closed_pipe(&error) => {}
+        Err(RunError::Refused(reason)) => {
+            let hint = "mend the source contract, or the pipeline's `contract:`; what was written has \
+                        no end marker";
+            let error = anyhow::anyhow!(reason);
+            return Err(CliError::new(REFUSED, error, Some(hint.to_owned())));
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)
@@ -134,13 +149,17 @@ fn to_file<T>(
     };
     let mut out = io::BufWriter::new(File::create(&beside).map_err(cannot)?);
     let written = write(&mut out);
-    out.flush().map_err(cannot)?;
-    match &written {
+    let flushed = out.flush();
+    match (&written, &flushed) {
         _ if in_place => {}
-        Ok(_) => std::fs::rename(&beside, path).map_err(cannot)?,
-        Err(_) => std::fs::remove_file(&beside).map_err(cannot)?,
+        (Ok(_), Ok(())) => std::fs::rename(&beside, path).map_err(cannot)?,
+        // What went wrong says more than that half a file could not be removed.
+        _ => drop(std::fs::remove_file(&beside)),
     }
-    Ok(written)
+    match written {
+        Ok(_) => flushed.map_err(cannot).map(|()| written),
+        error => Ok(error),
+    }
 }
 
 /// Where a file is written before it has its name.

@@ -194,7 +194,11 @@ impl Lake {
                 .to_string_lossy()
                 .into_owned();
             if !recorded.contains(&name) && is_abandoned(&path) {
-                fs::remove_dir_all(&path).map_err(failed("clear", &path))?;
+                match fs::remove_dir_all(&path) {
+                    // Its own process was quicker.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    cleared => cleared.map_err(failed("clear", &path))?,
+                }
             }
         }
         Ok(())

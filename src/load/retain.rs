@@ -43,8 +43,11 @@ impl Lake {
         }
         let is_expired = |commits: &Vec<&CommitRecord>| match retention {
             RawRetention::Forever => false,
+            // The commit that ended the run, or one after it, has to hold tables of its pages:
+            // those of an earlier part of the run are not made of all of them.
             RawRetention::UntilTables => commits
                 .iter()
+                .skip_while(|commit| !commit.closes_run)
                 .any(|commit| commit.add.iter().any(|file| is_of_pages(&file.table))),
             RawRetention::For(kept) => {
                 let age = commits.iter().map(|c| now - c.committed_at).max();

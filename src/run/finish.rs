@@ -14,7 +14,7 @@ use super::prior::Prior;
 use super::report::{RunReport, Status};
 use super::{RunError, flatten};
 use crate::extract::journal::{Entry, Journal};
-use crate::extract::{Cut, Extracted};
+use crate::extract::{Cut, Extracted, with_causes};
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::{Lake, encode, table_path};
 use crate::plan::{Plan, Search, Shard};
@@ -157,8 +157,13 @@ impl Run<'_> {
                     let committed = Entry::Committed { tables: has_tables };
                     self.journal.append(&committed)?;
                 }
-                // What went wrong first says more.
-                Err(error) => broken = broken.or(Some(error)),
+                Err(error) => {
+                    if has_tables && let Err(error) = self.commit(None, &ledger, false) {
+                        tracing::error!("the ledger cannot be committed: {}", with_causes(&error));
+                    }
+                    // What went wrong first says more.
+                    broken = broken.or(Some(error));
+                }
             }
         }
         if let Some(Cut::Budget(budget)) = &extracted.cut

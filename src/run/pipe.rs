@@ -1,6 +1,6 @@
 //! Raw pages in, one table out: for engines that bring their own storage and many machines.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{Read, Write};
 
 use arrow::array::RecordBatch;
@@ -25,6 +25,8 @@ use crate::transform::{RunStamp, Transform, TransformError};
 #[derive(Clone, Copy, Debug)]
 pub struct Piped<'p> {
     pub table: &'p str,
+    /// The pipeline whose rules apply; the pages have to be its own.
+    pub pipeline: Option<&'p str>,
     /// Decides the business date of each run.
     pub timezone: Tz,
     pub on_unknown_field: OnUnknownField,
@@ -68,14 +70,28 @@ pub fn pipe(
     };
     let mut lines = Lines::new(input)?;
     let mut run: Option<(RunStamp, Flattener<'_>, HashSet<String>)> = None;
+    // Runs, with the sources whose pages were read, that are over.
+    let mut ended: HashSet<(String, String)> = HashSet::new();
+    let mut sources: BTreeSet<String> = BTreeSet::new();
     for page in &mut lines {
         let page = page?;
         let header = &page.header;
+        if let Some(wanted) = piped.pipeline
+            && wanted != header.pipeline
+        {
+            return Err(RunError::ForeignRaw {
+                path: "(the input)".into(),
+                found: header.pipeline.clone(),
+                wanted: wanted.to_owned(),
+            });
+        }
         if run
             .as_ref()
             .is_none_or(|(stamp, ..)| stamp.run_id != header.run_id)
         {
             if let Some((stamp, flattener, _)) = run.take() {
+                let sources = std::mem::take(&mut sources).into_iter();
+                ended.extend(sources.map(|source| (stamp.run_id.clone(), source)));
                 pipe.end(stamp, flattener)?;
             }
             let (id, pipeline) = (&header.run_id, &header.pipeline);
@@ -83,6 +99,11 @@ pub fn pipe(
             let flattener = pipe.begin(stamp.clone());
             run = Some((stamp, flattener, HashSet::new()));
         }
+        let source = header.search.source.clone();
+        if ended.contains(&(header.run_id.clone(), source.clone())) {
+            return Err(RunError::Scattered(header.run_id.clone()));
+        }
+        sources.insert(source);
         let Some((_, flattener, seen)) = &mut run else {
             continue;
         };

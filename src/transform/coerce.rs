@@ -260,7 +260,10 @@ impl Convert {
             ColumnType::String => Cell::Text(self.text(value)?),
             ColumnType::Int64 if self.form == Some(Form::Count) => Cell::Int(count(value)?),
             ColumnType::Int64 => Cell::Int(integer(value)?),
-            ColumnType::Float64 => Cell::Float(float(value)? * self.scale.unwrap_or(1.0)),
+            ColumnType::Float64 => {
+                let number = float(value)? * self.scale.unwrap_or(1.0);
+                Cell::Float(number.is_finite().then_some(number).ok_or("too large")?)
+            }
             ColumnType::Bool => Cell::Bool(boolean(value)?),
             ColumnType::Timestamp => Cell::Instant(instant(value, self.unit)?),
             ColumnType::Date => return Err("dates are not read from answers"),

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use serde_json::value::RawValue;
+
 use super::captures::{Captures, FrameId, PAGE, Scalar};
 use super::drift::{Drift, Kind};
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
@@ -257,7 +259,7 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
                     map.next_value_seed(self.element(looped, Some(&key)))?;
                 }
                 (Key::Unknown(key), None) => {
-                    let kind = map.next_value::<TypeOnly>()?.0;
+                    let kind = type_of(map.next_value::<&RawValue>()?);
                     let path = format!("{}/{key}", node.path);
                     self.walk.drift.count(&path, Kind::UnknownField, kind);
                 }
@@ -335,44 +337,18 @@ impl<'a> Visitor<'a> for KeySeed<'_> {
     }
 }
 
-/// The JSON type of a value that nothing else is wanted of.
-struct TypeOnly(&'static str);
-
-impl<'a> serde::Deserialize<'a> for TypeOnly {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TypeVisitor;
-        impl<'a> Visitor<'a> for TypeVisitor {
-            type Value = TypeOnly;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("any JSON value")
-            }
-            fn visit_unit<E>(self) -> Result<TypeOnly, E> {
-                Ok(TypeOnly("null"))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<TypeOnly, E> {
-                Ok(TypeOnly("boolean"))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<TypeOnly, E> {
-                Ok(TypeOnly("integer"))
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<TypeOnly, E> {
-                Ok(TypeOnly("integer"))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<TypeOnly, E> {
-                Ok(TypeOnly("number"))
-            }
-            fn visit_str<E>(self, _: &str) -> Result<TypeOnly, E> {
-                Ok(TypeOnly("string"))
-            }
-            fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<TypeOnly, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(TypeOnly("array"))
-            }
-            fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<TypeOnly, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(TypeOnly("object"))
-            }
-        }
-        deserializer.deserialize_any(TypeVisitor)
+/// The JSON type of a value that nothing else is wanted of; it need not be one that we could hold.
+fn type_of(value: &RawValue) -> &'static str {
+    let text = value.get();
+    let is_integer =
+        || text != "-0" && (text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok());
+    match text.as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "boolean",
+        Some(b'"') => "string",
+        Some(b'[') => "array",
+        Some(b'{') => "object",
+        _ if is_integer() => "integer",
+        _ => "number",
     }
 }

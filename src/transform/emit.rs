@@ -124,8 +124,14 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         }
         let present = |v: &&Variant| v.present.is_none_or(|p| self.get(p) != Scalar::Absent);
         let Some(variant) = rule.variants.iter().find(present) else {
-            if exploded || rule.variants.iter().any(|v| v.target.is_some()) {
+            let nested = rule.variants.iter().any(|v| v.target.is_some());
+            if exploded || nested {
                 self.sink.tally(rule.table).given += 1;
+            }
+            // A key that comes twice may leave elements below an object that is gone.
+            if nested && !exploded {
+                let left_out = self.below(&rule.variants);
+                self.sink.tally(rule.table).skipped += left_out;
             }
             return self.reject(rule, &rule.at, &Bad::missing());
         };

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use super::drift::{DriftRow, Kind};
-use super::merge::{Merge, Newest, NewestReader, NewestWriter, Part};
+use super::merge::{Merge, Newest, NewestReader, NewestWriter, Part, few_enough};
 use super::reject::Reject;
 use super::sink::Finished;
 use super::sorted::sorted;
@@ -157,6 +157,12 @@ impl<'t> Flattened<'t> {
         } = self;
         let shapes = &transform.shapes;
         let broken = |error: ArrowError| E::from(TransformError::from(error));
+        let (mut parts, mut tallies) = (parts, tallies);
+        for ((parts, tally), shape) in parts.iter_mut().zip(&mut tallies).zip(shapes) {
+            let few = few_enough(shape, std::mem::take(parts), scratch).map_err(broken)?;
+            tally.superseded += few.1;
+            *parts = few.0;
+        }
         let parents = newest_of_parents(shapes, &parts, scratch).map_err(broken)?;
         let mut tasks: Vec<(usize, Vec<Part>)> = parts.into_iter().enumerate().collect();
         tasks.retain(|(_, parts)| !parts.is_empty());

@@ -17,6 +17,38 @@ use super::table::{Observed, Shape};
 
 /// Rows of a batch that a merge gives.
 const ROWS: usize = 8_192;
+/// Batches that a merge holds besides those that it reads.
+const HELD: usize = 32;
+/// Parts that are merged at once at most: each takes an open file and a batch in memory.
+const PARTS: usize = 48;
+
+/// So many parts that they can be merged at once, made by merging some of them; and how many rows
+/// were outdated meanwhile.
+///
+/// # Errors
+/// A part that cannot be read, or a disk that is full.
+pub fn few_enough(
+    shape: &Shape,
+    mut parts: Vec<Part>,
+    scratch: Option<&Scratch>,
+) -> Result<(Vec<Part>, u64), ArrowError> {
+    let mut superseded = 0;
+    while let Some(scratch) = scratch
+        && parts.len() > PARTS
+    {
+        let some: Vec<Part> = parts.drain(..PARTS).collect();
+        let mut merge = Merge::new(shape, &some, None)?;
+        let mut writer = scratch.writer(&shape.name, &shape.stored_schema)?;
+        while let Some(rows) = merge.next()? {
+            for batch in in_small_batches(&rows) {
+                writer.write(&batch)?;
+            }
+        }
+        superseded += merge.superseded;
+        parts.push(Part::Disk(writer.finish()?));
+    }
+    Ok((parts, superseded))
+}
 
 /// A sorted part of a table.
 #[derive(Debug)]
@@ -163,6 +195,13 @@ impl<'s> Merge<'s> {
             };
             self.take_row(first)?;
             self.advance(first)?;
+            // Where nearly all rows are outdated, their batches must not pile up.
+            if self.held.len() > 2 * self.cursors.len() + HELD {
+                match self.chosen.is_empty() {
+                    true => self.let_go(),
+                    false => break,
+                }
+            }
         }
         if self.chosen.is_empty() {
             return Ok(None);

@@ -153,6 +153,32 @@ fn pages_without_tables_stay_until_they_are_too_old() {
     assert_eq!(expired(&lake, RawRetention::UntilTables), ["extracted"]);
 }
 
+/// The tables of a run's first part are not made of all its pages.
+#[test]
+fn tables_of_an_earlier_part_do_not_let_pages_go() {
+    let (_dir, lake) = lake();
+    Past {
+        closes: false,
+        days: 3,
+        ..PAST
+    }
+    .commit(&lake);
+    Past {
+        days: 2,
+        tables: &["requests", "runs"],
+        ..PAST
+    }
+    .commit(&lake);
+    assert_eq!(expired(&lake, RawRetention::UntilTables), [""; 0]);
+    Past {
+        closes: false,
+        days: 1,
+        ..PAST
+    }
+    .commit(&lake);
+    assert_eq!(expired(&lake, RawRetention::UntilTables), ["run"]);
+}
+
 #[test]
 fn what_is_removed_is_counted_once() {
     let (_dir, lake) = lake();

@@ -12,7 +12,7 @@ use super::Bad;
 pub fn html_text(html: &str) -> Result<String, Bad> {
     // Laying deeply nested elements out takes time without bound.
     if html.len() > MOST_HTML || nesting(html) > DEEPEST_HTML {
-        return Err("HTML that is too large or too deeply nested");
+        return Err(TOO_MUCH);
     }
     // The library has more assumptions than we can check, and a run must outlive any note.
     let text = catch_unwind(|| laid_out(html)).unwrap_or(Err("HTML that cannot be laid out"))?;
@@ -26,28 +26,39 @@ fn laid_out(html: &str) -> Result<String, Bad> {
         .no_table_borders();
     let text = || {
         let page = config.parse_html(html.as_bytes())?;
-        give_each_cell_one_place(&page.document);
-        config.render_to_string(config.dom_to_render_tree(&page)?, LONG_LINE)
+        if give_each_cell_one_place(&page.document) > DEEPEST_TREE {
+            return Ok(None);
+        }
+        let tree = config.dom_to_render_tree(&page)?;
+        config.render_to_string(tree, LONG_LINE).map(Some)
     };
-    text().map_err(|_| "not HTML")
+    let text: Result<Option<String>, html2text::Error> = text();
+    text.map_err(|_| "not HTML")?.ok_or(TOO_MUCH)
 }
 
 /// Takes away what makes a table's cell reach over others: html2text panics on some such tables, and
-/// the text is the same without.
-fn give_each_cell_one_place(page: &Handle) {
-    let mut nodes = vec![Rc::clone(page)];
-    while let Some(node) = nodes.pop() {
+/// the text is the same without. How deep the tree is.
+fn give_each_cell_one_place(page: &Handle) -> usize {
+    let mut nodes = vec![(Rc::clone(page), 0)];
+    let mut deepest = 0;
+    while let Some((node, depth)) = nodes.pop() {
+        deepest = deepest.max(depth);
         if let Element { attrs, .. } = &node.data {
             let mut attrs = attrs.borrow_mut();
             attrs.retain(|attr| !["colspan", "rowspan"].contains(&&*attr.name.local));
         }
-        nodes.extend(node.children.borrow().iter().map(Rc::clone));
+        let children = node.children.borrow();
+        nodes.extend(children.iter().map(|child| (Rc::clone(child), depth + 1)));
     }
+    deepest
 }
 
 /// Bytes of HTML that are turned into text at most; a note has at most some thousand characters.
 const MOST_HTML: usize = 1 << 20;
 const DEEPEST_HTML: usize = 100;
+/// With the elements that need no closing tag, and those that a wrong tag has not closed.
+const DEEPEST_TREE: usize = 3 * DEEPEST_HTML;
+const TOO_MUCH: Bad = "HTML that is too large or too deeply nested";
 
 /// How many elements are open at once at most. Those that need no closing tag do not count.
 fn nesting(html: &str) -> usize {

@@ -7,9 +7,9 @@ use crate::transform::captures::Scalar;
 pub fn integer(value: Scalar<'_>) -> Result<i64, Bad> {
     match value {
         Scalar::Int(number) => Ok(number),
-        // Up to 2^53 a float that is whole is exact.
+        // Below 2^53 a float that is whole is exact; 2^53 may have been 2^53 + 1.
         Scalar::Float(number)
-            if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 =>
+            if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 =>
         {
             Ok(number as i64)
         }
@@ -21,8 +21,8 @@ pub fn integer(value: Scalar<'_>) -> Result<i64, Bad> {
 
 pub fn float(value: Scalar<'_>) -> Result<f64, Bad> {
     match value {
-        Scalar::Int(number) => Ok(number as f64),
-        Scalar::Uint(number) => Ok(number as f64),
+        Scalar::Int(number) if number.unsigned_abs() <= 1 << 53 => Ok(number as f64),
+        Scalar::Int(_) | Scalar::Uint(_) => Err("too large"),
         Scalar::Float(number) => Ok(number),
         Scalar::Text(text) => {
             let number = text.trim().parse::<f64>().map_err(|_| "not a number")?;

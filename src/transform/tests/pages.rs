@@ -62,6 +62,39 @@ fn an_answer_that_is_no_page_is_one_reject() {
     }
 }
 
+/// A key that comes twice is nobody's contract; it must not make the numbers wrong.
+#[test]
+fn keys_that_come_twice_are_accounted_for() {
+    let note = r#""note":{"id":"n","images_list":[{"fileid":"a"},{"fileid":"b"}]}"#;
+    for twice in [
+        r#","note":null"#,
+        r#","note":{"id":"m","images_list":[]}"#,
+        "",
+    ] {
+        let body =
+            format!(r#"{{"code":0,"data":{{"items":[{{"model_type":"note",{note}{twice}}}]}}}}"#);
+        let tables = flattened(&built_in(), &[note_search(body)]);
+        let tally = tables.tallies["note_images"];
+        assert!(tally.balances(), "{twice}: {tally:?}");
+        assert!(tally.given >= 2, "{twice}: {tally:?}");
+    }
+}
+
+/// What nobody reads may be a number that nobody can hold.
+#[test]
+fn an_unknown_number_out_of_range_costs_nothing() {
+    let body =
+        r#"{"code":0,"new":1e999,"data":{"items":[],"other":123456789012345678901234567890}}"#;
+    let tables = flattened(&built_in(), &[note_search(body)]);
+    assert_eq!(tables.rejects, []);
+    let told: Vec<_> = tables
+        .drift
+        .iter()
+        .map(|d| (d.path.as_str(), d.json_type))
+        .collect();
+    assert_eq!(told, [("/data/other", "number"), ("/new", "number")]);
+}
+
 #[test]
 fn an_answer_that_is_no_json_has_no_drift() {
     let body = r#"{"code":0,"new":1,"data":{"items":[{"new":1},"#;

@@ -6,7 +6,7 @@ use super::{converted, plain, text};
 use crate::spec::source::{Form, Mapping};
 use crate::spec::table::ColumnType;
 use crate::transform::captures::Scalar;
-use crate::transform::coerce::{Cell, hashtags};
+use crate::transform::coerce::{Bad, Cell, hashtags};
 
 #[test]
 fn an_id_is_text_whether_it_came_as_text_or_as_a_number() {
@@ -177,4 +177,24 @@ proptest! {
             .collect();
         prop_assert_eq!(hashtags(&text).collect::<Vec<_>>(), expected);
     }
+}
+
+/// A closing tag that closes nothing must not hide how deep the elements are.
+#[test]
+fn wrong_closing_tags_do_not_hide_the_depth() {
+    fn html(html: &str) -> Result<Option<Cell<'_>>, Bad> {
+        let form = Some(Form::HtmlText);
+        let mapping = Mapping {
+            form,
+            ..Mapping::default()
+        };
+        converted(ColumnType::String, mapping, text(html))
+    }
+    let deep = "<div></b>".repeat(2_000);
+    let told = Err("HTML that is too large or too deeply nested");
+    assert_eq!(html(&deep), told);
+    assert_eq!(
+        html("<div></b>text</div>"),
+        Ok(Some(Cell::Text("text".into())))
+    );
 }

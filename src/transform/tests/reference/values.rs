@@ -94,7 +94,7 @@ pub fn as_text(value: &Value) -> Result<String, Bad> {
 
 fn whole(value: &Value) -> Result<i64, Bad> {
     const BAD: Bad = "not a whole number";
-    const LARGEST: f64 = 9_007_199_254_740_992.0; // 2^53
+    const LARGEST: f64 = 9_007_199_254_740_991.0; // 2^53 - 1
     match value {
         Value::String(text) => text.trim().parse().map_err(|_| BAD),
         Value::Number(number) if number.is_f64() => {
@@ -109,6 +109,11 @@ fn whole(value: &Value) -> Result<i64, Bad> {
 
 fn number(value: &Value) -> Result<f64, Bad> {
     let number = match value {
+        Value::Number(number) if !number.is_f64() => {
+            const EXACT: i128 = 1 << 53;
+            let whole = number.as_i128().filter(|whole| whole.abs() <= EXACT);
+            return whole.map(|whole| whole as f64).ok_or("too large");
+        }
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
