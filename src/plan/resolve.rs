@@ -225,8 +225,12 @@ impl<'a> Planner<'a> {
                 .as_ref()
                 .and_then(|d| param.dialects.get(&d.value));
             let words = dialect.unwrap_or(&param.values);
-            let mut choices = Vec::new();
+            let mut choices: Vec<FilterChoice> = Vec::new();
             for value in values.as_slice() {
+                // Asked for once, whatever is written; the combinations are a product.
+                if choices.iter().any(|choice| choice.value == value.value) {
+                    continue;
+                }
                 let names = words.keys().map(String::as_str);
                 let what = format!("{} value", filter.as_str());
                 let Some(word) = self.check.known(&what, value, names, |v| words.get(v)) else {

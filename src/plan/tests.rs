@@ -94,6 +94,32 @@ fn a_pipeline_that_says_little_has_sensible_defaults() {
 }
 
 #[test]
+fn a_filter_value_that_is_written_twice_counts_once() {
+    let pipeline = changed(
+        "pages:",
+        "filters: {sort: [newest, general, newest], note_type: [all, all]}\n    pages:",
+    );
+    let once = changed(
+        "pages:",
+        "filters: {sort: [newest, general], note_type: all}\n    pages:",
+    );
+    assert_eq!(planned(&pipeline).searches, planned(&once).searches);
+
+    // Each of these a hundred times: a million combinations.
+    let newest = ["newest"; 100].join(", ");
+    let all = ["all"; 100].join(", ");
+    let filters = format!(
+        "{{sort: [{newest}], note_type: [{all}], published_within: [{}]}}",
+        ["1d"; 100].join(", ")
+    );
+    let plan = planned(&changed(
+        "pages:",
+        &format!("filters: {filters}\n    pages:"),
+    ));
+    assert_eq!(plan.searches.len(), 2);
+}
+
+#[test]
 fn null_for_bad_values_needs_no_quotes() {
     let cases = [
         ("{}", OnBadValue::Reject),
