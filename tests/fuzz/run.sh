@@ -43,7 +43,11 @@ for target in "${targets[@]}"; do
     if ((ended != 0)); then
         status=1
         printf '%-16s FINDING (exit code %s), see %s\n' "$target" "$ended" "$log"
-        grep -E "panicked at|ERROR: libFuzzer|Test unit written" -A 1 "$log" || true
+        grep -A 1 -E "panicked at|ERROR: libFuzzer" "$log" || true
+        for input in "$place/findings/"*-*; do
+            [[ -e $input ]] || continue
+            printf 'again: LD_LIBRARY_PATH=%s %s %s\n' "$LD_LIBRARY_PATH" "$built/$target" "$input"
+        done
     fi
 done
 exit "$status"
