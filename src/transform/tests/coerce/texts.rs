@@ -81,6 +81,19 @@ fn html_becomes_its_text() {
 }
 
 #[test]
+fn html_that_the_library_panics_on_is_bad() {
+    // An overflow in html2text 0.17.4, which builds without debug assertions do not notice.
+    let html = "<ol start=9223372036854775807><li>a</li><li>b</li></ol>";
+    let mapping = Mapping {
+        form: Some(Form::HtmlText),
+        ..Mapping::default()
+    };
+    let value = converted(ColumnType::String, mapping, text(html));
+    let bad = Err("HTML that cannot be laid out");
+    assert!(!cfg!(debug_assertions) || value == bad, "{value:?}");
+}
+
+#[test]
 fn a_pattern_takes_its_group_and_a_template_puts_text_around() {
     let fans = |value| {
         let mapping = Mapping {
