@@ -10,7 +10,7 @@ use crate::{Data, process, support};
 
 /// Whether `redlake transform` can be told how many threads to take. Where it cannot, only the
 /// cores that it may use are limited, as they are for all.
-const HAS_THREADS_FLAG: bool = false;
+const HAS_THREADS_FLAG: bool = true;
 
 /// What `redlake transform` is told to make only the tables of notes and their counts, once it can.
 const NOTES_ONLY: Option<&[&str]> = None;
