@@ -38,7 +38,7 @@ for target in "${targets[@]}"; do
         -print_final_stats=1 >"$log" 2>&1 || ended=$?
 
     runs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
-    coverage="$(grep -o 'cov: [0-9]*' "$log" | tail -1)"
+    coverage="$(grep -o 'cov: [0-9]*' "$log" | tail -1 || true)"
     printf '%-16s %s executions, %s\n' "$target" "${runs:-no}" "${coverage:-cov: unknown}"
     if ((ended != 0)); then
         status=1
