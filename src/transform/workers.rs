@@ -94,7 +94,10 @@ impl Transform {
                 }
                 for page in &pages {
                     decoder.read(page, |header, body| {
-                        match lock(&seen).insert(header.request_id.clone()) {
+                        // The lock ends here: in the condition of a `match` it would last as long
+                        // as the page.
+                        let new = lock(&seen).insert(header.request_id.clone());
+                        match new {
                             true => flattener.page(header, body),
                             false => Ok(()),
                         }
