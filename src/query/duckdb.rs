@@ -124,9 +124,10 @@ fn build_catalog(
         source,
     })?;
     let has_files = |table: &str| has_parquet(&lake.join("tables").join(table));
-    let statements = catalog::statements(&lake, tables, unreadable, has_files);
+    let statements = catalog::statements(&lake, tables, unreadable, has_files).join(";\n");
+    // In one transaction: each of its own would be synced to disk.
     connection
-        .execute_batch(&statements.join(";\n"))
+        .execute_batch(&format!("BEGIN TRANSACTION;\n{statements};\nCOMMIT"))
         .map_err(QueryError::Sql)
 }
 
