@@ -20,7 +20,7 @@ const ROWS: usize = 8_192;
 /// Batches that a merge holds besides those that it reads.
 const HELD: usize = 32;
 /// Parts that are merged at once at most: each takes an open file and a batch in memory.
-const PARTS: usize = 48;
+const PARTS: usize = 32;
 
 /// So many parts that they can be merged at once, made by merging some of them; and how many rows
 /// were outdated meanwhile.

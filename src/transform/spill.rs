@@ -37,7 +37,7 @@ pub struct SpillWriter {
 
 /// Bytes of the batches that a file is read back in: many files are read at once when they are
 /// merged.
-pub const BATCH_BYTES: usize = 256 << 10;
+pub const BATCH_BYTES: usize = 128 << 10;
 
 impl Scratch {
     pub fn new(folder: PathBuf) -> Self {

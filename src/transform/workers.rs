@@ -22,7 +22,7 @@ pub struct Work<'t> {
 }
 
 /// What [`Work::memory`] usually is.
-pub const MEMORY: usize = 64 << 20;
+pub const MEMORY: usize = 48 << 20;
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;
 
