@@ -4,15 +4,18 @@
 
 pub mod access;
 mod begin;
+pub mod compact;
 mod finish;
 pub mod forecast;
 mod ledger;
 pub mod pipe;
 mod prior;
+pub mod prune;
 pub mod report;
 mod resume;
 mod retain;
 mod retransform;
+mod rewrite;
 pub mod suggest;
 
 #[cfg(test)]
@@ -106,6 +109,17 @@ pub enum RunError {
     /// A rule of the pipeline's `contract:` that says `fail`.
     #[error("{0}")]
     Refused(String),
+    #[error("there is no run {0} in the lake")]
+    UnknownRun(String),
+    #[error("the run {0} is not finished")]
+    OpenRun(String),
+    /// Before a commit; nothing was changed.
+    #[error("the files of {} were not written anew as they are: {before} rows became {after}, or other ones", partition.display())]
+    Rewritten {
+        partition: PathBuf,
+        before: u64,
+        after: u64,
+    },
     #[error("the raw file {} holds no page", .0.display())]
     EmptyRaw(PathBuf),
     #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]

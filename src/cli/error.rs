@@ -166,6 +166,11 @@ impl From<RunError> for CliError {
                         .into(),
                 ),
             ),
+            RunError::UnknownRun(_) => (USAGE, Some("`redlake runs` lists them".into())),
+            RunError::OpenRun(_) => (
+                USAGE,
+                Some("run its pipeline again: that continues it, or ends it".into()),
+            ),
             RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
             RunError::Ledger(_) => (
                 USAGE,

@@ -13,6 +13,7 @@ mod sandbox;
 mod schema;
 mod summary;
 mod transform;
+mod upkeep;
 mod validate;
 
 use std::io::IsTerminal;
@@ -98,6 +99,12 @@ enum Command {
     Query(query::QueryArgs),
     /// List the runs in the lake
     Runs,
+    /// Put the many small files of past days together
+    Compact(upkeep::CompactArgs),
+    /// Remove raw pages, old days or a run
+    Prune(upkeep::PruneArgs),
+    /// Compare every file with what was committed
+    Verify(upkeep::VerifyArgs),
     /// Show the tables and their columns
     Schema(schema::SchemaArgs),
     /// Serve the API simulator on loopback
@@ -146,6 +153,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Transform(args) => transform::main(&args, common),
         Command::Query(args) => query::main(&args, common),
         Command::Runs => runs::main(common),
+        Command::Compact(args) => upkeep::compact_main(&args, common),
+        Command::Prune(args) => upkeep::prune_main(&args, common),
+        Command::Verify(args) => upkeep::verify_main(&args, common),
         Command::Schema(args) => schema::main(&args, common),
         Command::Sandbox(args) => sandbox::main(&args, common),
         Command::Completions(args) => completions::main(&args),

@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Schema, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
 
+use super::apply::finish_commits;
 use super::files::{list, replace_json};
 use super::{Lake, LakeError, STATE};
 use crate::spec::table::ColumnType;
@@ -65,7 +66,7 @@ impl Lake {
     pub fn recount_columns(&self, tables: &[String]) -> Result<(), LakeError> {
         let _guard = self.commit_lock()?;
         // What a cut-off commit added may still be staged.
-        self.finish_commits()?;
+        finish_commits(&self.root)?;
         let mut stored = self.columns()?;
         for table in tables {
             let columns = of_table(&self.root.join("tables").join(table))?;

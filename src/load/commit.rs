@@ -4,10 +4,11 @@
 //! 2. `_state/columns.json` is told of the files' columns.
 //! 3. `_commits/<commit id>.json` lists the files to add and to remove. Once that record has its
 //!    name, the commit has happened.
-//! 4. Staged files are renamed into place, removed files unlinked, the record marked as applied.
+//! 4. The record is applied and marked so ([`super::apply`]), and the staging folder removed.
 //!
-//! Whoever opens the lake first repeats step 4 for records that are not marked. A staging folder
-//! without a record is garbage once its process is dead.
+//! A staging folder is there from before the commit until all of it is done: whoever opens the lake
+//! next finishes step 4 for those that have a record. One without a record is garbage once its
+//! process is dead.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -20,9 +21,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::apply::{apply, finish_commits};
 use super::columns::{self, Stored};
 use super::files::{
-    create_dir, failed, list, open_lock, remove_if_there, rename, replace_json, sync_parent,
+    create_dir, failed, list, open_lock, remove_dir_if_there, replace_json, step, sync_parent,
 };
 use super::{COMMITS, FORMAT, Lake, LakeError, STAGING, STATE};
 
@@ -55,6 +57,10 @@ pub enum CommitKind {
     Run,
     /// More of a run that was continued, or its pages flattened anew.
     Replace,
+    /// Files of a day put together, rows as they were.
+    Compact,
+    /// Rows that are no longer wanted.
+    Prune,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +72,9 @@ pub struct AddedFile {
     pub bytes: u64,
     /// BLAKE3 of the file, hex.
     pub checksum: String,
+    /// The runs that may have rows in it, where they are not the commit's run alone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub runs: BTreeSet<String>,
 }
 
 /// The run whose files a commit adds.
@@ -162,61 +171,7 @@ impl Lake {
         Ok(files.into_iter().map(with_run).collect())
     }
 
-    /// The files that a run has in the lake now.
-    ///
-    /// # Errors
-    /// A record that cannot be read.
-    pub fn files_of(&self, run_id: &str) -> Result<Vec<AddedFile>, LakeError> {
-        let mut files: Vec<AddedFile> = Vec::new();
-        for record in self.commits()?.into_iter().filter(|r| r.run_id == run_id) {
-            let gone: BTreeSet<&String> = record
-                .remove
-                .iter()
-                .chain(record.add.iter().map(|f| &f.path))
-                .collect();
-            files.retain(|f| !gone.contains(&f.path));
-            files.extend(record.add);
-        }
-        Ok(files)
-    }
-
-    /// Finishes commits that were cut off and clears stagings that nobody will commit.
-    pub(super) fn recover(&self) -> Result<(), LakeError> {
-        let _guard = self.commit_lock()?;
-        let recorded = self.finish_commits()?;
-        columns::make(&self.root)?;
-        let folder = self.root.join(STAGING);
-        // Only folders are stagings.
-        for path in list(&folder)?.into_iter().filter(|path| path.is_dir()) {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            if !recorded.contains(&name) && is_abandoned(&path) {
-                match fs::remove_dir_all(&path) {
-                    // Its own process was quicker.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    cleared => cleared.map_err(failed("clear", &path))?,
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies the records that are not; the ids of all. The commit lock is held.
-    pub(super) fn finish_commits(&self) -> Result<BTreeSet<String>, LakeError> {
-        let mut recorded = BTreeSet::new();
-        for record in self.records()? {
-            if !record.applied {
-                apply(&self.root, &record)?;
-            }
-            recorded.insert(record.commit_id);
-        }
-        Ok(recorded)
-    }
-
-    fn records(&self) -> Result<Vec<CommitRecord>, LakeError> {
+    pub(super) fn records(&self) -> Result<Vec<CommitRecord>, LakeError> {
         let files = list(&self.root.join(COMMITS))?;
         files
             .iter()
@@ -245,13 +200,18 @@ impl Staging {
     ) -> Result<(), LakeError> {
         let staged = self.folder.join(&path);
         create_dir(staged.parent().unwrap_or(&self.folder))?;
-        let file = File::create(&staged).map_err(failed("create", &staged))?;
+        let file = step().and_then(|()| File::create(&staged));
         let mut hashed = Hashing {
-            inner: BufWriter::new(file),
+            inner: BufWriter::new(file.map_err(failed("create", &staged))?),
             hasher: blake3::Hasher::new(),
             bytes: 0,
+            failed: None,
         };
-        let rows = write(&mut hashed).map_err(|reason| LakeError::Encode {
+        let written = write(&mut hashed);
+        if let Some(error) = hashed.failed.take() {
+            return Err(failed("write", &staged)(error));
+        }
+        let rows = written.map_err(|reason| LakeError::Encode {
             table: table.to_owned(),
             reason,
         })?;
@@ -259,11 +219,12 @@ impl Staging {
             inner,
             hasher,
             bytes,
+            failed: _,
         } = hashed;
         let synced = inner
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
-            .and_then(|f| f.sync_all());
+            .and_then(|file| step().and_then(|()| file.sync_all()));
         synced.map_err(failed("write", &staged))?;
         sync_parent(&staged)?;
         let checksum = hasher.finalize().to_hex().to_string();
@@ -275,8 +236,26 @@ impl Staging {
             rows,
             bytes,
             checksum,
+            runs: BTreeSet::new(),
         });
         Ok(())
+    }
+
+    /// Says whose rows a staged file holds, where they are not those of the commit's run alone.
+    pub fn holds(&self, path: &str, runs: BTreeSet<String>) {
+        let mut staged = self.staged();
+        if let Some(file) = staged.files.iter_mut().find(|file| file.path == path) {
+            file.runs = runs;
+        }
+    }
+
+    /// Where a staged file lies until the commit.
+    pub fn staged_path(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The paths of the staged files, relative to the lake.
@@ -301,6 +280,8 @@ impl Staging {
         remove: Vec<String>,
     ) -> Result<CommitRecord, LakeError> {
         let _guard = commit_lock(&self.root)?;
+        // What another process could not finish comes before this.
+        finish_commits(&self.root)?;
         let Staged {
             files: mut add,
             columns,
@@ -344,50 +325,15 @@ impl ScratchFolder {
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // What stays is garbage, and cleared when the lake is opened.
-        let _ = fs::remove_dir_all(&self.0.folder);
+        let _ = remove_dir_if_there(&self.0.folder);
     }
 }
 
-/// Step 4 of the protocol; doing it again does no harm.
-fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
-    let staging = root.join(STAGING).join(&record.commit_id);
-    for file in &record.add {
-        let (staged, target) = (staging.join(&file.path), root.join(&file.path));
-        if staged.exists() {
-            create_dir(target.parent().unwrap_or(root))?;
-            rename(&staged, &target)?;
-        } else if !target.exists() {
-            return Err(LakeError::Lost {
-                commit: record.commit_id.clone(),
-                path: target,
-            });
-        }
-    }
-    for path in &record.remove {
-        let path = root.join(path);
-        remove_if_there(&path)?;
-        if path.parent().is_some_and(Path::exists) {
-            sync_parent(&path)?;
-        }
-    }
-    replace_json(
-        &record_path(root, &record.commit_id),
-        &CommitRecord {
-            applied: true,
-            ..record.clone()
-        },
-    )?;
-    match fs::remove_dir_all(&staging) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("clear", &staging)(e)),
-        _ => Ok(()),
-    }
-}
-
-fn record_path(root: &Path, commit_id: &str) -> PathBuf {
+pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {
     root.join(COMMITS).join(format!("{commit_id}.json"))
 }
 
-fn read(path: &Path) -> Result<CommitRecord, LakeError> {
+pub(super) fn read(path: &Path) -> Result<CommitRecord, LakeError> {
     #[derive(Deserialize)]
     struct FormatOnly {
         format: u32,
@@ -409,14 +355,6 @@ fn read(path: &Path) -> Result<CommitRecord, LakeError> {
     serde_json::from_str(&text).map_err(damaged)
 }
 
-/// Whether the process that staged these files is dead.
-fn is_abandoned(staging: &Path) -> bool {
-    match File::open(staging.join(LOCK)) {
-        Ok(lock) => lock.try_lock().is_ok(),
-        Err(_) => true,
-    }
-}
-
 fn commit_lock(root: &Path) -> Result<File, LakeError> {
     let path = root.join(STATE).join("commit.lock");
     let file = open_lock(&path)?;
@@ -424,18 +362,27 @@ fn commit_lock(root: &Path) -> Result<File, LakeError> {
     Ok(file)
 }
 
-const LOCK: &str = ".lock";
+pub(super) const LOCK: &str = ".lock";
 
 /// Counts and hashes what passes through.
 struct Hashing<W> {
     inner: W,
     hasher: blake3::Hasher,
     bytes: u64,
+    /// Why the disk did not take it: encoders tell that in words of their own.
+    failed: Option<io::Error>,
 }
 
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(data)?;
+        let written = match self.inner.write(data) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let kind = error.kind();
+                self.failed = Some(error);
+                return Err(kind.into());
+            }
+            written => written?,
+        };
         self.hasher.update(&data[..written]);
         self.bytes += written as u64;
         Ok(written)

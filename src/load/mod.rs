@@ -1,11 +1,14 @@
 //! The lake on disk: where things lie, and how they get there all or none.
 
+mod apply;
 pub mod columns;
 pub mod commit;
 pub mod encode;
 pub mod evolution;
 mod files;
+pub mod inventory;
 pub mod retain;
+pub mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +54,17 @@ pub enum LakeError {
     Record { path: PathBuf, reason: String },
     #[error("the commit {commit} names {}, which is neither staged nor in place", path.display())]
     Lost { commit: String, path: PathBuf },
+    #[error(
+        "{} has {} MB of room, and about {} MB are needed",
+        path.display(),
+        free / 1_000_000,
+        needed / 1_000_000
+    )]
+    NoRoom {
+        path: PathBuf,
+        free: u64,
+        needed: u64,
+    },
     #[error("the table {table} could not be encoded: {reason}")]
     Encode { table: String, reason: String },
     #[error("the commit {0} was cut off, and this lake cannot be written to finish it")]
@@ -64,7 +78,21 @@ pub enum LakeError {
 impl LakeError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
+        use io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
         match self {
+            LakeError::Io { source, .. }
+                if matches!(source.kind(), StorageFull | QuotaExceeded) =>
+            {
+                Some(
+                    "make room on that disk and run the command again; all that was committed is as it was",
+                )
+            }
+            LakeError::Io { source, .. } if source.kind() == NotFound => Some(
+                "something was removed from the lake meanwhile: put it back, or look for the disk",
+            ),
+            LakeError::NoRoom { .. } => Some(
+                "make room on that disk, or choose another one with --lake DIR; nothing was changed",
+            ),
             LakeError::Io { .. } => Some(
                 "choose another folder with --lake DIR or REDLAKE_LAKE, or make this one writable",
             ),
@@ -158,6 +186,22 @@ impl Lake {
         tables: &IndexMap<String, Table>,
     ) -> Result<BTreeMap<(String, String), String>, LakeError> {
         Ok(evolution::unreadable(&self.columns()?, tables))
+    }
+
+    /// Checks that the disk has room for so many bytes more, and for what belongs to any commit.
+    ///
+    /// # Errors
+    /// [`LakeError::NoRoom`] if it has not.
+    pub fn require_room(&self, bytes: u64) -> Result<(), LakeError> {
+        let needed = bytes.saturating_add(SPARE);
+        match files::free_bytes(&self.root) {
+            Some(free) if free < needed => Err(LakeError::NoRoom {
+                path: self.root.clone(),
+                free,
+                needed,
+            }),
+            _ => Ok(()),
+        }
     }
 
     pub fn root(&self) -> &Path {
@@ -258,6 +302,9 @@ pub fn table_path(table: &str, date: NaiveDate, run_id: &str) -> String {
 fn partition(date: NaiveDate) -> String {
     format!("dt={}", date.format("%Y-%m-%d"))
 }
+
+/// Bytes for records, the catalog and folders.
+const SPARE: u64 = 16 << 20;
 
 const COMMITS: &str = "_commits";
 const STAGING: &str = "_staging";

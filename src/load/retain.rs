@@ -63,6 +63,36 @@ impl Lake {
         Ok(files)
     }
 
+    /// The raw files of runs of which nothing is left to do and whose last commit came before
+    /// `before`, of all pipelines.
+    ///
+    /// # Errors
+    /// A record or a folder that cannot be read.
+    pub fn old_raw(&self, before: DateTime<Utc>) -> Result<Vec<(String, PathBuf)>, LakeError> {
+        let commits = self.commits()?;
+        let mut runs: BTreeMap<&str, (bool, DateTime<Utc>)> = BTreeMap::new();
+        for commit in &commits {
+            let (closed, last) = runs.entry(&commit.run_id).or_default();
+            *closed |= commit.closes_run;
+            *last = commit.committed_at.max(*last);
+        }
+        let mut files = self.raw_files()?;
+        files.retain(|(run_id, _)| {
+            let run = runs.get(run_id.as_str());
+            run.is_some_and(|(closed, last)| *closed && *last < before)
+        });
+        Ok(files)
+    }
+
+    /// What removing raw files would remove.
+    pub fn size_of_raw(&self, files: &[(String, PathBuf)]) -> Removed {
+        let sizes = files.iter().filter_map(|(_, path)| fs::metadata(path).ok());
+        sizes.fold(Removed::default(), |all, metadata| Removed {
+            files: all.files + 1,
+            bytes: all.bytes + metadata.len(),
+        })
+    }
+
     /// Removes raw files; one that is gone already is not counted.
     ///
     /// # Errors

@@ -142,7 +142,7 @@ fn a_commit_may_replace_and_remove() {
     );
     assert_eq!(visible(&lake), [file(&a, "new"), file(&c, "new")]);
     let paths = lake.files_of("run").expect("files");
-    let paths: Vec<_> = paths.into_iter().map(|f| f.path).collect();
+    let paths: Vec<_> = paths.into_iter().map(|f| f.file.path).collect();
     assert_eq!(paths, [a, c]);
     assert_eq!(lake.files_of("other").expect("files"), []);
 }

@@ -118,7 +118,7 @@ pub(super) fn identifier(name: &str) -> String {
 }
 
 /// A glob that matches just this path, whatever characters it has.
-fn plain_glob(path: &str) -> String {
+pub(super) fn plain_glob(path: &str) -> String {
     let plain = |c| match c {
         '*' | '?' | '[' => format!("[{c}]"),
         c => String::from(c),

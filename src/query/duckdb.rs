@@ -57,6 +57,43 @@ impl Database {
         Ok(Database { connection })
     }
 
+    /// DuckDB to read files with, of no lake. What does not fit into so many bytes of memory goes
+    /// into the folder `scratch`.
+    ///
+    /// # Errors
+    /// DuckDB cannot start.
+    pub fn of_files(scratch: &Path, memory: u64) -> Result<Self, QueryError> {
+        let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
+        let settings = format!(
+            "SET TimeZone = 'UTC'; SET memory_limit = '{memory}B'; SET temp_directory = {}",
+            catalog::literal(&scratch.to_string_lossy())
+        );
+        connection
+            .execute_batch(&settings)
+            .map_err(QueryError::Sql)?;
+        Ok(Database { connection })
+    }
+
+    /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made.
+    ///
+    /// # Errors
+    /// What DuckDB says of the statement; `read` gets what it says later.
+    pub fn stream<T>(
+        &self,
+        sql: &str,
+        read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
+    ) -> Result<T, QueryError> {
+        let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
+        let schema = statement
+            .stream_arrow([])
+            .map_err(QueryError::Sql)?
+            .get_schema();
+        let step = || statement.step().map_err(QueryError::Sql).transpose();
+        let mut batches =
+            std::iter::from_fn(step).map(|batch| batch.map(|batch| RecordBatch::from(&batch)));
+        Ok(read(schema, &mut batches))
+    }
+
     /// Runs one SQL statement.
     ///
     /// # Errors

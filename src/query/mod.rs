@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod duckdb;
 pub mod history;
+pub mod rewrite;
 pub mod views;
 
 #[cfg(test)]

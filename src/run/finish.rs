@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::ledger::{self, RunRow};
 use super::prior::Prior;
 use super::report::{RunReport, Status};
+use super::rewrite::take_rows_out;
 use super::{RunError, flatten};
 use crate::extract::journal::{Entry, Journal};
 use crate::extract::{Cut, Extracted, with_causes};
@@ -220,10 +221,13 @@ impl Run<'_> {
         closes: bool,
     ) -> Result<(BTreeMap<String, u64>, Tallies), RunError> {
         let run_id = &self.stamp.run_id;
-        let old = self.lake.files_of(run_id)?;
-        let (kind, commit_id) = match old.is_empty() {
-            true => (CommitKind::Run, run_id.clone()),
-            false => (CommitKind::Replace, Uuid::now_v7().to_string()),
+        let rewriting = match self.lake.has_commit(run_id) {
+            true => Some(self.lake.rewrite_lock()?),
+            false => None,
+        };
+        let (kind, commit_id) = match rewriting {
+            None => (CommitKind::Run, run_id.clone()),
+            Some(_) => (CommitKind::Replace, Uuid::now_v7().to_string()),
         };
         let staging = self.lake.stage(&commit_id)?;
         let has_tables = tables.is_some();
@@ -240,11 +244,14 @@ impl Run<'_> {
             };
             add(&staging, self.plan, &self.stamp, table, rows)?;
         }
-        let added = staging.paths();
-        let gone = old
-            .into_iter()
-            .filter(|file| has_tables && !added.contains(&file.path));
-        let gone = gone.map(|file| file.path).collect();
+        let gone = match rewriting {
+            None => Vec::new(),
+            Some(_) => {
+                let ours = |table: &str| has_tables || ledger.contains_key(table);
+                let tables = &self.plan.contracts.tables;
+                take_rows_out(&self.lake, tables, &staging, run_id, ours)?
+            }
+        };
         let run = RunRef {
             closes,
             ..run_ref(&self.stamp, self.simulated)

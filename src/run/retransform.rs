@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::finish::{refused, rows, run_ref, stage};
 use super::retain::retain;
+use super::rewrite::take_rows_out;
 use super::{RunError, flatten};
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
@@ -101,16 +102,12 @@ fn replace(
     if let Some(reason) = refused(plan.on_unknown_field, plan.on_bad_value, &tables) {
         return Err(RunError::Refused(reason));
     }
-    let old = lake.files_of(&stamp.run_id)?;
+    let _rewriting = lake.rewrite_lock()?;
     let staging = lake.stage(&Uuid::now_v7().to_string())?;
     let outcome = stage(&staging, plan, stamp, tables, threads)?;
-    let added = staging.paths();
-    let ours = |table: &str| transform.makes(table);
-    let remove = old
-        .into_iter()
-        .filter(|file| ours(&file.table) && !added.contains(&file.path))
-        .map(|file| file.path)
-        .collect();
+    let made = |table: &str| transform.makes(table);
+    let tables = &plan.contracts.tables;
+    let remove = take_rows_out(lake, tables, &staging, &stamp.run_id, made)?;
     let run = run_ref(stamp, first.simulated);
     let record = staging.commit(CommitKind::Replace, &run, remove)?;
     Ok(Retransformed {

@@ -20,6 +20,25 @@ impl Lake {
         }
     }
 
+    /// Another lake that holds the same.
+    pub fn fork(&self) -> Lake {
+        let other = Lake::new();
+        copy(&self.path(), &other.path());
+        other
+    }
+
+    /// The number of rows of each table and a checksum of them, in whatever order they are.
+    pub fn checksums(&self, tables: &[&str]) -> Value {
+        let sum = |table: &&str| {
+            format!(
+                "(SELECT count(*) || ' ' || coalesce(sum(hash(t)::HUGEINT), 0) FROM {table} t) AS {table}"
+            )
+        };
+        let sums: Vec<String> = tables.iter().map(sum).collect();
+        let mut rows = self.query(&format!("SELECT {}", sums.join(", ")));
+        rows.pop().expect("a row")
+    }
+
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("lake")
     }

@@ -15,6 +15,7 @@ fn record(lake: &Lake, id: &str, add: &[&str], remove: &[&str]) {
         rows: 3,
         bytes: 5,
         checksum: String::new(),
+        runs: Default::default(),
     };
     let record = CommitRecord {
         format: 1,
@@ -71,6 +72,8 @@ fn a_commit_with_a_record_is_finished_wherever_it_was_cut_off() {
         if !old_there {
             fs::remove_file(lake.root().join(&old)).expect("the old file");
         }
+        // It goes last, when the mark is on disk.
+        write(&lake, "_staging/cut/.lock", "");
         record(&lake, "cut", &[&a, &b], &[&old]);
 
         let lake = reopened(&lake);
@@ -171,6 +174,7 @@ fn a_lost_file_is_told_with_its_commit() {
 #[test]
 fn a_damaged_record_is_told_with_its_name() {
     let (_dir, lake) = lake();
+    write(&lake, "_staging/bad/.lock", "");
     let path = write(&lake, "_commits/bad.json", "{}");
     let error = Lake::open(lake.root()).expect_err("an error").to_string();
     let start = format!("the record {} is damaged: ", path.display());

@@ -41,6 +41,7 @@ impl Past {
             rows: 1,
             bytes: 1,
             checksum: String::new(),
+            runs: Default::default(),
         };
         let commit_id = format!("{}-{}", self.run_id, self.days);
         let record = CommitRecord {

@@ -1,0 +1,203 @@
+//! `redlake compact`, `redlake prune` and `redlake verify`.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use chrono::{NaiveDate, Utc};
+use clap::{ArgGroup, Args};
+
+use super::error::{CliError, REFUSED};
+use super::output::{grouped, print_json, print_text};
+use super::{Common, Format};
+use crate::load::Lake;
+use crate::load::verify::{ProblemKind, Verified};
+use crate::run::compact::{CompactedDay, compact, first_open_day};
+use crate::run::prune::{Pruned, Unwanted, prune};
+use crate::spec::words::Span;
+
+#[derive(Debug, Args)]
+pub struct CompactArgs {
+    /// Only days before this one [default: those that are over everywhere on earth]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    before: Option<NaiveDate>,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true))]
+pub struct PruneArgs {
+    /// Raw pages of finished runs whose last commit is older than this, such as 90d
+    #[arg(long, value_name = "AGE", group = "what")]
+    raw_older_than: Option<Span>,
+    /// Tables and marts of days that ended longer ago than this, such as 730d
+    #[arg(long, value_name = "AGE", group = "what")]
+    tables_older_than: Option<Span>,
+    /// Rows and raw pages of one run
+    #[arg(long, value_name = "RUN_ID", group = "what")]
+    run: Option<String>,
+    /// With --tables-older-than: the ledger (requests, runs), too
+    #[arg(long, requires = "tables_older_than")]
+    ledger: bool,
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Move files that no commit added out of the tables, where every reader reads them
+    #[arg(long)]
+    quarantine: bool,
+    /// With --quarantine: only say what would be moved
+    #[arg(long, requires = "quarantine")]
+    dry_run: bool,
+}
+
+pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let contracts = common.contracts()?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let before = args.before.unwrap_or_else(|| first_open_day(Utc::now()));
+    let days = compact(&lake, &contracts.tables, before, args.dry_run)?;
+    match format {
+        Format::Json => print_json(&days)?,
+        _ => print_text(&compact_summary(&days, args.dry_run))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {
+    let mut text = String::new();
+    for day in days {
+        let after = match day.bytes_after {
+            Some(bytes) => format!("{} bytes", grouped(bytes)),
+            None => "size not known yet".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "{} {}: {} rows, {} files ({} bytes) to {} ({after})",
+            day.dt,
+            day.table,
+            grouped(day.rows),
+            grouped(day.files_before),
+            grouped(day.bytes_before),
+            grouped(day.files_after),
+        );
+    }
+    let (before, after) = days.iter().fold((0, 0), |(before, after), day| {
+        (before + day.files_before, after + day.files_after)
+    });
+    let done = if dry_run { "would become" } else { "became" };
+    let _ = match days.is_empty() {
+        true => writeln!(text, "nothing to compact"),
+        false => writeln!(text, "{} files {done} {}", grouped(before), grouped(after)),
+    };
+    text
+}
+
+pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let contracts = common.contracts()?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let now = Utc::now();
+    let ago = |span: &Span| {
+        span.before(now)
+            .ok_or_else(|| CliError::usage("the age is too great", "write for example 90d"))
+    };
+    let days = args.tables_older_than.as_ref().map(ago).transpose()?;
+    let unwanted = Unwanted {
+        raw_before: args.raw_older_than.as_ref().map(ago).transpose()?,
+        tables_before: days.map(first_open_day),
+        run_id: args.run.clone(),
+        ledger: args.ledger,
+    };
+    let pruned = prune(&lake, &contracts.tables, &unwanted, args.dry_run)?;
+    match format {
+        Format::Json => print_json(&pruned)?,
+        _ => print_text(&prune_summary(&pruned, args.dry_run))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prune_summary(pruned: &Pruned, dry_run: bool) -> String {
+    let done = if dry_run {
+        "would be removed"
+    } else {
+        "removed"
+    };
+    let mut text = format!(
+        "tables: {} files with {} rows and {} bytes {done}",
+        grouped(pruned.files),
+        grouped(pruned.rows),
+        grouped(pruned.bytes),
+    );
+    if pruned.rewritten > 0 {
+        let written = if dry_run {
+            "would be written anew"
+        } else {
+            "written anew"
+        };
+        let files = grouped(pruned.rewritten);
+        let _ = write!(text, ", {files} shared with other runs {written}");
+    }
+    let _ = writeln!(
+        text,
+        "\nraw zone: {} files with {} bytes {done}",
+        grouped(pruned.raw_files),
+        grouped(pruned.raw_bytes),
+    );
+    text
+}
+
+pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let mut verified = lake.verify()?;
+    let strangers: Vec<String> = verified
+        .problems
+        .iter()
+        .filter(|problem| problem.kind == ProblemKind::Stranger)
+        .map(|problem| problem.path.clone())
+        .collect();
+    if args.quarantine && !args.dry_run && !strangers.is_empty() {
+        let paths: Vec<&str> = strangers.iter().map(String::as_str).collect();
+        let folder = lake.quarantine(&paths)?;
+        for path in &paths {
+            tracing::info!("{path} is in {} now", folder.display());
+        }
+        verified
+            .problems
+            .retain(|p| p.kind != ProblemKind::Stranger);
+    }
+    match format {
+        Format::Json => print_json(&verified)?,
+        _ => print_text(&verify_summary(&verified, args.quarantine && args.dry_run))?,
+    }
+    match verified.problems.is_empty() || (args.quarantine && args.dry_run) {
+        true => Ok(ExitCode::SUCCESS),
+        false => Ok(ExitCode::from(REFUSED)),
+    }
+}
+
+fn verify_summary(verified: &Verified, would_move: bool) -> String {
+    let mut text = String::new();
+    for problem in &verified.problems {
+        let moved = match would_move && problem.kind == ProblemKind::Stranger {
+            true => "; would be moved",
+            false => "",
+        };
+        let (kind, path, detail) = (problem.kind.as_str(), &problem.path, &problem.detail);
+        let _ = writeln!(text, "{kind}: {path}: {detail}{moved}");
+    }
+    let _ = writeln!(
+        text,
+        "{} files with {} rows and {} bytes verified, {} problems",
+        grouped(verified.files),
+        grouped(verified.rows),
+        grouped(verified.bytes),
+        verified.problems.len(),
+    );
+    text
+}

@@ -1,0 +1,163 @@
+//! Whether the lake holds what its commits say, and nothing else.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::commit::AddedFile;
+use super::files::{create_dir, failed, list, rename};
+use super::inventory::LiveFile;
+use super::{Lake, LakeError, STATE};
+
+/// What was looked at, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verified {
+    pub files: u64,
+    pub bytes: u64,
+    pub rows: u64,
+    pub problems: Vec<Problem>,
+}
+
+/// A file that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Problem {
+    /// Relative to the lake.
+    pub path: String,
+    pub kind: ProblemKind,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemKind {
+    /// A commit added it, and it is not there.
+    Missing,
+    /// It has another length, or other bytes.
+    Damaged,
+    /// No commit added it, and every reader of the table reads it.
+    Stranger,
+}
+
+impl ProblemKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProblemKind::Missing => "missing",
+            ProblemKind::Damaged => "damaged",
+            ProblemKind::Stranger => "stranger",
+        }
+    }
+}
+
+impl Lake {
+    /// Reads every committed file and compares it with its record.
+    ///
+    /// # Errors
+    /// A record or a folder that cannot be read. What is wrong with files is part of the answer.
+    pub fn verify(&self) -> Result<Verified, LakeError> {
+        let (live, there) = self.snapshot()?;
+        let mut found = Verified::default();
+        for path in there.iter().filter(|path| !live.contains_key(*path)) {
+            found.problems.push(Problem {
+                path: path.clone(),
+                kind: ProblemKind::Stranger,
+                detail: "no commit added it".to_owned(),
+            });
+        }
+        for LiveFile { file, .. } in live.values() {
+            found.files += 1;
+            found.bytes += file.bytes;
+            found.rows += file.rows;
+            if let Some((kind, detail)) = problem(&self.root, file) {
+                let path = file.path.clone();
+                found.problems.push(Problem { path, kind, detail });
+            }
+        }
+        // A commit may have removed or replaced files while they were read.
+        if !found.problems.is_empty() {
+            let (now, _) = self.snapshot()?;
+            found.problems.retain(|problem| {
+                let then = live.get(&problem.path);
+                then.map(|l| &l.file) == now.get(&problem.path).map(|l| &l.file)
+            });
+        }
+        found.problems.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    /// Moves files that no commit added out of the tables, to where nobody reads them; the folder
+    /// that they are in now.
+    ///
+    /// # Errors
+    /// A file that cannot be moved.
+    pub fn quarantine(&self, strangers: &[&str]) -> Result<PathBuf, LakeError> {
+        let _guard = self.commit_lock()?;
+        let folder = self.root.join(STATE).join("quarantine");
+        for path in strangers {
+            let target = folder.join(path);
+            create_dir(target.parent().unwrap_or(&folder))?;
+            rename(&self.root.join(path), &target)?;
+        }
+        Ok(folder)
+    }
+
+    /// The files that commits added, and those that are there, at one moment.
+    fn snapshot(&self) -> Result<(BTreeMap<String, LiveFile>, Vec<String>), LakeError> {
+        let _guard = self.commit_lock()?;
+        let mut there = Vec::new();
+        for zone in ZONES {
+            files_below(&self.root, &self.root.join(zone), &mut there)?;
+        }
+        Ok((self.live_files()?, there))
+    }
+}
+
+/// The folders that readers read all files of.
+const ZONES: [&str; 2] = ["tables", "marts"];
+
+fn files_below(root: &Path, folder: &Path, files: &mut Vec<String>) -> Result<(), LakeError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    for path in list(folder)? {
+        if path.is_dir() {
+            files_below(root, &path, files)?;
+        } else if let Ok(path) = path.strip_prefix(root) {
+            files.push(path.to_string_lossy().replace('\\', "/"));
+        }
+    }
+    Ok(())
+}
+
+fn problem(root: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
+    let path = root.join(&file.path);
+    let length = match fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Some((ProblemKind::Missing, "it is not there".to_owned()));
+        }
+        Err(error) => return Some((ProblemKind::Damaged, error.to_string())),
+    };
+    if length != file.bytes {
+        let detail = format!("{length} bytes instead of {}", file.bytes);
+        return Some((ProblemKind::Damaged, detail));
+    }
+    match checksum(&path) {
+        Ok(checksum) if checksum == file.checksum => None,
+        Ok(_) => Some((
+            ProblemKind::Damaged,
+            "other bytes than committed".to_owned(),
+        )),
+        Err(error) => Some((ProblemKind::Damaged, error.to_string())),
+    }
+}
+
+/// BLAKE3 of a file, hex.
+fn checksum(path: &Path) -> Result<String, LakeError> {
+    let mut hasher = blake3::Hasher::new();
+    let read = File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ()));
+    read.map_err(failed("read", path))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}

@@ -1,0 +1,123 @@
+//! SQL that reads Parquet files to write their rows anew. Pure.
+
+use std::path::PathBuf;
+
+use super::catalog::{identifier, literal, sql_type};
+use crate::spec::table::Table;
+
+/// A column as files hold it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredColumn {
+    pub name: String,
+    /// Whether every file has it, without nulls.
+    pub required: bool,
+}
+
+/// Files of one table that become others.
+#[derive(Clone, Debug)]
+pub struct Rewrite<'r> {
+    pub table: &'r Table,
+    pub files: Vec<PathBuf>,
+    /// Of all files together.
+    pub stored: Vec<StoredColumn>,
+    /// Rows of this run are left out. All else then stays as it is, also the columns' types, which
+    /// may be older than the contract.
+    pub but_run: Option<&'r str>,
+}
+
+/// How many files have each of their columns, and in how many it is required.
+pub fn stored_columns(files: &[PathBuf]) -> String {
+    format!(
+        "SELECT name, count(*) = {} AND bool_and(repetition_type = 'REQUIRED') AS required \
+         FROM parquet_schema({}) WHERE num_children IS NULL GROUP BY name ORDER BY name",
+        files.len(),
+        list(files)
+    )
+}
+
+impl Rewrite<'_> {
+    /// The columns to write: the contract's in its order, then those that it does not know, for
+    /// nothing is lost.
+    pub fn columns(&self) -> Vec<StoredColumn> {
+        let stored = |name: &str| self.stored.iter().find(|c| c.name == name);
+        let known = self
+            .table
+            .columns
+            .iter()
+            .map(|(name, column)| StoredColumn {
+                name: name.clone(),
+                required: column.required && stored(name).is_some_and(|c| c.required),
+            });
+        let is_unknown = |c: &&StoredColumn| !self.table.columns.contains_key(&c.name);
+        known
+            .chain(self.stored.iter().filter(is_unknown).cloned())
+            .collect()
+    }
+
+    /// All rows, in the contract's order; rows that it does not order by time and run.
+    pub fn ordered(&self) -> String {
+        let names = self.table.sort_by.iter().map(|name| name.value.as_str());
+        let more = ["snapshot_at", "run_id"];
+        let has = |name: &&str| self.table.columns.contains_key(*name);
+        let order = names.chain(more.into_iter().filter(has));
+        let order: Vec<String> = order
+            .map(|name| format!("{} NULLS FIRST", identifier(name)))
+            .collect();
+        format!(
+            "SELECT * FROM ({}) ORDER BY {}",
+            self.rows(),
+            order.join(", ")
+        )
+    }
+
+    /// The number of rows, and a checksum that does not depend on their order.
+    pub fn checksum(&self) -> String {
+        let names: Vec<String> = self.columns().iter().map(|c| identifier(&c.name)).collect();
+        format!(
+            "SELECT count(*) AS rows, coalesce(sum(hash({})::HUGEINT), 0)::VARCHAR AS checksum \
+             FROM ({})",
+            names.join(", "),
+            self.rows()
+        )
+    }
+
+    /// The runs that have rows.
+    pub fn runs(&self) -> String {
+        format!("SELECT DISTINCT run_id FROM ({}) ORDER BY 1", self.rows())
+    }
+
+    fn rows(&self) -> String {
+        let stored = |name: &str| self.stored.iter().any(|c| c.name == name);
+        let read = |StoredColumn { name, .. }: &StoredColumn| {
+            let named = identifier(name);
+            match self.table.columns.get(name) {
+                Some(column) if stored(name) && self.but_run.is_none() => {
+                    format!("CAST({named} AS {}) AS {named}", sql_type(column.kind))
+                }
+                Some(column) if !stored(name) => {
+                    format!("CAST(NULL AS {}) AS {named}", sql_type(column.kind))
+                }
+                _ => named,
+            }
+        };
+        let columns: Vec<String> = self.columns().iter().map(read).collect();
+        let wanted = match self.but_run {
+            Some(run_id) => format!(" WHERE run_id <> {}", literal(run_id)),
+            None => String::new(),
+        };
+        format!(
+            "SELECT {} FROM read_parquet({}, hive_partitioning = false, union_by_name = true){wanted}",
+            columns.join(", "),
+            list(&self.files)
+        )
+    }
+}
+
+/// Files as DuckDB's list.
+fn list(files: &[PathBuf]) -> String {
+    let files: Vec<String> = files
+        .iter()
+        .map(|file| literal(&super::catalog::plain_glob(&file.to_string_lossy())))
+        .collect();
+    format!("[{}]", files.join(", "))
+}

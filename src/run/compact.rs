@@ -1,0 +1,138 @@
+//! Many small files of closed days become few sorted ones.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use indexmap::IndexMap;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::RunError;
+use super::rewrite::{FILE_BYTES, Rewriter};
+use crate::load::Lake;
+use crate::load::commit::{CommitKind, RunRef};
+use crate::load::inventory::LiveFile;
+use crate::spec::table::Table;
+
+/// What became of one day of one table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CompactedDay {
+    pub dt: NaiveDate,
+    pub table: String,
+    pub rows: u64,
+    pub files_before: u64,
+    pub files_after: u64,
+    pub bytes_before: u64,
+    /// Null in a dry run: nobody knows before they are written.
+    pub bytes_after: Option<u64>,
+}
+
+/// Compacts the days before `before`; a commit for each.
+///
+/// # Errors
+/// A file that cannot be read, or a disk that is full. The days before it are committed.
+pub fn compact(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    before: NaiveDate,
+    dry_run: bool,
+) -> Result<Vec<CompactedDay>, RunError> {
+    let _lock = lake.rewrite_lock()?;
+    let files = lake.live_files()?;
+    let rewriter = Rewriter::new(lake, tables)?;
+    let mut days: BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<&LiveFile>>> = BTreeMap::new();
+    for live in files.values().filter(|live| live.is_of_table()) {
+        if let Some(date) = live.date().filter(|date| *date < before) {
+            let partitions = days.entry(date).or_default();
+            let partition = partitions.entry(live.partition().to_owned());
+            partition.or_default().push(live);
+        }
+    }
+    let mut compacted = Vec::new();
+    for (dt, mut partitions) in days {
+        partitions.retain(|_, files| {
+            worthwhile(files) && rewriter.contract(&files[0].file.table).is_some()
+        });
+        if partitions.is_empty() {
+            continue;
+        }
+        match dry_run {
+            true => compacted.extend(partitions.values().map(|files| forecast(dt, files))),
+            false => compacted.extend(compact_day(lake, &rewriter, dt, &partitions)?),
+        }
+    }
+    Ok(compacted)
+}
+
+/// The first day that is not over everywhere on earth: the pipelines of a lake may count their days
+/// in different time zones.
+pub fn first_open_day(now: DateTime<Utc>) -> NaiveDate {
+    (now - TimeDelta::hours(12)).date_naive()
+}
+
+/// Whether there are more files than their size asks for.
+fn worthwhile(files: &[&LiveFile]) -> bool {
+    let wanted = bytes(files).div_ceil(FILE_BYTES).max(1);
+    files.len() as u64 > wanted
+}
+
+fn compact_day(
+    lake: &Lake,
+    rewriter: &Rewriter<'_>,
+    dt: NaiveDate,
+    partitions: &BTreeMap<PathBuf, Vec<&LiveFile>>,
+) -> Result<Vec<CompactedDay>, RunError> {
+    lake.require_room(partitions.values().map(|files| bytes(files)).sum())?;
+    let commit_id = Uuid::now_v7().to_string();
+    let staging = lake.stage(&commit_id)?;
+    let mut compacted = Vec::new();
+    let mut remove = Vec::new();
+    for files in partitions.values() {
+        let Some(table) = rewriter.contract(&files[0].file.table) else {
+            continue;
+        };
+        let name = format!("compact-{commit_id}");
+        let written = rewriter.rewrite(&staging, table, files, None, &name)?;
+        remove.extend(files.iter().map(|live| live.file.path.clone()));
+        compacted.push(CompactedDay {
+            rows: written.rows,
+            files_after: written.files,
+            ..forecast(dt, files)
+        });
+    }
+    let run = RunRef {
+        run_id: &commit_id,
+        pipeline: "",
+        snapshot_at: end_of(dt),
+        simulated: partitions.values().flatten().any(|live| live.simulated),
+        closes: false,
+    };
+    let record = staging.commit(CommitKind::Compact, &run, remove)?;
+    for day in &mut compacted {
+        let written = record.add.iter().filter(|file| file.table == day.table);
+        day.bytes_after = Some(written.map(|file| file.bytes).sum());
+    }
+    Ok(compacted)
+}
+
+fn forecast(dt: NaiveDate, files: &[&LiveFile]) -> CompactedDay {
+    CompactedDay {
+        dt,
+        table: files[0].file.table.clone(),
+        rows: files.iter().map(|live| live.file.rows).sum(),
+        files_before: files.len() as u64,
+        files_after: bytes(files).div_ceil(FILE_BYTES).max(1),
+        bytes_before: bytes(files),
+        bytes_after: None,
+    }
+}
+
+fn bytes(files: &[&LiveFile]) -> u64 {
+    files.iter().map(|live| live.file.bytes).sum()
+}
+
+fn end_of(dt: NaiveDate) -> DateTime<Utc> {
+    let next = dt.checked_add_days(Days::new(1)).unwrap_or(dt);
+    next.and_time(chrono::NaiveTime::MIN).and_utc()
+}

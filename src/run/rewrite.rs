@@ -1,0 +1,278 @@
+//! Committed files written anew: several as one, or without the rows of a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use indexmap::IndexMap;
+
+use super::RunError;
+use crate::load::commit::{ScratchFolder, Staging};
+use crate::load::inventory::LiveFile;
+use crate::load::{Lake, encode};
+use crate::plan::Compression;
+use crate::query::duckdb::{Database, QueryError};
+use crate::query::rewrite::{Rewrite, StoredColumn, stored_columns};
+use crate::spec::table::Table;
+
+/// Bytes that a file should not grow beyond by much.
+pub const FILE_BYTES: u64 = 192 << 20;
+/// Bytes that sorting may take before it goes to disk.
+const MEMORY: u64 = 1 << 30;
+const COMPRESSION: Compression = Compression::Zstd(3);
+
+/// Writes files of a lake anew.
+pub struct Rewriter<'l> {
+    tables: &'l IndexMap<String, Table>,
+    lake: &'l Lake,
+    /// By (table, column).
+    unreadable: BTreeMap<(String, String), String>,
+    database: Database,
+    _scratch: ScratchFolder,
+}
+
+/// The rows that files hold, whatever order they are in.
+#[derive(Clone, Debug, PartialEq)]
+struct Content {
+    rows: u64,
+    checksum: String,
+}
+
+/// What became of some files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    pub files: u64,
+    pub rows: u64,
+}
+
+impl<'l> Rewriter<'l> {
+    /// # Errors
+    /// The lake's summary cannot be read, or no folder for temporary files can be made.
+    pub fn new(lake: &'l Lake, tables: &'l IndexMap<String, Table>) -> Result<Self, RunError> {
+        let scratch = lake.scratch()?;
+        let database = Database::of_files(scratch.path(), MEMORY)?;
+        Ok(Rewriter {
+            tables,
+            lake,
+            unreadable: lake.unreadable(tables)?,
+            database,
+            _scratch: scratch,
+        })
+    }
+
+    /// The contract by which a table's files can be written anew; none, with a warning, where that
+    /// would lose something.
+    pub fn contract(&self, name: &str) -> Option<&'l Table> {
+        let Some(table) = self.tables.get(name) else {
+            tracing::warn!("the files of {name} stay as they are: no contract declares it");
+            return None;
+        };
+        let reason = self.unreadable.iter().find(|((of, _), _)| of == name);
+        if let Some((_, reason)) = reason {
+            tracing::warn!("the files of {name} stay as they are: {reason}");
+            return None;
+        }
+        Some(table)
+    }
+
+    /// Stages the rows of files of one table and partition, without those of a run if one is
+    /// named, in files of about [`FILE_BYTES`]; `name` is what their names begin with.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a disk that is full, or rows that were not written as they were.
+    pub fn rewrite(
+        &self,
+        staging: &Staging,
+        table: &Table,
+        inputs: &[&LiveFile],
+        but_run: Option<&str>,
+        name: &str,
+    ) -> Result<Written, RunError> {
+        let Some(partition) = inputs.first().map(|file| file.partition()) else {
+            return Ok(Written::default());
+        };
+        let files: Vec<PathBuf> = inputs
+            .iter()
+            .map(|live| self.lake.root().join(&live.file.path))
+            .collect();
+        let rewrite = Rewrite {
+            table,
+            stored: self.stored_columns(&files)?,
+            files,
+            but_run,
+        };
+        let before = self.content(&rewrite)?;
+        if before.rows == 0 {
+            return Ok(Written::default());
+        }
+        let all_rows: u64 = inputs.iter().map(|live| live.file.rows).sum();
+        let bytes: u64 = inputs.iter().map(|live| live.file.bytes).sum();
+        let rows_a_file = rows_a_file(all_rows, bytes);
+        let paths = self
+            .database
+            .stream(&rewrite.ordered(), |schema, batches| {
+                let schema = with_required(&schema, &rewrite.columns());
+                let batches = batches.map(|batch| typed(batch, &schema));
+                stage_files(
+                    staging,
+                    table,
+                    partition,
+                    name,
+                    rows_a_file,
+                    &schema,
+                    batches,
+                )
+            })??;
+        let staged = Rewrite {
+            files: paths.iter().map(|path| staging.staged_path(path)).collect(),
+            but_run: None,
+            ..rewrite
+        };
+        let after = self.content(&staged)?;
+        if before != after {
+            return Err(RunError::Rewritten {
+                partition: partition.to_owned(),
+                before: before.rows,
+                after: after.rows,
+            });
+        }
+        for path in &paths {
+            let of_file = Rewrite {
+                files: vec![staging.staged_path(path)],
+                ..staged.clone()
+            };
+            staging.holds(path, self.runs(&of_file)?);
+        }
+        Ok(Written {
+            files: paths.len() as u64,
+            rows: after.rows,
+        })
+    }
+
+    fn stored_columns(&self, files: &[PathBuf]) -> Result<Vec<StoredColumn>, RunError> {
+        let answer = self.database.query(&stored_columns(files))?;
+        let columns = answer.batches.iter().flat_map(|batch| {
+            let (names, required) = (batch.column(0).as_string::<i32>(), batch.column(1));
+            let required = required.as_boolean();
+            (0..batch.num_rows()).map(|row| StoredColumn {
+                name: names.value(row).to_owned(),
+                required: required.value(row),
+            })
+        });
+        Ok(columns.collect())
+    }
+
+    fn content(&self, rewrite: &Rewrite<'_>) -> Result<Content, RunError> {
+        let answer = self.database.query(&rewrite.checksum())?;
+        let content = answer.batches.first().map(|batch| Content {
+            rows: u64::try_from(batch.column(0).as_primitive::<Int64Type>().value(0))
+                .unwrap_or_default(),
+            checksum: batch.column(1).as_string::<i32>().value(0).to_owned(),
+        });
+        let none = || QueryError::Rows {
+            reason: "a count without a row".to_owned(),
+        };
+        Ok(content.ok_or_else(none)?)
+    }
+
+    fn runs(&self, rewrite: &Rewrite<'_>) -> Result<BTreeSet<String>, RunError> {
+        let answer = self.database.query(&rewrite.runs())?;
+        let runs = answer.batches.iter().flat_map(|batch| {
+            let runs = batch.column(0).as_string::<i32>();
+            runs.iter().flatten().map(str::to_owned).collect::<Vec<_>>()
+        });
+        Ok(runs.collect())
+    }
+}
+
+/// Stages what is left of the files in which a run has rows, without these, in the tables that are
+/// `ours`; the files to remove. The rewrite lock is held.
+///
+/// # Errors
+/// As [`Rewriter::rewrite`].
+pub fn take_rows_out(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    staging: &Staging,
+    run_id: &str,
+    ours: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, RunError> {
+    let added = staging.paths();
+    let mut old = lake.files_of(run_id)?;
+    old.retain(|live| ours(&live.file.table) && !added.contains(&live.file.path));
+    let (own, shared): (Vec<LiveFile>, Vec<LiveFile>) =
+        old.into_iter().partition(|live| live.runs.len() == 1);
+    if !shared.is_empty() {
+        let rewriter = Rewriter::new(lake, tables)?;
+        for (at, live) in shared.iter().enumerate() {
+            let Some(table) = tables.get(&live.file.table) else {
+                continue;
+            };
+            let name = format!("compact-{}-{}", staging.id(), at + 1);
+            rewriter.rewrite(staging, table, &[live], Some(run_id), &name)?;
+        }
+    }
+    let gone = own.into_iter().chain(shared).map(|live| live.file.path);
+    Ok(gone.collect())
+}
+
+/// So many rows that a file has about [`FILE_BYTES`], and files of a partition are about equal.
+fn rows_a_file(rows: u64, bytes: u64) -> u64 {
+    let files = bytes.div_ceil(FILE_BYTES).max(1);
+    rows.div_ceil(files).max(1)
+}
+
+/// Writes batches into as many files as they need; their paths, relative to the lake.
+fn stage_files(
+    staging: &Staging,
+    table: &Table,
+    partition: &Path,
+    name: &str,
+    rows_a_file: u64,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+) -> Result<Vec<String>, RunError> {
+    let mut batches = batches.peekable();
+    let mut paths = Vec::new();
+    while batches.peek().is_some() {
+        let path = partition.join(format!("{name}-{}.parquet", paths.len() + 1));
+        let path = path.to_string_lossy().replace('\\', "/");
+        let mut rows = 0;
+        let mut next = || {
+            if rows >= rows_a_file {
+                return None;
+            }
+            let batch = batches.next()?;
+            rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+            Some(batch)
+        };
+        staging.add(path.clone(), table.name(), schema, |out| {
+            let rows = encode::Rows {
+                schema: Arc::clone(schema),
+                most: rows_a_file,
+                batches: &mut std::iter::from_fn(&mut next),
+            };
+            encode::write_parquet(rows, table, COMPRESSION, out)
+        })?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// DuckDB's columns, required where all files had them so.
+fn with_required(schema: &Schema, columns: &[StoredColumn]) -> SchemaRef {
+    let fields = schema.fields().iter().zip(columns);
+    let fields = fields.map(|(field, c)| field.as_ref().clone().with_nullable(!c.required));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn typed(
+    batch: Result<RecordBatch, QueryError>,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, ArrowError> {
+    let batch = batch.map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
+    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())
+}

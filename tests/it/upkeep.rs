@@ -1,0 +1,276 @@
+//! `compact`, `prune` and `verify`: what a lake holds stays what it is, or goes as a whole.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::{Lake, fail, succeed};
+
+pub const PIPELINE: &str = "
+version: 1
+pipeline: hourly
+source: {name: justoneapi, base_url: sandbox}
+keyword_sets: {words: [兰蔻, 防晒]}
+extract:
+  - {endpoint: note_search, keywords: [words], pages: {max: 2}}
+";
+
+/// The tables that the pipeline fills.
+pub const TABLES: [&str; 11] = [
+    "notes",
+    "engagement",
+    "users",
+    "search_results",
+    "search_pages",
+    "note_images",
+    "note_videos",
+    "note_tags",
+    "note_badges",
+    "requests",
+    "runs",
+];
+
+/// A lake with runs at these hours of days in March 2026, oldest first; their ids.
+pub fn lake_with_runs(at: &[(u32, u32)]) -> (Lake, Vec<String>) {
+    let lake = Lake::new();
+    let runs = at.iter().map(|(day, hour)| run(&lake, *day, *hour));
+    let runs = runs.collect();
+    (lake, runs)
+}
+
+fn run(lake: &Lake, day: u32, hour: u32) -> String {
+    let pipeline = lake.write("hourly.yaml", PIPELINE);
+    let at = format!("2026-03-{day:02}T{hour:02}:00:00+08:00");
+    let report = lake.run(&pipeline, &["--snapshot-at", &at]);
+    assert_eq!(report["status"], "complete");
+    report["run_id"].as_str().expect("an id").to_owned()
+}
+
+fn json_of(lake: &Lake, args: &[&str]) -> Value {
+    let output = succeed(lake.redlake(args).args(["--format", "json"]));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The files of a table's day, by name.
+fn files(lake: &Lake, table: &str, day: u32) -> Vec<String> {
+    let folder = lake
+        .path()
+        .join(format!("tables/{table}/dt=2026-03-{day:02}"));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn compaction_puts_the_files_of_a_day_together_and_keeps_every_row() {
+    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2), (8, 3), (9, 1)]);
+    let before = lake.checksums(&TABLES);
+    let forecast = json_of(&lake, &["compact", "--before", "2026-03-09", "--dry-run"]);
+    assert_eq!(files(&lake, "notes", 8).len(), 3);
+
+    let days = json_of(&lake, &["compact", "--before", "2026-03-09"]);
+    let days = days.as_array().expect("a list");
+    assert_eq!(days.len(), TABLES.len());
+    for (day, expected) in days.iter().zip(forecast.as_array().expect("a list")) {
+        assert_eq!(day["files_before"], 3, "{day}");
+        assert_eq!(day["files_after"], 1, "{day}");
+        for same in ["dt", "table", "rows", "files_before", "bytes_before"] {
+            assert_eq!(day[same], expected[same], "{day}");
+        }
+    }
+    assert_eq!(lake.checksums(&TABLES), before);
+    for table in TABLES {
+        let names = files(&lake, table, 8);
+        assert_eq!(names.len(), 1, "{table}");
+        assert!(names[0].starts_with("compact-"), "{}", names[0]);
+        assert_eq!(files(&lake, table, 9).len(), 1, "{table}");
+    }
+    // A run that comes late is put together with the rest.
+    assert_eq!(
+        json_of(&lake, &["compact", "--before", "2026-03-09"]),
+        json!([])
+    );
+    run(&lake, 8, 4);
+    let before = lake.checksums(&TABLES);
+    let days = json_of(&lake, &["compact", "--before", "2026-03-09"]);
+    assert_eq!(days[0]["files_before"], 2);
+    assert_eq!(lake.checksums(&TABLES), before);
+    assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+}
+
+#[test]
+fn compaction_without_a_day_takes_those_that_are_over() {
+    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2)]);
+    succeed(&mut lake.redlake(&["compact"]));
+    assert_eq!(files(&lake, "notes", 8).len(), 1);
+}
+
+#[test]
+fn compacted_files_are_sorted_and_tell_how() {
+    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2), (8, 3)]);
+    succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
+    let keys = lake.query("SELECT note_id, endpoint, run_id FROM notes");
+    assert!(keys.len() > 60, "{} rows", keys.len());
+    let key = |row: &Value| ["note_id", "endpoint", "run_id"].map(|name| row[name].to_string());
+    assert!(keys.is_sorted_by_key(key));
+    let path = lake.path().join("tables/notes/dt=2026-03-08");
+    let path = path.join(&files(&lake, "notes", 8)[0]);
+    let blooms = format!(
+        "SELECT path_in_schema AS name FROM parquet_metadata('{}') \
+         WHERE bloom_filter_offset IS NOT NULL ORDER BY 1",
+        path.display()
+    );
+    let names = lake.query(&blooms);
+    assert_eq!(
+        names,
+        [
+            json!({"name": "author_user_id"}),
+            json!({"name": "note_id"})
+        ]
+    );
+}
+
+#[test]
+fn a_run_inside_a_compacted_file_is_replaced_not_doubled() {
+    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2)]);
+    let before = lake.checksums(&TABLES);
+    succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
+    let raw = lake.raw_files();
+    let pipeline = lake.write("hourly.yaml", PIPELINE);
+    let args = ["transform", text(&pipeline), "--raw", text(&raw[0])];
+    succeed(&mut lake.redlake(&args));
+    assert_eq!(lake.checksums(&TABLES), before);
+    // The ledger is not made of pages.
+    assert_eq!(files(&lake, "requests", 8).len(), 1);
+    assert_eq!(files(&lake, "notes", 8).len(), 2);
+    succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
+    assert_eq!(lake.checksums(&TABLES), before);
+    assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn pruning_a_run_leaves_the_other_runs_and_the_ledger() {
+    for compacted in [false, true] {
+        let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2), (9, 1)]);
+        if compacted {
+            succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
+        }
+        let data = &TABLES[..9];
+        let of = |table: &str, run: &str| {
+            lake.value(&format!(
+                "SELECT count(*) FROM {table} WHERE run_id = '{run}'"
+            ))
+        };
+        let kept: Vec<Value> = data.iter().map(|table| of(table, &runs[1])).collect();
+        let whole = lake.checksums(&TABLES);
+        json_of(&lake, &["prune", "--run", &runs[0], "--dry-run"]);
+        assert_eq!(lake.checksums(&TABLES), whole);
+        assert_eq!(lake.raw_files().len(), 3);
+
+        let pruned = json_of(&lake, &["prune", "--run", &runs[0]]);
+        let (files, rewritten) = if compacted { (0, 9) } else { (9, 0) };
+        assert_eq!(pruned["files"], files, "{pruned}");
+        assert_eq!(pruned["rewritten"], rewritten, "{pruned}");
+        assert_eq!(pruned["raw_files"], 1);
+        assert_eq!(pruned["days"], json!(["2026-03-08"]));
+        assert_eq!(lake.raw_files().len(), 2);
+        for (table, kept) in data.iter().zip(&kept) {
+            assert_eq!(of(table, &runs[0]), 0, "{table}");
+            assert_eq!(of(table, &runs[1]), *kept, "{table}");
+        }
+        assert_eq!(of("runs", &runs[0]), 1);
+        assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+    }
+}
+
+#[test]
+fn pruning_by_age_takes_whole_days_and_old_pages() {
+    let (lake, _) = lake_with_runs(&[(8, 1), (9, 1)]);
+    let all = lake.checksums(&TABLES);
+    // The pages were committed just now, whatever time they tell of.
+    let young = json_of(&lake, &["prune", "--raw-older-than", "1d"]);
+    assert_eq!(young["raw_files"], 0);
+    let dry = json_of(&lake, &["prune", "--tables-older-than", "1d", "--dry-run"]);
+    assert_eq!(lake.checksums(&TABLES), all);
+    let pruned = json_of(&lake, &["prune", "--tables-older-than", "1d"]);
+    assert_eq!(pruned, dry);
+    assert_eq!(pruned["files"], 18);
+    assert_eq!(pruned["days"], json!(["2026-03-08", "2026-03-09"]));
+    assert_eq!(lake.value("SELECT count(*) FROM notes"), 0);
+    assert_eq!(lake.value("SELECT count(*) FROM runs"), 2);
+    assert!(!lake.path().join("tables/notes/dt=2026-03-08").exists());
+    let pruned = json_of(&lake, &["prune", "--tables-older-than", "1d", "--ledger"]);
+    assert_eq!(pruned["files"], 4);
+    assert_eq!(lake.value("SELECT count(*) FROM runs"), 0);
+    assert_eq!(lake.raw_files().len(), 2);
+    let pruned = json_of(&lake, &["prune", "--raw-older-than", "0s"]);
+    assert_eq!(pruned["raw_files"], 2);
+    assert_eq!(lake.raw_files(), [PathBuf::new(); 0]);
+}
+
+#[test]
+fn pruning_needs_to_know_what_and_which_run() {
+    let (lake, _) = lake_with_runs(&[(8, 1)]);
+    let (code, _) = fail(&mut lake.redlake(&["prune"]));
+    assert_eq!(code, 2);
+    let (code, said) = fail(&mut lake.redlake(&["prune", "--run", "none"]));
+    assert_eq!(code, 2);
+    assert_eq!(
+        said,
+        "error: there is no run none in the lake\n  hint: `redlake runs` lists them\n"
+    );
+}
+
+#[test]
+fn verification_finds_what_is_missing_damaged_or_a_stranger() {
+    let (lake, runs) = lake_with_runs(&[(8, 1)]);
+    let file = |table: &str| format!("tables/{table}/dt=2026-03-08/{}.parquet", runs[0]);
+    let verified = json_of(&lake, &["verify"]);
+    assert_eq!(verified["files"], TABLES.len());
+    assert_eq!(verified["problems"], json!([]));
+
+    let path = |table: &str| lake.path().join(file(table));
+    std::fs::remove_file(path("users")).expect("removed");
+    let mut bytes = std::fs::read(path("notes")).expect("a file");
+    bytes[1_000] ^= 1;
+    std::fs::write(path("notes"), &bytes).expect("written");
+    std::fs::write(path("runs"), b"PAR1").expect("written");
+    let stranger = "tables/notes/dt=2026-03-08/copy.parquet";
+    std::fs::copy(path("notes"), lake.path().join(stranger)).expect("copied");
+
+    let output = lake
+        .redlake(&["verify", "--format", "json"])
+        .output()
+        .expect("the binary starts");
+    assert_eq!(output.status.code(), Some(6));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let problem = |path: &str, kind: &str| json!({"path": path, "kind": kind});
+    let problems = found["problems"].as_array().expect("a list");
+    let told: Vec<Value> = problems
+        .iter()
+        .map(|p| json!({"path": p["path"], "kind": p["kind"]}))
+        .collect();
+    let expected = [
+        problem(&file("notes"), "damaged"),
+        problem(stranger, "stranger"),
+        problem(&file("runs"), "damaged"),
+        problem(&file("users"), "missing"),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(problems[0]["detail"], "other bytes than committed");
+
+    succeed(&mut lake.redlake(&["verify", "--quarantine", "--dry-run"]));
+    assert!(lake.path().join(stranger).exists());
+    let (code, _) = fail(&mut lake.redlake(&["verify", "--quarantine"]));
+    assert_eq!(code, 6);
+    assert!(!lake.path().join(stranger).exists());
+    let moved = lake.path().join("_state/quarantine").join(stranger);
+    assert!(moved.exists());
+}
