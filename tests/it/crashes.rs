@@ -1,94 +1,292 @@
 //! Whatever step of a commit the process dies at, or the disk fails at, the lake is as before or as
 //! after, and nothing in between.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Lake, succeed};
-use crate::upkeep::{PIPELINE, TABLES, lake_with_runs};
+
+/// Few tables: every step of each is tried.
+const PIPELINE: &str = "
+version: 1
+pipeline: hourly
+source: {name: justoneapi, base_url: sandbox}
+keyword_sets: {words: [兰蔻]}
+extract:
+  - {endpoint: user_search, keywords: [words], pages: {max: 1}}
+";
+
+const TABLES: [&str; 6] = [
+    "users",
+    "user_stats",
+    "search_results",
+    "search_pages",
+    "requests",
+    "runs",
+];
 
 /// A lake, and a command that changes it.
 struct Change {
     lake: Lake,
-    args: Vec<String>,
+    args: &'static [&'static str],
+    /// What the lake holds before and after it.
+    before: Value,
+    after: Value,
 }
 
 impl Change {
-    /// A lake that was forked before the command.
-    fn start(&self, lake: &Lake, failpoint: Option<String>) -> std::process::Output {
-        let pipeline = lake.write("hourly.yaml", PIPELINE);
-        let raw = lake.raw_files();
-        let args = self.args.iter().map(|arg| match arg.as_str() {
-            "PIPELINE" => pipeline.to_str().expect("UTF-8"),
-            "RAW" => raw[0].to_str().expect("UTF-8"),
-            arg => arg,
-        });
-        let args: Vec<&str> = args.collect();
-        let mut command = lake.redlake(&args);
-        if let Some(failpoint) = failpoint {
-            command.env("FAILPOINTS", failpoint);
+    fn new(lake: Lake, args: &'static [&'static str]) -> Self {
+        let before = lake.checksums(&TABLES);
+        let done = lake.fork();
+        succeed(&mut command(&done, args));
+        let after = done.checksums(&TABLES);
+        Change {
+            lake,
+            args,
+            before,
+            after,
         }
-        command.stdout(Stdio::null());
-        command.output().expect("the binary starts")
     }
 
-    /// Lets every step fail once; how many there are.
-    fn fails_everywhere(&self, how: &str) -> u32 {
-        let before = self.lake.checksums(&TABLES);
-        let done = self.lake.fork();
-        assert!(self.start(&done, None).status.success());
-        let after = done.checksums(&TABLES);
+    fn compaction() -> Self {
+        let change = Change::new(lake(), &["compact", "--before", "2026-03-09"]);
+        assert_eq!(change.after, change.before);
+        change
+    }
+
+    /// Users without their names, in two files that are there and one of three runs.
+    fn flattening() -> Self {
+        let lake = lake();
+        succeed(&mut command(&lake, &["compact", "--before", "2026-03-09"]));
+        let change = Change::new(lake, &["transform", "ANONYMOUS", "--raw", "RAW"]);
+        assert_ne!(change.after, change.before);
+        change
+    }
+
+    fn pruning() -> Self {
+        let change = Change::new(lake(), &["prune", "--tables-older-than", "1d"]);
+        assert_ne!(change.after, change.before);
+        change
+    }
+
+    /// Ends the process at the first step of the commit, then at the second, and so on; how many
+    /// there are.
+    fn dies_everywhere(&self) -> u32 {
         for step in 0.. {
             let lake = self.lake.fork();
-            let failpoint = format!("disk={step}*off->1*return{how}->off");
-            let output = self.start(&lake, Some(failpoint));
+            let mut command = command(&lake, self.args);
+            command.env("FAILPOINTS", format!("disk={step}*off->return"));
+            let output = command.output().expect("the binary starts");
+            self.check(&lake, &format!("step {step}"));
             if output.status.success() {
-                // All steps were done, or what was left to do does no harm.
-                assert_eq!(lake.checksums(&TABLES), after, "step {step}");
-                if !reached(&output) {
-                    return step;
-                }
-                continue;
+                return step;
             }
-            check(&lake, step, &before, &after, &output);
         }
-        unreachable!("a process has an end")
+        unreachable!("a command has an end")
+    }
+
+    /// Lets these steps fail, one in each attempt; how many attempts failed with this hint.
+    fn fails_at(&self, steps: u32, how: &str, hint: &str) -> u32 {
+        let mut failed = 0;
+        for step in 0..steps {
+            let lake = self.lake.fork();
+            let mut command = command(&lake, self.args);
+            command.env(
+                "FAILPOINTS",
+                format!("disk={step}*off->1*return({how})->off"),
+            );
+            let output = command.output().expect("the binary starts");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            if !output.status.success() {
+                assert!(said.contains(hint), "step {step}: {said}");
+                failed += 1;
+            }
+            self.check(&lake, &format!("step {step}: {said}"));
+        }
+        failed
+    }
+
+    /// The lake is as before or as after, whole, and nothing is left behind.
+    fn check(&self, lake: &Lake, when: &str) {
+        let verified = succeed(&mut lake.redlake(&["verify", "--format", "json"]));
+        let verified: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+        assert_eq!(verified["problems"], json!([]), "{when}");
+        let now = lake.checksums(&TABLES);
+        let is_one = now == self.before || now == self.after;
+        assert!(is_one, "{when}: {now}");
+        let staged = std::fs::read_dir(lake.path().join("_staging")).expect("a folder");
+        assert_eq!(staged.count(), 0, "{when}: something is left behind");
     }
 }
 
-/// Whether the step was one: beyond the last, the failpoint is not met.
-fn reached(output: &std::process::Output) -> bool {
-    !output.stderr.is_empty()
+/// Three runs of a day.
+fn lake() -> Lake {
+    let lake = Lake::new();
+    let pipeline = lake.write("hourly.yaml", PIPELINE);
+    for hour in 1..=3 {
+        let at = format!("2026-03-08T{hour:02}:00:00+08:00");
+        lake.run(&pipeline, &["--snapshot-at", &at]);
+    }
+    lake
 }
 
-fn check(lake: &Lake, step: u32, before: &Value, after: &Value, output: &std::process::Output) {
-    let now = lake.checksums(&TABLES);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        now == *before || now == *after,
-        "step {step}: {now}\n{said}"
+fn command(lake: &Lake, args: &[&str]) -> Command {
+    let hidden = format!("{PIPELINE}privacy: {{drop: [users.nickname]}}\n");
+    let pipeline = lake.write("anonymous.yaml", &hidden);
+    let raw = lake.raw_files();
+    let args = args.iter().map(|arg| match *arg {
+        "ANONYMOUS" => pipeline.to_str().expect("UTF-8"),
+        "RAW" => raw[0].to_str().expect("UTF-8"),
+        arg => arg,
+    });
+    let mut command = lake.redlake(&args.collect::<Vec<_>>());
+    command.stdout(Stdio::null());
+    command
+}
+
+/// Kills of commits and compactions at random moments, and what came of them.
+#[derive(Debug, Default)]
+struct Kills {
+    compactions: u32,
+    replacements: u32,
+    /// The command was through before.
+    too_late: u32,
+    /// The lake was as before the command, or as after it.
+    before: u32,
+    after: u32,
+    longest_recovery: Duration,
+}
+
+impl Kills {
+    /// Kills the command after a part of the time that it takes, opens the lake and looks.
+    fn kill(&mut self, change: &Change, whole: Duration, random: &mut fastrand::Rng) {
+        let lake = change.lake.fork();
+        let files = lake.table_files();
+        let mut child = command(&lake, change.args)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        std::thread::sleep(whole.mul_f64(random.f64()));
+        child.kill().expect("a child");
+        let ended = child.wait().expect("a child");
+        self.too_late += u32::from(ended.success());
+        let started = Instant::now();
+        succeed(&mut lake.redlake(&["runs"]));
+        self.longest_recovery = self.longest_recovery.max(started.elapsed());
+        match lake.table_files() == files {
+            true => self.before += 1,
+            false => self.after += 1,
+        }
+        change.check(&lake, "killed");
+    }
+}
+
+/// `tests/lake/kills.sh N` does it N times and prints the figures; a test does 50.
+#[test]
+fn killed_at_random_moments_a_commit_has_happened_or_not() {
+    let kills = number("REDLAKE_COMMIT_KILLS", 50);
+    let seed = number("REDLAKE_SEED", fastrand::u64(..));
+    println!("REDLAKE_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let changes = [Change::compaction(), Change::flattening()];
+    let durations = changes.each_ref().map(|change| {
+        let lake = change.lake.fork();
+        let started = Instant::now();
+        succeed(&mut command(&lake, change.args));
+        started.elapsed()
+    });
+    let mut figures = Kills::default();
+    for at in 0..kills {
+        let which = usize::from(at % 2 == 1);
+        match which {
+            0 => figures.compactions += 1,
+            _ => figures.replacements += 1,
+        }
+        figures.kill(&changes[which], durations[which], &mut random);
+    }
+    println!(
+        "{} compactions and {} replacements killed: {} had not happened, {} had ({} were through \
+         before the kill); all tables equal to one of the two states, nothing lost or doubled; the \
+         next command took {:.2} s at most, recovery included",
+        figures.compactions,
+        figures.replacements,
+        figures.before,
+        figures.after,
+        figures.too_late,
+        figures.longest_recovery.as_secs_f64()
     );
-    let verified = succeed(&mut lake.redlake(&["verify", "--format", "json"]));
-    let verified: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
-    assert_eq!(verified["problems"], serde_json::json!([]), "step {step}");
-    let staged = std::fs::read_dir(lake.path().join("_staging")).expect("a folder");
-    assert_eq!(staged.count(), 0, "step {step}: something is left behind");
 }
 
-fn compaction() -> Change {
-    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2)]);
-    Change {
-        lake,
-        args: ["compact", "--before", "2026-03-09"]
-            .map(String::from)
-            .into(),
+fn number<T: std::str::FromStr>(name: &str, usual: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is a number")),
+        Err(_) => usual,
     }
+}
+
+/// `tests/lake/writers.sh 8 25` has eight processes commit 25 times each; a test has four, three
+/// times each.
+#[test]
+fn processes_that_commit_to_one_lake_at_once_all_keep_their_rows() {
+    let writers = number("REDLAKE_WRITERS", 4);
+    let commits = number("REDLAKE_COMMITS", 3);
+    let lake = Lake::new();
+    let rows: u64 = std::thread::scope(|scope| {
+        let lake = &lake;
+        let writer = |writer: u32| {
+            move || -> u64 {
+                let text = PIPELINE.replace("hourly", &format!("writer_{writer}"));
+                let pipeline = lake.write(&format!("writer_{writer}.yaml"), &text);
+                let run = |_| lake.run(&pipeline, &[])["rows"]["search_results"].as_u64();
+                (0..commits).map(run).map(|rows| rows.expect("rows")).sum()
+            }
+        };
+        let writers: Vec<_> = (0..writers).map(|w| scope.spawn(writer(w))).collect();
+        let rows = writers.into_iter().map(|w| w.join().expect("a writer"));
+        rows.sum()
+    });
+    let runs = u64::from(writers * commits);
+    assert_eq!(lake.value("SELECT count(*) FROM runs"), runs);
+    assert_eq!(lake.value("SELECT count(DISTINCT run_id) FROM runs"), runs);
+    assert_eq!(lake.value("SELECT count(*) FROM search_results"), rows);
+    let doubled = "SELECT count(*) FROM (SELECT 1 FROM search_results \
+                   GROUP BY run_id, search_id, page, position HAVING count(*) > 1)";
+    assert_eq!(lake.value(doubled), 0);
+    let verified = succeed(&mut lake.redlake(&["verify"]));
+    print!(
+        "{runs} runs by {writers} processes: {}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
 }
 
 #[test]
-fn a_compaction_that_dies_at_any_step_has_happened_or_not() {
-    let steps = compaction().fails_everywhere("");
-    println!("{steps} steps of a compaction");
+fn a_compaction_that_dies_at_any_step_changes_no_row() {
+    let steps = Change::compaction().dies_everywhere();
+    println!("{steps} steps");
     assert!(steps > 50, "{steps} steps");
+}
+
+#[test]
+fn a_replacement_that_dies_at_any_step_has_happened_or_not() {
+    let steps = Change::flattening().dies_everywhere();
+    println!("{steps} steps");
+    assert!(steps > 50, "{steps} steps");
+}
+
+#[test]
+fn a_removal_that_dies_at_any_step_has_happened_or_not() {
+    let steps = Change::pruning().dies_everywhere();
+    println!("{steps} steps");
+    assert!(steps > 20, "{steps} steps");
+}
+
+#[test]
+fn a_full_disk_is_told_and_changes_nothing() {
+    let hint = "hint: make room on that disk and run the command again";
+    let failed = Change::compaction().fails_at(60, "full", hint);
+    assert!(failed > 50, "{failed} failed");
 }

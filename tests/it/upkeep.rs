@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Lake, fail, succeed};
 
-pub const PIPELINE: &str = "
+const PIPELINE: &str = "
 version: 1
 pipeline: hourly
 source: {name: justoneapi, base_url: sandbox}
@@ -16,7 +16,7 @@ extract:
 ";
 
 /// The tables that the pipeline fills.
-pub const TABLES: [&str; 11] = [
+const TABLES: [&str; 11] = [
     "notes",
     "engagement",
     "users",
@@ -31,7 +31,7 @@ pub const TABLES: [&str; 11] = [
 ];
 
 /// A lake with runs at these hours of days in March 2026, oldest first; their ids.
-pub fn lake_with_runs(at: &[(u32, u32)]) -> (Lake, Vec<String>) {
+fn lake_with_runs(at: &[(u32, u32)]) -> (Lake, Vec<String>) {
     let lake = Lake::new();
     let runs = at.iter().map(|(day, hour)| run(&lake, *day, *hour));
     let runs = runs.collect();
