@@ -114,11 +114,23 @@ impl From<LakeError> for CliError {
 
 impl From<QueryError> for CliError {
     fn from(error: QueryError) -> Self {
+        let hint = match &error {
+            QueryError::NoValue(name) => Some(format!("give it with --param {name}=VALUE")),
+            QueryError::UnusedParameter(name) => Some(format!(
+                "write ${name} where its value belongs; the shell keeps it between single quotes"
+            )),
+            // DuckDB's words for a file that `Database::confine` keeps away.
+            QueryError::Sql(error) if error.to_string().contains("Permission Error") => Some(
+                "a query reads the lake only; --allow-files lets it read and write other files"
+                    .to_owned(),
+            ),
+            _ => None,
+        };
         let code = match &error {
-            QueryError::Sql(_) => USAGE,
+            QueryError::Sql(_) | QueryError::NoValue(_) | QueryError::UnusedParameter(_) => USAGE,
             QueryError::Io { .. } | QueryError::Rows { .. } => INTERNAL,
         };
-        CliError::new(code, error, None)
+        CliError::new(code, error, hint)
     }
 }
 

@@ -7,6 +7,7 @@ mod output;
 mod plan;
 mod progress;
 mod query;
+mod relation;
 mod run;
 mod runs;
 mod sandbox;
@@ -121,6 +122,8 @@ pub enum Format {
     Csv,
     Ndjson,
     Markdown,
+    /// Binary: to a file or a pipe, not to a terminal
+    Parquet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

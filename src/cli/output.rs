@@ -1,19 +1,15 @@
 //! Results on stdout, in the format that was asked for.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use anyhow::Context;
 use arrow::array::RecordBatch;
-use arrow::csv::WriterBuilder;
 use arrow::datatypes::SchemaRef;
-use arrow::json::writer::{JsonArray, LineDelimited};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use arrow::util::pretty::pretty_format_batches_with_schema;
 use serde::Serialize;
 
-use super::Format;
 use super::error::{CliError, INTERNAL};
+use super::{Format, relation};
 
 /// Prints a relation.
 pub fn print_batches(
@@ -21,8 +17,9 @@ pub fn print_batches(
     schema: &SchemaRef,
     batches: &[RecordBatch],
 ) -> Result<(), CliError> {
-    let out = io::stdout().lock();
-    write_batches(format, schema, batches, out).or_else(closed_pipe)
+    let batches = batches.iter().map(|batch| Ok(batch.clone()));
+    let out = BufWriter::new(io::stdout());
+    relation::write(format, schema, batches, out).or_else(closed_pipe)
 }
 
 /// Prints one value as JSON.
@@ -39,7 +36,7 @@ pub fn print_text(text: &str) -> Result<(), CliError> {
 }
 
 /// A reader who has seen enough, such as `head`, is no error.
-fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
+pub fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
     match is_closed_pipe(error.as_ref()) {
         true => Ok(()),
         false => Err(CliError::new(INTERNAL, error, None)),
@@ -51,74 +48,6 @@ pub fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
         let cause = cause.downcast_ref::<io::Error>();
         cause.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
     })
-}
-
-fn write_batches(
-    format: Format,
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-    mut out: impl Write,
-) -> anyhow::Result<()> {
-    match format {
-        Format::Table => writeln!(
-            out,
-            "{}",
-            pretty_format_batches_with_schema(schema.clone(), batches)?
-        )?,
-        Format::Markdown => write_markdown(schema, batches, &mut out)?,
-        Format::Csv => {
-            // Written through memory: the CSV writer's errors no longer say what kind they are.
-            let mut lines = Vec::new();
-            let empty = [RecordBatch::new_empty(schema.clone())];
-            for (i, batch) in empty.iter().chain(batches).enumerate() {
-                let builder = WriterBuilder::new().with_header(i == 0);
-                builder.build(&mut lines).write(batch)?;
-                out.write_all(&lines)?;
-                lines.clear();
-            }
-        }
-        Format::Ndjson => {
-            let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
-            let mut writer = builder.build::<_, LineDelimited>(&mut out);
-            batches.iter().try_for_each(|batch| writer.write(batch))?;
-            writer.finish()?;
-        }
-        Format::Json => {
-            let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
-            let mut writer = builder.build::<_, JsonArray>(&mut out);
-            batches.iter().try_for_each(|batch| writer.write(batch))?;
-            writer.finish()?;
-            writeln!(out)?;
-        }
-    }
-    out.flush()?;
-    Ok(())
-}
-
-fn write_markdown(
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
-    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-    writeln!(out, "| {} |", names.join(" | "))?;
-    writeln!(out, "|{}", "---|".repeat(names.len()))?;
-    let options = FormatOptions::default();
-    for batch in batches {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|c| ArrayFormatter::try_new(c, &options));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        for row in 0..batch.num_rows() {
-            let cells = columns.iter().map(|c| c.value(row).to_string());
-            let cells: Vec<String> = cells
-                .map(|c| c.replace('|', "\\|").replace(['\n', '\r'], " "))
-                .collect();
-            writeln!(out, "| {} |", cells.join(" | "))?;
-        }
-    }
-    Ok(())
 }
 
 /// Says something on stderr; nobody may be listening.

@@ -1,36 +1,155 @@
 //! `redlake query`.
 
-use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use clap::Args;
+use clap::ValueEnum;
+use tempfile::NamedTempFile;
 
-use super::Common;
-use super::error::CliError;
-use super::output::print_batches;
+use super::error::{CliError, INTERNAL};
+use super::output::closed_pipe;
+use super::{Common, Format, relation};
 use crate::load::Lake;
-use crate::query::duckdb::Database;
+use crate::query::duckdb::{Database, QueryError};
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// One SQL statement; from stdin without it
+    /// SQL; from stdin without it. Of several statements the last gives the result
     #[arg(conflicts_with = "file")]
     sql: Option<String>,
-    /// Read the statement from a file
+    /// Read the SQL from a file
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// The value of a parameter, a text: `$NAME` in the SQL, cast where another type is needed
+    /// (`$min::bigint`)
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
+    /// Write the result to a file, in the format that its name ends with: .parquet, .csv, .ndjson,
+    /// .json or .md
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Let the SQL read and write files outside the lake
+    #[arg(long)]
+    allow_files: bool,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write NAME=VALUE, for example keyword=serum")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let sql = statement(args)?;
+    let format = format(args, common)?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let unreadable = lake.unreadable(&contracts.tables)?;
     let database = Database::open(lake.root(), &contracts.tables, &unreadable)?;
-    let answer = database.query(&sql)?;
-    print_batches(common.format, &answer.schema, &answer.batches)?;
+    if !args.allow_files {
+        database.confine(lake.root())?;
+    }
+    let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
+    database.stream(&sql, &parameters, |schema, batches| match &args.output {
+        Some(path) => write_file(path, format, &schema, batches),
+        None => print(format, &schema, batches),
+    })??;
     Ok(ExitCode::SUCCESS)
+}
+
+type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
+
+fn print(format: Format, schema: &SchemaRef, batches: &mut Batches<'_>) -> Result<(), CliError> {
+    let out = BufWriter::new(io::stdout());
+    let written = relation::write(format, schema, batches.map(|b| Ok(b?)), out);
+    written.map_err(sql_error).or_else(|error| match error {
+        Failed::Query(error) => Err(error.into()),
+        Failed::Writing(error) => closed_pipe(error),
+    })
+}
+
+/// Writes a file beside its place and renames it: nobody finds half a result.
+fn write_file(
+    path: &Path,
+    format: Format,
+    schema: &SchemaRef,
+    batches: &mut Batches<'_>,
+) -> Result<(), CliError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let failed = |error: anyhow::Error| {
+        let error = error.context(format!("cannot write {}", path.display()));
+        CliError::new(INTERNAL, error, None)
+    };
+    let beside = beside(folder.unwrap_or(Path::new(".")));
+    let mut beside = beside.map_err(|error| failed(error.into()))?;
+    let mut out = BufWriter::new(beside.as_file_mut());
+    let written = relation::write(format, schema, batches.map(|b| Ok(b?)), &mut out);
+    written.map_err(sql_error).map_err(|error| match error {
+        Failed::Query(error) => error.into(),
+        Failed::Writing(error) => failed(error),
+    })?;
+    out.flush().map_err(|error| failed(error.into()))?;
+    drop(out);
+    let kept = beside.as_file().sync_all().map_err(anyhow::Error::from);
+    let kept = kept.and_then(|()| Ok(beside.persist(path)?));
+    kept.map(|_: File| ()).map_err(failed)
+}
+
+/// A new file that others may read as they may any other, unlike a temporary one.
+fn beside(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".redlake-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Why a result was not written to its end.
+enum Failed {
+    Query(QueryError),
+    Writing(anyhow::Error),
+}
+
+fn sql_error(error: anyhow::Error) -> Failed {
+    match error.downcast::<QueryError>() {
+        Ok(error) => Failed::Query(error),
+        Err(error) => Failed::Writing(error),
+    }
+}
+
+/// The format that is asked for, by name or by the file's ending.
+fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
+    let Some(path) = &args.output else {
+        if common.format == Format::Parquet && io::stdout().is_terminal() {
+            let hint = "name a file with -o FILE.parquet, or send it to one with >";
+            return Err(CliError::usage("Parquet is not for terminals", hint));
+        }
+        return Ok(common.format);
+    };
+    let ending = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
+    match ending {
+        "md" => Ok(Format::Markdown),
+        ending => Format::from_str(ending, false).map_err(|_| {
+            CliError::usage(
+                format!("nobody knows which format {} should have", path.display()),
+                "let its name end with .parquet, .csv, .ndjson, .json or .md",
+            )
+        }),
+    }
 }
 
 fn statement(args: &QueryArgs) -> Result<String, CliError> {
@@ -45,10 +164,13 @@ fn statement(args: &QueryArgs) -> Result<String, CliError> {
     let sql = match (&args.sql, &args.file) {
         (Some(sql), _) => sql.clone(),
         (None, Some(path)) => from_file(path)?,
-        (None, None) if std::io::stdin().is_terminal() => String::new(),
+        (None, None) if io::stdin().is_terminal() => String::new(),
         (None, None) => {
             let mut sql = String::new();
-            std::io::stdin().read_to_string(&mut sql)?;
+            io::stdin()
+                .read_to_string(&mut sql)
+                .context("cannot read the SQL from stdin")
+                .map_err(|error| CliError::new(INTERNAL, error, None))?;
             sql
         }
     };

@@ -1,12 +1,13 @@
 //! DuckDB over the lake.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use duckdb::Connection;
+use duckdb::{Connection, Statement};
 use indexmap::IndexMap;
 use thiserror::Error;
 
@@ -18,6 +19,10 @@ pub enum QueryError {
     /// DuckDB's own words, with its caret under the place.
     #[error("{}", words(.0))]
     Sql(duckdb::Error),
+    #[error("the statement has a parameter ${0}, and no value for it is given")]
+    NoValue(String),
+    #[error("the statement has no parameter ${0}")]
+    UnusedParameter(String),
     #[error("the lake's answer is not as expected: {reason}")]
     Rows { reason: String },
     #[error("cannot {action} {}", path.display())]
@@ -74,18 +79,38 @@ impl Database {
         Ok(Database { connection })
     }
 
-    /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made.
+    /// Lets statements read files below this folder only, and write none; for good.
     ///
     /// # Errors
-    /// What DuckDB says of the statement; `read` gets what it says later.
+    /// A folder that cannot be found.
+    pub fn confine(&self, folder: &Path) -> Result<(), QueryError> {
+        let folder = absolute(folder)?;
+        let settings = format!(
+            "SET allowed_directories = [{}]; SET enable_external_access = false; \
+             SET lock_configuration = true",
+            catalog::literal(&folder.to_string_lossy())
+        );
+        self.connection
+            .execute_batch(&settings)
+            .map_err(QueryError::Sql)
+    }
+
+    /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made. Parameters
+    /// are texts by name: `$name` in the statement, or `$1`.
+    ///
+    /// # Errors
+    /// What DuckDB says of the statement, a parameter without a value, or a value without a
+    /// parameter; `read` gets what DuckDB says later.
     pub fn stream<T>(
         &self,
         sql: &str,
+        parameters: &BTreeMap<String, String>,
         read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
     ) -> Result<T, QueryError> {
         let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
+        let values = values(&statement, parameters)?;
         let schema = statement
-            .stream_arrow([])
+            .stream_arrow(duckdb::params_from_iter(values))
             .map_err(QueryError::Sql)?
             .get_schema();
         let step = || statement.step().map_err(QueryError::Sql).transpose();
@@ -155,17 +180,38 @@ fn build_catalog(
     tables: &IndexMap<String, Table>,
     unreadable: &Unreadable,
 ) -> Result<(), QueryError> {
-    let lake = std::path::absolute(lake).map_err(|source| QueryError::Io {
-        action: "find",
-        path: lake.to_owned(),
-        source,
-    })?;
+    let lake = absolute(lake)?;
     let has_files = |table: &str| has_parquet(&lake.join("tables").join(table));
     let statements = catalog::statements(&lake, tables, unreadable, has_files).join(";\n");
     // In one transaction: each of its own would be synced to disk.
     connection
         .execute_batch(&format!("BEGIN TRANSACTION;\n{statements};\nCOMMIT"))
         .map_err(QueryError::Sql)
+}
+
+/// The values of a statement's parameters, in their order.
+fn values<'p>(
+    statement: &Statement<'_>,
+    parameters: &'p BTreeMap<String, String>,
+) -> Result<Vec<&'p String>, QueryError> {
+    let names = (1..=statement.parameter_count()).map(|at| statement.parameter_name(at));
+    let names: Vec<String> = names.collect::<Result<_, _>>().map_err(QueryError::Sql)?;
+    if let Some(unused) = parameters.keys().find(|name| !names.contains(name)) {
+        return Err(QueryError::UnusedParameter(unused.clone()));
+    }
+    let value = |name: &String| {
+        let value = parameters.get(name);
+        value.ok_or_else(|| QueryError::NoValue(name.clone()))
+    };
+    names.iter().map(value).collect()
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, QueryError> {
+    std::path::absolute(path).map_err(|source| QueryError::Io {
+        action: "find",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Whether any partition of a table has a file.

@@ -15,6 +15,7 @@ mod odd_answers;
 mod outcomes;
 mod pipes;
 mod privacy;
+mod query;
 mod readme;
 mod resume;
 mod retention;

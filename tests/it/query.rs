@@ -1,0 +1,184 @@
+//! `redlake query`: SQL in, rows out, in all formats.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::{Lake, fail, repository, succeed};
+
+fn lake() -> Lake {
+    let lake = Lake::new();
+    lake.run(&repository("pipelines/demo.yaml"), &[]);
+    lake
+}
+
+/// What a command prints.
+fn said(lake: &Lake, args: &[&str]) -> String {
+    let output = succeed(&mut lake.redlake(args));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn parameters_are_texts_by_name() {
+    let lake = lake();
+    let sql = "select $word as word, count(*) as hits from search_results \
+               where keyword = $word and position <= $most::bigint group by all";
+    let args = [
+        "query",
+        sql,
+        "-p",
+        "word=防晒",
+        "--param",
+        "most=2",
+        "--format",
+        "json",
+    ];
+    let rows: Value = serde_json::from_str(&said(&lake, &args)).expect("JSON");
+    let hits = "select count(*) from search_results where keyword = '防晒' and position <= 2";
+    assert_eq!(rows, json!([{"word": "防晒", "hits": lake.value(hits)}]));
+    assert!(rows[0]["hits"].as_u64() > Some(0));
+    // A value is never SQL.
+    let sly = [
+        "query",
+        "select $a as a",
+        "-p",
+        "a=' or 1=1 --",
+        "--format",
+        "ndjson",
+    ];
+    assert_eq!(said(&lake, &sly), "{\"a\":\"' or 1=1 --\"}\n");
+
+    let (code, error) = fail(&mut lake.redlake(&["query", sql, "-p", "word=x"]));
+    assert_eq!(code, 2);
+    assert_eq!(
+        error,
+        "error: the statement has a parameter $most, and no value for it is given\n  \
+         hint: give it with --param most=VALUE\n"
+    );
+    let (code, error) = fail(&mut lake.redlake(&["query", "select 1", "-p", "word=x"]));
+    assert_eq!(code, 2);
+    assert!(
+        error.starts_with("error: the statement has no parameter $word\n"),
+        "{error}"
+    );
+}
+
+#[test]
+fn sql_comes_from_a_file_or_stdin_and_may_have_several_statements() {
+    let lake = lake();
+    let sql = "create temp table n as select count(*) as n from notes;\n-- all\nselect n > 0 as any from n;\n";
+    let file = lake.write("count.sql", sql);
+    let args = [
+        "query",
+        "-f",
+        file.to_str().expect("UTF-8"),
+        "--format",
+        "csv",
+    ];
+    assert_eq!(said(&lake, &args), "any\ntrue\n");
+    let mut child = lake
+        .redlake(&["query", "--format", "csv"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(sql.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("a child");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "any\ntrue\n");
+}
+
+#[test]
+fn results_go_to_files_in_the_format_of_their_name() {
+    let lake = lake();
+    let sql = "select note_id, liked_count, snapshot_at from engagement order by all";
+    for ending in ["parquet", "csv", "ndjson", "json"] {
+        let path = lake.write(&format!("result.{ending}"), "what was there before");
+        let path = path.to_str().expect("UTF-8");
+        succeed(&mut lake.redlake(&["query", sql, "-o", path]));
+        let back = format!(
+            "select count(*) as n, sum(liked_count)::bigint as likes, min(snapshot_at)::timestamp::text as at \
+             from '{path}'"
+        );
+        let back = said(
+            &lake,
+            &["query", &back, "--allow-files", "--format", "json"],
+        );
+        let direct = "select count(*) as n, sum(liked_count)::bigint as likes, \
+                      min(snapshot_at)::timestamp::text as at from engagement";
+        let expected = said(&lake, &["query", direct, "--format", "json"]);
+        assert_eq!(back, expected, "{ending}");
+    }
+    let path = lake.write("result.xlsx", "");
+    let args = ["query", sql, "-o", path.to_str().expect("UTF-8")];
+    let (code, error) = fail(&mut lake.redlake(&args));
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("let its name end with .parquet, .csv"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_result_that_fails_half_way_leaves_the_file_as_it_was() {
+    let lake = lake();
+    let path = lake.write("result.csv", "yesterday's");
+    let sql =
+        "select case when i < 100000 then i else error('too many') end from range(1000000) r(i)";
+    let args = ["query", sql, "-o", path.to_str().expect("UTF-8")];
+    let (code, error) = fail(&mut lake.redlake(&args));
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("too many"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).expect("text"), "yesterday's");
+    let folder = std::fs::read_dir(path.parent().expect("a folder")).expect("a folder");
+    assert_eq!(folder.count(), 2, "the lake and the result");
+    // On stdout, too, an error after the first rows is an error.
+    let (code, _) = fail(&mut lake.redlake(&["query", sql, "--format", "csv"]));
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn parquet_goes_to_a_pipe() {
+    let lake = lake();
+    let args = ["query", "select 1 as x", "--format", "parquet"];
+    let output = succeed(&mut lake.redlake(&args));
+    assert!(output.stdout.starts_with(b"PAR1") && output.stdout.ends_with(b"PAR1"));
+}
+
+#[test]
+fn sql_reads_the_lake_and_nothing_else_unless_allowed() {
+    let lake = lake();
+    let secret = lake.write("secret.csv", "a\n1\n");
+    let path = secret.to_str().expect("UTF-8");
+    let read = format!("select a from '{path}'");
+    let hint =
+        "hint: a query reads the lake only; --allow-files lets it read and write other files";
+    let mut write = format!("copy (select 2 as a) to '{path}'");
+    for sql in [&read, &write] {
+        let (code, error) = fail(&mut lake.redlake(&["query", sql]));
+        assert_eq!(code, 2);
+        assert!(error.contains(hint), "{error}");
+    }
+    let (_, error) = fail(&mut lake.redlake(&["query", "set enable_external_access = true"]));
+    assert!(error.contains("configuration has been locked"), "{error}");
+    let allowed = ["query", &read, "--allow-files", "--format", "csv"];
+    assert_eq!(said(&lake, &allowed), "a\n1\n");
+    write.push_str("; select 'done' as a");
+    succeed(&mut lake.redlake(&["query", &write, "--allow-files"]));
+    assert_eq!(std::fs::read_to_string(&secret).expect("text"), "a\n2\n");
+}
+
+#[test]
+fn mistakes_in_sql_are_shown_with_their_place() {
+    let lake = lake();
+    let (code, error) = fail(&mut lake.redlake(&["query", "select likes from notes"]));
+    assert_eq!(code, 2);
+    let start = "error: Binder Error: Referenced column \"likes\" not found in FROM clause!";
+    assert!(error.starts_with(start), "{error}");
+    assert!(
+        error.contains("LINE 1: select likes from notes\n               ^"),
+        "{error}"
+    );
+}
