@@ -160,6 +160,8 @@ pub async fn run(
     let lake = Lake::open(&options.lake)?;
     let _lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
     lake.check(&plan.contracts, Purpose::Add)?;
+    // What cannot be kept must not be paid for.
+    lake.require_room(0)?;
     let commits = lake.commits()?;
     let simulated = accesses.simulated();
     let open = OpenRun::find(&lake, &plan, &commits)?;

@@ -49,9 +49,11 @@ pub struct CliError {
 
 impl CliError {
     pub fn new(code: u8, error: impl Into<anyhow::Error>, hint: Option<String>) -> Self {
+        let error = error.into();
+        let hint = hint.or_else(|| is_full(&error).then(|| MAKE_ROOM.to_owned()));
         CliError {
             code,
-            error: error.into(),
+            error,
             hint,
             rendered: None,
         }
@@ -83,6 +85,18 @@ impl CliError {
         }
     }
 }
+
+/// Whether a disk that is full is the reason.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let mut causes = error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<std::io::Error>());
+    causes.any(|e| matches!(e.kind(), StorageFull | QuotaExceeded))
+}
+
+const MAKE_ROOM: &str =
+    "make room on that disk and run the command again; all that was committed is as it was";
 
 impl From<Diagnostics> for CliError {
     fn from(found: Diagnostics) -> Self {

@@ -111,6 +111,7 @@ pub fn exchange(_: &Path, _: &Path) -> Result<bool, LakeError> {
 /// Bytes that are free for this user where `path` lies; none where nobody can tell.
 #[cfg(unix)]
 pub fn free_bytes(path: &Path) -> Option<u64> {
+    fail::fail_point!("free", |bytes: Option<String>| bytes?.parse().ok());
     let disk = rustix::fs::statvfs(path).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

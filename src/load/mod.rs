@@ -80,12 +80,11 @@ impl LakeError {
     pub fn hint(&self) -> Option<&'static str> {
         use io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
         match self {
+            // The command line says that, wherever the disk was full.
             LakeError::Io { source, .. }
                 if matches!(source.kind(), StorageFull | QuotaExceeded) =>
             {
-                Some(
-                    "make room on that disk and run the command again; all that was committed is as it was",
-                )
+                None
             }
             LakeError::Io { source, .. } if source.kind() == NotFound => Some(
                 "something was removed from the lake meanwhile: put it back, or look for the disk",

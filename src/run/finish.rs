@@ -233,6 +233,9 @@ impl Run<'_> {
         let has_tables = tables.is_some();
         let mut tallies = Tallies::new();
         if let Some(tables) = tables {
+            // Tables take about as much as the pages they are made of.
+            let raw = self.raw.iter().filter_map(|path| path.metadata().ok());
+            self.lake.require_room(raw.map(|raw| raw.len()).sum())?;
             let outcome = stage(&staging, self.plan, &self.stamp, tables, self.threads)?;
             tallies = outcome.tallies;
         }

@@ -6,6 +6,7 @@ mod chain;
 mod contracts;
 mod crashes;
 mod demo;
+mod disks;
 mod documented;
 mod evolution;
 mod faults;
