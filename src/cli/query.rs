@@ -27,7 +27,7 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let unreadable = lake.unreadable(&contracts.tables)?;
-    let database = Database::open(lake.root(), &contracts.tables, &unreadable)?;
+    let database = Database::open(lake.root(), &contracts.relations(), &unreadable)?;
     let answer = database.query(&sql)?;
     print_batches(common.format, &answer.schema, &answer.batches)?;
     Ok(ExitCode::SUCCESS)
