@@ -14,6 +14,7 @@
 //! | [`raw`] | the raw zone, where extract and transform meet: answers verbatim, on disk |
 //! | [`transform`] | raw pages → Arrow tables, driven by the compiled contracts |
 //! | [`load`] | Arrow tables → Parquet, committed all or none; whether contracts fit the lake |
+//! | [`marts`] | tables computed from the lake's tables; the only place that uses polars |
 //! | [`query`] | the catalog of views, and DuckDB |
 //! | [`run`] | ties the stages together; resuming; what earlier runs tell; re-flattening; the report |
 //! | [`sandbox`] | the API simulator |
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod durable;
 pub mod extract;
 pub mod load;
+pub mod marts;
 pub mod plan;
 pub mod query;
 pub mod raw;
