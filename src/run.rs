@@ -7,6 +7,7 @@ mod begin;
 mod finish;
 pub mod forecast;
 mod ledger;
+pub mod marts;
 pub mod pipe;
 mod prior;
 pub mod report;

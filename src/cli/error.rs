@@ -10,6 +10,7 @@ use crate::query::duckdb::QueryError;
 use crate::raw::RawError;
 use crate::run::RunError;
 use crate::run::access::AccessError;
+use crate::run::marts::MartsError;
 use crate::spec::diagnostic::Diagnostics;
 use crate::transform::TransformError;
 
@@ -119,6 +120,21 @@ impl From<QueryError> for CliError {
             QueryError::Io { .. } | QueryError::Rows { .. } => INTERNAL,
         };
         CliError::new(code, error, None)
+    }
+}
+
+impl From<MartsError> for CliError {
+    fn from(error: MartsError) -> Self {
+        match error {
+            MartsError::Lake(error) => error.into(),
+            // The tables or the contracts are not as the marts expect them.
+            MartsError::Query { .. } | MartsError::Mart { .. } => {
+                let hint = "the tables are as they were; a mart's file in the folder that --schemas \
+                            names may be removed";
+                CliError::new(INTERNAL, error, Some(hint.to_owned()))
+            }
+            MartsError::Open(_) => CliError::new(INTERNAL, error, None),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod completions;
 mod error;
 mod init;
+mod marts;
 mod output;
 mod plan;
 mod progress;
@@ -94,6 +95,8 @@ enum Command {
     Extract(run::RunArgs),
     /// Flatten raw files of finished runs anew, offline; replaces the runs' rows
     Transform(transform::TransformArgs),
+    /// Bring the marts up to date with the tables, or compute them anew
+    Marts(marts::MartsArgs),
     /// Run SQL over the lake with DuckDB
     Query(query::QueryArgs),
     /// List the runs in the lake
@@ -144,6 +147,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Run(args) => run::main(&args, common, run::Extent::Whole),
         Command::Extract(args) => run::main(&args, common, run::Extent::ExtractOnly),
         Command::Transform(args) => transform::main(&args, common),
+        Command::Marts(args) => marts::main(&args, common),
         Command::Query(args) => query::main(&args, common),
         Command::Runs => runs::main(common),
         Command::Schema(args) => schema::main(&args, common),

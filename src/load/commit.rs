@@ -55,6 +55,8 @@ pub enum CommitKind {
     Run,
     /// More of a run that was continued, or its pages flattened anew.
     Replace,
+    /// Marts of a date, computed from the tables. Of no run and no pipeline.
+    Marts,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ pub mod commit;
 pub mod encode;
 pub mod evolution;
 mod files;
+pub mod marts;
 pub mod retain;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::extract::budget::Spent;
 use crate::extract::day::{self, DayOf, journals};
 use crate::extract::{Known, KnownTo};
 use crate::load::Lake;
-use crate::load::commit::CommitRecord;
+use crate::load::commit::{CommitKind, CommitRecord};
 use crate::plan::{FollowUp, Money, Plan, Search};
 use crate::query::duckdb::Database;
 use crate::query::history::{self, Earlier};
@@ -39,7 +39,9 @@ impl<'a> Prior<'a> {
         snapshot_at: DateTime<Utc>,
         simulated: bool,
     ) -> Self {
-        let same_world = commits.iter().filter(|c| c.simulated == simulated);
+        // Marts belong to no pipeline.
+        let of_runs = commits.iter().filter(|c| c.kind != CommitKind::Marts);
+        let same_world = of_runs.filter(|c| c.simulated == simulated);
         let pipelines: BTreeSet<String> = same_world.map(|c| c.pipeline.clone()).collect();
         let earlier = Earlier {
             pipelines: pipelines.into_iter().collect(),
