@@ -28,6 +28,7 @@ ALLOWED_TYPES = {
     INSTANT,
 }
 COMMON_COLUMNS = {"run_id", "pipeline", "source", "snapshot_at", "snapshot_date"}
+MART_COLUMNS = {"pipeline", "snapshot_date"}
 # Counts whose name does not end in _count.
 COUNTS = {"count", "requests", "billed_requests", "searches_planned", "searches_done", "rejects"}
 DERIVED_VIEWS = ["notes_latest", "users_latest", "engagement_latest", "engagement_delta"]
