@@ -127,13 +127,13 @@ impl From<MartsError> for CliError {
     fn from(error: MartsError) -> Self {
         match error {
             MartsError::Lake(error) => error.into(),
-            // The tables or the contracts are not as the marts expect them.
-            MartsError::Query { .. } | MartsError::Mart { .. } => {
-                let hint = "the tables are as they were; a mart's file in the folder that --schemas \
-                            names may be removed";
+            // The contracts are not as the mart is computed.
+            MartsError::Mart { .. } => {
+                let hint = "mend the mart's file in the folder that --schemas names, or remove it; the \
+                            tables are as they were";
                 CliError::new(INTERNAL, error, Some(hint.to_owned()))
             }
-            MartsError::Open(_) => CliError::new(INTERNAL, error, None),
+            MartsError::Query { .. } | MartsError::Open(_) => CliError::new(INTERNAL, error, None),
         }
     }
 }

@@ -15,6 +15,11 @@ use super::{Lake, LakeError, STATE, partition};
 #[derive(Debug)]
 pub struct MartsLock(#[expect(dead_code, reason = "held, not read")] File);
 
+/// While it is held, no commit changes a file: what is read together belongs together. Released when
+/// dropped. Whoever holds it commits nothing.
+#[derive(Debug)]
+pub struct CommitsHeld(#[expect(dead_code, reason = "held, not read")] File);
+
 /// By date, a hash of what its figures depend on.
 pub type Inputs = BTreeMap<NaiveDate, String>;
 
@@ -33,13 +38,23 @@ impl Lake {
         let path = self.root.join(STATE).join("marts.lock");
         let lock = open_lock(&path)?;
         lock.lock().map_err(failed("lock", &path))?;
-        let _guard = self.commit_lock()?;
-        self.finish_commits()?;
+        self.hold_commits()?;
         Ok(MartsLock(lock))
     }
 
+    /// Waits for a commit that is being made and finishes one that was cut off.
+    ///
+    /// # Errors
+    /// A lock that cannot be taken, or a commit that cannot be finished.
+    pub fn hold_commits(&self) -> Result<CommitsHeld, LakeError> {
+        let guard = self.commit_lock()?;
+        self.finish_commits()?;
+        Ok(CommitsHeld(guard))
+    }
+
     /// For every date of these tables a hash of the commits that changed their rows on it or on an
-    /// earlier date, since figures such as new notes look back. `definition` is hashed, too.
+    /// earlier date, since figures such as new notes look back. `definition` is hashed, too. All files of
+    /// these commits are in place.
     ///
     /// # Errors
     /// A record that cannot be read.
@@ -49,6 +64,7 @@ impl Lake {
         definition: &str,
     ) -> Result<Inputs, LakeError> {
         let mut commits: BTreeMap<NaiveDate, BTreeSet<String>> = BTreeMap::new();
+        let _held = self.hold_commits()?;
         let records = self.commits()?.into_iter();
         for record in records.filter(|record| changes_rows(record.kind)) {
             for date in dates(&record, tables) {

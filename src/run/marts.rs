@@ -104,7 +104,7 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
     }
     let source = Source::open(lake, contracts, reads)?;
     for (date, hash) in due {
-        let day = source.day(date)?;
+        let day = source.day(lake, date)?;
         commit(lake, contracts, &day, date, &mut refreshed)?;
         refreshed.days.insert(date);
         computed.insert(date, hash);
@@ -174,8 +174,12 @@ impl Source {
     }
 
     /// All that the marts of a date are computed from.
-    fn day(&self, date: NaiveDate) -> Result<Day, MartsError> {
-        let read = self.read(date);
+    fn day(&self, lake: &Lake, date: NaiveDate) -> Result<Day, MartsError> {
+        let read = {
+            // Files do not come and go between one query and the next.
+            let _held = lake.hold_commits()?;
+            self.read(date)
+        };
         let read = read.map_err(|source| MartsError::Query { date, source })?;
         let relations = read.into_iter().map(|(name, answer)| {
             let Answer { schema, batches } = answer;
