@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pipelines/*.yaml ─┐
-//! schemas/sources/ ─┼─► plan ─► extract ─► raw zone ─► transform ─► load ─► lake ─► query
+//! schemas/sources/ ─┼─► plan ─► extract ─► raw zone ─► transform ─► load ─► lake ─► marts, query
 //! schemas/tables/ ──┘   (pure)  (network)  (files)     (pure)      (files)
 //! ```
 //!
@@ -14,8 +14,9 @@
 //! | [`raw`] | the raw zone, where extract and transform meet: answers verbatim, on disk |
 //! | [`transform`] | raw pages → Arrow tables, driven by the compiled contracts |
 //! | [`load`] | Arrow tables → Parquet, committed all or none; whether contracts fit the lake |
+//! | [`marts`] | tables computed from the lake's tables; the only place that uses polars |
 //! | [`query`] | the catalog of views, and DuckDB |
-//! | [`run`] | ties the stages together; resuming; what earlier runs tell; re-flattening; the report |
+//! | [`run`] | ties the stages together; resuming; what earlier runs tell; re-flattening; marts kept up to date; the report |
 //! | [`sandbox`] | the API simulator |
 //! | [`cli`] | one file a subcommand |
 //! | [`clock`], [`durable`] | real and simulated time; folders that survive a power cut |
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod durable;
 pub mod extract;
 pub mod load;
+pub mod marts;
 pub mod plan;
 pub mod query;
 pub mod raw;

@@ -64,6 +64,8 @@ pub struct Plan {
     pub raw: RawRetention,
     pub lake: PathBuf,
     pub compression: Compression,
+    /// Whether marts follow the runs.
+    pub marts: bool,
     /// What is allowed but should be known.
     pub warnings: Vec<String>,
     pub contracts: Arc<Contracts>,
@@ -205,6 +207,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         raw,
         lake: spec.load.lake.clone(),
         compression,
+        marts: spec.load.marts,
         warnings,
         contracts,
     })

@@ -8,6 +8,7 @@ pub mod compact;
 mod finish;
 pub mod forecast;
 mod ledger;
+pub mod marts;
 pub mod pipe;
 mod prior;
 pub mod prune;

@@ -10,6 +10,7 @@ use crate::query::duckdb::QueryError;
 use crate::raw::RawError;
 use crate::run::RunError;
 use crate::run::access::AccessError;
+use crate::run::marts::MartsError;
 use crate::spec::diagnostic::Diagnostics;
 use crate::transform::TransformError;
 
@@ -145,6 +146,21 @@ impl From<QueryError> for CliError {
             QueryError::Io { .. } | QueryError::Rows { .. } => INTERNAL,
         };
         CliError::new(code, error, hint)
+    }
+}
+
+impl From<MartsError> for CliError {
+    fn from(error: MartsError) -> Self {
+        match error {
+            MartsError::Lake(error) => error.into(),
+            // The contracts are not as the mart is computed.
+            MartsError::Mart { .. } => {
+                let hint = "mend the mart's file in the folder that --schemas names, or remove it; the \
+                            tables are as they were";
+                CliError::new(INTERNAL, error, Some(hint.to_owned()))
+            }
+            MartsError::Query { .. } | MartsError::Open(_) => CliError::new(INTERNAL, error, None),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod completions;
 mod error;
 mod init;
+mod marts;
 mod output;
 mod plan;
 mod progress;
@@ -96,6 +97,8 @@ enum Command {
     Extract(run::RunArgs),
     /// Flatten raw files of finished runs anew, offline; replaces the runs' rows
     Transform(transform::TransformArgs),
+    /// Bring the marts up to date with the tables, or compute them anew
+    Marts(marts::MartsArgs),
     /// Run SQL over the lake with DuckDB
     Query(query::QueryArgs),
     /// List the runs in the lake
@@ -154,6 +157,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Run(args) => run::main(&args, common, run::Extent::Whole),
         Command::Extract(args) => run::main(&args, common, run::Extent::ExtractOnly),
         Command::Transform(args) => transform::main(&args, common),
+        Command::Marts(args) => marts::main(&args, common),
         Command::Query(args) => query::main(&args, common),
         Command::Runs => runs::main(common),
         Command::Compact(args) => upkeep::compact_main(&args, common),

@@ -53,7 +53,7 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let unreadable = lake.unreadable(&contracts.tables)?;
-    let database = Database::open(lake.root(), &contracts.tables, &unreadable)?;
+    let database = Database::open(lake.root(), &contracts.relations(), &unreadable)?;
     if !args.allow_files {
         database.confine(lake.root())?;
     }

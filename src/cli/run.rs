@@ -17,6 +17,7 @@ use super::{Common, Format, Threads, env, progress};
 use crate::extract::Cut;
 use crate::extract::budget::Exhausted;
 use crate::plan::{Plan, Shard};
+use crate::run::marts::NOT_UP_TO_DATE;
 use crate::run::report::{Left, RunReport, Status};
 use crate::run::{Resume, RunOptions, run};
 use crate::transform::Transform;
@@ -93,6 +94,9 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     match format {
         Format::Json => print_json(&report)?,
         _ => print_text(&summary(&report, &plan, &args.pipeline))?,
+    }
+    if let Some(reason) = &report.marts_error {
+        tracing::warn!("{NOT_UP_TO_DATE}: {reason}");
     }
     if let Some(error) = report.catalog_error.take() {
         let hint = "the data is committed; `redlake query` works without that file";

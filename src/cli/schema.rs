@@ -46,7 +46,7 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
         _ => &[Format::Table],
     };
     common.only(formats)?;
-    let tables = &common.contracts()?.tables;
+    let tables = &common.contracts()?.relations();
     let text = match &args.command {
         SchemaCommand::List => list(tables),
         SchemaCommand::Show { table } => show(table, tables)?,

@@ -113,7 +113,7 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
         run_id: args.run.clone(),
         ledger: args.ledger,
     };
-    let pruned = prune(&lake, &contracts.tables, &unwanted, args.dry_run)?;
+    let pruned = prune(&lake, &contracts, &unwanted, args.dry_run)?;
     match format {
         Format::Json => print_json(&pruned)?,
         _ => print_text(&prune_summary(&pruned, args.dry_run))?,

@@ -61,6 +61,8 @@ pub enum CommitKind {
     Compact,
     /// Rows that are no longer wanted.
     Prune,
+    /// Marts of a date, computed from the tables. Of no run and no pipeline.
+    Marts,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

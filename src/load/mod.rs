@@ -7,6 +7,7 @@ pub mod encode;
 pub mod evolution;
 mod files;
 pub mod inventory;
+pub mod marts;
 pub mod retain;
 pub mod verify;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use super::views::derived;
-use crate::spec::table::{Column, ColumnType, Table};
+use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 
 /// Columns, as (table, column), whose old values cannot be read, and why.
 pub type Unreadable = BTreeMap<(String, String), String>;
@@ -17,12 +17,12 @@ pub fn statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,
     unreadable: &Unreadable,
-    has_files: impl Fn(&str) -> bool,
+    has_files: impl Fn(&Table) -> bool,
 ) -> Vec<String> {
     let mut statements = Vec::new();
     for table in tables.values() {
         let name = table.name();
-        statements.push(table_view(lake, table, unreadable, has_files(name)));
+        statements.push(table_view(lake, table, unreadable, has_files(table)));
         statements.push(comment_on_view(name, &table.description));
         statements.extend(comments_on_columns(name, &table.columns));
         for view in derived(table) {
@@ -52,7 +52,7 @@ fn table_view(lake: &Path, table: &Table, unreadable: &Unreadable, has_files: bo
         empty.join(", ")
     );
     if has_files {
-        let folder = lake.join("tables").join(table.name());
+        let folder = lake.join(folder(table)).join(table.name());
         let glob = Path::new(&plain_glob(&folder.to_string_lossy()))
             .join("*")
             .join("*.parquet");
@@ -73,6 +73,14 @@ fn table_view(lake: &Path, table: &Table, unreadable: &Unreadable, has_files: bo
         identifier(table.name()),
         columns.join(", ")
     )
+}
+
+/// The folder of the lake in which a table's folder lies.
+pub(super) fn folder(table: &Table) -> &'static str {
+    match table.rows_from {
+        RowsFrom::Pages | RowsFrom::Redlake => "tables",
+        RowsFrom::Tables => "marts",
+    }
 }
 
 /// What stands in a view for the values of a column that cannot be read: it fails whoever asks for

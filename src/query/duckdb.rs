@@ -181,7 +181,8 @@ fn build_catalog(
     unreadable: &Unreadable,
 ) -> Result<(), QueryError> {
     let lake = absolute(lake)?;
-    let has_files = |table: &str| has_parquet(&lake.join("tables").join(table));
+    let has_files =
+        |table: &Table| has_parquet(&lake.join(catalog::folder(table)).join(table.name()));
     let statements = catalog::statements(&lake, tables, unreadable, has_files).join(";\n");
     // In one transaction: each of its own would be synced to disk.
     connection

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ledger::{self, RunRow};
+use super::marts::follow;
 use super::prior::Prior;
 use super::report::{RunReport, Status};
 use super::rewrite::take_rows_out;
@@ -176,9 +177,11 @@ impl Run<'_> {
             self.journal.append(&Entry::Closed)?;
         }
         if status != Status::Interrupted {
-            // The data is committed: a catalog that cannot be written must not look like a failed
-            // run.
-            let tables = &self.plan.contracts.tables;
+            // The data is committed: marts and a catalog that cannot be written must not look like a
+            // failed run.
+            let marts = follow(self.plan, &self.lake);
+            report.marts_error = marts.map(|error| with_causes(&error));
+            let tables = &self.plan.contracts.relations();
             // A run does not begin where anything is unreadable.
             report.catalog_error = write_catalog(root, tables, &Unreadable::new()).err();
         }

@@ -39,7 +39,9 @@ impl<'a> Prior<'a> {
         snapshot_at: DateTime<Utc>,
         simulated: bool,
     ) -> Self {
-        let same_world = commits.iter().filter(|c| c.simulated == simulated);
+        // Marts and upkeep belong to no pipeline.
+        let of_runs = commits.iter().filter(|c| !c.pipeline.is_empty());
+        let same_world = of_runs.filter(|c| c.simulated == simulated);
         let pipelines: BTreeSet<String> = same_world.map(|c| c.pipeline.clone()).collect();
         let earlier = Earlier {
             pipelines: pipelines.into_iter().collect(),

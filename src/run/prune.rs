@@ -8,12 +8,15 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::marts::{NOT_UP_TO_DATE, Which, refresh};
 use super::rewrite::take_rows_out;
 use super::{RunError, ledger};
+use crate::extract::with_causes;
 use crate::load::Lake;
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::inventory::LiveFile;
 use crate::query::duckdb::write_catalog;
+use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
 /// What is to be removed.
@@ -52,14 +55,14 @@ pub struct Pruned {
 /// so.
 pub fn prune(
     lake: &Lake,
-    tables: &IndexMap<String, Table>,
+    contracts: &Contracts,
     unwanted: &Unwanted,
     dry_run: bool,
 ) -> Result<Pruned, RunError> {
     let mut pruned = Pruned::default();
-    let _lock = lake.rewrite_lock()?;
+    let lock = lake.rewrite_lock()?;
     if let Some(run_id) = &unwanted.run_id {
-        prune_run(lake, tables, run_id, dry_run, &mut pruned)?;
+        prune_run(lake, &contracts.tables, run_id, dry_run, &mut pruned)?;
     }
     if let Some(before) = unwanted.tables_before {
         prune_days(lake, before, unwanted.ledger, dry_run, &mut pruned)?;
@@ -67,8 +70,13 @@ pub fn prune(
     if let Some(before) = unwanted.raw_before {
         prune_raw(lake, &lake.old_raw(before)?, dry_run, &mut pruned)?;
     }
+    drop(lock);
     if !dry_run {
-        write_catalog(lake.root(), tables, &lake.unreadable(tables)?)?;
+        if let Err(error) = refresh(lake, contracts, Which::Changed) {
+            tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
+        }
+        let unreadable = lake.unreadable(&contracts.tables)?;
+        write_catalog(lake.root(), &contracts.relations(), &unreadable)?;
     }
     Ok(pruned)
 }

@@ -65,6 +65,9 @@ pub struct RunReport {
     /// Raw files that were removed because the pipeline does not keep them any longer.
     #[serde(skip_serializing_if = "is_zero")]
     pub raw_removed: u64,
+    /// Why the marts are not up to date, if they are not; the next commit makes up for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marts_error: Option<String>,
     /// Why `lake.duckdb` could not be written; the data is committed all the same.
     #[serde(skip)]
     pub catalog_error: Option<QueryError>,
@@ -197,6 +200,7 @@ impl RunReport {
             unpriced,
             raw: Vec::new(),
             raw_removed: 0,
+            marts_error: None,
             catalog_error: None,
         }
     }

@@ -7,9 +7,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::finish::{refused, rows, run_ref, stage};
+use super::marts::{NOT_UP_TO_DATE, follow};
 use super::retain::retain;
 use super::rewrite::take_rows_out;
 use super::{RunError, flatten};
+use crate::extract::with_causes;
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
 use crate::load::evolution::{self, Purpose};
@@ -61,8 +63,11 @@ pub fn retransform(
         replaced.push(replace(plan, transform, &lake, &first, files, threads)?);
     }
     forget_old_columns(plan, &lake)?;
-    let tables = &plan.contracts.tables;
-    write_catalog(root, tables, &lake.unreadable(tables)?)?;
+    if let Some(error) = follow(plan, &lake) {
+        tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
+    }
+    let unreadable = lake.unreadable(&plan.contracts.tables)?;
+    write_catalog(root, &plan.contracts.relations(), &unreadable)?;
     retain(plan, &lake);
     Ok(replaced)
 }

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
+use super::mart::{Mart, MartFile};
 use super::source::{CLASSES, Source};
 use super::table::{CommonColumns, Table};
 use super::yaml::{self, Spanned};
@@ -20,6 +21,8 @@ pub struct Contracts {
     pub sources: BTreeMap<String, Contract<Source>>,
     /// By name, in alphabetical order.
     pub tables: IndexMap<String, Table>,
+    /// Tables that are computed from these; by name, in alphabetical order.
+    pub marts: IndexMap<String, Mart>,
     /// The files of the tables, by table.
     pub(super) table_files: BTreeMap<String, SourceFile>,
     /// The columns that tables have in common.
@@ -88,6 +91,7 @@ impl Contracts {
         let mut contracts = Contracts {
             sources: BTreeMap::new(),
             tables: IndexMap::new(),
+            marts: IndexMap::new(),
             table_files: BTreeMap::new(),
             common_file: files.get(Path::new(COMMON)).cloned(),
         };
@@ -124,7 +128,25 @@ impl Contracts {
         for (name, file) in &contracts.table_files {
             same_groups(&contracts.tables[name], &contracts.tables, file, found);
         }
+        // Tables that could not be read would be missed once more.
+        let tables_are_whole = found.is_empty();
+        for (_, file) in files.iter().filter(|(path, _)| path.starts_with("marts")) {
+            if let Some(mart) = read::<MartFile>(file, found)
+                && tables_are_whole
+            {
+                same_name(mart.name(), file, found);
+                let mart = mart.over(&contracts.tables, file, found);
+                contracts.marts.insert(mart.table.name().to_owned(), mart);
+            }
+        }
         contracts
+    }
+
+    /// All that a query can name: the tables, and the marts.
+    pub fn relations(&self) -> IndexMap<String, Table> {
+        let marts = self.marts.iter();
+        let marts = marts.map(|(name, mart)| (name.clone(), mart.table.clone()));
+        self.tables.clone().into_iter().chain(marts).collect()
     }
 }
 
@@ -136,6 +158,7 @@ pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
         Some(&EMBEDDED),
         EMBEDDED.get_dir("sources"),
         EMBEDDED.get_dir("tables"),
+        EMBEDDED.get_dir("marts"),
     ];
     let files = folders.into_iter().flatten().flat_map(|dir| dir.files());
     files
@@ -162,8 +185,12 @@ fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, Sou
         fail(dir, error);
         return files;
     }
-    for folder in ["", "sources", "tables"] {
+    for folder in ["", "sources", "tables", "marts"] {
         let path = dir.join(folder);
+        // A lake without marts is a lake.
+        if folder == "marts" && !path.exists() {
+            continue;
+        }
         let entries =
             match std::fs::read_dir(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
                 Ok(entries) => entries,
@@ -264,7 +291,7 @@ fn same_groups(
 }
 
 /// Every column that a table's contract refers to is one of its columns.
-fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     let sorts = table.sort_by.iter().map(|name| &name.value);
     let groups = table.latest_by.iter().map(|name| &name.value);
     let mut named = table.sort_by.iter().chain(&table.latest_by);

@@ -5,6 +5,7 @@ mod decode;
 pub mod diagnostic;
 pub mod env;
 pub mod load;
+pub mod mart;
 pub mod pipeline;
 mod place;
 pub mod privacy;

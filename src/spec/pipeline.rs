@@ -271,6 +271,9 @@ pub struct Load {
     pub lake: PathBuf,
     /// `zstd(1)` to `zstd(22)`, `snappy` or `uncompressed`. Default: zstd(3).
     pub compression: Spanned<String>,
+    /// Whether marts are brought up to date after each commit. Default: true. They cover all
+    /// pipelines of the lake: others, and `redlake marts`, still do so.
+    pub marts: bool,
 }
 
 fn default_timezone() -> Spanned<String> {
@@ -319,6 +322,7 @@ impl Default for Load {
         Load {
             lake: "lake".into(),
             compression: Spanned::unplaced("zstd(3)".to_owned()),
+            marts: true,
         }
     }
 }

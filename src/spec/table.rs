@@ -38,6 +38,9 @@ pub enum RowsFrom {
     Pages,
     /// Written by redlake itself.
     Redlake,
+    /// Computed from other tables: a mart.
+    #[serde(skip)]
+    Tables,
 }
 
 /// A view with one row an id: the newest observation of each endpoint, merged column by column.
@@ -161,7 +164,7 @@ impl Table {
     pub fn with_common(mut self, common: &CommonColumns) -> Self {
         let pages = match self.rows_from {
             RowsFrom::Pages => Some(&common.from_pages),
-            RowsFrom::Redlake => None,
+            RowsFrom::Redlake | RowsFrom::Tables => None,
         };
         for columns in [Some(&common.every_table), pages].into_iter().flatten() {
             self.columns.extend(columns.clone());

@@ -2,6 +2,7 @@
 
 mod contracts;
 mod env;
+mod marts;
 mod words;
 mod yaml;
 

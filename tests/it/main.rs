@@ -11,6 +11,7 @@ mod documented;
 mod evolution;
 mod faults;
 mod kills;
+mod marts;
 mod mistakes;
 mod odd_answers;
 mod outcomes;

@@ -136,7 +136,8 @@ impl Lake {
     }
 }
 
-fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+/// Every file below a folder, with its bytes.
+pub fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {

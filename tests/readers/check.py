@@ -28,6 +28,7 @@ ALLOWED_TYPES = {
     INSTANT,
 }
 COMMON_COLUMNS = {"run_id", "pipeline", "source", "snapshot_at", "snapshot_date"}
+MART_COLUMNS = {"pipeline", "snapshot_date"}
 # Counts whose name does not end in _count.
 COUNTS = {"count", "requests", "billed_requests", "searches_planned", "searches_done", "rejects"}
 DERIVED_VIEWS = ["notes_latest", "users_latest", "engagement_latest", "engagement_delta"]
@@ -88,12 +89,17 @@ def count_by_redlake(binary, lake, relation):
 # -- the readers; each function reads all files of a table at once
 
 
+def folder_of(lake, table):
+    mart = lake / "marts" / table
+    return mart if mart.exists() else lake / "tables" / table
+
+
 def glob_of(lake, table):
-    return str(lake / "tables" / table / "*" / "*.parquet")
+    return str(folder_of(lake, table) / "*" / "*.parquet")
 
 
 def files_of(lake, table):
-    return sorted((lake / "tables" / table).glob("*/*.parquet"))
+    return sorted(folder_of(lake, table).glob("*/*.parquet"))
 
 
 def query_duckdb(select, lake, table):
@@ -102,7 +108,7 @@ def query_duckdb(select, lake, table):
 
 
 def open_pyarrow(lake, table):
-    return pyarrow.dataset.dataset(lake / "tables" / table, format="parquet", partitioning="hive")
+    return pyarrow.dataset.dataset(folder_of(lake, table), format="parquet", partitioning="hive")
 
 
 def open_polars(lake, table):
@@ -235,7 +241,8 @@ def check_single_file(checks, lake, file):
     where = file.relative_to(lake).as_posix()
     rows = pyarrow.parquet.ParquetFile(file).read()
     check_types(checks, where, rows.schema)
-    missing = sorted(COMMON_COLUMNS - set(rows.column_names))
+    common = MART_COLUMNS if where.startswith("marts/") else COMMON_COLUMNS
+    missing = sorted(common - set(rows.column_names))
     checks.equal(f"common columns missing in {where}", missing, [])
     checks.equal(f"dt as a column inside {where}", "dt" in rows.column_names, False)
     if "snapshot_date" in rows.column_names:

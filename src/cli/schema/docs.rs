@@ -37,11 +37,16 @@ fn section(table: &Table) -> String {
     let from = match table.rows_from {
         RowsFrom::Pages => "answers of the APIs",
         RowsFrom::Redlake => "redlake itself",
+        RowsFrom::Tables => "other tables: this is a mart, with a file for each day",
     };
     let _ = writeln!(out, "- Rows come from {from}.");
+    let whole = match table.rows_from {
+        RowsFrom::Tables => "day",
+        RowsFrom::Pages | RowsFrom::Redlake => "run",
+    };
     let _ = writeln!(
         out,
-        "- Rows of a run are told apart by {}.",
+        "- Rows of a {whole} are told apart by {}.",
         names(&table.sort_by)
     );
     if !table.latest_by.is_empty() {

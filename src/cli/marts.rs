@@ -1,0 +1,64 @@
+//! `redlake marts`.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use chrono::NaiveDate;
+use clap::Args;
+
+use super::error::CliError;
+use super::output::{grouped, print_json, print_text};
+use super::{Common, Format};
+use crate::load::Lake;
+use crate::query::duckdb::write_catalog;
+use crate::run::marts::{Refreshed, Which, refresh};
+
+#[derive(Debug, Args)]
+pub struct MartsArgs {
+    /// Compute all dates, not only those whose tables have changed
+    #[arg(long)]
+    all: bool,
+    /// Compute this business date and all later ones, changed or not
+    #[arg(long, value_name = "DATE", conflicts_with = "all")]
+    since: Option<NaiveDate>,
+}
+
+pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let contracts = common.contracts()?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let which = match (args.all, args.since) {
+        (true, _) => Which::All,
+        (false, Some(since)) => Which::Since(since),
+        (false, None) => Which::Changed,
+    };
+    let refreshed = refresh(&lake, &contracts, which)?;
+    // The first files of a mart give its view something to read.
+    let unreadable = lake.unreadable(&contracts.tables)?;
+    write_catalog(lake.root(), &contracts.relations(), &unreadable)?;
+    match format {
+        Format::Json => print_json(&refreshed)?,
+        _ => print_text(&summary(&refreshed))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(refreshed: &Refreshed) -> String {
+    let Refreshed { days, files, rows } = refreshed;
+    let (Some(first), Some(last)) = (days.first(), days.last()) else {
+        return "marts: up to date\n".to_owned();
+    };
+    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    let mut out = format!(
+        "marts: {} date{} computed ({first} to {last}), {} file{} written\n\n",
+        grouped(days.len() as u64),
+        plural(days.len()),
+        grouped(*files),
+        plural(*files as usize),
+    );
+    let _ = writeln!(out, "  {:<16}{:>9}", "mart", "rows");
+    for (mart, rows) in rows {
+        let _ = writeln!(out, "  {mart:<16}{:>9}", grouped(*rows));
+    }
+    out
+}

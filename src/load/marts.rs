@@ -1,0 +1,163 @@
+//! The files of marts, and what they were computed from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::Path;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::apply::finish_commits;
+use super::commit::{CommitKind, CommitRecord};
+use super::files::{failed, list, open_lock, replace_json};
+use super::{Lake, LakeError, STATE, partition};
+
+/// Held while marts are computed and committed; released when dropped, or when the process dies.
+#[derive(Debug)]
+pub struct MartsLock(#[expect(dead_code, reason = "held, not read")] File);
+
+/// While it is held, no commit changes a file: what is read together belongs together. Released when
+/// dropped. Whoever holds it commits nothing.
+#[derive(Debug)]
+pub struct CommitsHeld(#[expect(dead_code, reason = "held, not read")] File);
+
+/// By date, a hash of what its figures depend on.
+pub type Inputs = BTreeMap<NaiveDate, String>;
+
+/// What the marts in the lake were computed from.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Computed {
+    days: Inputs,
+}
+
+impl Lake {
+    /// Waits until no other process computes marts; finishes what one that died has committed.
+    ///
+    /// # Errors
+    /// A lock that cannot be made, or a commit that cannot be finished.
+    pub fn lock_marts(&self) -> Result<MartsLock, LakeError> {
+        let path = self.root.join(STATE).join("marts.lock");
+        let lock = open_lock(&path)?;
+        lock.lock().map_err(failed("lock", &path))?;
+        self.hold_commits()?;
+        Ok(MartsLock(lock))
+    }
+
+    /// Waits for a commit that is being made and finishes one that was cut off.
+    ///
+    /// # Errors
+    /// A lock that cannot be taken, or a commit that cannot be finished.
+    pub fn hold_commits(&self) -> Result<CommitsHeld, LakeError> {
+        let guard = self.commit_lock()?;
+        finish_commits(&self.root)?;
+        Ok(CommitsHeld(guard))
+    }
+
+    /// For every date of these tables a hash of the commits that changed their rows on it or on an
+    /// earlier date, since figures such as new notes look back. `definition` is hashed, too. All files of
+    /// these commits are in place.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn mart_inputs(
+        &self,
+        tables: &BTreeSet<String>,
+        definition: &str,
+    ) -> Result<Inputs, LakeError> {
+        let mut commits: BTreeMap<NaiveDate, BTreeSet<String>> = BTreeMap::new();
+        let _held = self.hold_commits()?;
+        let records = self.commits()?.into_iter();
+        for record in records.filter(|record| changes_rows(record.kind)) {
+            for date in dates(&record, tables) {
+                let of_date = commits.entry(date).or_default();
+                of_date.insert(record.commit_id.clone());
+            }
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(definition.as_bytes());
+        let inputs = commits.into_iter().map(|(date, ids)| {
+            hasher.update(format!("\n{date}").as_bytes());
+            for id in ids {
+                hasher.update(format!(" {id}").as_bytes());
+            }
+            (date, hasher.finalize().to_hex().to_string())
+        });
+        Ok(inputs.collect())
+    }
+
+    /// What the marts in the lake were computed from: nothing, if that is not known.
+    pub fn computed_marts(&self) -> Inputs {
+        let text = fs::read_to_string(self.root.join(STATE).join(COMPUTED));
+        let computed = text.ok().and_then(|text| serde_json::from_str(&text).ok());
+        let Computed { days } = computed.unwrap_or_default();
+        days
+    }
+
+    /// Remembers what the marts were computed from. Forgotten, they are computed once more.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn remember_marts(&self, days: &Inputs) -> Result<(), LakeError> {
+        let days = days.clone();
+        replace_json(&self.root.join(STATE).join(COMPUTED), &Computed { days })
+    }
+
+    /// The files that a mart has for a date, relative to the lake.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub fn mart_files(&self, mart: &str, date: NaiveDate) -> Result<Vec<String>, LakeError> {
+        let folder = format!("marts/{mart}/{}", partition(date));
+        let path = self.root.join(&folder);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let files = list(&path)?.into_iter();
+        let files = files.filter(|path| path.extension().is_some_and(|e| e == "parquet"));
+        let name = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            format!("{folder}/{name}")
+        };
+        Ok(files.map(|path| name(&path)).collect())
+    }
+
+    /// Whether these files are just this one, byte for byte.
+    pub fn is_in_place(&self, files: &[String], bytes: Option<&[u8]>) -> bool {
+        match (files, bytes) {
+            ([], None) => true,
+            ([file], Some(bytes)) => {
+                fs::read(self.root.join(file)).is_ok_and(|there| there == bytes)
+            }
+            _ => false,
+        }
+    }
+}
+
+const COMPUTED: &str = "marts.json";
+
+/// A mart's file of one commit, relative to the lake.
+pub fn mart_path(mart: &str, date: NaiveDate, commit_id: &str) -> String {
+    format!("marts/{mart}/{}/{commit_id}.parquet", partition(date))
+}
+
+/// Whether a commit of this kind leaves other rows in the tables than there were.
+fn changes_rows(kind: CommitKind) -> bool {
+    match kind {
+        CommitKind::Run | CommitKind::Replace | CommitKind::Prune => true,
+        CommitKind::Compact | CommitKind::Marts => false,
+    }
+}
+
+/// The dates of the files of these tables that a commit adds or removes.
+fn dates(record: &CommitRecord, tables: &BTreeSet<String>) -> BTreeSet<NaiveDate> {
+    let added = record.add.iter().map(|file| &file.path);
+    let changed = added.chain(&record.remove);
+    changed.filter_map(|path| date(path, tables)).collect()
+}
+
+fn date(path: &str, tables: &BTreeSet<String>) -> Option<NaiveDate> {
+    let mut parts = path.strip_prefix("tables/")?.split('/');
+    let table = parts.next()?;
+    let date = parts.next()?.strip_prefix("dt=")?;
+    tables.contains(table).then(|| date.parse().ok()).flatten()
+}

@@ -1,0 +1,46 @@
+//! `creator_daily`: what an author's notes gathered, and how high they stood.
+
+use polars::prelude::{DataType, JoinType, LazyFrame, PolarsResult, col, len, lit};
+
+use super::notes::{NOTE, counts, facts, how_many, join, newest_first, sum_if_any, told_new};
+use super::{Day, earlier};
+use crate::spec::mart::Mart;
+
+const CREATOR: [&str; 2] = ["pipeline", "user_id"];
+
+pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
+    let seen = facts(day.frame("notes")?, mart)
+        .with_column(col("author_user_id").alias("user_id"))
+        .filter(col("user_id").is_not_null());
+    let seen = told_new(seen, day.frame(earlier::NOTES)?, &NOTE);
+    let counts = counts(day.frame("engagement")?, mart);
+    let notes = join(seen, counts, &NOTE, JoinType::Left);
+    let creators = join(notes, best_ranks(day)?, &NOTE, JoinType::Left)
+        .group_by(CREATOR)
+        .agg([
+            len().cast(DataType::Int64).alias("notes"),
+            how_many("is_new").cast(DataType::Int64).alias("new_notes"),
+            sum_if_any("engagement").alias("engagement_sum"),
+            col("liked_count").median().alias("liked_median"),
+            col("rank").min().alias("best_rank"),
+        ]);
+    Ok(join(creators, followers(day)?, &CREATOR, JoinType::Left))
+}
+
+/// The best place of each note in any search.
+fn best_ranks(day: &Day) -> PolarsResult<LazyFrame> {
+    let is_note = col("entity").eq(lit("note"));
+    let hits = day.frame("search_results")?.filter(is_note);
+    Ok(hits
+        .with_column(col("entity_id").alias("note_id"))
+        .group_by(NOTE)
+        .agg([col("rank").min()]))
+}
+
+/// The newest known number of followers of each user.
+fn followers(day: &Day) -> PolarsResult<LazyFrame> {
+    let stats = day.frame("user_stats")?;
+    Ok(newest_first(stats, col("endpoint"))
+        .group_by(CREATOR)
+        .agg([col("follower_count").first_non_null()]))
+}

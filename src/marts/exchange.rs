@@ -1,0 +1,86 @@
+//! Rows from Arrow to polars and back, as Arrow IPC streams: both sides have their own copy of Arrow.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use chrono::NaiveDate;
+use polars::prelude::{
+    DataFrame, IntoLazy, IpcStreamReader, IpcStreamWriter, LazyFrame, SerReader, SerWriter,
+};
+
+use super::{MartError, Relation};
+use crate::spec::table::{Column, ColumnType, Table};
+
+/// The column that is the same in all rows.
+pub(super) const DATE: &str = "snapshot_date";
+
+pub(super) fn to_polars(relation: &Relation) -> Result<LazyFrame, MartError> {
+    let mut stream = Vec::new();
+    let written = StreamWriter::try_new(&mut stream, &relation.schema).and_then(|mut writer| {
+        relation.batches.iter().try_for_each(|b| writer.write(b))?;
+        writer.finish()
+    });
+    written.map_err(MartError::Exchange)?;
+    let read = IpcStreamReader::new(Cursor::new(stream)).finish();
+    Ok(read.map_err(MartError::Polars)?.lazy())
+}
+
+/// These rows with just the columns that the contract declares, and the date.
+pub(super) fn to_arrow(
+    mut computed: DataFrame,
+    table: &Table,
+    date: NaiveDate,
+) -> Result<RecordBatch, MartError> {
+    let mut stream = Vec::new();
+    let written = IpcStreamWriter::new(&mut stream).finish(&mut computed);
+    written.map_err(MartError::Polars)?;
+    drop(computed);
+    let computed = read(stream).map_err(MartError::Exchange)?;
+    let mut columns = Vec::new();
+    for (name, column) in &table.columns {
+        let values = match name.as_str() {
+            DATE => Some(dates(date, computed.num_rows())),
+            name => computed.column_by_name(name).cloned(),
+        };
+        let values = values.ok_or_else(|| MartError::NoColumn {
+            mart: table.name().to_owned(),
+            column: name.clone(),
+        })?;
+        let field = field(name, column);
+        let values = cast(&values, field.data_type()).map_err(MartError::Exchange)?;
+        columns.push((field, values));
+    }
+    let (fields, values): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), values).map_err(MartError::Exchange)
+}
+
+fn read(stream: Vec<u8>) -> Result<RecordBatch, ArrowError> {
+    let reader = StreamReader::try_new(Cursor::new(stream), None)?;
+    let schema = reader.schema();
+    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+    concat_batches(&schema, &batches)
+}
+
+fn dates(date: NaiveDate, rows: usize) -> ArrayRef {
+    let days = (date - NaiveDate::default()).num_days();
+    let days = i32::try_from(days).unwrap_or_default();
+    Arc::new(Date32Array::from(vec![days; rows]))
+}
+
+fn field(name: &str, column: &Column) -> Field {
+    let kind = match column.kind {
+        ColumnType::String => DataType::Utf8,
+        ColumnType::Int64 => DataType::Int64,
+        ColumnType::Float64 => DataType::Float64,
+        ColumnType::Bool => DataType::Boolean,
+        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ColumnType::Date => DataType::Date32,
+    };
+    Field::new(name, kind, !column.required)
+}

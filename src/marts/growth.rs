@@ -1,0 +1,63 @@
+//! `note_growth`: a note's counts beside those of the snapshot before the day.
+
+use polars::prelude::{DataType, Expr, JoinType, LazyFrame, NULL, PolarsResult, col, lit, when};
+
+use super::notes::{COUNTS, NOTE, counts, facts, join};
+use super::{Day, earlier};
+use crate::spec::mart::{Mart, Rising};
+
+pub(super) fn of_notes(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
+    let now = counts(day.frame("engagement")?, mart);
+    let before = counts(day.frame(earlier::ENGAGEMENT)?, mart);
+    let before = before.select([
+        col("pipeline"),
+        col("note_id"),
+        col("snapshot_at").alias("previous_snapshot_at"),
+        col("liked_count").alias("previous_liked_count"),
+        col("collected_count").alias("previous_collected_count"),
+        col("comments_count").alias("previous_comments_count"),
+        col("shared_count").alias("previous_shared_count"),
+    ]);
+    let facts = facts(day.frame("notes")?, mart);
+    let notes = join(now, before, &NOTE, JoinType::Left);
+    let notes = join(notes, facts, &NOTE, JoinType::Left).with_columns([
+        hours(col("snapshot_at") - col("previous_snapshot_at")).alias("hours"),
+        hours(col("snapshot_at") - col("published_at")).alias("hours_since_publication"),
+    ]);
+    let notes = notes.with_columns(COUNTS.map(delta));
+    let notes = notes.with_columns(COUNTS.map(per_hour));
+    Ok(notes.with_column(is_rising(mart.rising).alias("is_rising")))
+}
+
+/// Microseconds as hours.
+fn hours(micros: Expr) -> Expr {
+    micros.cast(DataType::Float64) / lit(3.6e9)
+}
+
+fn stem(count: &str) -> &str {
+    count.trim_end_matches("_count")
+}
+
+fn delta(count: &str) -> Expr {
+    let change = col(count) - col(format!("previous_{count}"));
+    change.alias(format!("{}_delta", stem(count)))
+}
+
+fn per_hour(count: &str) -> Expr {
+    let change = col(format!("{}_delta", stem(count))).cast(DataType::Float64);
+    when(col("hours").gt(lit(0.0)))
+        .then(change / col("hours"))
+        .otherwise(lit(NULL))
+        .alias(format!("{}_per_hour", stem(count)))
+}
+
+/// As in SQL: false as soon as one limit is not kept, else null where one is unknown.
+fn is_rising(rule: Option<Rising>) -> Expr {
+    let Some(rule) = rule else {
+        return lit(NULL).cast(DataType::Boolean);
+    };
+    let gained = col("liked_delta").gt_eq(lit(rule.min_likes_gained));
+    let quick = col("liked_per_hour").gt_eq(lit(rule.min_likes_per_hour));
+    let young = col("hours_since_publication").lt_eq(lit(rule.max_age_hours));
+    gained.and(quick).and(young)
+}

@@ -1,0 +1,28 @@
+//! `hashtag_daily`: the notes that carried a tag.
+
+use polars::prelude::{DataType, JoinType, LazyFrame, PolarsResult, col, len};
+
+use super::notes::{NOTE, counts, distinct, facts, how_many, join, sum_if_any, told_new};
+use super::{Day, earlier};
+use crate::spec::mart::Mart;
+
+pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
+    let tagged = day.frame("note_tags")?;
+    let tagged = distinct(tagged.select(["pipeline", "note_id", "tag"].map(col)));
+    let tagged = told_new(tagged, day.frame(earlier::NOTES)?, &NOTE);
+    let counts = counts(day.frame("engagement")?, mart);
+    let facts = facts(day.frame("notes")?, mart);
+    let notes = join(tagged, counts, &NOTE, JoinType::Left);
+    Ok(join(notes, facts, &NOTE, JoinType::Left)
+        .group_by(["pipeline", "tag"])
+        .agg([
+            len().cast(DataType::Int64).alias("notes"),
+            col("author_user_id")
+                .drop_nulls()
+                .n_unique()
+                .cast(DataType::Int64)
+                .alias("authors"),
+            how_many("is_new").cast(DataType::Int64).alias("new_notes"),
+            sum_if_any("engagement").alias("engagement_sum"),
+        ]))
+}

@@ -1,0 +1,77 @@
+//! `keyword_daily`: what a keyword found, and its share within its set.
+
+use polars::prelude::{
+    DataType, Expr, JoinType, LazyFrame, NULL, PolarsResult, col, cols, len, lit, when,
+};
+
+use super::notes::{NOTE, counts, distinct, how_many, join, sum_if_any, sum_of_known, told_new};
+use super::{Day, earlier};
+use crate::spec::mart::Mart;
+
+const KEYWORD: [&str; 3] = ["pipeline", "keyword_set", "keyword"];
+
+/// Each count with the columns of its sum and its median.
+const FIGURES: [(&str, &str, &str); 4] = [
+    ("liked_count", "liked_sum", "liked_median"),
+    ("collected_count", "collected_sum", "collected_median"),
+    ("comments_count", "comments_sum", "comments_median"),
+    ("shared_count", "shared_sum", "shared_median"),
+];
+
+pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
+    let hits = hits(day)?;
+    let places = hits.clone().group_by(KEYWORD).agg([
+        len().cast(DataType::Int64).alias("hits"),
+        how_many("is_ad").cast(DataType::Int64).alias("ad_hits"),
+    ]);
+    let found = hits.select([cols(KEYWORD).as_expr(), col("note_id")]);
+    let on = ["pipeline", "keyword", "note_id"];
+    let found = told_new(distinct(found), day.frame(earlier::HITS)?, &on);
+    let counts = counts(day.frame("engagement")?, mart);
+    let notes = join(found, counts, &NOTE, JoinType::Left)
+        .group_by(KEYWORD)
+        .agg(figures())
+        .with_column(sum_of_known(&FIGURES.map(|(_, sum, _)| sum)).alias("engagement_sum"));
+    let of_set = |figure: &str| col(figure).sum().over(["pipeline", "keyword_set"]);
+    let rows = join(places, notes, &KEYWORD, JoinType::Inner);
+    Ok(rows.with_columns([
+        share(col("ad_hits"), col("hits")).alias("ad_share"),
+        share(col("engagement_sum"), of_set("engagement_sum")?).alias("share_of_voice"),
+        share(col("notes"), of_set("notes")?).alias("share_of_notes"),
+    ]))
+}
+
+/// The places that notes took in searches for a keyword.
+fn hits(day: &Day) -> PolarsResult<LazyFrame> {
+    let is_note = col("entity").eq(lit("note"));
+    let is_named = col("entity_id").is_not_null();
+    let is_asked = col("keyword").is_not_null();
+    let hits = day.frame("search_results")?;
+    Ok(hits
+        .filter(is_note.and(is_named).and(is_asked))
+        .with_columns([
+            col("entity_id").alias("note_id"),
+            col("is_ad").fill_null(lit(false)),
+        ]))
+}
+
+/// The figures over a keyword's notes, a row each.
+fn figures() -> Vec<Expr> {
+    let mut figures = vec![
+        len().cast(DataType::Int64).alias("notes"),
+        how_many("is_new").cast(DataType::Int64).alias("new_notes"),
+    ];
+    for (count, sum, median) in FIGURES {
+        figures.push(sum_if_any(count).alias(sum));
+        figures.push(col(count).median().alias(median));
+    }
+    figures
+}
+
+/// A part of a whole; null where the part is unknown or the whole is nothing.
+fn share(part: Expr, whole: Expr) -> Expr {
+    let (part, whole) = (part.cast(DataType::Float64), whole.cast(DataType::Float64));
+    when(whole.clone().gt(lit(0.0)))
+        .then(part / whole)
+        .otherwise(lit(NULL))
+}

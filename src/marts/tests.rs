@@ -1,0 +1,185 @@
+//! Marts over rows made by hand: what is unknown, what is equal, what is not there.
+
+mod entities;
+mod growth;
+mod keywords;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::json::{ArrayWriter, ReaderBuilder};
+use chrono::NaiveDate;
+use serde_json::{Value, json};
+
+use super::{Day, Relation, earlier};
+use crate::spec::contracts::Contracts;
+
+/// The columns of everything that marts read.
+const RELATIONS: [(&str, &[(&str, DataType)]); 8] = [
+    (
+        "search_results",
+        &[
+            ("pipeline", DataType::Utf8),
+            ("keyword", DataType::Utf8),
+            ("keyword_set", DataType::Utf8),
+            ("sort", DataType::Utf8),
+            ("rank", DataType::Int64),
+            ("entity", DataType::Utf8),
+            ("entity_id", DataType::Utf8),
+            ("is_ad", DataType::Boolean),
+        ],
+    ),
+    ("engagement", ENGAGEMENT),
+    (earlier::ENGAGEMENT, ENGAGEMENT),
+    (
+        "notes",
+        &[
+            ("pipeline", DataType::Utf8),
+            ("run_id", DataType::Utf8),
+            ("snapshot_at", DataType::Int64),
+            ("note_id", DataType::Utf8),
+            ("endpoint", DataType::Utf8),
+            ("author_user_id", DataType::Utf8),
+            ("published_at", DataType::Int64),
+        ],
+    ),
+    (
+        "note_tags",
+        &[
+            ("pipeline", DataType::Utf8),
+            ("note_id", DataType::Utf8),
+            ("tag", DataType::Utf8),
+        ],
+    ),
+    (
+        "user_stats",
+        &[
+            ("pipeline", DataType::Utf8),
+            ("run_id", DataType::Utf8),
+            ("snapshot_at", DataType::Int64),
+            ("user_id", DataType::Utf8),
+            ("endpoint", DataType::Utf8),
+            ("follower_count", DataType::Int64),
+        ],
+    ),
+    (
+        earlier::HITS,
+        &[
+            ("pipeline", DataType::Utf8),
+            ("keyword", DataType::Utf8),
+            ("note_id", DataType::Utf8),
+        ],
+    ),
+    (
+        earlier::NOTES,
+        &[("pipeline", DataType::Utf8), ("note_id", DataType::Utf8)],
+    ),
+];
+
+const ENGAGEMENT: &[(&str, DataType)] = &[
+    ("pipeline", DataType::Utf8),
+    ("run_id", DataType::Utf8),
+    ("snapshot_at", DataType::Int64),
+    ("note_id", DataType::Utf8),
+    ("endpoint", DataType::Utf8),
+    ("liked_count", DataType::Int64),
+    ("collected_count", DataType::Int64),
+    ("comments_count", DataType::Int64),
+    ("shared_count", DataType::Int64),
+];
+
+const HOUR: i64 = 3_600_000_000;
+
+/// A row with what rows of its kind have in common, unless it says otherwise.
+fn filled(relation: &str, row: &Value) -> Value {
+    let mut filled = json!({"pipeline": "p", "run_id": "r", "snapshot_at": 100 * HOUR});
+    let more = match relation {
+        "search_results" => json!({"keyword": "k", "keyword_set": "s", "sort": "general",
+                                   "entity": "note", "is_ad": false}),
+        _ => json!({"endpoint": "note_search"}),
+    };
+    for from in [&more, row] {
+        for (name, value) in from.as_object().expect("an object") {
+            filled[name] = value.clone();
+        }
+    }
+    filled
+}
+
+/// The rows of a mart over these rows, without the columns that are the same in all.
+fn computed(mart: &str, rows: &[(&str, Value)]) -> Vec<Value> {
+    let relation = |name: &str, columns: &[(&str, DataType)]| {
+        let fields = columns.iter().map(|(n, k)| Field::new(*n, k.clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let rows = rows.iter().filter(|(of, _)| *of == name);
+        let rows: Vec<Value> = rows.map(|(_, row)| filled(name, row)).collect();
+        let mut decoder = ReaderBuilder::new(schema.clone())
+            .build_decoder()
+            .expect("a decoder");
+        decoder.serialize(&rows).expect("rows of these columns");
+        let batches = decoder.flush().expect("rows").into_iter().collect();
+        (name.to_owned(), Relation { schema, batches })
+    };
+    let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
+    let date = NaiveDate::from_ymd_opt(2026, 3, 9).expect("a date");
+    let relations = RELATIONS.map(|(name, columns)| relation(name, columns));
+    let day = Day::new(date, relations).unwrap_or_else(|e| panic!("{e}"));
+    let batch = day.compute(&contracts.marts[mart]);
+    let batch = batch.unwrap_or_else(|e| panic!("{e}"));
+    let mut writer = ArrayWriter::new(Vec::new());
+    writer.write(&batch).expect("JSON");
+    writer.finish().expect("JSON");
+    let text = writer.into_inner();
+    let mut rows: Vec<Value> = match text.is_empty() {
+        true => Vec::new(),
+        false => serde_json::from_slice(&text).expect("JSON"),
+    };
+    for row in &mut rows {
+        let row = row.as_object_mut().expect("an object");
+        assert_eq!(row.remove("snapshot_date"), Some(json!("2026-03-09")));
+    }
+    rows
+}
+
+/// What a row says in these columns; null for what it leaves out.
+fn cells(row: &Value, columns: &[&str]) -> Vec<Value> {
+    columns.iter().map(|name| row[*name].clone()).collect()
+}
+
+fn hit(row: Value) -> (&'static str, Value) {
+    ("search_results", row)
+}
+
+fn counts(row: Value) -> (&'static str, Value) {
+    ("engagement", row)
+}
+
+fn before(row: Value) -> (&'static str, Value) {
+    (earlier::ENGAGEMENT, row)
+}
+
+fn note(row: Value) -> (&'static str, Value) {
+    ("notes", row)
+}
+
+#[test]
+fn empty_tables_make_empty_marts() {
+    let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(contracts.marts.len(), 5);
+    for mart in contracts.marts.keys() {
+        assert_eq!(computed(mart, &[]), Vec::<Value>::new(), "{mart}");
+    }
+}
+
+#[test]
+fn a_contract_that_asks_for_more_is_told_so() {
+    let mut contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
+    let date = NaiveDate::from_ymd_opt(2026, 3, 9).expect("a date");
+    let day = Day::new(date, []).unwrap_or_else(|e| panic!("{e}"));
+    let mart = contracts.marts.get_mut("hashtag_daily").expect("the mart");
+    let told = day.compute(mart).expect_err("nothing to read").to_string();
+    assert_eq!(
+        told,
+        "the mart hashtag_daily cannot be computed: it does not read note_tags"
+    );
+}

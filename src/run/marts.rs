@@ -1,0 +1,285 @@
+//! Keeping marts up to date with the tables: after each commit, and when somebody asks for it.
+//!
+//! `_state/marts.json` has, for each date, a hash of the commits that its figures depend on: those that
+//! changed rows of that date or of an earlier one. A date whose hash is another one by now is computed
+//! anew. So whatever was missed, because something failed or a process died, is made up for by whoever
+//! comes next, and a change of an old date reaches all dates after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use chrono::{NaiveDate, NaiveTime};
+use indexmap::IndexMap;
+use serde::Serialize;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::load::commit::{CommitKind, RunRef};
+use crate::load::encode;
+use crate::load::marts::mart_path;
+use crate::load::{Lake, LakeError};
+use crate::marts::{Day, MartError, Relation, VERSION, earlier};
+use crate::plan::{Compression, Plan};
+use crate::query::days;
+use crate::query::duckdb::{Answer, Database, QueryError};
+use crate::spec::contracts::Contracts;
+use crate::spec::mart::Mart;
+use crate::spec::table::Table;
+
+#[derive(Debug, Error)]
+pub enum MartsError {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error("the tables cannot be read for the marts of {date}")]
+    Query { date: NaiveDate, source: QueryError },
+    #[error("the marts of {date} are not made")]
+    Mart { date: NaiveDate, source: MartError },
+    #[error("the lake cannot be opened for its marts")]
+    Open(#[source] QueryError),
+}
+
+/// The dates whose marts are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those whose tables have changed since, or those of an earlier date.
+    Changed,
+    /// Also those from this date on.
+    Since(NaiveDate),
+    All,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Refreshed {
+    /// The dates that were computed.
+    pub days: BTreeSet<NaiveDate>,
+    /// Files that were written; one whose rows are the same stays.
+    pub files: u64,
+    /// The rows of each mart on these dates.
+    pub rows: BTreeMap<String, u64>,
+}
+
+/// What is told where the marts are behind.
+pub const NOT_UP_TO_DATE: &str =
+    "the marts are not up to date; the next run or `redlake marts` makes up for it";
+
+/// What keeps the marts from being up to date after a commit of this pipeline, if anything does: the
+/// commit stands all the same, and the next one makes up for it.
+pub(super) fn follow(plan: &Plan, lake: &Lake) -> Option<MartsError> {
+    if !plan.marts {
+        return None;
+    }
+    refresh(lake, &plan.contracts, Which::Changed).err()
+}
+
+/// Computes the marts of the dates that need it, the newest first, each date in a commit of its own. To
+/// be called after every commit that changes rows of tables; it finds out by itself what changed.
+///
+/// # Errors
+/// What the lake or a mart fails with. The dates that were done are committed.
+pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refreshed, MartsError> {
+    let mut refreshed = Refreshed::default();
+    if contracts.marts.is_empty() {
+        return Ok(refreshed);
+    }
+    let _lock = lake.lock_marts()?;
+    let reads = reads(contracts);
+    let tables = reads.keys().cloned().collect();
+    // Looked up before the tables are read: a commit in between is found the next time.
+    let inputs = lake.mart_inputs(&tables, &definition(contracts))?;
+    let mut computed = lake.computed_marts();
+    let is_due = |date: &NaiveDate, hash: &String| match which {
+        Which::All => true,
+        Which::Since(since) if *date >= since => true,
+        Which::Since(_) | Which::Changed => computed.get(date) != Some(hash),
+    };
+    let due = inputs
+        .iter()
+        .rev()
+        .filter(|(date, hash)| is_due(date, hash));
+    let due: Vec<(NaiveDate, String)> = due.map(|(date, hash)| (*date, hash.clone())).collect();
+    if due.is_empty() {
+        return Ok(refreshed);
+    }
+    let source = Source::open(lake, contracts, reads)?;
+    for (date, hash) in due {
+        let day = source.day(lake, date)?;
+        commit(lake, contracts, &day, date, &mut refreshed)?;
+        refreshed.days.insert(date);
+        computed.insert(date, hash);
+        lake.remember_marts(&computed)?;
+    }
+    Ok(refreshed)
+}
+
+/// The columns that marts read, by table.
+type Reads = BTreeMap<String, Vec<String>>;
+
+fn reads(contracts: &Contracts) -> Reads {
+    let mut reads: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for mart in contracts.marts.values() {
+        for (table, columns) in &mart.reads {
+            let all = reads.entry(table.clone()).or_default();
+            all.extend(columns.iter().cloned());
+        }
+    }
+    let listed = reads.into_iter();
+    listed
+        .map(|(table, columns)| (table, columns.into_iter().collect()))
+        .collect()
+}
+
+/// What marts are, but for the words that explain it.
+fn definition(contracts: &Contracts) -> String {
+    let mart = |mart: &Mart| {
+        let columns = mart.table.columns.iter();
+        let columns: Vec<_> = columns
+            .map(|(name, c)| (name, c.kind, c.required))
+            .collect();
+        let names = mart.table.sort_by.iter().map(|name| &name.value);
+        let sort_by: Vec<_> = names.collect();
+        let Mart {
+            reads,
+            rising,
+            endpoints,
+            ..
+        } = mart;
+        let name = mart.table.name();
+        format!("{name} {columns:?} {sort_by:?} {reads:?} {rising:?} {endpoints:?}")
+    };
+    let marts: Vec<String> = contracts.marts.values().map(mart).collect();
+    format!("{VERSION}\n{}", marts.join("\n"))
+}
+
+/// The tables of a lake that marts read.
+struct Source {
+    database: Database,
+    tables: IndexMap<String, Table>,
+    reads: Reads,
+}
+
+impl Source {
+    fn open(lake: &Lake, contracts: &Contracts, reads: Reads) -> Result<Self, MartsError> {
+        let all = contracts.tables.iter();
+        let read = all.filter(|(name, _)| reads.contains_key(*name));
+        let tables: IndexMap<String, Table> = read.map(|(n, t)| (n.clone(), t.clone())).collect();
+        let unreadable = lake.unreadable(&tables)?;
+        let opened = Database::open(lake.root(), &tables, &unreadable);
+        Ok(Source {
+            database: opened.map_err(MartsError::Open)?,
+            tables,
+            reads,
+        })
+    }
+
+    /// All that the marts of a date are computed from.
+    fn day(&self, lake: &Lake, date: NaiveDate) -> Result<Day, MartsError> {
+        let read = {
+            // Files do not come and go between one query and the next.
+            let _held = lake.hold_commits()?;
+            self.read(date)
+        };
+        let read = read.map_err(|source| MartsError::Query { date, source })?;
+        let relations = read.into_iter().map(|(name, answer)| {
+            let Answer { schema, batches } = answer;
+            (name, Relation { schema, batches })
+        });
+        Day::new(date, relations).map_err(|source| MartsError::Mart { date, source })
+    }
+
+    fn read(&self, date: NaiveDate) -> Result<BTreeMap<String, Answer>, QueryError> {
+        let database = &self.database;
+        let mut read = BTreeMap::new();
+        for (name, columns) in &self.reads {
+            let Some(table) = self.tables.get(name) else {
+                continue;
+            };
+            read.insert(name.clone(), days::rows(database, table, columns, date)?);
+            if name == "engagement" {
+                let before = days::counts_before(database, table, columns, date)?;
+                read.insert(earlier::ENGAGEMENT.to_owned(), before);
+            }
+        }
+        if self.reads.contains_key("search_results") {
+            let before = days::hits_found_before(database, date)?;
+            read.insert(earlier::HITS.to_owned(), before);
+        }
+        if self.reads.contains_key("notes") {
+            let mut of_date = vec!["notes"];
+            of_date.extend(self.reads.contains_key("note_tags").then_some("note_tags"));
+            let before = days::notes_seen_before(database, &of_date, date)?;
+            read.insert(earlier::NOTES.to_owned(), before);
+        }
+        Ok(read)
+    }
+}
+
+/// Writes the marts of a date whose rows are not those in the lake.
+fn commit(
+    lake: &Lake,
+    contracts: &Contracts,
+    day: &Day,
+    date: NaiveDate,
+    refreshed: &mut Refreshed,
+) -> Result<(), MartsError> {
+    let mut staged = Vec::new();
+    let mut remove = Vec::new();
+    for (name, mart) in &contracts.marts {
+        let rows = day.compute(mart);
+        let rows = rows.map_err(|source| MartsError::Mart { date, source })?;
+        let count = rows.num_rows() as u64;
+        *refreshed.rows.entry(name.clone()).or_default() += count;
+        let bytes = encoded(&mart.table, rows)?;
+        let old = lake.mart_files(name, date)?;
+        if !lake.is_in_place(&old, bytes.as_deref()) {
+            remove.extend(old);
+            staged.extend(bytes.map(|bytes| (name, bytes, count)));
+        }
+    }
+    if staged.is_empty() && remove.is_empty() {
+        return Ok(());
+    }
+    let commit_id = Uuid::now_v7().to_string();
+    let staging = lake.stage(&commit_id)?;
+    for (name, bytes, rows) in staged {
+        let path = mart_path(name, date, &commit_id);
+        // No columns to remember: marts are computed anew when their contracts change.
+        staging.add(path, name, &Schema::empty(), |out| {
+            out.write_all(&bytes).map_err(|e| e.to_string())?;
+            Ok(rows)
+        })?;
+        refreshed.files += 1;
+    }
+    let of_no_run = RunRef {
+        run_id: &commit_id,
+        pipeline: "",
+        snapshot_at: date.and_time(NaiveTime::MIN).and_utc(),
+        simulated: false,
+        closes: false,
+    };
+    staging.commit(CommitKind::Marts, &of_no_run, remove)?;
+    Ok(())
+}
+
+/// A mart's rows as a Parquet file; none, if there are no rows.
+fn encoded(table: &Table, rows: RecordBatch) -> Result<Option<Vec<u8>>, LakeError> {
+    if rows.num_rows() == 0 {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let rows = encode::Rows {
+        schema: rows.schema(),
+        most: rows.num_rows() as u64,
+        batches: &mut std::iter::once(Ok(rows)),
+    };
+    let written = encode::write_parquet(rows, table, COMPRESSION, &mut bytes);
+    written.map_err(|reason| LakeError::Encode {
+        table: table.name().to_owned(),
+        reason,
+    })?;
+    Ok(Some(bytes))
+}
+
+/// Several pipelines share a mart's file: it is compressed in the usual way, whatever theirs is.
+const COMPRESSION: Compression = Compression::Zstd(3);

@@ -1,0 +1,152 @@
+//! The shape of `schemas/marts/<mart>.yaml`: a table that is computed from tables of the lake.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use super::contracts::known_columns;
+use super::diagnostic::{Diagnostic, SourceFile, nearest};
+use super::table::{Column, LatestView, RowsFrom, Table};
+use super::yaml::Spanned;
+
+/// The marts that redlake can compute. A contract says what their columns mean and which of them
+/// there are; how they are computed is code.
+pub const MARTS: [&str; 5] = [
+    "creator_daily",
+    "hashtag_daily",
+    "keyword_daily",
+    "note_growth",
+    "rank_history",
+];
+
+/// A mart, as its contract declares it.
+#[derive(Clone, Debug)]
+pub struct Mart {
+    /// What it looks like in the lake.
+    pub table: Table,
+    /// The tables that it is computed from, each with the columns that are read.
+    pub reads: BTreeMap<String, Vec<String>>,
+    /// When a note counts as rising.
+    pub rising: Option<Rising>,
+    /// How the endpoints of a table that has several are told apart in rank: those named first win.
+    pub endpoints: BTreeMap<String, Vec<String>>,
+}
+
+/// When a note counts as rising: all of these must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rising {
+    /// Likes since the snapshot before.
+    pub min_likes_gained: i64,
+    pub min_likes_per_hour: f64,
+    /// Hours since the note was published.
+    pub max_age_hours: f64,
+}
+
+/// The file of a mart.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MartFile {
+    mart: Spanned<String>,
+    description: String,
+    reads: IndexMap<Spanned<String>, Vec<Spanned<String>>>,
+    sort_by: Vec<Spanned<String>>,
+    #[serde(default)]
+    bloom_filter: Vec<Spanned<String>>,
+    rising: Option<Rising>,
+    columns: IndexMap<String, Column>,
+}
+
+impl MartFile {
+    pub(super) fn name(&self) -> &Spanned<String> {
+        &self.mart
+    }
+
+    /// The mart over these tables; what is wrong with it goes to `found`.
+    pub(super) fn over(
+        self,
+        tables: &IndexMap<String, Table>,
+        file: &SourceFile,
+        found: &mut Vec<Diagnostic>,
+    ) -> Mart {
+        known_mart(&self.mart, tables, file, found);
+        for (name, columns) in &self.reads {
+            readable(name, columns, tables, file, found);
+        }
+        let words = |names: Vec<Spanned<String>>| names.into_iter().map(|name| name.value);
+        let reads = self.reads.into_iter();
+        let reads: BTreeMap<String, Vec<String>> = reads
+            .map(|(table, columns)| (table.value, words(columns).collect()))
+            .collect();
+        let endpoints = reads.keys().filter_map(|name| {
+            let LatestView { endpoints, .. } = tables.get(name)?.latest_view.as_ref()?;
+            Some((name.clone(), endpoints.clone()))
+        });
+        let table = Table {
+            table: self.mart,
+            description: self.description,
+            rows_from: RowsFrom::Tables,
+            sort_by: self.sort_by,
+            latest_by: Vec::new(),
+            latest_with: None,
+            bloom_filter: self.bloom_filter,
+            latest_view: None,
+            delta_by: Vec::new(),
+            columns: self.columns,
+            removed: IndexMap::new(),
+        };
+        known_columns(&table, file, found);
+        Mart {
+            endpoints: endpoints.collect(),
+            table,
+            reads,
+            rising: self.rising,
+        }
+    }
+}
+
+fn known_mart(
+    name: &Spanned<String>,
+    tables: &IndexMap<String, Table>,
+    file: &SourceFile,
+    found: &mut Vec<Diagnostic>,
+) {
+    if tables.contains_key(&name.value) {
+        let message = format!("`{}` is a table, too", name.value);
+        found.push(Diagnostic::error(file, Some(name.span()), message));
+    }
+    if !MARTS.contains(&name.as_str()) {
+        let message = format!("redlake cannot compute a mart `{}`", name.value);
+        let hint = match nearest(name, MARTS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("use one of: {}", MARTS.join(", ")),
+        };
+        found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
+    }
+}
+
+/// A mart reads columns that are there.
+fn readable(
+    name: &Spanned<String>,
+    columns: &[Spanned<String>],
+    tables: &IndexMap<String, Table>,
+    file: &SourceFile,
+    found: &mut Vec<Diagnostic>,
+) {
+    let Some(table) = tables.get(&name.value) else {
+        let message = format!("there is no table `{}`", name.value);
+        let mut diagnostic = Diagnostic::error(file, Some(name.span()), message);
+        diagnostic.hint = nearest(name, tables.keys().map(String::as_str))
+            .map(|near| format!("did you mean `{near}`?"));
+        found.push(diagnostic);
+        return;
+    };
+    for column in columns {
+        if !table.columns.contains_key(&column.value) {
+            let message = format!("`{}` has no column `{}`", name.value, column.value);
+            let hint = "a mart whose columns are gone has to go, too: remove its file";
+            found.push(Diagnostic::error(file, Some(column.span()), message).hint(hint));
+        }
+    }
+}

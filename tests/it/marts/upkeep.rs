@@ -1,0 +1,188 @@
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{MARTS, files, observe, watch};
+use crate::support::{Lake, fail, succeed};
+
+fn marts(lake: &Lake, more: &[&str]) -> Value {
+    let args = [&["marts", "--format", "json"], more].concat();
+    let output = succeed(&mut lake.redlake(&args));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn views_have_their_words_from_the_contracts_and_are_empty_before_the_first_run() {
+    let lake = Lake::new();
+    let pipeline = watch(&lake, "first");
+    succeed(&mut lake.redlake(&["extract", pipeline.to_str().expect("UTF-8")]));
+    for mart in MARTS {
+        let rows = lake.value(&format!("select count(*) from {mart}"));
+        assert_eq!(rows, 0, "{mart}");
+    }
+    let explained = "select comment from duckdb_views() where view_name = 'keyword_daily'";
+    let explained = lake.value(explained);
+    let explained = explained.as_str().expect("a comment");
+    assert!(explained.contains("counts in full"), "{explained}");
+    let typed = "select string_agg(data_type || ' ' || comment, '') from duckdb_columns() \
+                 where table_name = 'note_growth' and column_name in ('is_rising', 'hours')";
+    let typed = lake.value(typed);
+    let typed = typed.as_str().expect("comments");
+    assert!(typed.contains("BOOLEAN True when liked_delta"), "{typed}");
+    assert!(typed.contains(" [h]"), "{typed}");
+    assert_eq!(
+        marts(&lake, &[]),
+        json!({"days": [], "files": 0, "rows": {}})
+    );
+}
+
+#[test]
+fn only_dates_whose_tables_changed_are_computed_and_later_ones() {
+    let lake = Lake::new();
+    let pipeline = watch(&lake, "first");
+    let new_notes = "select sum(new_notes)::bigint from keyword_daily where dt = '2026-03-10'";
+    observe(&lake, &pipeline, "2026-03-10T04:00:00Z");
+    let all_new = lake.value(new_notes).as_i64().expect("a number");
+    let first = files(&lake);
+    assert_eq!(first.len(), 5);
+
+    // A later date leaves the earlier one alone.
+    observe(&lake, &pipeline, "2026-03-11T04:00:00Z");
+    let second = files(&lake);
+    assert_eq!(second.len(), 10);
+    assert!(first.iter().all(|file| second.contains(file)));
+
+    // An earlier one makes notes known to those after it.
+    observe(&lake, &pipeline, "2026-03-09T04:00:00Z");
+    let third = files(&lake);
+    assert_eq!(third.len(), 15);
+    assert!(!third.iter().any(|file| first[2..3].contains(file)));
+    let still_new = lake.value(new_notes).as_i64().expect("a number");
+    assert!(still_new < all_new, "{still_new} of {all_new}");
+
+    // Nothing is left to do, and doing it all again changes no byte.
+    assert_eq!(marts(&lake, &[])["days"], json!([]));
+    let since = marts(&lake, &["--since", "2026-03-10"]);
+    assert_eq!(since["days"], json!(["2026-03-10", "2026-03-11"]));
+    let all = marts(&lake, &["--all"]);
+    assert_eq!(
+        all["days"],
+        json!(["2026-03-09", "2026-03-10", "2026-03-11"])
+    );
+    assert_eq!(all["files"], 0);
+    assert_eq!(files(&lake), third);
+}
+
+#[test]
+fn flattening_anew_leaves_marts_with_the_same_bytes() {
+    let lake = Lake::new();
+    let pipeline = watch(&lake, "first");
+    observe(&lake, &pipeline, "2026-03-09T04:00:00Z");
+    observe(&lake, &pipeline, "2026-03-10T04:00:00Z");
+    let before = files(&lake);
+    let raw = lake.raw_files();
+    let mut args = vec!["transform", pipeline.to_str().expect("UTF-8"), "--raw"];
+    args.extend(raw.iter().map(|path| path.to_str().expect("UTF-8")));
+    succeed(&mut lake.redlake(&args));
+    assert_eq!(files(&lake), before);
+    assert_eq!(marts(&lake, &[])["days"], json!([]), "they were looked at");
+}
+
+#[test]
+fn what_was_missed_is_made_up_for() {
+    let lake = Lake::new();
+    let pipeline = watch(&lake, "first");
+    let broken = lake.schemas(&[(
+        "marts/note_growth.yaml",
+        "  is_rising: {type: bool,",
+        "  is_falling: {type: bool,",
+    )]);
+    let run = [
+        "run",
+        pipeline.to_str().expect("UTF-8"),
+        "--snapshot-at",
+        "2026-03-09T04:00:00Z",
+        "--format",
+        "json",
+        "--schemas",
+        broken.to_str().expect("UTF-8"),
+    ];
+    let output = succeed(&mut lake.redlake(&run));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["status"], "complete");
+    let why = report["marts_error"].as_str().expect("a reason");
+    assert!(
+        why.contains("note_growth has no column `is_falling`"),
+        "{why}"
+    );
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("the marts are not up to date"), "{told}");
+    assert_eq!(files(&lake).len(), 0, "a date's marts come together");
+    let (code, told) = fail(&mut lake.redlake(&["marts", "--schemas", run[7]]));
+    assert_eq!(code, 1, "{told}");
+
+    let report = observe(&lake, &pipeline, "2026-03-10T04:00:00Z");
+    assert_eq!(report.get("marts_error"), None);
+    let dates = "select count(distinct dt) from note_growth";
+    assert_eq!(lake.value(dates), 2);
+
+    // What is not known to be computed is computed again.
+    let made = files(&lake);
+    fs::remove_file(lake.path().join("_state/marts.json")).expect("the file");
+    let again = marts(&lake, &[]);
+    assert_eq!(again["days"].as_array().map(Vec::len), Some(2));
+    assert_eq!(files(&lake), made);
+
+    // So is what was computed by another rule.
+    let schemas = lake.schemas(&[(
+        "marts/note_growth.yaml",
+        "min_likes_gained: 100",
+        "min_likes_gained: 1000000",
+    )]);
+    let schemas = schemas.to_str().expect("UTF-8");
+    let again = marts(&lake, &["--schemas", schemas]);
+    assert_eq!(again["files"], 1, "{again}");
+    assert_eq!(
+        lake.value("select count(*) from note_growth where is_rising"),
+        0
+    );
+}
+
+#[test]
+fn a_pipeline_can_go_without_marts() {
+    let lake = Lake::new();
+    let text = format!(
+        "{}load: {{marts: false}}\n",
+        super::WATCH.replace("NAME", "quiet")
+    );
+    let pipeline = lake.write("quiet.yaml", &text);
+    lake.run(&pipeline, &[]);
+    assert_eq!(files(&lake).len(), 0);
+    let told = succeed(&mut lake.redlake(&["marts"])).stdout;
+    let told = String::from_utf8(told).expect("UTF-8");
+    assert!(told.starts_with("marts: 1 date computed ("), "{told}");
+    assert!(told.contains(", 5 files written\n"), "{told}");
+    assert_eq!(files(&lake).len(), 5);
+    let told = succeed(&mut lake.redlake(&["marts"])).stdout;
+    assert_eq!(told, b"marts: up to date\n");
+}
+
+#[test]
+fn several_processes_at_once_leave_one_file_a_date() {
+    let lake = Lake::new();
+    let names = ["one", "two", "three"];
+    let pipelines: Vec<_> = names.iter().map(|name| watch(&lake, name)).collect();
+    let children = pipelines.iter().map(|pipeline| {
+        let args = ["run", pipeline.to_str().expect("UTF-8"), "-q"];
+        let mut command = lake.redlake(&args);
+        command.stdout(std::process::Stdio::null());
+        command.spawn().expect("the binary starts")
+    });
+    for mut child in children.collect::<Vec<_>>() {
+        assert!(child.wait().expect("a child").success());
+    }
+    assert_eq!(files(&lake).len(), 5);
+    let pipelines = "select count(distinct pipeline) from keyword_daily";
+    assert_eq!(lake.value(pipelines), 3);
+    assert_eq!(marts(&lake, &[])["days"], json!([]));
+}
