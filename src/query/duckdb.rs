@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use thiserror::Error;
 
 use super::catalog::{self, Unreadable};
+use super::checks::{self, Staged};
 use crate::spec::table::Table;
 
 #[derive(Debug, Error)]
@@ -54,6 +55,30 @@ impl Database {
             .execute_batch("SET TimeZone = 'UTC'")
             .map_err(QueryError::Sql)?;
         build_catalog(&connection, lake, tables, unreadable)?;
+        Ok(Database { connection })
+    }
+
+    /// The lake as it will be with a run's staged files, and these alone in the schema `run`.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_staged(
+        staged: &Staged<'_>,
+        tables: &IndexMap<String, Table>,
+        unreadable: &Unreadable,
+    ) -> Result<Self, QueryError> {
+        let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
+        let (lake, folder) = (absolute(staged.lake)?, absolute(staged.folder)?);
+        let staged = Staged {
+            lake: &lake,
+            folder: &folder,
+            ..*staged
+        };
+        let has_files = |root: &Path, table: &str| has_parquet(&root.join("tables").join(table));
+        let statements = checks::statements(&staged, tables, unreadable, has_files).join(";\n");
+        connection
+            .execute_batch(&format!("SET TimeZone = 'UTC';\n{statements}"))
+            .map_err(QueryError::Sql)?;
         Ok(Database { connection })
     }
 
@@ -118,17 +143,21 @@ fn build_catalog(
     tables: &IndexMap<String, Table>,
     unreadable: &Unreadable,
 ) -> Result<(), QueryError> {
-    let lake = std::path::absolute(lake).map_err(|source| QueryError::Io {
-        action: "find",
-        path: lake.to_owned(),
-        source,
-    })?;
+    let lake = absolute(lake)?;
     let has_files = |table: &str| has_parquet(&lake.join("tables").join(table));
     let statements = catalog::statements(&lake, tables, unreadable, has_files).join(";\n");
     // In one transaction: each of its own would be synced to disk.
     connection
         .execute_batch(&format!("BEGIN TRANSACTION;\n{statements};\nCOMMIT"))
         .map_err(QueryError::Sql)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, QueryError> {
+    std::path::absolute(path).map_err(|source| QueryError::Io {
+        action: "find",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Whether any partition of a table has a file.

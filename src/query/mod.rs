@@ -1,6 +1,7 @@
 //! SQL over the lake: the catalog of views, and DuckDB to run it.
 
 pub mod catalog;
+pub mod checks;
 pub mod duckdb;
 pub mod history;
 pub mod views;

@@ -36,7 +36,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "extract" => &["clock", "durable", "plan", "raw", "spec"],
         "transform" => &["plan", "raw", "spec"],
         "load" => &["durable", "plan", "spec"],
-        "query" => &["spec"],
+        "query" => &["plan", "spec"],
         "sandbox" => &["spec"],
         "raw" => &["durable", "plan"],
         "plan" => &["spec"],
