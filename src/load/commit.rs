@@ -7,7 +7,7 @@
 //! 4. Staged files are renamed into place, removed files unlinked, the record marked as applied.
 //!
 //! Whoever opens the lake first repeats step 4 for records that are not marked. A staging folder
-//! without a record is garbage once its process is dead.
+//! without a record is garbage once its process is dead, unless it is held (see [`super::held`]).
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,6 +25,7 @@ use super::columns::{self, Stored};
 use super::files::{
     create_dir, failed, list, open_lock, remove_if_there, rename, replace_json, sync_parent,
 };
+use super::held;
 use super::{COMMITS, FORMAT, Lake, LakeError, STAGING, STATE};
 
 /// What a commit did. For a run, the commit id is its run id.
@@ -193,7 +195,8 @@ impl Lake {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            if !recorded.contains(&name) && is_abandoned(&path) {
+            let garbage = !recorded.contains(&name) && !held::is_held(&path, &recorded);
+            if garbage && is_abandoned(&path) {
                 match fs::remove_dir_all(&path) {
                     // Its own process was quicker.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -269,6 +272,8 @@ impl Staging {
         let checksum = hasher.finalize().to_hex().to_string();
         let mut staged = self.staged();
         staged.columns.add(table, columns);
+        // One that was written before is replaced.
+        staged.files.retain(|file| file.path != path);
         staged.files.push(AddedFile {
             path,
             table: table.to_owned(),
@@ -283,6 +288,30 @@ impl Staging {
     pub fn paths(&self) -> BTreeSet<String> {
         let staged = self.staged();
         staged.files.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// Where the files are staged, each at its path in the lake.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The staged files in order, their columns, and the lock.
+    pub(super) fn into_parts(self) -> (Vec<AddedFile>, Stored, File) {
+        let Staged { mut files, columns } = std::mem::take(&mut *self.staged());
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        (files, columns, self._lock)
+    }
+
+    /// Gives up what was staged.
+    ///
+    /// # Errors
+    /// The folder cannot be removed; it is garbage all the same.
+    pub fn abandon(self) -> Result<(), LakeError> {
+        held::drop_staging(&self.folder)
     }
 
     fn staged(&self) -> MutexGuard<'_, Staged> {
@@ -349,7 +378,7 @@ impl Drop for ScratchFolder {
 }
 
 /// Step 4 of the protocol; doing it again does no harm.
-fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
+pub(super) fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
     let staging = root.join(STAGING).join(&record.commit_id);
     for file in &record.add {
         let (staged, target) = (staging.join(&file.path), root.join(&file.path));
@@ -383,11 +412,12 @@ fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
     }
 }
 
-fn record_path(root: &Path, commit_id: &str) -> PathBuf {
+pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {
     root.join(COMMITS).join(format!("{commit_id}.json"))
 }
 
-fn read(path: &Path) -> Result<CommitRecord, LakeError> {
+/// Reads a file of ours that says its format.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LakeError> {
     #[derive(Deserialize)]
     struct FormatOnly {
         format: u32,
@@ -417,7 +447,7 @@ fn is_abandoned(staging: &Path) -> bool {
     }
 }
 
-fn commit_lock(root: &Path) -> Result<File, LakeError> {
+pub(super) fn commit_lock(root: &Path) -> Result<File, LakeError> {
     let path = root.join(STATE).join("commit.lock");
     let file = open_lock(&path)?;
     file.lock().map_err(failed("lock", &path))?;
