@@ -4,6 +4,8 @@
 
 pub mod access;
 mod begin;
+pub mod checks;
+mod commit;
 mod finish;
 pub mod forecast;
 mod ledger;
