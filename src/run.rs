@@ -15,6 +15,7 @@ pub mod report;
 mod resume;
 mod retain;
 mod retransform;
+pub mod show;
 pub mod suggest;
 
 #[cfg(test)]
@@ -108,6 +109,10 @@ pub enum RunError {
     /// A rule of the pipeline's `contract:` that says `fail`.
     #[error("{0}")]
     Refused(String),
+    #[error("there is no run `{asked}` in this lake")]
+    UnknownRun { asked: String, near: Vec<String> },
+    #[error("several runs begin with `{asked}`")]
+    AmbiguousRun { asked: String, ids: Vec<String> },
     #[error("the raw file {} holds no page", .0.display())]
     EmptyRaw(PathBuf),
     #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]

@@ -28,7 +28,7 @@ stays there), REDLAKE_LAKE names the lake.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 stopped by a budget, the quota or the balance, 6 the \
-pipeline's `contract:` refuses the data, 7 the pipeline is \
+pipeline's `contract:` refuses the data or a data check failed, 7 the pipeline is \
 already running, 130 or 143 interrupted. A run that was cut short (4, 5, 130, 143, a crash) and has \
 a page is continued by the next one.";
 
@@ -36,6 +36,14 @@ a page is continued by the next one.";
 pub const MEND: &str = "the pages and the ledger are kept; mend the source contract (see `redlake schema \
                         suggest`) or the pipeline's `contract:`, then make the tables with `redlake \
                         transform PIPELINE --raw FILE…`";
+
+/// What to do where data checks held tables back.
+pub fn decide(run_id: &str) -> String {
+    format!(
+        "`redlake show {run_id}` says which rows are wrong; `redlake publish {run_id}` commits them \
+         all the same, `redlake discard {run_id}` drops them"
+    )
+}
 
 /// An error on its way to the user.
 #[derive(Debug)]
@@ -61,6 +69,14 @@ impl CliError {
         CliError::new(USAGE, anyhow::anyhow!("{message}"), Some(hint.into()))
     }
 
+    /// Everything is committed but the catalog.
+    pub fn no_catalog(code: u8, error: QueryError) -> Self {
+        let hint = "the data is committed; `redlake query` works without that file";
+        let error =
+            anyhow::Error::new(error).context("the catalog lake.duckdb could not be written");
+        CliError::new(code, error, Some(hint.into()))
+    }
+
     /// As `error:`, `Caused by:`, `hint:`.
     pub fn print(&self, color: bool) {
         if let Some(Diagnostics(all)) = &self.rendered {
@@ -81,6 +97,17 @@ impl CliError {
         if let Some(hint) = &self.hint {
             note(format_args!("  hint: {hint}"));
         }
+    }
+}
+
+/// The hint where a run is not there.
+fn existing(near: &[String]) -> String {
+    match near {
+        [] => "this lake has no run yet; redlake run PIPELINE makes one".to_owned(),
+        near => format!(
+            "`redlake runs` lists them; the nearest are {}",
+            near.join(", ")
+        ),
     }
 }
 
@@ -165,6 +192,11 @@ impl From<RunError> for CliError {
                      observations only the latest counts"
                         .into(),
                 ),
+            ),
+            RunError::UnknownRun { ref near, .. } => (USAGE, Some(existing(near))),
+            RunError::AmbiguousRun { ref ids, .. } => (
+                USAGE,
+                Some(format!("give more of its id: {}", ids.join(", "))),
             ),
             RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
             RunError::Ledger(_) => (

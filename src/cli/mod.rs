@@ -11,6 +11,7 @@ mod run;
 mod runs;
 mod sandbox;
 mod schema;
+mod show;
 mod summary;
 mod transform;
 mod validate;
@@ -98,6 +99,12 @@ enum Command {
     Query(query::QueryArgs),
     /// List the runs in the lake
     Runs,
+    /// Show a run: its calls and files, and where data checks failed which rows
+    Show(show::RunIdArgs),
+    /// Commit the tables of a run that data checks held back
+    Publish(show::RunIdArgs),
+    /// Drop the tables of a run that data checks held back
+    Discard(show::RunIdArgs),
     /// Show the tables and their columns
     Schema(schema::SchemaArgs),
     /// Serve the API simulator on loopback
@@ -146,6 +153,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Transform(args) => transform::main(&args, common),
         Command::Query(args) => query::main(&args, common),
         Command::Runs => runs::main(common),
+        Command::Show(args) => show::main(&args, common),
+        Command::Publish(args) => show::publish_main(&args, common),
+        Command::Discard(args) => show::discard_main(&args, common),
         Command::Schema(args) => schema::main(&args, common),
         Command::Sandbox(args) => sandbox::main(&args, common),
         Command::Completions(args) => completions::main(&args),

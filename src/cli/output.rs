@@ -2,14 +2,15 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use anyhow::Context;
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::csv::WriterBuilder;
 use arrow::datatypes::SchemaRef;
 use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use arrow::util::pretty::pretty_format_batches_with_schema;
+use arrow::util::pretty::{pretty_format_batches, pretty_format_batches_with_schema};
 use serde::Serialize;
 
 use super::Format;
@@ -23,6 +24,19 @@ pub fn print_batches(
 ) -> Result<(), CliError> {
     let out = io::stdout().lock();
     write_batches(format, schema, batches, out).or_else(closed_pipe)
+}
+
+/// Texts as a table; a row that is too short or too long is filled or cut.
+pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let of = |at: usize| {
+        let cells = rows.iter().map(|row| row.get(at).map(String::as_str));
+        Arc::new(cells.collect::<StringArray>()) as ArrayRef
+    };
+    let named = columns.iter().enumerate().map(|(at, name)| (*name, of(at)));
+    RecordBatch::try_from_iter_with_nullable(named.map(|(name, cells)| (name, cells, true)))
+        .and_then(|batch| pretty_format_batches(&[batch]))
+        .map(|table| table.to_string())
+        .unwrap_or_default()
 }
 
 /// Prints one value as JSON.

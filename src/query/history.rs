@@ -212,7 +212,7 @@ fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> String {
 }
 
 /// The rows of an answer, by the names of their columns.
-fn rows<T: DeserializeOwned>(database: &Database, sql: &str) -> Result<Vec<T>, QueryError> {
+pub(super) fn rows<T: DeserializeOwned>(database: &Database, sql: &str) -> Result<Vec<T>, QueryError> {
     let answer = database.query(sql)?;
     read(&answer.batches).map_err(|reason| QueryError::Rows { reason })
 }

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod checks;
 pub mod duckdb;
 pub mod history;
+pub mod runs;
 pub mod views;
 
 #[cfg(test)]

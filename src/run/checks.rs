@@ -265,11 +265,11 @@ fn message(rule: &Rule, count: u64, first: Option<&Row>) -> String {
         }
         Rule::Freshness {
             column, within_s, ..
-        } => match number("newest").is_none() && said("newest") == "null" {
-            true => format!("no row has a value of {column}"),
-            false => format!(
-                "the newest {column} is {}, more than {within_s} s before the snapshot at {}",
-                said("newest"),
+        } => match said("newest").as_str() {
+            "null" => format!("no row has a value of {column}"),
+            newest => format!(
+                "the newest {column} is {newest}, more than {} before the snapshot at {}",
+                span(*within_s),
                 said("snapshot_at")
             ),
         },
@@ -280,5 +280,15 @@ fn message(rule: &Rule, count: u64, first: Option<&Row>) -> String {
             said("earlier_runs")
         ),
         Rule::Sql(_) => format!("the query gave {rows}"),
+    }
+}
+
+/// A length of time in its largest whole unit.
+fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let fits = |(unit, _): &(u64, &str)| seconds > 0 && seconds.is_multiple_of(*unit);
+    match units.into_iter().find(fits) {
+        Some((unit, word)) => format!("{}{word}", seconds / unit),
+        None => format!("{seconds}s"),
     }
 }
