@@ -70,11 +70,11 @@ impl CliError {
     }
 
     /// Everything is committed but the catalog.
-    pub fn no_catalog(code: u8, error: QueryError) -> Self {
+    pub fn no_catalog(error: QueryError) -> Self {
         let hint = "the data is committed; `redlake query` works without that file";
         let error =
             anyhow::Error::new(error).context("the catalog lake.duckdb could not be written");
-        CliError::new(code, error, Some(hint.into()))
+        CliError::new(INTERNAL, error, Some(hint.into()))
     }
 
     /// As `error:`, `Caused by:`, `hint:`.

@@ -95,7 +95,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         _ => print_text(&summary(&report, &plan, &args.pipeline))?,
     }
     if let Some(error) = report.catalog_error.take() {
-        return Err(CliError::no_catalog(INTERNAL, error));
+        return Err(CliError::no_catalog(error));
     }
     conclude(&report, &plan, signal.load(Ordering::Relaxed))
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::error::{CliError, INTERNAL};
+use super::error::CliError;
 use super::output::{grouped, pretty, print_json, print_text};
 use super::summary::{program, shell_word};
 use super::{Common, Format};
@@ -52,7 +52,7 @@ pub fn publish_main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliEr
     }
     match published.catalog_error.take() {
         None => Ok(ExitCode::SUCCESS),
-        Some(error) => Err(CliError::no_catalog(INTERNAL, error)),
+        Some(error) => Err(CliError::no_catalog(error)),
     }
 }
 
@@ -92,7 +92,10 @@ fn gone(discarded: &Discarded, lake: &Path) -> String {
 fn text(shown: &Shown, lake: &Path) -> String {
     let state = match (&shown.held, &shown.run) {
         (Some(_), _) => "held",
-        (None, Some(run)) => run.get("status").and_then(Value::as_str).unwrap_or("unknown"),
+        (None, Some(run)) => run
+            .get("status")
+            .and_then(Value::as_str)
+            .unwrap_or("unknown"),
         (None, None) => "unknown",
     };
     let mut out = format!("run {}: {state}\n", shown.run_id);
@@ -103,13 +106,27 @@ fn text(shown: &Shown, lake: &Path) -> String {
         }
     }
     if !shown.calls.is_empty() {
-        let columns = ["endpoint", "class", "calls", "billed", "perhaps billed", "cost"];
+        let columns = [
+            "endpoint",
+            "class",
+            "calls",
+            "billed",
+            "perhaps billed",
+            "cost",
+        ];
         let row = |c: &crate::query::runs::CallsOf| {
             let cost = c.cost.map(|cost| format!("{cost:.2}")).unwrap_or_default();
             let (calls, billed, unknown) = (c.calls, c.billed, c.unknown);
             let counts = [calls, billed, unknown].map(grouped);
             let [calls, billed, unknown] = counts;
-            vec![c.endpoint.clone(), c.class.clone(), calls, billed, unknown, cost]
+            vec![
+                c.endpoint.clone(),
+                c.class.clone(),
+                calls,
+                billed,
+                unknown,
+                cost,
+            ]
         };
         let rows: Vec<_> = shown.calls.iter().map(row).collect();
         let _ = writeln!(out, "\nCalls:\n{}", pretty(&columns, &rows));

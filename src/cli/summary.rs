@@ -84,7 +84,11 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     );
     let checks = report.checks;
     if checks != Checks::default() {
-        let remarks: String = report.check_remarks.iter().map(|r| format!(" ({r})")).collect();
+        let remarks: String = report
+            .check_remarks
+            .iter()
+            .map(|r| format!(" ({r})"))
+            .collect();
         line(
             "checks",
             format!(

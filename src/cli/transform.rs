@@ -73,7 +73,10 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
     let reason = first.held.as_deref().unwrap_or_default();
     let error = match held.len() {
         1 => anyhow::anyhow!("run {}: {reason}; its tables are held", first.run_id),
-        n => anyhow::anyhow!("{n} runs are held; the first of them is {}: {reason}", first.run_id),
+        n => anyhow::anyhow!(
+            "{n} runs are held; the first of them is {}: {reason}",
+            first.run_id
+        ),
     };
     Err(CliError::new(REFUSED, error, Some(decide(&first.run_id))))
 }

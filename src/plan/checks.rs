@@ -128,8 +128,7 @@ impl Resolver<'_, '_> {
         let table = self
             .check
             .known("table", name, names, |name| tables.get(name))?;
-        self.of_table(one, name, table)
-            .filter(|_| asked.len() == 1)
+        self.of_table(one, name, table).filter(|_| asked.len() == 1)
     }
 
     fn sql(&mut self, sql: &Spanned<String>, table: Option<&Spanned<String>>) -> Option<Rule> {
@@ -188,8 +187,7 @@ impl Resolver<'_, '_> {
         if let Some(values) = &one.accepted_values {
             if values.is_empty() {
                 let hint = "write them by column: {note_type: [normal, video]}";
-                self.check
-                    .error(values, "no accepted value is given", hint);
+                self.check.error(values, "no accepted value is given", hint);
             }
             let columns = values.iter();
             let resolved: Vec<_> = columns
@@ -240,8 +238,9 @@ impl Resolver<'_, '_> {
 
     fn not_dropped(&mut self, table: &Table, name: &Spanned<String>) {
         let mut rules = self.privacy.rules(table.name());
-        let dropped =
-            |(column, rule): (&str, &PrivacyRule)| column == name.value && *rule == PrivacyRule::Drop;
+        let dropped = |(column, rule): (&str, &PrivacyRule)| {
+            column == name.value && *rule == PrivacyRule::Drop
+        };
         if rules.any(dropped) {
             let message = format!("`{}.{}` is dropped by `privacy`", table.name(), name.value);
             self.check

@@ -67,13 +67,7 @@ impl Audit {
         Ok(audit)
     }
 
-    fn make(
-        &mut self,
-        check: &DataCheck,
-        plan: &Plan,
-        subject: &Subject<'_>,
-        database: &Database,
-    ) {
+    fn make(&mut self, check: &DataCheck, plan: &Plan, subject: &Subject<'_>, database: &Database) {
         let checked = Checked {
             run_id: &subject.stamp.run_id,
             pipeline: &subject.stamp.pipeline,
@@ -143,12 +137,7 @@ impl Audit {
 /// A row of what is wrong, by column.
 type Row = indexmap::IndexMap<String, Value>;
 
-fn query(
-    check: &DataCheck,
-    plan: &Plan,
-    subject: &Subject<'_>,
-    checked: &Checked<'_>,
-) -> String {
+fn query(check: &DataCheck, plan: &Plan, subject: &Subject<'_>, checked: &Checked<'_>) -> String {
     let table = table_of(&check.rule);
     let contract = table.and_then(|table| plan.contracts.tables.get(table));
     let key: Vec<&str> = contract

@@ -100,11 +100,7 @@ pub fn discard(root: &Path, contracts: &Contracts, asked: &str) -> Result<Discar
 
 fn open(lake: &Lake, contracts: &Contracts) -> Result<Database, RunError> {
     let unreadable = lake.unreadable(&contracts.tables)?;
-    Ok(Database::open(
-        lake.root(),
-        &contracts.tables,
-        &unreadable,
-    )?)
+    Ok(Database::open(lake.root(), &contracts.tables, &unreadable)?)
 }
 
 fn raw_of(lake: &Lake, run_id: &str) -> Result<Vec<PathBuf>, RunError> {
@@ -140,7 +136,12 @@ fn resolve(lake: &Lake, database: &Database, asked: &str) -> Result<String, RunE
 /// The ids that share the longest beginning with what was asked for, a few; of those that share
 /// none the newest.
 fn nearest(ids: &[String], asked: &str) -> Vec<String> {
-    let shared = |id: &str| id.bytes().zip(asked.bytes()).take_while(|(a, b)| a == b).count();
+    let shared = |id: &str| {
+        id.bytes()
+            .zip(asked.bytes())
+            .take_while(|(a, b)| a == b)
+            .count()
+    };
     let mut near: Vec<&String> = ids.iter().rev().collect();
     near.sort_by_key(|id| std::cmp::Reverse(shared(id)));
     near.into_iter().take(3).cloned().collect()

@@ -118,9 +118,9 @@ impl<'de> Deserialize<'de> for Scalar {
             }
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
                 let value = i64::try_from(value);
-                value.map(Scalar::Int).map_err(|_| {
-                    E::custom("this number is larger than any that a column can hold")
-                })
+                value
+                    .map(Scalar::Int)
+                    .map_err(|_| E::custom("this number is larger than any that a column can hold"))
             }
             fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
                 Ok(Scalar::Float(value))
