@@ -111,6 +111,17 @@ fn existing(near: &[String]) -> String {
     }
 }
 
+/// The hint where several runs are meant.
+fn more_of(ids: &[String]) -> String {
+    let few = ids.iter().take(5).map(String::as_str);
+    let few: Vec<&str> = few.collect();
+    let rest = match ids.len() - few.len() {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    format!("give more of its id: {}{rest}", few.join(", "))
+}
+
 impl From<Diagnostics> for CliError {
     fn from(found: Diagnostics) -> Self {
         let error = anyhow::anyhow!("the configuration is wrong");
@@ -194,10 +205,7 @@ impl From<RunError> for CliError {
                 ),
             ),
             RunError::UnknownRun { ref near, .. } => (USAGE, Some(existing(near))),
-            RunError::AmbiguousRun { ref ids, .. } => (
-                USAGE,
-                Some(format!("give more of its id: {}", ids.join(", "))),
-            ),
+            RunError::AmbiguousRun { ref ids, .. } => (USAGE, Some(more_of(ids))),
             RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
             RunError::Ledger(_) => (
                 USAGE,

@@ -68,8 +68,12 @@ pub(super) fn checks(
         privacy,
     };
     let mut resolved = Vec::new();
-    for one in declared {
-        let rule = resolver.rule(one);
+    for (at, one) in declared.iter().enumerate() {
+        // The place of a mapping is where it begins.
+        let end = declared
+            .get(at + 1)
+            .map_or(usize::MAX, |next| next.span().start);
+        let rule = resolver.rule(one, end);
         resolver.name(one.name.as_ref(), &mut names);
         let Some(rule) = rule else { continue };
         let name = one.name.as_ref().map(|name| name.value.clone());
@@ -101,9 +105,13 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// What a check asks, if it asks one thing and all that it names exists.
-    fn rule(&mut self, one: &Spanned<spec::Check>) -> Option<Rule> {
+    /// What a check asks, if it asks one thing and all that it names exists. `end` is where the next
+    /// one begins.
+    fn rule(&mut self, one: &Spanned<spec::Check>, end: usize) -> Option<Rule> {
         let asked = asked(one);
+        if asked.is_empty() && self.check.is_told_in(one.span().start..end) {
+            return None;
+        }
         if asked.len() != 1 {
             let message = match asked.len() {
                 0 => "this check does not say what is checked".to_owned(),

@@ -3,6 +3,7 @@
 mod architecture;
 mod budgets;
 mod chain;
+mod checks;
 mod contracts;
 mod demo;
 mod documented;
