@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Data goes to stdout, everything else to stderr.
 
+mod checks;
 mod completions;
 mod error;
 mod init;
@@ -169,7 +170,10 @@ impl Common {
 
     fn plan(&self, pipeline: &Path, contracts: &Arc<Contracts>) -> Result<Plan, CliError> {
         let loaded = load_pipeline(pipeline, &env)?;
-        Ok(crate::plan::plan(loaded, Arc::clone(contracts))?)
+        let declared = loaded.clone();
+        let plan = crate::plan::plan(loaded, Arc::clone(contracts))?;
+        checks::try_queries(&plan, &declared)?;
+        Ok(plan)
     }
 
     /// The lake that a pipeline's command works on.

@@ -261,6 +261,15 @@ pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), Q
     Ok((count, texts(&rows)))
 }
 
+/// Whether a query could run.
+///
+/// # Errors
+/// What DuckDB says of it.
+pub fn bind(database: &Database, query: &str) -> Result<(), QueryError> {
+    let explained = format!("EXPLAIN SELECT count(*) FROM (\n{query}\n)");
+    database.query(&explained).map(drop)
+}
+
 /// What has to be said of a check that passes.
 ///
 /// # Errors

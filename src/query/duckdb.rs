@@ -67,7 +67,6 @@ impl Database {
         tables: &IndexMap<String, Table>,
         unreadable: &Unreadable,
     ) -> Result<Self, QueryError> {
-        let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         let (lake, folder) = (absolute(staged.lake)?, absolute(staged.folder)?);
         let staged = Staged {
             lake: &lake,
@@ -75,11 +74,37 @@ impl Database {
             ..*staged
         };
         let has_files = |root: &Path, table: &str| has_parquet(&root.join("tables").join(table));
-        let statements = checks::statements(&staged, tables, unreadable, has_files).join(";\n");
+        Self::with(checks::statements(&staged, tables, unreadable, has_files))
+    }
+
+    fn with(statements: Vec<String>) -> Result<Self, QueryError> {
+        let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         connection
-            .execute_batch(&format!("SET TimeZone = 'UTC';\n{statements}"))
+            .execute_batch(&format!(
+                "SET TimeZone = 'UTC';\n{}",
+                statements.join(";\n")
+            ))
             .map_err(QueryError::Sql)?;
         Ok(Database { connection })
+    }
+
+    /// The views of [`Database::open_staged`] without any row.
+    ///
+    /// # Errors
+    /// The contracts make no views.
+    pub fn open_empty(tables: &IndexMap<String, Table>) -> Result<Self, QueryError> {
+        let nowhere = Staged {
+            lake: Path::new(""),
+            folder: Path::new(""),
+            run_id: "",
+            replaces: &|_| true,
+        };
+        Self::with(checks::statements(
+            &nowhere,
+            tables,
+            &Unreadable::new(),
+            |_, _| false,
+        ))
     }
 
     /// Runs one SQL statement.

@@ -10,7 +10,7 @@ use crate::load::commit::Staging;
 use crate::load::held::{CheckResult, Outcome};
 use crate::plan::{DataCheck, Plan, Rule};
 use crate::query::checks::{self, Checked, Rejected, Staged};
-use crate::query::duckdb::Database;
+use crate::query::duckdb::{Database, QueryError};
 use crate::spec::checks::Severity;
 use crate::transform::RunStamp;
 use crate::transform::tally::Tallies;
@@ -132,6 +132,26 @@ impl Audit {
             )),
         }
     }
+}
+
+/// Finds the queries among the checks of a plan that cannot run, by their place in the plan: better
+/// before a call is paid than after. They are bound to empty tables, not run.
+///
+/// # Errors
+/// The contracts make no views.
+pub fn unable(plan: &Plan) -> Result<Vec<(usize, QueryError)>, QueryError> {
+    let queries = plan.checks.iter().enumerate();
+    let queries = queries.filter_map(|(at, check)| match &check.rule {
+        Rule::Sql(sql) => Some((at, sql)),
+        _ => None,
+    });
+    let queries: Vec<(usize, &String)> = queries.collect();
+    if queries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let database = Database::open_empty(&plan.contracts.tables)?;
+    let bound = |(at, sql): (usize, &String)| Some((at, checks::bind(&database, sql).err()?));
+    Ok(queries.into_iter().filter_map(bound).collect())
 }
 
 /// A row of what is wrong, by column.

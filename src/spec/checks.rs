@@ -33,7 +33,7 @@ pub struct Check {
     /// rejected / (written + rejected), before the latest observations are chosen.
     pub max_reject_share: Option<Spanned<f64>>,
     /// The values that a column may have, by column. Null is accepted.
-    pub accepted_values: Option<Spanned<IndexMap<Spanned<String>, Spanned<Vec<Spanned<Scalar>>>>>>,
+    pub accepted_values: Option<Spanned<AcceptedValues>>,
     /// How old the newest value of a column may be.
     pub freshness: Option<Spanned<Freshness>>,
     /// How far the number of rows may be from the median of the last runs.
@@ -42,6 +42,9 @@ pub struct Check {
     /// run's rows in it, `run.<table>` only the rows of this run.
     pub sql: Option<Spanned<String>>,
 }
+
+/// Values by column.
+pub type AcceptedValues = IndexMap<Spanned<String>, Spanned<Vec<Spanned<Scalar>>>>;
 
 /// What follows when a check fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -9,6 +9,7 @@ mod demo;
 mod documented;
 mod evolution;
 mod faults;
+mod held;
 mod kills;
 mod mistakes;
 mod odd_answers;
