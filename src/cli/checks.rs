@@ -1,31 +1,46 @@
-//! Queries of data checks that cannot run, told with their places.
+//! A plan whose queries can run: what planning alone, which knows no DuckDB, cannot tell.
 
-use super::error::CliError;
-use crate::plan::Plan;
+use std::sync::Arc;
+
+use crate::plan::{Plan, plan};
+use crate::query::duckdb::QueryError;
 use crate::run::checks::unable;
+use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics};
 use crate::spec::load::LoadedPipeline;
 
+/// Plans a pipeline and tries the queries of its checks.
+///
 /// # Errors
-/// Every query of a check that DuckDB cannot run.
-pub fn try_queries(plan: &Plan, declared: &LoadedPipeline) -> Result<(), CliError> {
-    let unable = unable(plan)?;
-    if unable.is_empty() {
-        return Ok(());
-    }
-    // A plan has all checks that are declared, in their order.
-    let told = unable.into_iter().map(|(at, error)| {
-        let check = declared.pipeline.checks.get(at);
-        let span = check.map(|check| check.sql.as_ref().map_or(check.span(), |sql| sql.span()));
-        let words = error.to_string();
-        let message = words.split("\n\n").next().unwrap_or_default();
-        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        let message = format!("this query cannot run: {message}");
-        Diagnostic::error(&declared.file, span, message).hint(HINT)
-    });
+/// As [`plan`]; every query that DuckDB cannot run, with its place.
+pub fn checked_plan(
+    loaded: LoadedPipeline,
+    contracts: Arc<Contracts>,
+) -> Result<Plan, Diagnostics> {
+    let declared = loaded.clone();
+    let plan = plan(loaded, contracts)?;
+    let unable = unable(&plan).unwrap_or_else(|error| vec![(0, error)]);
+    let told = unable
+        .into_iter()
+        .map(|(at, error)| told(&declared, at, &error));
     let mut told: Vec<Diagnostic> = told.collect();
     declared.variables.hide(&mut told);
-    Err(Diagnostics(told).into())
+    match told.is_empty() {
+        true => Ok(plan),
+        false => Err(Diagnostics(told)),
+    }
+}
+
+/// A plan has all checks that are declared, in their order: `at` is the place in both.
+fn told(declared: &LoadedPipeline, at: usize, error: &QueryError) -> Diagnostic {
+    let check = declared.pipeline.checks.get(at);
+    let span = check.map(|check| check.sql.as_ref().map_or(check.span(), |sql| sql.span()));
+    let words = error.to_string();
+    // What follows is the query with a caret, which the diagnostic shows by itself.
+    let words = words.split("\n\nLINE").next().unwrap_or_default();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let message = format!("this query cannot run: {}", words.join(" "));
+    Diagnostic::error(&declared.file, span, message).hint(HINT)
 }
 
 const HINT: &str = "`redlake schema list` names tables and views, `run.<table>` is a table with this \

@@ -170,10 +170,7 @@ impl Common {
 
     fn plan(&self, pipeline: &Path, contracts: &Arc<Contracts>) -> Result<Plan, CliError> {
         let loaded = load_pipeline(pipeline, &env)?;
-        let declared = loaded.clone();
-        let plan = crate::plan::plan(loaded, Arc::clone(contracts))?;
-        checks::try_queries(&plan, &declared)?;
-        Ok(plan)
+        Ok(checks::checked_plan(loaded, Arc::clone(contracts))?)
     }
 
     /// The lake that a pipeline's command works on.

@@ -65,12 +65,12 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
         Format::Json => print_json(&replaced)?,
         _ => print_text(&summary(&replaced))?,
     }
-    let held = |run: &&Retransformed| run.held.is_some();
+    let held = |run: &&Retransformed| run.held;
     let held: Vec<&Retransformed> = replaced.iter().filter(held).collect();
     let Some(first) = held.first() else {
         return Ok(ExitCode::SUCCESS);
     };
-    let reason = first.held.as_deref().unwrap_or_default();
+    let reason = first.reason.as_deref().unwrap_or_default();
     let error = match held.len() {
         1 => anyhow::anyhow!("run {}: {reason}; its tables are held", first.run_id),
         n => anyhow::anyhow!(
@@ -212,7 +212,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> CliError {
 fn summary(replaced: &[Retransformed]) -> String {
     let mut out = String::new();
     for run in replaced {
-        if let Some(reason) = &run.held {
+        if let Some(reason) = &run.reason {
             let _ = writeln!(out, "run {}: held, {reason}", run.run_id);
             continue;
         }

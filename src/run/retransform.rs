@@ -33,8 +33,10 @@ pub struct Retransformed {
     pub checks: Checks,
     /// The checks that did not pass, with the rows that are wrong.
     pub check_results: Vec<CheckResult>,
-    /// Why the new rows wait for `publish` or `discard`, if they do.
-    pub held: Option<String>,
+    /// Whether the new rows wait for `publish` or `discard`.
+    pub held: bool,
+    /// Why they do.
+    pub reason: Option<String>,
 }
 
 /// Replaces the rows of the runs that `raw` belongs to; one commit a run. What the pipeline's data
@@ -139,9 +141,11 @@ fn replace(
         drift: outcome.drift.iter().map(|d| d.count).sum(),
         checks: audit.counts(),
         check_results: audit.not_passed(),
-        held: audit.blocks(),
+        held: false,
+        reason: audit.blocks(),
     };
-    if done.held.is_some() {
+    if done.reason.is_some() {
+        done.held = true;
         let holding = staging.hold(&run, remove, None, audit.results)?;
         supersede(lake, &stamp.run_id, Some(&holding.held.commit_id));
     } else {

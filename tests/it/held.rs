@@ -178,7 +178,8 @@ fn flattening_anew_leaves_the_old_tables_where_a_check_fails() {
         .expect("the binary starts");
     assert_eq!(output.status.code(), Some(6));
     let runs: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(runs[0]["held"], "a data check failed: notes: min_rows 37");
+    assert_eq!(runs[0]["held"], true);
+    assert_eq!(runs[0]["reason"], "a data check failed: notes: min_rows 37");
     assert_eq!(
         runs[0]["checks"],
         json!({"passed": 2, "warned": 0, "failed": 1})
