@@ -225,7 +225,12 @@ impl Lake {
     /// Every staging with a `held.json`.
     fn stagings_held(&self) -> Result<Vec<(PathBuf, Held)>, LakeError> {
         let mut all = Vec::new();
-        for folder in list(&self.root().join(STAGING))? {
+        let stagings = self.root().join(STAGING);
+        // A copy that can only be read may lack empty folders.
+        if !stagings.exists() {
+            return Ok(all);
+        }
+        for folder in list(&stagings)? {
             let path = folder.join(HELD);
             match read::<Held>(&path) {
                 Ok(held) => all.push((folder, held)),
