@@ -13,10 +13,10 @@
 //! | [`extract`] | paging, retries, limits, budgets, the journal; the only place that talks to the network |
 //! | [`raw`] | the raw zone, where extract and transform meet: answers verbatim, on disk |
 //! | [`transform`] | raw pages → Arrow tables, driven by the compiled contracts |
-//! | [`load`] | Arrow tables → Parquet, committed all or none; whether contracts fit the lake |
+//! | [`load`] | Arrow tables → Parquet, committed all or none, or held; whether contracts fit the lake |
 //! | [`marts`] | tables computed from the lake's tables; the only place that uses polars |
-//! | [`query`] | the catalog of views, and DuckDB |
-//! | [`run`] | ties the stages together; resuming; what earlier runs tell; re-flattening; marts kept up to date; the report |
+//! | [`query`] | the catalog of views, the SQL of data checks, and DuckDB |
+//! | [`run`] | ties the stages together; resuming; what earlier runs tell; data checks; re-flattening; marts kept up to date; upkeep; the report |
 //! | [`sandbox`] | the API simulator |
 //! | [`cli`] | one file a subcommand |
 //! | [`clock`], [`durable`] | real and simulated time; folders that survive a power cut |

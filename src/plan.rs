@@ -19,6 +19,8 @@ use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::{Endpoint, Source};
 
 use check::Check;
+use checks::checks;
+pub use checks::{DataCheck, Rule};
 use limits::Window;
 pub use limits::{Budgets, Limits, Money};
 pub use privacy::{Only, Privacy, PrivacyRule, Pseudonyms, RawRetention};
@@ -30,6 +32,7 @@ pub use search::{Depth, KnownShare, Search, StopRules};
 pub use shard::{Indivisible, Shard};
 
 mod check;
+mod checks;
 pub mod limits;
 mod privacy;
 mod resolve;
@@ -62,6 +65,8 @@ pub struct Plan {
     pub on_bad_value: OnBadValue,
     pub privacy: Privacy,
     pub raw: RawRetention,
+    /// What the tables of a run must hold to be committed.
+    pub checks: Vec<DataCheck>,
     pub lake: PathBuf,
     pub compression: Compression,
     /// Whether marts follow the runs.
@@ -166,6 +171,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     let compression = check.compression(&spec.load.compression);
     let (privacy, literal_salt) = privacy(&mut check, &loaded, &contracts);
     let raw = raw_retention(&mut check, spec.raw.as_ref());
+    let checks = checks(&mut check, &spec.checks, &contracts, &privacy);
 
     let mut planner = Planner::new(&loaded, &contracts, check);
     planner.reference(&spec.source);
@@ -205,6 +211,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         on_bad_value: spec.contract.on_bad_value,
         privacy,
         raw,
+        checks,
         lake: spec.load.lake.clone(),
         compression,
         marts: spec.load.marts,

@@ -4,6 +4,8 @@
 
 pub mod access;
 mod begin;
+pub mod checks;
+mod commit;
 pub mod compact;
 mod finish;
 pub mod forecast;
@@ -17,6 +19,7 @@ mod resume;
 mod retain;
 mod retransform;
 mod rewrite;
+pub mod show;
 pub mod suggest;
 
 #[cfg(test)]
@@ -110,8 +113,10 @@ pub enum RunError {
     /// A rule of the pipeline's `contract:` that says `fail`.
     #[error("{0}")]
     Refused(String),
-    #[error("there is no run {0} in the lake")]
-    UnknownRun(String),
+    #[error("there is no run `{asked}` in this lake")]
+    UnknownRun { asked: String, near: Vec<String> },
+    #[error("several runs begin with `{asked}`")]
+    AmbiguousRun { asked: String, ids: Vec<String> },
     #[error("the run {0} is not finished")]
     OpenRun(String),
     /// Before a commit; nothing was changed.

@@ -29,7 +29,7 @@ stays there), REDLAKE_LAKE names the lake.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 stopped by a budget, the quota or the balance, 6 the \
-pipeline's `contract:` refuses the data, 7 the pipeline is \
+pipeline's `contract:` refuses the data or a data check failed, 7 the pipeline is \
 already running, 130 or 143 interrupted. A run that was cut short (4, 5, 130, 143, a crash) and has \
 a page is continued by the next one.";
 
@@ -37,6 +37,14 @@ a page is continued by the next one.";
 pub const MEND: &str = "the pages and the ledger are kept; mend the source contract (see `redlake schema \
                         suggest`) or the pipeline's `contract:`, then make the tables with `redlake \
                         transform PIPELINE --raw FILE…`";
+
+/// What to do where data checks held tables back.
+pub fn decide(run_id: &str) -> String {
+    format!(
+        "`redlake show {run_id}` says which rows are wrong; `redlake publish {run_id}` commits them \
+         all the same, `redlake discard {run_id}` drops them"
+    )
+}
 
 /// An error on its way to the user.
 #[derive(Debug)]
@@ -62,6 +70,14 @@ impl CliError {
 
     pub fn usage(message: impl Display, hint: impl Into<String>) -> Self {
         CliError::new(USAGE, anyhow::anyhow!("{message}"), Some(hint.into()))
+    }
+
+    /// Everything is committed but the catalog.
+    pub fn no_catalog(error: QueryError) -> Self {
+        let hint = "the data is committed; `redlake query` works without that file";
+        let error =
+            anyhow::Error::new(error).context("the catalog lake.duckdb could not be written");
+        CliError::new(INTERNAL, error, Some(hint.into()))
     }
 
     /// As `error:`, `Caused by:`, `hint:`.
@@ -98,6 +114,27 @@ fn is_full(error: &anyhow::Error) -> bool {
 
 const MAKE_ROOM: &str =
     "make room on that disk and run the command again; all that was committed is as it was";
+/// The hint where a run is not there.
+fn existing(near: &[String]) -> String {
+    match near {
+        [] => "this lake has no run yet; redlake run PIPELINE makes one".to_owned(),
+        near => format!(
+            "`redlake runs` lists them; the nearest are {}",
+            near.join(", ")
+        ),
+    }
+}
+
+/// The hint where several runs are meant.
+fn more_of(ids: &[String]) -> String {
+    let few = ids.iter().take(5).map(String::as_str);
+    let few: Vec<&str> = few.collect();
+    let rest = match ids.len() - few.len() {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    format!("give more of its id: {}{rest}", few.join(", "))
+}
 
 impl From<Diagnostics> for CliError {
     fn from(found: Diagnostics) -> Self {
@@ -208,11 +245,12 @@ impl From<RunError> for CliError {
                         .into(),
                 ),
             ),
-            RunError::UnknownRun(_) => (USAGE, Some("`redlake runs` lists them".into())),
             RunError::OpenRun(_) => (
                 USAGE,
                 Some("run its pipeline again: that continues it, or ends it".into()),
             ),
+            RunError::UnknownRun { ref near, .. } => (USAGE, Some(existing(near))),
+            RunError::AmbiguousRun { ref ids, .. } => (USAGE, Some(more_of(ids))),
             RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
             RunError::Ledger(_) => (
                 USAGE,

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Data goes to stdout, everything else to stderr.
 
+mod checks;
 mod completions;
 mod error;
 mod init;
@@ -13,6 +14,7 @@ mod run;
 mod runs;
 mod sandbox;
 mod schema;
+mod show;
 mod summary;
 mod transform;
 mod upkeep;
@@ -103,6 +105,12 @@ enum Command {
     Query(query::QueryArgs),
     /// List the runs in the lake
     Runs,
+    /// Show a run: its calls and files, and where data checks failed which rows
+    Show(show::RunIdArgs),
+    /// Commit the tables of a run that data checks held back
+    Publish(show::RunIdArgs),
+    /// Drop the tables of a run that data checks held back
+    Discard(show::RunIdArgs),
     /// Put the many small files of past days together
     Compact(upkeep::CompactArgs),
     /// Remove raw pages, old days or a run
@@ -160,6 +168,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Marts(args) => marts::main(&args, common),
         Command::Query(args) => query::main(&args, common),
         Command::Runs => runs::main(common),
+        Command::Show(args) => show::main(&args, common),
+        Command::Publish(args) => show::publish_main(&args, common),
+        Command::Discard(args) => show::discard_main(&args, common),
         Command::Compact(args) => upkeep::compact_main(&args, common),
         Command::Prune(args) => upkeep::prune_main(&args, common),
         Command::Verify(args) => upkeep::verify_main(&args, common),
@@ -176,7 +187,7 @@ impl Common {
 
     fn plan(&self, pipeline: &Path, contracts: &Arc<Contracts>) -> Result<Plan, CliError> {
         let loaded = load_pipeline(pipeline, &env)?;
-        Ok(crate::plan::plan(loaded, Arc::clone(contracts))?)
+        Ok(checks::checked_plan(loaded, Arc::clone(contracts))?)
     }
 
     /// The lake that a pipeline's command works on.

@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 
 use anyhow::Context;
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
+use arrow::util::pretty::pretty_format_batches;
 use serde::Serialize;
 
 use super::error::{CliError, INTERNAL};
@@ -20,6 +22,19 @@ pub fn print_batches(
     let batches = batches.iter().map(|batch| Ok(batch.clone()));
     let out = BufWriter::new(io::stdout());
     relation::write(format, schema, batches, out).or_else(closed_pipe)
+}
+
+/// Texts as a table; a row that is too short or too long is filled or cut.
+pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let of = |at: usize| {
+        let cells = rows.iter().map(|row| row.get(at).map(String::as_str));
+        Arc::new(cells.collect::<StringArray>()) as ArrayRef
+    };
+    let named = columns.iter().enumerate().map(|(at, name)| (*name, of(at)));
+    RecordBatch::try_from_iter_with_nullable(named.map(|(name, cells)| (name, cells, true)))
+        .and_then(|batch| pretty_format_batches(&[batch]))
+        .map(|table| table.to_string())
+        .unwrap_or_default()
 }
 
 /// Prints one value as JSON.

@@ -10,7 +10,7 @@ use chrono::{DateTime, FixedOffset};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 
-use super::error::{CliError, DENIED, INTERNAL, MEND, PARTIAL, REFUSED, STOPPED, USAGE};
+use super::error::{CliError, DENIED, INTERNAL, MEND, PARTIAL, REFUSED, STOPPED, USAGE, decide};
 use super::output::{grouped, note, print_json, print_text};
 use super::summary::summary;
 use super::{Common, Format, Threads, env, progress};
@@ -99,10 +99,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         tracing::warn!("{NOT_UP_TO_DATE}: {reason}");
     }
     if let Some(error) = report.catalog_error.take() {
-        let hint = "the data is committed; `redlake query` works without that file";
-        let error =
-            anyhow::Error::new(error).context("the catalog lake.duckdb could not be written");
-        return Err(CliError::new(INTERNAL, error, Some(hint.into())));
+        return Err(CliError::no_catalog(error));
     }
     conclude(&report, &plan, signal.load(Ordering::Relaxed))
 }
@@ -125,6 +122,10 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
     if let (None, Some(reason)) = (&report.cut, &report.refused) {
         let error = anyhow::anyhow!("{reason}; no new table was committed");
         return Err(CliError::new(REFUSED, error, Some(MEND.to_owned())));
+    }
+    if let (None, Some(reason)) = (&report.cut, &report.blocked) {
+        let error = anyhow::anyhow!("{reason}; no new table was committed");
+        return Err(CliError::new(REFUSED, error, Some(decide(&report.run_id))));
     }
     match &report.cut {
         Some(Cut::Aborted {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::env;
 use super::output::grouped;
 use crate::plan::Plan;
+use crate::run::checks::Checks;
 use crate::run::report::RunReport;
 use crate::spec::pipeline::OnUnknownField;
 use crate::transform::drift::{DriftRow, Kind};
@@ -81,6 +82,21 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
             grouped(report.drift)
         ),
     );
+    let checks = report.checks;
+    if checks != Checks::default() {
+        let remarks: String = report
+            .check_remarks
+            .iter()
+            .map(|r| format!(" ({r})"))
+            .collect();
+        line(
+            "checks",
+            format!(
+                "{} passed, {} warned, {} failed{remarks}",
+                checks.passed, checks.warned, checks.failed
+            ),
+        );
+    }
     if report.raw_removed > 0 {
         let plural = if report.raw_removed == 1 { "" } else { "s" };
         let removed = grouped(report.raw_removed);
@@ -95,7 +111,10 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     line("run", format!("{}{continued}", report.run_id));
     line("lake", report.lake.display().to_string());
 
-    let status = report.status.as_str();
+    let status = match report.held {
+        true => "held",
+        false => report.status.as_str(),
+    };
     let mut out = format!(
         "{}: {status} in {:.1} s\n{text}",
         report.pipeline, report.seconds
@@ -103,6 +122,10 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     for failed in &report.failures {
         let (search, reason) = (&failed.search, &failed.reason);
         let _ = writeln!(out, "  failed    {search}: {reason}");
+    }
+    for check in &report.check_results {
+        let (name, message) = (&check.name, &check.message);
+        let _ = writeln!(out, "  {:<10}{name}: {message}", check.outcome.as_str());
     }
     if plan.on_unknown_field == OnUnknownField::Warn {
         out.push_str(&drift(&report.drift_rows));
@@ -153,10 +176,7 @@ const MOST_DRIFT: usize = 20;
 
 /// What to go on with, in the words that started this run.
 fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<String> {
-    let program = match env("CARGO") {
-        Some(_) => "cargo run --",
-        None => "redlake",
-    };
+    let program = program();
     let lake = match report.lake.to_str()? {
         "lake" => String::new(),
         lake => format!(" --lake {}", shell_word(lake)),
@@ -167,6 +187,12 @@ fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<Stri
         let shard = shard.unwrap_or_default();
         return Some(format!(
             "{program} run {pipeline}{lake}{shard}    # goes on with this run"
+        ));
+    }
+    if report.held {
+        return Some(format!(
+            "{program} show {}{lake}    # which rows are wrong",
+            report.run_id
         ));
     }
     if report.rows.contains_key("notes") {
@@ -186,8 +212,16 @@ fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<Stri
     Some(format!("{program} transform {pipeline}{lake} --raw {raw}"))
 }
 
+/// How redlake was started.
+pub fn program() -> &'static str {
+    match env("CARGO") {
+        Some(_) => "cargo run --",
+        None => "redlake",
+    }
+}
+
 /// A word as a shell reads it back.
-fn shell_word(word: &str) -> String {
+pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_./=-".contains(c);
     match word.chars().all(plain) {
         true => word.to_owned(),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use chrono_tz::Tz;
 use clap::Args;
 
-use super::error::{CliError, REFUSED};
+use super::error::{CliError, REFUSED, decide};
 use super::output::{grouped, is_closed_pipe, print_json, print_text};
 use super::{Common, Format, Threads};
 use crate::plan::Privacy;
@@ -65,7 +65,20 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
         Format::Json => print_json(&replaced)?,
         _ => print_text(&summary(&replaced))?,
     }
-    Ok(ExitCode::SUCCESS)
+    let held = |run: &&Retransformed| run.held;
+    let held: Vec<&Retransformed> = replaced.iter().filter(held).collect();
+    let Some(first) = held.first() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let reason = first.reason.as_deref().unwrap_or_default();
+    let error = match held.len() {
+        1 => anyhow::anyhow!("run {}: {reason}; its tables are held", first.run_id),
+        n => anyhow::anyhow!(
+            "{n} runs are held; the first of them is {}: {reason}",
+            first.run_id
+        ),
+    };
+    Err(CliError::new(REFUSED, error, Some(decide(&first.run_id))))
 }
 
 /// Pages in, one table out.
@@ -199,6 +212,10 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> CliError {
 fn summary(replaced: &[Retransformed]) -> String {
     let mut out = String::new();
     for run in replaced {
+        if let Some(reason) = &run.reason {
+            let _ = writeln!(out, "run {}: held, {reason}", run.run_id);
+            continue;
+        }
         let rows = grouped(run.rows.values().sum());
         let _ = writeln!(
             out,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::checks::checked_plan;
 use super::error::CliError;
 use super::output::print_text;
 use super::{Common, Format};
@@ -35,7 +36,7 @@ pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> 
     let mut lakes = BTreeSet::new();
     for path in &args.pipelines {
         let planned = load_pipeline(path, &super::env)
-            .and_then(|loaded| crate::plan::plan(loaded, contracts.clone()));
+            .and_then(|loaded| checked_plan(loaded, contracts.clone()));
         match planned {
             Ok(plan) => {
                 common.warn(&plan);

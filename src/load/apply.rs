@@ -11,7 +11,7 @@ use super::files::{
     create_dir, exchange, failed, link, list, remove_dir_if_there, remove_if_empty,
     remove_if_there, rename, replace_json, sync_parent,
 };
-use super::{Lake, LakeError, STAGING};
+use super::{Lake, LakeError, STAGING, held};
 
 impl Lake {
     /// Finishes commits that were cut off and clears stagings that nobody will commit.
@@ -20,7 +20,7 @@ impl Lake {
         finish_commits(&self.root)?;
         columns::make(&self.root)?;
         for (_, staging) in stagings(&self.root)? {
-            if is_abandoned(&staging) {
+            if is_abandoned(&staging) && !held::is_held(&self.root, &staging) {
                 remove_dir_if_there(&staging)?;
             }
         }
@@ -35,7 +35,7 @@ pub(super) fn finish_commits(root: &Path) -> Result<(), LakeError> {
         if !record.is_file() {
             continue;
         }
-        let record = read(&record)?;
+        let record: CommitRecord = read(&record)?;
         match record.applied {
             true => remove_dir_if_there(&staging)?,
             false => apply(root, &record)?,

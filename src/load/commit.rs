@@ -8,7 +8,7 @@
 //!
 //! A staging folder is there from before the commit until all of it is done: whoever opens the lake
 //! next finishes step 4 for those that have a record. One without a record is garbage once its
-//! process is dead.
+//! process is dead, unless it is held (see [`super::held`]).
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ use super::columns::{self, Stored};
 use super::files::{
     create_dir, failed, list, open_lock, remove_dir_if_there, replace_json, step, sync_parent,
 };
+use super::held;
 use super::{COMMITS, FORMAT, Lake, LakeError, STAGING, STATE};
 
 /// What a commit did. For a run, the commit id is its run id.
@@ -232,6 +234,8 @@ impl Staging {
         let checksum = hasher.finalize().to_hex().to_string();
         let mut staged = self.staged();
         staged.columns.add(table, columns);
+        // One that was written before is replaced.
+        staged.files.retain(|file| file.path != path);
         staged.files.push(AddedFile {
             path,
             table: table.to_owned(),
@@ -264,6 +268,30 @@ impl Staging {
     pub fn paths(&self) -> BTreeSet<String> {
         let staged = self.staged();
         staged.files.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// Where the files are staged, each at its path in the lake.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The staged files in order, their columns, and the lock.
+    pub(super) fn into_parts(self) -> (Vec<AddedFile>, Stored, File) {
+        let Staged { mut files, columns } = std::mem::take(&mut *self.staged());
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        (files, columns, self._lock)
+    }
+
+    /// Gives up what was staged.
+    ///
+    /// # Errors
+    /// The folder cannot be removed; it is garbage all the same.
+    pub fn abandon(self) -> Result<(), LakeError> {
+        held::drop_staging(&self.folder)
     }
 
     fn staged(&self) -> MutexGuard<'_, Staged> {
@@ -335,7 +363,8 @@ pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {
     root.join(COMMITS).join(format!("{commit_id}.json"))
 }
 
-pub(super) fn read(path: &Path) -> Result<CommitRecord, LakeError> {
+/// Reads a file of ours that says its format.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LakeError> {
     #[derive(Deserialize)]
     struct FormatOnly {
         format: u32,
@@ -357,7 +386,7 @@ pub(super) fn read(path: &Path) -> Result<CommitRecord, LakeError> {
     serde_json::from_str(&text).map_err(damaged)
 }
 
-fn commit_lock(root: &Path) -> Result<File, LakeError> {
+pub(super) fn commit_lock(root: &Path) -> Result<File, LakeError> {
     let path = root.join(STATE).join("commit.lock");
     let file = open_lock(&path)?;
     file.lock().map_err(failed("lock", &path))?;

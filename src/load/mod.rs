@@ -6,6 +6,7 @@ pub mod commit;
 pub mod encode;
 pub mod evolution;
 mod files;
+pub mod held;
 pub mod inventory;
 pub mod marts;
 pub mod retain;
@@ -74,6 +75,12 @@ pub enum LakeError {
     Contracts(#[source] Diagnostics),
     #[error("another run of the pipeline {0} is under way")]
     Busy(String),
+    #[error("nothing is held of the run {0}")]
+    NotHeld(String),
+    #[error("the held file {} cannot be published: {reason}", path.display())]
+    HeldFile { path: PathBuf, reason: String },
+    #[error("the files of the run {0} have changed since its tables were held back")]
+    Outdated(String),
 }
 
 impl LakeError {
@@ -107,6 +114,14 @@ impl LakeError {
                 Some("put the file back from a backup; nothing else was touched")
             }
             LakeError::Unfinished(_) => Some("open it once as a user who may write it"),
+            LakeError::NotHeld(_) => Some(
+                "`redlake runs` says which runs are held; what was published or discarded is not \
+                 held any more",
+            ),
+            LakeError::HeldFile { .. } | LakeError::Outdated(_) => Some(
+                "discard what is held and make the tables anew: redlake transform PIPELINE --raw \
+                 FILE…",
+            ),
             LakeError::Encode { .. } | LakeError::Contracts(_) => None,
         }
     }

@@ -3,6 +3,7 @@
 mod columns;
 mod encode;
 mod evolution;
+mod held;
 mod marts;
 mod recovery;
 mod retain;

@@ -1,6 +1,8 @@
 //! The single checks of a plan. Each notes what is wrong and returns something to go on with, so
 //! that one run of `validate` shows everything.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use indexmap::IndexMap;
@@ -39,6 +41,13 @@ impl<'a> Check<'a> {
     ) {
         self.found
             .push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+    }
+
+    /// Whether something between these places is known to be wrong: what seems to be missing there
+    /// may have been taken out with it.
+    pub fn is_told_in(&self, places: Range<usize>) -> bool {
+        let mut spans = self.found.iter().filter_map(|d| d.span.as_ref());
+        spans.any(|span| places.contains(&span.start))
     }
 
     pub fn finish(mut self) -> Result<(), Diagnostics> {

@@ -19,10 +19,33 @@ pub fn statements(
     unreadable: &Unreadable,
     has_files: impl Fn(&Table) -> bool,
 ) -> Vec<String> {
+    views(tables, unreadable, |table| {
+        let all = || Part {
+            root: lake,
+            condition: None,
+        };
+        has_files(table).then(all).into_iter().collect()
+    })
+}
+
+/// Files below a folder that has `tables/` in it, and which of their rows count.
+pub(super) struct Part<'a> {
+    pub root: &'a Path,
+    /// SQL; all rows without it.
+    pub condition: Option<String>,
+}
+
+/// The statements that make the views over these parts of each table; none makes it empty.
+pub(super) fn views<'a>(
+    tables: &IndexMap<String, Table>,
+    unreadable: &Unreadable,
+    parts: impl Fn(&Table) -> Vec<Part<'a>>,
+) -> Vec<String> {
     let mut statements = Vec::new();
     for table in tables.values() {
         let name = table.name();
-        statements.push(table_view(lake, table, unreadable, has_files(table)));
+        let view = identifier(name);
+        statements.push(table_view(&view, table, unreadable, &parts(table)));
         statements.push(comment_on_view(name, &table.description));
         statements.extend(comments_on_columns(name, &table.columns));
         for view in derived(table) {
@@ -38,10 +61,16 @@ pub fn statements(
     statements
 }
 
-/// All files of a table as one relation with the contract's columns. The empty first part gives
-/// the columns their order and types: a file that has no such column reads as null, one that has it
-/// with a type that the contract's can read is cast. What cannot be read fails whoever asks for it.
-fn table_view(lake: &Path, table: &Table, unreadable: &Unreadable, has_files: bool) -> String {
+/// All files of a table as one relation with the contract's columns; `view` is a name as SQL has
+/// it. The empty first part gives the columns their order and types: a file that has no such column
+/// reads as null, one that has it with a type that the contract's can read is cast. What cannot be
+/// read fails whoever asks for it.
+pub(super) fn table_view(
+    view: &str,
+    table: &Table,
+    unreadable: &Unreadable,
+    parts: &[Part<'_>],
+) -> String {
     let typed = |(name, column): (&String, &Column)| {
         let kind = sql_type(column.kind);
         format!("CAST(NULL AS {kind}) AS {}", identifier(name))
@@ -51,8 +80,8 @@ fn table_view(lake: &Path, table: &Table, unreadable: &Unreadable, has_files: bo
         "SELECT {}, CAST(NULL AS DATE) AS dt WHERE false",
         empty.join(", ")
     );
-    if has_files {
-        let folder = lake.join(folder(table)).join(table.name());
+    for part in parts {
+        let folder = part.root.join(folder(table)).join(table.name());
         let glob = Path::new(&plain_glob(&folder.to_string_lossy()))
             .join("*")
             .join("*.parquet");
@@ -61,6 +90,9 @@ fn table_view(lake: &Path, table: &Table, unreadable: &Unreadable, has_files: bo
              hive_types = {{'dt': DATE}}, union_by_name = true)",
             literal(&glob.to_string_lossy())
         ));
+        if let Some(condition) = &part.condition {
+            relation.push_str(&format!(" WHERE {condition}"));
+        }
     }
     // Named, since a folder above the lake may look like a partition too.
     let read = |name: &String| match failing(table, name, unreadable) {
@@ -69,8 +101,7 @@ fn table_view(lake: &Path, table: &Table, unreadable: &Unreadable, has_files: bo
     };
     let columns: Vec<String> = table.columns.keys().map(read).collect();
     format!(
-        "CREATE OR REPLACE VIEW {} AS SELECT {}, dt FROM ({relation})",
-        identifier(table.name()),
+        "CREATE OR REPLACE VIEW {view} AS SELECT {}, dt FROM ({relation})",
         columns.join(", ")
     )
 }

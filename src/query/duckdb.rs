@@ -12,6 +12,7 @@ use indexmap::IndexMap;
 use thiserror::Error;
 
 use super::catalog::{self, Unreadable};
+use super::checks::{self, Staged};
 use crate::spec::table::Table;
 
 #[derive(Debug, Error)]
@@ -59,6 +60,55 @@ impl Database {
             .execute_batch("SET TimeZone = 'UTC'")
             .map_err(QueryError::Sql)?;
         build_catalog(&connection, lake, tables, unreadable)?;
+        Ok(Database { connection })
+    }
+
+    /// The lake as it will be with a run's staged files, and these alone in the schema `run`.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_staged(
+        staged: &Staged<'_>,
+        tables: &IndexMap<String, Table>,
+        unreadable: &Unreadable,
+    ) -> Result<Self, QueryError> {
+        let (lake, folder) = (absolute(staged.lake)?, absolute(staged.folder)?);
+        let staged = Staged {
+            lake: &lake,
+            folder: &folder,
+            ..*staged
+        };
+        let has_files = |root: &Path, table: &Table| has_files(root, table);
+        Self::with(checks::statements(&staged, tables, unreadable, has_files))
+    }
+
+    /// The views of [`Database::open_staged`] without any row.
+    ///
+    /// # Errors
+    /// The contracts make no views.
+    pub fn open_empty(tables: &IndexMap<String, Table>) -> Result<Self, QueryError> {
+        let nowhere = Staged {
+            lake: Path::new(""),
+            folder: Path::new(""),
+            run_id: "",
+            replaces: &|_| true,
+        };
+        Self::with(checks::statements(
+            &nowhere,
+            tables,
+            &Unreadable::new(),
+            |_, _| false,
+        ))
+    }
+
+    fn with(statements: Vec<String>) -> Result<Self, QueryError> {
+        let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
+        connection
+            .execute_batch(&format!(
+                "SET TimeZone = 'UTC';\n{}",
+                statements.join(";\n")
+            ))
+            .map_err(QueryError::Sql)?;
         Ok(Database { connection })
     }
 
@@ -181,8 +231,7 @@ fn build_catalog(
     unreadable: &Unreadable,
 ) -> Result<(), QueryError> {
     let lake = absolute(lake)?;
-    let has_files =
-        |table: &Table| has_parquet(&lake.join(catalog::folder(table)).join(table.name()));
+    let has_files = |table: &Table| has_files(&lake, table);
     let statements = catalog::statements(&lake, tables, unreadable, has_files).join(";\n");
     // In one transaction: each of its own would be synced to disk.
     connection
@@ -213,6 +262,11 @@ fn absolute(path: &Path) -> Result<PathBuf, QueryError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Whether a table has any file below this folder.
+fn has_files(root: &Path, table: &Table) -> bool {
+    has_parquet(&root.join(catalog::folder(table)).join(table.name()))
 }
 
 /// Whether any partition of a table has a file.

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::json::ArrayWriter;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::JsonArray;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
@@ -212,13 +213,17 @@ fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> String {
 }
 
 /// The rows of an answer, by the names of their columns.
-fn rows<T: DeserializeOwned>(database: &Database, sql: &str) -> Result<Vec<T>, QueryError> {
+pub(super) fn rows<T: DeserializeOwned>(
+    database: &Database,
+    sql: &str,
+) -> Result<Vec<T>, QueryError> {
     let answer = database.query(sql)?;
     read(&answer.batches).map_err(|reason| QueryError::Rows { reason })
 }
 
 fn read<T: DeserializeOwned>(batches: &[RecordBatch]) -> Result<Vec<T>, String> {
-    let mut writer = ArrayWriter::new(Vec::new());
+    let builder = WriterBuilder::new().with_explicit_nulls(true);
+    let mut writer = builder.build::<_, JsonArray>(Vec::new());
     let batches: Vec<&RecordBatch> = batches.iter().filter(|b| b.num_rows() > 0).collect();
     if batches.is_empty() {
         return Ok(Vec::new());

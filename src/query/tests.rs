@@ -1,5 +1,6 @@
 //! The views of the catalog over small lakes; `history` has the questions of a new run.
 
+mod checks;
 mod evolution;
 mod history;
 

@@ -198,8 +198,11 @@ fn close(
 ) {
     let run_id = run.head.run_id.clone();
     match run.close(plan, transform, lake, threads, reason) {
-        Ok(()) => {
+        Ok(report) => {
             tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
+            if let Some(blocked) = report.blocked {
+                tracing::error!("its tables are held, see redlake show {run_id}: {blocked}");
+            }
         }
         Err(error) => tracing::error!(
             "the run {run_id} was cut short and cannot be closed; its pages are kept: {}",

@@ -1,6 +1,6 @@
 //! Many small files of closed days become few sorted ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
@@ -42,7 +42,10 @@ pub fn compact(
     let files = lake.live_files()?;
     let rewriter = Rewriter::new(lake, tables)?;
     let mut days: BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<&LiveFile>>> = BTreeMap::new();
-    for live in files.values().filter(|live| live.is_of_table()) {
+    // What is held of a run takes the place of its files when it is published.
+    let held: BTreeSet<String> = lake.held()?.into_iter().map(|held| held.run_id).collect();
+    let free = |live: &&LiveFile| live.is_of_table() && live.runs.is_disjoint(&held);
+    for live in files.values().filter(free) {
         if let Some(date) = live.date().filter(|date| *date < before) {
             let partitions = days.entry(date).or_default();
             let partition = partitions.entry(live.partition().to_owned());

@@ -5,28 +5,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::ledger::{self, RunRow};
 use super::marts::follow;
 use super::prior::Prior;
 use super::report::{RunReport, Status};
-use super::rewrite::take_rows_out;
 use super::{RunError, flatten};
 use crate::extract::journal::{Entry, Journal};
 use crate::extract::{Cut, Extracted, with_causes};
-use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
-use crate::load::{Lake, encode, table_path};
+use crate::load::Lake;
 use crate::plan::{Plan, Search, Shard};
 use crate::query::catalog::Unreadable;
 use crate::query::duckdb::write_catalog;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
-use crate::transform::flattened::{Flattened, Outcome};
+use crate::transform::flattened::Flattened;
 use crate::transform::spill::Scratch;
-use crate::transform::tally::Tallies;
 use crate::transform::workers::{MEMORY, Work};
 use crate::transform::{RunStamp, Transform, select};
 
@@ -151,16 +146,14 @@ impl Run<'_> {
         // A run that could not make its first call is on record, too.
         let recorded = !extracted.calls.is_empty() || extracted.cut.is_some();
         if recorded {
-            let ledger = self.ledger(&done, &report)?;
-            match self.commit(flattened, &ledger, closes) {
-                Ok((rows, items)) => {
-                    report.rows = rows;
-                    report.tally = items;
-                    let committed = Entry::Committed { tables: has_tables };
-                    self.journal.append(&committed)?;
+            match self.commit(flattened, &done, &mut report, closes) {
+                Ok(()) => {
+                    let tables = report.committed;
+                    self.journal.append(&Entry::Committed { tables })?;
                 }
                 Err(error) => {
-                    if has_tables && let Err(error) = self.commit(None, &ledger, false) {
+                    let alone = |report| self.commit(None, &done, report, false);
+                    if has_tables && let Err(error) = alone(&mut report) {
                         tracing::error!("the ledger cannot be committed: {}", with_causes(&error));
                     }
                     // What went wrong first says more.
@@ -188,7 +181,7 @@ impl Run<'_> {
         broken.map_or(Ok(report), Err)
     }
 
-    fn ledger(
+    pub(super) fn ledger(
         &self,
         done: &Done,
         report: &RunReport,
@@ -213,57 +206,6 @@ impl Run<'_> {
         let (stamp, source) = (&self.stamp, &self.plan.source);
         let calls = &done.extracted.calls;
         ledger::tables(contracts, redaction, stamp, source, calls, &run).map_err(RunError::Ledger)
-    }
-
-    /// Makes the tables visible, all or none; their rows. What the run committed before is
-    /// replaced.
-    fn commit(
-        &self,
-        tables: Option<Flattened<'_>>,
-        ledger: &BTreeMap<String, RecordBatch>,
-        closes: bool,
-    ) -> Result<(BTreeMap<String, u64>, Tallies), RunError> {
-        let run_id = &self.stamp.run_id;
-        let rewriting = match self.lake.has_commit(run_id) {
-            true => Some(self.lake.rewrite_lock()?),
-            false => None,
-        };
-        let (kind, commit_id) = match rewriting {
-            None => (CommitKind::Run, run_id.clone()),
-            Some(_) => (CommitKind::Replace, Uuid::now_v7().to_string()),
-        };
-        let staging = self.lake.stage(&commit_id)?;
-        let has_tables = tables.is_some();
-        let mut tallies = Tallies::new();
-        if let Some(tables) = tables {
-            // Tables take about as much as the pages they are made of.
-            let raw = self.raw.iter().filter_map(|path| path.metadata().ok());
-            self.lake.require_room(raw.map(|raw| raw.len()).sum())?;
-            let outcome = stage(&staging, self.plan, &self.stamp, tables, self.threads)?;
-            tallies = outcome.tallies;
-        }
-        for (table, batch) in ledger.iter().filter(|(_, b)| b.num_rows() > 0) {
-            let rows = encode::Rows {
-                schema: batch.schema(),
-                most: batch.num_rows() as u64,
-                batches: &mut std::iter::once(Ok(batch.clone())),
-            };
-            add(&staging, self.plan, &self.stamp, table, rows)?;
-        }
-        let gone = match rewriting {
-            None => Vec::new(),
-            Some(_) => {
-                let ours = |table: &str| has_tables || ledger.contains_key(table);
-                let tables = &self.plan.contracts.tables;
-                take_rows_out(&self.lake, tables, &staging, run_id, ours)?
-            }
-        };
-        let run = RunRef {
-            closes,
-            ..run_ref(&self.stamp, self.simulated)
-        };
-        let record = staging.commit(kind, &run, gone)?;
-        Ok((rows(&record), tallies))
     }
 
     fn flatten<'s>(
@@ -313,64 +255,4 @@ pub(super) fn refused(
         .flatten()
         .map(|reject| format!("{reject} (on_bad_value: fail)"));
     bad.or(unknown)
-}
-
-/// Writes the tables that have rows into the staging folder.
-pub(super) fn stage(
-    staging: &Staging,
-    plan: &Plan,
-    stamp: &RunStamp,
-    tables: Flattened<'_>,
-    threads: usize,
-) -> Result<Outcome, RunError> {
-    tables.write(threads, |rows| {
-        let (table, schema, most) = (rows.table().to_owned(), rows.schema(), rows.most);
-        let mut batches = rows.peekable();
-        // What a later observation outdates may have been all there was.
-        if batches.peek().is_none() {
-            return Ok(());
-        }
-        let rows = encode::Rows {
-            schema,
-            most,
-            batches: &mut batches,
-        };
-        add(staging, plan, stamp, &table, rows)
-    })
-}
-
-fn add(
-    staging: &Staging,
-    plan: &Plan,
-    stamp: &RunStamp,
-    table: &str,
-    rows: encode::Rows<'_>,
-) -> Result<(), RunError> {
-    let Some(contract) = plan.contracts.tables.get(table) else {
-        return Ok(());
-    };
-    let path = table_path(table, stamp.snapshot_date, &stamp.run_id);
-    let schema = SchemaRef::clone(&rows.schema);
-    staging.add(path, table, &schema, |out| {
-        encode::write_parquet(rows, contract, plan.compression, out)
-    })?;
-    Ok(())
-}
-
-pub(super) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
-    let mut rows = BTreeMap::new();
-    for file in &record.add {
-        *rows.entry(file.table.clone()).or_default() += file.rows;
-    }
-    rows
-}
-
-pub(super) fn run_ref(stamp: &RunStamp, simulated: bool) -> RunRef<'_> {
-    RunRef {
-        run_id: &stamp.run_id,
-        pipeline: &stamp.pipeline,
-        snapshot_at: stamp.snapshot_at,
-        simulated,
-        closes: false,
-    }
 }

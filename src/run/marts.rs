@@ -15,6 +15,7 @@ use serde::Serialize;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::extract::with_causes;
 use crate::load::commit::{CommitKind, RunRef};
 use crate::load::encode;
 use crate::load::marts::mart_path;
@@ -71,6 +72,13 @@ pub(super) fn follow(plan: &Plan, lake: &Lake) -> Option<MartsError> {
         return None;
     }
     refresh(lake, &plan.contracts, Which::Changed).err()
+}
+
+/// Brings the marts up to date after a commit of no pipeline; a failure is told.
+pub(super) fn tell_refreshed(lake: &Lake, contracts: &Contracts) {
+    if let Err(error) = refresh(lake, contracts, Which::Changed) {
+        tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
+    }
 }
 
 /// Computes the marts of the dates that need it, the newest first, each date in a commit of its own. To

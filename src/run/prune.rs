@@ -8,10 +8,10 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::marts::{NOT_UP_TO_DATE, Which, refresh};
+use super::marts::tell_refreshed;
 use super::rewrite::take_rows_out;
+use super::show::find;
 use super::{RunError, ledger};
-use crate::extract::with_causes;
 use crate::load::Lake;
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::inventory::LiveFile;
@@ -61,8 +61,9 @@ pub fn prune(
 ) -> Result<Pruned, RunError> {
     let mut pruned = Pruned::default();
     let lock = lake.rewrite_lock()?;
-    if let Some(run_id) = &unwanted.run_id {
-        prune_run(lake, &contracts.tables, run_id, dry_run, &mut pruned)?;
+    if let Some(asked) = &unwanted.run_id {
+        let run_id = find(lake, contracts, asked)?;
+        prune_run(lake, &contracts.tables, &run_id, dry_run, &mut pruned)?;
     }
     if let Some(before) = unwanted.tables_before {
         prune_days(lake, before, unwanted.ledger, dry_run, &mut pruned)?;
@@ -72,9 +73,7 @@ pub fn prune(
     }
     drop(lock);
     if !dry_run {
-        if let Err(error) = refresh(lake, contracts, Which::Changed) {
-            tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
-        }
+        tell_refreshed(lake, contracts);
         let unreadable = lake.unreadable(&contracts.tables)?;
         write_catalog(lake.root(), &contracts.relations(), &unreadable)?;
     }
@@ -91,7 +90,7 @@ fn prune_run(
     let commits = lake.commits()?;
     let of_run: Vec<&CommitRecord> = commits.iter().filter(|c| c.run_id == run_id).collect();
     let Some(last) = of_run.last() else {
-        return Err(RunError::UnknownRun(run_id.to_owned()));
+        return Err(RunError::OpenRun(run_id.to_owned()));
     };
     if !of_run.iter().any(|commit| commit.closes_run) {
         return Err(RunError::OpenRun(run_id.to_owned()));
@@ -106,6 +105,9 @@ fn prune_run(
     pruned.rewritten += shared.len() as u64;
     let (bytes, rows) = sums(&files);
     let (mut bytes_after, mut rows_after) = (0, 0);
+    if !dry_run {
+        lake.supersede(run_id, None)?;
+    }
     if !dry_run && !files.is_empty() {
         let staging = lake.stage(&Uuid::now_v7().to_string())?;
         let remove = take_rows_out(lake, tables, &staging, run_id, is_data)?;

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::checks::{Audit, Checks};
 use crate::extract::ledger::Totals;
 use crate::extract::pager::Stop;
 use crate::extract::{Cut, Extracted};
+use crate::load::held::CheckResult;
 use crate::plan::{Plan, Search};
 use crate::query::duckdb::QueryError;
 use crate::transform::RunStamp;
@@ -35,6 +37,13 @@ pub struct RunReport {
     pub drift: u64,
     pub stops: BTreeMap<Stop, u64>,
     pub checks: Checks,
+    /// The checks that did not pass, with the rows that are wrong.
+    pub check_results: Vec<CheckResult>,
+    /// What has to be known of checks that passed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub check_remarks: Vec<String>,
+    /// Whether its tables wait for `publish` or `discard`.
+    pub held: bool,
     pub lake: PathBuf,
     pub seconds: f64,
     /// Why it ended before all searches did, if it did.
@@ -52,6 +61,12 @@ pub struct RunReport {
     /// Why a rule of the pipeline kept the tables back, if one did.
     #[serde(skip)]
     pub refused: Option<String>,
+    /// Why data checks kept the tables back, if they did.
+    #[serde(skip)]
+    pub blocked: Option<String>,
+    /// Whether tables of its pages were committed.
+    #[serde(skip)]
+    pub committed: bool,
     /// What became of the items that each table was given.
     pub tally: Tallies,
     pub failures: Vec<FailedSearch>,
@@ -107,14 +122,6 @@ pub struct Left {
     pub pages: u64,
     /// Null where an endpoint has no price.
     pub cost: Option<f64>,
-}
-
-/// Data checks of the run; a pipeline can declare none yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Checks {
-    pub passed: u64,
-    pub warned: u64,
-    pub failed: u64,
 }
 
 impl Status {
@@ -186,6 +193,9 @@ impl RunReport {
             drift: 0,
             stops: stops(extracted),
             checks: Checks::default(),
+            check_results: Vec::new(),
+            check_remarks: Vec::new(),
+            held: false,
             lake: lake.to_owned(),
             seconds: 0.0,
             reason: None,
@@ -194,6 +204,8 @@ impl RunReport {
             open: false,
             cut: extracted.cut.clone(),
             refused: None,
+            blocked: None,
+            committed: false,
             tally: Tallies::new(),
             failures,
             drift_rows: Vec::new(),
@@ -203,6 +215,15 @@ impl RunReport {
             marts_error: None,
             catalog_error: None,
         }
+    }
+}
+
+impl RunReport {
+    /// Adds what the data checks found.
+    pub(super) fn add(&mut self, audit: &Audit) {
+        self.checks = audit.counts();
+        self.check_results = audit.not_passed();
+        self.check_remarks.clone_from(&audit.remarks);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 
 use super::finish::{Done, Run};
-use super::report::Status;
+use super::report::{RunReport, Status};
 use super::{RunError, RunOptions};
 use crate::extract::day::journals;
 use crate::extract::journal::{self, Entry, Journal, RunHead};
@@ -143,7 +143,7 @@ impl OpenRun {
         lake: &Lake,
         threads: usize,
         reason: &str,
-    ) -> Result<(), RunError> {
+    ) -> Result<RunReport, RunError> {
         let journal = Arc::new(Journal::reopen(self.path.clone())?);
         let replayed = self.replay(plan, lake, &Known::new())?;
         let head = &self.head;
@@ -198,8 +198,7 @@ impl OpenRun {
             tables: true,
             closed_as: Some(Status::Partial),
             reason: Some(format!("closed: {reason}")),
-        })?;
-        Ok(())
+        })
     }
 
     pub fn raw(&self, lake: &Lake) -> Result<Vec<PathBuf>, RunError> {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::finish::{refused, rows, run_ref, stage};
+use super::checks::{Audit, Checks, Subject};
+use super::commit::{rows, run_ref, stage, supersede};
+use super::finish::refused;
 use super::marts::{NOT_UP_TO_DATE, follow};
 use super::retain::retain;
 use super::rewrite::take_rows_out;
@@ -15,6 +17,7 @@ use crate::extract::with_causes;
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
 use crate::load::evolution::{self, Purpose};
+use crate::load::held::CheckResult;
 use crate::plan::Plan;
 use crate::query::duckdb::write_catalog;
 use crate::raw::{PageHeader, RawReader};
@@ -22,17 +25,26 @@ use crate::transform::spill::Scratch;
 use crate::transform::workers::{MEMORY, Work};
 use crate::transform::{RunStamp, Transform};
 
-/// A run whose rows were replaced.
+/// A run whose rows were replaced, or would be but for a data check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Retransformed {
     pub run_id: String,
+    /// What was committed.
     pub rows: BTreeMap<String, u64>,
     pub rejects: u64,
     pub drift: u64,
+    pub checks: Checks,
+    /// The checks that did not pass, with the rows that are wrong.
+    pub check_results: Vec<CheckResult>,
+    /// Whether the new rows wait for `publish` or `discard`.
+    pub held: bool,
+    /// Why they do.
+    pub reason: Option<String>,
 }
 
-/// Replaces the rows of the runs that `raw` belongs to; one commit a run. The ledger of a run is
-/// left as it is: what was called and paid does not change.
+/// Replaces the rows of the runs that `raw` belongs to; one commit a run. What the pipeline's data
+/// checks forbid is held instead. The ledger of a run is left as it is: what was called and paid
+/// does not change.
 ///
 /// # Errors
 /// A file that is no raw file of this pipeline. Runs before it are committed.
@@ -114,13 +126,35 @@ fn replace(
     let tables = &plan.contracts.tables;
     let remove = take_rows_out(lake, tables, &staging, &stamp.run_id, made)?;
     let run = run_ref(stamp, first.simulated);
-    let record = staging.commit(CommitKind::Replace, &run, remove)?;
-    Ok(Retransformed {
+    let audit = Audit::of(
+        plan,
+        &Subject {
+            lake,
+            staging: &staging,
+            stamp,
+            replaces: &made,
+            tallies: &outcome.tallies,
+        },
+    )?;
+    let mut done = Retransformed {
         run_id: stamp.run_id.clone(),
-        rows: rows(&record),
+        rows: BTreeMap::new(),
         rejects: outcome.rejects,
         drift: outcome.drift.iter().map(|d| d.count).sum(),
-    })
+        checks: audit.counts(),
+        check_results: audit.not_passed(),
+        held: false,
+        reason: audit.blocks(),
+    };
+    if done.reason.is_some() {
+        done.held = true;
+        let holding = staging.hold(&run, remove, None, audit.results)?;
+        supersede(lake, &stamp.run_id, Some(&holding.held.commit_id));
+    } else {
+        done.rows = rows(&staging.commit(CommitKind::Replace, &run, remove)?);
+        supersede(lake, &stamp.run_id, None);
+    }
+    Ok(done)
 }
 
 /// The first page of a raw file says whose pages it holds.

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::checks::Check;
 use super::privacy::{Privacy, Raw};
 use super::words::{Filter, Span};
 use super::yaml::Spanned;
@@ -49,6 +50,9 @@ pub struct Pipeline {
     pub privacy: Privacy,
     /// How long the stored answers of a run are kept.
     pub raw: Option<Spanned<Raw>>,
+    /// What the tables of a run must hold to be committed.
+    #[serde(default)]
+    pub checks: Vec<Spanned<Check>>,
     #[serde(default)]
     pub load: Load,
 }

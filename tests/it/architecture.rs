@@ -38,7 +38,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "transform" => &["plan", "raw", "spec"],
         "load" => &["durable", "plan", "spec"],
         "marts" => &["spec"],
-        "query" => &["spec"],
+        "query" => &["plan", "spec"],
         "sandbox" => &["spec"],
         "raw" => &["durable", "plan"],
         "plan" => &["spec"],

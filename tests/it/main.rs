@@ -3,6 +3,7 @@
 mod architecture;
 mod budgets;
 mod chain;
+mod checks;
 mod contracts;
 mod crashes;
 mod demo;
@@ -10,6 +11,7 @@ mod disks;
 mod documented;
 mod evolution;
 mod faults;
+mod held;
 mod kills;
 mod marts;
 mod mistakes;

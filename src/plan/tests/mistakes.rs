@@ -1,7 +1,7 @@
 use super::{PIPELINE, and, changed, try_plan};
 
 /// What is wrong with a pipeline, each as `line:column message [hint]`.
-fn mistakes(pipeline: &str) -> Vec<String> {
+pub(super) fn mistakes(pipeline: &str) -> Vec<String> {
     let Err(found) = try_plan(pipeline) else {
         panic!("nothing is wrong with:{pipeline}");
     };

@@ -1,0 +1,47 @@
+//! A plan whose queries can run: what planning alone, which knows no DuckDB, cannot tell.
+
+use std::sync::Arc;
+
+use crate::plan::{Plan, plan};
+use crate::query::duckdb::QueryError;
+use crate::run::checks::unable;
+use crate::spec::contracts::Contracts;
+use crate::spec::diagnostic::{Diagnostic, Diagnostics};
+use crate::spec::load::LoadedPipeline;
+
+/// Plans a pipeline and tries the queries of its checks.
+///
+/// # Errors
+/// As [`plan`]; every query that DuckDB cannot run, with its place.
+pub fn checked_plan(
+    loaded: LoadedPipeline,
+    contracts: Arc<Contracts>,
+) -> Result<Plan, Diagnostics> {
+    let declared = loaded.clone();
+    let plan = plan(loaded, contracts)?;
+    let unable = unable(&plan).unwrap_or_else(|error| vec![(0, error)]);
+    let told = unable
+        .into_iter()
+        .map(|(at, error)| told(&declared, at, &error));
+    let mut told: Vec<Diagnostic> = told.collect();
+    declared.variables.hide(&mut told);
+    match told.is_empty() {
+        true => Ok(plan),
+        false => Err(Diagnostics(told)),
+    }
+}
+
+/// A plan has all checks that are declared, in their order: `at` is the place in both.
+fn told(declared: &LoadedPipeline, at: usize, error: &QueryError) -> Diagnostic {
+    let check = declared.pipeline.checks.get(at);
+    let span = check.map(|check| check.sql.as_ref().map_or(check.span(), |sql| sql.span()));
+    let words = error.to_string();
+    // What follows is the query with a caret, which the diagnostic shows by itself.
+    let words = words.split("\n\nLINE").next().unwrap_or_default();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let message = format!("this query cannot run: {}", words.join(" "));
+    Diagnostic::error(&declared.file, span, message).hint(HINT)
+}
+
+const HINT: &str = "`redlake schema list` names tables and views, `run.<table>` is a table with this \
+                    run's rows alone";

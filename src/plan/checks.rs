@@ -1,0 +1,87 @@
+//! The checks of a pipeline, held against the tables they look at.
+
+mod resolve;
+
+use std::fmt;
+
+use crate::spec::checks::{Scalar, Severity};
+
+pub(super) use resolve::checks;
+
+/// What the rows of a run must be like; its tables and columns exist.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataCheck {
+    pub name: String,
+    pub severity: Severity,
+    pub rule: Rule,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rule {
+    NotNull {
+        table: String,
+        columns: Vec<String>,
+    },
+    Unique {
+        table: String,
+        columns: Vec<String>,
+    },
+    MinRows {
+        table: String,
+        rows: u64,
+    },
+    MaxRejectShare {
+        table: String,
+        /// From 0 to 1.
+        share: f64,
+    },
+    AcceptedValues {
+        table: String,
+        /// Each column with its values, which are of the column's type.
+        values: Vec<(String, Vec<Scalar>)>,
+    },
+    Freshness {
+        table: String,
+        column: String,
+        within_s: u64,
+    },
+    RowCountChange {
+        table: String,
+        last_runs: u32,
+        at_most: f64,
+    },
+    Sql(String),
+}
+
+/// What a check without a name is called.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::NotNull { table, columns } => {
+                write!(f, "{table}: not_null {}", columns.join(", "))
+            }
+            Rule::Unique { table, columns } => write!(f, "{table}: unique {}", columns.join(", ")),
+            Rule::MinRows { table, rows } => write!(f, "{table}: min_rows {rows}"),
+            Rule::MaxRejectShare { table, share } => {
+                write!(f, "{table}: max_reject_share {share}")
+            }
+            Rule::AcceptedValues { table, values } => {
+                let columns: Vec<&str> = values.iter().map(|(c, _)| c.as_str()).collect();
+                write!(f, "{table}: accepted_values {}", columns.join(", "))
+            }
+            Rule::Freshness { table, column, .. } => write!(f, "{table}: freshness {column}"),
+            Rule::RowCountChange { table, .. } => write!(f, "{table}: row_count_change"),
+            Rule::Sql(sql) => {
+                let words: Vec<&str> = sql.split_whitespace().collect();
+                let line = words.join(" ");
+                match line.char_indices().nth(LONGEST_NAME) {
+                    Some((end, _)) => write!(f, "sql: {}…", &line[..end]),
+                    None => write!(f, "sql: {line}"),
+                }
+            }
+        }
+    }
+}
+
+/// Characters of a query that stand for it.
+const LONGEST_NAME: usize = 60;

@@ -1,0 +1,318 @@
+//! From what a pipeline declares to checks that can be made.
+
+use std::collections::BTreeSet;
+
+use super::{DataCheck, Rule};
+use crate::plan::check::{Check, choose};
+use crate::plan::privacy::{Privacy, PrivacyRule};
+use crate::spec::checks::{self as spec, Freshness, RowCountChange, Scalar};
+use crate::spec::contracts::Contracts;
+use crate::spec::table::{ColumnType, RowsFrom, Table};
+use crate::spec::yaml::Spanned;
+
+/// Resolves `checks`.
+pub fn checks(
+    check: &mut Check<'_>,
+    declared: &[Spanned<spec::Check>],
+    contracts: &Contracts,
+    privacy: &Privacy,
+) -> Vec<DataCheck> {
+    let mut names = BTreeSet::new();
+    let mut resolver = Resolver {
+        check,
+        contracts,
+        privacy,
+    };
+    let mut resolved = Vec::new();
+    for (at, one) in declared.iter().enumerate() {
+        // The place of a mapping is where it begins.
+        let end = declared
+            .get(at + 1)
+            .map_or(usize::MAX, |next| next.span().start);
+        let rule = resolver.rule(one, end);
+        resolver.name(one.name.as_ref(), &mut names);
+        let Some(rule) = rule else { continue };
+        let name = one.name.as_ref().map(|name| name.value.clone());
+        resolved.push(DataCheck {
+            name: name.unwrap_or_else(|| rule.to_string()),
+            severity: one.severity,
+            rule,
+        });
+    }
+    resolved
+}
+
+struct Resolver<'r, 'c> {
+    check: &'r mut Check<'c>,
+    contracts: &'r Contracts,
+    privacy: &'r Privacy,
+}
+
+impl Resolver<'_, '_> {
+    fn name(&mut self, name: Option<&Spanned<String>>, names: &mut BTreeSet<String>) {
+        let Some(name) = name else { return };
+        if name.trim().is_empty() {
+            let hint = "say what is expected, or remove `name`";
+            self.check.error(name, "this check has an empty name", hint);
+        } else if !names.insert(name.value.clone()) {
+            let message = format!("two checks are named `{}`", name.value);
+            self.check
+                .error(name, message, "give each a name of its own");
+        }
+    }
+
+    /// What a check asks, if it asks one thing and all that it names exists. `end` is where the next
+    /// one begins.
+    fn rule(&mut self, one: &Spanned<spec::Check>, end: usize) -> Option<Rule> {
+        let asked = asked(one);
+        if asked.is_empty() && self.check.is_told_in(one.span().start..end) {
+            return None;
+        }
+        if asked.len() != 1 {
+            let message = match asked.len() {
+                0 => "this check does not say what is checked".to_owned(),
+                _ => format!("this check asks several things: {}", asked.join(", ")),
+            };
+            let hint = format!("give exactly one of {}", KINDS.join(", "));
+            self.check.error(one, message, hint);
+        }
+        if let Some(sql) = &one.sql {
+            return self.sql(sql, one.table.as_ref());
+        }
+        let Some(name) = &one.table else {
+            if !asked.is_empty() {
+                let hint = "add `table:`, such as `table: notes`";
+                self.check
+                    .error(one, "this check does not say of which table", hint);
+            }
+            return None;
+        };
+        let tables = &self.contracts.tables;
+        let names = tables.keys().map(String::as_str);
+        let table = self
+            .check
+            .known("table", name, names, |name| tables.get(name))?;
+        self.of_table(one, name, table).filter(|_| asked.len() == 1)
+    }
+
+    fn sql(&mut self, sql: &Spanned<String>, table: Option<&Spanned<String>>) -> Option<Rule> {
+        if let Some(table) = table {
+            let hint = "remove `table`; the query names its tables itself";
+            self.check.error(table, "`sql` takes no table", hint);
+        }
+        // With it the statement could not stand in another one.
+        let text = sql.trim().trim_end_matches(';').trim_end();
+        let is_comment = |line: &str| line.trim().is_empty() || line.trim().starts_with("--");
+        if text.lines().all(is_comment) {
+            let hint = "write a query whose rows are what is wrong, such as \
+                        select * from run.engagement where liked_count < 0";
+            self.check.error(sql, "there is no SQL to run", hint);
+            return None;
+        }
+        Some(Rule::Sql(text.to_owned()))
+    }
+
+    fn of_table(
+        &mut self,
+        one: &spec::Check,
+        name: &Spanned<String>,
+        contract: &Table,
+    ) -> Option<Rule> {
+        let table = name.value.clone();
+        if let Some(columns) = &one.not_null {
+            let columns = self.columns(contract, columns, true)?;
+            return Some(Rule::NotNull { table, columns });
+        }
+        if let Some(columns) = &one.unique {
+            let columns = self.columns(contract, columns, false)?;
+            return Some(Rule::Unique { table, columns });
+        }
+        if let Some(rows) = &one.min_rows {
+            if rows.value == 0 {
+                self.check.too_small(rows, "min_rows");
+            }
+            let rows = rows.value;
+            return Some(Rule::MinRows { table, rows });
+        }
+        if let Some(share) = &one.max_reject_share {
+            if contract.rows_from != RowsFrom::Pages {
+                let message = format!("no row of `{table}` can be rejected");
+                let hint = "name a table that is made of pages, such as notes";
+                self.check.error(name, message, hint);
+            }
+            if !(0.0..=1.0).contains(&share.value) {
+                let message = "`max_reject_share` must be from 0 to 1";
+                self.check
+                    .error(share, message, "0.02 allows two rows in a hundred");
+            }
+            let share = share.value;
+            return Some(Rule::MaxRejectShare { table, share });
+        }
+        if let Some(values) = &one.accepted_values {
+            if values.is_empty() {
+                let hint = "write them by column: {note_type: [normal, video]}";
+                self.check.error(values, "no accepted value is given", hint);
+            }
+            let columns = values.iter();
+            let resolved: Vec<_> = columns
+                .map(|(column, values)| self.accepted(contract, column, values))
+                .collect();
+            let values = resolved.into_iter().collect::<Option<_>>()?;
+            return Some(Rule::AcceptedValues { table, values });
+        }
+        if let Some(freshness) = &one.freshness {
+            return self.freshness(contract, freshness);
+        }
+        let change = one.row_count_change.as_ref()?;
+        Some(self.row_count_change(table, change))
+    }
+
+    /// The columns of a list, all of which the table has. `filled` says that they need values.
+    fn columns(
+        &mut self,
+        table: &Table,
+        list: &Spanned<Vec<Spanned<String>>>,
+        filled: bool,
+    ) -> Option<Vec<String>> {
+        if list.is_empty() {
+            let hint = "name one, such as [note_id]";
+            self.check.error(list, "no column is named", hint);
+        }
+        let named: Vec<_> = list
+            .iter()
+            .map(|name| {
+                self.column(table, name)?;
+                if filled {
+                    self.not_dropped(table, name);
+                }
+                Some(name.value.clone())
+            })
+            .collect();
+        named.into_iter().collect()
+    }
+
+    fn column(&mut self, table: &Table, name: &Spanned<String>) -> Option<ColumnType> {
+        let names = table.columns.keys().map(String::as_str);
+        let what = format!("column of {}", table.name());
+        let column = self
+            .check
+            .known(&what, name, names, |name| table.columns.get(name))?;
+        Some(column.kind)
+    }
+
+    fn not_dropped(&mut self, table: &Table, name: &Spanned<String>) {
+        let mut rules = self.privacy.rules(table.name());
+        let dropped = |(column, rule): (&str, &PrivacyRule)| {
+            column == name.value && *rule == PrivacyRule::Drop
+        };
+        if rules.any(dropped) {
+            let message = format!("`{}.{}` is dropped by `privacy`", table.name(), name.value);
+            self.check
+                .error(name, message, "do not drop it, or do not check it");
+        }
+    }
+
+    fn accepted(
+        &mut self,
+        table: &Table,
+        name: &Spanned<String>,
+        values: &Spanned<Vec<Spanned<Scalar>>>,
+    ) -> Option<(String, Vec<Scalar>)> {
+        let kind = self.column(table, name)?;
+        let Some(wanted) = wanted(kind) else {
+            let message = format!("the values of `{}` are instants or days", name.value);
+            let hint = "write `sql`, such as select * from run.notes where published_at < …";
+            self.check.error(name, message, hint);
+            return None;
+        };
+        if values.is_empty() {
+            let message = format!("no accepted value of `{}` is given", name.value);
+            self.check.error(values, message, "write one at least");
+        }
+        for value in values.iter().filter(|value| !fits(value, kind)) {
+            let message = format!("`{}` is no value of `{}`", value.value, name.value);
+            self.check.error(value, message, format!("write {wanted}"));
+        }
+        let values = values.iter().map(|value| value.value.clone()).collect();
+        Some((name.value.clone(), values))
+    }
+
+    fn freshness(&mut self, table: &Table, freshness: &Freshness) -> Option<Rule> {
+        let column = &freshness.column;
+        if self.column(table, column)? != ColumnType::Timestamp {
+            let message = format!("`{}` holds no instants", column.value);
+            let instants = table.columns.iter();
+            let instants = instants.filter(|(_, c)| c.kind == ColumnType::Timestamp);
+            let hint = choose(column, instants.map(|(name, _)| name.as_str()));
+            self.check.error(column, message, hint);
+        }
+        self.not_dropped(table, column);
+        Some(Rule::Freshness {
+            table: table.name().to_owned(),
+            column: column.value.clone(),
+            within_s: freshness.within.as_duration().as_secs(),
+        })
+    }
+
+    fn row_count_change(&mut self, table: String, change: &RowCountChange) -> Rule {
+        let at_most = &change.at_most;
+        if !(at_most.value >= 0.0 && at_most.value.is_finite()) {
+            let hint = "0.5 allows half as many rows and half as many more";
+            self.check
+                .error(at_most, "`at_most` must be 0 or more", hint);
+        }
+        Rule::RowCountChange {
+            table,
+            last_runs: self.check.positive(&change.last_runs, "last_runs"),
+            at_most: at_most.value,
+        }
+    }
+}
+
+const KINDS: [&str; 8] = [
+    "not_null",
+    "unique",
+    "min_rows",
+    "max_reject_share",
+    "accepted_values",
+    "freshness",
+    "row_count_change",
+    "sql",
+];
+
+/// The kinds of check that an entry asks for.
+fn asked(one: &spec::Check) -> Vec<&'static str> {
+    let given = [
+        one.not_null.is_some(),
+        one.unique.is_some(),
+        one.min_rows.is_some(),
+        one.max_reject_share.is_some(),
+        one.accepted_values.is_some(),
+        one.freshness.is_some(),
+        one.row_count_change.is_some(),
+        one.sql.is_some(),
+    ];
+    let all = KINDS.into_iter().zip(given);
+    all.filter_map(|(kind, given)| given.then_some(kind))
+        .collect()
+}
+
+/// How a value of this type is written, if one can be listed.
+fn wanted(kind: ColumnType) -> Option<&'static str> {
+    match kind {
+        ColumnType::String => Some("a text, in quotes where it looks like a number"),
+        ColumnType::Int64 => Some("a whole number"),
+        ColumnType::Float64 => Some("a number"),
+        ColumnType::Bool => Some("true or false"),
+        ColumnType::Timestamp | ColumnType::Date => None,
+    }
+}
+
+fn fits(value: &Scalar, kind: ColumnType) -> bool {
+    match value {
+        Scalar::Bool(_) => kind == ColumnType::Bool,
+        Scalar::Int(_) => matches!(kind, ColumnType::Int64 | ColumnType::Float64),
+        Scalar::Float(number) => kind == ColumnType::Float64 && number.is_finite(),
+        Scalar::Text(_) => kind == ColumnType::String,
+    }
+}

@@ -1,0 +1,299 @@
+//! The SQL of data checks: the views they look at, and the rows that are wrong. Pure but for
+//! [`failing`] and [`remark`], which ask.
+
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use indexmap::IndexMap;
+
+use super::catalog::{Part, Unreadable, identifier, literal, table_view, views};
+use super::duckdb::{Answer, Database, QueryError};
+use crate::plan::Rule;
+use crate::spec::checks::Scalar;
+use crate::spec::table::Table;
+
+/// Files that wait to be committed, and the lake that they are for.
+#[derive(Clone, Copy)]
+pub struct Staged<'a> {
+    pub lake: &'a Path,
+    /// The staging folder, which has `tables/` in it.
+    pub folder: &'a Path,
+    pub run_id: &'a str,
+    /// Whether the staged files stand for all that the run has of a table.
+    pub replaces: &'a dyn Fn(&str) -> bool,
+}
+
+/// The run whose rows are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked<'a> {
+    pub run_id: &'a str,
+    pub pipeline: &'a str,
+    pub snapshot_at: DateTime<Utc>,
+}
+
+/// Rows of a table that were made of pages, and those that could not be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rejected {
+    pub written: u64,
+    pub rejected: u64,
+}
+
+/// The schema of the views that show this run's rows only.
+const RUN: &str = "run";
+
+/// Rows that a result shows at most.
+const SHOWN: usize = 20;
+
+/// The statements that make all views: the lake with the run's staged rows in place of those it
+/// committed before, and in the schema `run` the rows of the run alone. A table without files is
+/// empty. `has_files` says whether there are files of a table below a folder.
+pub fn statements(
+    staged: &Staged<'_>,
+    tables: &IndexMap<String, Table>,
+    unreadable: &Unreadable,
+    has_files: impl Fn(&Path, &Table) -> bool,
+) -> Vec<String> {
+    let run_id = literal(staged.run_id);
+    let part = |root, condition: Option<String>, table: &Table| {
+        has_files(root, table).then_some(Part { root, condition })
+    };
+    let others = format!("run_id IS DISTINCT FROM {run_id}");
+    let ours = format!("run_id = {run_id}");
+    // Files that the run shared with others are staged without its rows, too.
+    let whole = |table: &Table| match (staged.replaces)(table.name()) {
+        true => {
+            let before = part(staged.lake, Some(others.clone()), table);
+            let now = part(staged.folder, Some(ours.clone()), table);
+            before.into_iter().chain(now).collect()
+        }
+        false => part(staged.lake, None, table).into_iter().collect(),
+    };
+    let mut statements = views(tables, unreadable, whole);
+    statements.push(format!("CREATE SCHEMA {RUN}"));
+    for table in tables.values() {
+        let view = of_run(table.name());
+        let (part, unreadable) = match (staged.replaces)(table.name()) {
+            // New files have the types of the contract.
+            true => (
+                part(staged.folder, Some(ours.clone()), table),
+                &Unreadable::new(),
+            ),
+            false => {
+                let ours = Some(ours.clone());
+                (part(staged.lake, ours, table), unreadable)
+            }
+        };
+        statements.push(table_view(&view, table, unreadable, part.as_slice()));
+    }
+    statements
+}
+
+/// The name of the view with this run's rows of a table.
+fn of_run(table: &str) -> String {
+    format!("{RUN}.{}", identifier(table))
+}
+
+/// The query for what is wrong; its rows are the evidence. `key` names the columns that tell the
+/// table's rows apart.
+pub fn query(rule: &Rule, checked: &Checked<'_>, key: &[&str], rejected: Rejected) -> String {
+    match rule {
+        Rule::NotNull { table, columns } => {
+            let empty = columns.iter().map(|c| format!("{} IS NULL", identifier(c)));
+            let condition = join(empty, " OR ");
+            rows_where(table, key, columns, &condition)
+        }
+        Rule::Unique { table, columns } => unique(table, columns),
+        Rule::MinRows { table, rows } => format!(
+            "SELECT count(*) AS rows, {rows} AS min_rows FROM {} HAVING count(*) < {rows}",
+            of_run(table)
+        ),
+        Rule::MaxRejectShare { table, share } => reject_share(table, *share, rejected),
+        Rule::AcceptedValues { table, values } => {
+            let wrong = values.iter().map(|(column, accepted)| {
+                let accepted = join(accepted.iter().map(scalar), ", ");
+                format!("{} NOT IN ({accepted})", identifier(column))
+            });
+            let condition = join(wrong, " OR ");
+            let columns: Vec<String> = values.iter().map(|(column, _)| column.clone()).collect();
+            rows_where(table, key, &columns, &condition)
+        }
+        Rule::Freshness {
+            table,
+            column,
+            within_s,
+        } => freshness(table, column, *within_s, checked.snapshot_at),
+        Rule::RowCountChange {
+            table,
+            last_runs,
+            at_most,
+        } => format!(
+            "{} SELECT rows, median, earlier_runs FROM compared \
+             WHERE earlier_runs > 0 AND abs(rows - median) > {at_most} * median",
+            compared(table, *last_runs, checked)
+        ),
+        Rule::Sql(sql) => sql.clone(),
+    }
+}
+
+fn rows_where(table: &str, key: &[&str], columns: &[String], condition: &str) -> String {
+    let more = columns.iter().map(String::as_str);
+    let mut shown: Vec<&str> = key.to_vec();
+    shown.extend(more.filter(|column| !key.contains(column)));
+    let shown = join(shown.into_iter().map(identifier), ", ");
+    format!(
+        "SELECT {shown} FROM {} WHERE {condition} ORDER BY {shown}",
+        of_run(table)
+    )
+}
+
+fn unique(table: &str, columns: &[String]) -> String {
+    let listed = join(columns.iter().map(|c| identifier(c)), ", ");
+    let filled = columns
+        .iter()
+        .map(|c| format!("{} IS NOT NULL", identifier(c)));
+    format!(
+        "SELECT {listed}, count(*) AS times FROM {} WHERE {} GROUP BY {listed} \
+         HAVING count(*) > 1 ORDER BY times DESC, {listed}",
+        of_run(table),
+        join(filled, " AND ")
+    )
+}
+
+/// The figures, once for each reason.
+fn reject_share(table: &str, share: f64, counted: Rejected) -> String {
+    let Rejected { written, rejected } = counted;
+    format!(
+        "SELECT counted.rejected, counted.written, reasons.* FROM \
+         (SELECT {rejected} AS rejected, {written} AS written) counted LEFT JOIN \
+         (SELECT endpoint, \"column\", reason, count(*) AS rows FROM {} \
+         WHERE \"table\" = {} GROUP BY ALL) reasons ON true \
+         WHERE counted.rejected > {share} * (counted.rejected + counted.written) \
+         ORDER BY reasons.rows DESC, reasons.endpoint, reasons.\"column\", reasons.reason",
+        of_run("rejects"),
+        literal(table)
+    )
+}
+
+fn freshness(table: &str, column: &str, within_s: u64, snapshot_at: DateTime<Utc>) -> String {
+    let within = i64::try_from(within_s)
+        .ok()
+        .and_then(TimeDelta::try_seconds);
+    let oldest = within.and_then(|within| snapshot_at.checked_sub_signed(within));
+    let oldest = oldest.unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
+    format!(
+        "SELECT newest, {snapshot_at} AS snapshot_at FROM (SELECT max({column}) AS newest FROM {}) \
+         WHERE newest IS NULL OR newest < {}",
+        of_run(table),
+        instant(oldest),
+        snapshot_at = instant(snapshot_at),
+        column = identifier(column),
+    )
+}
+
+/// The rows of this run, and the median of those of the last runs whose tables are whole: runs
+/// with pages that ended as complete or partial.
+fn compared(table: &str, last_runs: u32, checked: &Checked<'_>) -> String {
+    let (run_id, pipeline) = (literal(checked.run_id), literal(checked.pipeline));
+    format!(
+        "WITH earlier AS (SELECT run_id FROM runs SEMI JOIN search_pages USING (run_id) \
+         WHERE pipeline = {pipeline} AND run_id <> {run_id} AND status IN ('complete', 'partial') \
+         AND shard IS NOT DISTINCT FROM (SELECT any_value(shard) FROM {own_run}) \
+         AND (snapshot_at, run_id) < ({snapshot_at}, {run_id}) \
+         ORDER BY snapshot_at DESC, run_id DESC LIMIT {last_runs}), \
+         counted AS (SELECT count(rows_of.run_id) AS rows FROM earlier LEFT JOIN {table} rows_of \
+         USING (run_id) GROUP BY earlier.run_id), \
+         compared AS (SELECT (SELECT count(*) FROM {own}) AS rows, median(counted.rows) AS median, \
+         count(counted.rows) AS earlier_runs FROM counted)",
+        own_run = of_run("runs"),
+        snapshot_at = instant(checked.snapshot_at),
+        table = identifier(table),
+        own = of_run(table),
+    )
+}
+
+/// A query for what has to be said of a check that passes, as one text, if anything has.
+fn remark_query(rule: &Rule, checked: &Checked<'_>) -> Option<String> {
+    let Rule::RowCountChange {
+        table, last_runs, ..
+    } = rule
+    else {
+        return None;
+    };
+    Some(format!(
+        "{} SELECT 'there is no earlier run to compare with' FROM compared WHERE earlier_runs = 0",
+        compared(table, *last_runs, checked)
+    ))
+}
+
+fn instant(at: DateTime<Utc>) -> String {
+    let text = at.to_rfc3339_opts(SecondsFormat::Micros, true);
+    format!("TIMESTAMPTZ {}", literal(&text))
+}
+
+fn scalar(value: &Scalar) -> String {
+    match value {
+        Scalar::Text(text) => literal(text),
+        other => other.to_string(),
+    }
+}
+
+fn join(parts: impl Iterator<Item = String>, between: &str) -> String {
+    parts.collect::<Vec<_>>().join(between)
+}
+
+/// How many rows a query gives, and the first of them, each as a JSON object. The query stands in
+/// another one, so that it can do nothing but ask.
+///
+/// # Errors
+/// What DuckDB says of it.
+pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), QueryError> {
+    let answer = database.query(&format!("SELECT count(*) FROM (\n{query}\n)"))?;
+    let counts = answer.batches.first().filter(|batch| batch.num_rows() == 1);
+    let count = counts.and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
+    let count = count.ok_or_else(|| QueryError::Rows {
+        reason: "a count is no number".to_owned(),
+    })?;
+    let count = u64::try_from(count.value(0)).unwrap_or_default();
+    if count == 0 {
+        return Ok((0, Vec::new()));
+    }
+    let rows = database.query(&format!(
+        "SELECT CAST(to_json(failing) AS VARCHAR) FROM (\n{query}\n) AS failing LIMIT {SHOWN}"
+    ))?;
+    Ok((count, texts(&rows)))
+}
+
+/// Whether a query could run.
+///
+/// # Errors
+/// What DuckDB says of it.
+pub fn bind(database: &Database, query: &str) -> Result<(), QueryError> {
+    let explained = format!("EXPLAIN SELECT count(*) FROM (\n{query}\n)");
+    database.query(&explained).map(drop)
+}
+
+/// What has to be said of a check that passes.
+///
+/// # Errors
+/// What DuckDB says of the query.
+pub fn remark(
+    database: &Database,
+    rule: &Rule,
+    checked: &Checked<'_>,
+) -> Result<Option<String>, QueryError> {
+    let Some(query) = remark_query(rule, checked) else {
+        return Ok(None);
+    };
+    Ok(texts(&database.query(&query)?).pop())
+}
+
+/// The texts of the first column.
+fn texts(answer: &Answer) -> Vec<String> {
+    let columns = answer.batches.iter().map(|batch| batch.column(0));
+    let texts = columns.filter_map(|column| column.as_string_opt::<i32>());
+    texts
+        .flat_map(|texts| texts.iter().flatten().map(str::to_owned))
+        .collect()
+}

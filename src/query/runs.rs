@@ -1,0 +1,79 @@
+//! What the lake knows of its runs.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::catalog::literal;
+use super::duckdb::{Database, QueryError};
+use super::history::rows;
+
+/// A row of the table `runs`, by column.
+pub type RunRow = IndexMap<String, Value>;
+
+/// The calls of a run to an endpoint that ended in the same way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallsOf {
+    pub endpoint: String,
+    pub class: String,
+    pub calls: u64,
+    pub billed: u64,
+    /// Those of which nobody knows whether they were billed.
+    pub unknown: u64,
+    /// The charges that are known; null without a price.
+    pub cost: Option<f64>,
+}
+
+/// The query for the list of runs; those in `held` wait for a decision.
+pub fn list(held: &[&str]) -> String {
+    let held: Vec<String> = held.iter().map(|run_id| literal(run_id)).collect();
+    let status = match held.is_empty() {
+        true => "status".to_owned(),
+        false => format!(
+            "CASE WHEN run_id IN ({}) THEN 'held' ELSE status END AS status",
+            held.join(", ")
+        ),
+    };
+    format!(
+        "SELECT run_id, pipeline, snapshot_at, {status}, searches_done, requests, \
+         billed_requests, cost, rejects FROM runs ORDER BY started_at, run_id"
+    )
+}
+
+/// The ids of all runs, in order.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn ids(database: &Database) -> Result<Vec<String>, QueryError> {
+    #[derive(Deserialize)]
+    struct Id {
+        run_id: String,
+    }
+    let ids: Vec<Id> = rows(database, "SELECT DISTINCT run_id FROM runs ORDER BY run_id")?;
+    Ok(ids.into_iter().map(|id| id.run_id).collect())
+}
+
+/// The row of a run; none before its ledger is committed.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn row(database: &Database, run_id: &str) -> Result<Option<RunRow>, QueryError> {
+    let sql = format!("SELECT * FROM runs WHERE run_id = {}", literal(run_id));
+    Ok(rows(database, &sql)?.pop())
+}
+
+/// The calls of a run, by endpoint and by how they ended.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn calls(database: &Database, run_id: &str) -> Result<Vec<CallsOf>, QueryError> {
+    let sql = format!(
+        "SELECT endpoint, class, count(*) AS calls, \
+         count(*) FILTER (WHERE billed = 'yes') AS billed, \
+         count(*) FILTER (WHERE billed = 'unknown') AS unknown, \
+         round(sum(cost), 6) AS cost FROM requests WHERE run_id = {} \
+         GROUP BY endpoint, class ORDER BY endpoint, class",
+        literal(run_id)
+    );
+    rows(database, &sql)
+}

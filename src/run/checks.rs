@@ -1,0 +1,303 @@
+//! The pipeline's checks, made on staged tables before their commit.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::RunError;
+use crate::extract::with_causes;
+use crate::load::Lake;
+use crate::load::commit::Staging;
+use crate::load::held::{CheckResult, Outcome};
+use crate::plan::{DataCheck, Plan, Rule};
+use crate::query::checks::{self, Checked, Rejected, Staged};
+use crate::query::duckdb::{Database, QueryError};
+use crate::spec::checks::Severity;
+use crate::transform::RunStamp;
+use crate::transform::tally::Tallies;
+
+/// How many data checks of a run ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checks {
+    pub passed: u64,
+    /// Failed, with `severity: warn`.
+    pub warned: u64,
+    pub failed: u64,
+}
+
+/// What the checks of a run found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Audit {
+    pub results: Vec<CheckResult>,
+    /// What has to be known of checks that passed.
+    pub remarks: Vec<String>,
+}
+
+/// What is checked, beside the plan.
+pub(super) struct Subject<'a> {
+    pub lake: &'a Lake,
+    pub staging: &'a Staging,
+    pub stamp: &'a RunStamp,
+    /// Whether the staged files stand for all that the run has of a table.
+    pub replaces: &'a dyn Fn(&str) -> bool,
+    pub tallies: &'a Tallies,
+}
+
+impl Audit {
+    /// Makes all checks of a plan, and tells of those that do not pass.
+    ///
+    /// # Errors
+    /// The lake cannot be read. A check that cannot be made has failed.
+    pub(super) fn of(plan: &Plan, subject: &Subject<'_>) -> Result<Self, RunError> {
+        let mut audit = Audit::default();
+        if plan.checks.is_empty() {
+            return Ok(audit);
+        }
+        let tables = &plan.contracts.tables;
+        let staged = Staged {
+            lake: subject.lake.root(),
+            folder: subject.staging.folder(),
+            run_id: &subject.stamp.run_id,
+            replaces: subject.replaces,
+        };
+        let unreadable = subject.lake.unreadable(tables)?;
+        let database = Database::open_staged(&staged, tables, &unreadable)?;
+        for check in &plan.checks {
+            audit.make(check, plan, subject, &database);
+        }
+        Ok(audit)
+    }
+
+    fn make(&mut self, check: &DataCheck, plan: &Plan, subject: &Subject<'_>, database: &Database) {
+        let checked = Checked {
+            run_id: &subject.stamp.run_id,
+            pipeline: &subject.stamp.pipeline,
+            snapshot_at: subject.stamp.snapshot_at,
+        };
+        let query = query(check, plan, subject, &checked);
+        let asked = checks::failing(database, &query).and_then(|found| {
+            let remark = checks::remark(database, &check.rule, &checked)?;
+            Ok((found, remark))
+        });
+        let result = match asked {
+            Ok(((0, _), remark)) => {
+                let said = remark.map(|remark| format!("{}: {remark}", check.name));
+                self.remarks.extend(said);
+                result(check, Outcome::Passed, String::new(), 0, Vec::new())
+            }
+            Ok(((count, rows), _)) => {
+                let rows: Vec<Row> = rows.iter().filter_map(|row| parsed(row)).collect();
+                let message = message(&check.rule, count, rows.first());
+                result(check, worst(check.severity), message, count, rows)
+            }
+            Err(error) => {
+                let message = format!("it could not be made: {}", with_causes(&error));
+                result(check, worst(check.severity), message, 0, Vec::new())
+            }
+        };
+        tell(&result);
+        self.results.push(result);
+    }
+
+    pub fn counts(&self) -> Checks {
+        let of = |outcome| {
+            let results = self.results.iter();
+            results.filter(|r| r.outcome == outcome).count() as u64
+        };
+        Checks {
+            passed: of(Outcome::Passed),
+            warned: of(Outcome::Warned),
+            failed: of(Outcome::Failed),
+        }
+    }
+
+    /// Those that did not pass.
+    pub fn not_passed(&self) -> Vec<CheckResult> {
+        let results = self.results.iter();
+        let bad = results.filter(|result| result.outcome != Outcome::Passed);
+        bad.cloned().collect()
+    }
+
+    /// Why the tables must not be committed, if they must not.
+    pub fn blocks(&self) -> Option<String> {
+        let results = self.results.iter();
+        let failed = results.filter(|result| result.outcome == Outcome::Failed);
+        let names: Vec<&str> = failed.map(|result| result.name.as_str()).collect();
+        match names.as_slice() {
+            [] => None,
+            [name] => Some(format!("a data check failed: {name}")),
+            names => Some(format!(
+                "{} data checks failed: {}",
+                names.len(),
+                names.join("; ")
+            )),
+        }
+    }
+}
+
+/// Finds the queries among the checks of a plan that cannot run, by their place in the plan: better
+/// before a call is paid than after. They are bound to empty tables, not run.
+///
+/// # Errors
+/// The contracts make no views.
+pub fn unable(plan: &Plan) -> Result<Vec<(usize, QueryError)>, QueryError> {
+    let queries = plan.checks.iter().enumerate();
+    let queries = queries.filter_map(|(at, check)| match &check.rule {
+        Rule::Sql(sql) => Some((at, sql)),
+        _ => None,
+    });
+    let queries: Vec<(usize, &String)> = queries.collect();
+    if queries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let database = Database::open_empty(&plan.contracts.tables)?;
+    let bound = |(at, sql): (usize, &String)| Some((at, checks::bind(&database, sql).err()?));
+    Ok(queries.into_iter().filter_map(bound).collect())
+}
+
+/// A row of what is wrong, by column.
+type Row = indexmap::IndexMap<String, Value>;
+
+fn query(check: &DataCheck, plan: &Plan, subject: &Subject<'_>, checked: &Checked<'_>) -> String {
+    let table = table_of(&check.rule);
+    let contract = table.and_then(|table| plan.contracts.tables.get(table));
+    let key: Vec<&str> = contract
+        .into_iter()
+        .flat_map(|contract| contract.sort_by.iter().map(|column| column.value.as_str()))
+        .collect();
+    let tally = table.and_then(|table| subject.tallies.get(table));
+    let rejected = tally.map_or_else(Rejected::default, |tally| Rejected {
+        written: tally.written,
+        rejected: tally.rejected,
+    });
+    checks::query(&check.rule, checked, &key, rejected)
+}
+
+fn table_of(rule: &Rule) -> Option<&str> {
+    match rule {
+        Rule::NotNull { table, .. }
+        | Rule::Unique { table, .. }
+        | Rule::MinRows { table, .. }
+        | Rule::MaxRejectShare { table, .. }
+        | Rule::AcceptedValues { table, .. }
+        | Rule::Freshness { table, .. }
+        | Rule::RowCountChange { table, .. } => Some(table),
+        Rule::Sql(_) => None,
+    }
+}
+
+/// What became of a check that does not pass.
+fn worst(severity: Severity) -> Outcome {
+    match severity {
+        Severity::Error => Outcome::Failed,
+        Severity::Warn => Outcome::Warned,
+    }
+}
+
+fn result(
+    check: &DataCheck,
+    outcome: Outcome,
+    message: String,
+    failing_rows: u64,
+    rows: Vec<Row>,
+) -> CheckResult {
+    CheckResult {
+        name: check.name.clone(),
+        severity: check.severity,
+        outcome,
+        message,
+        failing_rows,
+        rows,
+    }
+}
+
+fn tell(result: &CheckResult) {
+    let CheckResult { name, message, .. } = result;
+    match result.outcome {
+        Outcome::Passed => tracing::debug!("the data check {name} passed"),
+        Outcome::Warned => tracing::warn!("the data check {name} failed: {message}"),
+        Outcome::Failed => tracing::error!("the data check {name} failed: {message}"),
+    }
+}
+
+/// A row as it is kept, long texts cut.
+fn parsed(row: &str) -> Option<Row> {
+    let mut row: Row = serde_json::from_str(row).ok()?;
+    for value in row.values_mut() {
+        if let Value::String(text) = value
+            && let Some((end, _)) = text.char_indices().nth(LONGEST)
+        {
+            text.truncate(end);
+            text.push('…');
+        }
+    }
+    Some(row)
+}
+
+/// Characters of a value that are kept as evidence.
+const LONGEST: usize = 200;
+
+/// What is wrong, in words. `first` is the first row of the evidence.
+fn message(rule: &Rule, count: u64, first: Option<&Row>) -> String {
+    let said = |column: &str| match first.and_then(|row| row.get(column)) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => "?".to_owned(),
+    };
+    let number = |column: &str| first.and_then(|row| row.get(column)?.as_f64());
+    let rows = match count {
+        1 => "1 row".to_owned(),
+        n => format!("{n} rows"),
+    };
+    match rule {
+        Rule::NotNull { columns, .. } => format!("{rows} without {}", columns.join(" or ")),
+        Rule::Unique { columns, .. } => {
+            let of = columns.join(", ");
+            match count {
+                1 => format!("1 value of {of} comes more than once"),
+                n => format!("{n} values of {of} come more than once"),
+            }
+        }
+        Rule::MinRows { rows, .. } => format!("{} rows; at least {rows} wanted", said("rows")),
+        Rule::MaxRejectShare { share, .. } => {
+            let (rejected, written) = (number("rejected"), number("written"));
+            let found = rejected.zip(written).map(|(r, w)| r / (r + w));
+            format!(
+                "{} rows rejected, {} written: a share of {:.4}; at most {share} allowed",
+                said("rejected"),
+                said("written"),
+                found.unwrap_or_default()
+            )
+        }
+        Rule::AcceptedValues { values, .. } => {
+            let columns: Vec<&str> = values.iter().map(|(column, _)| column.as_str()).collect();
+            format!("{rows} with another value of {}", columns.join(" or "))
+        }
+        Rule::Freshness {
+            column, within_s, ..
+        } => match said("newest").as_str() {
+            "null" => format!("no row has a value of {column}"),
+            newest => format!(
+                "the newest {column} is {newest}, more than {} before the snapshot at {}",
+                span(*within_s),
+                said("snapshot_at")
+            ),
+        },
+        Rule::RowCountChange { at_most, .. } => format!(
+            "{} rows; {} is the median of the last runs ({}), and a change of {at_most} is allowed",
+            said("rows"),
+            said("median"),
+            said("earlier_runs")
+        ),
+        Rule::Sql(_) => format!("the query gave {rows}"),
+    }
+}
+
+/// A length of time in its largest whole unit.
+fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let fits = |(unit, _): &(u64, &str)| seconds > 0 && seconds.is_multiple_of(*unit);
+    match units.into_iter().find(fits) {
+        Some((unit, word)) => format!("{}{word}", seconds / unit),
+        None => format!("{seconds}s"),
+    }
+}

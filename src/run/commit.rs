@@ -1,0 +1,262 @@
+//! How a run's tables get into the lake: staged, checked, committed or held back.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use uuid::Uuid;
+
+use super::RunError;
+use super::checks::{Audit, Subject};
+use super::finish::{Done, Run};
+use super::ledger;
+use super::report::{RunReport, Status};
+use super::rewrite::take_rows_out;
+use crate::extract::with_causes;
+use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
+use crate::load::inventory::RewriteLock;
+use crate::load::{Lake, encode, table_path};
+use crate::plan::Plan;
+use crate::transform::RunStamp;
+use crate::transform::flattened::{Flattened, Outcome};
+
+/// A commit under way.
+struct Next {
+    kind: CommitKind,
+    id: String,
+    closes: bool,
+    /// Held where the run has files already.
+    rewriting: Option<RewriteLock>,
+}
+
+impl Run<'_> {
+    /// Makes the tables visible with the ledger, all or none. What the run committed before is
+    /// replaced. Where a data check forbids it the ledger alone is committed, and the tables are
+    /// held if the run is over: one that goes on is checked again.
+    pub(super) fn commit(
+        &self,
+        tables: Option<Flattened<'_>>,
+        done: &Done,
+        report: &mut RunReport,
+        closes: bool,
+    ) -> Result<(), RunError> {
+        let next = self.next(closes)?;
+        let staging = self.lake.stage(&next.id)?;
+        let has_tables = tables.is_some();
+        if let Some(tables) = tables {
+            // Tables take about as much as the pages they are made of.
+            let raw = self.raw.iter().filter_map(|path| path.metadata().ok());
+            self.lake.require_room(raw.map(|raw| raw.len()).sum())?;
+            let outcome = stage(&staging, self.plan, &self.stamp, tables, self.threads)?;
+            report.tally = outcome.tallies;
+        }
+        // The checks see the run as it will be.
+        self.stage_ledger(&staging, &self.ledger(done, report)?)?;
+        // Of a run that was cut short before its first page there is nothing to check.
+        if has_tables && (report.cut.is_none() || !report.raw.is_empty()) {
+            let audit = self.audit(&staging, report)?;
+            report.add(&audit);
+            if let Some(reason) = audit.blocks() {
+                return self.hold(staging, next, &audit, reason, done, report);
+            }
+        }
+        let gone = self.gone(&staging, &next, has_tables)?;
+        let record = staging.commit(next.kind, &self.run_ref(closes), gone)?;
+        report.rows = rows(&record);
+        report.committed = has_tables;
+        if has_tables {
+            supersede(&self.lake, &self.stamp.run_id, None);
+        }
+        Ok(())
+    }
+
+    /// Commits the ledger and keeps the tables back.
+    fn hold(
+        &self,
+        staging: Staging,
+        next: Next,
+        audit: &Audit,
+        reason: String,
+        done: &Done,
+        report: &mut RunReport,
+    ) -> Result<(), RunError> {
+        let before = report.reason.clone();
+        if next.closes {
+            // What the row of the run says once it is published.
+            report.reason = also(&before, &format!("published although {reason}"));
+            self.stage_ledger(&staging, &self.ledger(done, report)?)?;
+            report.status = Status::Failed;
+        }
+        report.reason = also(&before, &reason);
+        report.blocked = Some(reason);
+        let ledger = self.ledger(done, report)?;
+        let run = self.run_ref(next.closes);
+        let holding = match next.closes {
+            true => {
+                let gone = self.gone(&staging, &next, true)?;
+                let results = audit.results.clone();
+                Some(staging.hold(&run, gone, Some(next.id.clone()), results)?)
+            }
+            false => {
+                staging.abandon()?;
+                None
+            }
+        };
+        let staging = self.lake.stage(&next.id)?;
+        self.stage_ledger(&staging, &ledger)?;
+        let gone = self.gone(&staging, &next, false)?;
+        let record = staging.commit(next.kind, &run, gone)?;
+        report.rows = rows(&record);
+        if let Some(holding) = holding {
+            report.held = true;
+            let but = Some(holding.held.commit_id.as_str());
+            supersede(&self.lake, &self.stamp.run_id, but);
+        }
+        Ok(())
+    }
+
+    fn next(&self, closes: bool) -> Result<Next, RunError> {
+        let run_id = &self.stamp.run_id;
+        Ok(match self.lake.has_commit(run_id) {
+            true => Next {
+                kind: CommitKind::Replace,
+                id: Uuid::now_v7().to_string(),
+                closes,
+                rewriting: Some(self.lake.rewrite_lock()?),
+            },
+            false => Next {
+                kind: CommitKind::Run,
+                id: run_id.clone(),
+                closes,
+                rewriting: None,
+            },
+        })
+    }
+
+    /// The files whose rows the staged ones take the place of: those of the ledger, and with
+    /// tables all that the run has.
+    fn gone(
+        &self,
+        staging: &Staging,
+        next: &Next,
+        has_tables: bool,
+    ) -> Result<Vec<String>, RunError> {
+        if next.rewriting.is_none() {
+            return Ok(Vec::new());
+        }
+        let ours = |table: &str| has_tables || ledger::TABLES.contains(&table);
+        let tables = &self.plan.contracts.tables;
+        take_rows_out(&self.lake, tables, staging, &self.stamp.run_id, ours)
+    }
+
+    fn run_ref(&self, closes: bool) -> RunRef<'_> {
+        RunRef {
+            closes,
+            ..run_ref(&self.stamp, self.simulated)
+        }
+    }
+
+    fn audit(&self, staging: &Staging, report: &RunReport) -> Result<Audit, RunError> {
+        let subject = Subject {
+            lake: &self.lake,
+            staging,
+            stamp: &self.stamp,
+            replaces: &|_| true,
+            tallies: &report.tally,
+        };
+        Audit::of(self.plan, &subject)
+    }
+
+    fn stage_ledger(
+        &self,
+        staging: &Staging,
+        ledger: &BTreeMap<String, RecordBatch>,
+    ) -> Result<(), RunError> {
+        for (table, batch) in ledger.iter().filter(|(_, b)| b.num_rows() > 0) {
+            let rows = encode::Rows {
+                schema: batch.schema(),
+                most: batch.num_rows() as u64,
+                batches: &mut std::iter::once(Ok(batch.clone())),
+            };
+            add(staging, self.plan, &self.stamp, table, rows)?;
+        }
+        Ok(())
+    }
+}
+
+/// A reason beside the one that there is.
+fn also(reason: &Option<String>, more: &str) -> Option<String> {
+    let all = reason.as_deref().into_iter().chain([more]);
+    Some(all.collect::<Vec<_>>().join("; "))
+}
+
+/// Drops what is held of a run whose tables were made anew. What stays is refused when somebody
+/// publishes it.
+pub(super) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
+    if let Err(error) = lake.supersede(run_id, but) {
+        tracing::warn!(
+            "what is held of the run {run_id} is outdated and cannot be removed: {}",
+            with_causes(&error)
+        );
+    }
+}
+
+/// Writes the tables that have rows into the staging folder.
+pub(super) fn stage(
+    staging: &Staging,
+    plan: &Plan,
+    stamp: &RunStamp,
+    tables: Flattened<'_>,
+    threads: usize,
+) -> Result<Outcome, RunError> {
+    tables.write(threads, |rows| {
+        let (table, schema, most) = (rows.table().to_owned(), rows.schema(), rows.most);
+        let mut batches = rows.peekable();
+        // What a later observation outdates may have been all there was.
+        if batches.peek().is_none() {
+            return Ok(());
+        }
+        let rows = encode::Rows {
+            schema,
+            most,
+            batches: &mut batches,
+        };
+        add(staging, plan, stamp, &table, rows)
+    })
+}
+
+fn add(
+    staging: &Staging,
+    plan: &Plan,
+    stamp: &RunStamp,
+    table: &str,
+    rows: encode::Rows<'_>,
+) -> Result<(), RunError> {
+    let Some(contract) = plan.contracts.tables.get(table) else {
+        return Ok(());
+    };
+    let path = table_path(table, stamp.snapshot_date, &stamp.run_id);
+    let schema = SchemaRef::clone(&rows.schema);
+    staging.add(path, table, &schema, |out| {
+        encode::write_parquet(rows, contract, plan.compression, out)
+    })?;
+    Ok(())
+}
+
+pub(super) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
+    let mut rows = BTreeMap::new();
+    for file in &record.add {
+        *rows.entry(file.table.clone()).or_default() += file.rows;
+    }
+    rows
+}
+
+pub(super) fn run_ref(stamp: &RunStamp, simulated: bool) -> RunRef<'_> {
+    RunRef {
+        run_id: &stamp.run_id,
+        pipeline: &stamp.pipeline,
+        snapshot_at: stamp.snapshot_at,
+        simulated,
+        closes: false,
+    }
+}

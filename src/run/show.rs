@@ -1,0 +1,159 @@
+//! One run: what is known of it, and what becomes of the tables that a check held back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::RunError;
+use super::commit::rows;
+use super::marts::tell_refreshed;
+use crate::load::Lake;
+use crate::load::commit::AddedFile;
+use crate::load::held::Held;
+use crate::query::duckdb::{Database, QueryError, write_catalog};
+use crate::query::runs::{self, CallsOf, RunRow};
+use crate::spec::contracts::Contracts;
+
+/// All that the lake knows of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    pub run_id: String,
+    /// Its row of the table `runs`.
+    pub run: Option<RunRow>,
+    pub files: Vec<AddedFile>,
+    pub calls: Vec<CallsOf>,
+    /// What waits for `publish` or `discard`.
+    pub held: Option<Held>,
+    /// Where its pages are.
+    pub raw: Vec<PathBuf>,
+}
+
+/// A run whose held tables were committed.
+#[derive(Debug, Serialize)]
+pub struct Published {
+    pub run_id: String,
+    pub rows: BTreeMap<String, u64>,
+    /// Why `lake.duckdb` could not be written; the data is committed all the same.
+    #[serde(skip)]
+    pub catalog_error: Option<QueryError>,
+}
+
+/// A run whose held tables were dropped.
+#[derive(Clone, Debug, Serialize)]
+pub struct Discarded {
+    pub run_id: String,
+    pub pipeline: String,
+    /// Where its pages are, which tables can be made of.
+    pub raw: Vec<PathBuf>,
+}
+
+/// Looks a run up by its id or the beginning of it.
+///
+/// # Errors
+/// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
+pub fn show(root: &Path, contracts: &Contracts, asked: &str) -> Result<Shown, RunError> {
+    let lake = Lake::open_existing(root)?;
+    let database = open(&lake, contracts)?;
+    let run_id = resolve(&lake, &database, asked)?;
+    let files = lake.files_of(&run_id)?;
+    let held = lake.held()?.into_iter().find(|held| held.run_id == run_id);
+    Ok(Shown {
+        run: runs::row(&database, &run_id)?,
+        files: files.into_iter().map(|live| live.file).collect(),
+        calls: runs::calls(&database, &run_id)?,
+        held,
+        raw: raw_of(&lake, &run_id)?,
+        run_id,
+    })
+}
+
+/// Commits the tables that are held of a run.
+///
+/// # Errors
+/// As [`show`]; nothing is held, or it cannot be committed.
+pub fn publish(root: &Path, contracts: &Contracts, asked: &str) -> Result<Published, RunError> {
+    let lake = Lake::open_existing(root)?;
+    let run_id = find(&lake, contracts, asked)?;
+    let rewriting = lake.rewrite_lock()?;
+    let record = lake.publish(&run_id)?;
+    drop(rewriting);
+    tell_refreshed(&lake, contracts);
+    let unreadable = lake.unreadable(&contracts.tables)?;
+    Ok(Published {
+        rows: rows(&record),
+        run_id,
+        catalog_error: write_catalog(root, &contracts.relations(), &unreadable).err(),
+    })
+}
+
+/// Drops the tables that are held of a run. Its pages and its ledger stay.
+///
+/// # Errors
+/// As [`show`]; nothing is held.
+pub fn discard(root: &Path, contracts: &Contracts, asked: &str) -> Result<Discarded, RunError> {
+    let lake = Lake::open_existing(root)?;
+    let run_id = find(&lake, contracts, asked)?;
+    let held = lake.discard(&run_id)?;
+    Ok(Discarded {
+        raw: raw_of(&lake, &run_id)?,
+        run_id,
+        pipeline: held.pipeline,
+    })
+}
+
+/// The one run whose id begins so.
+///
+/// # Errors
+/// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
+pub(super) fn find(lake: &Lake, contracts: &Contracts, asked: &str) -> Result<String, RunError> {
+    resolve(lake, &open(lake, contracts)?, asked)
+}
+
+fn open(lake: &Lake, contracts: &Contracts) -> Result<Database, RunError> {
+    let unreadable = lake.unreadable(&contracts.tables)?;
+    Ok(Database::open(lake.root(), &contracts.tables, &unreadable)?)
+}
+
+fn raw_of(lake: &Lake, run_id: &str) -> Result<Vec<PathBuf>, RunError> {
+    let files = lake.raw_files()?.into_iter();
+    let ours = files.filter(|(id, _)| id == run_id);
+    Ok(ours.map(|(_, path)| path).collect())
+}
+
+fn resolve(lake: &Lake, database: &Database, asked: &str) -> Result<String, RunError> {
+    let mut ids = runs::ids(database)?;
+    ids.extend(lake.held()?.into_iter().map(|held| held.run_id));
+    ids.sort();
+    ids.dedup();
+    if ids.iter().any(|id| id == asked) {
+        return Ok(asked.to_owned());
+    }
+    let begins = |id: &&String| !asked.is_empty() && id.starts_with(asked);
+    let mut fitting: Vec<String> = ids.iter().filter(begins).cloned().collect();
+    match fitting.len() {
+        1 => Ok(fitting.remove(0)),
+        0 => Err(RunError::UnknownRun {
+            asked: asked.to_owned(),
+            near: nearest(&ids, asked),
+        }),
+        _ => Err(RunError::AmbiguousRun {
+            asked: asked.to_owned(),
+            ids: fitting,
+        }),
+    }
+}
+
+/// The ids that share the longest beginning with what was asked for, a few; of those that share
+/// none the newest.
+fn nearest(ids: &[String], asked: &str) -> Vec<String> {
+    let shared = |id: &str| {
+        id.bytes()
+            .zip(asked.bytes())
+            .take_while(|(a, b)| a == b)
+            .count()
+    };
+    let mut near: Vec<&String> = ids.iter().rev().collect();
+    near.sort_by_key(|id| std::cmp::Reverse(shared(id)));
+    near.into_iter().take(3).cloned().collect()
+}

@@ -1,0 +1,382 @@
+//! Data checks from the outside: what blocks a commit, what is kept, and who decides.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::{Lake, fail, succeed};
+
+/// A small pipeline of the sandbox with these checks, each a line of YAML.
+pub fn checking(lake: &Lake, more: &str, checks: &[&str]) -> PathBuf {
+    let checks: String = checks
+        .iter()
+        .map(|check| format!("  - {check}\n"))
+        .collect();
+    lake.write(
+        "checking.yaml",
+        &format!(
+            "
+version: 1
+pipeline: checking
+source: {{name: justoneapi, base_url: sandbox}}
+keyword_sets: {{words: [兰蔻]}}
+extract: [{{endpoint: note_search, keywords: [words], pages: {{max: 2}}}}]
+limits: {{requests_per_second: 1000}}
+price: {{note_search: 0.1, currency: CNY}}
+{more}
+checks:
+{checks}"
+        ),
+    )
+}
+
+/// What a run came to.
+pub struct Ended {
+    pub code: i32,
+    pub stderr: String,
+    pub report: Value,
+}
+
+impl Ended {
+    pub fn run_id(&self) -> &str {
+        self.report["run_id"].as_str().expect("an id")
+    }
+
+    /// The checks that did not pass, as (name, outcome, message, failing rows).
+    fn told(&self) -> Vec<(&str, &str, &str, u64)> {
+        let results = self.report["check_results"].as_array().expect("a list");
+        results
+            .iter()
+            .map(|r| {
+                (
+                    r["name"].as_str().expect("a name"),
+                    r["outcome"].as_str().expect("an outcome"),
+                    r["message"].as_str().expect("a message"),
+                    r["failing_rows"].as_u64().expect("a number"),
+                )
+            })
+            .collect()
+    }
+}
+
+pub fn run_with(lake: &Lake, pipeline: &Path, more: &[&str]) -> Ended {
+    let mut args = vec!["run", pipeline.to_str().expect("UTF-8"), "--format", "json"];
+    args.extend(more);
+    let output = lake.redlake(&args).output().expect("the binary starts");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        report: serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("no report: {e}\n{stderr}")),
+        stderr,
+    }
+}
+
+pub fn run(lake: &Lake, pipeline: &Path) -> Ended {
+    run_with(lake, pipeline, &[])
+}
+
+pub fn show(lake: &Lake, run_id: &str) -> Value {
+    let output = succeed(&mut lake.redlake(&["show", run_id, "--format", "json"]));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+pub fn text(lake: &Lake, args: &[&str]) -> String {
+    String::from_utf8(succeed(&mut lake.redlake(args)).stdout).expect("UTF-8")
+}
+
+/// What `redlake runs` says of the runs.
+pub fn states(lake: &Lake) -> Vec<String> {
+    let output = succeed(&mut lake.redlake(&["runs", "--format", "json"]));
+    let runs: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let states = runs.iter().map(|run| run["status"].as_str().expect("text"));
+    states.map(str::to_owned).collect()
+}
+
+pub fn stagings(lake: &Lake) -> Vec<PathBuf> {
+    let folder = fs::read_dir(lake.path().join("_staging")).expect("a folder");
+    folder.flatten().map(|entry| entry.path()).collect()
+}
+
+/// Fails with the 36 notes of the pipeline.
+pub const BLOCKING: &str = "{table: notes, min_rows: 37}";
+
+#[test]
+fn what_holds_lets_the_tables_pass() {
+    let lake = Lake::new();
+    let pipeline = checking(
+        &lake,
+        "",
+        &[
+            "{table: notes, not_null: [note_id, published_at]}",
+            "{table: notes, unique: [note_id, endpoint]}",
+            "{table: notes, min_rows: 36}",
+            "{table: notes, max_reject_share: 0}",
+            "{table: notes, accepted_values: {note_type: [normal, video]}}",
+            "{table: notes, freshness: {column: published_at, within: 7d}}",
+            "{table: notes, row_count_change: {last_runs: 7, at_most: 0.5}}",
+            "{sql: select * from engagement where liked_count < 0}",
+            "{table: user_stats, unique: [user_id]}",
+            "{table: runs, min_rows: 1}",
+        ],
+    );
+    let first = run(&lake, &pipeline);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let checks = json!({"passed": 10, "warned": 0, "failed": 0});
+    assert_eq!(first.report["checks"], checks);
+    assert_eq!(first.report["check_results"], json!([]));
+    let alone = "notes: row_count_change: there is no earlier run to compare with";
+    assert_eq!(first.report["check_remarks"], json!([alone]));
+    assert_eq!(first.report["held"], false);
+    assert_eq!(lake.value("select count(*) from notes"), 36);
+
+    let second = run(&lake, &pipeline);
+    assert_eq!((second.code, &second.report["checks"]), (0, &checks));
+    assert_eq!(second.report["check_remarks"], Value::Null);
+    assert_eq!(stagings(&lake), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
+    let lake = Lake::new();
+    let pipeline = checking(
+        &lake,
+        "",
+        &[
+            "{table: notes, not_null: [note_id, title]}",
+            "{table: notes, unique: [endpoint, note_type]}",
+            "{table: notes, min_rows: 37, name: enough notes}",
+            "{table: notes, accepted_values: {note_type: [normal]}}",
+            "{table: notes, freshness: {column: published_at, within: 1h}}",
+            "{sql: select note_id from run.engagement where liked_count < 100}",
+            "{sql: select error('no') from run.notes where error('no') is null, name: broken}",
+            "{table: notes, min_rows: 1}",
+        ],
+    );
+    let ended = run(&lake, &pipeline);
+    assert_eq!(ended.code, 6);
+    assert_eq!(ended.report["status"], "failed");
+    assert_eq!(ended.report["held"], true);
+    assert_eq!(
+        ended.report["checks"],
+        json!({"passed": 1, "warned": 0, "failed": 7})
+    );
+    let told = ended.told();
+    assert_eq!(
+        told[..6],
+        [
+            (
+                "notes: not_null note_id, title",
+                "failed",
+                "6 rows without note_id or title",
+                6
+            ),
+            (
+                "notes: unique endpoint, note_type",
+                "failed",
+                "2 values of endpoint, note_type come more than once",
+                2
+            ),
+            ("enough notes", "failed", "36 rows; at least 37 wanted", 1),
+            (
+                "notes: accepted_values note_type",
+                "failed",
+                "10 rows with another value of note_type",
+                10
+            ),
+            (
+                "notes: freshness published_at",
+                "failed",
+                "the newest published_at is 2026-03-09 01:33:19+00, more than 1h before the \
+                 snapshot at 2026-03-09 04:00:00+00",
+                1
+            ),
+            (
+                "sql: select note_id from run.engagement where liked_count < 100",
+                "failed",
+                "the query gave 2 rows",
+                2
+            ),
+        ]
+    );
+    let (name, outcome, message, rows) = told[6];
+    assert_eq!((name, outcome, rows), ("broken", "failed", 0));
+    assert!(message.starts_with("it could not be made: "), "{message}");
+    let results = ended.report["check_results"].as_array().expect("a list");
+    assert_eq!(
+        results[1]["rows"],
+        json!([
+            {"endpoint": "note_search", "note_type": "normal", "times": 26},
+            {"endpoint": "note_search", "note_type": "video", "times": 10},
+        ])
+    );
+    let untitled = results[0]["rows"].as_array().expect("a list");
+    assert_eq!(untitled.len(), 6);
+    assert_eq!(
+        untitled[0],
+        json!({"note_id": "69917d9400000000010000df", "endpoint": "note_search", "title": null})
+    );
+    let said = "error: 7 data checks failed: notes: not_null note_id, title; ";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let hint = format!("`redlake publish {}`", ended.run_id());
+    assert!(ended.stderr.contains(&hint), "{}", ended.stderr);
+
+    // The money is on record; the tables are as they were.
+    assert_eq!(ended.report["rows"], json!({"requests": 2, "runs": 1}));
+    assert_eq!(lake.value("select sum(cost) from requests"), 0.2);
+    assert_eq!(lake.value("select count(*) from notes"), 0);
+    assert_eq!(states(&lake), ["held"]);
+}
+
+#[test]
+fn a_warning_is_told_and_counted_and_nothing_more() {
+    let lake = Lake::new();
+    let checks = [
+        "{table: notes, min_rows: 37, severity: warn}",
+        "{table: notes, min_rows: 36}",
+    ];
+    let pipeline = checking(&lake, "", &checks);
+    let ended = run(&lake, &pipeline);
+    assert_eq!(
+        (ended.code, ended.report["status"].as_str()),
+        (0, Some("complete"))
+    );
+    assert_eq!(
+        ended.report["checks"],
+        json!({"passed": 1, "warned": 1, "failed": 0})
+    );
+    let message = "36 rows; at least 37 wanted";
+    assert_eq!(ended.told(), [("notes: min_rows 37", "warned", message, 1)]);
+    let logged = format!("WARN the data check notes: min_rows 37 failed: {message}");
+    assert!(ended.stderr.contains(&logged), "{}", ended.stderr);
+    assert_eq!(lake.value("select count(*) from notes"), 36);
+    let printed = text(&lake, &["run", pipeline.to_str().expect("UTF-8")]);
+    assert!(
+        printed.contains("  checks    1 passed, 1 warned, 0 failed\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains(&format!("  warned    notes: min_rows 37: {message}\n")),
+        "{printed}"
+    );
+}
+
+#[test]
+fn rejects_and_row_counts_are_held_against_what_is_allowed() {
+    let lake = Lake::new();
+    let title = (
+        "tables/notes.yaml",
+        "  title: {type: string,",
+        "  title: {type: string, required: true,",
+    );
+    let schemas = lake.schemas(&[title]);
+    let schemas = ["--schemas", schemas.to_str().expect("UTF-8")];
+    let change =
+        |at_most: &str| format!("{{table: notes, row_count_change: {{at_most: {at_most}}}}}");
+    let share = "{table: notes, max_reject_share: 0.2}";
+    let first = run_with(
+        &lake,
+        &checking(&lake, "", &[share, &change("0")]),
+        &schemas,
+    );
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert_eq!(first.report["tally"]["notes"]["rejected"], 6);
+    assert_eq!(first.report["tally"]["notes"]["written"], 32);
+    assert_eq!(first.report["rows"]["notes"], 30);
+
+    // Half the pages, and the share that is rejected is too large.
+    let share = "{table: notes, max_reject_share: 0.01}";
+    let pipeline = checking(&lake, "", &[share, &change("0.3"), &change("0.6")]);
+    let pipeline_text = fs::read_to_string(&pipeline).expect("the pipeline");
+    fs::write(&pipeline, pipeline_text.replace("max: 2", "max: 1")).expect("writable");
+    let second = run_with(&lake, &pipeline, &schemas);
+    assert_eq!(second.code, 6, "{}", second.stderr);
+    let told = second.told();
+    let written = second.report["tally"]["notes"]["written"]
+        .as_u64()
+        .expect("a number");
+    let rejected = second.report["tally"]["notes"]["rejected"]
+        .as_u64()
+        .expect("a number");
+    assert_eq!((written, rejected), (17, 2));
+    let share = 2.0 / 19.0;
+    assert_eq!(
+        told[0].2,
+        format!(
+            "{rejected} rows rejected, {written} written: a share of {share:.4}; at most 0.01 allowed"
+        )
+    );
+    let rows = show(&lake, second.run_id());
+    let rows = &rows["held"]["checks"][0]["rows"];
+    assert_eq!(rows[0]["column"], "title");
+    assert_eq!(rows[0]["rows"], rejected);
+    assert_eq!(
+        told[1].2,
+        format!(
+            "{written} rows; 30.0 is the median of the last runs (1), and a change of 0.3 is allowed"
+        )
+    );
+    assert_eq!(told.len(), 2);
+}
+
+#[test]
+fn the_checks_of_the_readme_are_valid() {
+    let readme = fs::read_to_string(crate::support::repository("README.md")).expect("the README");
+    let blocks = readme.split("```yaml\n").skip(1);
+    let mut blocks = blocks.filter_map(|block| block.split("```").next());
+    let block = blocks.find(|block| block.starts_with("checks:\n"));
+    let lake = Lake::new();
+    let pipeline = checking(&lake, "", &[]);
+    let text = fs::read_to_string(&pipeline).expect("the pipeline");
+    let text = text.replace("checks:\n", block.expect("a block of checks"));
+    fs::write(&pipeline, text).expect("writable");
+    let printed = self::text(&lake, &["validate", pipeline.to_str().expect("UTF-8")]);
+    assert!(printed.contains(": valid, at most "), "{printed}");
+}
+
+#[test]
+fn a_query_that_cannot_run_is_told_before_any_call() {
+    let lake = Lake::new();
+    let checks = [
+        "{sql: select 1 from run.notez}",
+        "{table: notes, min_rows: 1}",
+        "{sql: select likes from engagement_latest}",
+    ];
+    let pipeline = checking(&lake, "", &checks);
+    for command in ["run", "validate"] {
+        let (code, stderr) = fail(&mut lake.redlake(&[command, pipeline.to_str().expect("UTF-8")]));
+        assert_eq!(code, 2);
+        for said in [
+            "this query cannot run: Catalog Error: Table with name notez does not exist! Did you mean \"notes\"?",
+            "checking.yaml:11:11",
+            "this query cannot run: Binder Error: Referenced column \"likes\" not found in FROM clause!",
+            "checking.yaml:13:11",
+            "run.<table>",
+        ] {
+            assert!(stderr.contains(said), "`{said}` is missing in:\n{stderr}");
+        }
+    }
+    assert!(!lake.path().exists());
+}
+
+#[test]
+fn mistakes_in_checks_are_told_before_any_call() {
+    let lake = Lake::new();
+    let pipeline = checking(
+        &lake,
+        "",
+        &["{table: nots, min_rows: 1}", "{table: notes, unique: [id]}"],
+    );
+    let (code, stderr) = fail(&mut lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]));
+    assert_eq!(code, 2);
+    for said in [
+        "unknown table `nots`",
+        "did you mean `notes`?",
+        "unknown column of notes `id`",
+        "2 mistakes found",
+    ] {
+        assert!(stderr.contains(said), "`{said}` is missing in:\n{stderr}");
+    }
+    assert!(!lake.path().exists());
+}
