@@ -3,6 +3,7 @@
 //! A run that made a call always commits its ledger, whatever became of its data.
 
 pub mod access;
+pub mod as_of;
 mod begin;
 pub mod checks;
 mod commit;

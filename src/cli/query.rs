@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, FixedOffset};
 use clap::Args;
 use clap::ValueEnum;
 use tempfile::NamedTempFile;
@@ -18,6 +19,7 @@ use super::output::closed_pipe;
 use super::{Common, Format, relation};
 use crate::load::Lake;
 use crate::query::duckdb::{Database, QueryError};
+use crate::run::as_of::runs_as_of;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -31,6 +33,10 @@ pub struct QueryArgs {
     /// (`$min::bigint`)
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     params: Vec<(String, String)>,
+    /// Only runs that were committed by then, such as 2026-11-21T08:00:00+08:00; without marts, which
+    /// are made of all runs
+    #[arg(long, value_name = "RFC3339")]
+    as_of: Option<DateTime<FixedOffset>>,
     /// Write the result to a file, in the format that its name ends with: .parquet, .csv, .ndjson,
     /// .json or .md
     #[arg(short, long, value_name = "FILE")]
@@ -53,9 +59,16 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let unreadable = lake.unreadable(&contracts.tables)?;
-    let database = Database::open(lake.root(), &contracts.relations(), &unreadable)?;
+    let root = lake.root();
+    let database = match args.as_of {
+        None => Database::open(root, &contracts.relations(), &unreadable)?,
+        Some(at) => {
+            let runs = runs_as_of(&lake, at.to_utc())?;
+            Database::open_as_of(root, &contracts.tables, &unreadable, &runs)?
+        }
+    };
     if !args.allow_files {
-        database.confine(lake.root())?;
+        database.confine(root)?;
     }
     let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
     database.stream(&sql, &parameters, |schema, batches| match &args.output {

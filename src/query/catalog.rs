@@ -1,6 +1,6 @@
 //! The SQL of the catalog: a view a table, and those that are derived from it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use indexmap::IndexMap;
@@ -27,6 +27,35 @@ pub fn statements(
         has_files(table).then(all).into_iter().collect()
     })
 }
+
+/// The statements that make the views over the rows of some runs, which are in the table [`AS_OF`].
+pub fn statements_as_of(
+    lake: &Path,
+    tables: &IndexMap<String, Table>,
+    unreadable: &Unreadable,
+    runs: &BTreeSet<String>,
+    has_files: impl Fn(&Table) -> bool,
+) -> Vec<String> {
+    let runs: Vec<String> = runs
+        .iter()
+        .map(|run| format!("({})", literal(run)))
+        .collect();
+    let mut statements = vec![format!("CREATE TABLE {AS_OF} (run_id VARCHAR)")];
+    if !runs.is_empty() {
+        statements.push(format!("INSERT INTO {AS_OF} VALUES {}", runs.join(", ")));
+    }
+    statements.extend(views(tables, unreadable, |table| {
+        let some = || Part {
+            root: lake,
+            condition: Some(format!("run_id IN (SELECT run_id FROM {AS_OF})")),
+        };
+        has_files(table).then(some).into_iter().collect()
+    }));
+    statements
+}
+
+/// The runs that count, where not all do.
+const AS_OF: &str = "runs_as_of";
 
 /// Files below a folder that has `tables/` in it, and which of their rows count.
 pub(super) struct Part<'a> {

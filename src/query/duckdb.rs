@@ -1,6 +1,6 @@
 //! DuckDB over the lake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -98,6 +98,23 @@ impl Database {
             tables,
             &Unreadable::new(),
             |_, _| false,
+        ))
+    }
+
+    /// The rows of these runs only, as if there were no others.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_as_of(
+        lake: &Path,
+        tables: &IndexMap<String, Table>,
+        unreadable: &Unreadable,
+        runs: &BTreeSet<String>,
+    ) -> Result<Self, QueryError> {
+        let lake = absolute(lake)?;
+        let has_files = |table: &Table| has_files(&lake, table);
+        Self::with(catalog::statements_as_of(
+            &lake, tables, unreadable, runs, has_files,
         ))
     }
 

@@ -140,6 +140,37 @@ fn a_result_that_fails_half_way_leaves_the_file_as_it_was() {
 }
 
 #[test]
+fn a_query_may_look_back() {
+    let lake = lake();
+    let two = "2026-03-09T13:00:00+08:00";
+    let pipeline = repository("pipelines/demo.yaml");
+    lake.run(&pipeline, &["--snapshot-at", two]);
+    let commits = lake.path().join("_commits");
+    let mut times: Vec<String> = std::fs::read_dir(commits)
+        .expect("a folder")
+        .flatten()
+        .map(|entry| std::fs::read_to_string(entry.path()).expect("text"))
+        .map(|text| serde_json::from_str::<Value>(&text).expect("JSON"))
+        .filter(|commit| commit["kind"] == "run")
+        .map(|commit| commit["committed_at"].as_str().expect("a time").to_owned())
+        .collect();
+    times.sort();
+    let count = |at: &str| {
+        let sql = "select count(distinct run_id) as runs, count(*) as rows from notes";
+        said(&lake, &["query", sql, "--as-of", at, "--format", "csv"])
+    };
+    assert_eq!(count("2020-01-01T00:00:00Z"), "runs,rows\n0,0\n");
+    assert_eq!(count(&times[0]), "runs,rows\n1,553\n");
+    assert_eq!(count(&times[1]), "runs,rows\n2,1106\n");
+    // Compaction changes files, not what was there when.
+    succeed(&mut lake.redlake(&["compact"]));
+    assert_eq!(count(&times[0]), "runs,rows\n1,553\n");
+    let latest = "select max(snapshot_at)::timestamp as at from notes_latest";
+    let args = ["query", latest, "--as-of", &times[0], "--format", "csv"];
+    assert_eq!(said(&lake, &args), "at\n2026-03-09T04:00:00\n");
+}
+
+#[test]
 fn parquet_goes_to_a_pipe() {
     let lake = lake();
     let args = ["query", "select 1 as x", "--format", "parquet"];

@@ -96,13 +96,38 @@ fn without_its_ledger_a_staging_is_garbage_once_its_process_is_dead() {
     assert_eq!(files(&lake, "_staging"), []);
 
     // It is killed after it has.
-    drop(hold(&lake, &[(&a, "new")], &[], Some("ledger")));
-    commit(&lake, "ledger", &[(&path_of("ledger"), "paid")], &[]);
+    let ledger = path_of("ledger");
+    let staged = [(a.as_str(), "new"), (ledger.as_str(), "paid, published")];
+    drop(hold(&lake, &staged, &[], Some("ledger")));
+    commit(&lake, "ledger", &[(&ledger, "paid, held")], &[]);
     let lake = reopened(&lake);
     assert_eq!(held(&lake), ["run"]);
     lake.publish("run").expect("published");
-    let ledger = file(&path_of("ledger"), "paid");
+    let ledger = file(&ledger, "paid, published");
     assert_eq!(visible(&lake), [file(&a, "new"), ledger]);
+}
+
+#[test]
+fn what_is_held_is_outdated_once_its_rows_are_in_another_file() {
+    let (_dir, lake) = lake();
+    let (a, ledger, compacted) = (path_of("a"), path_of("ledger"), path_of("compacted"));
+    drop(hold(&lake, &[(&a, "new"), (&ledger, "b")], &[], Some("1")));
+    commit(&lake, "1", &[(&ledger, "a")], &[]);
+    // Published as it is, the file `ledger` would come beside the rows in `compacted`.
+    let staging = lake.stage("2").expect("a staging folder");
+    add(&staging, &compacted, "a");
+    staging.holds(&compacted, ["run", "other"].map(String::from).into());
+    let of_nobody = RunRef {
+        run_id: "2",
+        pipeline: "",
+        ..RUN
+    };
+    staging
+        .commit(CommitKind::Compact, &of_nobody, vec![ledger])
+        .expect("a commit");
+    let error = lake.publish("run").expect_err("an error");
+    assert!(matches!(error, LakeError::Outdated(id) if id == "run"));
+    assert_eq!(visible(&lake), [file(&compacted, "a")]);
 }
 
 #[test]
