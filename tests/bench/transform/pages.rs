@@ -147,6 +147,7 @@ version: 1
 pipeline: {PIPELINE}
 source: {{name: justoneapi}}
 keyword_sets: {{words: [词]}}
+load: {{marts: false}}
 extract:
   - {{endpoint: note_search, keywords: [words], pages: {{max: {PAGES_A_SEARCH}}}}}
 "
