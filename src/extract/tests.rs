@@ -2,7 +2,6 @@
 
 mod budget;
 mod day;
-mod full_disk;
 mod journal;
 mod lanes;
 mod pace;

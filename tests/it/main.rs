@@ -26,6 +26,8 @@ mod retention;
 mod sandbox;
 mod schema;
 mod shards;
+#[cfg(unix)]
+mod small_files;
 mod stops;
 mod suggest;
 mod support;

@@ -1,19 +1,17 @@
 //! A write that stops halfway leaves no half line and no half frame: more may be written after it,
 //! and all of it must be readable.
 //!
-//! The test runs itself again as a process that may only write small files.
-
-#![cfg(unix)]
+//! The test runs itself again as a process that may only write small files. It is not among the
+//! crate's own tests: for a moment the new process holds the file locks of all threads of the old one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use redlake::extract::journal::{Entry, Journal, RunHead, read};
+use redlake::raw::{self, PageHeader, RawReader, RawWriter, encode};
+use serde_json::json;
 use tempfile::TempDir;
-
-use super::{head, journal, journal_path, search, sent, time};
-use crate::extract::journal::{Entry, read};
-use crate::raw::{self, PageHeader, RawReader, RawWriter, encode};
 
 const FOLDER: &str = "REDLAKE_TEST_SMALL_DISK";
 
@@ -30,7 +28,7 @@ fn with_small_files(test: &str, fill: impl Fn(&Path)) -> Option<TempDir> {
     let output = Command::new("sh")
         .args(["-c", limited])
         .arg(std::env::current_exe().expect("this program"))
-        .args(["--exact", &format!("extract::tests::full_disk::{test}")])
+        .args(["--exact", &format!("small_files::{test}")])
         .env(FOLDER, dir.path())
         .output()
         .expect("a shell");
@@ -42,9 +40,12 @@ fn with_small_files(test: &str, fill: impl Fn(&Path)) -> Option<TempDir> {
 
 #[test]
 fn a_journal_has_whole_lines_when_the_disk_is_full() {
-    let entry = |n: usize| Entry::Sent(sent(&n.to_string(), "2026-03-09T04:00:00Z", None));
+    let entry = |n: usize| Entry::Committed {
+        tables: n.is_multiple_of(3),
+    };
     let fill = |folder: &Path| {
-        let journal = journal(folder, head("run"), &[]);
+        let path = folder.join("run.ndjson");
+        let journal = Journal::create(path, head()).expect("a new journal");
         let lines = (0..).find(|n| journal.append(&entry(*n)).is_err());
         fs::write(folder.join("lines"), lines.unwrap_or(0).to_string()).expect("a small file");
     };
@@ -55,38 +56,59 @@ fn a_journal_has_whole_lines_when_the_disk_is_full() {
     let lines = fs::read_to_string(dir.path().join("lines")).expect("text");
     let lines: usize = lines.parse().expect("a number");
     assert!(lines > 3, "{lines}");
-    let path = journal_path(dir.path(), "run");
+    let path = dir.path().join("run.ndjson");
     // The process may live on and write more when there is room again.
     let mut more = fs::OpenOptions::new()
         .append(true)
         .open(&path)
         .expect("a file");
     std::io::Write::write_all(&mut more, b"\"closed\"\n").expect("room");
-    let mut expected = vec![Entry::Run(head("run"))];
+    let mut expected = vec![Entry::Run(head())];
     expected.extend((0..lines).map(entry));
     expected.push(Entry::Closed);
     assert_eq!(read(&path).unwrap_or_else(|e| panic!("{e}")), expected);
 }
 
+fn head() -> RunHead {
+    let head = json!({
+        "run_id": "run",
+        "pipeline": "test",
+        "plan_hash": "0123456789abcdef",
+        "shard": null,
+        "snapshot_at": "2026-03-09T04:00:00Z",
+        "started_at": "2026-03-09T04:00:01.000002Z",
+        "opened_at": "2026-03-09T04:00:02Z",
+        "simulated": false,
+    });
+    serde_json::from_value(head).expect("a head")
+}
+
 fn header(page: u32) -> PageHeader {
-    PageHeader {
-        v: raw::VERSION,
-        run_id: "run".to_owned(),
-        pipeline: "test".to_owned(),
-        snapshot_at: time("2026-03-09T04:00:00Z"),
-        simulated: false,
-        request_id: page.to_string(),
-        search: search(&[]),
-        page,
-        fetched_at: time("2026-03-09T04:00:00Z"),
-        status: 200,
-        accepted: true,
-        class: "ok".to_owned(),
-        item_count: 0,
-        items_before: 0,
-        new_item_count: 0,
-        stop: None,
-    }
+    let header = json!({
+        "v": raw::VERSION,
+        "run_id": "run",
+        "pipeline": "test",
+        "snapshot_at": "2026-03-09T04:00:00Z",
+        "simulated": false,
+        "request_id": page.to_string(),
+        "search": {
+            "source": "justoneapi",
+            "search_id": "24382dd2e0be3a01",
+            "endpoint": "note_search",
+            "params": {},
+            "max_pages": 3,
+        },
+        "page": page,
+        "fetched_at": "2026-03-09T04:00:00Z",
+        "status": 200,
+        "accepted": true,
+        "class": "ok",
+        "item_count": 0,
+        "items_before": 0,
+        "new_item_count": 0,
+        "stop": null,
+    });
+    serde_json::from_value(header).expect("a header")
 }
 
 #[test]
