@@ -92,6 +92,19 @@ pub struct RunRef<'a> {
     pub closes: bool,
 }
 
+impl<'a> RunRef<'a> {
+    /// For commits that belong to no run and no pipeline: they are named after themselves.
+    pub fn of_no_run(commit_id: &'a str, snapshot_at: DateTime<Utc>, simulated: bool) -> Self {
+        RunRef {
+            run_id: commit_id,
+            pipeline: "",
+            snapshot_at,
+            simulated,
+            closes: false,
+        }
+    }
+}
+
 /// Files on their way into the lake.
 #[derive(Debug)]
 pub struct Staging {

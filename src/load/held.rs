@@ -4,8 +4,7 @@
 //! committed beside it, that commit decides: until its record has its name, nothing is held, and
 //! the staging is garbage like any other.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -18,7 +17,8 @@ use super::apply::{apply, finish_commits};
 use super::columns::{self, Stored};
 use super::commit::{AddedFile, CommitKind, CommitRecord, RunRef, Staging};
 use super::commit::{commit_lock, read, record_path};
-use super::files::{failed, list, remove_if_there, rename, replace_json, sync_parent};
+use super::files::{list, remove_dir_if_there, remove_if_there, rename, replace_json, sync_parent};
+use super::verify::checksum;
 use super::{FORMAT, Lake, LakeError, STAGING};
 use crate::spec::checks::Severity;
 
@@ -284,12 +284,7 @@ pub(super) fn drop_staging(folder: &Path) -> Result<(), LakeError> {
     let path = folder.join(HELD);
     remove_if_there(&path)?;
     sync_parent(&path)?;
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("remove", folder)(error))
-        }
-        _ => Ok(()),
-    }
+    remove_dir_if_there(folder)
 }
 
 /// Whether a held file is as it was staged.
@@ -299,14 +294,11 @@ fn is_whole(folder: &Path, file: &AddedFile) -> Result<(), LakeError> {
         path: path.clone(),
         reason,
     };
-    let mut hasher = blake3::Hasher::new();
-    let hashed = File::open(&path)
-        .and_then(|open| io::copy(&mut BufReader::new(open), &mut hasher))
-        .map_err(|error| damaged(error.to_string()))?;
-    if hashed != file.bytes || hasher.finalize().to_hex().as_str() != file.checksum {
-        return Err(damaged("its checksum is another".to_owned()));
+    let found = checksum(&path).map_err(|error| damaged(error.to_string()))?;
+    match found == file.checksum {
+        true => Ok(()),
+        false => Err(damaged("its checksum is another".to_owned())),
     }
-    Ok(())
 }
 
 const HELD: &str = "held.json";

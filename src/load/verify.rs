@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::commit::AddedFile;
-use super::files::{create_dir, failed, list, rename};
+use super::files::{create_dir, list, rename};
 use super::inventory::LiveFile;
 use super::{Lake, LakeError, STATE};
 
@@ -70,7 +70,7 @@ impl Lake {
             found.files += 1;
             found.bytes += file.bytes;
             found.rows += file.rows;
-            if let Some((kind, detail)) = problem(&self.root, file) {
+            if let Some((kind, detail)) = problem(&self.root.join(&file.path), file) {
                 let path = file.path.clone();
                 found.problems.push(Problem { path, kind, detail });
             }
@@ -131,9 +131,9 @@ fn files_below(root: &Path, folder: &Path, files: &mut Vec<String>) -> Result<()
     Ok(())
 }
 
-fn problem(root: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
-    let path = root.join(&file.path);
-    let length = match fs::metadata(&path) {
+/// What is wrong with the file at `path`, which should be this one.
+fn problem(path: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
+    let length = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Some((ProblemKind::Missing, "it is not there".to_owned()));
@@ -144,7 +144,7 @@ fn problem(root: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
         let detail = format!("{length} bytes instead of {}", file.bytes);
         return Some((ProblemKind::Damaged, detail));
     }
-    match checksum(&path) {
+    match checksum(path) {
         Ok(checksum) if checksum == file.checksum => None,
         Ok(_) => Some((
             ProblemKind::Damaged,
@@ -155,9 +155,8 @@ fn problem(root: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
 }
 
 /// BLAKE3 of a file, hex.
-fn checksum(path: &Path) -> Result<String, LakeError> {
+pub(super) fn checksum(path: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
-    let read = File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ()));
-    read.map_err(failed("read", path))?;
+    hasher.update_reader(File::open(path)?)?;
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -104,13 +104,8 @@ fn compact_day(
             ..forecast(dt, files)
         });
     }
-    let run = RunRef {
-        run_id: &commit_id,
-        pipeline: "",
-        snapshot_at: end_of(dt),
-        simulated: partitions.values().flatten().any(|live| live.simulated),
-        closes: false,
-    };
+    let simulated = partitions.values().flatten().any(|live| live.simulated);
+    let run = RunRef::of_no_run(&commit_id, end_of(dt), simulated);
     let record = staging.commit(CommitKind::Compact, &run, remove)?;
     for day in &mut compacted {
         let written = record.add.iter().filter(|file| file.table == day.table);

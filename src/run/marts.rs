@@ -259,13 +259,8 @@ fn commit(
         })?;
         refreshed.files += 1;
     }
-    let of_no_run = RunRef {
-        run_id: &commit_id,
-        pipeline: "",
-        snapshot_at: date.and_time(NaiveTime::MIN).and_utc(),
-        simulated: false,
-        closes: false,
-    };
+    let at = date.and_time(NaiveTime::MIN).and_utc();
+    let of_no_run = RunRef::of_no_run(&commit_id, at, false);
     staging.commit(CommitKind::Marts, &of_no_run, remove)?;
     Ok(())
 }

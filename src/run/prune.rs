@@ -177,13 +177,7 @@ fn commit(
     remove: Vec<String>,
 ) -> Result<CommitRecord, RunError> {
     let id = staging.id().to_owned();
-    let run = RunRef {
-        run_id: &id,
-        pipeline: "",
-        snapshot_at,
-        simulated,
-        closes: false,
-    };
+    let run = RunRef::of_no_run(&id, snapshot_at, simulated);
     Ok(staging.commit(CommitKind::Prune, &run, remove)?)
 }
 
