@@ -3,8 +3,9 @@
 //! A run that made a call always commits its ledger, whatever became of its data.
 
 pub mod access;
-pub mod as_of;
+mod as_of;
 mod begin;
+pub mod catalog;
 pub mod checks;
 mod commit;
 pub mod compact;

@@ -73,7 +73,7 @@ impl CliError {
     }
 
     /// Everything is committed but the catalog.
-    pub fn no_catalog(error: QueryError) -> Self {
+    pub fn no_catalog(error: RunError) -> Self {
         let hint = "the data is committed; `redlake query` works without that file";
         let error =
             anyhow::Error::new(error).context("the catalog lake.duckdb could not be written");

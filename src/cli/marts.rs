@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::output::{grouped, print_json, print_text};
 use super::{Common, Format};
 use crate::load::Lake;
-use crate::query::duckdb::write_catalog;
+use crate::run::catalog;
 use crate::run::marts::{Refreshed, Which, refresh};
 
 #[derive(Debug, Args)]
@@ -34,8 +34,7 @@ pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
     };
     let refreshed = refresh(&lake, &contracts, which)?;
     // The first files of a mart give its view something to read.
-    let unreadable = lake.unreadable(&contracts.tables)?;
-    write_catalog(lake.root(), &contracts.relations(), &unreadable)?;
+    catalog::write(&lake, &contracts)?;
     match format {
         Format::Json => print_json(&refreshed)?,
         _ => print_text(&summary(&refreshed))?,

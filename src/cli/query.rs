@@ -18,8 +18,8 @@ use super::error::{CliError, INTERNAL};
 use super::output::closed_pipe;
 use super::{Common, Format, relation};
 use crate::load::Lake;
-use crate::query::duckdb::{Database, QueryError};
-use crate::run::as_of::runs_as_of;
+use crate::query::duckdb::QueryError;
+use crate::run::catalog;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -58,17 +58,12 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = format(args, common)?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let unreadable = lake.unreadable(&contracts.tables)?;
-    let root = lake.root();
     let database = match args.as_of {
-        None => Database::open(root, &contracts.relations(), &unreadable)?,
-        Some(at) => {
-            let runs = runs_as_of(&lake, at.to_utc())?;
-            Database::open_as_of(root, &contracts.tables, &unreadable, &runs)?
-        }
+        None => catalog::open(&lake, &contracts.relations())?,
+        Some(at) => catalog::open_as_of(&lake, &contracts.tables, at.to_utc())?,
     };
     if !args.allow_files {
-        database.confine(root)?;
+        database.confine(lake.root())?;
     }
     let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
     database.stream(&sql, &parameters, |schema, batches| match &args.output {

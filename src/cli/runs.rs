@@ -6,16 +6,15 @@ use super::Common;
 use super::error::CliError;
 use super::output::print_batches;
 use crate::load::Lake;
-use crate::query::duckdb::Database;
 use crate::query::runs::list;
+use crate::run::catalog;
 
 pub fn main(common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let unreadable = lake.unreadable(&contracts.tables)?;
     let held = lake.held()?;
     let held: Vec<&str> = held.iter().map(|held| held.run_id.as_str()).collect();
-    let database = Database::open(lake.root(), &contracts.tables, &unreadable)?;
+    let database = catalog::open(&lake, &contracts.tables)?;
     let answer = database.query(&list(&held))?;
     print_batches(common.format, &answer.schema, &answer.batches)?;
     Ok(ExitCode::SUCCESS)

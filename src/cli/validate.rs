@@ -67,7 +67,7 @@ fn differences(root: &Path, contracts: &Contracts) -> Result<Vec<Diagnostic>, Cl
         Err(LakeError::Missing(_)) => return Ok(Vec::new()),
         lake => lake?,
     };
-    for table in evolution::undeclared(&lake.columns()?, &contracts.tables) {
+    for table in evolution::undeclared(&lake.columns()?, &contracts.relations()) {
         tracing::warn!(
             "the lake {} holds the table `{table}`, which no contract declares: no view shows it",
             root.display()

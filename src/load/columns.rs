@@ -17,35 +17,50 @@ use super::files::{list, replace_json};
 use super::{Lake, LakeError, STATE};
 use crate::spec::table::ColumnType;
 
-/// The columns of every table, by name, each with the types that files hold it with.
+/// By table and mart, the different sets of columns that its files have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Stored(pub BTreeMap<String, Columns>);
+pub struct Stored(pub BTreeMap<String, BTreeSet<Columns>>);
 
-/// The columns of one table.
-pub type Columns = BTreeMap<String, BTreeSet<ColumnType>>;
+/// The columns of a file. A type that no contract can name is none: redlake did not write it, and it
+/// is no concern of the contracts.
+pub type Columns = BTreeMap<String, Option<ColumnType>>;
 
 impl Stored {
-    /// Adds the columns of a file. A type that no contract can name was not written by redlake, and
-    /// is no concern of the contracts.
+    /// Adds the columns of a file.
     pub(super) fn add(&mut self, table: &str, schema: &Schema) {
-        let columns = self.0.entry(table.to_owned()).or_default();
-        for field in schema.fields() {
-            if let Some(kind) = column_type(field.data_type()) {
-                columns
-                    .entry(field.name().clone())
-                    .or_default()
-                    .insert(kind);
+        let fields = schema.fields().iter();
+        let columns = fields.map(|field| (field.name().clone(), column_type(field.data_type())));
+        let all = self.0.entry(table.to_owned()).or_default();
+        all.insert(columns.collect());
+    }
+
+    /// The columns of a table, each with the types that files hold it with.
+    pub fn kinds(&self, table: &str) -> BTreeMap<&str, BTreeSet<ColumnType>> {
+        let mut kinds: BTreeMap<&str, BTreeSet<ColumnType>> = BTreeMap::new();
+        for (name, kind) in self.0.get(table).into_iter().flatten().flatten() {
+            if let Some(kind) = kind {
+                kinds.entry(name).or_default().insert(*kind);
             }
         }
+        kinds
+    }
+
+    /// The tables whose files all have the same columns.
+    pub fn uniform(&self) -> impl Iterator<Item = &str> {
+        let is_uniform = |files: &BTreeSet<Columns>| {
+            let kinds = files.iter().flat_map(BTreeMap::values);
+            files.len() == 1 && kinds.into_iter().all(Option::is_some)
+        };
+        let all = self.0.iter();
+        all.filter(move |(_, files)| is_uniform(files))
+            .map(|(table, _)| table.as_str())
     }
 
     fn merge(&mut self, other: &Stored) {
-        for (table, columns) in &other.0 {
+        for (table, files) in &other.0 {
             let ours = self.0.entry(table.clone()).or_default();
-            for (name, kinds) in columns {
-                ours.entry(name.clone()).or_default().extend(kinds);
-            }
+            ours.extend(files.iter().cloned());
         }
     }
 }
@@ -63,16 +78,41 @@ impl Lake {
     ///
     /// # Errors
     /// A folder that cannot be listed, or a summary that cannot be written.
-    pub fn recount_columns(&self, tables: &[String]) -> Result<(), LakeError> {
+    pub fn recount_columns<'t>(
+        &self,
+        tables: impl IntoIterator<Item = &'t str>,
+    ) -> Result<(), LakeError> {
         let _guard = self.commit_lock()?;
         // What a cut-off commit added may still be staged.
         finish_commits(&self.root)?;
         let mut stored = self.columns()?;
         for table in tables {
-            let columns = of_table(&self.root.join("tables").join(table))?;
-            stored.0.insert(table.clone(), columns);
+            let mut files = BTreeSet::new();
+            for folder in FOLDERS {
+                files.extend(of_table(&self.root.join(folder).join(table))?);
+            }
+            stored.0.insert(table.to_owned(), files);
         }
         replace_json(&path(&self.root), &stored)
+    }
+
+    /// Looks anew at the files of those of these tables whose files did not all have the same columns:
+    /// by now they may.
+    ///
+    /// # Errors
+    /// As [`Lake::recount_columns`].
+    pub fn recount_mixed<'t>(
+        &self,
+        tables: impl IntoIterator<Item = &'t str>,
+    ) -> Result<(), LakeError> {
+        let stored = self.columns()?;
+        let uniform: BTreeSet<&str> = stored.uniform().collect();
+        let is_mixed = |table: &&str| stored.0.contains_key(*table) && !uniform.contains(table);
+        let mixed: Vec<&str> = tables.into_iter().filter(is_mixed).collect();
+        match mixed.is_empty() {
+            true => Ok(()),
+            false => self.recount_columns(mixed),
+        }
     }
 }
 
@@ -110,22 +150,22 @@ fn read(root: &Path) -> Option<Stored> {
 /// Every footer is read: any file may be the only one that still holds a column.
 fn of_lake(root: &Path) -> Result<Stored, LakeError> {
     let mut stored = Stored::default();
-    for folder in list(&root.join("tables"))? {
-        let table = folder.file_name().unwrap_or_default().to_string_lossy();
-        let columns = of_table(&folder)?;
-        stored.0.insert(table.into_owned(), columns);
+    for folder in FOLDERS.map(|folder| root.join(folder)) {
+        for table in listed(&folder)? {
+            let name = table.file_name().unwrap_or_default().to_string_lossy();
+            stored.0.insert(name.into_owned(), of_table(&table)?);
+        }
     }
     Ok(stored)
 }
 
-/// The columns of the files below a table's folder.
-fn of_table(folder: &Path) -> Result<Columns, LakeError> {
+/// Where tables and marts lie.
+const FOLDERS: [&str; 2] = ["tables", "marts"];
+
+/// The different columns of the files below a table's folder.
+fn of_table(folder: &Path) -> Result<BTreeSet<Columns>, LakeError> {
     let mut stored = Stored::default();
-    let partitions = match folder.exists() {
-        true => list(folder)?,
-        false => Vec::new(),
-    };
-    for partition in partitions {
+    for partition in listed(folder)? {
         for file in list(&partition)? {
             if file.extension().is_some_and(|e| e == "parquet") {
                 match schema(&file) {
@@ -137,6 +177,13 @@ fn of_table(folder: &Path) -> Result<Columns, LakeError> {
         }
     }
     Ok(stored.0.remove("").unwrap_or_default())
+}
+
+fn listed(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
+    match folder.exists() {
+        true => list(folder),
+        false => Ok(Vec::new()),
+    }
 }
 
 /// The columns of a Parquet file, from its footer.

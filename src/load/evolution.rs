@@ -42,17 +42,17 @@ pub enum Purpose {
 /// What is different, leaving out what the contracts account for.
 pub fn differences(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<Difference> {
     let mut found = Vec::new();
-    for (name, columns) in &stored.0 {
+    for name in stored.0.keys() {
         let Some(table) = tables.get(name) else {
             continue;
         };
-        for (column, kinds) in columns {
-            let Some((kind, stored)) = difference(table, column, kinds) else {
+        for (column, kinds) in stored.kinds(name) {
+            let Some((kind, stored)) = difference(table, column, &kinds) else {
                 continue;
             };
             found.push(Difference {
                 table: name.clone(),
-                column: column.clone(),
+                column: column.to_owned(),
                 stored,
                 kind,
             });
@@ -111,33 +111,47 @@ pub fn undeclared<'s>(
     stored: &'s Stored,
     tables: &IndexMap<String, Table>,
 ) -> impl Iterator<Item = &'s str> {
-    let names = stored.0.iter().filter(|(_, columns)| !columns.is_empty());
-    let names = names.map(|(name, _)| name.as_str());
+    let has_columns = |name: &&String| !stored.kinds(name).is_empty();
+    let names = stored.0.keys().filter(has_columns).map(String::as_str);
     names.filter(|name| !tables.contains_key(*name))
 }
 
 /// The tables with files of an older contract, also those that it accounts for.
 pub fn outdated(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<String> {
-    let is_new = |table: &Table, name: &String, kinds: &BTreeSet<ColumnType>| {
+    let is_new = |table: &Table, name: &str, kinds: &BTreeSet<ColumnType>| {
         let column = table.columns.get(name);
         column.is_some_and(|column| others(column, kinds).is_empty())
     };
-    let outdated = stored.0.iter().filter(|(name, columns)| {
-        let table = tables.get(*name);
-        table.is_some_and(|table| {
-            columns
-                .iter()
-                .any(|(name, kinds)| !is_new(table, name, kinds))
-        })
-    });
-    outdated.map(|(name, _)| name.clone()).collect()
+    let is_outdated = |name: &&String| {
+        let columns = stored.kinds(name);
+        let old = |table: &Table| columns.iter().any(|(n, kinds)| !is_new(table, n, kinds));
+        tables.get(*name).is_some_and(old)
+    };
+    stored.0.keys().filter(is_outdated).cloned().collect()
 }
 
-/// The columns, as (table, column), that cannot be read while old files are there, and why.
-pub fn unreadable(
-    stored: &Stored,
-    tables: &IndexMap<String, Table>,
-) -> BTreeMap<(String, String), String> {
+/// Columns, as (table, column), that cannot be read while old files are there, and why.
+pub type Unreadable = BTreeMap<(String, String), String>;
+
+/// What the columns of a lake's files mean for whoever reads them.
+#[derive(Clone, Debug, Default)]
+pub struct FileColumns {
+    pub unreadable: Unreadable,
+    /// The tables whose files all have the same columns, so that any of them tells for all.
+    pub uniform: BTreeSet<String>,
+}
+
+impl FileColumns {
+    pub fn new(stored: &Stored, tables: &IndexMap<String, Table>) -> Self {
+        FileColumns {
+            unreadable: unreadable(stored, tables),
+            uniform: stored.uniform().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// The columns that cannot be read while old files are there.
+pub fn unreadable(stored: &Stored, tables: &IndexMap<String, Table>) -> Unreadable {
     let mut unreadable = BTreeMap::new();
     for difference in differences(stored, tables) {
         if let Kind::Retyped(kind) | Kind::Unreadable(kind) = difference.kind

@@ -15,7 +15,6 @@ pub mod verify;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +28,7 @@ use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::table::Table;
-use evolution::Purpose;
+use evolution::{FileColumns, Purpose};
 
 /// Version of the folder layout and of commit records.
 const FORMAT: u32 = 1;
@@ -191,16 +190,12 @@ impl Lake {
         checked.map_err(LakeError::Contracts)
     }
 
-    /// The columns, as (table, column), that cannot be read while old files hold them with another
-    /// type, and why.
+    /// What the columns of its files mean for whoever reads these tables.
     ///
     /// # Errors
     /// A folder that cannot be listed.
-    pub fn unreadable(
-        &self,
-        tables: &IndexMap<String, Table>,
-    ) -> Result<BTreeMap<(String, String), String>, LakeError> {
-        Ok(evolution::unreadable(&self.columns()?, tables))
+    pub fn file_columns(&self, tables: &IndexMap<String, Table>) -> Result<FileColumns, LakeError> {
+        Ok(FileColumns::new(&self.columns()?, tables))
     }
 
     /// Checks that the disk has room for so many bytes more, and for what belongs to any commit.

@@ -1,29 +1,24 @@
 //! The SQL of the catalog: a view a table, and those that are derived from it. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use indexmap::IndexMap;
 
 use super::views::derived;
+use crate::load::evolution::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
-
-/// Columns, as (table, column), whose old values cannot be read, and why.
-pub type Unreadable = BTreeMap<(String, String), String>;
 
 /// The statements that make the catalog of the lake at `lake`, an absolute path. `has_files` says
 /// whether a table has any file yet; a view over none is empty, with its columns.
 pub fn statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,
-    unreadable: &Unreadable,
+    columns: &FileColumns,
     has_files: impl Fn(&Table) -> bool,
 ) -> Vec<String> {
-    views(tables, unreadable, |table| {
-        let all = || Part {
-            root: lake,
-            condition: None,
-        };
+    views(tables, &columns.unreadable, |table| {
+        let all = || Part::of_lake(lake, table, columns);
         has_files(table).then(all).into_iter().collect()
     })
 }
@@ -32,7 +27,7 @@ pub fn statements(
 pub fn statements_as_of(
     lake: &Path,
     tables: &IndexMap<String, Table>,
-    unreadable: &Unreadable,
+    columns: &FileColumns,
     runs: &BTreeSet<String>,
     has_files: impl Fn(&Table) -> bool,
 ) -> Vec<String> {
@@ -44,10 +39,10 @@ pub fn statements_as_of(
     if !runs.is_empty() {
         statements.push(format!("INSERT INTO {AS_OF} VALUES {}", runs.join(", ")));
     }
-    statements.extend(views(tables, unreadable, |table| {
+    statements.extend(views(tables, &columns.unreadable, |table| {
         let some = || Part {
-            root: lake,
             condition: Some(format!("run_id IN (SELECT run_id FROM {AS_OF})")),
+            ..Part::of_lake(lake, table, columns)
         };
         has_files(table).then(some).into_iter().collect()
     }));
@@ -62,6 +57,20 @@ pub(super) struct Part<'a> {
     pub root: &'a Path,
     /// SQL; all rows without it.
     pub condition: Option<String>,
+    /// Whether all the files have the same columns. Where that is not known, every file is opened to
+    /// find out.
+    pub uniform: bool,
+}
+
+impl<'a> Part<'a> {
+    /// All rows of a table in the lake.
+    pub fn of_lake(lake: &'a Path, table: &Table, columns: &FileColumns) -> Self {
+        Part {
+            root: lake,
+            condition: None,
+            uniform: columns.uniform.contains(table.name()),
+        }
+    }
 }
 
 /// The statements that make the views over these parts of each table; none makes it empty.
@@ -116,8 +125,9 @@ pub(super) fn table_view(
             .join("*.parquet");
         relation.push_str(&format!(
             " UNION ALL BY NAME SELECT * FROM read_parquet({}, hive_partitioning = true, \
-             hive_types = {{'dt': DATE}}, union_by_name = true)",
-            literal(&glob.to_string_lossy())
+             hive_types = {{'dt': DATE}}, union_by_name = {})",
+            literal(&glob.to_string_lossy()),
+            !part.uniform
         ));
         if let Some(condition) = &part.condition {
             relation.push_str(&format!(" WHERE {condition}"));

@@ -8,8 +8,9 @@ use arrow::datatypes::Int64Type;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use indexmap::IndexMap;
 
-use super::catalog::{Part, Unreadable, identifier, literal, table_view, views};
+use super::catalog::{Part, identifier, literal, table_view, views};
 use super::duckdb::{Answer, Database, QueryError};
+use crate::load::evolution::{FileColumns, Unreadable};
 use crate::plan::Rule;
 use crate::spec::checks::Scalar;
 use crate::spec::table::Table;
@@ -52,38 +53,43 @@ const SHOWN: usize = 20;
 pub fn statements(
     staged: &Staged<'_>,
     tables: &IndexMap<String, Table>,
-    unreadable: &Unreadable,
+    columns: &FileColumns,
     has_files: impl Fn(&Path, &Table) -> bool,
 ) -> Vec<String> {
     let run_id = literal(staged.run_id);
-    let part = |root, condition: Option<String>, table: &Table| {
-        has_files(root, table).then_some(Part { root, condition })
+    let of_lake = |condition: Option<String>, table: &Table| {
+        has_files(staged.lake, table).then(|| Part {
+            condition,
+            ..Part::of_lake(staged.lake, table, columns)
+        })
+    };
+    // Files of two kinds may be staged: new ones, and those that the run shared with others.
+    let of_staging = |condition: Option<String>, table: &Table| {
+        has_files(staged.folder, table).then_some(Part {
+            root: staged.folder,
+            condition,
+            uniform: false,
+        })
     };
     let others = format!("run_id IS DISTINCT FROM {run_id}");
     let ours = format!("run_id = {run_id}");
     // Files that the run shared with others are staged without its rows, too.
     let whole = |table: &Table| match (staged.replaces)(table.name()) {
         true => {
-            let before = part(staged.lake, Some(others.clone()), table);
-            let now = part(staged.folder, Some(ours.clone()), table);
+            let before = of_lake(Some(others.clone()), table);
+            let now = of_staging(Some(ours.clone()), table);
             before.into_iter().chain(now).collect()
         }
-        false => part(staged.lake, None, table).into_iter().collect(),
+        false => of_lake(None, table).into_iter().collect(),
     };
-    let mut statements = views(tables, unreadable, whole);
+    let mut statements = views(tables, &columns.unreadable, whole);
     statements.push(format!("CREATE SCHEMA {RUN}"));
     for table in tables.values() {
         let view = of_run(table.name());
         let (part, unreadable) = match (staged.replaces)(table.name()) {
             // New files have the types of the contract.
-            true => (
-                part(staged.folder, Some(ours.clone()), table),
-                &Unreadable::new(),
-            ),
-            false => {
-                let ours = Some(ours.clone());
-                (part(staged.lake, ours, table), unreadable)
-            }
+            true => (of_staging(Some(ours.clone()), table), &Unreadable::new()),
+            false => (of_lake(Some(ours.clone()), table), &columns.unreadable),
         };
         statements.push(table_view(&view, table, unreadable, part.as_slice()));
     }

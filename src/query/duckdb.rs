@@ -11,8 +11,9 @@ use duckdb::{Connection, Statement};
 use indexmap::IndexMap;
 use thiserror::Error;
 
-use super::catalog::{self, Unreadable};
+use super::catalog;
 use super::checks::{self, Staged};
+use crate::load::evolution::FileColumns;
 use crate::spec::table::Table;
 
 #[derive(Debug, Error)]
@@ -53,13 +54,13 @@ impl Database {
     pub fn open(
         lake: &Path,
         tables: &IndexMap<String, Table>,
-        unreadable: &Unreadable,
+        columns: &FileColumns,
     ) -> Result<Self, QueryError> {
         let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         connection
             .execute_batch("SET TimeZone = 'UTC'")
             .map_err(QueryError::Sql)?;
-        build_catalog(&connection, lake, tables, unreadable)?;
+        build_catalog(&connection, lake, tables, columns)?;
         Ok(Database { connection })
     }
 
@@ -70,7 +71,7 @@ impl Database {
     pub fn open_staged(
         staged: &Staged<'_>,
         tables: &IndexMap<String, Table>,
-        unreadable: &Unreadable,
+        columns: &FileColumns,
     ) -> Result<Self, QueryError> {
         let (lake, folder) = (absolute(staged.lake)?, absolute(staged.folder)?);
         let staged = Staged {
@@ -79,7 +80,7 @@ impl Database {
             ..*staged
         };
         let has_files = |root: &Path, table: &Table| has_files(root, table);
-        Self::with(checks::statements(&staged, tables, unreadable, has_files))
+        Self::with(checks::statements(&staged, tables, columns, has_files))
     }
 
     /// The views of [`Database::open_staged`] without any row.
@@ -96,7 +97,7 @@ impl Database {
         Self::with(checks::statements(
             &nowhere,
             tables,
-            &Unreadable::new(),
+            &FileColumns::default(),
             |_, _| false,
         ))
     }
@@ -108,13 +109,13 @@ impl Database {
     pub fn open_as_of(
         lake: &Path,
         tables: &IndexMap<String, Table>,
-        unreadable: &Unreadable,
+        columns: &FileColumns,
         runs: &BTreeSet<String>,
     ) -> Result<Self, QueryError> {
         let lake = absolute(lake)?;
         let has_files = |table: &Table| has_files(&lake, table);
         Self::with(catalog::statements_as_of(
-            &lake, tables, unreadable, runs, has_files,
+            &lake, tables, columns, runs, has_files,
         ))
     }
 
@@ -209,7 +210,7 @@ impl Database {
 pub fn write_catalog(
     lake: &Path,
     tables: &IndexMap<String, Table>,
-    unreadable: &Unreadable,
+    columns: &FileColumns,
 ) -> Result<(), QueryError> {
     let target = lake.join("lake.duckdb");
     let beside = lake
@@ -231,7 +232,7 @@ pub fn write_catalog(
         _ => {}
     }
     let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
-    let built = build_catalog(&connection, lake, tables, unreadable).and_then(|()| {
+    let built = build_catalog(&connection, lake, tables, columns).and_then(|()| {
         connection
             .execute_batch("CHECKPOINT")
             .map_err(QueryError::Sql)
@@ -245,11 +246,11 @@ fn build_catalog(
     connection: &Connection,
     lake: &Path,
     tables: &IndexMap<String, Table>,
-    unreadable: &Unreadable,
+    columns: &FileColumns,
 ) -> Result<(), QueryError> {
     let lake = absolute(lake)?;
     let has_files = |table: &Table| has_files(&lake, table);
-    let statements = catalog::statements(&lake, tables, unreadable, has_files).join(";\n");
+    let statements = catalog::statements(&lake, tables, columns, has_files).join(";\n");
     // In one transaction: each of its own would be synced to disk.
     connection
         .execute_batch(&format!("BEGIN TRANSACTION;\n{statements};\nCOMMIT"))

@@ -13,9 +13,10 @@ use duckdb::Connection;
 use indexmap::IndexMap;
 use tempfile::TempDir;
 
-use super::catalog::{Unreadable, sql_type, statements};
+use super::catalog::{sql_type, statements};
 use super::duckdb::{Database, write_catalog};
 use super::views::derived;
+use crate::load::evolution::FileColumns;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
@@ -67,7 +68,8 @@ impl Lake {
     }
 
     fn database(&self) -> Database {
-        Database::open(&self.root, &TABLES, &Unreadable::new()).unwrap_or_else(|e| panic!("{e}"))
+        Database::open(&self.root, &TABLES, &FileColumns::default())
+            .unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// The rows of a query, the cells separated by `|`; nothing for null.
@@ -311,9 +313,15 @@ fn a_lake_may_lie_anywhere() {
 #[test]
 fn only_parquet_files_in_partitions_count_as_files() {
     let tables = &*TABLES;
-    let with = statements(Path::new("/lake"), tables, &Unreadable::new(), |_| true).join("\n");
+    let with = statements(Path::new("/lake"), tables, &FileColumns::default(), |_| {
+        true
+    })
+    .join("\n");
     assert!(with.contains("read_parquet('/lake/tables/notes/*/*.parquet'"));
-    let without = statements(Path::new("/lake"), tables, &Unreadable::new(), |_| false).join("\n");
+    let without = statements(Path::new("/lake"), tables, &FileColumns::default(), |_| {
+        false
+    })
+    .join("\n");
     assert!(!without.contains("read_parquet"));
     let lake = Lake::new();
     let folder = lake.root.join("tables/notes/dt=2026-03-09");
@@ -338,7 +346,7 @@ fn a_mistake_in_sql_is_told_in_the_words_of_duckdb() {
 fn a_reader_of_the_old_catalog_does_not_hinder_a_new_one() {
     let mut lake = Lake::new();
     let path = lake.root.join("lake.duckdb");
-    write_catalog(&lake.root, &TABLES, &Unreadable::new()).unwrap_or_else(|e| panic!("{e}"));
+    write_catalog(&lake.root, &TABLES, &FileColumns::default()).unwrap_or_else(|e| panic!("{e}"));
     let count = |connection: &Connection| {
         let sql = "SELECT count(*) FROM engagement";
         connection
@@ -349,7 +357,7 @@ fn a_reader_of_the_old_catalog_does_not_hinder_a_new_one() {
     assert_eq!(count(&old), 0);
 
     lake.add("engagement", "note_id, liked_count", &["'a', 1"]);
-    write_catalog(&lake.root, &TABLES, &Unreadable::new()).unwrap_or_else(|e| panic!("{e}"));
+    write_catalog(&lake.root, &TABLES, &FileColumns::default()).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(count(&old), 0);
     drop(old);
     let new = Connection::open(&path).expect("the catalog");
@@ -370,6 +378,6 @@ fn a_catalog_that_was_not_finished_is_written_anew() {
         .join("_state")
         .join(format!("lake.duckdb.{}", std::process::id()));
     fs::write(half, "half a catalog").expect("writable");
-    write_catalog(&lake.root, &TABLES, &Unreadable::new()).unwrap_or_else(|e| panic!("{e}"));
+    write_catalog(&lake.root, &TABLES, &FileColumns::default()).unwrap_or_else(|e| panic!("{e}"));
     assert!(lake.root.join("lake.duckdb").is_file());
 }

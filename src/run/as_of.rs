@@ -12,7 +12,7 @@ use crate::load::{Lake, LakeError};
 ///
 /// # Errors
 /// A commit record that cannot be read.
-pub fn runs_as_of(lake: &Lake, at: DateTime<Utc>) -> Result<BTreeSet<String>, LakeError> {
+pub(super) fn runs_as_of(lake: &Lake, at: DateTime<Utc>) -> Result<BTreeSet<String>, LakeError> {
     Ok(of(&lake.commits()?, at))
 }
 

@@ -59,8 +59,8 @@ impl Audit {
             run_id: &subject.stamp.run_id,
             replaces: subject.replaces,
         };
-        let unreadable = subject.lake.unreadable(tables)?;
-        let database = Database::open_staged(&staged, tables, &unreadable)?;
+        let columns = subject.lake.file_columns(tables)?;
+        let database = Database::open_staged(&staged, tables, &columns)?;
         for check in &plan.checks {
             audit.make(check, plan, subject, &database);
         }

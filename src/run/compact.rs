@@ -65,6 +65,10 @@ pub fn compact(
             false => compacted.extend(compact_day(lake, &rewriter, dt, &partitions)?),
         }
     }
+    if !dry_run {
+        // Files that had other columns may all be replaced now.
+        lake.recount_mixed(tables.keys().map(String::as_str))?;
+    }
     Ok(compacted)
 }
 

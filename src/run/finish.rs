@@ -11,13 +11,11 @@ use super::ledger::{self, RunRow};
 use super::marts::follow;
 use super::prior::Prior;
 use super::report::{RunReport, Status};
-use super::{RunError, flatten};
+use super::{RunError, catalog, flatten};
 use crate::extract::journal::{Entry, Journal};
 use crate::extract::{Cut, Extracted, with_causes};
 use crate::load::Lake;
 use crate::plan::{Plan, Search, Shard};
-use crate::query::catalog::Unreadable;
-use crate::query::duckdb::write_catalog;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
 use crate::transform::flattened::Flattened;
@@ -174,9 +172,7 @@ impl Run<'_> {
             // failed run.
             let marts = follow(self.plan, &self.lake);
             report.marts_error = marts.map(|error| with_causes(&error));
-            let tables = &self.plan.contracts.relations();
-            // A run does not begin where anything is unreadable.
-            report.catalog_error = write_catalog(root, tables, &Unreadable::new()).err();
+            report.catalog_error = catalog::write(&self.lake, &self.plan.contracts).err();
         }
         broken.map_or(Ok(report), Err)
     }

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
 use chrono::{NaiveDate, NaiveTime};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -118,6 +117,8 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
         computed.insert(date, hash);
         lake.remember_marts(&computed)?;
     }
+    // Files that had other columns may all be replaced now.
+    lake.recount_mixed(contracts.marts.keys().map(String::as_str))?;
     Ok(refreshed)
 }
 
@@ -172,8 +173,8 @@ impl Source {
         let all = contracts.tables.iter();
         let read = all.filter(|(name, _)| reads.contains_key(*name));
         let tables: IndexMap<String, Table> = read.map(|(n, t)| (n.clone(), t.clone())).collect();
-        let unreadable = lake.unreadable(&tables)?;
-        let opened = Database::open(lake.root(), &tables, &unreadable);
+        let columns = lake.file_columns(&tables)?;
+        let opened = Database::open(lake.root(), &tables, &columns);
         Ok(Source {
             database: opened.map_err(MartsError::Open)?,
             tables,
@@ -236,13 +237,13 @@ fn commit(
     for (name, mart) in &contracts.marts {
         let rows = day.compute(mart);
         let rows = rows.map_err(|source| MartsError::Mart { date, source })?;
-        let count = rows.num_rows() as u64;
+        let (count, schema) = (rows.num_rows() as u64, rows.schema());
         *refreshed.rows.entry(name.clone()).or_default() += count;
         let bytes = encoded(&mart.table, rows)?;
         let old = lake.mart_files(name, date)?;
         if !lake.is_in_place(&old, bytes.as_deref()) {
             remove.extend(old);
-            staged.extend(bytes.map(|bytes| (name, bytes, count)));
+            staged.extend(bytes.map(|bytes| (name, bytes, count, schema)));
         }
     }
     if staged.is_empty() && remove.is_empty() {
@@ -250,10 +251,9 @@ fn commit(
     }
     let commit_id = Uuid::now_v7().to_string();
     let staging = lake.stage(&commit_id)?;
-    for (name, bytes, rows) in staged {
+    for (name, bytes, rows, schema) in staged {
         let path = mart_path(name, date, &commit_id);
-        // No columns to remember: marts are computed anew when their contracts change.
-        staging.add(path, name, &Schema::empty(), |out| {
+        staging.add(path, name, &schema, |out| {
             out.write_all(&bytes).map_err(|e| e.to_string())?;
             Ok(rows)
         })?;

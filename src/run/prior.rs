@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
-use super::RunError;
+use super::{RunError, catalog};
 use crate::extract::budget::Spent;
 use crate::extract::day::{self, DayOf, journals};
 use crate::extract::{Known, KnownTo};
@@ -65,9 +65,7 @@ impl<'a> Prior<'a> {
         if let Some(database) = self.database.get() {
             return Ok(database);
         }
-        let tables = &self.plan.contracts.tables;
-        let unreadable = self.lake.unreadable(tables)?;
-        let opened = Database::open(self.lake.root(), tables, &unreadable)?;
+        let opened = catalog::open(self.lake, &self.plan.contracts.tables)?;
         Ok(self.database.get_or_init(|| opened))
     }
 

@@ -11,11 +11,10 @@ use uuid::Uuid;
 use super::marts::tell_refreshed;
 use super::rewrite::take_rows_out;
 use super::show::find;
-use super::{RunError, ledger};
+use super::{RunError, catalog, ledger};
 use crate::load::Lake;
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::inventory::LiveFile;
-use crate::query::duckdb::write_catalog;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
@@ -74,8 +73,7 @@ pub fn prune(
     drop(lock);
     if !dry_run {
         tell_refreshed(lake, contracts);
-        let unreadable = lake.unreadable(&contracts.tables)?;
-        write_catalog(lake.root(), &contracts.relations(), &unreadable)?;
+        catalog::write(lake, contracts)?;
     }
     Ok(pruned)
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::RunError;
 use super::checks::{Audit, Checks};
 use crate::extract::ledger::Totals;
 use crate::extract::pager::Stop;
 use crate::extract::{Cut, Extracted};
 use crate::load::held::CheckResult;
 use crate::plan::{Plan, Search};
-use crate::query::duckdb::QueryError;
 use crate::transform::RunStamp;
 use crate::transform::drift::DriftRow;
 use crate::transform::tally::Tallies;
@@ -85,7 +85,7 @@ pub struct RunReport {
     pub marts_error: Option<String>,
     /// Why `lake.duckdb` could not be written; the data is committed all the same.
     #[serde(skip)]
-    pub catalog_error: Option<QueryError>,
+    pub catalog_error: Option<RunError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

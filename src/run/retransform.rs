@@ -12,14 +12,13 @@ use super::finish::refused;
 use super::marts::{NOT_UP_TO_DATE, follow};
 use super::retain::retain;
 use super::rewrite::take_rows_out;
-use super::{RunError, flatten};
+use super::{RunError, catalog, flatten};
 use crate::extract::with_causes;
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
 use crate::load::evolution::{self, Purpose};
 use crate::load::held::CheckResult;
 use crate::plan::Plan;
-use crate::query::duckdb::write_catalog;
 use crate::raw::{PageHeader, RawReader};
 use crate::transform::spill::Scratch;
 use crate::transform::workers::{MEMORY, Work};
@@ -78,8 +77,7 @@ pub fn retransform(
     if let Some(error) = follow(plan, &lake) {
         tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
     }
-    let unreadable = lake.unreadable(&plan.contracts.tables)?;
-    write_catalog(root, &plan.contracts.relations(), &unreadable)?;
+    catalog::write(&lake, &plan.contracts)?;
     retain(plan, &lake);
     Ok(replaced)
 }
@@ -88,11 +86,15 @@ pub fn retransform(
 fn forget_old_columns(plan: &Plan, lake: &Lake) -> Result<(), RunError> {
     let tables = &plan.contracts.tables;
     let outdated = evolution::outdated(&lake.columns()?, tables);
+    if !outdated.is_empty() {
+        lake.recount_columns(outdated.iter().map(String::as_str))?;
+    }
+    // Old files may have lacked a column.
+    lake.recount_mixed(tables.keys().map(String::as_str))?;
     if outdated.is_empty() {
         return Ok(());
     }
-    lake.recount_columns(&outdated)?;
-    for reason in lake.unreadable(tables)?.values() {
+    for reason in lake.file_columns(tables)?.unreadable.values() {
         tracing::warn!("{reason}");
     }
     Ok(())

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 
 use super::RunError;
 use crate::load::commit::{ScratchFolder, Staging};
+use crate::load::evolution::Unreadable;
 use crate::load::inventory::LiveFile;
 use crate::load::{Lake, encode};
 use crate::plan::Compression;
@@ -28,8 +29,7 @@ const COMPRESSION: Compression = Compression::Zstd(3);
 pub struct Rewriter<'l> {
     tables: &'l IndexMap<String, Table>,
     lake: &'l Lake,
-    /// By (table, column).
-    unreadable: BTreeMap<(String, String), String>,
+    unreadable: Unreadable,
     database: Database,
     _scratch: ScratchFolder,
 }
@@ -57,7 +57,7 @@ impl<'l> Rewriter<'l> {
         Ok(Rewriter {
             tables,
             lake,
-            unreadable: lake.unreadable(tables)?,
+            unreadable: lake.file_columns(tables)?.unreadable,
             database,
             _scratch: scratch,
         })

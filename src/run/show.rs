@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::RunError;
 use super::commit::rows;
 use super::marts::tell_refreshed;
+use super::{RunError, catalog};
 use crate::load::Lake;
 use crate::load::commit::AddedFile;
 use crate::load::held::Held;
-use crate::query::duckdb::{Database, QueryError, write_catalog};
+use crate::query::duckdb::Database;
 use crate::query::runs::{self, CallsOf, RunRow};
 use crate::spec::contracts::Contracts;
 
@@ -36,7 +36,7 @@ pub struct Published {
     pub rows: BTreeMap<String, u64>,
     /// Why `lake.duckdb` could not be written; the data is committed all the same.
     #[serde(skip)]
-    pub catalog_error: Option<QueryError>,
+    pub catalog_error: Option<RunError>,
 }
 
 /// A run whose held tables were dropped.
@@ -54,7 +54,7 @@ pub struct Discarded {
 /// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
 pub fn show(root: &Path, contracts: &Contracts, asked: &str) -> Result<Shown, RunError> {
     let lake = Lake::open_existing(root)?;
-    let database = open(&lake, contracts)?;
+    let database = catalog::open(&lake, &contracts.tables)?;
     let run_id = resolve(&lake, &database, asked)?;
     let files = lake.files_of(&run_id)?;
     let held = lake.held()?.into_iter().find(|held| held.run_id == run_id);
@@ -79,11 +79,10 @@ pub fn publish(root: &Path, contracts: &Contracts, asked: &str) -> Result<Publis
     let record = lake.publish(&run_id)?;
     drop(rewriting);
     tell_refreshed(&lake, contracts);
-    let unreadable = lake.unreadable(&contracts.tables)?;
     Ok(Published {
         rows: rows(&record),
         run_id,
-        catalog_error: write_catalog(root, &contracts.relations(), &unreadable).err(),
+        catalog_error: catalog::write(&lake, contracts).err(),
     })
 }
 
@@ -107,12 +106,7 @@ pub fn discard(root: &Path, contracts: &Contracts, asked: &str) -> Result<Discar
 /// # Errors
 /// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
 pub(super) fn find(lake: &Lake, contracts: &Contracts, asked: &str) -> Result<String, RunError> {
-    resolve(lake, &open(lake, contracts)?, asked)
-}
-
-fn open(lake: &Lake, contracts: &Contracts) -> Result<Database, RunError> {
-    let unreadable = lake.unreadable(&contracts.tables)?;
-    Ok(Database::open(lake.root(), &contracts.tables, &unreadable)?)
+    resolve(lake, &catalog::open(lake, &contracts.tables)?, asked)
 }
 
 fn raw_of(lake: &Lake, run_id: &str) -> Result<Vec<PathBuf>, RunError> {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{RUN, lake, path_of};
 use crate::load::Lake;
 use crate::load::commit::{CommitKind, Staging};
+use crate::spec::table::ColumnType;
 
 fn schema(columns: &[(&str, DataType)]) -> Schema {
     let field = |(name, kind): &(&str, DataType)| Field::new(*name, kind.clone(), true);
@@ -76,21 +77,27 @@ fn what_was_ever_written_is_remembered_until_the_files_are_looked_at_anew() {
         ("day", DataType::Date32),
     ];
     commit(&lake, "2", "b", &new);
-    let both = json!({"notes": {
-        "id": ["string"], "size": ["int64", "float64"], "at": ["timestamp"],
-        "liked": ["bool"], "day": ["date"],
-    }});
+    let after = json!({"id": "string", "size": "float64", "liked": "bool", "day": "date"});
+    let before = json!({"id": "string", "size": "int64", "at": "timestamp"});
+    let both = json!({"notes": [before, after]});
     assert_eq!(remembered(&lake), both);
+    let stored = lake.columns().expect("columns");
+    assert_eq!(stored.uniform().next(), None);
+    let kinds = |name: &str| stored.kinds("notes").remove(name).expect("the column");
+    assert_eq!(
+        kinds("size"),
+        [ColumnType::Int64, ColumnType::Float64].into()
+    );
+    assert_eq!(kinds("at"), [ColumnType::Timestamp].into());
 
     commit(&lake, "3", "a", &new);
     assert_eq!(remembered(&lake), both);
-    lake.recount_columns(&["other".to_owned()]).expect("files");
-    assert_eq!(remembered(&lake)["notes"], both["notes"]);
-    lake.recount_columns(&["notes".to_owned()]).expect("files");
-    let notes = json!({
-        "id": ["string"], "size": ["float64"], "liked": ["bool"], "day": ["date"],
-    });
-    assert_eq!(remembered(&lake)["notes"], notes);
+    lake.recount_mixed(["other"]).expect("files");
+    assert_eq!(remembered(&lake), both);
+    lake.recount_mixed(["other", "notes"]).expect("files");
+    assert_eq!(remembered(&lake), json!({"notes": [after]}));
+    let stored = lake.columns().expect("columns");
+    assert_eq!(stored.uniform().collect::<Vec<_>>(), ["notes"]);
 }
 
 #[test]
@@ -103,7 +110,7 @@ fn columns_are_remembered_before_the_commit_has_happened() {
     fs::remove_dir(lake.root().join("_commits")).expect("a folder");
     let committed = staging.commit(CommitKind::Run, &RUN, Vec::new());
     committed.expect_err("no record");
-    assert_eq!(remembered(&lake), json!({"notes": {"id": ["string"]}}));
+    assert_eq!(remembered(&lake), json!({"notes": [{"id": "string"}]}));
 }
 
 /// A lake that two commits were made in, the second of which was cut off after its record, without
@@ -138,11 +145,13 @@ fn a_lake_that_remembers_nothing_reads_every_footer() {
     let unsigned = schema(&[("foreign", DataType::UInt8), ("old", DataType::Boolean)]);
     fs::write(place("other.parquet"), parquet(&unsigned)).expect("writable");
 
-    let all = json!({"notes": {"old": ["int64", "bool"], "new": ["string"]}});
+    let foreign = json!({"foreign": null, "old": "bool"});
+    let all = json!({"notes": [foreign, {"new": "string"}, {"old": "int64"}]});
     for damage in [
         None,
-        Some("{\"notes\": {\"old\": [\"int6"),
-        Some("{\"notes\": 1}"),
+        Some("{\"notes\": [{\"old\": \"int6"),
+        // As an earlier redlake wrote it.
+        Some("{\"notes\": {\"old\": [\"int64\"]}}"),
     ] {
         match damage {
             None => fs::remove_file(&summary).expect("a summary"),
@@ -156,7 +165,7 @@ fn a_lake_that_remembers_nothing_reads_every_footer() {
 #[test]
 fn a_commit_that_was_cut_off_is_not_forgotten() {
     let (_dir, lake) = forgetful();
-    lake.recount_columns(&["notes".to_owned()]).expect("files");
-    let both = json!({"notes": {"old": ["int64"], "new": ["string"]}});
+    lake.recount_columns(["notes"]).expect("files");
+    let both = json!({"notes": [{"new": "string"}, {"old": "int64"}]});
     assert_eq!(remembered(&lake), both);
 }

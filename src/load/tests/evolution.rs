@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use crate::load::columns::Stored;
 use crate::load::evolution::{Purpose, check, outdated, undeclared, unreadable};
 use crate::spec::contracts::Contracts;
+use crate::spec::table::ColumnType;
 
 const COMMON: &str = "\
 every_table:
@@ -35,8 +36,29 @@ fn contracts(columns: &str, more: &str) -> Contracts {
     Contracts::load(Some(dir.path())).unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn stored(text: Value) -> Stored {
-    serde_json::from_value(text).expect("what a lake holds")
+/// What a lake holds: by table and column the types of it, of which the first ones stand in one file,
+/// the second ones in another.
+fn stored(tables: Value) -> Stored {
+    let tables: BTreeMap<String, BTreeMap<String, Vec<ColumnType>>> =
+        serde_json::from_value(tables).expect("types");
+    let file = |columns: &BTreeMap<String, Vec<ColumnType>>, at: usize| {
+        let kind = |(name, kinds): (&String, &Vec<ColumnType>)| {
+            Some((name.clone(), Some(*kinds.get(at)?)))
+        };
+        columns.iter().filter_map(kind).collect()
+    };
+    let files = |columns: &BTreeMap<String, Vec<ColumnType>>| {
+        let most = columns.values().map(Vec::len).max();
+        (0..most.unwrap_or_default())
+            .map(|at| file(columns, at))
+            .collect()
+    };
+    let tables = tables.iter();
+    Stored(
+        tables
+            .map(|(name, columns)| (name.clone(), files(columns)))
+            .collect(),
+    )
 }
 
 /// What is wrong, each as `file:line:column message [hint]`.

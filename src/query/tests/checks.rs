@@ -4,7 +4,7 @@ use std::fs;
 
 use chrono::{DateTime, Utc};
 
-use super::{Lake, TABLES, Unreadable, rows};
+use super::{FileColumns, Lake, TABLES, rows};
 use crate::plan::Rule;
 use crate::query::checks::{Checked, Rejected, Staged, failing, query, remark};
 use crate::query::duckdb::Database;
@@ -39,7 +39,7 @@ impl Audit {
             run_id: "now",
             replaces,
         };
-        Database::open_staged(&staged, &TABLES, &Unreadable::new())
+        Database::open_staged(&staged, &TABLES, &FileColumns::default())
             .unwrap_or_else(|e| panic!("{e}"))
     }
 

@@ -1,9 +1,12 @@
 //! Views over files that were written by older and newer contracts.
 
+use std::collections::BTreeSet;
+use std::fs;
+
 use indexmap::IndexMap;
 
 use super::{Lake, TABLES, rows};
-use crate::query::catalog::Unreadable;
+use crate::load::evolution::{FileColumns, Unreadable};
 use crate::query::duckdb::{Database, write_catalog};
 use crate::spec::table::{ColumnType, Table};
 
@@ -13,6 +16,13 @@ fn retyped(column: &str, kind: ColumnType) -> IndexMap<String, Table> {
     let columns = &mut tables["engagement"].columns;
     columns.get_mut(column).expect("a column").kind = kind;
     tables
+}
+
+fn holding(unreadable: Unreadable) -> FileColumns {
+    FileColumns {
+        unreadable,
+        ..FileColumns::default()
+    }
 }
 
 /// The values that a view gives of a column: files hold it as `old`, and as `new` beside it.
@@ -26,7 +36,7 @@ fn read(kind: ColumnType, old: &str, new: Option<&str>) -> Vec<String> {
         );
     }
     let tables = retyped("nice_count", kind);
-    let database = Database::open(&lake.root, &tables, &Unreadable::new());
+    let database = Database::open(&lake.root, &tables, &FileColumns::default());
     let database = database.unwrap_or_else(|e| panic!("{e}"));
     rows(
         &database,
@@ -83,8 +93,8 @@ fn what_cannot_be_read_fails_only_who_asks_for_it() {
     lake.add("engagement", columns, &[&row(2, "2::BIGINT")]);
     let reason = "nice_count is 'int64' here".to_owned();
     let place = ("engagement".to_owned(), "nice_count".to_owned());
-    let unreadable = Unreadable::from([(place, reason)]);
-    let database = Database::open(&lake.root, &TABLES, &unreadable);
+    let columns = holding(Unreadable::from([(place, reason)]));
+    let database = Database::open(&lake.root, &TABLES, &columns);
     let database = database.unwrap_or_else(|e| panic!("{e}"));
 
     let fine = "SELECT liked_count, hours, liked_delta FROM engagement_delta";
@@ -110,7 +120,7 @@ fn what_cannot_be_read_fails_only_who_asks_for_it() {
             "{sql}: {error}"
         );
     }
-    write_catalog(&lake.root, &TABLES, &unreadable).unwrap_or_else(|e| panic!("{e}"));
+    write_catalog(&lake.root, &TABLES, &columns).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]
@@ -118,10 +128,33 @@ fn a_view_goes_without_what_it_is_made_of() {
     let mut lake = Lake::new();
     lake.add("engagement", "note_id, snapshot_at", &["'n', 1::BIGINT"]);
     let place = ("engagement".to_owned(), "snapshot_at".to_owned());
-    let unreadable = Unreadable::from([(place, "no time".to_owned())]);
-    let database = Database::open(&lake.root, &TABLES, &unreadable);
+    let columns = holding(Unreadable::from([(place, "no time".to_owned())]));
+    let database = Database::open(&lake.root, &TABLES, &columns);
     let database = database.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(rows(&database, "SELECT note_id FROM engagement"), ["n"]);
     let views = "SELECT view_name FROM duckdb_views() WHERE view_name LIKE 'engagement%'";
     assert_eq!(rows(&database, views), ["engagement"]);
+}
+
+#[test]
+fn a_day_of_files_with_equal_columns_is_read_without_opening_others() {
+    let mut lake = Lake::new();
+    lake.add("engagement", "note_id, liked_count", &["'a', 1", "'b', 2"]);
+    let other = lake.root.join("tables/engagement/dt=2026-03-10");
+    fs::create_dir_all(&other).expect("a folder");
+    fs::write(other.join("damaged.parquet"), "no Parquet").expect("writable");
+    let sql = "SELECT sum(liked_count) FROM engagement WHERE dt = DATE '2026-03-09'";
+
+    let columns = FileColumns {
+        uniform: BTreeSet::from(["engagement".to_owned()]),
+        ..FileColumns::default()
+    };
+    let database = Database::open(&lake.root, &TABLES, &columns);
+    let database = database.unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(rows(&database, sql), ["3"]);
+    let all = database.query("SELECT sum(liked_count) FROM engagement");
+    all.expect_err("a file that cannot be read");
+
+    let opened = Database::open(&lake.root, &TABLES, &FileColumns::default());
+    assert!(opened.is_err(), "every file has to be opened");
 }

@@ -1,0 +1,45 @@
+//! The lake as SQL sees it: opened for queries, and as the catalog that other tools open.
+
+use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
+
+use super::RunError;
+use super::as_of::runs_as_of;
+use crate::load::Lake;
+use crate::query::duckdb::{Database, write_catalog};
+use crate::spec::contracts::Contracts;
+use crate::spec::table::Table;
+
+/// Opens these tables of a lake.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Database, RunError> {
+    let columns = lake.file_columns(tables)?;
+    Ok(Database::open(lake.root(), tables, &columns)?)
+}
+
+/// Opens these tables of a lake with the rows of those runs that were committed by then.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn open_as_of(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    at: DateTime<Utc>,
+) -> Result<Database, RunError> {
+    let runs = runs_as_of(lake, at)?;
+    let columns = lake.file_columns(tables)?;
+    Ok(Database::open_as_of(lake.root(), tables, &columns, &runs)?)
+}
+
+/// Writes `lake.duckdb` anew: the first files of a table, and files with other columns, change how its
+/// views read.
+///
+/// # Errors
+/// The lake cannot be read, or the file not be written.
+pub fn write(lake: &Lake, contracts: &Contracts) -> Result<(), RunError> {
+    let columns = lake.file_columns(&contracts.tables)?;
+    write_catalog(lake.root(), &contracts.relations(), &columns)?;
+    Ok(())
+}
