@@ -22,18 +22,30 @@ pub struct LiveFile {
 impl LiveFile {
     /// The folder it lies in: its partition.
     pub fn partition(&self) -> &Path {
-        Path::new(&self.file.path).parent().unwrap_or(Path::new(""))
+        self.file.partition()
+    }
+
+    /// The business date of its rows.
+    pub fn date(&self) -> Option<NaiveDate> {
+        self.file.date()
+    }
+
+    /// Whether it is a table's, not one that is made of tables.
+    pub fn is_of_table(&self) -> bool {
+        self.partition().starts_with("tables")
+    }
+}
+
+impl AddedFile {
+    /// The folder it lies in: its partition.
+    pub fn partition(&self) -> &Path {
+        Path::new(&self.path).parent().unwrap_or(Path::new(""))
     }
 
     /// The business date of its rows.
     pub fn date(&self) -> Option<NaiveDate> {
         let folder = self.partition().file_name()?.to_str()?;
         folder.strip_prefix("dt=")?.parse().ok()
-    }
-
-    /// Whether it is a table's, not one that is made of tables.
-    pub fn is_of_table(&self) -> bool {
-        self.partition().starts_with("tables")
     }
 }
 

@@ -9,11 +9,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use duckdb::{Connection, Statement};
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::catalog;
 use super::checks::{self, Staged};
 use crate::load::evolution::FileColumns;
+use crate::load::verify::checksum;
 use crate::spec::table::Table;
 
 #[derive(Debug, Error)]
@@ -56,12 +58,7 @@ impl Database {
         tables: &IndexMap<String, Table>,
         columns: &FileColumns,
     ) -> Result<Self, QueryError> {
-        let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
-        connection
-            .execute_batch("SET TimeZone = 'UTC'")
-            .map_err(QueryError::Sql)?;
-        build_catalog(&connection, lake, tables, columns)?;
-        Ok(Database { connection })
+        Self::with(&catalog_statements(lake, tables, columns)?)
     }
 
     /// The lake as it will be with a run's staged files, and these alone in the schema `run`.
@@ -80,7 +77,7 @@ impl Database {
             ..*staged
         };
         let has_files = |root: &Path, table: &Table| has_files(root, table);
-        Self::with(checks::statements(&staged, tables, columns, has_files))
+        Self::with(&checks::statements(&staged, tables, columns, has_files).join(";\n"))
     }
 
     /// The views of [`Database::open_staged`] without any row.
@@ -94,12 +91,9 @@ impl Database {
             run_id: "",
             replaces: &|_| true,
         };
-        Self::with(checks::statements(
-            &nowhere,
-            tables,
-            &FileColumns::default(),
-            |_, _| false,
-        ))
+        let columns = FileColumns::default();
+        let statements = checks::statements(&nowhere, tables, &columns, |_, _| false);
+        Self::with(&statements.join(";\n"))
     }
 
     /// The rows of these runs only, as if there were no others.
@@ -114,17 +108,15 @@ impl Database {
     ) -> Result<Self, QueryError> {
         let lake = absolute(lake)?;
         let has_files = |table: &Table| has_files(&lake, table);
-        Self::with(catalog::statements_as_of(
-            &lake, tables, columns, runs, has_files,
-        ))
+        let statements = catalog::statements_as_of(&lake, tables, columns, runs, has_files);
+        Self::with(&statements.join(";\n"))
     }
 
-    fn with(statements: Vec<String>) -> Result<Self, QueryError> {
+    fn with(statements: &str) -> Result<Self, QueryError> {
         let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         connection
             .execute_batch(&format!(
-                "SET TimeZone = 'UTC';\n{}",
-                statements.join(";\n")
+                "SET TimeZone = 'UTC';\nBEGIN TRANSACTION;\n{statements};\nCOMMIT"
             ))
             .map_err(QueryError::Sql)?;
         Ok(Database { connection })
@@ -203,7 +195,8 @@ impl Database {
 }
 
 /// Writes `lake.duckdb`, the views for other tools, beside the old one and renames it into place:
-/// a reader who has the old one open keeps it.
+/// a reader who has the old one open keeps it. Where the old one has just these views it stays, for
+/// views find new files by themselves, and to make them takes longer the more files there are.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -213,9 +206,17 @@ pub fn write_catalog(
     columns: &FileColumns,
 ) -> Result<(), QueryError> {
     let target = lake.join("lake.duckdb");
-    let beside = lake
-        .join("_state")
-        .join(format!("lake.duckdb.{}", std::process::id()));
+    let state = lake.join("_state");
+    let beside = state.join(format!("lake.duckdb.{}", std::process::id()));
+    let statements = catalog_statements(lake, tables, columns)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let made_of = format!("redlake {version}\n{statements}");
+    let made_of = blake3::hash(made_of.as_bytes()).to_hex().to_string();
+    let note = state.join("catalog.json");
+    let there = CatalogNote::read(&note).filter(|note| note.made_of == made_of);
+    if there.is_some_and(|note| checksum(&target).is_ok_and(|file| file == note.file)) {
+        return Ok(());
+    }
     let failed = |action, path: &Path| {
         let path = path.to_owned();
         move |source| QueryError::Io {
@@ -232,29 +233,41 @@ pub fn write_catalog(
         _ => {}
     }
     let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
-    let built = build_catalog(&connection, lake, tables, columns).and_then(|()| {
-        connection
-            .execute_batch("CHECKPOINT")
-            .map_err(QueryError::Sql)
-    });
+    // In one transaction: each of its own would be synced to disk.
+    let built = connection.execute_batch(&format!(
+        "BEGIN TRANSACTION;\n{statements};\nCOMMIT;\nCHECKPOINT"
+    ));
     drop(connection);
-    built?;
-    fs::rename(&beside, &target).map_err(failed("write", &target))
+    built.map_err(QueryError::Sql)?;
+    let file = checksum(&beside).map_err(failed("read", &beside))?;
+    fs::rename(&beside, &target).map_err(failed("write", &target))?;
+    let text = serde_json::to_vec(&CatalogNote { made_of, file }).unwrap_or_default();
+    fs::write(&note, text).map_err(failed("write", &note))
 }
 
-fn build_catalog(
-    connection: &Connection,
+/// What `lake.duckdb` is. Lost or torn, the file is made anew.
+#[derive(Serialize, Deserialize)]
+struct CatalogNote {
+    /// Hash of the statements that made it.
+    made_of: String,
+    /// Hash of the file: somebody else may have changed it.
+    file: String,
+}
+
+impl CatalogNote {
+    fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+}
+
+fn catalog_statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,
     columns: &FileColumns,
-) -> Result<(), QueryError> {
+) -> Result<String, QueryError> {
     let lake = absolute(lake)?;
     let has_files = |table: &Table| has_files(&lake, table);
-    let statements = catalog::statements(&lake, tables, columns, has_files).join(";\n");
-    // In one transaction: each of its own would be synced to disk.
-    connection
-        .execute_batch(&format!("BEGIN TRANSACTION;\n{statements};\nCOMMIT"))
-        .map_err(QueryError::Sql)
+    Ok(catalog::statements(&lake, tables, columns, has_files).join(";\n"))
 }
 
 /// The values of a statement's parameters, in their order.

@@ -1,6 +1,6 @@
 //! What earlier runs found, asked and spent: the questions that a new run has.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::json::WriterBuilder;
@@ -12,6 +12,15 @@ use serde::de::DeserializeOwned;
 
 use super::catalog::{identifier, literal};
 use super::duckdb::{Database, QueryError};
+
+/// The tables that are asked.
+pub const TABLES: [&str; 5] = [
+    "engagement",
+    "requests",
+    "runs",
+    "search_pages",
+    "search_results",
+];
 
 /// Earlier runs that count: those of these pipelines, but not this one.
 #[derive(Clone, Debug)]
@@ -111,27 +120,34 @@ pub fn known_ids(
     Ok(ids)
 }
 
-/// What each run spent since a day began.
+/// What each run spent since a day began, as the ledgers of these business dates say.
 ///
 /// # Errors
 /// The lake cannot be read.
 pub fn spent_since(
     database: &Database,
     earlier: &Earlier,
+    dates: &BTreeSet<NaiveDate>,
     since: NaiveDate,
     timezone: Tz,
 ) -> Result<Vec<SpentRow>, QueryError> {
+    let dates: Vec<String> = dates.iter().map(|date| day_literal(*date)).collect();
+    if dates.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = format!(
         "SELECT c.run_id, r.shard, c.date, c.endpoint, c.calls, c.cost, c.unknown FROM \
          (SELECT run_id, CAST(started_at AT TIME ZONE {} AS DATE) AS date, endpoint, \
          count(*) AS calls, coalesce(sum(cost), 0)::DOUBLE AS cost, \
          count(*) FILTER (WHERE billed = 'unknown') AS unknown \
-         FROM requests WHERE {} AND started_at >= DATE {day} - INTERVAL 1 DAY GROUP BY ALL) c \
-         LEFT JOIN (SELECT run_id, any_value(shard) AS shard FROM runs GROUP BY run_id) r \
-         USING (run_id) WHERE c.date >= DATE {day}",
+         FROM requests WHERE {} AND dt IN ({dates}) AND started_at >= {day} - INTERVAL 1 DAY \
+         GROUP BY ALL) c \
+         LEFT JOIN (SELECT run_id, any_value(shard) AS shard FROM runs WHERE dt IN ({dates}) \
+         GROUP BY run_id) r USING (run_id) WHERE c.date >= {day}",
         literal(timezone.name()),
         earlier.condition(),
-        day = literal(&since.to_string())
+        dates = dates.join(", "),
+        day = day_literal(since)
     );
     rows(database, &sql)
 }
@@ -203,13 +219,22 @@ pub fn usual_calls(
     rows(database, &sql)
 }
 
+/// Snapshots from `since` to `until`. The folder of a row has the date of its snapshot in the time zone
+/// of its pipeline, which is never more than a day away: other folders are not even opened.
 fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> String {
     let instant = |at: DateTime<Utc>| format!("TIMESTAMPTZ {}", literal(&at.to_rfc3339()));
+    let day = |at: DateTime<Utc>| day_literal(at.date_naive());
     format!(
-        "snapshot_at >= {} AND snapshot_at < {}",
+        "snapshot_at >= {} AND snapshot_at < {} AND dt BETWEEN {} - 1 AND {} + 1",
         instant(since),
-        instant(until)
+        instant(until),
+        day(since),
+        day(until)
     )
+}
+
+fn day_literal(date: NaiveDate) -> String {
+    format!("DATE {}", literal(&date.to_string()))
 }
 
 /// The rows of an answer, by the names of their columns.

@@ -19,6 +19,22 @@ pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Database, R
     Ok(Database::open(lake.root(), tables, &columns)?)
 }
 
+/// Opens only the tables of a lake that have these names: to make a view, the folders of its table are
+/// listed.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn open_some(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    names: &[&str],
+) -> Result<Database, RunError> {
+    let named = |(name, _): &(&String, &Table)| names.contains(&name.as_str());
+    let some = tables.iter().filter(named);
+    let some = some.map(|(name, table)| (name.clone(), table.clone()));
+    open(lake, &some.collect())
+}
+
 /// Opens these tables of a lake with the rows of those runs that were committed by then.
 ///
 /// # Errors

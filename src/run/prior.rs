@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
-use super::{RunError, catalog};
+use super::{RunError, catalog, ledger};
 use crate::extract::budget::Spent;
 use crate::extract::day::{self, DayOf, journals};
 use crate::extract::{Known, KnownTo};
 use crate::load::Lake;
-use crate::load::commit::CommitRecord;
+use crate::load::commit::{AddedFile, CommitRecord};
 use crate::plan::{FollowUp, Money, Plan, Search};
 use crate::query::duckdb::Database;
 use crate::query::history::{self, Earlier};
@@ -23,6 +23,7 @@ use crate::transform::select::{self, Ranked};
 pub struct Prior<'a> {
     plan: &'a Plan,
     lake: &'a Lake,
+    commits: &'a [CommitRecord],
     earlier: Earlier,
     snapshot_at: DateTime<Utc>,
     simulated: bool,
@@ -34,7 +35,7 @@ impl<'a> Prior<'a> {
     pub fn new(
         plan: &'a Plan,
         lake: &'a Lake,
-        commits: &[CommitRecord],
+        commits: &'a [CommitRecord],
         run_id: &str,
         snapshot_at: DateTime<Utc>,
         simulated: bool,
@@ -50,6 +51,7 @@ impl<'a> Prior<'a> {
         Prior {
             plan,
             lake,
+            commits,
             earlier,
             snapshot_at,
             simulated,
@@ -65,7 +67,8 @@ impl<'a> Prior<'a> {
         if let Some(database) = self.database.get() {
             return Ok(database);
         }
-        let opened = catalog::open(self.lake, &self.plan.contracts.tables)?;
+        let tables = &self.plan.contracts.tables;
+        let opened = catalog::open_some(self.lake, tables, &history::TABLES)?;
         Ok(self.database.get_or_init(|| opened))
     }
 
@@ -125,7 +128,9 @@ impl<'a> Prior<'a> {
         let timezone = self.plan.timezone;
         let since = day::date_of(now, timezone);
         let since = since.checked_sub_days(Days::new(1)).unwrap_or(since);
-        let rows = history::spent_since(self.database()?, &self.earlier, since, timezone)?;
+        let dates = ledgers_since(self.commits, since, self.simulated);
+        let database = self.database()?;
+        let rows = history::spent_since(database, &self.earlier, &dates, since, timezone)?;
         for row in rows.iter().filter(|row| !in_journals.contains(&row.run_id)) {
             let shard = row.shard.as_deref().and_then(|text| text.parse().ok());
             let (counts, parts) = day::weight(self.plan.shard, shard);
@@ -223,4 +228,25 @@ impl<'a> Prior<'a> {
         let ago = span.and_then(|span| self.snapshot_at.checked_sub_signed(span));
         ago.unwrap_or(DateTime::<Utc>::UNIX_EPOCH)
     }
+}
+
+/// The business dates whose ledgers may have calls of this day or later: a call is in a commit that comes
+/// after it. A simulated call takes place soon after its run's snapshot instead. A day of grace is left
+/// for time zones, and for clocks that differ.
+pub(super) fn ledgers_since(
+    commits: &[CommitRecord],
+    since: NaiveDate,
+    simulated: bool,
+) -> BTreeSet<NaiveDate> {
+    let first = since.checked_sub_days(Days::new(1)).unwrap_or(since);
+    let is_late = |commit: &&CommitRecord| {
+        let at = match simulated {
+            true => commit.snapshot_at,
+            false => commit.committed_at,
+        };
+        at.date_naive() >= first
+    };
+    let files = commits.iter().filter(is_late).flat_map(|c| &c.add);
+    let ledger = files.filter(|file| ledger::TABLES.contains(&file.table.as_str()));
+    ledger.filter_map(AddedFile::date).collect()
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::commit::rows;
 use super::marts::tell_refreshed;
-use super::{RunError, catalog};
+use super::{RunError, catalog, ledger};
 use crate::load::Lake;
 use crate::load::commit::AddedFile;
 use crate::load::held::Held;
@@ -54,7 +54,7 @@ pub struct Discarded {
 /// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
 pub fn show(root: &Path, contracts: &Contracts, asked: &str) -> Result<Shown, RunError> {
     let lake = Lake::open_existing(root)?;
-    let database = catalog::open(&lake, &contracts.tables)?;
+    let database = catalog::open_some(&lake, &contracts.tables, &ledger::TABLES)?;
     let run_id = resolve(&lake, &database, asked)?;
     let files = lake.files_of(&run_id)?;
     let held = lake.held()?.into_iter().find(|held| held.run_id == run_id);
@@ -106,7 +106,11 @@ pub fn discard(root: &Path, contracts: &Contracts, asked: &str) -> Result<Discar
 /// # Errors
 /// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
 pub(super) fn find(lake: &Lake, contracts: &Contracts, asked: &str) -> Result<String, RunError> {
-    resolve(lake, &catalog::open(lake, &contracts.tables)?, asked)
+    resolve(
+        lake,
+        &catalog::open_some(lake, &contracts.tables, &ledger::TABLES)?,
+        asked,
+    )
 }
 
 fn raw_of(lake: &Lake, run_id: &str) -> Result<Vec<PathBuf>, RunError> {

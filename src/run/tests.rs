@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use super::access::{AccessError, Accesses, default_clock};
+use super::prior::ledgers_since;
 use super::report::Status;
 use crate::extract::budget::Exhausted;
 use crate::extract::pager::Stop;
 use crate::extract::{Cut, Extracted, SearchEnd};
+use crate::load::commit::CommitRecord;
 use crate::plan::{Plan, plan};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
@@ -123,4 +125,34 @@ fn a_status_tells_the_worst_that_happened() {
         };
         assert_eq!(Status::of(&extracted), status, "{extracted:?}");
     }
+}
+
+/// A commit with the ledger of this date.
+fn ledger_of(dt: &str, snapshot_at: &str, committed_at: &str) -> CommitRecord {
+    let file = |table: &str| {
+        serde_json::json!({
+            "path": format!("tables/{table}/dt={dt}/r.parquet"),
+            "table": table, "rows": 1, "bytes": 1, "checksum": "",
+        })
+    };
+    let record = serde_json::json!({
+        "format": 1, "commit_id": "c", "kind": "run", "pipeline": "test", "run_id": "r",
+        "snapshot_at": snapshot_at, "simulated": false, "committed_at": committed_at,
+        "add": [file("requests"), file("notes")], "remove": [], "applied": true,
+    });
+    serde_json::from_value(record).expect("a record")
+}
+
+#[test]
+fn calls_of_a_day_are_looked_for_where_commits_since_then_have_put_them() {
+    let day = |day| chrono::NaiveDate::from_ymd_opt(2026, 3, day).expect("a date");
+    let (early, late) = ("2026-03-07T23:59:59Z", "2026-03-08T00:00:00Z");
+    let commits = [
+        ledger_of("2026-03-05", early, early),
+        // A snapshot of the past, called for later.
+        ledger_of("2026-03-06", early, late),
+        ledger_of("2026-03-10", late, early),
+    ];
+    assert_eq!(ledgers_since(&commits, day(9), false), [day(6)].into());
+    assert_eq!(ledgers_since(&commits, day(9), true), [day(10)].into());
 }

@@ -1,6 +1,6 @@
 //! What a new run asks the lake.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -27,6 +27,11 @@ fn date(day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, day).expect("a date")
 }
 
+/// The business dates of the calls, and one that has none.
+fn ledgers() -> BTreeSet<NaiveDate> {
+    BTreeSet::from([date(8), date(9)])
+}
+
 /// From the first day of the month to noon of the ninth.
 fn span() -> (DateTime<Utc>, DateTime<Utc>) {
     (time("2026-03-01T00:00:00Z"), time("2026-03-09T12:00:00Z"))
@@ -40,7 +45,7 @@ fn an_empty_lake_knows_nothing() {
         let place = ("justoneapi", "note_search");
         let known = known_ids(&database, &earlier, place, span()).expect("an answer");
         assert_eq!(known, HashSet::new());
-        let spent = spent_since(&database, &earlier, date(9), SHANGHAI);
+        let spent = spent_since(&database, &earlier, &ledgers(), date(9), SHANGHAI);
         assert_eq!(spent.expect("an answer"), []);
         let found = found_notes(&database, &earlier, "note_search", "liked_count", span());
         assert_eq!(found.expect("an answer"), []);
@@ -176,7 +181,8 @@ fn what_runs_spent_is_told_by_the_day_where_the_pipeline_is() {
     lake.add("requests", CALLS, &rows);
     lake.add("runs", "pipeline, run_id, shard", &["'test', 'r1', '2/4'"]);
     let told = |since, timezone| {
-        let rows = spent_since(&lake.database(), &earlier(&["test"]), since, timezone);
+        let (earlier, dates) = (earlier(&["test"]), ledgers());
+        let rows = spent_since(&lake.database(), &earlier, &dates, since, timezone);
         let mut rows = rows.expect("an answer");
         rows.sort_by(|a, b| {
             (&a.run_id, a.date, &a.endpoint).cmp(&(&b.run_id, b.date, &b.endpoint))
@@ -200,6 +206,9 @@ fn what_runs_spent_is_told_by_the_day_where_the_pipeline_is() {
     );
     assert_eq!(told(date(10), SHANGHAI), [of_tenth]);
     assert_eq!(told(date(11), SHANGHAI), []);
+    let (earlier, others) = (earlier(&["test"]), BTreeSet::from([date(8)]));
+    let none = spent_since(&lake.database(), &earlier, &others, date(9), SHANGHAI);
+    assert_eq!(none.expect("an answer"), [], "the ledgers of another date");
     // Elsewhere the same calls belong to other days.
     assert_eq!(
         told(date(9), chrono_tz::UTC),

@@ -1,0 +1,288 @@
+//! What a year of hourly runs costs those who read the lake, before and after `redlake compact`, and
+//! what one more run costs.
+//!
+//! ```sh
+//! cargo bench --bench lake                          # a year, 8,760 runs: about an hour
+//! cargo bench --bench lake -- --days 30             # a month: some minutes
+//! cargo bench --bench lake -- --lake DIR            # keeps the lake, and goes on with the one there
+//! ```
+//!
+//! Each run is the binary on the built-in sandbox, where an hour passes between two runs: five keywords,
+//! one page of the newest notes each. Marts are computed once, when all runs are there.
+
+#[path = "../it/support.rs"]
+#[allow(dead_code, reason = "shared with the tests, which use more of it")]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use duckdb::Connection;
+use tempfile::TempDir;
+
+use support::{redlake, succeed};
+
+/// How often a figure is measured; the median counts.
+const ROUNDS: usize = 5;
+
+const PIPELINE: &str = "
+version: 1
+pipeline: hourly
+timezone: Asia/Shanghai
+source:
+  name: justoneapi
+  base_url: sandbox
+  sandbox: {seed: 1, clock: \"2025-06-08T00:00:00+08:00\"}
+keyword_sets: {topics: [敏感肌, 防晒, 早C晚A, 兰蔻, 雅诗兰黛]}
+extract:
+  - {endpoint: note_search, keywords: [topics], filters: {sort: newest}, pages: {max: 1}}
+";
+
+fn main() {
+    let options = Options::parse(std::env::args().skip(1));
+    let dir = TempDir::new().expect("a temporary folder");
+    let lake = Lake {
+        root: options.lake.unwrap_or_else(|| dir.path().join("lake")),
+        bare: write(&dir, "bare.yaml", "load: {marts: false}"),
+        // As somebody runs it who has a budget.
+        whole: write(&dir, "whole.yaml", "limits: {requests_per_day: 1000}"),
+    };
+    lake.fill(options.days * 24);
+    lake.timed("marts", &["marts"]);
+    let before = Figures::of(&lake);
+    lake.timed("compact", &["compact"]);
+    let after = Figures::of(&lake);
+    print(&before, &after);
+}
+
+struct Options {
+    days: u64,
+    lake: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(mut args: impl Iterator<Item = String>) -> Self {
+        let mut options = Options {
+            days: 365,
+            lake: None,
+        };
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().unwrap_or_else(|| panic!("{arg} wants a value"));
+            match arg.as_str() {
+                // cargo says this to every benchmark.
+                "--bench" => {}
+                "--days" => options.days = value().parse().expect("--days wants a number"),
+                "--lake" => options.lake = Some(PathBuf::from(value())),
+                other => panic!("{other} is not known; there are --days N and --lake DIR"),
+            }
+        }
+        options
+    }
+}
+
+fn write(dir: &TempDir, name: &str, more: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    std::fs::write(&path, format!("{PIPELINE}{more}\n")).expect("a writable folder");
+    path
+}
+
+struct Lake {
+    root: PathBuf,
+    bare: PathBuf,
+    whole: PathBuf,
+}
+
+impl Lake {
+    fn redlake(&self, args: &[&str]) -> Command {
+        let mut command = redlake();
+        command.args(args).arg("--lake").arg(&self.root);
+        command
+    }
+
+    fn run(&self, pipeline: &Path) -> Duration {
+        let started = Instant::now();
+        let pipeline = pipeline.to_str().expect("UTF-8");
+        succeed(&mut self.redlake(&["run", pipeline, "--quiet"]));
+        started.elapsed()
+    }
+
+    /// Runs the pipeline until there are so many runs.
+    fn fill(&self, runs: u64) {
+        let is_there = self.root.join("_commits").exists();
+        let there = match is_there {
+            true => self.number("select count(*) from runs"),
+            false => 0,
+        };
+        let mut last = Vec::new();
+        for at in there..runs {
+            last.push(self.run(&self.bare));
+            if (at + 1) % 720 == 0 {
+                println!(
+                    "{} runs, {:.2} s each",
+                    at + 1,
+                    median(std::mem::take(&mut last)).as_secs_f64()
+                );
+            }
+        }
+    }
+
+    fn timed(&self, what: &str, args: &[&str]) {
+        let started = Instant::now();
+        succeed(&mut self.redlake(args));
+        println!("{what}: {:.1} s", started.elapsed().as_secs_f64());
+    }
+
+    fn number(&self, sql: &str) -> u64 {
+        let output = succeed(&mut self.redlake(&["query", sql, "--format", "csv"]));
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let last = text.lines().last().expect("a row");
+        last.parse().expect("a number")
+    }
+
+    fn query(&self, sql: &str) -> Duration {
+        let measure = || {
+            let started = Instant::now();
+            succeed(&mut self.redlake(&["query", sql]));
+            started.elapsed()
+        };
+        median((0..ROUNDS).map(|_| measure()).collect())
+    }
+
+    /// The views, as another program opens them.
+    fn catalog(&self) -> Connection {
+        Connection::open(self.root.join("lake.duckdb")).expect("the catalog")
+    }
+
+    /// From opening the catalog until DuckDB knows how it answers.
+    fn planning(&self, sql: &str) -> Duration {
+        let measure = || {
+            let started = Instant::now();
+            let catalog = self.catalog();
+            rows(&catalog, &format!("EXPLAIN {sql}"));
+            started.elapsed()
+        };
+        median((0..ROUNDS).map(|_| measure()).collect())
+    }
+}
+
+/// What is measured of a lake.
+struct Figures {
+    files: u64,
+    bytes: u64,
+    nothing: Duration,
+    planning: Duration,
+    last_day: Duration,
+    year: Duration,
+    note: Duration,
+    /// Read for one note's rows, and all that the table has.
+    note_bytes: Option<(u64, u64)>,
+    run: Duration,
+}
+
+impl Figures {
+    fn of(lake: &Lake) -> Self {
+        // Closed, so that compaction has it as one file.
+        let catalog = lake.catalog();
+        let day = text(&catalog, "SELECT (max(dt) - 1)::DATE::VARCHAR FROM runs");
+        let id = text(
+            &catalog,
+            "SELECT max(note_id) FROM notes WHERE dt = (SELECT min(dt) + 90 FROM runs)",
+        );
+        drop(catalog);
+        let last_day = format!(
+            "SELECT keyword, count(DISTINCT entity_id) FROM search_results WHERE dt = DATE '{day}' GROUP BY ALL"
+        );
+        let note =
+            format!("SELECT snapshot_at, title, image_count FROM notes WHERE note_id = '{id}'");
+        let (files, bytes) = size(&lake.root.join("tables"));
+        Figures {
+            files,
+            bytes,
+            nothing: lake.query("SELECT 1"),
+            planning: lake.planning(&last_day),
+            last_day: lake.query(&last_day),
+            year: lake.query("SELECT dt, sum(liked_count) FROM engagement GROUP BY dt"),
+            note: lake.query(&note),
+            note_bytes: bytes_read(lake, &note),
+            run: median((0..3).map(|_| lake.run(&lake.whole)).collect()),
+        }
+    }
+}
+
+/// Bytes that a query of `notes` reads, planning included, and those of all files of the table. The
+/// kernel tells, on Linux.
+fn bytes_read(lake: &Lake, sql: &str) -> Option<(u64, u64)> {
+    let read = || {
+        let io = std::fs::read_to_string("/proc/self/io").ok()?;
+        let line = io.lines().find_map(|line| line.strip_prefix("rchar: "))?;
+        line.parse::<u64>().ok()
+    };
+    let catalog = lake.catalog();
+    let before = read()?;
+    rows(&catalog, sql);
+    let after = read()?;
+    Some((after - before, size(&lake.root.join("tables/notes")).1))
+}
+
+fn rows(catalog: &Connection, sql: &str) -> usize {
+    let mut statement = catalog.prepare(sql).expect("a statement");
+    let batches = statement.query_arrow([]).expect("an answer");
+    batches.map(|batch| batch.num_rows()).sum()
+}
+
+fn text(catalog: &Connection, sql: &str) -> String {
+    let text = catalog.query_row(sql, [], |row| row.get(0));
+    text.expect("a text")
+}
+
+/// The Parquet files below a folder: how many, and their bytes.
+fn size(folder: &Path) -> (u64, u64) {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    entries.fold((0, 0), |(files, bytes), entry| {
+        let (more, size) = match entry.path() {
+            path if path.is_dir() => size(&path),
+            _ => (1, entry.metadata().expect("a file").len()),
+        };
+        (files + more, bytes + size)
+    })
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn print(before: &Figures, after: &Figures) {
+    let row = |what: &str, cell: &dyn Fn(&Figures) -> String| {
+        println!("| {what} | {} | {} |", cell(before), cell(after));
+    };
+    let seconds = |time: Duration| format!("{:.3} s", time.as_secs_f64());
+    println!("\n| | one file a run | compacted |\n|---|---|---|");
+    row("files of tables", &|f| f.files.to_string());
+    row("bytes of tables", &|f| {
+        format!("{:.0} MB", f.bytes as f64 / 1e6)
+    });
+    row("planning a query of the last closed day", &|f| {
+        seconds(f.planning)
+    });
+    row("that query by `redlake query`", &|f| seconds(f.last_day));
+    row("`redlake query 'SELECT 1'`", &|f| seconds(f.nothing));
+    row("likes by day of all days", &|f| seconds(f.year));
+    row("all rows of a note", &|f| seconds(f.note));
+    row(
+        "bytes read for a note, of all that `notes` has",
+        &|f| match f.note_bytes {
+            Some((read, all)) => format!(
+                "{:.2} of {:.0} MB, {:.1} %",
+                read as f64 / 1e6,
+                all as f64 / 1e6,
+                100.0 * read as f64 / all as f64
+            ),
+            None => "not measured".to_owned(),
+        },
+    );
+    row("one more run, with marts and a day's budget", &|f| {
+        seconds(f.run)
+    });
+}
