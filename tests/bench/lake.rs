@@ -44,9 +44,8 @@ fn main() {
     let dir = TempDir::new().expect("a temporary folder");
     let lake = Lake {
         root: options.lake.unwrap_or_else(|| dir.path().join("lake")),
-        bare: write(&dir, "bare.yaml", "load: {marts: false}"),
-        // As somebody runs it who has a budget.
-        whole: write(&dir, "whole.yaml", "limits: {requests_per_day: 1000}"),
+        bare: write(&dir, "bare.yaml", "", "load: {marts: false}"),
+        whole: write(&dir, "whole.yaml", ", requests_per_day: 1000", ""),
     };
     lake.fill(options.days * 24);
     lake.timed("marts", &["marts"]);
@@ -81,15 +80,19 @@ impl Options {
     }
 }
 
-fn write(dir: &TempDir, name: &str, more: &str) -> PathBuf {
+/// The pipeline with more limits and more keys.
+fn write(dir: &TempDir, name: &str, limits: &str, more: &str) -> PathBuf {
     let path = dir.path().join(name);
-    std::fs::write(&path, format!("{PIPELINE}{more}\n")).expect("a writable folder");
+    let limits = format!("limits: {{requests_per_second: 1000, concurrency: 5{limits}}}");
+    std::fs::write(&path, format!("{PIPELINE}{limits}\n{more}\n")).expect("a writable folder");
     path
 }
 
 struct Lake {
     root: PathBuf,
+    /// Makes nothing but tables.
     bare: PathBuf,
+    /// As somebody runs it who has a budget.
     whole: PathBuf,
 }
 

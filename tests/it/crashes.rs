@@ -1,6 +1,7 @@
 //! Whatever step of a commit the process dies at, or the disk fails at, the lake is as before or as
 //! after, and nothing in between.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,31 +28,37 @@ const TABLES: [&str; 6] = [
     "runs",
 ];
 
+/// Those that the pipeline's rows make.
+const MARTS: [&str; 1] = ["rank_history"];
+
 /// A lake, and a command that changes it.
 struct Change {
     lake: Lake,
     args: &'static [&'static str],
+    /// What is looked at.
+    tables: &'static [&'static str],
     /// What the lake holds before and after it.
     before: Value,
     after: Value,
 }
 
 impl Change {
-    fn new(lake: Lake, args: &'static [&'static str]) -> Self {
-        let before = lake.checksums(&TABLES);
+    fn new(lake: Lake, args: &'static [&'static str], tables: &'static [&'static str]) -> Self {
+        let before = lake.checksums(tables);
         let done = lake.fork();
         succeed(&mut command(&done, args));
-        let after = done.checksums(&TABLES);
+        let after = done.checksums(tables);
         Change {
             lake,
             args,
+            tables,
             before,
             after,
         }
     }
 
     fn compaction() -> Self {
-        let change = Change::new(lake(), &["compact", "--before", "2026-03-09"]);
+        let change = Change::new(lake(), &["compact", "--before", "2026-03-09"], &TABLES);
         assert_eq!(change.after, change.before);
         change
     }
@@ -60,13 +67,23 @@ impl Change {
     fn flattening() -> Self {
         let lake = lake();
         succeed(&mut command(&lake, &["compact", "--before", "2026-03-09"]));
-        let change = Change::new(lake, &["transform", "ANONYMOUS", "--raw", "RAW"]);
+        let change = Change::new(lake, &["transform", "ANONYMOUS", "--raw", "RAW"], &TABLES);
         assert_ne!(change.after, change.before);
         change
     }
 
     fn pruning() -> Self {
-        let change = Change::new(lake(), &["prune", "--tables-older-than", "1d"]);
+        let change = Change::new(lake(), &["prune", "--tables-older-than", "1d"], &TABLES);
+        assert_ne!(change.after, change.before);
+        change
+    }
+
+    /// Marts of one date, which has others already.
+    fn marts() -> Self {
+        let lake = lake();
+        let pipeline = without_marts(&lake);
+        lake.run(&pipeline, &["--snapshot-at", "2026-03-08T04:00:00+08:00"]);
+        let change = Change::new(lake, &["marts"], &MARTS);
         assert_ne!(change.after, change.before);
         change
     }
@@ -110,15 +127,25 @@ impl Change {
 
     /// The lake is as before or as after, whole, and nothing is left behind.
     fn check(&self, lake: &Lake, when: &str) {
-        let verified = succeed(&mut lake.redlake(&["verify", "--format", "json"]));
-        let verified: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
-        assert_eq!(verified["problems"], json!([]), "{when}");
-        let now = lake.checksums(&TABLES);
+        is_whole(lake, when);
+        let now = lake.checksums(self.tables);
         let is_one = now == self.before || now == self.after;
         assert!(is_one, "{when}: {now}");
-        let staged = std::fs::read_dir(lake.path().join("_staging")).expect("a folder");
-        assert_eq!(staged.count(), 0, "{when}: something is left behind");
     }
+}
+
+/// Every committed file is there, and nothing is left behind.
+fn is_whole(lake: &Lake, when: &str) {
+    let verified = succeed(&mut lake.redlake(&["verify", "--format", "json"]));
+    let verified: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+    assert_eq!(verified["problems"], json!([]), "{when}");
+    let staged = std::fs::read_dir(lake.path().join("_staging")).expect("a folder");
+    assert_eq!(staged.count(), 0, "{when}: something is left behind");
+}
+
+/// The pipeline, whose runs leave the marts to others.
+fn without_marts(lake: &Lake) -> PathBuf {
+    lake.write("bare.yaml", &format!("{PIPELINE}load: {{marts: false}}\n"))
 }
 
 /// Three runs of a day.
@@ -283,6 +310,75 @@ fn a_removal_that_dies_at_any_step_has_happened_or_not() {
     println!("{steps} steps");
     assert!(steps > 20, "{steps} steps");
 }
+
+#[test]
+fn marts_that_die_at_any_step_are_the_old_or_the_new_ones() {
+    let steps = Change::marts().dies_everywhere();
+    println!("{steps} steps");
+    assert!(steps > 10, "{steps} steps");
+}
+
+/// A new run has another id and other times each time, so its rows are counted.
+#[test]
+fn the_first_commit_of_a_run_that_dies_at_any_step_is_there_whole_or_not_at_all() {
+    let start = lake();
+    let pipeline = without_marts(&start);
+    let pipeline = pipeline.to_str().expect("UTF-8");
+    let of_run = |lake: &Lake| {
+        let count = |table: &&str| {
+            format!(
+                "(SELECT count(*) FROM {table} WHERE snapshot_at = TIMESTAMPTZ '2026-03-07 20:00:00Z') \
+                 AS {table}"
+            )
+        };
+        let counts: Vec<String> = TABLES.iter().map(count).collect();
+        let mut rows = lake.query(&format!("SELECT {}", counts.join(", ")));
+        rows.pop().expect("a row")
+    };
+    let run = [
+        "run",
+        pipeline,
+        "--snapshot-at",
+        "2026-03-08T04:00:00+08:00",
+    ];
+    let (none, before) = (of_run(&start), start.query(EARLIER));
+    let done = start.fork();
+    succeed(&mut done.redlake(&run));
+    let all = of_run(&done);
+    assert!(
+        all.as_object().expect("counts").values().all(|n| *n != 0),
+        "{all}"
+    );
+    let mut seen = Vec::new();
+    for step in 0.. {
+        let lake = start.fork();
+        let mut command = lake.redlake(&run);
+        command.env("FAILPOINTS", format!("disk={step}*off->return"));
+        let output = command.output().expect("the binary starts");
+        is_whole(&lake, &format!("step {step}"));
+        let now = of_run(&lake);
+        assert!(now == none || now == all, "step {step}: {now}");
+        assert_eq!(lake.query(EARLIER), before, "step {step}");
+        seen.push(now == all);
+        if output.status.success() {
+            break;
+        }
+    }
+    let (steps, there) = (seen.len(), seen.iter().filter(|all| **all).count());
+    println!(
+        "{steps} steps, from {} of them on it is there",
+        steps - there
+    );
+    assert!(
+        seen.is_sorted() && there > 10 && steps - there > 10,
+        "{seen:?}"
+    );
+}
+
+/// The runs before it, and a checksum of what they found.
+const EARLIER: &str = "SELECT run_id, (SELECT sum(hash(u)::HUGEINT)::VARCHAR FROM users u \
+                       WHERE u.run_id = runs.run_id) AS users FROM runs \
+                       WHERE snapshot_at < TIMESTAMPTZ '2026-03-07 20:00:00Z' ORDER BY run_id";
 
 #[test]
 fn a_full_disk_is_told_and_changes_nothing() {
