@@ -12,14 +12,17 @@ use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, FixedOffset};
 use clap::Args;
 use clap::ValueEnum;
+use indexmap::IndexMap;
 use tempfile::NamedTempFile;
 
 use super::error::{CliError, INTERNAL};
 use super::output::closed_pipe;
 use super::{Common, Format, relation};
 use crate::load::Lake;
-use crate::query::duckdb::QueryError;
+use crate::query::catalog::named_in;
+use crate::query::duckdb::{Database, QueryError};
 use crate::run::catalog;
+use crate::spec::table::Table;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -58,19 +61,46 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = format(args, common)?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
+    let all = match args.as_of {
+        None => contracts.relations(),
+        Some(_) => contracts.tables.clone(),
+    };
+    let answered = |tables: &IndexMap<String, Table>| {
+        let database = open(&lake, tables, args)?;
+        let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
+        let written = database.stream(&sql, &parameters, |schema, batches| match &args.output {
+            Some(path) => write_file(path, format, &schema, batches),
+            None => print(format, &schema, batches),
+        });
+        Ok::<_, CliError>(written)
+    };
+    // A statement that may write is run once, whatever comes of it.
+    let first = match args.allow_files {
+        true => all.clone(),
+        false => named_in(&sql, &all),
+    };
+    let mut written = answered(&first)?;
+    if matches!(written, Err(QueryError::Sql(_))) && first.len() < all.len() {
+        // It may name a view in another way, or a wrong one: DuckDB then proposes what is near.
+        written = answered(&all)?;
+    }
+    written??;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    args: &QueryArgs,
+) -> Result<Database, CliError> {
     let database = match args.as_of {
-        None => catalog::open(&lake, &contracts.relations())?,
-        Some(at) => catalog::open_as_of(&lake, &contracts.tables, at.to_utc())?,
+        None => catalog::open(lake, tables)?,
+        Some(at) => catalog::open_as_of(lake, tables, at.to_utc())?,
     };
     if !args.allow_files {
         database.confine(lake.root())?;
     }
-    let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
-    database.stream(&sql, &parameters, |schema, batches| match &args.output {
-        Some(path) => write_file(path, format, &schema, batches),
-        None => print(format, &schema, batches),
-    })??;
-    Ok(ExitCode::SUCCESS)
+    Ok(database)
 }
 
 type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow::datatypes::{DataType, Schema, TimeUnit};
+use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,12 @@ impl Stored {
     /// Adds the columns of a file.
     pub(super) fn add(&mut self, table: &str, schema: &Schema) {
         let fields = schema.fields().iter();
-        let columns = fields.map(|field| (field.name().clone(), column_type(field.data_type())));
+        let columns = fields.map(|field| {
+            (
+                field.name().clone(),
+                ColumnType::of_arrow(field.data_type()),
+            )
+        });
         let all = self.0.entry(table.to_owned()).or_default();
         all.insert(columns.collect());
     }
@@ -192,16 +197,4 @@ fn schema(file: &Path) -> Result<Schema, String> {
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
     let metadata = metadata.map_err(|e| e.to_string())?;
     Ok(metadata.schema().as_ref().clone())
-}
-
-fn column_type(kind: &DataType) -> Option<ColumnType> {
-    Some(match kind {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::String,
-        DataType::Int64 => ColumnType::Int64,
-        DataType::Float64 => ColumnType::Float64,
-        DataType::Boolean => ColumnType::Bool,
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => ColumnType::Timestamp,
-        DataType::Date32 => ColumnType::Date,
-        _ => return None,
-    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, RecordBatch};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -15,7 +15,7 @@ use polars::prelude::{
 };
 
 use super::{MartError, Relation};
-use crate::spec::table::{Column, ColumnType, Table};
+use crate::spec::table::Table;
 
 /// The column that is the same in all rows.
 pub(super) const DATE: &str = "snapshot_date";
@@ -52,7 +52,7 @@ pub(super) fn to_arrow(
             mart: table.name().to_owned(),
             column: name.clone(),
         })?;
-        let field = field(name, column);
+        let field = column.to_arrow(name);
         let values = cast(&values, field.data_type()).map_err(MartError::Exchange)?;
         columns.push((field, values));
     }
@@ -71,16 +71,4 @@ fn dates(date: NaiveDate, rows: usize) -> ArrayRef {
     let days = (date - NaiveDate::default()).num_days();
     let days = i32::try_from(days).unwrap_or_default();
     Arc::new(Date32Array::from(vec![days; rows]))
-}
-
-fn field(name: &str, column: &Column) -> Field {
-    let kind = match column.kind {
-        ColumnType::String => DataType::Utf8,
-        ColumnType::Int64 => DataType::Int64,
-        ColumnType::Float64 => DataType::Float64,
-        ColumnType::Bool => DataType::Boolean,
-        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        ColumnType::Date => DataType::Date32,
-    };
-    Field::new(name, kind, !column.required)
 }

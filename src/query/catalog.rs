@@ -49,6 +49,32 @@ pub fn statements_as_of(
     statements
 }
 
+/// The tables whose names stand in a statement: more than it reads, perhaps, but hardly ever less. To
+/// make a view, DuckDB lists the folders of its table. Statements that may list the views themselves get
+/// all of them.
+pub fn named_in(sql: &str, tables: &IndexMap<String, Table>) -> IndexMap<String, Table> {
+    let sql = sql.to_lowercase();
+    let lists = LISTS.iter().any(|word| sql.contains(word));
+    let named = |(name, _): &(&String, &Table)| lists || sql.contains(&name.to_lowercase());
+    let named = tables.iter().filter(named);
+    named
+        .map(|(name, table)| (name.clone(), table.clone()))
+        .collect()
+}
+
+/// Words without which no statement tells what views there are.
+const LISTS: [&str; 9] = [
+    "show",
+    "describe",
+    "summarize",
+    "pragma",
+    "call",
+    "schema",
+    "duckdb_",
+    "pg_",
+    "sqlite_",
+];
+
 /// The runs that count, where not all do.
 const AS_OF: &str = "runs_as_of";
 

@@ -13,7 +13,7 @@ use duckdb::Connection;
 use indexmap::IndexMap;
 use tempfile::TempDir;
 
-use super::catalog::{sql_type, statements};
+use super::catalog::{named_in, sql_type, statements};
 use super::duckdb::{Database, write_catalog};
 use super::views::derived;
 use crate::load::evolution::FileColumns;
@@ -406,4 +406,28 @@ fn a_catalog_that_was_not_finished_is_written_anew() {
     fs::write(half, "half a catalog").expect("writable");
     write_catalog(&lake.root, &TABLES, &FileColumns::default()).unwrap_or_else(|e| panic!("{e}"));
     assert!(lake.root.join("lake.duckdb").is_file());
+}
+
+#[test]
+fn a_statement_gets_the_views_that_it_names() {
+    let named = |sql: &str| {
+        let tables = named_in(sql, &TABLES);
+        let names: Vec<&str> = tables.keys().map(String::as_str).collect();
+        names.join(" ")
+    };
+    assert_eq!(named("select 1"), "");
+    assert_eq!(named("select * from \"Notes_Latest\""), "notes");
+    assert_eq!(
+        named("from search_results join users using (run_id)"),
+        "search_results users"
+    );
+    for lists in [
+        "SHOW TABLES",
+        "describe",
+        "select * from information_schema.tables",
+        "from duckdb_columns()",
+        "select name from sqlite_master",
+    ] {
+        assert_eq!(named_in(lists, &TABLES).len(), TABLES.len(), "{lists}");
+    }
 }

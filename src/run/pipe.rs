@@ -17,7 +17,6 @@ use crate::transform::flatten::Flattener;
 use crate::transform::flattened::Flattened;
 use crate::transform::sink::Spill;
 use crate::transform::spill::Scratch;
-use crate::transform::table::arrow_schema;
 use crate::transform::workers::MEMORY;
 use crate::transform::{RunStamp, Transform, TransformError};
 
@@ -65,7 +64,7 @@ pub fn pipe(
         transform,
         piped,
         scratch: &scratch,
-        out: stream(output, &arrow_schema(table))?,
+        out: stream(output, &table.to_arrow())?,
         passed: Passed::default(),
     };
     let mut lines = Lines::new(input)?;

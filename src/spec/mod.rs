@@ -1,5 +1,6 @@
 //! The three YAML contracts: pipelines, sources, tables. Shapes, loading, places of mistakes.
 
+mod arrow;
 pub mod checks;
 pub mod contracts;
 mod decode;

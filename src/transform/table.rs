@@ -7,7 +7,7 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder,
     RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::DateTime;
 use indexmap::IndexMap;
@@ -19,7 +19,7 @@ use super::coerce::Cell;
 use super::privacy::RowRules;
 use super::sorted::sorted;
 use crate::raw::PageHeader;
-use crate::spec::table::{Column, ColumnType, Fill, Table};
+use crate::spec::table::{ColumnType, Fill, Table};
 
 /// When a row was observed: time of the fetch, then page, then place on the page; the search's id
 /// tells two searches apart that saw the same in the same microsecond. Compares as bytes.
@@ -95,24 +95,6 @@ pub fn shapes(tables: &IndexMap<String, Table>) -> Vec<Shape> {
     tables.values().map(shape).collect()
 }
 
-/// The Arrow schema of a table.
-pub fn arrow_schema(table: &Table) -> SchemaRef {
-    let fields = table.columns.iter().map(|(name, c)| field(name, c));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-fn field(name: &str, column: &Column) -> Field {
-    let kind = match column.kind {
-        ColumnType::String => DataType::Utf8,
-        ColumnType::Int64 => DataType::Int64,
-        ColumnType::Float64 => DataType::Float64,
-        ColumnType::Bool => DataType::Boolean,
-        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        ColumnType::Date => DataType::Date32,
-    };
-    Field::new(name, kind, !column.required)
-}
-
 /// The name of the column that tells when a row was observed, while rows are kept.
 const OBSERVED: &str = " observed";
 
@@ -144,7 +126,7 @@ impl Shape {
         };
         let mut fields: Vec<Field> = stored
             .iter()
-            .map(|c| field(&c.name, &table.columns[c.at]))
+            .map(|c| table.columns[c.at].to_arrow(&c.name))
             .collect();
         if latest {
             let kind = DataType::FixedSizeBinary(Observed::LEN as i32);
@@ -152,7 +134,7 @@ impl Shape {
         }
         Shape {
             name: table.name().to_owned(),
-            schema: arrow_schema(table),
+            schema: table.to_arrow(),
             kinds: table.columns.values().map(|c| c.kind).collect(),
             stored,
             stored_schema: Arc::new(Schema::new(fields)),

@@ -120,6 +120,7 @@ impl Lake {
         let mut last = Vec::new();
         for at in there..runs {
             last.push(self.run(&self.bare));
+            self.forget_journals();
             if (at + 1) % 720 == 0 {
                 println!(
                     "{} runs, {:.2} s each",
@@ -127,6 +128,17 @@ impl Lake {
                     median(std::mem::take(&mut last)).as_secs_f64()
                 );
             }
+        }
+    }
+
+    /// A run's journal goes after two days, which pass in seconds here.
+    fn forget_journals(&self) {
+        let journals = std::fs::read_dir(self.root.join("_state/runs")).expect("a folder");
+        let mut paths: Vec<_> = journals.flatten().map(|entry| entry.path()).collect();
+        // Their names are in the order of time.
+        paths.sort();
+        for old in paths.iter().rev().skip(48) {
+            std::fs::remove_file(old).expect("a journal");
         }
     }
 

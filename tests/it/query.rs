@@ -213,3 +213,22 @@ fn mistakes_in_sql_are_shown_with_their_place() {
         "{error}"
     );
 }
+
+#[test]
+fn a_view_is_there_however_the_sql_comes_by_its_name() {
+    let lake = lake();
+    let one = |sql: &str| said(&lake, &["query", sql, "--format", "csv"]);
+    let count = one("select count(*) as n from notes");
+    assert_eq!(
+        one("select count(*) as n from query_table('no' || 'tes')"),
+        count
+    );
+    assert_eq!(one("select count(*) as n from NOTES"), count);
+    let views = one("select count(*) from (show tables)");
+    assert_eq!(
+        views,
+        one("select count(*) from duckdb_views() where not internal").replace("\"", "")
+    );
+    let (_, error) = fail(&mut lake.redlake(&["query", "select * from noets"]));
+    assert!(error.contains("Did you mean \"notes"), "{error}");
+}
