@@ -13,7 +13,7 @@ use chrono::{DateTime, FixedOffset};
 use clap::Args;
 use clap::ValueEnum;
 use indexmap::IndexMap;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::error::{CliError, INTERNAL};
 use super::output::closed_pipe;
@@ -65,8 +65,15 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
         None => contracts.relations(),
         Some(_) => contracts.tables.clone(),
     };
+    let spilled = TempDir::new()
+        .context("cannot make a folder for temporary files")
+        .map_err(|error| CliError::new(INTERNAL, error, None))?;
     let answered = |tables: &IndexMap<String, Table>| {
         let database = open(&lake, tables, args)?;
+        database.spill_to(spilled.path())?;
+        if !args.allow_files {
+            database.confine(lake.root())?;
+        }
         let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
         let written = database.stream(&sql, &parameters, |schema, batches| match &args.output {
             Some(path) => write_file(path, format, &schema, batches),
@@ -93,14 +100,10 @@ fn open(
     tables: &IndexMap<String, Table>,
     args: &QueryArgs,
 ) -> Result<Database, CliError> {
-    let database = match args.as_of {
+    Ok(match args.as_of {
         None => catalog::open(lake, tables)?,
         Some(at) => catalog::open_as_of(lake, tables, at.to_utc())?,
-    };
-    if !args.allow_files {
-        database.confine(lake.root())?;
-    }
-    Ok(database)
+    })
 }
 
 type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;

@@ -128,31 +128,36 @@ impl Database {
     /// # Errors
     /// DuckDB cannot start.
     pub fn of_files(scratch: &Path, memory: u64) -> Result<Self, QueryError> {
-        let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
-        let settings = format!(
-            "SET TimeZone = 'UTC'; SET memory_limit = '{memory}B'; SET temp_directory = {}",
-            catalog::literal(&scratch.to_string_lossy())
-        );
-        connection
-            .execute_batch(&settings)
-            .map_err(QueryError::Sql)?;
-        Ok(Database { connection })
+        let database = Self::with(&format!("SET memory_limit = '{memory}B'"))?;
+        database.spill_to(scratch)?;
+        Ok(database)
     }
 
-    /// Lets statements read files below this folder only, and write none; for good.
+    /// What does not fit into memory goes into this folder, and not below the current one.
+    ///
+    /// # Errors
+    /// DuckDB does not take it.
+    pub fn spill_to(&self, scratch: &Path) -> Result<(), QueryError> {
+        let scratch = catalog::literal(&scratch.to_string_lossy());
+        self.set(&format!("SET temp_directory = {scratch}"))
+    }
+
+    /// Lets statements reach files below this folder only, for good. They still spill.
     ///
     /// # Errors
     /// A folder that cannot be found.
     pub fn confine(&self, folder: &Path) -> Result<(), QueryError> {
         let folder = absolute(folder)?;
-        let settings = format!(
+        self.set(&format!(
             "SET allowed_directories = [{}]; SET enable_external_access = false; \
              SET lock_configuration = true",
             catalog::literal(&folder.to_string_lossy())
-        );
-        self.connection
-            .execute_batch(&settings)
-            .map_err(QueryError::Sql)
+        ))
+    }
+
+    fn set(&self, settings: &str) -> Result<(), QueryError> {
+        let set = self.connection.execute_batch(settings);
+        set.map_err(QueryError::Sql)
     }
 
     /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made. Parameters
