@@ -158,3 +158,26 @@ fn a_day_of_files_with_equal_columns_is_read_without_opening_others() {
     let opened = Database::open(&lake.root, &TABLES, &FileColumns::default());
     assert!(opened.is_err(), "every file has to be opened");
 }
+
+#[test]
+fn equal_columns_in_another_order_are_found_by_name() {
+    let mut lake = Lake::new();
+    lake.add(
+        "engagement",
+        "note_id, liked_count, nice_count",
+        &["'a', 1, 10"],
+    );
+    lake.add(
+        "engagement",
+        "nice_count, note_id, liked_count",
+        &["20, 'b', 2"],
+    );
+    let columns = FileColumns {
+        uniform: BTreeSet::from(["engagement".to_owned()]),
+        ..FileColumns::default()
+    };
+    let database = Database::open(&lake.root, &TABLES, &columns);
+    let database = database.unwrap_or_else(|e| panic!("{e}"));
+    let sql = "SELECT note_id, liked_count, nice_count FROM engagement ORDER BY ALL";
+    assert_eq!(rows(&database, sql), ["a|1|10", "b|2|20"]);
+}
