@@ -60,7 +60,7 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let before = args.before.unwrap_or_else(|| first_open_day(Utc::now()));
-    let days = compact(&lake, &contracts.tables, before, args.dry_run)?;
+    let days = compact(&lake, &contracts, before, args.dry_run)?;
     match format {
         Format::Json => print_json(&days)?,
         _ => print_text(&compact_summary(&days, args.dry_run))?,

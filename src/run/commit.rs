@@ -243,9 +243,11 @@ fn add(
     Ok(())
 }
 
+/// The rows that a commit adds to each table. Those of other runs, whose files were written anew without
+/// the run's old rows, were there before.
 pub(super) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
     let mut rows = BTreeMap::new();
-    for file in &record.add {
+    for file in record.add.iter().filter(|file| file.runs.is_empty()) {
         *rows.entry(file.table.clone()).or_default() += file.rows;
     }
     rows

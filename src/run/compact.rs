@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use indexmap::IndexMap;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::RunError;
 use super::rewrite::{FILE_BYTES, Rewriter};
+use super::{RunError, catalog};
 use crate::load::Lake;
 use crate::load::commit::{CommitKind, RunRef};
 use crate::load::inventory::LiveFile;
-use crate::spec::table::Table;
+use crate::spec::contracts::Contracts;
 
 /// What became of one day of one table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,13 +33,13 @@ pub struct CompactedDay {
 /// A file that cannot be read, or a disk that is full. The days before it are committed.
 pub fn compact(
     lake: &Lake,
-    tables: &IndexMap<String, Table>,
+    contracts: &Contracts,
     before: NaiveDate,
     dry_run: bool,
 ) -> Result<Vec<CompactedDay>, RunError> {
     let _lock = lake.rewrite_lock()?;
     let files = lake.live_files()?;
-    let rewriter = Rewriter::new(lake, tables)?;
+    let rewriter = Rewriter::new(lake, &contracts.tables)?;
     let mut days: BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<&LiveFile>>> = BTreeMap::new();
     // What is held of a run takes the place of its files when it is published.
     let held: BTreeSet<String> = lake.held()?.into_iter().map(|held| held.run_id).collect();
@@ -66,8 +65,9 @@ pub fn compact(
         }
     }
     if !dry_run {
-        // Files that had other columns may all be replaced now.
-        lake.recount_mixed(tables.keys().map(String::as_str))?;
+        // Files that had other columns may all be replaced now; the new ones have those of the contracts.
+        lake.recount_mixed(contracts.tables.keys().map(String::as_str))?;
+        catalog::write(lake, contracts)?;
     }
     Ok(compacted)
 }

@@ -361,3 +361,31 @@ fn a_table_without_a_contract_is_told_of() {
         "{told}"
     );
 }
+
+#[test]
+fn compaction_by_new_contracts_gives_the_catalog_their_views() {
+    let lake = Lake::new();
+    let pipeline = demo();
+    lake.run(&pipeline, &[]);
+    lake.run(&pipeline, &[]);
+    let schemas = lake.schemas(&[(
+        ENGAGEMENT,
+        "nice_count: {type: int64,",
+        "nice_count: {type: string, was: [int64],",
+    )]);
+    let compact = [
+        "compact",
+        "--before",
+        "2026-04-01",
+        "--schemas",
+        text(&schemas),
+    ];
+    succeed(&mut lake.redlake(&compact));
+    let catalog = duckdb::Connection::open(lake.path().join("lake.duckdb")).expect("the catalog");
+    let sql = "select any_value(typeof(nice_count)), (select count(*) from engagement_delta) \
+               from engagement";
+    let found = catalog.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (kind, changes): (String, i64) = found.expect("an answer");
+    assert_eq!(kind, "VARCHAR");
+    assert!(changes > 0);
+}

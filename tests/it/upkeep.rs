@@ -143,8 +143,14 @@ fn a_run_inside_a_compacted_file_is_replaced_not_doubled() {
     succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
     let raw = lake.raw_files();
     let pipeline = lake.write("hourly.yaml", PIPELINE);
-    let args = ["transform", text(&pipeline), "--raw", text(&raw[0])];
-    succeed(&mut lake.redlake(&args));
+    let rows = "select count(*) from notes where run_id = (select min(run_id) from runs)";
+    let (of_run, of_both) = (lake.value(rows), lake.value("select count(*) from notes"));
+    assert_ne!(of_run, of_both);
+    let done = json_of(
+        &lake,
+        &["transform", text(&pipeline), "--raw", text(&raw[0])],
+    );
+    assert_eq!(done[0]["rows"]["notes"], of_run, "{done}");
     assert_eq!(lake.checksums(&TABLES), before);
     // The ledger is not made of pages.
     assert_eq!(files(&lake, "requests", 8).len(), 1);
