@@ -33,12 +33,12 @@ pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
         (false, None) => Which::Changed,
     };
     let refreshed = refresh(&lake, &contracts, which)?;
-    // The first files of a mart give its view something to read.
-    catalog::write(&lake, &contracts)?;
     match format {
         Format::Json => print_json(&refreshed)?,
         _ => print_text(&summary(&refreshed))?,
     }
+    // The first files of a mart give its view something to read.
+    catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     Ok(ExitCode::SUCCESS)
 }
 

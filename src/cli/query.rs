@@ -65,15 +65,10 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
         None => contracts.relations(),
         Some(_) => contracts.tables.clone(),
     };
-    let spilled = TempDir::new()
-        .context("cannot make a folder for temporary files")
-        .map_err(|error| CliError::new(INTERNAL, error, None))?;
-    let answered = |tables: &IndexMap<String, Table>| {
-        let database = open(&lake, tables, args)?;
-        database.spill_to(spilled.path())?;
-        if !args.allow_files {
-            database.confine(lake.root())?;
-        }
+    // Somebody else may have no folder for temporary files; then nothing is spilled.
+    let scratch = TempDir::new().ok();
+    let answer = |tables: &IndexMap<String, Table>| {
+        let database = open(&lake, tables, args, scratch.as_ref())?;
         let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
         let written = database.stream(&sql, &parameters, |schema, batches| match &args.output {
             Some(path) => write_file(path, format, &schema, batches),
@@ -81,29 +76,32 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
         });
         Ok::<_, CliError>(written)
     };
-    // A statement that may write is run once, whatever comes of it.
-    let first = match args.allow_files {
-        true => all.clone(),
-        false => named_in(&sql, &all),
-    };
-    let mut written = answered(&first)?;
-    if matches!(written, Err(QueryError::Sql(_))) && first.len() < all.len() {
+    let named = named_in(&sql, &all);
+    let mut written = answer(&named)?;
+    if named.len() < all.len() && matches!(&written, Err(error) if error.is_of_names()) {
         // It may name a view in another way, or a wrong one: DuckDB then proposes what is near.
-        written = answered(&all)?;
+        written = answer(&all)?;
     }
     written??;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The lake as this command may see it.
 fn open(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
     args: &QueryArgs,
+    scratch: Option<&TempDir>,
 ) -> Result<Database, CliError> {
-    Ok(match args.as_of {
+    let database = match args.as_of {
         None => catalog::open(lake, tables)?,
         Some(at) => catalog::open_as_of(lake, tables, at.to_utc())?,
-    })
+    };
+    database.spill_to(scratch.map(TempDir::path))?;
+    if !args.allow_files {
+        database.confine(lake.root())?;
+    }
+    Ok(database)
 }
 
 type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;

@@ -11,6 +11,7 @@ use super::output::{grouped, print_json, print_text};
 use super::{Common, Format};
 use crate::load::Lake;
 use crate::load::verify::{ProblemKind, Verified};
+use crate::run::catalog;
 use crate::run::compact::{CompactedDay, compact, first_open_day};
 use crate::run::prune::{Pruned, Unwanted, prune};
 use crate::spec::words::Span;
@@ -64,6 +65,9 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     match format {
         Format::Json => print_json(&days)?,
         _ => print_text(&compact_summary(&days, args.dry_run))?,
+    }
+    if !args.dry_run {
+        catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     }
     Ok(ExitCode::SUCCESS)
 }

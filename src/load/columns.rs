@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Field, Schema};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
 
@@ -26,18 +27,14 @@ pub struct Stored(pub BTreeMap<String, BTreeSet<Columns>>);
 /// is no concern of the contracts.
 pub type Columns = BTreeMap<String, Option<ColumnType>>;
 
+/// Where tables and marts lie.
+const FOLDERS: [&str; 2] = ["tables", "marts"];
+
 impl Stored {
     /// Adds the columns of a file.
     pub(super) fn add(&mut self, table: &str, schema: &Schema) {
-        let fields = schema.fields().iter();
-        let columns = fields.map(|field| {
-            (
-                field.name().clone(),
-                ColumnType::of_arrow(field.data_type()),
-            )
-        });
         let all = self.0.entry(table.to_owned()).or_default();
-        all.insert(columns.collect());
+        all.insert(columns_of(schema));
     }
 
     /// The columns of a table, each with the types that files hold it with.
@@ -76,7 +73,7 @@ impl Lake {
     /// # Errors
     /// A folder that cannot be listed.
     pub fn columns(&self) -> Result<Stored, LakeError> {
-        read(&self.root).map_or_else(|| of_lake(&self.root), Ok)
+        read(&self.root).map_or_else(|| of_folder(&self.root), Ok)
     }
 
     /// Looks anew at the files of these tables, whose old files were replaced.
@@ -96,7 +93,12 @@ impl Lake {
             for folder in FOLDERS {
                 files.extend(of_table(&self.root.join(folder).join(table))?);
             }
-            stored.0.insert(table.to_owned(), files);
+            let before = stored.0.insert(table.to_owned(), files.clone());
+            if files.contains(&unread()) {
+                // Mended, a file has what it had before.
+                let all = stored.0.entry(table.to_owned()).or_default();
+                all.extend(before.unwrap_or_default());
+            }
         }
         replace_json(&path(&self.root), &stored)
     }
@@ -125,7 +127,7 @@ impl Lake {
 pub(super) fn make(root: &Path) -> Result<(), LakeError> {
     match read(root) {
         Some(_) => Ok(()),
-        None => replace_json(&path(root), &of_lake(root)?),
+        None => replace_json(&path(root), &of_folder(root)?),
     }
 }
 
@@ -134,7 +136,7 @@ pub(super) fn remember(root: &Path, new: &Stored) -> Result<(), LakeError> {
     let known = read(root);
     let mut stored = match &known {
         Some(known) => known.clone(),
-        None => of_lake(root)?,
+        None => of_folder(root)?,
     };
     stored.merge(new);
     if known.as_ref() == Some(&stored) {
@@ -153,35 +155,40 @@ fn read(root: &Path) -> Option<Stored> {
 }
 
 /// Every footer is read: any file may be the only one that still holds a column.
-fn of_lake(root: &Path) -> Result<Stored, LakeError> {
+pub(super) fn of_folder(root: &Path) -> Result<Stored, LakeError> {
     let mut stored = Stored::default();
     for folder in FOLDERS.map(|folder| root.join(folder)) {
         for table in listed(&folder)? {
             let name = table.file_name().unwrap_or_default().to_string_lossy();
-            stored.0.insert(name.into_owned(), of_table(&table)?);
+            let all = stored.0.entry(name.into_owned()).or_default();
+            all.extend(of_table(&table)?);
         }
     }
     Ok(stored)
 }
 
-/// Where tables and marts lie.
-const FOLDERS: [&str; 2] = ["tables", "marts"];
+/// What stands for the columns of a file that cannot be read: nobody knows whether they are others.
+fn unread() -> Columns {
+    Columns::from([(String::new(), None)])
+}
 
 /// The different columns of the files below a table's folder.
 fn of_table(folder: &Path) -> Result<BTreeSet<Columns>, LakeError> {
-    let mut stored = Stored::default();
+    let mut files = BTreeSet::new();
     for partition in listed(folder)? {
         for file in list(&partition)? {
             if file.extension().is_some_and(|e| e == "parquet") {
-                match schema(&file) {
-                    Ok(schema) => stored.add("", &schema),
-                    // Nobody can read it, so it hinders nobody.
-                    Err(reason) => tracing::warn!("{}: {reason}", file.display()),
-                }
+                files.insert(schema(&file).map_or_else(
+                    |reason| {
+                        tracing::warn!("{}: {reason}", file.display());
+                        unread()
+                    },
+                    |schema| columns_of(&schema),
+                ));
             }
         }
     }
-    Ok(stored.0.remove("").unwrap_or_default())
+    Ok(files)
 }
 
 fn listed(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
@@ -189,6 +196,15 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
         true => list(folder),
         false => Ok(Vec::new()),
     }
+}
+
+fn columns_of(schema: &Schema) -> Columns {
+    let fields = schema.fields().iter();
+    let column = |field: &Arc<Field>| {
+        let kind = ColumnType::of_arrow(field.data_type());
+        (field.name().clone(), kind)
+    };
+    fields.map(column).collect()
 }
 
 /// The columns of a Parquet file, from its footer.

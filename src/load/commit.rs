@@ -292,11 +292,11 @@ impl Staging {
         &self.root
     }
 
-    /// The staged files in order, their columns, and the lock.
-    pub(super) fn into_parts(self) -> (Vec<AddedFile>, Stored, File) {
-        let Staged { mut files, columns } = std::mem::take(&mut *self.staged());
+    /// The staged files in order, and the lock.
+    pub(super) fn into_parts(self) -> (Vec<AddedFile>, File) {
+        let Staged { mut files, .. } = std::mem::take(&mut *self.staged());
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        (files, columns, self._lock)
+        (files, self._lock)
     }
 
     /// Gives up what was staged.

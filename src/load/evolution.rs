@@ -43,7 +43,9 @@ pub enum Purpose {
 pub fn differences(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<Difference> {
     let mut found = Vec::new();
     for name in stored.0.keys() {
-        let Some(table) = tables.get(name) else {
+        // Marts are computed anew when their contracts change.
+        let table = tables.get(name);
+        let Some(table) = table.filter(|table| table.rows_from != RowsFrom::Tables) else {
             continue;
         };
         for (column, kinds) in stored.kinds(name) {
@@ -134,7 +136,7 @@ pub fn outdated(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<String
 pub type Unreadable = BTreeMap<(String, String), String>;
 
 /// What the columns of a lake's files mean for whoever reads them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FileColumns {
     pub unreadable: Unreadable,
     /// The tables whose files all have the same columns, so that any of them tells for all.

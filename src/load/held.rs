@@ -14,7 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::apply::{apply, finish_commits};
-use super::columns::{self, Stored};
+use super::columns;
 use super::commit::{AddedFile, CommitKind, CommitRecord, RunRef, Staging};
 use super::commit::{commit_lock, read, record_path};
 use super::files::{list, remove_dir_if_there, remove_if_there, rename, replace_json, sync_parent};
@@ -39,8 +39,6 @@ pub struct Held {
     pub add: Vec<AddedFile>,
     /// Paths relative to the lake.
     pub remove: Vec<String>,
-    /// The columns of the files to add.
-    columns: Stored,
     /// Of every check, those that passed included.
     pub checks: Vec<CheckResult>,
 }
@@ -100,7 +98,7 @@ impl Staging {
     ) -> Result<Holding, LakeError> {
         let _guard = commit_lock(self.root())?;
         let (root, folder) = (self.root().to_owned(), self.folder().to_owned());
-        let (add, columns, lock) = self.into_parts();
+        let (add, lock) = self.into_parts();
         // Its own id may be that of the ledger's commit.
         let commit_id = Uuid::now_v7().to_string();
         let target = root.join(STAGING).join(&commit_id);
@@ -116,7 +114,6 @@ impl Staging {
             ledger_commit,
             add,
             remove,
-            columns,
             checks,
         };
         replace_json(&target.join(HELD), &held)?;
@@ -173,7 +170,7 @@ impl Lake {
             return Err(LakeError::NotHeld(run_id.to_owned()));
         }
         self.is_current(&held)?;
-        columns::remember(self.root(), &held.columns)?;
+        columns::remember(self.root(), &columns::of_folder(&folder)?)?;
         let record = CommitRecord {
             format: FORMAT,
             commit_id: held.commit_id,

@@ -9,7 +9,7 @@ use super::views::derived;
 use crate::load::evolution::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 
-/// The statements that make the catalog of the lake at `lake`, an absolute path. `has_files` says
+/// The statements that make the views of the lake at `lake`, an absolute path. `has_files` says
 /// whether a table has any file yet; a view over none is empty, with its columns.
 pub fn statements(
     lake: &Path,
@@ -49,30 +49,45 @@ pub fn statements_as_of(
     statements
 }
 
-/// The tables whose names stand in a statement: more than it reads, perhaps, but hardly ever less. To
-/// make a view, DuckDB lists the folders of its table. Statements that may list the views themselves get
-/// all of them.
+/// The tables whose names stand in a query: more than it reads, perhaps, but hardly ever less. To make a
+/// view, DuckDB lists the folders of its table. All tables where the SQL may be no query, or more than
+/// one, or list the views themselves.
 pub fn named_in(sql: &str, tables: &IndexMap<String, Table>) -> IndexMap<String, Table> {
     let sql = sql.to_lowercase();
-    let lists = LISTS.iter().any(|word| sql.contains(word));
-    let named = |(name, _): &(&String, &Table)| lists || sql.contains(&name.to_lowercase());
-    let named = tables.iter().filter(named);
-    named
-        .map(|(name, table)| (name.clone(), table.clone()))
+    let text = sql.trim().trim_end_matches(';');
+    let begins = ["select", "with", "from"]
+        .iter()
+        .any(|word| text.starts_with(word));
+    let squeezed: String = text.split_whitespace().collect();
+    let lists = LISTS.iter().any(|word| squeezed.contains(word));
+    let is_query = begins && !text.contains(';') && !lists;
+    only(tables, |name| {
+        !is_query || text.contains(&name.to_lowercase())
+    })
+}
+
+/// The tables with these names.
+pub fn only(
+    tables: &IndexMap<String, Table>,
+    keep: impl Fn(&str) -> bool,
+) -> IndexMap<String, Table> {
+    let kept = tables.iter().filter(|(name, _)| keep(name));
+    kept.map(|(name, table)| (name.clone(), table.clone()))
         .collect()
 }
 
-/// Words without which no statement tells what views there are.
-const LISTS: [&str; 9] = [
+/// Pieces of text without which no query tells what views there are.
+const LISTS: [&str; 10] = [
     "show",
     "describe",
+    "(desc",
     "summarize",
     "pragma",
-    "call",
     "schema",
     "duckdb_",
     "pg_",
     "sqlite_",
+    "query(",
 ];
 
 /// The runs that count, where not all do.

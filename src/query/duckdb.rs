@@ -37,6 +37,14 @@ pub enum QueryError {
     },
 }
 
+impl QueryError {
+    /// Whether the statement names something that is not there; it has not run then.
+    pub fn is_of_names(&self) -> bool {
+        let kinds = ["Catalog Error", "Binder Error"];
+        matches!(self, QueryError::Sql(error) if kinds.iter().any(|kind| words(error).starts_with(kind)))
+    }
+}
+
 /// The lake, opened for SQL. Everything is in memory but the Parquet files, so nothing here ever
 /// blocks a commit or another reader.
 pub struct Database {
@@ -129,16 +137,18 @@ impl Database {
     /// DuckDB cannot start.
     pub fn of_files(scratch: &Path, memory: u64) -> Result<Self, QueryError> {
         let database = Self::with(&format!("SET memory_limit = '{memory}B'"))?;
-        database.spill_to(scratch)?;
+        database.spill_to(Some(scratch))?;
         Ok(database)
     }
 
-    /// What does not fit into memory goes into this folder, and not below the current one.
+    /// What does not fit into memory goes into this folder, not below the current one; without a folder
+    /// it is an error.
     ///
     /// # Errors
     /// DuckDB does not take it.
-    pub fn spill_to(&self, scratch: &Path) -> Result<(), QueryError> {
-        let scratch = catalog::literal(&scratch.to_string_lossy());
+    pub fn spill_to(&self, scratch: Option<&Path>) -> Result<(), QueryError> {
+        let scratch = scratch.map(Path::to_string_lossy).unwrap_or_default();
+        let scratch = catalog::literal(&scratch);
         self.set(&format!("SET temp_directory = {scratch}"))
     }
 
@@ -204,7 +214,7 @@ impl Database {
 /// views find new files by themselves, and to make them takes longer the more files there are.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The lake's path cannot be read, the contracts do not fit its files, or the file cannot be written.
 pub fn write_catalog(
     lake: &Path,
     tables: &IndexMap<String, Table>,
@@ -213,12 +223,20 @@ pub fn write_catalog(
     let target = lake.join("lake.duckdb");
     let state = lake.join("_state");
     let beside = state.join(format!("lake.duckdb.{}", std::process::id()));
-    let statements = catalog_statements(lake, tables, columns)?;
+    // Who opens the file later may find files with other columns by then.
+    let columns = FileColumns {
+        uniform: BTreeSet::new(),
+        ..columns.clone()
+    };
+    let statements = catalog_statements(lake, tables, &columns)?;
+    // Another version may have another DuckDB.
     let version = env!("CARGO_PKG_VERSION");
     let made_of = format!("redlake {version}\n{statements}");
     let made_of = blake3::hash(made_of.as_bytes()).to_hex().to_string();
     let note = state.join("catalog.json");
-    let there = CatalogNote::read(&note).filter(|note| note.made_of == made_of);
+    // What a client wrote that was killed: DuckDB would apply it to the new file, too.
+    let log = lake.join("lake.duckdb.wal");
+    let there = CatalogNote::read(&note).filter(|note| note.made_of == made_of && !log.exists());
     if there.is_some_and(|note| checksum(&target).is_ok_and(|file| file == note.file)) {
         return Ok(());
     }
@@ -231,23 +249,42 @@ pub fn write_catalog(
         }
     };
     // Another process of our number may have been killed while it wrote.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("remove", &beside)(error));
-        }
-        _ => {}
-    }
+    remove_if_there(&beside)?;
     let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
     // In one transaction: each of its own would be synced to disk.
     let built = connection.execute_batch(&format!(
         "BEGIN TRANSACTION;\n{statements};\nCOMMIT;\nCHECKPOINT"
     ));
     drop(connection);
-    built.map_err(QueryError::Sql)?;
-    let file = checksum(&beside).map_err(failed("read", &beside))?;
-    fs::rename(&beside, &target).map_err(failed("write", &target))?;
-    let text = serde_json::to_vec(&CatalogNote { made_of, file }).unwrap_or_default();
-    fs::write(&note, text).map_err(failed("write", &note))
+    let file = built.map_err(QueryError::Sql).and_then(|()| {
+        let file = checksum(&beside).map_err(failed("read", &beside))?;
+        remove_if_there(&log)?;
+        fs::rename(&beside, &target).map_err(failed("write", &target))?;
+        Ok(file)
+    });
+    if file.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    let text = serde_json::to_vec(&CatalogNote {
+        made_of,
+        file: file?,
+    })
+    .unwrap_or_default();
+    if let Err(error) = fs::write(&note, text) {
+        tracing::debug!("{} is not written: {error}", note.display());
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> Result<(), QueryError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(QueryError::Io {
+            action: "remove",
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// What `lake.duckdb` is. Lost or torn, the file is made anew.

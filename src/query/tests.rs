@@ -4,6 +4,7 @@ mod checks;
 mod evolution;
 mod history;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -409,27 +410,73 @@ fn a_catalog_that_was_not_finished_is_written_anew() {
 }
 
 #[test]
-fn a_statement_gets_the_views_that_it_names() {
+fn a_query_gets_the_views_that_it_names() {
     let named = |sql: &str| {
         let tables = named_in(sql, &TABLES);
         let names: Vec<&str> = tables.keys().map(String::as_str).collect();
         names.join(" ")
     };
-    assert_eq!(named("select 1"), "");
+    assert_eq!(named(" select 1 order by 1 desc; "), "");
     assert_eq!(named("select * from \"Notes_Latest\""), "notes");
     assert_eq!(
         named("from search_results join users using (run_id)"),
         "search_results users"
     );
-    for lists in [
+    for all in [
         "SHOW TABLES",
         "describe",
         "select * from information_schema.tables",
         "from duckdb_columns()",
         "select name from sqlite_master",
+        "select count(*) from ( DESC )",
+        "from query('desc')",
+        "export database 'x'",
+        "create table x as select 1; select * from x",
     ] {
-        assert_eq!(named_in(lists, &TABLES).len(), TABLES.len(), "{lists}");
+        assert_eq!(named_in(all, &TABLES).len(), TABLES.len(), "{all}");
     }
+}
+
+#[test]
+fn the_catalog_unites_columns_whatever_the_files_have_now() {
+    let mut lake = Lake::new();
+    lake.add("engagement", "note_id, liked_count", &["'a', 1"]);
+    let columns = FileColumns {
+        uniform: BTreeSet::from(["engagement".to_owned()]),
+        ..FileColumns::default()
+    };
+    write_catalog(&lake.root, &TABLES, &columns).unwrap_or_else(|e| panic!("{e}"));
+    // Files that are committed later, before anybody writes the catalog anew.
+    lake.add("engagement", "note_id, nice_count", &["'b', 2"]);
+    let catalog = Connection::open(lake.root.join("lake.duckdb")).expect("the catalog");
+    let sql = "SELECT (sum(liked_count) * 10 + sum(nice_count))::BIGINT FROM engagement";
+    let sums = catalog.query_row(sql, [], |row| row.get::<_, i64>(0));
+    assert_eq!(sums.expect("an answer"), 12);
+}
+
+#[test]
+fn what_a_killed_client_wrote_into_the_catalog_goes() {
+    let mut lake = Lake::new();
+    lake.add("engagement", "note_id, liked_count", &["'a', 1"]);
+    let write = || {
+        let columns = FileColumns::default();
+        write_catalog(&lake.root, &TABLES, &columns).unwrap_or_else(|e| panic!("{e}"));
+    };
+    write();
+    let path = lake.root.join("lake.duckdb");
+    let log = lake.root.join("lake.duckdb.wal");
+    let client = Connection::open(&path).expect("the catalog");
+    let changed = "PRAGMA disable_checkpoint_on_shutdown; DROP VIEW engagement_delta";
+    client.execute_batch(changed).expect("a change");
+    drop(client);
+    assert!(log.exists(), "the client left a log");
+    write();
+    assert!(!log.exists());
+    let catalog = Connection::open(&path).expect("the catalog");
+    let count = catalog.query_row("SELECT count(*) FROM engagement_delta", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    assert_eq!(count.expect("the view"), 0);
 }
 
 #[test]

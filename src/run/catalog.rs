@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use super::RunError;
 use super::as_of::runs_as_of;
 use crate::load::Lake;
+use crate::query::catalog::only;
 use crate::query::duckdb::{Database, write_catalog};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
@@ -29,10 +30,7 @@ pub fn open_some(
     tables: &IndexMap<String, Table>,
     names: &[&str],
 ) -> Result<Database, RunError> {
-    let named = |(name, _): &(&String, &Table)| names.contains(&name.as_str());
-    let some = tables.iter().filter(named);
-    let some = some.map(|(name, table)| (name.clone(), table.clone()));
-    open(lake, &some.collect())
+    open(lake, &only(tables, |name| names.contains(&name)))
 }
 
 /// Opens these tables of a lake with the rows of those runs that were committed by then.
@@ -49,8 +47,8 @@ pub fn open_as_of(
     Ok(Database::open_as_of(lake.root(), tables, &columns, &runs)?)
 }
 
-/// Writes `lake.duckdb` anew: the first files of a table, and files with other columns, change how its
-/// views read.
+/// Writes `lake.duckdb` anew where its views are not those of the lake: the first files of a table, and
+/// contracts that have changed, give it others.
 ///
 /// # Errors
 /// The lake cannot be read, or the file not be written.

@@ -7,8 +7,8 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::RunError;
 use super::rewrite::{FILE_BYTES, Rewriter};
-use super::{RunError, catalog};
 use crate::load::Lake;
 use crate::load::commit::{CommitKind, RunRef};
 use crate::load::inventory::LiveFile;
@@ -65,9 +65,8 @@ pub fn compact(
         }
     }
     if !dry_run {
-        // Files that had other columns may all be replaced now; the new ones have those of the contracts.
-        lake.recount_mixed(contracts.tables.keys().map(String::as_str))?;
-        catalog::write(lake, contracts)?;
+        // Files that had other columns may all be replaced now.
+        lake.recount_mixed(compacted.iter().map(|day| day.table.as_str()))?;
     }
     Ok(compacted)
 }

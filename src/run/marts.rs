@@ -17,10 +17,12 @@ use uuid::Uuid;
 use crate::extract::with_causes;
 use crate::load::commit::{CommitKind, RunRef};
 use crate::load::encode;
+use crate::load::evolution::FileColumns;
 use crate::load::marts::mart_path;
 use crate::load::{Lake, LakeError};
 use crate::marts::{Day, MartError, Relation, VERSION, earlier};
 use crate::plan::{Compression, Plan};
+use crate::query::catalog::only;
 use crate::query::days;
 use crate::query::duckdb::{Answer, Database, QueryError};
 use crate::spec::contracts::Contracts;
@@ -109,7 +111,7 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
     if due.is_empty() {
         return Ok(refreshed);
     }
-    let source = Source::open(lake, contracts, reads)?;
+    let mut source = Source::open(lake, contracts, reads)?;
     for (date, hash) in due {
         let day = source.day(lake, date)?;
         commit(lake, contracts, &day, date, &mut refreshed)?;
@@ -163,30 +165,37 @@ fn definition(contracts: &Contracts) -> String {
 
 /// The tables of a lake that marts read.
 struct Source {
-    database: Database,
     tables: IndexMap<String, Table>,
     reads: Reads,
+    database: Database,
+    /// What the database was opened with.
+    columns: FileColumns,
 }
 
 impl Source {
     fn open(lake: &Lake, contracts: &Contracts, reads: Reads) -> Result<Self, MartsError> {
-        let all = contracts.tables.iter();
-        let read = all.filter(|(name, _)| reads.contains_key(*name));
-        let tables: IndexMap<String, Table> = read.map(|(n, t)| (n.clone(), t.clone())).collect();
+        let tables = only(&contracts.tables, |name| reads.contains_key(name));
         let columns = lake.file_columns(&tables)?;
-        let opened = Database::open(lake.root(), &tables, &columns);
+        let database = Database::open(lake.root(), &tables, &columns);
         Ok(Source {
-            database: opened.map_err(MartsError::Open)?,
             tables,
             reads,
+            database: database.map_err(MartsError::Open)?,
+            columns,
         })
     }
 
     /// All that the marts of a date are computed from.
-    fn day(&self, lake: &Lake, date: NaiveDate) -> Result<Day, MartsError> {
+    fn day(&mut self, lake: &Lake, date: NaiveDate) -> Result<Day, MartsError> {
         let read = {
             // Files do not come and go between one query and the next.
             let _held = lake.hold_commits()?;
+            let columns = lake.file_columns(&self.tables)?;
+            if columns != self.columns {
+                let database = Database::open(lake.root(), &self.tables, &columns);
+                self.database = database.map_err(MartsError::Open)?;
+                self.columns = columns;
+            }
             self.read(date)
         };
         let read = read.map_err(|source| MartsError::Query { date, source })?;

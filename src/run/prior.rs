@@ -1,7 +1,6 @@
 //! What earlier runs of the lake tell a new one: what is known, what the day has cost, which notes
 //! are worth another look.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,8 +26,6 @@ pub struct Prior<'a> {
     earlier: Earlier,
     snapshot_at: DateTime<Utc>,
     simulated: bool,
-    /// Opened with the first question.
-    database: OnceCell<Database>,
 }
 
 impl<'a> Prior<'a> {
@@ -55,21 +52,17 @@ impl<'a> Prior<'a> {
             earlier,
             snapshot_at,
             simulated,
-            database: OnceCell::new(),
         }
     }
 
-    /// The lake, as it was before the run.
+    /// The lake, as it is before the run. Opened for each question: a run may take hours, and others
+    /// commit meanwhile.
     ///
     /// # Errors
     /// The lake cannot be read.
-    pub fn database(&self) -> Result<&Database, RunError> {
-        if let Some(database) = self.database.get() {
-            return Ok(database);
-        }
+    pub fn database(&self) -> Result<Database, RunError> {
         let tables = &self.plan.contracts.tables;
-        let opened = catalog::open_some(self.lake, tables, &history::TABLES)?;
-        Ok(self.database.get_or_init(|| opened))
+        catalog::open_some(self.lake, tables, &history::TABLES)
     }
 
     /// What searches found before, for the endpoints that a stop rule asks it of.
@@ -86,7 +79,7 @@ impl<'a> Prior<'a> {
         for to in asking {
             let span = (self.ago(to.within_s), self.snapshot_at);
             let place = (to.source.as_str(), to.endpoint.as_str());
-            let ids = history::known_ids(database, &self.earlier, place, span)?;
+            let ids = history::known_ids(&database, &self.earlier, place, span)?;
             known.insert(to, Arc::new(ids));
         }
         Ok(known)
@@ -130,7 +123,7 @@ impl<'a> Prior<'a> {
         let since = since.checked_sub_days(Days::new(1)).unwrap_or(since);
         let dates = ledgers_since(self.commits, since, self.simulated);
         let database = self.database()?;
-        let rows = history::spent_since(database, &self.earlier, &dates, since, timezone)?;
+        let rows = history::spent_since(&database, &self.earlier, &dates, since, timezone)?;
         for row in rows.iter().filter(|row| !in_journals.contains(&row.run_id)) {
             let shard = row.shard.as_deref().and_then(|text| text.parse().ok());
             let (counts, parts) = day::weight(self.plan.shard, shard);
@@ -197,7 +190,7 @@ impl<'a> Prior<'a> {
         if let Some(within_s) = follow_up.seen_within_s {
             let span = (self.ago(within_s), self.snapshot_at);
             let (endpoint, by) = (&follow_up.found_by, &follow_up.by);
-            for note in history::found_notes(database, &self.earlier, endpoint, by, span)? {
+            for note in history::found_notes(&database, &self.earlier, endpoint, by, span)? {
                 notes.insert(note.note_id, (note.count, note.seen_at));
             }
         }
@@ -205,7 +198,7 @@ impl<'a> Prior<'a> {
             notes.insert(id, (count, self.snapshot_at));
         }
         let endpoint = (follow_up.source.as_str(), follow_up.endpoint.as_str());
-        let answered = history::answered(database, &self.earlier, endpoint)?;
+        let answered = history::answered(&database, &self.earlier, endpoint)?;
         let answered: HashMap<&str, (DateTime<Utc>, bool)> = answered
             .iter()
             .map(|a| (a.search_id.as_str(), (a.at, a.gone)))
@@ -230,9 +223,9 @@ impl<'a> Prior<'a> {
     }
 }
 
-/// The business dates whose ledgers may have calls of this day or later: a call is in a commit that comes
-/// after it. A simulated call takes place soon after its run's snapshot instead. A day of grace is left
-/// for time zones, and for clocks that differ.
+/// The business dates whose ledgers may have calls of this day or later: a call is in a commit of its run
+/// that comes after it, wherever the rows lie now. A simulated call takes place soon after its run's
+/// snapshot instead. A day of grace is left for time zones, and for clocks that differ.
 pub(super) fn ledgers_since(
     commits: &[CommitRecord],
     since: NaiveDate,
@@ -244,7 +237,7 @@ pub(super) fn ledgers_since(
             true => commit.snapshot_at,
             false => commit.committed_at,
         };
-        at.date_naive() >= first
+        !commit.pipeline.is_empty() && at.date_naive() >= first
     };
     let files = commits.iter().filter(is_late).flat_map(|c| &c.add);
     let ledger = files.filter(|file| ledger::TABLES.contains(&file.table.as_str()));

@@ -86,14 +86,13 @@ pub fn retransform(
 fn forget_old_columns(plan: &Plan, lake: &Lake) -> Result<(), RunError> {
     let tables = &plan.contracts.tables;
     let outdated = evolution::outdated(&lake.columns()?, tables);
-    if !outdated.is_empty() {
-        lake.recount_columns(outdated.iter().map(String::as_str))?;
-    }
-    // Old files may have lacked a column.
-    lake.recount_mixed(tables.keys().map(String::as_str))?;
+    // Old files of others may have lacked a column.
+    let others = tables.keys().filter(|name| !outdated.contains(name));
+    lake.recount_mixed(others.map(String::as_str))?;
     if outdated.is_empty() {
         return Ok(());
     }
+    lake.recount_columns(outdated.iter().map(String::as_str))?;
     for reason in lake.file_columns(tables)?.unreadable.values() {
         tracing::warn!("{reason}");
     }

@@ -34,12 +34,14 @@ impl ColumnType {
 }
 
 impl Column {
+    /// The column as a field of this name; one that is not required may be null.
     pub fn to_arrow(&self, name: &str) -> Field {
         Field::new(name, self.kind.to_arrow(), !self.required)
     }
 }
 
 impl Table {
+    /// All columns in their order, those that every table has included.
     pub fn to_arrow(&self) -> SchemaRef {
         let fields = self.columns.iter().map(|(name, c)| c.to_arrow(name));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))

@@ -4,11 +4,12 @@
 //! ```sh
 //! cargo bench --bench lake                          # a year, 8,760 runs: about an hour
 //! cargo bench --bench lake -- --days 30             # a month: some minutes
-//! cargo bench --bench lake -- --lake DIR            # keeps the lake, and goes on with the one there
+//! cargo bench --bench lake -- --days 10 --pages 10  # ten times as many notes a run
+//! cargo bench --bench lake -- --lake DIR            # keeps the lake; goes on with one not yet compacted
 //! ```
 //!
 //! Each run is the binary on the built-in sandbox, where an hour passes between two runs: five keywords,
-//! one page of the newest notes each, and a day's budget, for which the ledger is read. Marts are computed
+//! one page of the newest notes each (`--pages`), and a day's budget, for which the ledger is read. Marts are computed
 //! when all runs are there.
 
 #[path = "../it/support.rs"]
@@ -37,8 +38,8 @@ source:
   sandbox: {seed: 1, clock: \"2025-06-08T00:00:00+08:00\"}
 keyword_sets: {topics: [敏感肌, 防晒, 早C晚A, 兰蔻, 雅诗兰黛]}
 extract:
-  - {endpoint: note_search, keywords: [topics], filters: {sort: newest}, pages: {max: 1}}
-limits: {requests_per_second: 1000, concurrency: 5, requests_per_day: 1000}
+  - {endpoint: note_search, keywords: [topics], filters: {sort: newest}, pages: {max: PAGES}}
+limits: {requests_per_second: 1000, concurrency: 5, requests_per_day: 2000}
 ";
 
 fn main() {
@@ -46,21 +47,23 @@ fn main() {
     let dir = TempDir::new().expect("a temporary folder");
     let lake = Lake {
         root: options.lake.unwrap_or_else(|| dir.path().join("lake")),
-        bare: write(&dir, "bare.yaml", "load: {marts: false}"),
-        whole: write(&dir, "whole.yaml", ""),
+        bare: write(&dir, "bare.yaml", options.pages, "load: {marts: false}"),
+        whole: write(&dir, "whole.yaml", options.pages, ""),
     };
     lake.fill(options.days * 24);
-    let before = Figures::of(&lake);
+    let questions = Questions::of(&lake);
+    let before = Figures::of(&lake, &questions);
     lake.timed("compact", &["compact"]);
-    let after = Figures::of(&lake);
+    let after = Figures::of(&lake, &questions);
     print(&before, &after);
-    lake.timed("marts of all days", &["marts"]);
+    lake.timed("marts of all days", &["marts", "--all"]);
     let run = median((0..ROUNDS).map(|_| lake.run(&lake.whole)).collect());
     println!("a run with marts: {:.2} s", run.as_secs_f64());
 }
 
 struct Options {
     days: u64,
+    pages: u32,
     lake: Option<PathBuf>,
 }
 
@@ -68,6 +71,7 @@ impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Self {
         let mut options = Options {
             days: 365,
+            pages: 1,
             lake: None,
         };
         while let Some(arg) = args.next() {
@@ -76,8 +80,11 @@ impl Options {
                 // cargo says this to every benchmark.
                 "--bench" => {}
                 "--days" => options.days = value().parse().expect("--days wants a number"),
+                "--pages" => options.pages = value().parse().expect("--pages wants a number"),
                 "--lake" => options.lake = Some(PathBuf::from(value())),
-                other => panic!("{other} is not known; there are --days N and --lake DIR"),
+                other => {
+                    panic!("{other} is not known; there are --days N, --pages N and --lake DIR")
+                }
             }
         }
         options
@@ -85,9 +92,10 @@ impl Options {
 }
 
 /// The pipeline with more keys.
-fn write(dir: &TempDir, name: &str, more: &str) -> PathBuf {
+fn write(dir: &TempDir, name: &str, pages: u32, more: &str) -> PathBuf {
     let path = dir.path().join(name);
-    std::fs::write(&path, format!("{PIPELINE}{more}\n")).expect("a writable folder");
+    let pipeline = PIPELINE.replace("PAGES", &pages.to_string());
+    std::fs::write(&path, format!("{pipeline}{more}\n")).expect("a writable folder");
     path
 }
 
@@ -198,31 +206,46 @@ struct Figures {
     run: Duration,
 }
 
-impl Figures {
+/// What is asked of a lake, before and after compaction.
+struct Questions {
+    /// Of the last day that is over.
+    last_day: String,
+    /// All rows of a note.
+    note: String,
+}
+
+impl Questions {
     fn of(lake: &Lake) -> Self {
-        // Closed, so that compaction has it as one file.
         let catalog = lake.catalog();
-        let day = text(&catalog, "SELECT (max(dt) - 1)::DATE::VARCHAR FROM runs");
+        let day = text(&catalog, "SELECT (max(dt) - 1)::VARCHAR FROM runs");
         let id = text(
             &catalog,
-            "SELECT max(note_id) FROM notes WHERE dt = (SELECT min(dt) + 90 FROM runs)",
+            &format!("SELECT max(note_id) FROM notes WHERE dt = DATE '{day}'"),
         );
-        drop(catalog);
-        let last_day = format!(
-            "SELECT keyword, count(DISTINCT entity_id) FROM search_results WHERE dt = DATE '{day}' GROUP BY ALL"
-        );
-        let note =
-            format!("SELECT snapshot_at, title, image_count FROM notes WHERE note_id = '{id}'");
+        Questions {
+            last_day: format!(
+                "SELECT keyword, count(DISTINCT entity_id) FROM search_results \
+                 WHERE dt = DATE '{day}' GROUP BY ALL"
+            ),
+            note: format!("SELECT snapshot_at, title FROM notes WHERE note_id = '{id}'"),
+        }
+    }
+}
+
+impl Figures {
+    fn of(lake: &Lake, questions: &Questions) -> Self {
+        let Questions { last_day, note } = questions;
         let (files, bytes) = size(&lake.root.join("tables"));
         Figures {
             files,
             bytes,
             nothing: lake.query("SELECT 1"),
-            planning: lake.planning(&last_day),
-            last_day: lake.query(&last_day),
+            planning: lake.planning(last_day),
+            last_day: lake.query(last_day),
             year: lake.query("SELECT dt, sum(liked_count) FROM engagement GROUP BY dt"),
-            note: lake.query(&note),
-            note_bytes: bytes_read(lake, &note),
+            note: lake.query(note),
+            note_bytes: bytes_read(lake, note),
+            // Last, since it adds files.
             run: median((0..ROUNDS).map(|_| lake.run(&lake.bare)).collect()),
         }
     }

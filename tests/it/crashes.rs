@@ -97,8 +97,10 @@ impl Change {
             command.env("FAILPOINTS", format!("disk={step}*off->return"));
             let output = command.output().expect("the binary starts");
             self.check(&lake, &format!("step {step}"));
-            if output.status.success() {
-                return step;
+            match output.status.code() {
+                Some(0) => return step,
+                None => {}
+                Some(code) => panic!("step {step}: it did not die but ended with {code}"),
             }
         }
         unreachable!("a command has an end")
@@ -360,8 +362,10 @@ fn the_first_commit_of_a_run_that_dies_at_any_step_is_there_whole_or_not_at_all(
         assert!(now == none || now == all, "step {step}: {now}");
         assert_eq!(lake.query(EARLIER), before, "step {step}");
         seen.push(now == all);
-        if output.status.success() {
-            break;
+        match output.status.code() {
+            Some(0) => break,
+            None => {}
+            Some(code) => panic!("step {step}: it did not die but ended with {code}"),
         }
     }
     let (steps, there) = (seen.len(), seen.iter().filter(|all| **all).count());

@@ -229,6 +229,15 @@ fn a_view_is_there_however_the_sql_comes_by_its_name() {
         views,
         one("select count(*) from duckdb_views() where not internal").replace("\"", "")
     );
+    // A statement that may change something is run once.
+    let (code, _) = fail(&mut lake.redlake(&[
+        "query",
+        "attach 'lake/log.duckdb' as d; create table if not exists d.log (n int); \
+         insert into d.log values (1); select * from noets",
+    ]));
+    assert_eq!(code, 2);
+    let logged = "attach 'lake/log.duckdb' as d; select count(*) from d.log";
+    assert_eq!(one(logged).lines().last(), Some("1"));
     let (_, error) = fail(&mut lake.redlake(&["query", "select * from noets"]));
     assert!(error.contains("Did you mean \"notes"), "{error}");
 }

@@ -145,8 +145,9 @@ fn a_lake_that_remembers_nothing_reads_every_footer() {
     let unsigned = schema(&[("foreign", DataType::UInt8), ("old", DataType::Boolean)]);
     fs::write(place("other.parquet"), parquet(&unsigned)).expect("writable");
 
-    let foreign = json!({"foreign": null, "old": "bool"});
-    let all = json!({"notes": [foreign, {"new": "string"}, {"old": "int64"}]});
+    // Of the torn file nobody knows what it had.
+    let (torn, foreign) = (json!({"": null}), json!({"foreign": null, "old": "bool"}));
+    let all = json!({"notes": [torn, foreign, {"new": "string"}, {"old": "int64"}]});
     for damage in [
         None,
         Some("{\"notes\": [{\"old\": \"int6"),
@@ -166,6 +167,24 @@ fn a_lake_that_remembers_nothing_reads_every_footer() {
 fn a_commit_that_was_cut_off_is_not_forgotten() {
     let (_dir, lake) = forgetful();
     lake.recount_columns(["notes"]).expect("files");
+    let both = json!({"notes": [{"new": "string"}, {"old": "int64"}]});
+    assert_eq!(remembered(&lake), both);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_for_a_while_is_not_forgotten() {
+    let (_dir, lake) = lake();
+    commit(&lake, "1", "a", &[("old", DataType::Int64)]);
+    commit(&lake, "2", "b", &[("new", DataType::Utf8)]);
+    let (path, aside) = (lake.root().join(path_of("a")), lake.root().join("aside"));
+    fs::rename(&path, &aside).expect("a rename");
+    fs::write(&path, "torn").expect("writable");
+    lake.recount_mixed(["notes"]).expect("files");
+    fs::rename(&aside, &path).expect("a rename");
+    let stored = lake.columns().expect("columns");
+    assert_eq!(stored.uniform().next(), None);
+    assert!(stored.kinds("notes").contains_key("old"));
+    lake.recount_mixed(["notes"]).expect("files");
     let both = json!({"notes": [{"new": "string"}, {"old": "int64"}]});
     assert_eq!(remembered(&lake), both);
 }
