@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use super::columns::Stored;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics};
+use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 
 /// A column on which a lake and its contract differ.
@@ -132,23 +133,11 @@ pub fn outdated(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<String
     stored.0.keys().filter(is_outdated).cloned().collect()
 }
 
-/// Columns, as (table, column), that cannot be read while old files are there, and why.
-pub type Unreadable = BTreeMap<(String, String), String>;
-
-/// What the columns of a lake's files mean for whoever reads them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FileColumns {
-    pub unreadable: Unreadable,
-    /// The tables whose files all have the same columns, so that any of them tells for all.
-    pub uniform: BTreeSet<String>,
-}
-
-impl FileColumns {
-    pub fn new(stored: &Stored, tables: &IndexMap<String, Table>) -> Self {
-        FileColumns {
-            unreadable: unreadable(stored, tables),
-            uniform: stored.uniform().map(str::to_owned).collect(),
-        }
+/// What the files mean for whoever reads these tables.
+pub fn file_columns(stored: &Stored, tables: &IndexMap<String, Table>) -> FileColumns {
+    FileColumns {
+        unreadable: unreadable(stored, tables),
+        uniform: stored.uniform().map(str::to_owned).collect(),
     }
 }
 

@@ -27,8 +27,9 @@ use thiserror::Error;
 use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
+use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
-use evolution::{FileColumns, Purpose};
+use evolution::Purpose;
 
 /// Version of the folder layout and of commit records.
 const FORMAT: u32 = 1;
@@ -195,7 +196,7 @@ impl Lake {
     /// # Errors
     /// A folder that cannot be listed.
     pub fn file_columns(&self, tables: &IndexMap<String, Table>) -> Result<FileColumns, LakeError> {
-        Ok(FileColumns::new(&self.columns()?, tables))
+        Ok(evolution::file_columns(&self.columns()?, tables))
     }
 
     /// Checks that the disk has room for so many bytes more, and for what belongs to any commit.

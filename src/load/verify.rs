@@ -155,7 +155,7 @@ fn problem(path: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
 }
 
 /// BLAKE3 of a file, hex.
-pub fn checksum(path: &Path) -> io::Result<String> {
+pub(super) fn checksum(path: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path)?)?;
     Ok(hasher.finalize().to_hex().to_string())

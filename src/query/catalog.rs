@@ -6,7 +6,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use super::views::derived;
-use crate::load::evolution::{FileColumns, Unreadable};
+use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 
 /// The statements that make the views of the lake at `lake`, an absolute path. `has_files` says

@@ -10,9 +10,9 @@ use indexmap::IndexMap;
 
 use super::catalog::{Part, identifier, literal, table_view, views};
 use super::duckdb::{Answer, Database, QueryError};
-use crate::load::evolution::{FileColumns, Unreadable};
 use crate::plan::Rule;
 use crate::spec::checks::Scalar;
+use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::Table;
 
 /// Files that wait to be committed, and the lake that they are for.

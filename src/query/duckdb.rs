@@ -14,8 +14,7 @@ use thiserror::Error;
 
 use super::catalog;
 use super::checks::{self, Staged};
-use crate::load::evolution::FileColumns;
-use crate::load::verify::checksum;
+use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
 
 #[derive(Debug, Error)]
@@ -237,7 +236,7 @@ pub fn write_catalog(
     // What a client wrote that was killed: DuckDB would apply it to the new file, too.
     let log = lake.join("lake.duckdb.wal");
     let there = CatalogNote::read(&note).filter(|note| note.made_of == made_of && !log.exists());
-    if there.is_some_and(|note| checksum(&target).is_ok_and(|file| file == note.file)) {
+    if there.is_some_and(|note| file_hash(&target).is_ok_and(|file| file == note.file)) {
         return Ok(());
     }
     let failed = |action, path: &Path| {
@@ -257,7 +256,7 @@ pub fn write_catalog(
     ));
     drop(connection);
     let file = built.map_err(QueryError::Sql).and_then(|()| {
-        let file = checksum(&beside).map_err(failed("read", &beside))?;
+        let file = file_hash(&beside).map_err(failed("read", &beside))?;
         remove_if_there(&log)?;
         fs::rename(&beside, &target).map_err(failed("write", &target))?;
         Ok(file)
@@ -274,6 +273,10 @@ pub fn write_catalog(
         tracing::debug!("{} is not written: {error}", note.display());
     }
     Ok(())
+}
+
+fn file_hash(path: &Path) -> io::Result<String> {
+    fs::read(path).map(|bytes| blake3::hash(&bytes).to_hex().to_string())
 }
 
 fn remove_if_there(path: &Path) -> Result<(), QueryError> {

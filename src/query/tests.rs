@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use super::catalog::{named_in, sql_type, statements};
 use super::duckdb::{Database, write_catalog};
 use super::views::derived;
-use crate::load::evolution::FileColumns;
 use crate::spec::contracts::Contracts;
+use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
 
 static TABLES: LazyLock<IndexMap<String, Table>> = LazyLock::new(|| {

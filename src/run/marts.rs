@@ -17,7 +17,6 @@ use uuid::Uuid;
 use crate::extract::with_causes;
 use crate::load::commit::{CommitKind, RunRef};
 use crate::load::encode;
-use crate::load::evolution::FileColumns;
 use crate::load::marts::mart_path;
 use crate::load::{Lake, LakeError};
 use crate::marts::{Day, MartError, Relation, VERSION, earlier};
@@ -26,6 +25,7 @@ use crate::query::catalog::only;
 use crate::query::days;
 use crate::query::duckdb::{Answer, Database, QueryError};
 use crate::spec::contracts::Contracts;
+use crate::spec::files::FileColumns;
 use crate::spec::mart::Mart;
 use crate::spec::table::Table;
 

@@ -11,12 +11,12 @@ use indexmap::IndexMap;
 
 use super::RunError;
 use crate::load::commit::{ScratchFolder, Staging};
-use crate::load::evolution::Unreadable;
 use crate::load::inventory::LiveFile;
 use crate::load::{Lake, encode};
 use crate::plan::Compression;
 use crate::query::duckdb::{Database, QueryError};
 use crate::query::rewrite::{Rewrite, StoredColumn, stored_columns};
+use crate::spec::files::Unreadable;
 use crate::spec::table::Table;
 
 /// Bytes that a file should not grow beyond by much.

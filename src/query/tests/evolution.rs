@@ -6,8 +6,8 @@ use std::fs;
 use indexmap::IndexMap;
 
 use super::{Lake, TABLES, rows};
-use crate::load::evolution::{FileColumns, Unreadable};
 use crate::query::duckdb::{Database, write_catalog};
+use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{ColumnType, Table};
 
 /// The tables, with a column of `engagement` of another type.
