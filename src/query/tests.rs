@@ -483,13 +483,13 @@ fn what_a_killed_client_wrote_into_the_catalog_goes() {
 fn what_does_not_fit_into_memory_is_spilled_where_it_is_told() {
     let (lake, scratch) = (Lake::new(), TempDir::new().expect("a temporary folder"));
     let sorted = "SELECT max(place) FROM (SELECT row_number() OVER (ORDER BY hash(range)) AS place \
-                  FROM range(3000000))";
-    let database = Database::of_files(&scratch.path().join("spilled"), 40 << 20);
+                  FROM range(8000000))";
+    let database = Database::of_files(&scratch.path().join("spilled"), 100 << 20);
     let database = database.unwrap_or_else(|e| panic!("{e}"));
     database
         .confine(&lake.root)
         .unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(rows(&database, sorted), ["3000000"]);
+    assert_eq!(rows(&database, sorted), ["8000000"]);
     assert!(
         scratch.path().join("spilled").exists(),
         "nothing was spilled"
@@ -497,7 +497,7 @@ fn what_does_not_fit_into_memory_is_spilled_where_it_is_told() {
 
     let nowhere = lake.root.join("a file");
     fs::write(&nowhere, "").expect("writable");
-    let database = Database::of_files(&nowhere, 40 << 20);
+    let database = Database::of_files(&nowhere, 100 << 20);
     let database = database.unwrap_or_else(|e| panic!("{e}"));
     database.query(sorted).expect_err("no room to spill");
 }
