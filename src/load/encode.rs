@@ -6,7 +6,7 @@ use std::io::Write;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -43,9 +43,13 @@ pub fn write_parquet(
     } = rows;
     let mut batches = batches.peekable();
     let first = batches.peek().and_then(|first| first.as_ref().ok());
-    let properties = properties(most, first, table, compression)?;
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(most, first, table, compression)?)
+        // The types of a contract are all Parquet's own; the schema of Arrow beside them would be a
+        // third of the footer, which every reader of a file has to read.
+        .with_skip_arrow_metadata(true);
     let mut writer =
-        ArrowWriter::try_new(out, schema, Some(properties)).map_err(|e| e.to_string())?;
+        ArrowWriter::try_new_with_options(out, schema, options).map_err(|e| e.to_string())?;
     let mut written = 0;
     for batch in batches {
         let batch = batch.map_err(|e| e.to_string())?;

@@ -126,6 +126,7 @@ fn readers_can_skip_what_they_do_not_need() {
     );
     let created_by = metadata.file_metadata().created_by().unwrap_or_default();
     assert!(created_by.starts_with("redlake "), "{created_by}");
+    assert_eq!(metadata.file_metadata().key_value_metadata(), None);
 }
 
 #[test]
