@@ -12,7 +12,9 @@ use clap::Args;
 use super::error::{CliError, REFUSED, decide};
 use super::output::{grouped, is_closed_pipe, print_json, print_text};
 use super::{Common, Format, Threads};
+use crate::load::Lake;
 use crate::plan::Privacy;
+use crate::run::catalog;
 use crate::run::pipe::{Passed, Piped, pipe};
 use crate::run::{Retransformed, RunError, retransform};
 use crate::spec::diagnostic::nearest;
@@ -59,12 +61,13 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
     let pipeline = args.pipeline.as_deref().unwrap_or(Path::new(""));
     let plan = common.plan(pipeline, &contracts)?;
     let transform = Transform::of(&plan)?;
-    let (lake, threads) = (common.lake_of(&plan), args.threads.count());
-    let replaced = retransform(&plan, &transform, &lake, &args.raw, threads)?;
+    let (root, threads) = (common.lake_of(&plan), args.threads.count());
+    let replaced = retransform(&plan, &transform, &root, &args.raw, threads)?;
     match format {
         Format::Json => print_json(&replaced)?,
         _ => print_text(&summary(&replaced))?,
     }
+    catalog::write(&Lake::open_existing(&root)?, &plan.contracts).map_err(CliError::no_catalog)?;
     let held = |run: &&Retransformed| run.held;
     let held: Vec<&Retransformed> = replaced.iter().filter(held).collect();
     let Some(first) = held.first() else {

@@ -122,6 +122,9 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
         Format::Json => print_json(&pruned)?,
         _ => print_text(&prune_summary(&pruned, args.dry_run))?,
     }
+    if !args.dry_run {
+        catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::marts::tell_refreshed;
 use super::rewrite::take_rows_out;
 use super::show::find;
-use super::{RunError, catalog, ledger};
+use super::{RunError, ledger};
 use crate::load::Lake;
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::inventory::LiveFile;
@@ -73,7 +73,6 @@ pub fn prune(
     drop(lock);
     if !dry_run {
         tell_refreshed(lake, contracts);
-        catalog::write(lake, contracts)?;
     }
     Ok(pruned)
 }

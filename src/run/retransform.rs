@@ -12,7 +12,7 @@ use super::finish::refused;
 use super::marts::{NOT_UP_TO_DATE, follow};
 use super::retain::retain;
 use super::rewrite::take_rows_out;
-use super::{RunError, catalog, flatten};
+use super::{RunError, flatten};
 use crate::extract::with_causes;
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
@@ -77,7 +77,6 @@ pub fn retransform(
     if let Some(error) = follow(plan, &lake) {
         tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
     }
-    catalog::write(&lake, &plan.contracts)?;
     retain(plan, &lake);
     Ok(replaced)
 }

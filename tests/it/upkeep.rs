@@ -286,3 +286,47 @@ fn verification_finds_what_is_missing_damaged_or_a_stranger() {
     let moved = lake.path().join("_state/quarantine").join(stranger);
     assert!(moved.exists());
 }
+
+#[test]
+fn a_catalog_that_cannot_be_written_does_not_hide_what_is_done() {
+    let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2)]);
+    let catalog = lake.path().join("lake.duckdb");
+    std::fs::remove_file(&catalog).expect("a catalog");
+    std::fs::create_dir_all(catalog.join("folder")).expect("a writable folder");
+    let pipeline = lake.write("hourly.yaml", PIPELINE);
+    let raw = lake.raw_files();
+    let commands = [
+        (
+            vec![
+                "run",
+                text(&pipeline),
+                "--snapshot-at",
+                "2026-03-09T01:00:00+08:00",
+            ],
+            "notes",
+        ),
+        (
+            vec!["transform", text(&pipeline), "--raw", text(&raw[0])],
+            "909 rows in 9 tables",
+        ),
+        (vec!["compact"], "files became"),
+        (vec!["marts", "--all"], "keyword_daily"),
+        (vec!["prune", "--run", &runs[0]], "removed"),
+    ];
+    for (command, summary) in commands {
+        let output = lake.redlake(&command).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(
+            said.contains("error: the catalog lake.duckdb could not be written\n"),
+            "{said}"
+        );
+        let hint = "hint: the data is committed; `redlake query` works without that file\n";
+        assert!(said.ends_with(hint), "{said}");
+        let told = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(told.contains(summary), "{command:?}: {told}");
+    }
+    assert_eq!(lake.value("SELECT count(DISTINCT run_id) FROM runs"), 3);
+    assert_eq!(lake.value("SELECT count(DISTINCT run_id) FROM notes"), 2);
+    assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+}
