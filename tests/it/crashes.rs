@@ -88,22 +88,10 @@ impl Change {
         change
     }
 
-    /// Ends the process at the first step of the commit, then at the second, and so on; how many
-    /// there are.
+    /// Ends the command at every step; how many there are.
     fn dies_everywhere(&self) -> u32 {
-        for step in 0.. {
-            let lake = self.lake.fork();
-            let mut command = command(&lake, self.args);
-            command.env("FAILPOINTS", format!("disk={step}*off->return"));
-            let output = command.output().expect("the binary starts");
-            self.check(&lake, &format!("step {step}"));
-            match output.status.code() {
-                Some(0) => return step,
-                None => {}
-                Some(code) => panic!("step {step}: it did not die but ended with {code}"),
-            }
-        }
-        unreachable!("a command has an end")
+        let command = |lake: &Lake| command(lake, self.args);
+        die_everywhere(&self.lake, command, |lake, when| self.check(lake, when))
     }
 
     /// Lets these steps fail, one in each attempt; how many attempts failed with this hint.
@@ -134,6 +122,28 @@ impl Change {
         let is_one = now == self.before || now == self.after;
         assert!(is_one, "{when}: {now}");
     }
+}
+
+/// Ends the process at the first step of what it does to the disk, then at the second, and so on, each
+/// in a copy of the lake, which is then looked at; how many steps there are.
+fn die_everywhere(
+    start: &Lake,
+    command: impl Fn(&Lake) -> Command,
+    mut check: impl FnMut(&Lake, &str),
+) -> u32 {
+    for step in 0.. {
+        let lake = start.fork();
+        let mut command = command(&lake);
+        command.env("FAILPOINTS", format!("disk={step}*off->return"));
+        let output = command.output().expect("the binary starts");
+        check(&lake, &format!("step {step}"));
+        match output.status.code() {
+            Some(0) => return step,
+            None => {}
+            Some(code) => panic!("step {step}: it did not die but ended with {code}"),
+        }
+    }
+    unreachable!("a command has an end")
 }
 
 /// Every committed file is there, and nothing is left behind.
@@ -352,22 +362,17 @@ fn the_first_commit_of_a_run_that_dies_at_any_step_is_there_whole_or_not_at_all(
         "{all}"
     );
     let mut seen = Vec::new();
-    for step in 0.. {
-        let lake = start.fork();
-        let mut command = lake.redlake(&run);
-        command.env("FAILPOINTS", format!("disk={step}*off->return"));
-        let output = command.output().expect("the binary starts");
-        is_whole(&lake, &format!("step {step}"));
-        let now = of_run(&lake);
-        assert!(now == none || now == all, "step {step}: {now}");
-        assert_eq!(lake.query(EARLIER), before, "step {step}");
-        seen.push(now == all);
-        match output.status.code() {
-            Some(0) => break,
-            None => {}
-            Some(code) => panic!("step {step}: it did not die but ended with {code}"),
-        }
-    }
+    die_everywhere(
+        &start,
+        |lake| lake.redlake(&run),
+        |lake, when| {
+            is_whole(lake, when);
+            let now = of_run(lake);
+            assert!(now == none || now == all, "{when}: {now}");
+            assert_eq!(lake.query(EARLIER), before, "{when}");
+            seen.push(now == all);
+        },
+    );
     let (steps, there) = (seen.len(), seen.iter().filter(|all| **all).count());
     println!(
         "{steps} steps, from {} of them on it is there",

@@ -5,6 +5,7 @@
 //! crate's own tests: for a moment the new process holds the file locks of all threads of the old one.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,11 +16,16 @@ use tempfile::TempDir;
 
 const FOLDER: &str = "REDLAKE_TEST_SMALL_DISK";
 
+/// The file that says how much was written.
+const WRITTEN: &str = "written";
+
 /// Calls `fill` with a folder in which no file gets larger than a few KiB, in a process of its
-/// own; that folder then.
-fn with_small_files(test: &str, fill: impl Fn(&Path)) -> Option<TempDir> {
+/// own; then that folder, and how much `fill` says it could write. The process itself gets none.
+fn with_small_files(test: &str, fill: impl Fn(&Path) -> u32) -> Option<(TempDir, u32)> {
     if let Some(folder) = std::env::var_os(FOLDER) {
-        fill(&PathBuf::from(folder));
+        let folder = PathBuf::from(folder);
+        let written = fill(&folder).to_string();
+        fs::write(folder.join(WRITTEN), written).expect("a small file");
         return None;
     }
     let dir = TempDir::new().expect("a temporary folder");
@@ -35,34 +41,36 @@ fn with_small_files(test: &str, fill: impl Fn(&Path)) -> Option<TempDir> {
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}");
     assert!(told.contains("1 passed"), "{told}");
-    Some(dir)
+    let written = fs::read_to_string(dir.path().join(WRITTEN)).expect("text");
+    let written = written.parse().expect("a number");
+    assert!(written > 3, "{written}");
+    Some((dir, written))
+}
+
+/// There is room again for the process, which lives on.
+fn append(path: &Path, bytes: &[u8]) {
+    let file = fs::OpenOptions::new().append(true).open(path);
+    file.and_then(|mut file| file.write_all(bytes))
+        .expect("room");
 }
 
 #[test]
 fn a_journal_has_whole_lines_when_the_disk_is_full() {
-    let entry = |n: usize| Entry::Committed {
+    let entry = |n: u32| Entry::Committed {
         tables: n.is_multiple_of(3),
     };
     let fill = |folder: &Path| {
         let path = folder.join("run.ndjson");
         let journal = Journal::create(path, head()).expect("a new journal");
         let lines = (0..).find(|n| journal.append(&entry(*n)).is_err());
-        fs::write(folder.join("lines"), lines.unwrap_or(0).to_string()).expect("a small file");
+        lines.unwrap_or(0)
     };
     let test = "a_journal_has_whole_lines_when_the_disk_is_full";
-    let Some(dir) = with_small_files(test, fill) else {
+    let Some((dir, lines)) = with_small_files(test, fill) else {
         return;
     };
-    let lines = fs::read_to_string(dir.path().join("lines")).expect("text");
-    let lines: usize = lines.parse().expect("a number");
-    assert!(lines > 3, "{lines}");
     let path = dir.path().join("run.ndjson");
-    // The process may live on and write more when there is room again.
-    let mut more = fs::OpenOptions::new()
-        .append(true)
-        .open(&path)
-        .expect("a file");
-    std::io::Write::write_all(&mut more, b"\"closed\"\n").expect("room");
+    append(&path, b"\"closed\"\n");
     let mut expected = vec![Entry::Run(head())];
     expected.extend((0..lines).map(entry));
     expected.push(Entry::Closed);
@@ -117,22 +125,14 @@ fn a_raw_file_has_whole_frames_when_the_disk_is_full() {
         let mut writer = RawWriter::new(folder.join("run.ndjson.zst"));
         let mut append = |page| writer.append(&header(page), b"{}");
         let pages = (0..).find(|page| append(*page).is_err());
-        fs::write(folder.join("pages"), pages.unwrap_or(0).to_string()).expect("a small file");
+        pages.unwrap_or(0)
     };
     let test = "a_raw_file_has_whole_frames_when_the_disk_is_full";
-    let Some(dir) = with_small_files(test, fill) else {
+    let Some((dir, pages)) = with_small_files(test, fill) else {
         return;
     };
-    let pages = fs::read_to_string(dir.path().join("pages")).expect("text");
-    let pages: u32 = pages.parse().expect("a number");
-    assert!(pages > 3, "{pages}");
     let path = dir.path().join("run.ndjson.zst");
-    let mut more = fs::OpenOptions::new()
-        .append(true)
-        .open(&path)
-        .expect("a file");
-    let frame = encode(&header(pages), b"{}").expect("a frame");
-    std::io::Write::write_all(&mut more, &frame).expect("room");
+    append(&path, &encode(&header(pages), b"{}").expect("a frame"));
     let reader = RawReader::open(&path).expect("a file");
     let read: Result<Vec<u32>, _> = reader.map(|page| page.map(|p| p.header.page)).collect();
     assert_eq!(
