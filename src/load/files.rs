@@ -46,12 +46,15 @@ pub fn create_dir(path: &Path) -> Result<(), LakeError> {
 }
 
 pub fn open_lock(path: &Path) -> Result<File, LakeError> {
-    let options = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path);
-    options.map_err(failed("open the lock", path))
+    let open = || {
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+    };
+    let opened = step().and_then(|()| open());
+    opened.map_err(failed("open the lock", path))
 }
 
 /// Writes JSON beside `path` and renames it into place.

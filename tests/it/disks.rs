@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{Lake, SandboxProcess, fail, repository};
+use crate::support::{Lake, SandboxProcess, fail, repository, succeed};
 
 const MAKE_ROOM: &str =
     "hint: make room on that disk and run the command again; all that was committed is as it was\n";
@@ -44,7 +44,7 @@ extract:
     // With room it goes on as if nothing had been.
     let mut command = sandbox.redlake(&lake, &args, "t");
     command.env("FAILPOINTS", "free=return(50000000)");
-    crate::support::succeed(&mut command);
+    succeed(&mut command);
     assert_eq!(sandbox.billed(), 1);
 }
 
@@ -100,15 +100,19 @@ fn a_lake_that_cannot_be_written_is_told_and_left_alone() {
         assert_eq!(lake.table_files(), before);
     }
     // Reading needs no writing.
-    let mut command = lake.redlake(&[
-        "query",
-        "select count(*) as n from notes",
-        "--format",
-        "csv",
-    ]);
-    command.env("FAILPOINTS", "disk=return(read-only)");
-    let output = crate::support::succeed(&mut command);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "n\n553\n");
+    let count = "select count(*) as n from notes";
+    let query: &[&str] = &["query", count, "--format", "csv"];
+    for (args, told) in [
+        (query, "n\n553\n"),
+        (&["verify"], " 0 problems\n"),
+        (&["runs"], "| complete |"),
+    ] {
+        let mut command = lake.redlake(args);
+        command.env("FAILPOINTS", "disk=return(read-only)");
+        let output = succeed(&mut command);
+        let output = String::from_utf8_lossy(&output.stdout);
+        assert!(output.contains(told), "{args:?}: {output}");
+    }
 }
 
 #[test]
