@@ -66,18 +66,34 @@ const WIN32_X64: Package = Package {
 };
 
 fn main() -> ExitCode {
-    if env::var_os("CARGO_FEATURE_BUNDLED").is_some() {
-        println!("cargo:rerun-if-changed=build.rs");
-        return ExitCode::SUCCESS;
-    }
-    let target = Target::of_this_build();
     // Nothing is printed to stdout before success: Cargo would repeat it above the error.
-    match provide(&target).and_then(|library| announce(&target, &library)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match link() {
+        Ok(()) => {
+            println!("cargo:rerun-if-changed=build.rs");
+            tell_where_snapshots_are();
+            ExitCode::SUCCESS
+        }
         Err(message) => {
             eprintln!("error: {message}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn link() -> Result<(), String> {
+    if env::var_os("CARGO_FEATURE_BUNDLED").is_some() {
+        return Ok(());
+    }
+    let target = Target::of_this_build();
+    let library = provide(&target)?;
+    announce(&target, &library)
+}
+
+/// Without this, the first snapshot of a test process would ask `cargo metadata`; and while a process is
+/// being started it holds the file locks of all threads, and other tests find them locked.
+fn tell_where_snapshots_are() {
+    if let Ok(folder) = env::var("CARGO_MANIFEST_DIR") {
+        println!("cargo:rustc-env=INSTA_WORKSPACE_ROOT={folder}");
     }
 }
 
@@ -104,7 +120,6 @@ fn provide(target: &Target) -> Result<Library, String> {
 
 /// Tells Cargo how to link with the library and when to run this script again.
 fn announce(target: &Target, library: &Library) -> Result<(), String> {
-    println!("cargo:rerun-if-changed=build.rs");
     for name in VARIABLES {
         println!("cargo:rerun-if-env-changed={name}");
     }
