@@ -8,9 +8,9 @@
 //! cargo bench --bench lake -- --lake DIR            # keeps the lake; goes on with one not yet compacted
 //! ```
 //!
-//! Each run is the binary on the built-in sandbox, where an hour passes between two runs: five keywords,
-//! one page of the newest notes each (`--pages`), and a day's budget, for which the ledger is read. Marts are computed
-//! when all runs are there.
+//! Each run is the binary on the built-in sandbox, where an hour passes between two runs: twenty keywords,
+//! one page of the newest notes each (`--pages`), and a day's budget, for which the ledger is read. Marts
+//! are computed when all runs are there.
 
 #[path = "../it/support.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]
@@ -36,10 +36,11 @@ source:
   name: justoneapi
   base_url: sandbox
   sandbox: {seed: 1, clock: \"2025-06-08T00:00:00+08:00\"}
-keyword_sets: {topics: [敏感肌, 防晒, 早C晚A, 兰蔻, 雅诗兰黛]}
+keyword_sets:
+  topics: [敏感肌, 防晒, 早C晚A, 兰蔻, 雅诗兰黛, 面霜, 眼霜, 口红, 粉底液, 精华, 面膜, 洗面奶, 香水, 护发, 美甲, 卸妆, 腮红, 眼影, 睫毛膏, 身体乳]
 extract:
   - {endpoint: note_search, keywords: [topics], filters: {sort: newest}, pages: {max: PAGES}}
-limits: {requests_per_second: 1000, concurrency: 5, requests_per_day: 2000}
+limits: {requests_per_second: 1000, concurrency: 20, requests_per_day: 2000}
 ";
 
 fn main() {
