@@ -157,6 +157,7 @@ impl From<LakeError> for CliError {
         let code = match &error {
             LakeError::Busy(_) => BUSY,
             LakeError::Encode { .. } => INTERNAL,
+            LakeError::Damaged { .. } => REFUSED,
             _ => USAGE,
         };
         let hint = error.hint().map(str::to_owned);

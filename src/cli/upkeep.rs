@@ -12,7 +12,7 @@ use super::{Common, Format};
 use crate::load::Lake;
 use crate::load::verify::{ProblemKind, Verified};
 use crate::run::catalog;
-use crate::run::compact::{CompactedDay, compact, first_open_day};
+use crate::run::compact::{Compacted, CompactedDay, compact, first_open_day};
 use crate::run::prune::{Pruned, Unwanted, prune};
 use crate::spec::words::Span;
 
@@ -61,7 +61,7 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let before = args.before.unwrap_or_else(|| first_open_day(Utc::now()));
-    let days = compact(&lake, &contracts, before, args.dry_run)?;
+    let Compacted { days, damaged } = compact(&lake, &contracts, before, args.dry_run)?;
     match format {
         Format::Json => print_json(&days)?,
         _ => print_text(&compact_summary(&days, args.dry_run))?,
@@ -69,7 +69,13 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     }
-    Ok(ExitCode::SUCCESS)
+    for error in &damaged {
+        tracing::warn!("{error}; the files of its table and day stay as they are");
+    }
+    match damaged.into_iter().next() {
+        Some(damaged) => Err(damaged.into()),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {

@@ -1,7 +1,7 @@
 //! The commit protocol: a run's files become visible all or none, at whatever point it is cut off.
 //!
 //! 1. Every file is written below `_staging/<commit id>/` and synced.
-//! 2. `_state/columns.json` is told of the files' columns.
+//! 2. `_state/clock.json` is told of the commit's time, `_state/columns.json` of the files' columns.
 //! 3. `_commits/<commit id>.json` lists the files to add and to remove. Once that record has its
 //!    name, the commit has happened.
 //! 4. The record is applied and marked so ([`super::apply`]), and the staging folder removed.
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::apply::{apply, finish_commits};
+use super::clock;
 use super::columns::{self, Stored};
 use super::files::{
     create_dir, failed, list, open_lock, remove_dir_if_there, replace_json, step, sync_parent,
@@ -161,7 +162,7 @@ impl Lake {
     /// # Errors
     /// A record that cannot be read.
     pub fn commits(&self) -> Result<Vec<CommitRecord>, LakeError> {
-        let mut records = self.records()?;
+        let mut records = records(&self.root)?;
         records.sort_by(|a, b| (a.committed_at, &a.commit_id).cmp(&(b.committed_at, &b.commit_id)));
         Ok(records)
     }
@@ -186,15 +187,6 @@ impl Lake {
             (run_id, path)
         };
         Ok(files.into_iter().map(with_run).collect())
-    }
-
-    pub(super) fn records(&self) -> Result<Vec<CommitRecord>, LakeError> {
-        let files = list(&self.root.join(COMMITS))?;
-        files
-            .iter()
-            .filter(|p| p.extension().is_some_and(|e| e == "json"))
-            .map(|p| read(p))
-            .collect()
     }
 
     pub(super) fn commit_lock(&self) -> Result<File, LakeError> {
@@ -339,7 +331,7 @@ impl Staging {
             run_id: run.run_id.to_owned(),
             snapshot_at: run.snapshot_at,
             simulated: run.simulated,
-            committed_at: Utc::now(),
+            committed_at: clock::next(&self.root)?,
             closes_run: run.closes,
             add,
             remove,
@@ -370,6 +362,16 @@ impl Drop for ScratchFolder {
         // What stays is garbage, and cleared when the lake is opened.
         let _ = remove_dir_if_there(&self.0.folder);
     }
+}
+
+/// All commits, in no order.
+pub(super) fn records(root: &Path) -> Result<Vec<CommitRecord>, LakeError> {
+    let files = list(&root.join(COMMITS))?;
+    files
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "json"))
+        .map(|p| read(p))
+        .collect()
 }
 
 pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::apply::{apply, finish_commits};
+use super::clock;
 use super::columns;
 use super::commit::{AddedFile, CommitKind, CommitRecord, RunRef, Staging};
 use super::commit::{commit_lock, read, record_path};
@@ -110,7 +111,7 @@ impl Staging {
             run_id: run.run_id.to_owned(),
             snapshot_at: run.snapshot_at,
             simulated: run.simulated,
-            held_at: Utc::now(),
+            held_at: clock::next(&root)?,
             ledger_commit,
             add,
             remove,
@@ -179,7 +180,7 @@ impl Lake {
             run_id: held.run_id,
             snapshot_at: held.snapshot_at,
             simulated: held.simulated,
-            committed_at: Utc::now(),
+            committed_at: clock::next(self.root())?,
             closes_run: true,
             add: held.add,
             remove: held.remove,

@@ -1,6 +1,7 @@
 //! The lake on disk: where things lie, and how they get there all or none.
 
 mod apply;
+mod clock;
 pub mod columns;
 pub mod commit;
 pub mod encode;
@@ -81,6 +82,8 @@ pub enum LakeError {
     HeldFile { path: PathBuf, reason: String },
     #[error("the files of the run {0} have changed since its tables were held back")]
     Outdated(String),
+    #[error("the file {} is not as it was committed: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String },
 }
 
 impl LakeError {
@@ -114,6 +117,10 @@ impl LakeError {
                 Some("put the file back from a backup; nothing else was touched")
             }
             LakeError::Unfinished(_) => Some("open it once as a user who may write it"),
+            LakeError::Damaged { .. } => Some(
+                "`redlake verify` lists all that is damaged: put it back from a backup, or flatten its run \
+                 anew: redlake transform PIPELINE --raw FILE…",
+            ),
             LakeError::NotHeld(_) => Some(
                 "`redlake runs` says which runs are held; what was published or discarded is not \
                  held any more",

@@ -87,6 +87,18 @@ impl Lake {
         Ok(found)
     }
 
+    /// Checks that a committed file is as its record says.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`]
+    pub fn require_whole(&self, file: &AddedFile) -> Result<(), LakeError> {
+        let path = self.root.join(&file.path);
+        match problem(&path, file) {
+            None => Ok(()),
+            Some((_, reason)) => Err(LakeError::Damaged { path, reason }),
+        }
+    }
+
     /// Moves files that no commit added out of the tables, to where nobody reads them; the folder
     /// that they are in now.
     ///

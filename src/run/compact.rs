@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::RunError;
 use super::rewrite::{FILE_BYTES, Rewriter};
-use crate::load::Lake;
 use crate::load::commit::{CommitKind, RunRef};
 use crate::load::inventory::LiveFile;
+use crate::load::{Lake, LakeError};
 use crate::spec::contracts::Contracts;
 
 /// What became of one day of one table.
@@ -27,16 +27,24 @@ pub struct CompactedDay {
     pub bytes_after: Option<u64>,
 }
 
+/// What was compacted, or would be.
+#[derive(Debug, Default)]
+pub struct Compacted {
+    pub days: Vec<CompactedDay>,
+    /// Files that are not as they were committed; those beside them stay as they are, too.
+    pub damaged: Vec<LakeError>,
+}
+
 /// Compacts the days before `before`; a commit for each.
 ///
 /// # Errors
-/// A file that cannot be read, or a disk that is full. The days before it are committed.
+/// A disk that is full, or rows that were not written as they were. The days before it are committed.
 pub fn compact(
     lake: &Lake,
     contracts: &Contracts,
     before: NaiveDate,
     dry_run: bool,
-) -> Result<Vec<CompactedDay>, RunError> {
+) -> Result<Compacted, RunError> {
     let _lock = lake.rewrite_lock()?;
     let files = lake.live_files()?;
     let rewriter = Rewriter::new(lake, &contracts.tables)?;
@@ -51,7 +59,7 @@ pub fn compact(
             partition.or_default().push(live);
         }
     }
-    let mut compacted = Vec::new();
+    let mut compacted = Compacted::default();
     for (dt, mut partitions) in days {
         partitions.retain(|_, files| {
             worthwhile(files) && rewriter.contract(&files[0].file.table).is_some()
@@ -60,13 +68,16 @@ pub fn compact(
             continue;
         }
         match dry_run {
-            true => compacted.extend(partitions.values().map(|files| forecast(dt, files))),
-            false => compacted.extend(compact_day(lake, &rewriter, dt, &partitions)?),
+            true => {
+                let forecast = partitions.values().map(|files| forecast(dt, files));
+                compacted.days.extend(forecast);
+            }
+            false => compact_day(lake, &rewriter, dt, &partitions, &mut compacted)?,
         }
     }
     if !dry_run {
         // Files that had other columns may all be replaced now.
-        lake.recount_mixed(compacted.iter().map(|day| day.table.as_str()))?;
+        lake.recount_mixed(compacted.days.iter().map(|day| day.table.as_str()))?;
     }
     Ok(compacted)
 }
@@ -88,33 +99,44 @@ fn compact_day(
     rewriter: &Rewriter<'_>,
     dt: NaiveDate,
     partitions: &BTreeMap<PathBuf, Vec<&LiveFile>>,
-) -> Result<Vec<CompactedDay>, RunError> {
+    compacted: &mut Compacted,
+) -> Result<(), RunError> {
     lake.require_room(partitions.values().map(|files| bytes(files)).sum())?;
     let commit_id = Uuid::now_v7().to_string();
     let staging = lake.stage(&commit_id)?;
-    let mut compacted = Vec::new();
+    let mut days = Vec::new();
     let mut remove = Vec::new();
     for files in partitions.values() {
         let Some(table) = rewriter.contract(&files[0].file.table) else {
             continue;
         };
         let name = format!("compact-{commit_id}");
-        let written = rewriter.rewrite(&staging, table, files, None, &name)?;
+        let written = match rewriter.rewrite(&staging, table, files, None, &name) {
+            Err(RunError::Lake(damaged @ LakeError::Damaged { .. })) => {
+                compacted.damaged.push(damaged);
+                continue;
+            }
+            written => written?,
+        };
         remove.extend(files.iter().map(|live| live.file.path.clone()));
-        compacted.push(CompactedDay {
+        days.push(CompactedDay {
             rows: written.rows,
             files_after: written.files,
             ..forecast(dt, files)
         });
     }
+    if days.is_empty() {
+        return Ok(staging.abandon()?);
+    }
     let simulated = partitions.values().flatten().any(|live| live.simulated);
     let run = RunRef::of_no_run(&commit_id, end_of(dt), simulated);
     let record = staging.commit(CommitKind::Compact, &run, remove)?;
-    for day in &mut compacted {
+    for day in &mut days {
         let written = record.add.iter().filter(|file| file.table == day.table);
         day.bytes_after = Some(written.map(|file| file.bytes).sum());
     }
-    Ok(compacted)
+    compacted.days.extend(days);
+    Ok(())
 }
 
 fn forecast(dt: NaiveDate, files: &[&LiveFile]) -> CompactedDay {

@@ -82,7 +82,8 @@ impl<'l> Rewriter<'l> {
     /// named, in files of about [`FILE_BYTES`]; `name` is what their names begin with.
     ///
     /// # Errors
-    /// A file that cannot be read, a disk that is full, or rows that were not written as they were.
+    /// A file that is not as it was committed, a disk that is full, or rows that were not written as they
+    /// were.
     pub fn rewrite(
         &self,
         staging: &Staging,
@@ -94,6 +95,10 @@ impl<'l> Rewriter<'l> {
         let Some(partition) = inputs.first().map(|file| file.partition()) else {
             return Ok(Written::default());
         };
+        // What is wrong in them would be committed anew, and no checksum would tell of it any more.
+        for live in inputs {
+            self.lake.require_whole(&live.file)?;
+        }
         let files: Vec<PathBuf> = inputs
             .iter()
             .map(|live| self.lake.root().join(&live.file.path))

@@ -330,3 +330,86 @@ fn a_catalog_that_cannot_be_written_does_not_hide_what_is_done() {
     assert_eq!(lake.value("SELECT count(DISTINCT run_id) FROM notes"), 2);
     assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
 }
+
+#[test]
+fn what_is_damaged_is_not_compacted_into_good_files() {
+    let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2), (9, 1), (9, 2)]);
+    let path = lake.path().join(format!(
+        "tables/engagement/dt=2026-03-08/{}.parquet",
+        runs[0]
+    ));
+    let whole = std::fs::read(&path).expect("a file");
+    // One bit, in the pages: most readers do not notice.
+    let mut bytes = whole.clone();
+    bytes[800] ^= 1;
+    std::fs::write(&path, bytes).expect("writable");
+    let output = lake.redlake(&["compact"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(6));
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    let expected = format!(
+        "error: the file {} is not as it was committed: other bytes than committed\n",
+        path.display()
+    );
+    assert!(said.contains(&expected), "{said}");
+    assert!(
+        said.contains("hint: `redlake verify` lists all that is damaged"),
+        "{said}"
+    );
+    // All but the table of that day.
+    assert_eq!(files(&lake, "engagement", 8).len(), 2);
+    assert_eq!(files(&lake, "notes", 8).len(), 1);
+    assert_eq!(files(&lake, "engagement", 9).len(), 1);
+    let problems = || json_of_any(&lake, &["verify"])["problems"].clone();
+    assert_eq!(problems()[0]["kind"], "damaged");
+    // Flattened anew, the run is whole again.
+    let pipeline = lake.write("hourly.yaml", PIPELINE);
+    let raw = lake.raw_files();
+    let raw = raw
+        .iter()
+        .find(|path| text(path).contains(&runs[0]))
+        .expect("its pages");
+    succeed(&mut lake.redlake(&["transform", text(&pipeline), "--raw", text(raw)]));
+    assert_eq!(problems(), json!([]));
+    assert_eq!(std::fs::read(&path).expect("a file"), whole);
+    succeed(&mut lake.redlake(&["compact"]));
+    assert_eq!(files(&lake, "engagement", 8).len(), 1);
+}
+
+/// What a command prints, whether or not it ends well.
+fn json_of_any(lake: &Lake, args: &[&str]) -> Value {
+    let output = lake.redlake(args).args(["--format", "json"]).output();
+    serde_json::from_slice(&output.expect("it runs").stdout).expect("JSON")
+}
+
+/// A machine that lost its clock with its power commits what it flattens anew long before the commits it follows.
+#[test]
+fn a_clock_that_is_set_back_does_not_change_the_order_of_commits() {
+    let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2)]);
+    let clock = lake.path().join("_state/clock.json");
+    let rows = lake.value("SELECT count(*) FROM notes");
+    // As if all this had happened in the year 2100.
+    for entry in std::fs::read_dir(lake.path().join("_commits")).expect("a folder") {
+        let path = entry.expect("a record").path();
+        let record = std::fs::read_to_string(&path).expect("a record");
+        let record = record.replace("\"committed_at\": \"20", "\"committed_at\": \"21");
+        std::fs::write(&path, record).expect("writable");
+    }
+    std::fs::remove_file(&clock).expect("the newest time");
+    let output = succeed(&mut lake.redlake(&["compact"]));
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.contains("set the clock right"), "{said}");
+    assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+    let pipeline = lake.write("hourly.yaml", PIPELINE);
+    let raw = lake.raw_files();
+    let raw = raw
+        .iter()
+        .find(|path| text(path).contains(&runs[0]))
+        .expect("its pages");
+    succeed(&mut lake.redlake(&["transform", text(&pipeline), "--raw", text(raw)]));
+    assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+    assert_eq!(lake.value("SELECT count(*) FROM notes"), rows);
+    run(&lake, 8, 3);
+    succeed(&mut lake.redlake(&["compact"]));
+    assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+    assert_eq!(files(&lake, "notes", 8).len(), 1);
+}

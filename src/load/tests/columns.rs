@@ -107,7 +107,7 @@ fn columns_are_remembered_before_the_commit_has_happened() {
     stage(&mut staging, "a", &[("id", DataType::Utf8)]);
     assert_eq!(remembered(&lake), json!({}));
     // A record that cannot be written.
-    fs::remove_dir(lake.root().join("_commits")).expect("a folder");
+    fs::create_dir(lake.root().join("_commits/1.json.tmp")).expect("a folder");
     let committed = staging.commit(CommitKind::Run, &RUN, Vec::new());
     committed.expect_err("no record");
     assert_eq!(remembered(&lake), json!({"notes": [{"id": "string"}]}));
