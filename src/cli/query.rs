@@ -68,13 +68,15 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     // Somebody else may have no folder for temporary files; then nothing is spilled.
     let scratch = TempDir::new().ok();
     let answer = |tables: &IndexMap<String, Table>| {
+        // A statement that reads several tables finds all of a commit or nothing.
+        let still = lake.hold_still()?;
         let database = open(&lake, tables, args, scratch.as_ref())?;
         let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
-        let written = database.stream(&sql, &parameters, |schema, batches| match &args.output {
+        let write = |schema: SchemaRef, batches: &mut Batches<'_>| match &args.output {
             Some(path) => write_file(path, format, &schema, batches),
             None => print(format, &schema, batches),
-        });
-        Ok::<_, CliError>(written)
+        };
+        Ok::<_, CliError>(database.stream(&sql, &parameters, || drop(still), write))
     };
     let named = named_in(&sql, &all);
     let mut written = answer(&named)?;

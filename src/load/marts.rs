@@ -7,7 +7,6 @@ use std::path::Path;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::apply::finish_commits;
 use super::commit::{CommitKind, CommitRecord};
 use super::files::{failed, list, open_lock, replace_json};
 use super::{Lake, LakeError, STATE, partition};
@@ -15,11 +14,6 @@ use super::{Lake, LakeError, STATE, partition};
 /// Held while marts are computed and committed; released when dropped, or when the process dies.
 #[derive(Debug)]
 pub struct MartsLock(#[expect(dead_code, reason = "held, not read")] File);
-
-/// While it is held, no commit changes a file: what is read together belongs together. Released when
-/// dropped. Whoever holds it commits nothing.
-#[derive(Debug)]
-pub struct CommitsHeld(#[expect(dead_code, reason = "held, not read")] File);
 
 /// By date, a hash of what its figures depend on.
 pub type Inputs = BTreeMap<NaiveDate, String>;
@@ -41,16 +35,6 @@ impl Lake {
         lock.lock().map_err(failed("lock", &path))?;
         self.hold_commits()?;
         Ok(MartsLock(lock))
-    }
-
-    /// Waits for a commit that is being made and finishes one that was cut off.
-    ///
-    /// # Errors
-    /// A lock that cannot be taken, or a commit that cannot be finished.
-    pub fn hold_commits(&self) -> Result<CommitsHeld, LakeError> {
-        let guard = self.commit_lock()?;
-        finish_commits(&self.root)?;
-        Ok(CommitsHeld(guard))
     }
 
     /// For every date of these tables a hash of the commits that changed their rows on it or on an

@@ -11,6 +11,7 @@ pub mod held;
 pub mod inventory;
 pub mod marts;
 pub mod retain;
+pub mod still;
 pub mod verify;
 
 #[cfg(test)]
@@ -82,6 +83,16 @@ pub enum LakeError {
     HeldFile { path: PathBuf, reason: String },
     #[error("the files of the run {0} have changed since its tables were held back")]
     Outdated(String),
+    #[error(
+        "the lake {} is below the folder `{folder}`, from which readers would take the column `{column}` of \
+         every row",
+        root.display()
+    )]
+    BelowPartition {
+        root: PathBuf,
+        folder: String,
+        column: String,
+    },
     #[error("the file {} is not as it was committed: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
 }
@@ -117,6 +128,9 @@ impl LakeError {
                 Some("put the file back from a backup; nothing else was touched")
             }
             LakeError::Unfinished(_) => Some("open it once as a user who may write it"),
+            LakeError::BelowPartition { .. } => {
+                Some("move the lake, or rename that folder; nothing was changed")
+            }
             LakeError::Damaged { .. } => Some(
                 "`redlake verify` lists all that is damaged: put it back from a backup, or flatten its run \
                  anew: redlake transform PIPELINE --raw FILE…",
@@ -192,8 +206,10 @@ impl Lake {
     /// Checks that contracts account for what the lake holds.
     ///
     /// # Errors
-    /// A folder that cannot be listed; [`LakeError::Contracts`] with every difference.
+    /// A folder that cannot be listed; [`LakeError::BelowPartition`]; [`LakeError::Contracts`] with every
+    /// difference.
     pub fn check(&self, contracts: &Contracts, purpose: Purpose) -> Result<(), LakeError> {
+        self.keep_clear_of_columns(&contracts.tables)?;
         let checked = evolution::check(&self.columns()?, contracts, purpose);
         checked.map_err(LakeError::Contracts)
     }
@@ -201,9 +217,37 @@ impl Lake {
     /// What the columns of its files mean for whoever reads these tables.
     ///
     /// # Errors
-    /// A folder that cannot be listed.
+    /// A folder that cannot be listed; [`LakeError::BelowPartition`].
     pub fn file_columns(&self, tables: &IndexMap<String, Table>) -> Result<FileColumns, LakeError> {
+        self.keep_clear_of_columns(tables)?;
         Ok(evolution::file_columns(&self.columns()?, tables))
+    }
+
+    /// Checks that no folder above the lake is named as a partition of one of its columns: readers of hive
+    /// partitions take the value from there for that of every row.
+    fn keep_clear_of_columns(&self, tables: &IndexMap<String, Table>) -> Result<(), LakeError> {
+        let root = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
+        let is_column = |name: &str| {
+            let columns = tables.values().flat_map(|table| table.columns.keys());
+            // SQL does not tell upper from lower case.
+            columns
+                .map(String::as_str)
+                .chain(["dt"])
+                .any(|column| column.eq_ignore_ascii_case(name))
+        };
+        for folder in root.iter().filter_map(|folder| folder.to_str()) {
+            if let Some((name, _)) = folder.split_once('=')
+                && is_column(name)
+            {
+                let (folder, column) = (folder.to_owned(), name.to_owned());
+                return Err(LakeError::BelowPartition {
+                    root,
+                    folder,
+                    column,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that the disk has room for so many bytes more, and for what belongs to any commit.

@@ -1,6 +1,6 @@
 //! How long the raw zone keeps what was answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -55,7 +55,7 @@ impl Lake {
                 age.is_some_and(|age| age > kept)
             }
         };
-        let mut files = self.raw_files()?;
+        let mut files = self.raw_of_decided()?;
         files.retain(|(run_id, _)| {
             let run = runs.get(run_id.as_str());
             run.is_some_and(|commits| commits.iter().any(|c| c.closes_run) && is_expired(commits))
@@ -76,11 +76,20 @@ impl Lake {
             *closed |= commit.closes_run;
             *last = commit.committed_at.max(*last);
         }
-        let mut files = self.raw_files()?;
+        let mut files = self.raw_of_decided()?;
         files.retain(|(run_id, _)| {
             let run = runs.get(run_id.as_str());
             run.is_some_and(|(closed, last)| *closed && *last < before)
         });
+        Ok(files)
+    }
+
+    /// The raw files but for those of runs whose tables are held: once these are discarded, nothing else is
+    /// left of what was paid for.
+    fn raw_of_decided(&self) -> Result<Vec<(String, PathBuf)>, LakeError> {
+        let held: BTreeSet<String> = self.held()?.into_iter().map(|held| held.run_id).collect();
+        let mut files = self.raw_files()?;
+        files.retain(|(run_id, _)| !held.contains(run_id));
         Ok(files)
     }
 

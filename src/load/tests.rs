@@ -246,3 +246,21 @@ fn a_new_lake_may_be_opened_by_many_at_once() {
         all.unwrap_or_else(|e| panic!("{e}"));
     }
 }
+
+#[test]
+fn commits_wait_for_readers_who_list_files_and_readers_do_not_wait_for_each_other() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let lake = Lake::open(dir.path()).expect("a lake");
+    let committing = || {
+        let lock = std::fs::File::open(dir.path().join("_state/commit.lock"));
+        lock.expect("a lock").try_lock().is_ok()
+    };
+    assert!(committing());
+    let first = lake.hold_still().expect("a lock");
+    let second = lake.hold_still().expect("a lock");
+    assert!(!committing());
+    drop(first);
+    assert!(!committing());
+    drop(second);
+    assert!(committing());
+}

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::commit::AddedFile;
 use super::files::{create_dir, list, rename};
 use super::inventory::LiveFile;
-use super::{Lake, LakeError, STATE, is_read_only};
+use super::{Lake, LakeError, STATE};
 
 /// What was looked at, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -117,11 +117,7 @@ impl Lake {
 
     /// The files that commits added, and those that are there, at one moment.
     fn snapshot(&self) -> Result<(BTreeMap<String, LiveFile>, Vec<String>), LakeError> {
-        let _guard = match self.commit_lock() {
-            // Nobody commits to a disk that cannot be written, as one with a backup.
-            Err(LakeError::Io { source, .. }) if is_read_only(&source) => None,
-            locked => Some(locked?),
-        };
+        let _still = self.hold_still()?;
         let mut there = Vec::new();
         for zone in ZONES {
             files_below(&self.root, &self.root.join(zone), &mut there)?;

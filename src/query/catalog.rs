@@ -174,7 +174,7 @@ pub(super) fn table_view(
             relation.push_str(&format!(" WHERE {condition}"));
         }
     }
-    // Named, since a folder above the lake may look like a partition too.
+    // Named, since a folder above the lake may look like a partition too, of no column of ours.
     let read = |name: &String| match failing(table, name, unreadable) {
         None => identifier(name),
         Some(value) => format!("{value} AS {}", identifier(name)),

@@ -157,10 +157,13 @@ impl Database {
     /// A folder that cannot be found.
     pub fn confine(&self, folder: &Path) -> Result<(), QueryError> {
         let folder = absolute(folder)?;
+        let folder = folder.to_string_lossy();
         self.set(&format!(
-            "SET allowed_directories = [{}]; SET enable_external_access = false; \
+            "SET allowed_directories = [{}, {}]; SET enable_external_access = false; \
              SET lock_configuration = true",
-            catalog::literal(&folder.to_string_lossy())
+            catalog::literal(&folder),
+            // As the views name it.
+            catalog::literal(&catalog::plain_glob(&folder))
         ))
     }
 
@@ -169,8 +172,9 @@ impl Database {
         set.map_err(QueryError::Sql)
     }
 
-    /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made. Parameters
-    /// are texts by name: `$name` in the statement, or `$1`.
+    /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made; `prepared` is called
+    /// once it is known which files they come from. Parameters are texts by name: `$name` in the
+    /// statement, or `$1`.
     ///
     /// # Errors
     /// What DuckDB says of the statement, a parameter without a value, or a value without a
@@ -179,9 +183,11 @@ impl Database {
         &self,
         sql: &str,
         parameters: &BTreeMap<String, String>,
+        prepared: impl FnOnce(),
         read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
     ) -> Result<T, QueryError> {
         let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
+        prepared();
         let values = values(&statement, parameters)?;
         let schema = statement
             .stream_arrow(duckdb::params_from_iter(values))

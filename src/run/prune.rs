@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::marts::tell_refreshed;
-use super::rewrite::take_rows_out;
+use super::rewrite::{forget_old_columns, take_rows_out};
 use super::show::find;
 use super::{RunError, ledger};
 use crate::load::Lake;
@@ -72,6 +72,7 @@ pub fn prune(
     }
     drop(lock);
     if !dry_run {
+        forget_old_columns(lake, contracts)?;
         tell_refreshed(lake, contracts);
     }
     Ok(pruned)

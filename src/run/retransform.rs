@@ -11,12 +11,13 @@ use super::commit::{rows, run_ref, stage, supersede};
 use super::finish::refused;
 use super::marts::{NOT_UP_TO_DATE, follow};
 use super::retain::retain;
-use super::rewrite::take_rows_out;
+use super::rewrite::{forget_old_columns, take_rows_out};
 use super::{RunError, flatten};
+use crate::extract::journal::{self, Entry};
 use crate::extract::with_causes;
 use crate::load::Lake;
-use crate::load::commit::CommitKind;
-use crate::load::evolution::{self, Purpose};
+use crate::load::commit::{CommitKind, CommitRecord};
+use crate::load::evolution::Purpose;
 use crate::load::held::CheckResult;
 use crate::plan::Plan;
 use crate::raw::{PageHeader, RawReader};
@@ -46,7 +47,8 @@ pub struct Retransformed {
 /// does not change.
 ///
 /// # Errors
-/// A file that is no raw file of this pipeline. Runs before it are committed.
+/// A file that is no raw file of this pipeline, or one of a run that is not finished. Runs before it are
+/// committed.
 pub fn retransform(
     plan: &Plan,
     transform: &Transform,
@@ -68,34 +70,18 @@ pub fn retransform(
     let raw_files = lake.raw_files()?;
     let mut replaced = Vec::new();
     for (run_id, (first, mut files)) in runs {
+        require_finished(&lake, &run_id)?;
         // A run has a file for each source: one of them alone would lose the others' rows.
         let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
         files.extend(siblings.map(|(_, path)| canonical(path)));
         replaced.push(replace(plan, transform, &lake, &first, files, threads)?);
     }
-    forget_old_columns(plan, &lake)?;
+    forget_old_columns(&lake, &plan.contracts)?;
     if let Some(error) = follow(plan, &lake) {
         tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
     }
     retain(plan, &lake);
     Ok(replaced)
-}
-
-/// What no file holds any more needs no word in the contracts; says what some files still do.
-fn forget_old_columns(plan: &Plan, lake: &Lake) -> Result<(), RunError> {
-    let tables = &plan.contracts.tables;
-    let outdated = evolution::outdated(&lake.columns()?, tables);
-    // Old files of others may have lacked a column.
-    let others = tables.keys().filter(|name| !outdated.contains(name));
-    lake.recount_mixed(others.map(String::as_str))?;
-    if outdated.is_empty() {
-        return Ok(());
-    }
-    lake.recount_columns(outdated.iter().map(String::as_str))?;
-    for reason in lake.file_columns(tables)?.unreadable.values() {
-        tracing::warn!("{reason}");
-    }
-    Ok(())
 }
 
 fn replace(
@@ -155,6 +141,21 @@ fn replace(
         supersede(lake, &stamp.run_id, None);
     }
     Ok(done)
+}
+
+/// Checks that nobody will go on with the run: whoever does takes its files for those of its own commits.
+/// A run that the lake knows nothing of, but for its pages, is as finished as it can be.
+fn require_finished(lake: &Lake, run_id: &str) -> Result<(), RunError> {
+    let journal = lake.journals().join(format!("{run_id}.ndjson"));
+    let entries = match journal::read(&journal) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        entries => entries?,
+    };
+    let closes = |commit: &CommitRecord| commit.run_id == run_id && commit.closes_run;
+    match entries.last() == Some(&Entry::Closed) || lake.commits()?.iter().any(closes) {
+        true => Ok(()),
+        false => Err(RunError::OpenRun(run_id.to_owned())),
+    }
 }
 
 /// The first page of a raw file says whose pages it holds.

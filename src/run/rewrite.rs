@@ -12,10 +12,11 @@ use indexmap::IndexMap;
 use super::RunError;
 use crate::load::commit::{ScratchFolder, Staging};
 use crate::load::inventory::LiveFile;
-use crate::load::{Lake, encode};
+use crate::load::{Lake, encode, evolution};
 use crate::plan::Compression;
 use crate::query::duckdb::{Database, QueryError};
 use crate::query::rewrite::{Rewrite, StoredColumn, stored_columns};
+use crate::spec::contracts::Contracts;
 use crate::spec::files::Unreadable;
 use crate::spec::table::Table;
 
@@ -116,21 +117,24 @@ impl<'l> Rewriter<'l> {
         let all_rows: u64 = inputs.iter().map(|live| live.file.rows).sum();
         let bytes: u64 = inputs.iter().map(|live| live.file.bytes).sum();
         let rows_a_file = rows_a_file(all_rows, bytes);
-        let paths =
-            self.database
-                .stream(&rewrite.ordered(), &BTreeMap::new(), |schema, batches| {
-                    let schema = with_required(&schema, &rewrite.columns());
-                    let batches = batches.map(|batch| typed(batch, &schema));
-                    stage_files(
-                        staging,
-                        table,
-                        partition,
-                        name,
-                        rows_a_file,
-                        &schema,
-                        batches,
-                    )
-                })??;
+        let paths = self.database.stream(
+            &rewrite.ordered(),
+            &BTreeMap::new(),
+            || (),
+            |schema, batches| {
+                let schema = with_required(&schema, &rewrite.columns());
+                let batches = batches.map(|batch| typed(batch, &schema));
+                stage_files(
+                    staging,
+                    table,
+                    partition,
+                    name,
+                    rows_a_file,
+                    &schema,
+                    batches,
+                )
+            },
+        )??;
         let staged = Rewrite {
             files: paths.iter().map(|path| staging.staged_path(path)).collect(),
             but_run: None,
@@ -222,6 +226,27 @@ pub fn take_rows_out(
     }
     let gone = own.into_iter().chain(shared).map(|live| live.file.path);
     Ok(gone.collect())
+}
+
+/// What no file holds any more needs no word in the contracts; says what some files still do. To be called
+/// where files were replaced or removed.
+///
+/// # Errors
+/// The lake cannot be read, or its summary not be written.
+pub fn forget_old_columns(lake: &Lake, contracts: &Contracts) -> Result<(), RunError> {
+    let tables = &contracts.tables;
+    let outdated = evolution::outdated(&lake.columns()?, tables);
+    // Old files of others may have lacked a column.
+    let others = tables.keys().filter(|name| !outdated.contains(name));
+    lake.recount_mixed(others.map(String::as_str))?;
+    if outdated.is_empty() {
+        return Ok(());
+    }
+    lake.recount_columns(outdated.iter().map(String::as_str))?;
+    for reason in lake.file_columns(tables)?.unreadable.values() {
+        tracing::warn!("{reason}");
+    }
+    Ok(())
 }
 
 /// So many rows that a file has about [`FILE_BYTES`], and files of a partition are about equal.

@@ -389,3 +389,23 @@ fn compaction_by_new_contracts_gives_the_catalog_their_views() {
     assert_eq!(kind, "VARCHAR");
     assert!(changes > 0);
 }
+
+#[test]
+fn a_column_that_was_pruned_needs_no_word_in_the_contracts() {
+    let lake = Lake::new();
+    let pipeline = demo();
+    lake.run(&pipeline, &[]);
+    let schemas = lake.schemas(&[(
+        NOTES,
+        "  has_music: {",
+        "  trial: {type: bool, description: Tried once.}\n  has_music: {",
+    )]);
+    let tried = lake.run(&pipeline, &["--schemas", text(&schemas)]);
+    let validate = ["validate", text(&pipeline)];
+    let (_, told) = fail(&mut lake.redlake(&validate));
+    assert!(told.contains("the lake holds the column `trial`"), "{told}");
+    let tried = tried["run_id"].as_str().expect("an id");
+    succeed(&mut lake.redlake(&["prune", "--run", tried]));
+    succeed(&mut lake.redlake(&validate));
+    assert_eq!(remembered(&lake, "notes", "has_music"), ["bool"]);
+}

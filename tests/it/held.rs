@@ -112,6 +112,8 @@ fn discarded_tables_can_be_made_of_the_pages_that_stay() {
     assert_eq!(held.code, 6);
     let raw = lake.raw_files();
     assert_eq!(raw.len(), 1, "the answers are kept");
+    text(&lake, &["prune", "--raw-older-than", "0s"]);
+    assert_eq!(lake.raw_files(), raw, "as long as nobody has decided");
     let printed = text(&lake, &["discard", held.run_id()]);
     let said = format!(
         "run {}: discarded; its pages and its ledger stay\n",

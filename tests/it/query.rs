@@ -1,11 +1,12 @@
 //! `redlake query`: SQL in, rows out, in all formats.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Lake, fail, repository, succeed};
+use crate::support::{Lake, copy, fail, redlake, repository, succeed};
 
 fn lake() -> Lake {
     let lake = Lake::new();
@@ -168,6 +169,20 @@ fn a_query_may_look_back() {
     let latest = "select max(snapshot_at)::timestamp as at from notes_latest";
     let args = ["query", latest, "--as-of", &times[0], "--format", "csv"];
     assert_eq!(said(&lake, &args), "at\n2026-03-09T04:00:00\n");
+    // What was replaced since cannot be shown, and is told.
+    let warning = |args: &[&str]| {
+        let output = succeed(&mut lake.redlake(args));
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    assert_eq!(warning(&args), "");
+    let first = lake.value("select min(run_id) from runs");
+    let first = first.as_str().expect("an id");
+    let raw = lake.raw_files().into_iter();
+    let raw = raw.filter(|path| path.to_string_lossy().contains(first));
+    let mut transform = lake.redlake(&["transform"]);
+    succeed(transform.arg(&pipeline).arg("--raw").args(raw));
+    let told = format!("of 1 runs, {first} the first of them, the rows are those of now");
+    assert!(warning(&args).contains(&told), "{}", warning(&args));
 }
 
 #[test]
@@ -199,6 +214,52 @@ fn sql_reads_the_lake_and_nothing_else_unless_allowed() {
     write.push_str("; select 'done' as a");
     succeed(&mut lake.redlake(&["query", &write, "--allow-files"]));
     assert_eq!(std::fs::read_to_string(&secret).expect("text"), "a\n2\n");
+}
+
+/// A copy of the lake below a folder of this name.
+fn moved_below(lake: &Lake, folder: &str) -> PathBuf {
+    let moved = lake.path().with_file_name(folder).join("lake");
+    copy(&lake.path(), &moved);
+    moved
+}
+
+#[test]
+fn a_lake_may_lie_where_names_look_like_globs() {
+    let lake = lake();
+    let sql = "select count(*) as n from notes";
+    for folder in ["[1]*?", "it's {a}", "env=prod"] {
+        let mut query = redlake();
+        query.args(["query", sql, "--format", "csv", "--lake"]);
+        let output = succeed(query.arg(moved_below(&lake, folder)));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "n\n553\n");
+    }
+}
+
+/// Readers of hive partitions would take the date, the keyword, the run from there.
+#[test]
+fn a_lake_below_the_name_of_a_column_is_refused() {
+    let lake = lake();
+    for (folder, column) in [("dt=2024-01-01", "dt"), ("Keyword=x", "Keyword")] {
+        let moved = moved_below(&lake, folder);
+        for args in [
+            &["query", "select count(*) from notes"][..],
+            &["run", "demo.yaml"],
+            &["compact"],
+            &["marts", "--all"],
+        ] {
+            let mut command = redlake();
+            command.current_dir(repository("pipelines")).args(args);
+            let (code, told) = fail(command.arg("--lake").arg(&moved));
+            assert_eq!(code, 2, "{args:?}");
+            let expected = format!(
+                "error: the lake {} is below the folder `{folder}`, from which readers would take the \
+                 column `{column}` of every row\n  hint: move the lake, or rename that folder; nothing was \
+                 changed\n",
+                moved.display()
+            );
+            assert_eq!(told, expected, "{args:?}");
+        }
+    }
 }
 
 #[test]

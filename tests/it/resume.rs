@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Lake, SandboxProcess, copy, succeed};
+use crate::support::{Lake, SandboxProcess, copy, fail, succeed};
 
 /// Six calls, one a second at most unless told otherwise.
 fn pipeline(lake: &Lake, more: &str) -> PathBuf {
@@ -89,6 +89,15 @@ fn a_signal_keeps_what_was_paid_and_the_next_run_goes_on() {
         assert_ne!(kept, 0);
         let billed = lake.value("select count(*) from requests where billed = 'yes'");
         assert_eq!(billed, kept);
+        // Its rows are made when it is over; else it would not know of these.
+        let raw = lake.raw_files();
+        let mut transform = lake.redlake(&["transform"]);
+        let (code, told) = fail(transform.arg(&pipeline).arg("--raw").arg(&raw[0]));
+        assert_eq!(code, 2);
+        assert!(
+            told.contains("is not finished\n  hint: run its pipeline again"),
+            "{told}"
+        );
 
         hurry(&pipeline);
         let report = lake.run(&pipeline, &[]);
