@@ -242,7 +242,7 @@ fn a_lake_below_the_name_of_a_column_is_refused() {
     for (folder, column) in [("dt=2024-01-01", "dt"), ("Keyword=x", "Keyword")] {
         let moved = moved_below(&lake, folder);
         for args in [
-            &["query", "select count(*) from notes"][..],
+            &["query", "select count(*) from search_results"][..],
             &["run", "demo.yaml"],
             &["compact"],
             &["marts", "--all"],
