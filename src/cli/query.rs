@@ -68,15 +68,13 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     // Somebody else may have no folder for temporary files; then nothing is spilled.
     let scratch = TempDir::new().ok();
     let answer = |tables: &IndexMap<String, Table>| {
-        // A statement that reads several tables finds all of a commit or nothing.
-        let still = lake.hold_still()?;
         let database = open(&lake, tables, args, scratch.as_ref())?;
         let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
-        let write = |schema: SchemaRef, batches: &mut Batches<'_>| match &args.output {
+        let written = database.stream(&sql, &parameters, |schema, batches| match &args.output {
             Some(path) => write_file(path, format, &schema, batches),
             None => print(format, &schema, batches),
-        };
-        Ok::<_, CliError>(database.stream(&sql, &parameters, || drop(still), write))
+        });
+        Ok::<_, CliError>(written)
     };
     let named = named_in(&sql, &all);
     let mut written = answer(&named)?;
@@ -96,7 +94,7 @@ fn open(
     scratch: Option<&TempDir>,
 ) -> Result<Database, CliError> {
     let database = match args.as_of {
-        None => catalog::open(lake, tables)?,
+        None => catalog::open_still(lake, tables)?,
         Some(at) => catalog::open_as_of(lake, tables, at.to_utc())?,
     };
     database.spill_to(scratch.map(TempDir::path))?;

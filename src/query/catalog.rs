@@ -1,7 +1,7 @@
 //! The SQL of the catalog: a view a table, and those that are derived from it. Pure.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
@@ -9,17 +9,20 @@ use super::views::derived;
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 
-/// The statements that make the views of the lake at `lake`, an absolute path. `has_files` says
-/// whether a table has any file yet; a view over none is empty, with its columns.
+/// The statements that make the views of the lake at `lake`, an absolute path, over these files of each
+/// table; a view over none is empty, with its columns.
 pub fn statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,
     columns: &FileColumns,
-    has_files: impl Fn(&Table) -> bool,
+    files: impl Fn(&Table) -> Option<Files>,
 ) -> Vec<String> {
     views(tables, &columns.unreadable, |table| {
-        let all = || Part::of_lake(lake, table, columns);
-        has_files(table).then(all).into_iter().collect()
+        let all = |files| Part {
+            files,
+            ..Part::of_lake(lake, table, columns)
+        };
+        files(table).map(all).into_iter().collect()
     })
 }
 
@@ -29,7 +32,7 @@ pub fn statements_as_of(
     tables: &IndexMap<String, Table>,
     columns: &FileColumns,
     runs: &BTreeSet<String>,
-    has_files: impl Fn(&Table) -> bool,
+    files: impl Fn(&Table) -> Option<Files>,
 ) -> Vec<String> {
     let runs: Vec<String> = runs
         .iter()
@@ -40,11 +43,12 @@ pub fn statements_as_of(
         statements.push(format!("INSERT INTO {AS_OF} VALUES {}", runs.join(", ")));
     }
     statements.extend(views(tables, &columns.unreadable, |table| {
-        let some = || Part {
+        let some = |files| Part {
+            files,
             condition: Some(format!("run_id IN (SELECT run_id FROM {AS_OF})")),
             ..Part::of_lake(lake, table, columns)
         };
-        has_files(table).then(some).into_iter().collect()
+        files(table).map(some).into_iter().collect()
     }));
     statements
 }
@@ -93,9 +97,19 @@ const LISTS: [&str; 10] = [
 /// The runs that count, where not all do.
 const AS_OF: &str = "runs_as_of";
 
+/// Which files of a table a view reads.
+#[derive(Debug)]
+pub enum Files {
+    /// All that are there whenever it is read.
+    Any,
+    /// Just these, whatever comes.
+    These(Vec<PathBuf>),
+}
+
 /// Files below a folder that has `tables/` in it, and which of their rows count.
 pub(super) struct Part<'a> {
     pub root: &'a Path,
+    pub files: Files,
     /// SQL; all rows without it.
     pub condition: Option<String>,
     /// Whether all the files have the same columns. Where that is not known, every file is opened to
@@ -108,11 +122,33 @@ impl<'a> Part<'a> {
     pub fn of_lake(lake: &'a Path, table: &Table, columns: &FileColumns) -> Self {
         Part {
             root: lake,
+            files: Files::Any,
             condition: None,
             uniform: columns.uniform.contains(table.name()),
         }
     }
+
+    /// What `read_parquet` is to read.
+    fn paths(&self, table: &Table) -> String {
+        let plain = |path: &Path| plain_glob(&path.to_string_lossy());
+        match &self.files {
+            Files::Any => {
+                let folder = self.root.join(folder(table)).join(table.name());
+                let glob = Path::new(&plain(&folder)).join("*").join("*.parquet");
+                literal(&glob.to_string_lossy())
+            }
+            Files::These(paths) => {
+                // One text, which DuckDB reads much faster than a list of thousands.
+                let paths: Vec<String> = paths.iter().map(|path| plain(path)).collect();
+                let paths = literal(&paths.join(BETWEEN_PATHS));
+                format!("string_split({paths}, {})", literal(BETWEEN_PATHS))
+            }
+        }
+    }
 }
+
+/// The unit separator, which no path has.
+const BETWEEN_PATHS: &str = "\u{1f}";
 
 /// The statements that make the views over these parts of each table; none makes it empty.
 pub(super) fn views<'a>(
@@ -160,14 +196,10 @@ pub(super) fn table_view(
         empty.join(", ")
     );
     for part in parts {
-        let folder = part.root.join(folder(table)).join(table.name());
-        let glob = Path::new(&plain_glob(&folder.to_string_lossy()))
-            .join("*")
-            .join("*.parquet");
         relation.push_str(&format!(
             " UNION ALL BY NAME SELECT * FROM read_parquet({}, hive_partitioning = true, \
              hive_types = {{'dt': DATE}}, union_by_name = {})",
-            literal(&glob.to_string_lossy()),
+            part.paths(table),
             !part.uniform
         ));
         if let Some(condition) = &part.condition {
@@ -238,6 +270,9 @@ pub(super) fn identifier(name: &str) -> String {
 
 /// A glob that matches just this path, whatever characters it has.
 pub(super) fn plain_glob(path: &str) -> String {
+    if !path.contains(['*', '?', '[']) {
+        return path.to_owned();
+    }
     let plain = |c| match c {
         '*' | '?' | '[' => format!("[{c}]"),
         c => String::from(c),

@@ -8,7 +8,7 @@ use arrow::datatypes::Int64Type;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use indexmap::IndexMap;
 
-use super::catalog::{Part, identifier, literal, table_view, views};
+use super::catalog::{Files, Part, identifier, literal, table_view, views};
 use super::duckdb::{Answer, Database, QueryError};
 use crate::plan::Rule;
 use crate::spec::checks::Scalar;
@@ -67,6 +67,7 @@ pub fn statements(
     let of_staging = |condition: Option<String>, table: &Table| {
         has_files(staged.folder, table).then_some(Part {
             root: staged.folder,
+            files: Files::Any,
             condition,
             uniform: false,
         })

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::catalog;
+use super::catalog::{self, Files};
 use super::checks::{self, Staged};
 use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
@@ -65,7 +65,20 @@ impl Database {
         tables: &IndexMap<String, Table>,
         columns: &FileColumns,
     ) -> Result<Self, QueryError> {
-        Self::with(&catalog_statements(lake, tables, columns)?)
+        Self::with(&catalog_statements(lake, tables, columns, any)?)
+    }
+
+    /// As it is now, whatever is committed while it is open: DuckDB looks for the files of a view when it
+    /// needs them, for those of one perhaps after those of another.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_still(
+        lake: &Path,
+        tables: &IndexMap<String, Table>,
+        columns: &FileColumns,
+    ) -> Result<Self, QueryError> {
+        Self::with(&catalog_statements(lake, tables, columns, these)?)
     }
 
     /// The lake as it will be with a run's staged files, and these alone in the schema `run`.
@@ -103,7 +116,7 @@ impl Database {
         Self::with(&statements.join(";\n"))
     }
 
-    /// The rows of these runs only, as if there were no others.
+    /// The rows of these runs only, as if there were no others; as [`Database::open_still`].
     ///
     /// # Errors
     /// As [`Database::open`].
@@ -114,8 +127,8 @@ impl Database {
         runs: &BTreeSet<String>,
     ) -> Result<Self, QueryError> {
         let lake = absolute(lake)?;
-        let has_files = |table: &Table| has_files(&lake, table);
-        let statements = catalog::statements_as_of(&lake, tables, columns, runs, has_files);
+        let files = |table: &Table| these(&lake, table);
+        let statements = catalog::statements_as_of(&lake, tables, columns, runs, files);
         Self::with(&statements.join(";\n"))
     }
 
@@ -172,9 +185,8 @@ impl Database {
         set.map_err(QueryError::Sql)
     }
 
-    /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made; `prepared` is called
-    /// once it is known which files they come from. Parameters are texts by name: `$name` in the
-    /// statement, or `$1`.
+    /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made. Parameters
+    /// are texts by name: `$name` in the statement, or `$1`.
     ///
     /// # Errors
     /// What DuckDB says of the statement, a parameter without a value, or a value without a
@@ -183,11 +195,9 @@ impl Database {
         &self,
         sql: &str,
         parameters: &BTreeMap<String, String>,
-        prepared: impl FnOnce(),
         read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
     ) -> Result<T, QueryError> {
         let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
-        prepared();
         let values = values(&statement, parameters)?;
         let schema = statement
             .stream_arrow(duckdb::params_from_iter(values))
@@ -233,7 +243,7 @@ pub fn write_catalog(
         uniform: BTreeSet::new(),
         ..columns.clone()
     };
-    let statements = catalog_statements(lake, tables, &columns)?;
+    let statements = catalog_statements(lake, tables, &columns, any)?;
     // Another version may have another DuckDB.
     let version = env!("CARGO_PKG_VERSION");
     let made_of = format!("redlake {version}\n{statements}");
@@ -315,10 +325,11 @@ fn catalog_statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,
     columns: &FileColumns,
+    files: impl Fn(&Path, &Table) -> Option<Files>,
 ) -> Result<String, QueryError> {
     let lake = absolute(lake)?;
-    let has_files = |table: &Table| has_files(&lake, table);
-    Ok(catalog::statements(&lake, tables, columns, has_files).join(";\n"))
+    let files = |table: &Table| files(&lake, table);
+    Ok(catalog::statements(&lake, tables, columns, files).join(";\n"))
 }
 
 /// The values of a statement's parameters, in their order.
@@ -348,21 +359,29 @@ fn absolute(path: &Path) -> Result<PathBuf, QueryError> {
 
 /// Whether a table has any file below this folder.
 fn has_files(root: &Path, table: &Table) -> bool {
-    has_parquet(&root.join(catalog::folder(table)).join(table.name()))
+    parquet_files(root, table).next().is_some()
 }
 
-/// Whether any partition of a table has a file.
-fn has_parquet(table: &Path) -> bool {
+/// All files of a table below this folder, whenever they come; none if there is none yet.
+fn any(root: &Path, table: &Table) -> Option<Files> {
+    has_files(root, table).then_some(Files::Any)
+}
+
+/// The files that a table has now below this folder.
+fn these(root: &Path, table: &Table) -> Option<Files> {
+    let mut files: Vec<PathBuf> = parquet_files(root, table).collect();
+    files.sort();
+    (!files.is_empty()).then_some(Files::These(files))
+}
+
+fn parquet_files(root: &Path, table: &Table) -> impl Iterator<Item = PathBuf> {
     let entries = |path: &Path| {
-        fs::read_dir(path)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|e| e.path())
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path())
     };
-    entries(table).any(|partition| {
-        entries(&partition).any(|file| file.extension().is_some_and(|e| e == "parquet"))
-    })
+    let partitions = entries(&root.join(catalog::folder(table)).join(table.name()));
+    let files = partitions.flat_map(move |partition| entries(&partition));
+    files.filter(|file| file.extension().is_some_and(|e| e == "parquet"))
 }
 
 fn words(error: &duckdb::Error) -> String {

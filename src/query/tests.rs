@@ -9,12 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use duckdb::Connection;
 use indexmap::IndexMap;
 use tempfile::TempDir;
 
-use super::catalog::{named_in, sql_type, statements};
+use super::catalog::{Files, named_in, sql_type, statements};
 use super::duckdb::{Database, write_catalog};
 use super::views::derived;
 use crate::spec::contracts::Contracts;
@@ -314,16 +315,24 @@ fn a_lake_may_lie_anywhere() {
 #[test]
 fn only_parquet_files_in_partitions_count_as_files() {
     let tables = &*TABLES;
-    let with = statements(Path::new("/lake"), tables, &FileColumns::default(), |_| {
-        true
-    })
-    .join("\n");
-    assert!(with.contains("read_parquet('/lake/tables/notes/*/*.parquet'"));
-    let without = statements(Path::new("/lake"), tables, &FileColumns::default(), |_| {
-        false
-    })
-    .join("\n");
-    assert!(!without.contains("read_parquet"));
+    let with = |files: fn() -> Option<Files>| {
+        let columns = FileColumns::default();
+        statements(Path::new("/lake"), tables, &columns, |_| files()).join("\n")
+    };
+    let any = with(|| Some(Files::Any));
+    assert!(any.contains("read_parquet('/lake/tables/notes/*/*.parquet'"));
+    let these = with(|| {
+        Some(Files::These(vec![
+            "/a/b'.parquet".into(),
+            "/a/[c].parquet".into(),
+        ]))
+    });
+    assert!(
+        these.contains(
+            "read_parquet(string_split('/a/b''.parquet\u{1f}/a/[[]c].parquet', '\u{1f}'),"
+        )
+    );
+    assert!(!with(|| None).contains("read_parquet"));
     let lake = Lake::new();
     let folder = lake.root.join("tables/notes/dt=2026-03-09");
     fs::create_dir_all(&folder).expect("a folder");
@@ -500,4 +509,27 @@ fn what_does_not_fit_into_memory_is_spilled_where_it_is_told() {
     let database = Database::of_files(&nowhere, 100 << 20);
     let database = database.unwrap_or_else(|e| panic!("{e}"));
     database.query(sorted).expect_err("no room to spill");
+}
+
+/// DuckDB looks for files when it needs them: those of one table perhaps after those of another.
+#[test]
+fn a_lake_that_is_open_still_does_not_show_what_comes_later() {
+    let tables = &*TABLES;
+    let mut lake = Lake::new();
+    lake.add("notes", "note_id, run_id", &["'a', 'r'"]);
+    let columns = FileColumns::default();
+    let still = Database::open_still(&lake.root, tables, &columns).expect("a lake");
+    let as_of = ["r".to_owned(), "s".to_owned()].into();
+    let as_of = Database::open_as_of(&lake.root, tables, &columns, &as_of).expect("a lake");
+    let usual = Database::open(&lake.root, tables, &columns).expect("a lake");
+    lake.add("notes", "note_id, run_id", &["'b', 's'"]);
+    let rows = |database: &Database| {
+        let answer = database.query("SELECT note_id FROM notes").expect("rows");
+        answer
+            .batches
+            .iter()
+            .map(RecordBatch::num_rows)
+            .sum::<usize>()
+    };
+    assert_eq!((rows(&still), rows(&as_of), rows(&usual)), (1, 1, 2));
 }

@@ -20,6 +20,17 @@ pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Database, R
     Ok(Database::open(lake.root(), tables, &columns)?)
 }
 
+/// Opens these tables of a lake as they are now: a statement that reads several of them finds all of a
+/// commit or nothing of it.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn open_still(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Database, RunError> {
+    let _still = lake.hold_still()?;
+    let columns = lake.file_columns(tables)?;
+    Ok(Database::open_still(lake.root(), tables, &columns)?)
+}
+
 /// Opens only the tables of a lake that have these names: to make a view, the folders of its table are
 /// listed.
 ///
@@ -42,6 +53,7 @@ pub fn open_as_of(
     tables: &IndexMap<String, Table>,
     at: DateTime<Utc>,
 ) -> Result<Database, RunError> {
+    let _still = lake.hold_still()?;
     let runs = runs_as_of(lake, at)?;
     let columns = lake.file_columns(tables)?;
     Ok(Database::open_as_of(lake.root(), tables, &columns, &runs)?)

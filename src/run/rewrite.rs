@@ -117,24 +117,21 @@ impl<'l> Rewriter<'l> {
         let all_rows: u64 = inputs.iter().map(|live| live.file.rows).sum();
         let bytes: u64 = inputs.iter().map(|live| live.file.bytes).sum();
         let rows_a_file = rows_a_file(all_rows, bytes);
-        let paths = self.database.stream(
-            &rewrite.ordered(),
-            &BTreeMap::new(),
-            || (),
-            |schema, batches| {
-                let schema = with_required(&schema, &rewrite.columns());
-                let batches = batches.map(|batch| typed(batch, &schema));
-                stage_files(
-                    staging,
-                    table,
-                    partition,
-                    name,
-                    rows_a_file,
-                    &schema,
-                    batches,
-                )
-            },
-        )??;
+        let paths =
+            self.database
+                .stream(&rewrite.ordered(), &BTreeMap::new(), |schema, batches| {
+                    let schema = with_required(&schema, &rewrite.columns());
+                    let batches = batches.map(|batch| typed(batch, &schema));
+                    stage_files(
+                        staging,
+                        table,
+                        partition,
+                        name,
+                        rows_a_file,
+                        &schema,
+                        batches,
+                    )
+                })??;
         let staged = Rewrite {
             files: paths.iter().map(|path| staging.staged_path(path)).collect(),
             but_run: None,
