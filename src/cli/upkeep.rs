@@ -69,13 +69,14 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     }
-    for error in &damaged {
-        tracing::warn!("{error}; the files of its table and day stay as they are");
+    let mut damaged = damaged.into_iter();
+    let Some(first) = damaged.next() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    for another in damaged {
+        tracing::warn!("{another}");
     }
-    match damaged.into_iter().next() {
-        Some(damaged) => Err(damaged.into()),
-        None => Ok(ExitCode::SUCCESS),
-    }
+    Err(first.into())
 }
 
 fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {

@@ -43,7 +43,8 @@ fn after(newest: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
     };
     if newest - now > TOLERATED {
         tracing::warn!(
-            "this machine's clock says {}, and the lake's newest commit was at {}: set the clock right",
+            "this machine's clock says {}, and the lake's newest commit was at {}: one of the two is wrong; \
+             commits keep their order all the same",
             now.format("%F %T UTC"),
             newest.format("%F %T UTC")
         );

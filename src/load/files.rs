@@ -46,14 +46,9 @@ pub fn create_dir(path: &Path) -> Result<(), LakeError> {
 }
 
 pub fn open_lock(path: &Path) -> Result<File, LakeError> {
-    let open = || {
-        OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-    };
-    let opened = step().and_then(|()| open());
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    let opened = step().and_then(|()| options.open(path));
     opened.map_err(failed("open the lock", path))
 }
 

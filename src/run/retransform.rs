@@ -47,8 +47,8 @@ pub struct Retransformed {
 /// does not change.
 ///
 /// # Errors
-/// A file that is no raw file of this pipeline, or one of a run that is not finished. Runs before it are
-/// committed.
+/// A file that is no raw file of this pipeline, or one of a run that is not finished: nothing is done then.
+/// Later errors leave the runs before them committed.
 pub fn retransform(
     plan: &Plan,
     transform: &Transform,
@@ -69,8 +69,10 @@ pub fn retransform(
     lake.check(&plan.contracts, Purpose::Replace)?;
     let raw_files = lake.raw_files()?;
     let mut replaced = Vec::new();
+    for run_id in runs.keys() {
+        require_finished(&lake, run_id)?;
+    }
     for (run_id, (first, mut files)) in runs {
-        require_finished(&lake, &run_id)?;
         // A run has a file for each source: one of them alone would lose the others' rows.
         let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
         files.extend(siblings.map(|(_, path)| canonical(path)));
