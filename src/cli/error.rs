@@ -174,7 +174,7 @@ impl From<QueryError> for CliError {
             )),
             // DuckDB's words for a file that `Database::confine` keeps away.
             QueryError::Sql(error) if error.to_string().contains("Permission Error") => Some(
-                "a query reads the lake only; --allow-files lets it read and write other files"
+                "a query reads tables and marts only; --allow-files lets it read and write other files"
                     .to_owned(),
             ),
             _ => None,

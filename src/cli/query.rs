@@ -44,7 +44,7 @@ pub struct QueryArgs {
     /// .json or .md
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Let the SQL read and write files outside the lake
+    /// Let the SQL read and write other files than those of tables and marts
     #[arg(long)]
     allow_files: bool,
 }

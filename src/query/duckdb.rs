@@ -164,19 +164,27 @@ impl Database {
         self.set(&format!("SET temp_directory = {scratch}"))
     }
 
-    /// Lets statements reach files below this folder only, for good. They still spill.
+    /// Lets statements reach the files of tables and marts only, for good: no pages, which nobody could get
+    /// again without paying, and no records. They still spill.
     ///
     /// # Errors
     /// A folder that cannot be found.
-    pub fn confine(&self, folder: &Path) -> Result<(), QueryError> {
-        let folder = absolute(folder)?;
-        let folder = folder.to_string_lossy();
+    pub fn confine(&self, lake: &Path) -> Result<(), QueryError> {
+        let lake = absolute(lake)?;
+        let folders = ["tables", "marts"].map(|folder| {
+            let folder = lake.join(folder);
+            let folder = folder.to_string_lossy();
+            // The second is as the views name it.
+            let names = [
+                catalog::literal(&folder),
+                catalog::literal(&catalog::plain_glob(&folder)),
+            ];
+            names.join(", ")
+        });
         self.set(&format!(
-            "SET allowed_directories = [{}, {}]; SET enable_external_access = false; \
+            "SET allowed_directories = [{}]; SET enable_external_access = false; \
              SET lock_configuration = true",
-            catalog::literal(&folder),
-            // As the views name it.
-            catalog::literal(&catalog::plain_glob(&folder))
+            folders.join(", ")
         ))
     }
 

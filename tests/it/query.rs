@@ -199,14 +199,18 @@ fn sql_reads_the_lake_and_nothing_else_unless_allowed() {
     let secret = lake.write("secret.csv", "a\n1\n");
     let path = secret.to_str().expect("UTF-8");
     let read = format!("select a from '{path}'");
-    let hint =
-        "hint: a query reads the lake only; --allow-files lets it read and write other files";
+    let hint = "hint: a query reads tables and marts only; --allow-files lets it read and write other files";
     let mut write = format!("copy (select 2 as a) to '{path}'");
-    for sql in [&read, &write] {
+    // What was paid for is not to be had again.
+    let page = &lake.raw_files()[0];
+    let kept = std::fs::read(page).expect("pages");
+    let spoil = format!("copy (select 2 as a) to '{}'", page.display());
+    for sql in [&read, &write, &spoil] {
         let (code, error) = fail(&mut lake.redlake(&["query", sql]));
         assert_eq!(code, 2);
         assert!(error.contains(hint), "{error}");
     }
+    assert_eq!(std::fs::read(page).expect("pages"), kept);
     let (_, error) = fail(&mut lake.redlake(&["query", "set enable_external_access = true"]));
     assert!(error.contains("configuration has been locked"), "{error}");
     let allowed = ["query", &read, "--allow-files", "--format", "csv"];
@@ -293,12 +297,17 @@ fn a_view_is_there_however_the_sql_comes_by_its_name() {
     // A statement that may change something is run once.
     let (code, _) = fail(&mut lake.redlake(&[
         "query",
-        "attach 'lake/log.duckdb' as d; create table if not exists d.log (n int); \
+        "attach 'log.duckdb' as d; create table if not exists d.log (n int); \
          insert into d.log values (1); select * from noets",
+        "--allow-files",
     ]));
     assert_eq!(code, 2);
-    let logged = "attach 'lake/log.duckdb' as d; select count(*) from d.log";
-    assert_eq!(one(logged).lines().last(), Some("1"));
+    let logged = "attach 'log.duckdb' as d; select count(*) from d.log";
+    let logged = said(
+        &lake,
+        &["query", logged, "--allow-files", "--format", "csv"],
+    );
+    assert_eq!(logged.lines().last(), Some("1"));
     let (_, error) = fail(&mut lake.redlake(&["query", "select * from noets"]));
     assert!(error.contains("Did you mean \"notes"), "{error}");
 }
