@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::finish_commits;
 use super::files::{list, replace_json};
 use super::{Lake, LakeError, STATE};
-use crate::spec::table::ColumnType;
+use crate::spec::table::{ColumnType, FOLDERS};
 
 /// By table and mart, the different sets of columns that its files have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,9 +26,6 @@ pub struct Stored(pub BTreeMap<String, BTreeSet<Columns>>);
 /// The columns of a file. A type that no contract can name is none: redlake did not write it, and it
 /// is no concern of the contracts.
 pub type Columns = BTreeMap<String, Option<ColumnType>>;
-
-/// Where tables and marts lie.
-const FOLDERS: [&str; 2] = ["tables", "marts"];
 
 impl Stored {
     /// Adds the columns of a file.

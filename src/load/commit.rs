@@ -53,6 +53,13 @@ pub struct CommitRecord {
     pub applied: bool,
 }
 
+impl CommitRecord {
+    /// Whether nothing of this run is left to be done after it.
+    pub fn closes(&self, run_id: &str) -> bool {
+        self.closes_run && self.run_id == run_id
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommitKind {

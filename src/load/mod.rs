@@ -285,6 +285,11 @@ impl Lake {
         self.root.join(STATE).join("runs")
     }
 
+    /// Where a run keeps its journal.
+    pub fn journal(&self, run_id: &str) -> PathBuf {
+        self.journals().join(format!("{run_id}.ndjson"))
+    }
+
     /// Makes sure that a pipeline runs once at a time; its parts on several machines may run side
     /// by side, each of them once.
     ///

@@ -11,6 +11,7 @@ use super::commit::AddedFile;
 use super::files::{create_dir, list, rename};
 use super::inventory::LiveFile;
 use super::{Lake, LakeError, STATE};
+use crate::spec::table::FOLDERS;
 
 /// What was looked at, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -119,15 +120,12 @@ impl Lake {
     fn snapshot(&self) -> Result<(BTreeMap<String, LiveFile>, Vec<String>), LakeError> {
         let _still = self.hold_still()?;
         let mut there = Vec::new();
-        for zone in ZONES {
-            files_below(&self.root, &self.root.join(zone), &mut there)?;
+        for folder in FOLDERS {
+            files_below(&self.root, &self.root.join(folder), &mut there)?;
         }
         Ok((self.live_files()?, there))
     }
 }
-
-/// The folders that readers read all files of.
-const ZONES: [&str; 2] = ["tables", "marts"];
 
 fn files_below(root: &Path, folder: &Path, files: &mut Vec<String>) -> Result<(), LakeError> {
     if !folder.exists() {

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::views::derived;
 use crate::spec::files::{FileColumns, Unreadable};
-use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
+use crate::spec::table::{Column, ColumnType, Table};
 
 /// The statements that make the views of the lake at `lake`, an absolute path, over these files of each
 /// table; a view over none is empty, with its columns.
@@ -133,7 +133,7 @@ impl<'a> Part<'a> {
         let plain = |path: &Path| plain_glob(&path.to_string_lossy());
         match &self.files {
             Files::Any => {
-                let folder = self.root.join(folder(table)).join(table.name());
+                let folder = self.root.join(table.rows_from.folder()).join(table.name());
                 let glob = Path::new(&plain(&folder)).join("*").join("*.parquet");
                 literal(&glob.to_string_lossy())
             }
@@ -216,14 +216,6 @@ pub(super) fn table_view(
         "CREATE OR REPLACE VIEW {view} AS SELECT {}, dt FROM ({relation})",
         columns.join(", ")
     )
-}
-
-/// The folder of the lake in which a table's folder lies.
-pub(super) fn folder(table: &Table) -> &'static str {
-    match table.rows_from {
-        RowsFrom::Pages | RowsFrom::Redlake => "tables",
-        RowsFrom::Tables => "marts",
-    }
 }
 
 /// What stands in a view for the values of a column that cannot be read: it fails whoever asks for

@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::catalog::{self, Files};
 use super::checks::{self, Staged};
 use crate::spec::files::FileColumns;
-use crate::spec::table::Table;
+use crate::spec::table::{FOLDERS, Table};
 
 #[derive(Debug, Error)]
 pub enum QueryError {
@@ -171,7 +171,7 @@ impl Database {
     /// A folder that cannot be found.
     pub fn confine(&self, lake: &Path) -> Result<(), QueryError> {
         let lake = absolute(lake)?;
-        let folders = ["tables", "marts"].map(|folder| {
+        let folders = FOLDERS.map(|folder| {
             let folder = lake.join(folder);
             let folder = folder.to_string_lossy();
             // The second is as the views name it.
@@ -387,7 +387,7 @@ fn parquet_files(root: &Path, table: &Table) -> impl Iterator<Item = PathBuf> {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path())
     };
-    let partitions = entries(&root.join(catalog::folder(table)).join(table.name()));
+    let partitions = entries(&root.join(table.rows_from.folder()).join(table.name()));
     let files = partitions.flat_map(move |partition| entries(&partition));
     files.filter(|file| file.extension().is_some_and(|e| e == "parquet"))
 }

@@ -124,7 +124,7 @@ impl Begun {
             opened_at: Utc::now(),
             simulated: accesses.simulated(),
         };
-        let path = lake.journals().join(format!("{}.ndjson", head.run_id));
+        let path = lake.journal(&head.run_id);
         let journal = Journal::create(path, head.clone())?;
         Ok(Begun {
             identity: identity(&head, clock),

@@ -74,9 +74,8 @@ impl OpenRun {
                 }
                 continue;
             }
-            let is_finished = |c: &CommitRecord| c.run_id == head.run_id && c.closes_run;
             let has_called = entries.iter().any(|e| matches!(e, Entry::Sent(_)));
-            if !has_called || commits.iter().any(is_finished) {
+            if !has_called || commits.iter().any(|c| c.closes(&head.run_id)) {
                 Journal::reopen(path)?.append(&Entry::Closed)?;
                 continue;
             }

@@ -16,7 +16,7 @@ use super::{RunError, flatten};
 use crate::extract::journal::{self, Entry};
 use crate::extract::with_causes;
 use crate::load::Lake;
-use crate::load::commit::{CommitKind, CommitRecord};
+use crate::load::commit::CommitKind;
 use crate::load::evolution::Purpose;
 use crate::load::held::CheckResult;
 use crate::plan::Plan;
@@ -148,13 +148,12 @@ fn replace(
 /// Checks that nobody will go on with the run: whoever does takes its files for those of its own commits.
 /// A run that the lake knows nothing of, but for its pages, is as finished as it can be.
 fn require_finished(lake: &Lake, run_id: &str) -> Result<(), RunError> {
-    let journal = lake.journals().join(format!("{run_id}.ndjson"));
-    let entries = match journal::read(&journal) {
+    let entries = match journal::read(&lake.journal(run_id)) {
         Err(error) if error.is_not_found() => return Ok(()),
         entries => entries?,
     };
-    let closes = |commit: &CommitRecord| commit.run_id == run_id && commit.closes_run;
-    match entries.last() == Some(&Entry::Closed) || lake.commits()?.iter().any(closes) {
+    let is_closed = entries.last() == Some(&Entry::Closed);
+    match is_closed || lake.commits()?.iter().any(|c| c.closes(run_id)) {
         true => Ok(()),
         false => Err(RunError::OpenRun(run_id.to_owned())),
     }

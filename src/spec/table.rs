@@ -43,6 +43,20 @@ pub enum RowsFrom {
     Tables,
 }
 
+/// The folders of a lake in which those of tables and marts lie.
+pub const FOLDERS: [&str; 2] = ["tables", "marts"];
+
+impl RowsFrom {
+    /// The one of [`FOLDERS`] in which a table's folder lies.
+    pub fn folder(self) -> &'static str {
+        let [tables, marts] = FOLDERS;
+        match self {
+            RowsFrom::Pages | RowsFrom::Redlake => tables,
+            RowsFrom::Tables => marts,
+        }
+    }
+}
+
 /// A view with one row an id: the newest observation of each endpoint, merged column by column.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

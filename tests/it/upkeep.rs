@@ -362,17 +362,19 @@ fn what_is_damaged_is_not_compacted_into_good_files() {
     let problems = || json_of_any(&lake, &["verify"])["problems"].clone();
     assert_eq!(problems()[0]["kind"], "damaged");
     // Flattened anew, the run is whole again.
-    let pipeline = lake.write("hourly.yaml", PIPELINE);
-    let raw = lake.raw_files();
-    let raw = raw
-        .iter()
-        .find(|path| text(path).contains(&runs[0]))
-        .expect("its pages");
-    succeed(&mut lake.redlake(&["transform", text(&pipeline), "--raw", text(raw)]));
+    flatten_anew(&lake, &runs[0]);
     assert_eq!(problems(), json!([]));
     assert_eq!(std::fs::read(&path).expect("a file"), whole);
     succeed(&mut lake.redlake(&["compact"]));
     assert_eq!(files(&lake, "engagement", 8).len(), 1);
+}
+
+fn flatten_anew(lake: &Lake, run_id: &str) {
+    let pipeline = lake.write("hourly.yaml", PIPELINE);
+    let raw = lake.raw_files();
+    let mut raw = raw.iter().map(|path| text(path));
+    let raw = raw.find(|path| path.contains(run_id)).expect("its pages");
+    succeed(&mut lake.redlake(&["transform", text(&pipeline), "--raw", raw]));
 }
 
 /// What a command prints, whether or not it ends well.
@@ -399,13 +401,7 @@ fn a_clock_that_is_set_back_does_not_change_the_order_of_commits() {
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(said.contains("one of the two is wrong"), "{said}");
     assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
-    let pipeline = lake.write("hourly.yaml", PIPELINE);
-    let raw = lake.raw_files();
-    let raw = raw
-        .iter()
-        .find(|path| text(path).contains(&runs[0]))
-        .expect("its pages");
-    succeed(&mut lake.redlake(&["transform", text(&pipeline), "--raw", text(raw)]));
+    flatten_anew(&lake, &runs[0]);
     assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
     assert_eq!(lake.value("SELECT count(*) FROM notes"), rows);
     run(&lake, 8, 3);
