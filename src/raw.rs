@@ -1,29 +1,41 @@
-//! The raw zone: every answer that was paid for, verbatim, one zstd frame a page.
+//! The raw zone: every answer that was paid for, byte for byte, one zstd frame a page.
 //!
-//! A frame is one line of JSON. A page counts as fetched once its frame is on disk, so a crash
-//! can at most tear the last frame, whose page was then never acknowledged.
+//! A frame is one line of JSON, and behind it stands its checksum ([`seal`]). A page counts as
+//! fetched once its frame is on disk, so a crash can at most tear the last frame, whose page was
+//! then never acknowledged. A damaged frame costs its page: a reader goes on with the next whole
+//! one ([`frames`]).
 
-use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::fmt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::durable;
 use crate::plan::Search;
+use body::BodyText;
+use frames::{Frames, PageDecoder};
+use seal::Seal;
 
+pub mod body;
 pub mod frames;
 pub mod lines;
+pub mod seal;
 
 #[cfg(test)]
 mod tests;
 
-/// Version of the line format.
-pub const VERSION: u32 = 1;
+/// Version of the line format. Frames of version 1 have no seal, and their bodies are text.
+pub const VERSION: u32 = 2;
+const UNSEALED_VERSION: u32 = 1;
 const LEVEL: i32 = 3;
 /// What a zstd frame begins with (RFC 8878, 3.1.1).
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -42,6 +54,9 @@ pub struct PageHeader {
     pub page: u32,
     pub fetched_at: DateTime<Utc>,
     pub status: u16,
+    /// The answer's `Content-Type`, which may declare the body's charset.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content_type: Option<String>,
     /// Whether the answer is a page. One that is not is kept if it may have been paid.
     pub accepted: bool,
     /// The verdict on the answer: `ok`, `gone` for a note that is no more, or what is wrong.
@@ -60,16 +75,20 @@ pub struct PageHeader {
 struct Line<'a> {
     #[serde(flatten)]
     header: &'a PageHeader,
-    body: Body<'a>,
+    #[serde(flatten)]
+    body: LineBody<'a>,
 }
 
-/// JSON stays JSON where it fits on a line; anything else becomes a string of the same text. Bytes
-/// that are no UTF-8 become U+FFFD: a line of JSON cannot hold them.
+/// The body in a line. JSON stays JSON if it fits on a line. Other text is a string, and bytes that
+/// are no UTF-8 are base64.
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Body<'a> {
+enum LineBody<'a> {
+    #[serde(rename = "body")]
     Json(&'a RawValue),
-    Text(Cow<'a, str>),
+    #[serde(rename = "body")]
+    Text(&'a str),
+    #[serde(rename = "body_base64")]
+    Base64(String),
 }
 
 /// A page read back.
@@ -77,7 +96,40 @@ enum Body<'a> {
 pub struct RawPage {
     pub header: PageHeader,
     /// The answer's body, as it came.
-    pub body: String,
+    pub body: Vec<u8>,
+}
+
+impl RawPage {
+    /// Returns the body as text.
+    pub fn text(&self) -> BodyText<'_> {
+        body::decode(&self.body, self.header.content_type.as_deref())
+    }
+}
+
+/// Bytes of a raw file that hold no readable page.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Damage {
+    pub path: PathBuf,
+    /// Where they begin, from 0.
+    pub offset: u64,
+    pub bytes: u64,
+    pub reason: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Damage {
+            path,
+            offset,
+            bytes,
+            reason,
+        } = self;
+        let path = path.display();
+        write!(
+            f,
+            "{path}: {bytes} bytes at offset {offset} are damaged: {reason}"
+        )
+    }
 }
 
 #[derive(Debug, Error)]
@@ -94,29 +146,141 @@ pub enum RawError {
         page: u64,
         reason: String,
     },
+    #[error("{}: page {page} has format {found}; this redlake reads formats up to {VERSION}", path.display())]
+    Newer {
+        path: PathBuf,
+        page: u64,
+        found: u32,
+    },
+    /// Somebody removed, replaced or changed it while the run wrote it.
+    #[error("the raw file {} {change} while the run wrote to it", path.display())]
+    Changed { path: PathBuf, change: Change },
 }
 
-/// Appends pages to a run's raw file, which comes into being with its first page.
+/// The way in which a raw file was changed from the outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Change {
+    #[error("was removed")]
+    Removed,
+    #[error("was replaced by another file")]
+    Replaced,
+    #[error("was shortened by another program")]
+    Shortened,
+}
+
+/// Appends pages to a run's raw file, which is made with its first page.
 #[derive(Debug)]
 pub struct RawWriter {
-    path: PathBuf,
-    file: Option<File>,
+    watch: Arc<RawWatch>,
+    file: Option<Opened>,
     unsynced: bool,
+}
+
+/// A raw file that is being written, and its length as far as this process wrote it.
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    length: u64,
+}
+
+/// Tells whether the pages that a [`RawWriter`] wrote are still at their place. Usable beside it,
+/// from other threads.
+#[derive(Debug)]
+pub struct RawWatch {
+    path: PathBuf,
+    /// Nothing before the first page.
+    written: Mutex<Option<Written>>,
+}
+
+/// The file that was written, and its length up to now.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    identity: FileIdentity,
+    length: u64,
+}
+
+impl RawWatch {
+    /// Checks that the pages written so far are where they were written.
+    ///
+    /// # Errors
+    /// [`RawError::Changed`], or a file that cannot be looked at.
+    pub fn check(&self) -> Result<(), RawError> {
+        let Some(written) = *self.lock() else {
+            return Ok(());
+        };
+        let change = match std::fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Change::Removed,
+            there => {
+                let there = there.map_err(failed("read", &self.path))?;
+                if FileIdentity::of(&there) != written.identity {
+                    Change::Replaced
+                } else if there.len() < written.length {
+                    Change::Shortened
+                } else {
+                    return Ok(());
+                }
+            }
+        };
+        Err(RawError::Changed {
+            path: self.path.clone(),
+            change,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Written>> {
+        // It is replaced as a whole: a thread that panicked left no half of it.
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells files apart, whatever their names are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    #[cfg(unix)]
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        FileIdentity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+
+    /// Other systems do not let an open file be replaced.
+    #[cfg(not(unix))]
+    fn of(_: &Metadata) -> Self {
+        FileIdentity {
+            device: 0,
+            inode: 0,
+        }
+    }
 }
 
 impl RawWriter {
     pub fn new(path: PathBuf) -> Self {
         RawWriter {
-            path,
+            watch: Arc::new(RawWatch {
+                path,
+                written: Mutex::default(),
+            }),
             file: None,
             unsynced: false,
         }
     }
 
+    /// Returns what tells whether the pages stay at their place.
+    pub fn watch(&self) -> Arc<RawWatch> {
+        Arc::clone(&self.watch)
+    }
+
     /// Appends a page; when this returns, the page is on disk.
     ///
     /// # Errors
-    /// A folder that cannot be made or a file that cannot be written.
+    /// As [`RawWriter::write`].
     pub fn append(&mut self, header: &PageHeader, body: &[u8]) -> Result<(), RawError> {
         self.write(&encode(header, body)?)?;
         self.sync()
@@ -126,33 +290,45 @@ impl RawWriter {
     /// disk.
     ///
     /// # Errors
-    /// A folder that cannot be made or a file that cannot be written.
+    /// A folder that cannot be made or a file that cannot be written. [`RawError::Changed`] if
+    /// the pages written before are not at their place any more: the page is then kept in a new
+    /// file of the same name.
     pub fn write(&mut self, frame: &[u8]) -> Result<(), RawError> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(open(&self.path)?),
+        let checked = self.watch.check();
+        if checked.is_err() {
+            self.file = None;
+        }
+        let path = &self.watch.path;
+        let opened = match &mut self.file {
+            Some(opened) => opened,
+            None => self.file.insert(open(path)?),
         };
-        let mut write = || {
-            let before = file.metadata()?.len();
-            let written = file.write_all(frame);
+        let mut append = || {
+            let written = opened.file.write_all(frame);
             if written.is_err() {
-                // Half a frame would hide all that come after it.
-                file.set_len(before)?;
+                // The file must not end in half a frame: the next page follows it.
+                opened.file.set_len(opened.length)?;
             }
-            written
+            written?;
+            opened.length += frame.len() as u64;
+            let identity = FileIdentity::of(&opened.file.metadata()?);
+            let length = opened.length;
+            *self.watch.lock() = Some(Written { identity, length });
+            Ok(())
         };
-        write().map_err(failed("write", &self.path))?;
+        append().map_err(failed("write", path))?;
         self.unsynced = true;
-        Ok(())
+        checked
     }
 
-    /// When this returns, all pages are on disk.
+    /// Brings all pages to disk.
     ///
     /// # Errors
     /// The disk refuses them.
     pub fn sync(&mut self) -> Result<(), RawError> {
-        if let (Some(file), true) = (&self.file, self.unsynced) {
-            file.sync_data().map_err(failed("write", &self.path))?;
+        if let (Some(opened), true) = (&self.file, self.unsynced) {
+            let synced = opened.file.sync_data();
+            synced.map_err(failed("write", &self.watch.path))?;
             self.unsynced = false;
         }
         Ok(())
@@ -178,11 +354,12 @@ pub fn check_writable(path: &Path) -> Result<(), RawError> {
 const PROBE: usize = 1 << 20;
 
 /// Opens a raw file for more pages, and makes its name durable. A frame that was torn when its
-/// writer died is cut off.
-fn open(path: &Path) -> Result<File, RawError> {
-    let whole = match path.exists() {
-        true => whole_frames(path)?,
-        false => 0,
+/// writer died is cut off. Damaged bytes stay where they are: they may hold what was paid for.
+fn open(path: &Path) -> Result<Opened, RawError> {
+    let whole = if path.exists() {
+        whole_frames(path)?
+    } else {
+        0
     };
     let open = || {
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -192,19 +369,32 @@ fn open(path: &Path) -> Result<File, RawError> {
         durable::sync_dir(folder)?;
         Ok(file)
     };
-    open().map_err(failed("write", path))
+    let file = open().map_err(failed("write", path))?;
+    Ok(Opened {
+        file,
+        length: whole,
+    })
 }
 
-/// How many bytes of a file are whole frames.
+/// Returns the length of a file without a torn frame at its end.
 fn whole_frames(path: &Path) -> Result<u64, RawError> {
     let mut reader = RawReader::open(path)?;
+    let mut pages = 0;
     for page in &mut reader {
         page?;
+        pages += 1;
     }
-    Ok(reader.whole)
+    match reader.damaged.first() {
+        Some(damage) if pages == 0 && !damage.is_of_raw_file() => Err(RawError::Format {
+            path: path.to_owned(),
+            page: 1,
+            reason: damage.reason.clone(),
+        }),
+        _ => Ok(reader.frames.given()),
+    }
 }
 
-/// A page as a frame of a raw file.
+/// Encodes a page as a frame of a raw file with its seal.
 ///
 /// # Errors
 /// A value that zstd or JSON cannot hold; there is none.
@@ -213,19 +403,29 @@ pub fn encode(header: &PageHeader, body: &[u8]) -> Result<Vec<u8>, RawError> {
 }
 
 fn encode_frame(header: &PageHeader, body: &[u8]) -> io::Result<Vec<u8>> {
-    let text = std::str::from_utf8(body)
-        .ok()
-        .filter(|text| fits_on_a_line(text));
-    let json = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-    // Spaces around the value are not part of it, but of the body.
-    let json = json.filter(|json| json.get().len() == body.len());
-    let body = match json {
-        Some(json) => Body::Json(json),
-        None => Body::Text(String::from_utf8_lossy(body)),
+    let body = match std::str::from_utf8(body) {
+        Err(_) => LineBody::Base64(BASE64_STANDARD.encode(body)),
+        Ok(text) => json_line(text).map_or(LineBody::Text(text), LineBody::Json),
     };
     let mut line = serde_json::to_vec(&Line { header, body })?;
     line.push(b'\n');
-    zstd::encode_all(line.as_slice(), LEVEL)
+    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.write_all(&line)?;
+    let mut frame = encoder.finish()?;
+    let seal = Seal::of(&frame);
+    frame.extend(seal.to_bytes());
+    Ok(frame)
+}
+
+/// Returns a text as JSON if it can stand in a line as it is: an object or a list, which can be told
+/// from the string form, without line breaks and without spaces around it.
+fn json_line(text: &str) -> Option<&RawValue> {
+    if !text.starts_with(['{', '[']) || text.contains(['\n', '\r']) {
+        return None;
+    }
+    let json = serde_json::from_str::<&RawValue>(text).ok()?;
+    (json.get().len() == text.len()).then_some(json)
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RawError {
@@ -237,133 +437,123 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RawErr
     }
 }
 
-/// Only an object or a list can be told from the string form, and a line has no line breaks.
-fn fits_on_a_line(text: &str) -> bool {
-    text.starts_with(['{', '[']) && !text.contains(['\n', '\r'])
-}
-
-/// Reads a raw file page by page.
+/// Reads a raw file page by page. Damaged bytes are passed over and told by
+/// [`RawReader::damaged`].
 pub struct RawReader {
-    path: PathBuf,
-    input: Option<BufReader<File>>,
-    pages: u64,
-    /// Bytes of the frames that were read.
-    whole: u64,
-    torn: bool,
+    frames: Frames,
+    decoder: PageDecoder,
+    damaged: Vec<Damage>,
+    is_over: bool,
 }
 
 impl RawReader {
     /// # Errors
     /// A file that cannot be opened.
     pub fn open(path: &Path) -> Result<Self, RawError> {
-        let file = File::open(path).map_err(failed("open", path))?;
         Ok(RawReader {
-            path: path.to_owned(),
-            input: Some(BufReader::new(file)),
-            pages: 0,
-            whole: 0,
-            torn: false,
+            frames: Frames::open(path)?,
+            decoder: PageDecoder::new()?,
+            damaged: Vec::new(),
+            is_over: false,
         })
     }
 
-    /// Reads on from where others have read `pages` pages.
-    fn open_at(path: &Path, offset: u64, pages: u64) -> Result<Self, RawError> {
-        let mut reader = RawReader::open(path)?;
-        if let Some(input) = &mut reader.input {
-            input
-                .seek(SeekFrom::Start(offset))
-                .map_err(failed("read", path))?;
-        }
-        (reader.whole, reader.pages) = (offset, pages);
-        Ok(reader)
+    /// Returns whether the file ended inside a frame. The pages before it are whole.
+    pub fn torn(&self) -> bool {
+        self.frames.torn()
     }
 
-    /// Whether the file ended inside a frame. The pages before it are whole.
-    pub fn torn(&self) -> bool {
-        self.torn
+    /// Returns the damaged bytes met so far.
+    pub fn damaged(&self) -> &[Damage] {
+        &self.damaged
+    }
+
+    /// Returns whether a page without a checksum was met, as version 1 wrote them.
+    pub fn has_unsealed(&self) -> bool {
+        self.frames.has_unsealed()
     }
 
     fn read_page(&mut self) -> Result<Option<RawPage>, RawError> {
-        let Some(mut input) = self.input.take() else {
-            return Ok(None);
-        };
-        let path = &self.path;
-        let unreadable = failed("read", path);
-        if input.fill_buf().map_err(unreadable)?.is_empty() {
-            return Ok(None);
-        }
-        let mut decoder = zstd::Decoder::with_buffer(input)
-            .map_err(failed("read", path))?
-            .single_frame();
-        let mut line = String::new();
-        match decoder.read_to_string(&mut line) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.torn = true;
-                return Ok(None);
+        while let Some(page) = self.frames.take(1)?.pop() {
+            match self.decoder.read_whole(&page)? {
+                Ok(page) => return Ok(Some(page)),
+                Err(damage) => self.damaged.push(damage),
             }
-            // A power cut may leave the file longer than what was written, with zeros at its end.
-            Err(_) if self.ends_in_zeros()? => {
-                self.torn = true;
-                return Ok(None);
-            }
-            Err(error) => return Err(self.format(error.to_string())),
         }
-        let mut input = decoder.finish();
-        self.whole = input.stream_position().map_err(failed("read", path))?;
-        self.input = Some(input);
-        let page = parse(&line).map_err(|error| self.format(error.to_string()))?;
-        self.pages += 1;
-        Ok(Some(page))
-    }
-
-    /// Whether nothing but zeros follows the frames that were read, or what was written of one more.
-    fn ends_in_zeros(&self) -> Result<bool, RawError> {
-        let rest = || {
-            let mut file = File::open(&self.path)?;
-            file.seek(SeekFrom::Start(self.whole))?;
-            let mut rest = Vec::new();
-            file.read_to_end(&mut rest)?;
-            Ok(rest)
-        };
-        let rest: Vec<u8> = rest().map_err(failed("read", &self.path))?;
-        let mut later = rest.windows(MAGIC.len()).skip(1);
-        let begins = rest.starts_with(&MAGIC) || rest.starts_with(&[0]);
-        Ok(begins && rest.ends_with(&[0; 8]) && !later.any(|start| start == MAGIC))
-    }
-
-    fn format(&self, reason: String) -> RawError {
-        RawError::Format {
-            path: self.path.clone(),
-            page: self.pages + 1,
-            reason,
-        }
+        Ok(None)
     }
 }
 
 impl Iterator for RawReader {
     type Item = Result<RawPage, RawError>;
     fn next(&mut self) -> Option<Self::Item> {
-        self.read_page().transpose()
+        if self.is_over {
+            return None;
+        }
+        let page = self.read_page().transpose();
+        self.is_over = !matches!(page, Some(Ok(_)));
+        page
     }
 }
 
-fn parse(line: &str) -> serde_json::Result<RawPage> {
+/// A line that holds no page of this version.
+#[derive(Debug, Error)]
+enum LineError {
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("its run_id `{0}` is no UUID")]
+    RunId(String),
+    #[error("its body is no base64: {0}")]
+    Base64(#[from] base64::DecodeError),
+    #[error("format {0}; this redlake reads formats up to {VERSION}")]
+    Newer(u32),
+}
+
+impl LineError {
+    fn is_eof(&self) -> bool {
+        matches!(self, LineError::Json(error) if error.is_eof())
+    }
+}
+
+/// Reads a header. A `run_id` becomes the name of files and folders: it is a UUID, and nothing else.
+fn parse_header(json: &str) -> Result<PageHeader, LineError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let Version { v } = serde_json::from_str(json)?;
+    if v > VERSION {
+        return Err(LineError::Newer(v));
+    }
+    let header: PageHeader = serde_json::from_str(json)?;
+    if header.run_id.len() == UUID_LENGTH && Uuid::try_parse(&header.run_id).is_ok() {
+        Ok(header)
+    } else {
+        Err(LineError::RunId(header.run_id))
+    }
+}
+
+/// Characters of a UUID with hyphens.
+const UUID_LENGTH: usize = 36;
+
+fn parse(line: &str) -> Result<RawPage, LineError> {
     #[derive(Deserialize)]
     struct BodyOnly<'a> {
         #[serde(borrow)]
-        body: &'a RawValue,
+        body: Option<&'a RawValue>,
+        body_base64: Option<String>,
     }
-    let header: PageHeader = serde_json::from_str(line)?;
-    if header.v != VERSION {
-        let version = header.v;
-        let message = format!("format {version}; this redlake reads {VERSION}");
-        return Err(serde::de::Error::custom(message));
-    }
-    let BodyOnly { body } = serde_json::from_str(line)?;
-    let body = match body.get().starts_with('"') {
-        true => serde_json::from_str(body.get())?,
-        false => body.get().to_owned(),
+    let header = parse_header(line)?;
+    let BodyOnly { body, body_base64 } = serde_json::from_str(line)?;
+    let body = match (body, body_base64) {
+        (_, Some(base64)) => BASE64_STANDARD.decode(base64)?,
+        (Some(text), None) if text.get().starts_with('"') => {
+            serde_json::from_str::<String>(text.get())?.into_bytes()
+        }
+        (Some(json), None) => json.get().as_bytes().to_vec(),
+        (None, None) => {
+            return Err(serde::de::Error::missing_field("body")).map_err(LineError::Json);
+        }
     };
     Ok(RawPage { header, body })
 }

@@ -23,16 +23,17 @@ mod retransform;
 mod rewrite;
 pub mod show;
 pub mod suggest;
+pub mod verify;
 
 #[cfg(test)]
 mod tests;
 
 pub use resume::Resume;
-pub use retransform::{Retransformed, retransform};
+pub use retransform::{OtherPages, Retransformed, retransform};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use arrow::error::ArrowError;
@@ -52,7 +53,7 @@ use crate::query::duckdb::QueryError;
 use crate::raw::{RawError, RawWriter, check_writable};
 use crate::sandbox::Sandbox;
 use crate::transform::flattened::Flattened;
-use crate::transform::workers::Work;
+use crate::transform::workers::{RawRead, Work};
 use crate::transform::{RunStamp, Transform, TransformError};
 use access::{AccessError, Accesses};
 use begin::{Begun, budget, keep_worlds_apart, settle, warn_of_orphans};
@@ -130,6 +131,19 @@ pub enum RunError {
     },
     #[error("the raw file {} holds no page", .0.display())]
     EmptyRaw(PathBuf),
+    #[error("no page of the raw file {} can be read: {reason}", path.display())]
+    UnreadableRaw { path: PathBuf, reason: String },
+    /// Before rows are replaced; nothing was changed.
+    #[error(
+        "the raw files of the run {run_id} do not hold the pages that its ledger has: {missing} of \
+         {in_ledger} are missing or damaged, {unknown} are not in the ledger"
+    )]
+    OtherPages {
+        run_id: String,
+        in_ledger: usize,
+        missing: usize,
+        unknown: usize,
+    },
     #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]
     MixedLake {
         lake: PathBuf,
@@ -230,6 +244,7 @@ pub async fn run(
         raw: all_raw(&raw, open.as_ref(), &lake)?,
         stamp,
         plan_hash: plan.hash.clone(),
+        lost: replayed.lost,
         shard: plan.shard,
         lake: lake.clone(),
         simulated,
@@ -354,19 +369,36 @@ fn recent(plan: &Plan, lake: &Lake) -> Result<BTreeMap<String, Vec<Duration>>, R
     Ok(recent)
 }
 
-/// Flattens all pages of a run; only the tables in `only`, or all.
+/// Flattens all pages of a run, and tells what its raw files hold; only the tables in `only`, or
+/// all.
 fn flatten<'t>(
     transform: &'t Transform,
     stamp: &RunStamp,
     raw: impl IntoIterator<Item = PathBuf>,
     only: &[&str],
     work: Work<'t>,
-) -> Result<Flattened<'t>, RunError> {
+) -> Result<(Flattened<'t>, RawRead), RunError> {
     // A source that answered nothing has no file.
     let files = raw.into_iter().filter(|path| path.exists());
-    let (flattened, torn) = transform.flatten(stamp, files, only, work)?;
-    for path in torn {
+    Ok(transform.flatten(stamp, files, only, work)?)
+}
+
+/// Warns of what a raw file holds beside whole pages.
+fn warn_of_raw(read: &RawRead) {
+    for path in &read.torn {
         tracing::warn!("{}: the last page is torn and was left out", path.display());
     }
-    Ok(flattened)
+    for damage in &read.damaged {
+        tracing::warn!("{damage}");
+    }
+    if let Some(path) = read.unsealed.first() {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(
+                "{} has pages without checksums, as redlake 0.1 wrote them: damage in such pages \
+                 may go unnoticed",
+                path.display()
+            );
+        });
+    }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::output::note;
+use crate::extract::ExtractError;
 use crate::extract::client::ClientError;
 use crate::extract::journal::JournalError;
 use crate::load::LakeError;
@@ -226,6 +227,18 @@ impl From<RunError> for CliError {
             RunError::Raw(RawError::Format { .. }) => {
                 (USAGE, Some("give files from the lake's folder raw/".into()))
             }
+            RunError::Raw(RawError::Changed { .. })
+            | RunError::Extract(ExtractError::Raw(RawError::Changed { .. })) => (
+                INTERNAL,
+                Some(
+                    "no further call was made, and the ledger is committed; put the file back, or run \
+                     again: the searches whose pages are lost have failed then, the others go on"
+                        .into(),
+                ),
+            ),
+            RunError::Raw(RawError::Newer { .. }) => {
+                (USAGE, Some("use the redlake version that wrote it, or a newer one".into()))
+            }
             RunError::Raw(_) => (INTERNAL, None),
             RunError::Journal(JournalError::Format { .. }) => (
                 USAGE,
@@ -252,6 +265,17 @@ impl From<RunError> for CliError {
             ),
             RunError::UnknownRun { ref near, .. } => (USAGE, Some(existing(near))),
             RunError::AmbiguousRun { ref ids, .. } => (USAGE, Some(more_of(ids))),
+            RunError::UnreadableRaw { .. } => {
+                (USAGE, Some("give raw files of redlake; put a damaged one back from a backup".into()))
+            }
+            RunError::OtherPages { .. } => (
+                REFUSED,
+                Some(
+                    "put the raw file back from a backup; --without-damaged replaces the rows by those of \
+                     the pages that can be read"
+                        .into(),
+                ),
+            ),
             RunError::EmptyRaw(_) => (USAGE, Some("leave this file out".into())),
             RunError::Ledger(_) => (
                 USAGE,

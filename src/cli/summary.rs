@@ -123,6 +123,13 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         let (search, reason) = (&failed.search, &failed.reason);
         let _ = writeln!(out, "  failed    {search}: {reason}");
     }
+    for damaged in &report.damaged_pages {
+        let (search, page) = (&damaged.search, damaged.page);
+        let _ = writeln!(
+            out,
+            "  damaged   {search}, page {page}: paid for, and not readable in the raw zone"
+        );
+    }
     for check in &report.check_results {
         let (name, message) = (&check.name, &check.message);
         let _ = writeln!(out, "  {:<10}{name}: {message}", check.outcome.as_str());

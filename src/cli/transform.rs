@@ -16,7 +16,7 @@ use crate::load::Lake;
 use crate::plan::Privacy;
 use crate::run::catalog;
 use crate::run::pipe::{Passed, Piped, pipe};
-use crate::run::{Retransformed, RunError, retransform};
+use crate::run::{OtherPages, Retransformed, RunError, retransform};
 use crate::spec::diagnostic::nearest;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::transform::Transform;
@@ -48,6 +48,10 @@ pub struct TransformArgs {
         default_value = "Asia/Shanghai"
     )]
     timezone: Tz,
+    /// Replace the rows of a run also where its raw files do not hold all pages that its ledger has:
+    /// the rows of damaged and missing pages are then gone
+    #[arg(long, conflicts_with = "input")]
+    without_damaged: bool,
     #[command(flatten)]
     threads: Threads,
 }
@@ -62,7 +66,12 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
     let plan = common.plan(pipeline, &contracts)?;
     let transform = Transform::of(&plan)?;
     let (root, threads) = (common.lake_of(&plan), args.threads.count());
-    let replaced = retransform(&plan, &transform, &root, &args.raw, threads)?;
+    let other_pages = if args.without_damaged {
+        OtherPages::Accept
+    } else {
+        OtherPages::Refuse
+    };
+    let replaced = retransform(&plan, &transform, &root, &args.raw, other_pages, threads)?;
     match format {
         Format::Json => print_json(&replaced)?,
         _ => print_text(&summary(&replaced))?,

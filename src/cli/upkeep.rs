@@ -14,6 +14,7 @@ use crate::load::verify::{ProblemKind, Verified};
 use crate::run::catalog;
 use crate::run::compact::{Compacted, CompactedDay, compact, first_open_day};
 use crate::run::prune::{Pruned, Unwanted, prune};
+use crate::run::verify::verify;
 use crate::spec::words::Span;
 
 #[derive(Debug, Args)]
@@ -168,7 +169,8 @@ fn prune_summary(pruned: &Pruned, dry_run: bool) -> String {
 pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = common.only(&[Format::Table, Format::Json])?;
     let lake = Lake::open_existing(&common.lake())?;
-    let mut verified = lake.verify()?;
+    let contracts = common.contracts()?;
+    let mut verified = verify(&lake, &contracts)?;
     let strangers: Vec<String> = verified
         .problems
         .iter()
@@ -205,6 +207,17 @@ fn verify_summary(verified: &Verified, would_move: bool) -> String {
         let (kind, path, detail) = (problem.kind.as_str(), &problem.path, &problem.detail);
         let _ = writeln!(text, "{kind}: {path}: {detail}{moved}");
     }
+    for remark in &verified.remarks {
+        let _ = writeln!(text, "note: {remark}");
+    }
+    let _ = writeln!(
+        text,
+        "raw zone: {} files with {} pages and {} bytes verified, {} more were pruned",
+        grouped(verified.raw_files),
+        grouped(verified.raw_pages),
+        grouped(verified.raw_bytes),
+        grouped(verified.raw_pruned),
+    );
     let _ = writeln!(
         text,
         "{} files with {} rows and {} bytes verified, {} problems",

@@ -79,7 +79,7 @@ impl<'a> Sending<'a> {
         let search = &self.pager.search;
         let (source, endpoint) = (plan.source(&search.source), plan.endpoint(search));
         let mut envelope = match &fetched {
-            Ok(answer) => Envelope::read(&answer.body, source),
+            Ok(answer) => Envelope::read(answer.text().as_bytes(), source),
             Err(_) => Envelope::default(),
         };
         if let Some((client, _)) = self.context.sources.get(&search.source) {

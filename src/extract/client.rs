@@ -6,13 +6,14 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use regex::bytes::{Regex, RegexBuilder};
-use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use super::policy::Failure;
 use crate::plan::{Search, is_loopback};
+use crate::raw;
 use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
 
 /// Where a source is reached for this run, and as whom.
@@ -27,7 +28,15 @@ pub struct Access {
 pub struct Answer {
     pub status: u16,
     pub retry_after: Option<Duration>,
+    pub content_type: Option<String>,
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Returns the body as text, decoded by the charset that it declares.
+    pub fn text(&self) -> Cow<'_, str> {
+        raw::body::decode(&self.body, self.content_type.as_deref()).text
+    }
 }
 
 #[derive(Debug, Error)]
@@ -125,11 +134,15 @@ impl Client {
         let response = request.send().await.map_err(|e| failure(&e))?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), SystemTime::now());
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let content_type = content_type.map(|text| self.mask.text(&text));
         let mut body = read_body(response, self.max_answer).await?;
         self.mask.body(&mut body);
         Ok(Answer {
             status,
             retry_after,
+            content_type,
             body,
         })
     }

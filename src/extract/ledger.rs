@@ -55,6 +55,11 @@ impl Call {
         }
     }
 
+    /// Returns whether the answer was accepted as a page and kept.
+    pub fn is_page(&self) -> bool {
+        self.item_count.is_some() && self.error.is_none()
+    }
+
     /// Charges the call; what a call costs of which nobody knows whether it is billed is unknown.
     pub fn charged(self, billed: Billed, price: Option<f64>) -> Self {
         let cost = match billed {

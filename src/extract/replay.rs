@@ -31,6 +31,8 @@ pub struct Replayed {
     pub calls: Vec<Call>,
     pub pages: u64,
     pub items: u64,
+    /// Calls whose page was acknowledged and cannot be read any more.
+    pub lost: HashSet<String>,
     /// The searches for chosen notes, if they were chosen.
     pub chosen: Option<Vec<Search>>,
 }
@@ -47,7 +49,8 @@ struct Noted {
 
 /// Reads a run back. A search that has ended stays ended, for the reason that its last page
 /// gives; one that failed has failed. A call of which only its sending is known is taken from its
-/// page, or else counts as perhaps billed.
+/// page, or else counts as perhaps billed. A search one of whose pages was paid for and cannot be
+/// read any more has failed: it is not bought again.
 ///
 /// # Errors
 /// A raw file that cannot be read.
@@ -91,6 +94,12 @@ pub fn replay<'p>(
             }
         }
     }
+    for call in noted.done.values().filter(|call| call.is_page()) {
+        if !kept.contains(&call.request_id) {
+            replayed.lost.insert(call.request_id.clone());
+            noted.failed.insert(call.search_id.clone(), lost_page(call));
+        }
+    }
     for (search_id, error) in noted.failed {
         let end = SearchEnd {
             search_id: search_id.clone(),
@@ -130,6 +139,7 @@ impl Noted {
 impl Replayed {
     /// Takes a page in, as when it was fetched.
     fn take_in(&mut self, page: RawPage, plan: &Plan, snapshot_at: DateTime<Utc>, known: &Known) {
+        let text = page.text().text.into_owned();
         let header = page.header;
         let search = header.search;
         let source = plan.contracts.sources.get(&search.source);
@@ -153,7 +163,7 @@ impl Replayed {
         };
         self.pages += 1;
         self.items += header.item_count;
-        let summary = Envelope::read(page.body.as_bytes(), source).summary(endpoint);
+        let summary = Envelope::read(text.as_bytes(), source).summary(endpoint);
         pager.advance(&summary.unwrap_or_default());
         // What was decided then counts, whatever the lake has learnt since.
         let progress = match header.stop.as_deref().and_then(Stop::named) {
@@ -166,6 +176,13 @@ impl Replayed {
         };
         self.progress.insert(id, progress);
     }
+}
+
+fn lost_page(call: &Call) -> String {
+    format!(
+        "page {} was paid for, and cannot be read from the raw zone any more; it is not bought again",
+        call.page
+    )
 }
 
 /// What is known of the sending of a call whose page is all that is left.
@@ -188,7 +205,7 @@ fn sent_of(page: &RawPage, plan: &Plan) -> Sent {
 fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
     let header = &page.header;
     let source = plan.contracts.sources.get(&header.search.source);
-    let envelope = source.map(|source| Envelope::read(page.body.as_bytes(), source));
+    let envelope = source.map(|source| Envelope::read(page.text().text.as_bytes(), source));
     let envelope = envelope.unwrap_or_default();
     let code = envelope.code.clone();
     let outcome = Outcome::Answer {

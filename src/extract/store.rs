@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::journal::Journal;
 use super::{ExtractError, with_causes};
-use crate::raw::{PageHeader, RawWriter, encode};
+use crate::raw::{PageHeader, RawWatch, RawWriter, encode};
 
 /// Pages that one sync covers, at most.
 const TOGETHER: usize = 64;
@@ -18,6 +18,8 @@ const TOGETHER: usize = 64;
 #[derive(Debug)]
 pub struct Store {
     pages: mpsc::Sender<Page>,
+    /// By source.
+    watches: BTreeMap<String, Arc<RawWatch>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -30,12 +32,24 @@ struct Page {
 impl Store {
     /// Writes to these files, one a source, and syncs the journal with them.
     pub fn new(writers: BTreeMap<String, RawWriter>, journal: Arc<Journal>) -> Self {
+        let watch = |(source, writer): (&String, &RawWriter)| (source.clone(), writer.watch());
+        let watches = writers.iter().map(watch).collect();
         let (sender, receiver) = mpsc::channel(TOGETHER);
         let thread = std::thread::spawn(move || write(receiver, writers, &journal));
         Store {
             pages: sender,
+            watches,
             thread: Some(thread),
         }
+    }
+
+    /// Checks that the pages of a source that were kept so far are still at their place.
+    ///
+    /// # Errors
+    /// They are not: no further call may be made.
+    pub fn check(&self, source: &str) -> Result<(), ExtractError> {
+        let watch = self.watches.get(source);
+        Ok(watch.map_or(Ok(()), |watch| watch.check())?)
     }
 
     /// Keeps an answer; when this returns, it is on disk.

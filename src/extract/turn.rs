@@ -63,8 +63,15 @@ impl Turn {
         let (client, limiter) = &context.sources[&self.pager.search.source];
         let price = context.plan.price.of(&self.pager.search.endpoint);
         let price = Money::of(price.unwrap_or_default());
-        let Some(sending) = self.permission(&context, price).await? else {
-            return Ok(Taken::none(self.pager));
+        let sending = match self.permission(&context, price).await {
+            Ok(Some(sending)) => sending,
+            Ok(None) => return Ok(Taken::none(self.pager)),
+            Err(error) => {
+                return Ok(Taken {
+                    broken: Some(error),
+                    ..Taken::none(self.pager)
+                });
+            }
         };
         let at = limiter.now();
         let fetched = tokio::select! {
@@ -166,6 +173,8 @@ impl Turn {
                 () = context.cut() => return Ok(None),
                 () = limiter.turn() => {}
             }
+            // Where pages that were paid for are gone, no further one is paid for.
+            context.store.check(&self.pager.search.source)?;
             let sending = Sending::new(context, &self.pager, self.attempt);
             let settled = context.budget.settled();
             let now = sending.sent.started_at;
@@ -250,6 +259,8 @@ impl Taken {
     /// An answer could not be kept. It may have been paid all the same: the ledger has its call.
     fn unkept(context: &Context, call: Call, pager: Pager, error: ExtractError) -> Self {
         let call = Call {
+            // No page of the run has these items.
+            item_count: None,
             error: Some("the answer could not be kept".to_owned()),
             ..call
         };
@@ -298,6 +309,7 @@ fn header(
         page,
         fetched_at: answered.fetched_at,
         status: answered.answer.status,
+        content_type: answered.answer.content_type.clone(),
         accepted: false,
         class: call.class.clone(),
         item_count: 0,

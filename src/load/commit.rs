@@ -29,6 +29,7 @@ use super::files::{
     create_dir, failed, list, open_lock, remove_dir_if_there, replace_json, step, sync_parent,
 };
 use super::held;
+use super::raw_zone::RawFile;
 use super::{COMMITS, FORMAT, Lake, LakeError, STAGING, STATE};
 
 /// What a commit did. For a run, the commit id is its run id.
@@ -50,6 +51,9 @@ pub struct CommitRecord {
     pub add: Vec<AddedFile>,
     /// Paths relative to the lake.
     pub remove: Vec<String>,
+    /// The raw files of the run, where the run itself committed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raw: Vec<RawFile>,
     pub applied: bool,
 }
 
@@ -98,6 +102,8 @@ pub struct RunRef<'a> {
     pub simulated: bool,
     /// Whether nothing of the run is left to be done.
     pub closes: bool,
+    /// The raw files that the commit's rows and ledger are made of.
+    pub raw: &'a [RawFile],
 }
 
 impl<'a> RunRef<'a> {
@@ -109,6 +115,7 @@ impl<'a> RunRef<'a> {
             snapshot_at,
             simulated,
             closes: false,
+            raw: &[],
         }
     }
 }
@@ -342,6 +349,7 @@ impl Staging {
             closes_run: run.closes,
             add,
             remove,
+            raw: run.raw.to_vec(),
             applied: false,
         };
         columns::remember(&self.root, &columns)?;

@@ -184,6 +184,7 @@ impl Lake {
             closes_run: true,
             add: held.add,
             remove: held.remove,
+            raw: Vec::new(),
             applied: false,
         };
         replace_json(&record_path(self.root(), &record.commit_id), &record)?;

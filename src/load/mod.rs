@@ -10,6 +10,7 @@ mod files;
 pub mod held;
 pub mod inventory;
 pub mod marts;
+pub mod raw_zone;
 pub mod retain;
 pub mod still;
 pub mod verify;
@@ -364,6 +365,12 @@ fn is_read_only(error: &io::Error) -> bool {
 /// A table's file of one run, relative to the lake.
 pub fn table_path(table: &str, date: NaiveDate, run_id: &str) -> String {
     format!("tables/{table}/{}/{run_id}.parquet", partition(date))
+}
+
+/// Returns the source whose pages a raw file holds, from its path.
+pub fn raw_source(path: &Path) -> Option<String> {
+    let folder = path.parent()?.parent()?.file_name()?.to_str()?;
+    folder.strip_prefix("source=").map(str::to_owned)
 }
 
 fn partition(date: NaiveDate) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
@@ -102,20 +102,26 @@ impl Lake {
         })
     }
 
-    /// Removes raw files; one that is gone already is not counted.
+    /// Removes raw files, and records that before; one that is gone already is not counted.
     ///
     /// # Errors
-    /// A file that cannot be removed; those before it are gone.
+    /// The record cannot be written, or a file not be removed; those before it are gone.
     pub fn remove_raw(&self, files: &[(String, PathBuf)]) -> Result<Removed, LakeError> {
+        let size = |path: &PathBuf| fs::metadata(path).ok().map(|metadata| metadata.len());
+        let there: Vec<(&Path, u64)> = files
+            .iter()
+            .filter_map(|(_, path)| Some((path.as_path(), size(path)?)))
+            .collect();
+        if there.is_empty() {
+            return Ok(Removed::default());
+        }
+        self.record_removal(&there)?;
         let mut removed = Removed::default();
-        for (_, path) in files {
-            let Ok(metadata) = fs::metadata(path) else {
-                continue;
-            };
+        for (path, bytes) in there {
             remove_if_there(path)?;
             sync_parent(path)?;
             removed.files += 1;
-            removed.bytes += metadata.len();
+            removed.bytes += bytes;
         }
         Ok(removed)
     }

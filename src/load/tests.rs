@@ -26,6 +26,7 @@ fn lake() -> (TempDir, Lake) {
 }
 
 const RUN: RunRef<'_> = RunRef {
+    raw: &[],
     run_id: "run",
     pipeline: "test",
     snapshot_at: chrono::DateTime::UNIX_EPOCH,

@@ -19,7 +19,14 @@ pub struct Verified {
     pub files: u64,
     pub bytes: u64,
     pub rows: u64,
+    pub raw_files: u64,
+    pub raw_bytes: u64,
+    pub raw_pages: u64,
+    /// Raw files that commits name and that retention or `prune` removed.
+    pub raw_pruned: u64,
     pub problems: Vec<Problem>,
+    /// Facts to know that are no problems.
+    pub remarks: Vec<String>,
 }
 
 /// A file that is not as it should be.

@@ -1,5 +1,7 @@
 //! What the lake knows of its runs.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,6 +63,46 @@ pub fn row(database: &Database, run_id: &str) -> Result<Option<RunRow>, QueryErr
     let sql = format!("SELECT * FROM runs WHERE run_id = {}", literal(run_id));
     Ok(rows(database, &sql)?.pop())
 }
+
+/// Returns the ids of the calls of a run whose answer was accepted as a page and kept.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn pages(database: &Database, run_id: &str) -> Result<HashSet<String>, QueryError> {
+    #[derive(Deserialize)]
+    struct Page {
+        request_id: String,
+    }
+    let sql = format!(
+        "SELECT request_id FROM requests WHERE {IS_PAGE} AND run_id = {}",
+        literal(run_id)
+    );
+    let pages: Vec<Page> = rows(database, &sql)?;
+    Ok(pages.into_iter().map(|page| page.request_id).collect())
+}
+
+/// Pages of a run and a source that the ledger has.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct PagesOf {
+    pub run_id: String,
+    pub source: String,
+    pub request_ids: Vec<String>,
+}
+
+/// Returns the ids of all calls whose answer was accepted as a page and kept, by run and source.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn all_pages(database: &Database) -> Result<Vec<PagesOf>, QueryError> {
+    let sql = format!(
+        "SELECT run_id, source, list(request_id) AS request_ids FROM requests WHERE {IS_PAGE} \
+         GROUP BY ALL ORDER BY ALL"
+    );
+    rows(database, &sql)
+}
+
+/// The rows of `requests` for which the raw zone holds a page.
+const IS_PAGE: &str = "item_count IS NOT NULL AND error IS NULL";
 
 /// The calls of a run, by endpoint and by how they ended.
 ///

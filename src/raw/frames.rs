@@ -1,48 +1,87 @@
 //! Reading raw files quickly: frames are told apart without being decompressed, so that several
-//! threads can decompress and parse them.
+//! threads can decompress and parse them. Damaged bytes are passed over.
+//!
+//! A sealed frame is told by its own length and by the seal behind it. Where the two do not fit, the
+//! next seal that fits its frame says where whole pages begin again.
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use memchr::memmem;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 use zstd::zstd_safe::find_frame_compressed_size;
 
-use super::{PageHeader, RawError, RawPage, RawReader, VERSION, failed, parse};
+use super::body::BodyText;
+use super::seal::{self, Seal};
+use super::{
+    Damage, LineError, MAGIC, PageHeader, RawError, RawPage, UNSEALED_VERSION, failed, parse,
+    parse_header,
+};
 
 /// Reads a raw file frame by frame, as they are.
 pub struct Frames {
     path: Arc<Path>,
     file: File,
-    /// What was read and not yet given, from `begin`.
+    /// Bytes that were read and not yet given, from `begin`.
     buffer: Vec<u8>,
     begin: usize,
-    /// Bytes and pages of the frames that were given.
+    is_at_end: bool,
+    /// Bytes and pages that were given.
     given: u64,
     pages: u64,
-    torn: bool,
-    /// Once the rest is read page by page, because it is no row of whole frames.
-    slow: Option<RawReader>,
+    is_torn: bool,
+    has_unsealed: bool,
 }
 
-/// A page that is not decompressed yet, and where it stands.
+/// A page that is not decompressed yet, or bytes that hold none.
 #[derive(Debug)]
 pub struct Page {
     content: Content,
     path: Arc<Path>,
     number: u64,
+    offset: u64,
 }
 
 #[derive(Debug)]
 enum Content {
-    Frame(Vec<u8>),
-    Read(Box<RawPage>),
+    Sealed {
+        frame: Vec<u8>,
+        seal: Seal,
+    },
+    /// A page of version 1, which the reader had to parse to tell it from damage.
+    Unsealed(Box<RawPage>),
+    Damaged {
+        bytes: u64,
+        reason: String,
+    },
+}
+
+/// The next thing in a raw file.
+enum Found {
+    /// More bytes are needed to tell.
+    More,
+    End,
+    Torn,
+    Sealed {
+        frame: usize,
+        seal: Seal,
+    },
+    Unsealed {
+        frame: usize,
+        page: Box<RawPage>,
+    },
+    Damaged {
+        bytes: usize,
+        reason: String,
+    },
 }
 
 /// Bytes that are read at once.
 const READ: usize = 1 << 20;
-/// No page takes this much; what looks so is no raw file.
+/// Most bytes of a page, compressed or not.
 const MOST: usize = 1 << 30;
 
 impl Frames {
@@ -55,10 +94,11 @@ impl Frames {
             file,
             buffer: Vec::new(),
             begin: 0,
+            is_at_end: false,
             given: 0,
             pages: 0,
-            torn: false,
-            slow: None,
+            is_torn: false,
+            has_unsealed: false,
         })
     }
 
@@ -66,15 +106,25 @@ impl Frames {
         &self.path
     }
 
-    /// Whether the file ended inside a frame. The pages before it are whole.
+    /// Returns whether the file ended inside a frame. The pages before it are whole.
     pub fn torn(&self) -> bool {
-        self.torn
+        self.is_torn
     }
 
-    /// The next pages, some of `count`; none at the end.
+    /// Returns whether a page without a seal was met.
+    pub fn has_unsealed(&self) -> bool {
+        self.has_unsealed
+    }
+
+    /// Returns the bytes that were given so far, damaged ones included.
+    pub(super) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Returns the next pages, some of `count`; none at the end.
     ///
     /// # Errors
-    /// A file that cannot be read, or is no raw file.
+    /// A file that cannot be read.
     pub fn take(&mut self, count: usize) -> Result<Vec<Page>, RawError> {
         let mut pages = Vec::with_capacity(count);
         while pages.len() < count {
@@ -88,42 +138,157 @@ impl Frames {
 
     fn page(&mut self) -> Result<Option<Page>, RawError> {
         loop {
-            if let Some(reader) = &mut self.slow {
-                let page = reader.next().transpose()?;
-                self.torn = reader.torn();
-                return Ok(page.map(|page| self.number(Content::Read(Box::new(page)))));
-            }
             let rest = &self.buffer[self.begin..];
-            match find_frame_compressed_size(rest) {
-                Ok(size) if size > 0 && size <= rest.len() => {
-                    let frame = rest[..size].to_vec();
-                    self.begin += size;
-                    self.given += size as u64;
-                    return Ok(Some(self.number(Content::Frame(frame))));
+            // More bytes than a page can have say as much as all of them.
+            let is_at_end = self.is_at_end || rest.len() >= MOST;
+            let (bytes, content) = match look(rest, is_at_end) {
+                Found::More => {
+                    self.fill()?;
+                    continue;
                 }
-                _ if rest.len() < MOST && self.fill()? => {}
-                _ if self.begin == self.buffer.len() => return Ok(None),
-                // A torn end, or no raw file: who reads page by page tells which.
-                _ => self.slow = Some(RawReader::open_at(&self.path, self.given, self.pages)?),
-            }
+                Found::End => return Ok(None),
+                Found::Torn => {
+                    self.is_torn = true;
+                    self.begin = self.buffer.len();
+                    return Ok(None);
+                }
+                Found::Sealed { frame: size, seal } => {
+                    let frame = rest[..size].to_vec();
+                    (size + seal::SIZE, Content::Sealed { frame, seal })
+                }
+                Found::Unsealed { frame, page } => {
+                    self.has_unsealed = true;
+                    (frame, Content::Unsealed(page))
+                }
+                Found::Damaged { bytes, reason } => {
+                    let length = bytes as u64;
+                    let content = Content::Damaged {
+                        bytes: length,
+                        reason,
+                    };
+                    (bytes, content)
+                }
+            };
+            self.pages += 1;
+            let page = Page {
+                content,
+                path: Arc::clone(&self.path),
+                number: self.pages,
+                offset: self.given,
+            };
+            self.begin += bytes;
+            self.given += bytes as u64;
+            return Ok(Some(page));
         }
     }
 
-    /// Reads on; whether there was more.
-    fn fill(&mut self) -> Result<bool, RawError> {
+    /// Reads on.
+    fn fill(&mut self) -> Result<(), RawError> {
         self.buffer.drain(..self.begin);
         self.begin = 0;
         let more = (&self.file).take(READ as u64).read_to_end(&mut self.buffer);
-        Ok(more.map_err(failed("read", &self.path))? > 0)
+        self.is_at_end = more.map_err(failed("read", &self.path))? == 0;
+        Ok(())
     }
+}
 
-    fn number(&mut self, content: Content) -> Page {
-        self.pages += 1;
-        Page {
-            content,
-            path: Arc::clone(&self.path),
-            number: self.pages,
-        }
+/// Tells what `rest` begins with. `is_at_end` says that no bytes follow it.
+fn look(rest: &[u8], is_at_end: bool) -> Found {
+    if rest.is_empty() {
+        return if is_at_end { Found::End } else { Found::More };
+    }
+    if !rest.starts_with(&MAGIC) {
+        return search(rest, is_at_end);
+    }
+    let size = match find_frame_compressed_size(rest) {
+        Ok(size) if size > 0 && size <= rest.len() => size,
+        _ if is_at_end => return search(rest, is_at_end),
+        _ => return Found::More,
+    };
+    let behind = &rest[size..];
+    if behind.len() < seal::SIZE && !is_at_end {
+        return Found::More;
+    }
+    if let Some(seal) = Seal::read(behind).filter(|seal| seal.length == size as u64) {
+        return Found::Sealed { frame: size, seal };
+    }
+    if let Some(page) = unsealed_page(rest) {
+        return Found::Unsealed { frame: size, page };
+    }
+    let is_page = || first_line(rest).is_some_and(|line| parse(&line).is_ok());
+    if is_at_end && Seal::of(&rest[..size]).to_bytes().starts_with(behind) && is_page() {
+        return Found::Torn;
+    }
+    search(rest, is_at_end)
+}
+
+/// Looks for the next whole page behind bytes that begin with none.
+fn search(rest: &[u8], is_at_end: bool) -> Found {
+    let found = Seal::find(rest);
+    if found.is_none() && !is_at_end {
+        return Found::More;
+    }
+    let until = found.map_or(rest.len(), |(at, _)| at);
+    let mut unsealed = memmem::find_iter(&rest[..until], &MAGIC).filter(|at| *at > 0);
+    let damaged = |bytes| Found::Damaged {
+        bytes,
+        reason: reason(rest),
+    };
+    if let Some(bytes) = unsealed.find(|at| unsealed_page(&rest[*at..]).is_some()) {
+        return damaged(bytes);
+    }
+    let Some((at, seal)) = found else {
+        return if is_torn(rest) {
+            Found::Torn
+        } else {
+            damaged(rest.len())
+        };
+    };
+    let begin = usize::try_from(seal.length).ok();
+    let begin = begin.and_then(|length| at.checked_sub(length));
+    match begin.filter(|begin| seal.fits(&rest[*begin..at])) {
+        Some(0) => Found::Sealed { frame: at, seal },
+        Some(begin) => damaged(begin),
+        None => damaged(at + seal::SIZE),
+    }
+}
+
+/// Returns the page of version 1 that `bytes` begin with, if they begin with one.
+fn unsealed_page(bytes: &[u8]) -> Option<Box<RawPage>> {
+    let page = parse(&first_line(bytes)?).ok()?;
+    (page.header.v == UNSEALED_VERSION).then(|| Box::new(page))
+}
+
+/// Returns what is in the frame that `bytes` begin with, if that is whole.
+fn first_line(bytes: &[u8]) -> Option<String> {
+    let size = find_frame_compressed_size(bytes).ok()?;
+    let line = zstd::decode_all(bytes.get(..size)?).ok()?;
+    String::from_utf8(line).ok()
+}
+
+/// Returns why `bytes` begin with no page.
+fn reason(bytes: &[u8]) -> String {
+    match first_line(bytes).map(|line| parse(&line)) {
+        Some(Err(error)) => format!("it holds no page: {error}"),
+        Some(Ok(_)) => "its checksum is missing or another".to_owned(),
+        None => "no whole frame begins here".to_owned(),
+    }
+}
+
+/// Returns whether the end of a file is what a writer leaves that dies: the beginning of a frame, or
+/// zeros, with which a power cut fills up what was not written.
+fn is_torn(rest: &[u8]) -> bool {
+    let begins = MAGIC.starts_with(&rest[..rest.len().min(MAGIC.len())]);
+    let is_incomplete = find_frame_compressed_size(rest).is_err();
+    let has_zeros = rest.ends_with(&[0; 8]) || rest.iter().all(|byte| *byte == 0);
+    begins && is_incomplete || (begins || rest[0] == 0) && has_zeros
+}
+
+impl Damage {
+    /// Returns whether these bytes were written by redlake, as far as one can tell.
+    pub(super) fn is_of_raw_file(&self) -> bool {
+        let bytes = std::fs::read(&self.path).unwrap_or_default();
+        bytes.starts_with(&MAGIC) || Seal::find(&bytes).is_some()
     }
 }
 
@@ -147,36 +312,70 @@ impl PageDecoder {
         })
     }
 
-    /// Gives the page to `read`.
+    /// Gives the page to `read`, or says why these bytes hold none.
     ///
     /// # Errors
-    /// A frame that is damaged or holds no page.
+    /// [`RawError::Newer`]: a page that a newer redlake wrote.
     pub fn read<T>(
         &mut self,
         page: &Page,
-        read: impl FnOnce(&PageHeader, &str) -> T,
-    ) -> Result<T, RawError> {
-        let frame = match &page.content {
-            Content::Frame(frame) => frame,
-            Content::Read(page) => return Ok(read(&page.header, &page.body)),
-        };
-        let wrong = |reason: String| RawError::Format {
-            path: page.path.to_path_buf(),
-            page: page.number,
-            reason,
-        };
-        self.decompress(frame).map_err(|e| wrong(e.to_string()))?;
-        let line = &self.room[..self.filled];
-        let line = simdutf8::basic::from_utf8(line).map_err(|e| wrong(e.to_string()))?;
-        let line = line.trim_end();
-        if let Some((header, body)) = split(line) {
-            return Ok(read(&header, body));
+        read: impl FnOnce(&PageHeader, BodyText<'_>) -> T,
+    ) -> Result<Result<T, Damage>, RawError> {
+        match &page.content {
+            Content::Damaged { bytes, reason } => Ok(Err(page.damage(*bytes, reason))),
+            Content::Unsealed(page) => Ok(Ok(read(&page.header, page.text()))),
+            Content::Sealed { frame, seal } => {
+                let line = match self.line(frame, seal) {
+                    Ok(line) => line,
+                    Err(reason) => return Ok(Err(page.frame_damage(frame, &reason))),
+                };
+                if let Some((header, body)) = split(line) {
+                    let text = BodyText {
+                        text: Cow::Borrowed(body),
+                        is_replaced: false,
+                    };
+                    return Ok(Ok(read(&header, text)));
+                }
+                match parse(line) {
+                    Ok(whole) => Ok(Ok(read(&whole.header, whole.text()))),
+                    Err(error) => page.no_page(frame, &error).map(Err),
+                }
+            }
         }
-        let page = parse(line).map_err(|e| wrong(e.to_string()))?;
-        Ok(read(&page.header, &page.body))
     }
 
-    fn decompress(&mut self, frame: &[u8]) -> std::io::Result<()> {
+    /// Returns the page with its body's bytes, or why these bytes hold none.
+    ///
+    /// # Errors
+    /// As [`PageDecoder::read`].
+    pub fn read_whole(&mut self, page: &Page) -> Result<Result<RawPage, Damage>, RawError> {
+        match &page.content {
+            Content::Damaged { bytes, reason } => Ok(Err(page.damage(*bytes, reason))),
+            Content::Unsealed(page) => Ok(Ok(RawPage::clone(page))),
+            Content::Sealed { frame, seal } => {
+                let line = match self.line(frame, seal) {
+                    Ok(line) => line,
+                    Err(reason) => return Ok(Err(page.frame_damage(frame, &reason))),
+                };
+                match parse(line) {
+                    Ok(whole) => Ok(Ok(whole)),
+                    Err(error) => page.no_page(frame, &error).map(Err),
+                }
+            }
+        }
+    }
+
+    /// Returns the line in a frame.
+    fn line(&mut self, frame: &[u8], seal: &Seal) -> Result<&str, String> {
+        if !seal.fits(frame) {
+            return Err("its checksum is another".to_owned());
+        }
+        self.decompress(frame).map_err(|e| e.to_string())?;
+        let line = simdutf8::basic::from_utf8(&self.room[..self.filled]);
+        line.map(str::trim_end).map_err(|e| e.to_string())
+    }
+
+    fn decompress(&mut self, frame: &[u8]) -> io::Result<()> {
         self.zstd.reinit()?;
         let mut input = InBuffer::around(frame);
         self.filled = 0;
@@ -191,25 +390,61 @@ impl PageDecoder {
                 return Ok(());
             }
             if input.pos() == frame.len() && self.filled < self.room.len() {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if self.filled > MOST {
-                return Err(std::io::Error::other("a page of more than 1 GiB"));
+                return Err(io::Error::other("a page of more than 1 GiB"));
             }
         }
     }
 }
 
-/// The header and the body of a line that redlake wrote, without looking at the body: in lines of
-/// this version it stands last. `None` for lines of any other form, and for bodies that are kept as
-/// text; [`parse`] reads them.
+impl Page {
+    /// Returns the damage of a page that stands in the file of another run.
+    pub fn of_other_run(&self, run_id: &str) -> Damage {
+        let bytes = match &self.content {
+            Content::Sealed { frame, .. } => (frame.len() + seal::SIZE) as u64,
+            Content::Unsealed(_) => 0,
+            Content::Damaged { bytes, .. } => *bytes,
+        };
+        self.damage(bytes, &format!("it is a page of the run {run_id}"))
+    }
+
+    fn damage(&self, bytes: u64, reason: &str) -> Damage {
+        Damage {
+            path: self.path.to_path_buf(),
+            offset: self.offset,
+            bytes,
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn frame_damage(&self, frame: &[u8], reason: &str) -> Damage {
+        self.damage((frame.len() + seal::SIZE) as u64, reason)
+    }
+
+    /// Returns the damage of a line that holds no page.
+    fn no_page(&self, frame: &[u8], error: &LineError) -> Result<Damage, RawError> {
+        match error {
+            LineError::Newer(found) => Err(RawError::Newer {
+                path: self.path.to_path_buf(),
+                page: self.number,
+                found: *found,
+            }),
+            LineError::Json(_) | LineError::RunId(_) | LineError::Base64(_) => {
+                Ok(self.frame_damage(frame, &format!("it holds no page: {error}")))
+            }
+        }
+    }
+}
+
+/// Returns the header and the body of a line that redlake wrote, without looking at the body: in
+/// lines of this version it stands last. `None` for lines of any other form, and for bodies that
+/// are kept as text; [`parse`] reads them.
 fn split(line: &str) -> Option<(PageHeader, &str)> {
     // In a string the quotes would be escaped, so this is the key.
     let at = line.find(BODY)?;
-    let header: PageHeader = serde_json::from_str(&format!("{}}}", &line[..at])).ok()?;
-    if header.v != VERSION {
-        return None;
-    }
+    let header = parse_header(&format!("{}}}", &line[..at])).ok()?;
     let body = line[at + BODY.len()..].strip_suffix('}')?;
     body.starts_with(['{', '[']).then_some((header, body))
 }

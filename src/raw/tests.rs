@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::seal::SIZE;
 use super::{PageHeader, RawError, RawPage, RawReader, RawWriter, VERSION, encode};
 use crate::plan::{Search, StopRules};
+
+const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
 
 fn header(page: u32) -> PageHeader {
     let at = "2026-03-09T04:00:00.000001Z".parse().expect("a time");
     PageHeader {
         v: VERSION,
-        run_id: "run".to_owned(),
+        run_id: RUN_ID.to_owned(),
         pipeline: "test".to_owned(),
         snapshot_at: at,
         simulated: false,
@@ -35,6 +38,7 @@ fn header(page: u32) -> PageHeader {
         page,
         fetched_at: at,
         status: 200,
+        content_type: None,
         accepted: true,
         class: "ok".to_owned(),
         item_count: 20,
@@ -71,7 +75,7 @@ fn round_trip(body: &[u8]) -> String {
     assert!(!torn);
     assert_eq!(pages.len(), 1);
     assert_eq!(pages[0].header, header(1));
-    pages[0].body.clone()
+    String::from_utf8(pages[0].body.clone()).expect("UTF-8")
 }
 
 #[test]
@@ -101,8 +105,75 @@ fn a_body_comes_back_as_it_came() {
 }
 
 #[test]
-fn what_is_no_utf_8_is_kept_as_far_as_it_is_text() {
-    assert_eq!(round_trip(b"{\"a\":\"\xff\"}"), "{\"a\":\"\u{fffd}\"}");
+fn bytes_that_are_no_text_come_back_as_they_came() {
+    let bodies: [&[u8]; 4] = [
+        b"{\"a\":\"\xff\"}",
+        b"\xba\xc3\xce\xef",
+        &[0, 159, 146, 150, 13, 10],
+        b"\xff\xfe{\x00}\x00",
+    ];
+    for body in bodies {
+        let (_dir, path) = written(&[body]);
+        let (pages, _) = read(&path).expect("a whole file");
+        assert_eq!(pages[0].body, body);
+    }
+}
+
+/// Decoded by the charset that is declared, only where they are no UTF-8.
+#[test]
+fn bodies_are_decoded_as_they_declare() {
+    let gbk: &[u8] = b"\xba\xc3\xce\xef1";
+    let big5: &[u8] = b"\xa6n\xaa\xab";
+    let cases: [(&[u8], Option<&str>, &str, bool); 10] = [
+        (gbk, Some("application/json; charset=GBK"), "好物1", false),
+        (
+            gbk,
+            Some("application/json;charset=\"gb18030\""),
+            "好物1",
+            false,
+        ),
+        (
+            gbk,
+            Some("text/html; boundary=x; Charset = gb2312"),
+            "好物1",
+            false,
+        ),
+        (big5, Some("application/json; charset=big5"), "好物", false),
+        (gbk, None, "\u{fffd}\u{fffd}\u{fffd}\u{fffd}1", true),
+        (
+            gbk,
+            Some("application/json; charset=klingon"),
+            "\u{fffd}\u{fffd}\u{fffd}\u{fffd}1",
+            true,
+        ),
+        (
+            "好物".as_bytes(),
+            Some("application/json; charset=gbk"),
+            "好物",
+            false,
+        ),
+        ("\u{feff}{}".as_bytes(), None, "{}", false),
+        (
+            b"\xff\xfe{\0}\0",
+            Some("application/json; charset=utf-8"),
+            "{}",
+            false,
+        ),
+        (
+            b"a\xba",
+            Some("application/json; charset=gbk"),
+            "a\u{fffd}",
+            true,
+        ),
+    ];
+    for (bytes, content_type, text, is_replaced) in cases {
+        let found = super::body::decode(bytes, content_type);
+        assert_eq!(
+            (found.text.as_ref(), found.is_replaced),
+            (text, is_replaced),
+            "{content_type:?}"
+        );
+    }
 }
 
 #[test]
@@ -125,7 +196,7 @@ fn pages_come_back_in_order() {
     let (pages, torn) = read(&path).expect("a whole file");
     let pages: Vec<_> = pages
         .iter()
-        .map(|p| (p.header.page, p.body.as_str()))
+        .map(|p| (p.header.page, std::str::from_utf8(&p.body).expect("UTF-8")))
         .collect();
     assert_eq!(
         pages,
@@ -152,7 +223,7 @@ fn a_torn_last_frame_leaves_the_pages_before_it() {
         fs::write(&path, &whole[..length]).expect("writable");
         let (pages, torn) = read(&path).unwrap_or_else(|e| panic!("cut at {length}: {e}"));
         assert_eq!(pages.len(), 1, "cut at {length}");
-        assert_eq!(pages[0].body, "{\"page\":1}");
+        assert_eq!(pages[0].body, b"{\"page\":1}");
         assert_eq!(torn, length > first, "cut at {length}");
     }
 }
@@ -184,13 +255,75 @@ fn a_torn_last_frame_is_cut_off_before_the_next_page() {
 #[test]
 fn a_file_of_something_else_is_not_written_to() {
     let (_dir, path) = written(&[b"{}"]);
+    fs::write(&path, b"a letter").expect("writable");
+    let mut writer = RawWriter::new(path.clone());
+    let error = writer.append(&header(2), b"{}").expect_err("an error");
+    assert!(matches!(error, RawError::Format { .. }), "{error}");
+    assert_eq!(fs::read(&path).expect("the file"), b"a letter");
+}
+
+/// What was paid for may be in the damaged bytes: they stay, and pages follow them.
+#[test]
+fn pages_are_appended_behind_damage() {
+    let (_dir, path) = written(&[b"{}"]);
     let page = fs::read(&path).expect("the file");
-    for bytes in [b"a letter".to_vec(), [page, b"a letter".to_vec()].concat()] {
-        fs::write(&path, &bytes).expect("writable");
+    let damaged = [&page[..], b"a letter"].concat();
+    fs::write(&path, &damaged).expect("writable");
+    let mut writer = RawWriter::new(path.clone());
+    writer.append(&header(2), b"{}").expect("appending");
+    assert!(fs::read(&path).expect("the file").starts_with(&damaged));
+    let mut reader = RawReader::open(&path).expect("the file");
+    let pages: Vec<u32> = reader
+        .by_ref()
+        .map(|p| p.expect("a page").header.page)
+        .collect();
+    assert_eq!(pages, [1, 2]);
+    assert_eq!(reader.damaged().len(), 1);
+    assert_eq!(
+        (reader.damaged()[0].offset, reader.damaged()[0].bytes),
+        (page.len() as u64, 8)
+    );
+}
+
+/// A file that goes away, is replaced or shortened while it is written: the page in hand is kept,
+/// and the writer says that those before it are gone.
+#[test]
+fn a_writer_tells_that_its_file_was_changed() {
+    let changes: [(&str, fn(&Path)); 3] = [
+        ("was removed", |path| {
+            fs::remove_file(path).expect("removable")
+        }),
+        ("was replaced by another file", |path| {
+            let bytes = fs::read(path).expect("the file");
+            fs::remove_file(path).expect("removable");
+            fs::write(path.with_extension("other"), b"x").expect("writable");
+            fs::write(path, bytes).expect("writable");
+        }),
+        ("was shortened by another program", |path| {
+            let file = fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .expect("writable");
+            file.set_len(10).expect("writable");
+        }),
+    ];
+    for (told, change) in changes {
+        let (_dir, path) = written(&[]);
         let mut writer = RawWriter::new(path.clone());
-        let error = writer.append(&header(2), b"{}").expect_err("an error");
-        assert!(matches!(error, RawError::Format { .. }), "{error}");
-        assert_eq!(fs::read(&path).expect("the file"), bytes);
+        writer.append(&header(1), b"{}").expect("a page");
+        writer.watch().check().expect("an unchanged file");
+        change(&path);
+        let error = writer.watch().check().expect_err(told).to_string();
+        assert!(error.contains(told), "{error}");
+        let error = writer
+            .append(&header(2), b"{}")
+            .expect_err(told)
+            .to_string();
+        assert!(error.contains(told), "{error}");
+        writer.append(&header(3), b"{}").expect("a page");
+        let (pages, _) = read(&path).expect("a readable file");
+        let pages: Vec<u32> = pages.iter().map(|page| page.header.page).collect();
+        assert!(pages.ends_with(&[2, 3]), "{told}: {pages:?}");
     }
 }
 
@@ -234,31 +367,129 @@ fn a_page_says_why_it_was_the_last() {
     let old = text.lines().nth(1).expect("a page");
     let old = old.replace(",\"stop_when\":{\"empty\":true}", "") + "\n";
     assert!(!old.contains("stop_when"), "{old}");
+    let old = old.replace("\"v\":2", "\"v\":1");
     fs::write(&path, zstd::encode_all(old.as_bytes(), 1).expect("a frame")).expect("writable");
     let (pages, _) = read(&path).expect("a whole file");
-    assert_eq!(pages[0].header, header(2));
+    assert_eq!(pages[0].header, PageHeader { v: 1, ..header(2) });
 }
 
 #[test]
-fn what_is_no_raw_file_is_told_with_its_name_and_the_page() {
+fn what_is_no_page_is_told_with_its_place_and_why() {
     let line = |text: &str| zstd::encode_all(text.as_bytes(), 1).expect("a frame");
     let (_dir, path) = written(&[b"{}"]);
     let page = fs::read(&path).expect("the file");
+    let after = page.len() as u64;
+    let elsewhere = PageHeader {
+        run_id: "../../../../pwn".to_owned(),
+        ..header(2)
+    };
+    let elsewhere = encode(&elsewhere, b"{}").expect("a frame");
+    let no_id = PageHeader {
+        run_id: RUN_ID.replace('-', ""),
+        ..header(2)
+    };
+    let no_id = encode(&no_id, b"{}").expect("a frame");
     let cases = [
-        (b"this was never compressed".to_vec(), 1),
-        (line("{\"v\":1}\n"), 1),
-        (line("no JSON\n"), 1),
-        ([page.clone(), b"garbage".to_vec()].concat(), 2),
-        ([page.clone(), line("{}\n")].concat(), 2),
+        (
+            b"this was never compressed".to_vec(),
+            0,
+            0,
+            "no whole frame begins here",
+        ),
+        (line("{\"v\":1}\n"), 0, 0, "it holds no page: missing field"),
+        (line("no JSON\n"), 0, 0, "it holds no page: expected"),
+        (
+            [&page[..], b"garbage"].concat(),
+            1,
+            after,
+            "no whole frame begins here",
+        ),
+        (
+            [&page[..], &line("{}\n")].concat(),
+            1,
+            after,
+            "it holds no page: missing field `v`",
+        ),
+        (
+            [&page[..], &page[..page.len() - SIZE], b"12345"].concat(),
+            1,
+            after,
+            "its checksum is missing",
+        ),
+        (
+            elsewhere,
+            0,
+            0,
+            "it holds no page: its run_id `../../../../pwn` is no UUID",
+        ),
+        (
+            [&page[..], &no_id].concat(),
+            1,
+            after,
+            "it holds no page: its run_id `01a1",
+        ),
     ];
-    for (bytes, at) in cases {
+    for (bytes, whole, offset, reason) in cases {
         fs::write(&path, bytes).expect("writable");
-        let error = read(&path).expect_err("an error").to_string();
-        let start = format!(
-            "{} is not a raw file of redlake: page {at}: ",
-            path.display()
+        let mut reader = RawReader::open(&path).expect("the file");
+        assert_eq!(
+            reader.by_ref().filter_map(Result::ok).count(),
+            whole,
+            "{reason}"
         );
-        assert!(error.starts_with(&start), "{error}");
+        let damage = reader
+            .damaged()
+            .first()
+            .unwrap_or_else(|| panic!("{reason}"));
+        assert_eq!(damage.offset, offset, "{reason}");
+        assert!(damage.reason.starts_with(reason), "{damage}");
+        let text = damage.to_string();
+        assert!(text.starts_with(&path.display().to_string()), "{text}");
+    }
+}
+
+#[test]
+fn a_page_of_a_newer_format_is_refused() {
+    let newer = PageHeader {
+        v: VERSION + 1,
+        ..header(1)
+    };
+    let (_dir, path) = written(&[b"{}"]);
+    fs::write(&path, encode(&newer, b"{}").expect("a frame")).expect("writable");
+    let error = read(&path).expect_err("an error");
+    assert!(matches!(error, RawError::Newer { found: 3, .. }), "{error}");
+}
+
+/// A line of the version before, without a seal.
+fn unsealed(page: u32, body: &str) -> Vec<u8> {
+    let header = PageHeader {
+        v: 1,
+        ..header(page)
+    };
+    let frame = encode(&header, body.as_bytes()).expect("a frame");
+    let line = zstd::decode_all(frame.as_slice()).expect("a line");
+    zstd::encode_all(line.as_slice(), 3).expect("a frame")
+}
+
+#[test]
+fn pages_without_checksums_are_read_and_told() {
+    let (_dir, path) = written(&[b"{\"late\":1}"]);
+    let sealed = fs::read(&path).expect("the file");
+    let old = [unsealed(7, "{\"a\":1}"), unsealed(8, "text")].concat();
+    for (bytes, pages, has_unsealed) in [
+        (old.clone(), vec![7, 8], true),
+        ([&old[..], &sealed].concat(), vec![7, 8, 1], true),
+        (sealed, vec![1], false),
+    ] {
+        fs::write(&path, bytes).expect("writable");
+        let mut reader = RawReader::open(&path).expect("the file");
+        let found: Vec<u32> = reader
+            .by_ref()
+            .map(|p| p.expect("a page").header.page)
+            .collect();
+        assert_eq!(found, pages);
+        assert_eq!(reader.has_unsealed(), has_unsealed);
+        assert_eq!(reader.damaged(), []);
     }
 }
 
@@ -267,6 +498,117 @@ fn an_empty_file_holds_no_page() {
     let (_dir, path) = written(&[b"{}"]);
     fs::write(&path, b"").expect("writable");
     assert_eq!(read(&path).expect("an empty file"), (Vec::new(), false));
+}
+
+/// The bodies of some pages, none of which is like another.
+fn bodies() -> Vec<String> {
+    let random = |n: usize| (0..400 * n).map(move |i| char::from(b'a' + (i * i * n % 23) as u8));
+    (1..=6)
+        .map(|n| {
+            format!(
+                "{{\"page\":{n},\"text\":\"{}\"}}",
+                random(n).collect::<String>()
+            )
+        })
+        .collect()
+}
+
+/// What is read of damaged bytes: pages as they were written, each at most once.
+fn whole_pages(path: &Path, bodies: &[String]) -> (Vec<u32>, bool, usize) {
+    let mut reader = RawReader::open(path).expect("the file");
+    let pages: Vec<RawPage> = reader
+        .by_ref()
+        .map(|page| page.expect("a readable file"))
+        .collect();
+    for page in &pages {
+        let number = page.header.page;
+        assert_eq!(page.header, header(number), "a header was changed");
+        assert_eq!(
+            page.body,
+            bodies[number as usize - 1].as_bytes(),
+            "a body was changed"
+        );
+    }
+    let numbers = pages.iter().map(|page| page.header.page).collect();
+    (numbers, reader.torn(), reader.damaged().len())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any bytes that are overwritten cost the pages that they lie in, and these are told.
+    #[test]
+    fn damage_costs_its_pages_and_no_others(
+        at in any::<prop::sample::Index>(),
+        with in prop::collection::vec(any::<u8>(), 1..80),
+    ) {
+        let bodies = bodies();
+        let bytes: Vec<&[u8]> = bodies.iter().map(String::as_bytes).collect();
+        let (_dir, path) = written(&bytes);
+        let whole = fs::read(&path).expect("the file");
+        let at = at.index(whole.len());
+        let mut damaged = whole.clone();
+        let end = (at + with.len()).min(whole.len());
+        damaged[at..end].copy_from_slice(&with[..end - at]);
+        prop_assume!(damaged != whole);
+        fs::write(&path, &damaged).expect("writable");
+        let changed: Vec<usize> = (0..whole.len()).filter(|i| whole[*i] != damaged[*i]).collect();
+        let (first, last) = (changed[0], changed[changed.len() - 1]);
+        let mut expected = Vec::new();
+        let mut begin = 0;
+        for (number, body) in (1..).zip(&bodies) {
+            let size = encode(&header(number), body.as_bytes()).expect("a frame").len();
+            if last < begin || first >= begin + size {
+                expected.push(number);
+            }
+            begin += size;
+        }
+        let (found, torn, told) = whole_pages(&path, &bodies);
+        prop_assert_eq!(found, expected);
+        prop_assert!(told > 0 || torn);
+    }
+
+    /// Bytes that are missing or that were put in cost at most the pages around them.
+    #[test]
+    fn shifted_bytes_cost_the_pages_around_them(
+        at in any::<prop::sample::Index>(),
+        missing in 0_usize..300,
+        more in prop::collection::vec(any::<u8>(), 0..80),
+    ) {
+        prop_assume!(missing > 0 || !more.is_empty());
+        let bodies = bodies();
+        let bytes: Vec<&[u8]> = bodies.iter().map(String::as_bytes).collect();
+        let (_dir, path) = written(&bytes);
+        let mut file = fs::read(&path).expect("the file");
+        let at = at.index(file.len());
+        let end = (at + missing).min(file.len());
+        file.splice(at..end, more);
+        fs::write(&path, &file).expect("writable");
+        let (found, _, _) = whole_pages(&path, &bodies);
+        let mut begin = 0;
+        for (number, body) in (1..).zip(&bodies) {
+            let size = encode(&header(number), body.as_bytes()).expect("a frame").len();
+            if begin + size <= at || begin >= end {
+                prop_assert!(found.contains(&number), "page {} of {:?}", number, found);
+            }
+            begin += size;
+        }
+    }
+
+    /// In files of the version before, damage that breaks a frame costs no page behind it.
+    #[test]
+    fn damage_in_unsealed_pages_costs_no_page_behind_it(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let bodies = bodies();
+        let frames: Vec<Vec<u8>> = (1..).zip(&bodies).map(|(n, body)| unsealed(n, body)).collect();
+        let (_dir, path) = written(&[b"{}"]);
+        let mut file = frames.concat();
+        let at = at.index(frames[0].len() + frames[1].len());
+        file[at] ^= 1 << bit;
+        fs::write(&path, &file).expect("writable");
+        let reader = RawReader::open(&path).expect("the file");
+        let found: Vec<u32> = reader.map(|page| page.expect("a readable file").header.page).collect();
+        prop_assert!(found.ends_with(&[3, 4, 5, 6]), "{:?}", found);
+    }
 }
 
 proptest! {

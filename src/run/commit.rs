@@ -15,6 +15,7 @@ use super::rewrite::take_rows_out;
 use crate::extract::with_causes;
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::inventory::RewriteLock;
+use crate::load::raw_zone::RawFile;
 use crate::load::{Lake, encode, table_path};
 use crate::plan::Plan;
 use crate::transform::RunStamp;
@@ -61,7 +62,8 @@ impl Run<'_> {
             }
         }
         let gone = self.gone(&staging, &next, has_tables)?;
-        let record = staging.commit(next.kind, &self.run_ref(closes), gone)?;
+        let raw = self.lake.measure_raw(&self.raw)?;
+        let record = staging.commit(next.kind, &self.run_ref(closes, &raw), gone)?;
         report.rows = rows(&record);
         report.committed = has_tables;
         if has_tables {
@@ -90,7 +92,8 @@ impl Run<'_> {
         report.reason = also(&before, &reason);
         report.blocked = Some(reason);
         let ledger = self.ledger(done, report)?;
-        let run = self.run_ref(next.closes);
+        let raw = self.lake.measure_raw(&self.raw)?;
+        let run = self.run_ref(next.closes, &raw);
         let holding = match next.closes {
             true => {
                 let gone = self.gone(&staging, &next, true)?;
@@ -149,9 +152,10 @@ impl Run<'_> {
         take_rows_out(&self.lake, tables, staging, &self.stamp.run_id, ours)
     }
 
-    fn run_ref(&self, closes: bool) -> RunRef<'_> {
+    fn run_ref<'r>(&'r self, closes: bool, raw: &'r [RawFile]) -> RunRef<'r> {
         RunRef {
             closes,
+            raw,
             ..run_ref(&self.stamp, self.simulated)
         }
     }
@@ -260,5 +264,6 @@ pub(super) fn run_ref(stamp: &RunStamp, simulated: bool) -> RunRef<'_> {
         snapshot_at: stamp.snapshot_at,
         simulated,
         closes: false,
+        raw: &[],
     }
 }

@@ -1,6 +1,6 @@
 //! How a run ends, or is closed: its tables made, committed, and told of.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,17 +10,18 @@ use chrono::{DateTime, Utc};
 use super::ledger::{self, RunRow};
 use super::marts::follow;
 use super::prior::Prior;
-use super::report::{RunReport, Status};
-use super::{RunError, catalog, flatten};
+use super::report::{DamagedPage, RunReport, Status};
+use super::{RunError, catalog, flatten, warn_of_raw};
 use crate::extract::journal::{Entry, Journal};
 use crate::extract::{Cut, Extracted, with_causes};
-use crate::load::Lake;
+use crate::load::{Lake, raw_source};
 use crate::plan::{Plan, Search, Shard};
+use crate::raw::{Change, RawError};
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
 use crate::transform::flattened::Flattened;
 use crate::transform::spill::Scratch;
-use crate::transform::workers::{MEMORY, Work};
+use crate::transform::workers::{MEMORY, RawRead, Work};
 use crate::transform::{RunStamp, Transform, select};
 
 /// A run under way, or one that is closed.
@@ -30,6 +31,8 @@ pub(super) struct Run<'a> {
     pub lake: Lake,
     pub stamp: RunStamp,
     pub plan_hash: String,
+    /// Calls of an earlier process whose page cannot be read any more: their searches have failed.
+    pub lost: HashSet<String>,
     /// The part of the pipeline that it is.
     pub shard: Option<Shard>,
     /// Where its pages lie.
@@ -71,7 +74,8 @@ impl Run<'_> {
         }
         let folder = self.lake.scratch()?;
         let scratch = Scratch::new(folder.path().to_owned());
-        let tables = self.flatten(&["engagement"], &scratch)?.collect()?;
+        let (tables, _) = self.flatten(&["engagement"], &scratch)?;
+        let tables = tables.collect()?;
         let engagement = tables.batches.get("engagement");
         let asked = self.plan.searches.iter().map(|s| s.search_id.clone());
         let mut asked: HashSet<String> = asked.collect();
@@ -93,13 +97,18 @@ impl Run<'_> {
     /// Transforms, commits, rebuilds the catalog. Whatever went wrong, the money is spent: the
     /// ledger is committed, then the error told.
     pub(super) fn finish(&self, mut done: Done) -> Result<RunReport, RunError> {
-        let mut broken = done.broken.take();
+        let mut broken = done.broken.take().or_else(|| self.missing_file(&done));
         let folder = self.lake.scratch()?;
         let scratch = Scratch::new(folder.path().to_owned());
         let mut flattened = None;
+        let mut damaged = Vec::new();
         if done.tables && broken.is_none() {
             match self.flatten(&[], &scratch) {
-                Ok(tables) => flattened = Some(tables),
+                Ok((tables, read)) => {
+                    warn_of_raw(&read);
+                    damaged = damaged_pages(&done, &read);
+                    flattened = Some(tables);
+                }
                 Err(error) => broken = Some(error),
             }
         }
@@ -113,6 +122,11 @@ impl Run<'_> {
             (None, None) if refused.is_some() && done.extracted.cut.is_none() => Status::Failed,
             (None, None) => Status::of(&done.extracted),
         };
+        let status = if status == Status::Complete && !damaged.is_empty() {
+            Status::Partial
+        } else {
+            status
+        };
         let root = self.lake.root();
         let (searches, extracted) = (&done.searches, &done.extracted);
         let mut report = RunReport::new(self.plan, &self.stamp, root, status, searches, extracted);
@@ -123,7 +137,13 @@ impl Run<'_> {
             report.drift_rows = flattened.drift.clone();
         }
         let why = done.reason.clone().or_else(|| reason(&done.extracted));
-        let why: Vec<String> = why.into_iter().chain(refused.clone()).collect();
+        let left_out = left_out(&damaged, done.extracted.pages);
+        let why: Vec<String> = why
+            .into_iter()
+            .chain(left_out)
+            .chain(refused.clone())
+            .collect();
+        report.damaged_pages = damaged;
         report.reason = (!why.is_empty()).then(|| why.join("; "));
         let raw = self.raw.iter().filter(|path| path.exists());
         report.raw = raw.cloned().collect();
@@ -177,6 +197,29 @@ impl Run<'_> {
         broken.map_or(Ok(report), Err)
     }
 
+    /// Returns the error of a raw file that is gone although pages of it were acknowledged.
+    fn missing_file(&self, done: &Done) -> Option<RunError> {
+        let pages = done.extracted.calls.iter().filter(|call| call.is_page());
+        let sources: BTreeSet<&str> = pages
+            .filter(|call| !self.lost.contains(&call.request_id))
+            .map(|call| call.source.as_str())
+            .collect();
+        let is_of = |path: &PathBuf, source: &str| raw_source(path).as_deref() == Some(source);
+        let missing = sources.into_iter().find_map(|source| {
+            let mut files = self
+                .raw
+                .iter()
+                .filter(|path| is_of(path, source))
+                .peekable();
+            let first = files.peek().map(|path| (*path).clone())?;
+            files.all(|path| !path.exists()).then_some(first)
+        })?;
+        Some(RunError::Raw(RawError::Changed {
+            path: missing,
+            change: Change::Removed,
+        }))
+    }
+
     pub(super) fn ledger(
         &self,
         done: &Done,
@@ -208,13 +251,37 @@ impl Run<'_> {
         &'s self,
         only: &[&str],
         scratch: &'s Scratch,
-    ) -> Result<Flattened<'s>, RunError> {
+    ) -> Result<(Flattened<'s>, RawRead), RunError> {
         let work = Work {
             threads: self.threads,
             scratch,
             memory: MEMORY,
         };
         flatten(self.transform, &self.stamp, self.raw.clone(), only, work)
+    }
+}
+
+/// Returns the pages that were paid for and acknowledged, and that the raw files do not hold.
+fn damaged_pages(done: &Done, read: &RawRead) -> Vec<DamagedPage> {
+    let pages = done.extracted.calls.iter().filter(|call| call.is_page());
+    let missing = pages.filter(|call| !read.accepted.contains(&call.request_id));
+    let named = missing.map(|call| {
+        let mut searches = done.searches.iter();
+        let search = searches.find(|search| search.search_id == call.search_id);
+        DamagedPage {
+            search: search.map_or_else(|| call.search_id.clone(), Search::to_string),
+            page: call.page,
+            request_id: call.request_id.clone(),
+        }
+    });
+    named.collect()
+}
+
+fn left_out(damaged: &[DamagedPage], pages: u64) -> Option<String> {
+    match damaged.len() {
+        0 => None,
+        1 => Some(format!("1 of {pages} pages is damaged and left out")),
+        n => Some(format!("{n} of {pages} pages are damaged and left out")),
     }
 }
 

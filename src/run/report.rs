@@ -70,6 +70,9 @@ pub struct RunReport {
     /// What became of the items that each table was given.
     pub tally: Tallies,
     pub failures: Vec<FailedSearch>,
+    /// Pages that were paid for and that the raw files do not hold any more; their rows are missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged_pages: Vec<DamagedPage>,
     #[serde(skip)]
     pub drift_rows: Vec<DriftRow>,
     /// Endpoints that were called and have no price.
@@ -113,6 +116,14 @@ pub struct Searches {
 pub struct FailedSearch {
     pub search: String,
     pub reason: String,
+}
+
+/// A page that was paid for and cannot be read from the raw zone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DamagedPage {
+    pub search: String,
+    pub page: u32,
+    pub request_id: String,
 }
 
 /// What a run that was cut short did not do. Pages and cost are what it takes at most.
@@ -208,6 +219,7 @@ impl RunReport {
             committed: false,
             tally: Tallies::new(),
             failures,
+            damaged_pages: Vec::new(),
             drift_rows: Vec::new(),
             unpriced,
             raw: Vec::new(),

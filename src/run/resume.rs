@@ -175,6 +175,7 @@ impl OpenRun {
             raw: self.raw(lake)?,
             stamp,
             plan_hash: head.plan_hash.clone(),
+            lost: replayed.lost,
             shard: head.shard,
             lake: lake.clone(),
             simulated: head.simulated,

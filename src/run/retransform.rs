@@ -12,7 +12,7 @@ use super::finish::refused;
 use super::marts::{NOT_UP_TO_DATE, follow};
 use super::retain::retain;
 use super::rewrite::{forget_old_columns, take_rows_out};
-use super::{RunError, flatten};
+use super::{RunError, catalog, flatten, ledger, warn_of_raw};
 use crate::extract::journal::{self, Entry};
 use crate::extract::with_causes;
 use crate::load::Lake;
@@ -20,9 +20,10 @@ use crate::load::commit::CommitKind;
 use crate::load::evolution::Purpose;
 use crate::load::held::CheckResult;
 use crate::plan::Plan;
+use crate::query::runs;
 use crate::raw::{PageHeader, RawReader};
 use crate::transform::spill::Scratch;
-use crate::transform::workers::{MEMORY, Work};
+use crate::transform::workers::{MEMORY, RawRead, Work};
 use crate::transform::{RunStamp, Transform};
 
 /// A run whose rows were replaced, or would be but for a data check.
@@ -42,6 +43,15 @@ pub struct Retransformed {
     pub reason: Option<String>,
 }
 
+/// What is done where the raw files do not hold the pages that the ledger of a run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherPages {
+    /// The run's rows stay as they are.
+    Refuse,
+    /// The rows are replaced by those of the pages that can be read.
+    Accept,
+}
+
 /// Replaces the rows of the runs that `raw` belongs to; one commit a run. What the pipeline's data
 /// checks forbid is held instead. The ledger of a run is left as it is: what was called and paid
 /// does not change.
@@ -54,6 +64,7 @@ pub fn retransform(
     transform: &Transform,
     root: &Path,
     raw: &[PathBuf],
+    other_pages: OtherPages,
     threads: usize,
 ) -> Result<Vec<Retransformed>, RunError> {
     let mut runs: BTreeMap<String, (PageHeader, BTreeSet<PathBuf>)> = BTreeMap::new();
@@ -76,7 +87,8 @@ pub fn retransform(
         // A run has a file for each source: one of them alone would lose the others' rows.
         let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
         files.extend(siblings.map(|(_, path)| canonical(path)));
-        replaced.push(replace(plan, transform, &lake, &first, files, threads)?);
+        let run = (&first, files);
+        replaced.push(replace(plan, transform, &lake, run, other_pages, threads)?);
     }
     forget_old_columns(&lake, &plan.contracts)?;
     if let Some(error) = follow(plan, &lake) {
@@ -90,8 +102,8 @@ fn replace(
     plan: &Plan,
     transform: &Transform,
     lake: &Lake,
-    first: &PageHeader,
-    files: BTreeSet<PathBuf>,
+    (first, files): (&PageHeader, BTreeSet<PathBuf>),
+    other_pages: OtherPages,
     threads: usize,
 ) -> Result<Retransformed, RunError> {
     let (pipeline, timezone) = (&first.pipeline, plan.timezone);
@@ -103,7 +115,9 @@ fn replace(
         scratch: &scratch,
         memory: MEMORY,
     };
-    let tables = flatten(transform, stamp, files, &[], work)?;
+    let (tables, read) = flatten(transform, stamp, files, &[], work)?;
+    warn_of_raw(&read);
+    compare_with_ledger(plan, lake, &first.run_id, &read, other_pages)?;
     if let Some(reason) = refused(plan.on_unknown_field, plan.on_bad_value, &tables) {
         return Err(RunError::Refused(reason));
     }
@@ -145,6 +159,45 @@ fn replace(
     Ok(done)
 }
 
+/// Checks that the raw files of a run hold the pages that its ledger has: rows of pages that were
+/// lost since must not be replaced by nothing.
+fn compare_with_ledger(
+    plan: &Plan,
+    lake: &Lake,
+    run_id: &str,
+    read: &RawRead,
+    other_pages: OtherPages,
+) -> Result<(), RunError> {
+    let database = catalog::open_some(lake, &plan.contracts.tables, &ledger::TABLES)?;
+    let in_ledger = runs::pages(&database, run_id)?;
+    // The ledger was pruned, or the lake does not know the run: then there is nothing to compare.
+    if in_ledger.is_empty() && read.damaged.is_empty() {
+        return Ok(());
+    }
+    let missing = in_ledger.difference(&read.accepted).count();
+    let unknown = if in_ledger.is_empty() {
+        0
+    } else {
+        read.accepted.difference(&in_ledger).count()
+    };
+    let has_rows = !lake.files_of(run_id)?.is_empty();
+    let differs = missing > 0 || unknown > 0 || in_ledger.is_empty() && has_rows;
+    let error = RunError::OtherPages {
+        run_id: run_id.to_owned(),
+        in_ledger: in_ledger.len(),
+        missing,
+        unknown,
+    };
+    match other_pages {
+        _ if !differs => Ok(()),
+        OtherPages::Refuse => Err(error),
+        OtherPages::Accept => {
+            tracing::warn!("{error}; the rows are replaced all the same");
+            Ok(())
+        }
+    }
+}
+
 /// Checks that nobody will go on with the run: whoever does takes its files for those of its own commits.
 /// A run that the lake knows nothing of, but for its pages, is as finished as it can be.
 fn require_finished(lake: &Lake, run_id: &str) -> Result<(), RunError> {
@@ -161,10 +214,19 @@ fn require_finished(lake: &Lake, run_id: &str) -> Result<(), RunError> {
 
 /// The first page of a raw file says whose pages it holds.
 fn first_page(path: &Path, plan: &Plan) -> Result<PageHeader, RunError> {
-    let first = RawReader::open(path)?.next().transpose()?;
-    let header = first
-        .ok_or_else(|| RunError::EmptyRaw(path.to_owned()))?
-        .header;
+    let mut reader = RawReader::open(path)?;
+    let first = reader.next().transpose()?;
+    let path_of = || path.to_owned();
+    let header = match (first, reader.damaged().first()) {
+        (Some(page), _) => page.header,
+        (None, None) => return Err(RunError::EmptyRaw(path_of())),
+        (None, Some(damage)) => {
+            return Err(RunError::UnreadableRaw {
+                path: path_of(),
+                reason: damage.reason.clone(),
+            });
+        }
+    };
     if header.pipeline != plan.pipeline {
         return Err(RunError::ForeignRaw {
             path: path.to_owned(),

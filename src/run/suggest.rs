@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{RunError, flatten};
+use super::{RunError, flatten, warn_of_raw};
 use crate::load::Lake;
 use crate::raw::RawReader;
 use crate::spec::contracts::Contracts;
@@ -55,7 +55,9 @@ pub fn suggest(
     };
     for path in raw {
         if let Some(stamp) = stamp(path)? {
-            drift.extend(flatten(transform, &stamp, [path.clone()], &[], work)?.drift);
+            let (flattened, read) = flatten(transform, &stamp, [path.clone()], &[], work)?;
+            warn_of_raw(&read);
+            drift.extend(flattened.drift);
         }
     }
     let mut unknown = Unknown::new(contracts, &drift);

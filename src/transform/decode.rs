@@ -11,13 +11,16 @@ use super::captures::{Captures, FrameId, PAGE, Scalar};
 use super::drift::{Drift, Kind};
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 
-/// Walks a body; whether it has the list of items, or no data at all.
+/// Walks a body; returns whether it has the list of items, or no data at all. `is_replaced` says
+/// that characters of the body were replaced by U+FFFD when it was decoded: the texts that have one
+/// are counted as drift.
 ///
 /// # Errors
 /// The body is no JSON. What was captured of it is to be thrown away.
 pub fn walk<'a>(
     program: &Program,
     body: &'a str,
+    is_replaced: bool,
     captures: &mut Captures<'a>,
     order: &mut KeyOrder,
     drift: &mut Drift,
@@ -29,6 +32,7 @@ pub fn walk<'a>(
         captures,
         order,
         drift,
+        is_replaced,
         has_items: program.items.is_empty(),
     };
     let mut json = serde_json::Deserializer::from_str(body);
@@ -64,6 +68,7 @@ struct Walk<'w, 'a> {
     captures: &'w mut Captures<'a>,
     order: &'w mut KeyOrder,
     drift: &'w mut Drift,
+    is_replaced: bool,
     has_items: bool,
 }
 
@@ -105,6 +110,13 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
             self.walk
                 .drift
                 .count(&node.path, Kind::TypeChanged, value.type_name());
+        }
+        if self.walk.is_replaced
+            && let Scalar::Text(text) = value
+            && text.contains(char::REPLACEMENT_CHARACTER)
+        {
+            let kind = Kind::ReplacedCharacter;
+            self.walk.drift.count(&node.path, kind, value.type_name());
         }
         // An answer without data is an empty page; data without a list is not.
         self.walk.has_items |= null && self.walk.program.items.contains(&self.node);

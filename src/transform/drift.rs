@@ -17,6 +17,9 @@ pub enum Kind {
     TypeChanged,
     /// A value that did not fit its column and became null, as `on_bad_value: null` asks.
     BadValue,
+    /// A text in which bytes that are no character, or half of a surrogate pair, were replaced by
+    /// U+FFFD.
+    ReplacedCharacter,
 }
 
 /// Most differences of one endpoint that are told apart: keys that are data, such as ids, could make
@@ -111,6 +114,7 @@ impl Kind {
             Kind::UnknownField => "unknown_field",
             Kind::TypeChanged => "type_changed",
             Kind::BadValue => "bad_value",
+            Kind::ReplacedCharacter => "replaced_character",
         }
     }
 }

@@ -10,6 +10,7 @@ use super::reject::Reject;
 use super::repair::without_lone_surrogates;
 use super::sink::{Finished, Sink, Spill};
 use super::{RunStamp, Transform, TransformError};
+use crate::raw::body::BodyText;
 use crate::raw::{PageHeader, RawPage};
 
 /// Flattens pages of one run, on one thread.
@@ -44,14 +45,14 @@ impl<'t> Flattener<'t> {
     /// # Errors
     /// A page of an endpoint that the contracts do not know, or a disk that is full.
     pub fn push(&mut self, page: &RawPage) -> Result<(), TransformError> {
-        self.page(&page.header, &page.body)
+        self.page(&page.header, &page.text())
     }
 
     /// As [`Flattener::push`].
     ///
     /// # Errors
     /// As [`Flattener::push`].
-    pub fn page(&mut self, header: &PageHeader, body: &str) -> Result<(), TransformError> {
+    pub fn page(&mut self, header: &PageHeader, body: &BodyText<'_>) -> Result<(), TransformError> {
         let search = &header.search;
         let key = (search.source.clone(), search.endpoint.clone());
         let transform = self.transform;
@@ -65,7 +66,6 @@ impl<'t> Flattener<'t> {
         let mut captures = std::mem::take(&mut self.captures);
         let outcome = match header.accepted {
             true => {
-                let body = body.trim_start_matches('\u{feff}');
                 let mut reading = Reading {
                     transform,
                     program,
@@ -80,7 +80,7 @@ impl<'t> Flattener<'t> {
         };
         self.captures = captures;
         if let Err(reason) = outcome {
-            let value = transform.redaction.shown_page(body);
+            let value = transform.redaction.shown_page(&body.text);
             let reject = page_reject(header, value, reason);
             match reason {
                 NO_PAGE => self.sink.keep(&reject),
@@ -113,15 +113,20 @@ struct Reading<'r, 't> {
 
 impl Reading<'_, '_> {
     /// Walks a body and appends its rows; or says why it is no page.
-    fn read(&mut self, body: &str, memory: &mut Captures<'static>) -> Result<(), &'static str> {
+    fn read(
+        &mut self,
+        body: &BodyText<'_>,
+        memory: &mut Captures<'static>,
+    ) -> Result<(), &'static str> {
+        let BodyText { text, is_replaced } = body;
         let mut captures = Captures::recycled(std::mem::take(memory));
-        let mut walked = self.walk(body, &mut captures);
+        let mut walked = self.walk(text, *is_replaced, &mut captures);
         let mut outcome = self.emit(&walked, &captures);
         if walked.is_err()
-            && let Some(repaired) = without_lone_surrogates(body)
+            && let Some(repaired) = without_lone_surrogates(text)
         {
             let mut captures = Captures::default();
-            walked = self.walk(&repaired, &mut captures);
+            walked = self.walk(&repaired, true, &mut captures);
             outcome = self.emit(&walked, &captures);
         }
         *memory = Captures::recycled(captures);
@@ -131,10 +136,11 @@ impl Reading<'_, '_> {
     fn walk<'a>(
         &mut self,
         body: &'a str,
+        is_replaced: bool,
         captures: &mut Captures<'a>,
     ) -> Result<bool, serde_json::Error> {
         let drift = &mut self.sink.page_drift;
-        let walked = walk(self.program, body, captures, self.order, drift);
+        let walked = walk(self.program, body, is_replaced, captures, self.order, drift);
         if walked.is_err() {
             self.sink.page_drift.take();
         }

@@ -119,7 +119,7 @@ impl<'c> Unknown<'c> {
         if !page.header.accepted || !self.fields.keys().any(here) {
             return;
         }
-        let Some(body) = parsed(&page.body) else {
+        let Some(body) = parsed(&page.text().text) else {
             return;
         };
         for (_, field) in self.fields.iter_mut().filter(|(key, _)| here(key)) {

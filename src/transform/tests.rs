@@ -126,9 +126,11 @@ fn sample_pages(count: u32) -> Vec<RawPage> {
     (1..=count).map(page).collect()
 }
 
+const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
+
 fn stamp() -> RunStamp {
     let snapshot_at = time("2026-03-09T20:00:00Z");
-    RunStamp::new("run", "test", snapshot_at, chrono_tz::Asia::Shanghai)
+    RunStamp::new(RUN_ID, "test", snapshot_at, chrono_tz::Asia::Shanghai)
 }
 
 fn time(text: &str) -> DateTime<Utc> {
@@ -155,7 +157,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
     };
     let header = PageHeader {
         v: VERSION,
-        run_id: "run".to_owned(),
+        run_id: RUN_ID.to_owned(),
         pipeline: "test".to_owned(),
         snapshot_at: time("2026-03-09T20:00:00Z"),
         simulated: false,
@@ -164,6 +166,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
         page: 1,
         fetched_at: time("2026-03-09T20:00:01Z"),
         status: 200,
+        content_type: None,
         accepted: true,
         class: "ok".to_owned(),
         item_count: 2,
@@ -173,7 +176,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
     };
     RawPage {
         header,
-        body: body.into(),
+        body: body.into().into_bytes(),
     }
 }
 

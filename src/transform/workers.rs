@@ -9,6 +9,7 @@ use super::flattened::Flattened;
 use super::sink::{Finished, Spill};
 use super::spill::Scratch;
 use super::{RunStamp, Transform, TransformError};
+use crate::raw::Damage;
 use crate::raw::frames::{Frames, Page, PageDecoder};
 
 /// How hard the machine may be used.
@@ -21,6 +22,19 @@ pub struct Work<'t> {
     pub memory: usize,
 }
 
+/// What the raw files of a run hold beside what rows are made of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawRead {
+    /// The request ids of the accepted pages that were read.
+    pub accepted: HashSet<String>,
+    /// Files that end inside a page, which is left out.
+    pub torn: Vec<PathBuf>,
+    /// Bytes that hold no readable page, by file and offset.
+    pub damaged: Vec<Damage>,
+    /// Files with pages without checksums.
+    pub unsealed: Vec<PathBuf>,
+}
+
 /// What [`Work::memory`] usually is.
 pub const MEMORY: usize = 48 << 20;
 /// Frames that a worker takes at once.
@@ -30,7 +44,7 @@ const AT_ONCE: usize = 8;
 struct Files {
     paths: VecDeque<PathBuf>,
     open: Option<Frames>,
-    torn: Vec<PathBuf>,
+    read: RawRead,
 }
 
 impl Files {
@@ -51,7 +65,10 @@ impl Files {
                 return Ok(pages);
             }
             if frames.torn() {
-                self.torn.push(frames.path().to_owned());
+                self.read.torn.push(frames.path().to_owned());
+            }
+            if frames.has_unsealed() {
+                self.read.unsealed.push(frames.path().to_owned());
             }
             self.open = None;
         }
@@ -59,11 +76,12 @@ impl Files {
 }
 
 impl Transform {
-    /// Flattens the raw files of one run; also the files that end in a torn page, which is left
-    /// out. Only the tables in `only` are made; all, if it is empty.
+    /// Flattens the raw files of one run, and tells what they hold. A page that is torn or damaged,
+    /// or that belongs to another run, is left out. Only the tables in `only` are made; all, if it
+    /// is empty.
     ///
     /// # Errors
-    /// A file that is no raw file, a page of an endpoint that no contract declares, a disk that is
+    /// A file that cannot be read or that a newer redlake wrote, a page of an endpoint that no contract declares, a disk that is
     /// full, or items that are not accounted for.
     pub fn flatten<'t>(
         &'t self,
@@ -71,11 +89,11 @@ impl Transform {
         files: impl IntoIterator<Item = PathBuf>,
         only: &[&str],
         work: Work<'t>,
-    ) -> Result<(Flattened<'t>, Vec<PathBuf>), TransformError> {
+    ) -> Result<(Flattened<'t>, RawRead), TransformError> {
         let files = Mutex::new(Files {
             paths: files.into_iter().collect(),
             open: None,
-            torn: Vec::new(),
+            read: RawRead::default(),
         });
         // A page counts once, in however many files it lies.
         let seen = Mutex::new(HashSet::new());
@@ -93,15 +111,29 @@ impl Transform {
                     return flattener.finish();
                 }
                 for page in &pages {
-                    decoder.read(page, |header, body| {
-                        // The lock ends here: in the condition of a `match` it would last as long
-                        // as the page.
-                        let new = lock(&seen).insert(header.request_id.clone());
-                        match new {
-                            true => flattener.page(header, body),
-                            false => Ok(()),
+                    let read = decoder.read(page, |header, body| {
+                        if header.run_id != stamp.run_id {
+                            return Ok(Some(header.run_id.clone()));
                         }
-                    })??;
+                        // The lock ends here: in the condition of an `if` it would last as long
+                        // as the page.
+                        let is_new = lock(&seen).insert(header.request_id.clone());
+                        if is_new {
+                            if header.accepted {
+                                let accepted = header.request_id.clone();
+                                lock(&files).read.accepted.insert(accepted);
+                            }
+                            flattener.page(header, &body)?;
+                        }
+                        Ok::<_, TransformError>(None)
+                    })?;
+                    let damage = match read {
+                        Ok(foreign) => foreign?.map(|run_id| page.of_other_run(&run_id)),
+                        Err(damage) => Some(damage),
+                    };
+                    if let Some(damage) = damage {
+                        lock(&files).read.damaged.push(damage);
+                    }
                 }
             }
         };
@@ -117,8 +149,10 @@ impl Transform {
             .into_iter()
             .fold(Finished::default(), Finished::and);
         let flattened = Flattened::new(self, stamp.clone(), finished, Some(work.scratch))?;
-        let torn = files.into_inner().unwrap_or_else(|e| e.into_inner()).torn;
-        Ok((flattened, torn))
+        let Files { mut read, .. } = files.into_inner().unwrap_or_else(|e| e.into_inner());
+        let place = |damage: &Damage| (damage.path.clone(), damage.offset);
+        read.damaged.sort_by_key(place);
+        Ok((flattened, read))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::raw::{self, PageHeader, RawWriter};
 use crate::spec::source::Billed;
 
 const NOON: &str = "2026-03-09T04:00:00Z";
+const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
 const ID: &str = "24382dd2e0be3a01";
 
 static PLAN: LazyLock<Plan> = LazyLock::new(|| {
@@ -110,7 +111,7 @@ impl Story {
 fn header(sent: &Sent, page: u32, items: usize) -> PageHeader {
     PageHeader {
         v: raw::VERSION,
-        run_id: "run".to_owned(),
+        run_id: RUN_ID.to_owned(),
         pipeline: "test".to_owned(),
         snapshot_at: time(NOON),
         simulated: false,
@@ -119,6 +120,7 @@ fn header(sent: &Sent, page: u32, items: usize) -> PageHeader {
         page,
         fetched_at: time("2026-03-09T04:00:01.234567Z"),
         status: 200,
+        content_type: None,
         accepted: true,
         class: "ok".to_owned(),
         item_count: items as u64,

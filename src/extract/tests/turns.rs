@@ -51,12 +51,14 @@ fn serve(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> String {
 
 fn identity() -> RunIdentity {
     RunIdentity {
-        run_id: "run".to_owned(),
+        run_id: RUN_ID.to_owned(),
         snapshot_at: time(NOON),
         simulated: false,
         clock: Clock::Real,
     }
 }
+
+const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
 
 fn unlimited() -> Budget {
     let none = Spent::default();
@@ -248,7 +250,7 @@ async fn a_run_that_is_continued_brings_what_was_missing() {
             let raw = raw_path(dir.path(), "justoneapi");
             let mut writer = RawWriter::new(raw.clone());
             for page in &frames[..kept] {
-                let written = writer.append(&page.header, page.body.as_bytes());
+                let written = writer.append(&page.header, &page.body);
                 written.expect("a writable folder");
             }
             let so_far = replayed(&plan, entries, std::slice::from_ref(&raw));
@@ -291,6 +293,7 @@ fn context(plan: Plan, folder: &Path) -> (Context, Pager) {
 
 fn answer(status: u16, body: &str) -> Result<Answer, Failure> {
     Ok(Answer {
+        content_type: None,
         status,
         retry_after: None,
         body: body.as_bytes().to_vec(),

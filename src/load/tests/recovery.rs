@@ -29,6 +29,7 @@ fn record(lake: &Lake, id: &str, add: &[&str], remove: &[&str]) {
         closes_run: true,
         add: add.iter().map(added).collect(),
         remove: remove.iter().map(|path| path.to_string()).collect(),
+        raw: Vec::new(),
         applied: false,
     };
     let text = serde_json::to_string(&record).expect("JSON");

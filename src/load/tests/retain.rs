@@ -57,6 +57,7 @@ impl Past {
             closes_run: self.closes,
             add: self.tables.iter().map(added).collect(),
             remove: Vec::new(),
+            raw: Vec::new(),
             applied: true,
         };
         let text = serde_json::to_string(&record).expect("JSON");

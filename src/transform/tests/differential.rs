@@ -70,18 +70,18 @@ fn needed_pages(pages: &[RawPage]) -> Vec<RawPage> {
 /// The same for the items on the pages.
 fn with_needed_items(mut pages: Vec<RawPage>) -> Vec<RawPage> {
     for page in 0..pages.len() {
-        let Ok(answer) = serde_json::from_str::<Value>(&pages[page].body) else {
+        let Ok(answer) = serde_json::from_slice::<Value>(&pages[page].body) else {
             continue;
         };
         for list in ["/data/items", "/data/users"] {
             let items = answer.pointer(list).and_then(Value::as_array);
             for place in (0..items.map_or(0, Vec::len)).rev() {
                 let whole = pages[page].body.clone();
-                let mut less: Value = serde_json::from_str(&whole).expect("JSON");
+                let mut less: Value = serde_json::from_slice(&whole).expect("JSON");
                 if let Some(Value::Array(items)) = less.pointer_mut(list) {
                     items.remove(place);
                 }
-                pages[page].body = less.to_string();
+                pages[page].body = less.to_string().into_bytes();
                 if told_of(&pages).is_none() {
                     pages[page].body = whole;
                 }
@@ -94,7 +94,7 @@ fn with_needed_items(mut pages: Vec<RawPage>) -> Vec<RawPage> {
 fn shown(pages: &[RawPage]) -> String {
     let page = |page: &RawPage| {
         let header = &page.header;
-        let start: String = page.body.chars().take(4_000).collect();
+        let start: String = page.text().text.chars().take(4_000).collect();
         format!(
             "page {} of {} {}, fetched at {}, accepted {}:\n{start}\n",
             header.page,

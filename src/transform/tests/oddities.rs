@@ -125,7 +125,7 @@ impl Oddities {
     /// The page of an answer that holds so many items.
     fn finish(&mut self, asked: &mut Asked, answer: &Value, items: usize) -> RawPage {
         let mut page = asked.page.clone();
-        page.body = written(answer, &mut self.random);
+        page.body = written(answer, &mut self.random).into_bytes();
         // The last of all, so that it decides what stays.
         let micros = match self.odd("a page fetched when others were", 3) {
             true => 90_000_000,
@@ -181,7 +181,7 @@ impl Oddities {
 }
 
 /// Every oddity by name.
-pub const NAMES: [&str; 128] = [
+pub const NAMES: [&str; 130] = [
     // Items of a note search.
     "an ad",
     "a hot_query card",
@@ -290,6 +290,8 @@ pub const NAMES: [&str; 128] = [
     "an empty body",
     "an answer that is no page",
     "a byte order mark",
+    "a body in GBK",
+    "a character cut in the middle",
     // Values that do not belong where they stand.
     "a text",
     "a float",

@@ -249,7 +249,7 @@ fn of_several_observations_the_latest_stays() {
                 hits,
                 pages
                     .iter()
-                    .map(|p| p.body.matches("\"id\"").count())
+                    .map(|p| p.text().text.matches("\"id\"").count())
                     .sum::<usize>(),
                 "{what}"
             );

@@ -115,7 +115,8 @@ impl<'c> Reference<'c> {
                 rows.reject_page(page, &reason);
                 continue;
             }
-            let Some(answer) = parsed(&page.body) else {
+            let body = page.text();
+            let Some(answer) = parsed(&body.text) else {
                 rows.reject_page(page, "the answer is no JSON");
                 continue;
             };
@@ -126,6 +127,9 @@ impl<'c> Reference<'c> {
                     (known, Differences::default())
                 });
             known.walk(&answer, self.settings.leaf_types, counted);
+            if body.is_replaced || whole_characters(&body.text) != body.text {
+                known.replaced(&answer, &Vec::new(), counted);
+            }
             if has_items(endpoint, &answer) {
                 rows.page(endpoint, page, &answer);
             } else {

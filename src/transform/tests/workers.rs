@@ -6,10 +6,10 @@ use tempfile::TempDir;
 
 use super::oddities::Oddities;
 use super::{built_in, flattened, page, sample_pages, stamp};
-use crate::raw::{RawError, RawPage, RawWriter};
+use crate::raw::{RawPage, RawWriter, encode};
 use crate::transform::flattened::Tables;
 use crate::transform::spill::Scratch;
-use crate::transform::workers::{MEMORY, Work};
+use crate::transform::workers::{MEMORY, RawRead, Work};
 use crate::transform::{Transform, TransformError};
 
 /// A raw file of these pages.
@@ -17,7 +17,7 @@ fn raw_file(dir: &Path, name: &str, pages: &[RawPage]) -> PathBuf {
     let path = dir.join(name);
     let mut writer = RawWriter::new(path.clone());
     for page in pages {
-        let written = writer.append(&page.header, page.body.as_bytes());
+        let written = writer.append(&page.header, &page.body);
         written.expect("a writable folder");
     }
     path
@@ -36,8 +36,9 @@ fn tables(
         memory,
         scratch: &scratch,
     };
-    let (flattened, torn) = transform.flatten(&stamp(), files, &[], work)?;
-    assert_eq!(torn, Vec::<PathBuf>::new());
+    let (flattened, read) = transform.flatten(&stamp(), files, &[], work)?;
+    assert_eq!(read.torn, Vec::<PathBuf>::new());
+    assert_eq!(read.damaged, []);
     flattened.collect()
 }
 
@@ -121,23 +122,56 @@ fn a_bad_page_among_many_costs_one_reject() {
     assert_eq!(tables.outcome.tallies, good.outcome.tallies);
 }
 
-#[test]
-fn what_is_no_raw_file_is_told_with_its_page() {
+/// Flattens one file; its tables, and what it held.
+fn read_one(path: &Path, threads: usize) -> (Tables, RawRead) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let scratch = Scratch::new(folder.path().to_owned());
+    let work = Work {
+        threads,
+        memory: MEMORY,
+        scratch: &scratch,
+    };
     let transform = built_in();
+    let flattened = transform.flatten(&stamp(), [path.to_owned()], &[], work);
+    let (flattened, read) = flattened.expect("a readable file");
+    (flattened.collect().expect("tables"), read)
+}
+
+#[test]
+fn a_damaged_page_costs_its_rows_and_no_others() {
     let dir = TempDir::new().expect("a temporary folder");
-    let path = raw_file(dir.path(), "pages.zst", &sample_pages(3));
-    let frame = zstd::encode_all(&b"{\"v\":1}\n"[..], 3).expect("a frame");
-    let mut bytes = std::fs::read(&path).expect("a file");
-    bytes.extend(frame);
-    std::fs::write(&path, bytes).expect("a writable file");
+    let pages = sample_pages(6);
+    let path = raw_file(dir.path(), "pages.zst", &pages);
+    let whole = std::fs::read(&path).expect("a file");
+    let third = encode(&pages[2].header, &pages[2].body).expect("a frame");
+    let at = whole.windows(third.len()).position(|bytes| bytes == third);
+    let at = at.expect("the third page") + third.len() / 2;
+    let mut flipped = whole.clone();
+    flipped[at] ^= 0x10;
+    std::fs::write(&path, flipped).expect("a writable file");
+    let others: Vec<RawPage> = [&pages[..2], &pages[3..]].concat();
+    let (expected, _) = read_one(&raw_file(dir.path(), "others.zst", &others), 1);
     for threads in [1, 2] {
-        let Err(TransformError::Raw(RawError::Format { page, .. })) =
-            tables(&transform, vec![path.clone()], threads, MEMORY)
-        else {
-            panic!("the file should be refused");
-        };
-        assert_eq!(page, 4);
+        let (tables, read) = read_one(&path, threads);
+        assert_eq!(tables.batches, expected.batches);
+        assert_eq!(read.damaged.len(), 1);
+        assert_eq!(read.damaged[0].bytes, third.len() as u64);
+        assert_eq!(read.accepted.len(), 5);
+        assert!(!read.accepted.contains(&pages[2].header.request_id));
     }
+}
+
+#[test]
+fn a_page_of_another_run_makes_no_rows() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let mut pages = sample_pages(3);
+    let (expected, _) = read_one(&raw_file(dir.path(), "two.zst", &pages[..2]), 1);
+    pages[2].header.run_id = "01a1ffd8-344f-70ea-82f1-ffa903442970".to_owned();
+    let (tables, read) = read_one(&raw_file(dir.path(), "three.zst", &pages), 1);
+    assert_eq!(tables.batches, expected.batches);
+    assert_eq!(read.damaged.len(), 1);
+    let reason = &read.damaged[0].reason;
+    assert!(reason.ends_with("970"), "{reason}");
 }
 
 #[test]
@@ -158,7 +192,9 @@ fn a_torn_end_is_left_out_and_told() {
     };
     let flattened = transform.flatten(&stamp(), vec![torn.clone()], &[], work);
     let (flattened, told) = flattened.expect("tables");
-    assert_eq!(told, [torn]);
+    assert_eq!(told.torn, [torn]);
+    assert_eq!(told.damaged, []);
+    assert_eq!(told.accepted.len(), 4);
     assert_eq!(
         flattened.collect().expect("tables").batches,
         expected.batches

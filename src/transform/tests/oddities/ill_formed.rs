@@ -203,10 +203,10 @@ impl Oddities {
     /// Some answers are no JSON, and some are no page.
     pub fn spoil_body(&mut self, page: &mut RawPage) {
         if self.odd("an HTML page", 60) {
-            page.body = format!("<html>{}</html>", self.sentence());
+            page.body = format!("<html>{}</html>", self.sentence()).into_bytes();
         } else if self.odd("an answer cut off", 40) {
             let end = self.random.usize(..page.body.len());
-            page.body.truncate(page.body.floor_char_boundary(end));
+            page.body.truncate(end);
         } else if self.odd("an empty body", 80) {
             page.body.clear();
         } else if self.odd("an answer that is no page", 40) {
@@ -214,7 +214,15 @@ impl Oddities {
             page.header.class = (*self.one_of(&["transient", "quota"])).to_owned();
         }
         if self.odd("a byte order mark", 30) {
-            page.body.insert(0, '\u{FEFF}');
+            page.body.splice(0..0, "\u{FEFF}".bytes());
+        }
+        if self.odd("a body in GBK", 40) {
+            let text = page.text().text.into_owned();
+            page.body = encoding_rs::GBK.encode(&text).0.into_owned();
+            page.header.content_type = Some("application/json; charset=gbk".to_owned());
+        } else if self.odd("a character cut in the middle", 40) {
+            let inside = page.body.iter().position(|byte| *byte >= 0x80);
+            page.body.splice(inside.map_or(0..0, |at| at..at + 1), []);
         }
     }
 }

@@ -169,6 +169,37 @@ impl Known {
         self.value(answer, &Place::new(), leaf_types, counted);
     }
 
+    /// Counts the texts with U+FFFD at places that the contract knows.
+    pub fn replaced(&self, value: &Value, place: &Place, counted: &mut Differences) {
+        if self.left_out.contains(place) {
+            return;
+        }
+        match value {
+            Value::String(text) if text.contains('\u{fffd}') => {
+                counted.count(written(place), Kind::ReplacedCharacter, "string");
+            }
+            Value::Array(elements) if self.lists.contains(place) => {
+                for element in elements {
+                    self.replaced(element, &then(place, Step::Each), counted);
+                }
+            }
+            Value::Object(entries) => {
+                for (key, inner) in entries {
+                    let keys = self.keys.get(place);
+                    let step = if keys.is_some_and(|keys| keys.contains(key)) {
+                        Step::Key(key.clone())
+                    } else if self.over_values.contains(place) {
+                        Step::Values
+                    } else {
+                        continue;
+                    };
+                    self.replaced(inner, &then(place, step), counted);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn value(&self, value: &Value, place: &Place, leaf_types: bool, counted: &mut Differences) {
         let no_keys = BTreeSet::new();
         let keys = self.keys.get(place).unwrap_or(&no_keys);

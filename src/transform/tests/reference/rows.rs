@@ -244,7 +244,7 @@ impl<'c> Interpreter<'c> {
 
     pub fn reject_page(&mut self, page: &RawPage, reason: &str) {
         let mut row = self.rejected(&page.header, reason);
-        row.insert("value".to_owned(), Cell::Text(fragment(&page.body)));
+        row.insert("value".to_owned(), Cell::Text(fragment(&page.text().text)));
         self.rejects.push(row);
     }
 
