@@ -14,7 +14,7 @@ use super::report::{RunReport, Status};
 use super::rewrite::take_rows_out;
 use crate::extract::with_causes;
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
-use crate::load::inventory::RewriteLock;
+use crate::load::inventory::{LiveFile, RewriteLock};
 use crate::load::raw_zone::RawFile;
 use crate::load::{Lake, encode, table_path};
 use crate::plan::Plan;
@@ -53,6 +53,13 @@ impl Run<'_> {
         }
         // The checks see the run as it will be.
         self.stage_ledger(&staging, &self.ledger(done, report)?)?;
+        if has_tables && !report.damaged_pages.is_empty() && self.has_committed_rows()? {
+            let reason = format!(
+                "{} of the run's pages cannot be read any more, and their rows were committed before",
+                report.damaged_pages.len()
+            );
+            return self.hold(staging, next, &Audit::default(), reason, done, report);
+        }
         // Of a run that was cut short before its first page there is nothing to check.
         if has_tables && (report.cut.is_none() || !report.raw.is_empty()) {
             let audit = self.audit(&staging, report)?;
@@ -116,6 +123,13 @@ impl Run<'_> {
             supersede(&self.lake, &self.stamp.run_id, but);
         }
         Ok(())
+    }
+
+    /// Returns whether an earlier commit of the run added rows of pages.
+    fn has_committed_rows(&self) -> Result<bool, RunError> {
+        let files = self.lake.files_of(&self.stamp.run_id)?;
+        let is_data = |live: &LiveFile| !ledger::TABLES.contains(&live.file.table.as_str());
+        Ok(files.iter().any(is_data))
     }
 
     fn next(&self, closes: bool) -> Result<Next, RunError> {

@@ -20,6 +20,7 @@ mod outcomes;
 mod pipes;
 mod privacy;
 mod query;
+mod raw_damage;
 mod readme;
 mod resume;
 mod retention;

@@ -175,8 +175,8 @@ fn rows_carry_what_is_known_of_their_page() {
         rows(&tables, "search_results", &columns),
         [
             // In Shanghai it is the 10th already.
-            "a|2|1|21|newest||1d|true|防晒|run|2026-03-10|2026-03-09T20:00:06Z",
-            "b|2|2|22|newest||1d|false|防晒|run|2026-03-10|2026-03-09T20:00:06Z",
+            "a|2|1|21|newest||1d|true|防晒|01a1ffd8-344f-70ea-82f1-ffa903442969|2026-03-10|2026-03-09T20:00:06Z",
+            "b|2|2|22|newest||1d|false|防晒|01a1ffd8-344f-70ea-82f1-ffa903442969|2026-03-10|2026-03-09T20:00:06Z",
         ]
     );
 }
