@@ -18,6 +18,7 @@ use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::{Endpoint, Source};
 
+pub use address::{is_loopback, travels_unencrypted, unencrypted, unusable};
 use check::Check;
 use checks::checks;
 pub use checks::{DataCheck, Rule};
@@ -26,11 +27,11 @@ pub use limits::{Budgets, Limits, Money};
 pub use privacy::{Only, Privacy, PrivacyRule, Pseudonyms, RawRetention};
 use privacy::{privacy, raw_retention};
 use resolve::Planner;
-pub use resolve::{is_loopback, travels_unencrypted, unencrypted};
 use search::{Asked, hash, search};
 pub use search::{Depth, KnownShare, Search, StopRules};
 pub use shard::{Indivisible, Shard};
 
+mod address;
 mod check;
 mod checks;
 pub mod limits;
@@ -161,6 +162,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     let mut check = Check::new(&loaded);
     let spec = &loaded.pipeline;
     check.version(&spec.version);
+    check.secrets(&loaded.uses, &contracts);
     check.name(&spec.pipeline);
     let timezone = check.timezone(&spec.timezone);
     let price = check.price(&spec.price, &contracts);

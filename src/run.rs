@@ -322,6 +322,12 @@ async fn connect(
     let mut clients = BTreeMap::new();
     for (name, access) in accesses {
         let client = Client::new(plan.source(&name), access, plan.limits.max_answer)?;
+        if let Some(proxy) = client.seen_by_proxy() {
+            tracing::warn!(
+                "calls to {name} go through the proxy {proxy} in plain HTTP: it sees the token; use an \
+                 https address, or name the host in NO_PROXY"
+            );
+        }
         clients.insert(name, client);
     }
     Ok((clients, sandboxes))

@@ -216,7 +216,7 @@ impl From<RunError> for CliError {
             RunError::Client(ClientError::Token(_)) => {
                 (USAGE, Some("set it to the token alone, on one line".into()))
             }
-            RunError::Client(_) => (
+            RunError::Client(_) | RunError::Access(AccessError::Address { .. }) => (
                 USAGE,
                 Some("an address is like https://api.example.com or http://127.0.0.1:8080".into()),
             ),

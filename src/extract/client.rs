@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use hyper_util::client::proxy::matcher::Matcher;
 use regex::bytes::{Regex, RegexBuilder};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect;
@@ -12,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use super::policy::Failure;
-use crate::plan::{Search, is_loopback};
+use crate::plan::{Search, is_loopback, travels_unencrypted};
 use crate::raw;
 use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
 
@@ -43,7 +44,8 @@ impl Answer {
 pub enum ClientError {
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(String),
-    #[error("`{0}` is no address that can be called")]
+    /// Never with the address: it may hold a password.
+    #[error("the address of the source, which {0} may override, cannot be called")]
     Address(String),
     #[error("the source contract has the unusable header `{0}`")]
     Header(String),
@@ -71,7 +73,7 @@ impl Client {
             |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
         let url = reqwest::Url::parse(&access.base_url).ok().filter(callable);
         let Some(url) = url else {
-            return Err(ClientError::Address(access.base_url));
+            return Err(ClientError::Address(source.base_url_env.clone()));
         };
         let mut headers = HeaderMap::new();
         for (name, value) in &source.headers {
@@ -108,6 +110,24 @@ impl Client {
     /// What hides the token in texts that were read from answers.
     pub fn mask(&self) -> &Mask {
         &self.mask
+    }
+
+    /// Returns the proxy of the environment that calls go through in plain text, so that it sees the
+    /// token: as host and port. An https address is reached through a tunnel that a proxy cannot look
+    /// into.
+    pub fn seen_by_proxy(&self) -> Option<String> {
+        if !travels_unencrypted(&self.access.base_url) {
+            return None;
+        }
+        let address: http::Uri = self.access.base_url.parse().ok()?;
+        let proxy = Matcher::from_env().intercept(&address)?;
+        proxy.uri().authority().map(|authority| {
+            let host = authority.as_str();
+            // A proxy may have a password, too.
+            host.rsplit_once('@')
+                .map_or(host, |(_, host)| host)
+                .to_owned()
+        })
     }
 
     /// Asks for one page.
@@ -242,29 +262,29 @@ impl fmt::Debug for Mask {
     }
 }
 
-/// The ways to write a character: as it is, percent-encoded, escaped in JSON.
+/// The ways to write a character: as it is, percent-encoded any number of times, escaped in JSON or
+/// in JSON inside a string, as an HTML entity.
 fn spellings(c: char) -> String {
     let plain = regex::escape(&c.to_string());
-    if c.is_ascii_alphanumeric() {
-        return plain;
-    }
     let mut bytes = [0; 4];
     let percent: String = c
         .encode_utf8(&mut bytes)
         .bytes()
-        .map(|byte| format!("%{byte:02X}"))
+        .map(|byte| format!("%(?:25)*{byte:02X}"))
         .collect();
     let escape: String = c
         .encode_utf16(&mut [0; 2])
         .iter()
-        .map(|unit| format!(r"\\u{unit:04X}"))
+        .map(|unit| format!(r"\\+u{unit:04X}"))
         .collect();
+    let code = u32::from(c);
+    let entity = format!("&#(?:0*{code}|x0*{code:X});");
     let more = match c {
-        '/' => r"|\\/",
+        '/' => r"|\\+/",
         ' ' => r"|\+",
         _ => "",
     };
-    format!("(?:{plain}|{percent}|{escape}{more})")
+    format!("(?:{plain}|{percent}|{escape}|{entity}{more})")
 }
 
 /// Reads a body piece by piece, and no more of it than `limit` bytes.

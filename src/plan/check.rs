@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use indexmap::IndexMap;
 
+use super::address::unusable;
 use super::search::{Depth, KnownShare, StopRules};
 use super::{Address, Compression, Price};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
-use crate::spec::env::Variables;
+use crate::spec::env::{VariableUse, Variables};
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SourceRef, StopWhen};
 use crate::spec::source::{Endpoint, PaginationKind, Source};
@@ -41,6 +42,33 @@ impl<'a> Check<'a> {
     ) {
         self.found
             .push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+    }
+
+    /// Finds secrets that would leave the pipeline: the variable of a token anywhere, and that of the
+    /// salt anywhere but in `privacy.salt`. A keyword is sent to the provider and stands in tables.
+    pub fn secrets(&mut self, uses: &[VariableUse], contracts: &Contracts) {
+        let is_salt = |found: &VariableUse| found.keys == ["privacy", "salt"];
+        let salts: Vec<&str> = uses
+            .iter()
+            .filter(|found| is_salt(found))
+            .map(|found| found.name.as_str())
+            .collect();
+        for found in uses {
+            let name = found.name.as_str();
+            let is_token = contracts.sources.values().any(|s| s.auth.env == name);
+            let (what, hint) = if is_token {
+                let hint = "take it out: the token is read from the environment by itself";
+                ("holds a token", hint)
+            } else if salts.contains(&name) && !is_salt(found) {
+                ("holds the salt", "use another variable here")
+            } else {
+                continue;
+            };
+            let message = format!("the variable {name} {what}, which must not be written here");
+            let span = Some(found.span.clone());
+            let diagnostic = Diagnostic::error(self.file, span, message);
+            self.found.push(diagnostic.hint(hint));
+        }
     }
 
     /// Whether something between these places is known to be wrong: what seems to be missing there
@@ -271,6 +299,12 @@ impl<'a> Check<'a> {
             self.error(name, "only the sandbox has sandbox options", hint);
         }
         let url = source.base_url(name);
+        if let Some(reason) = url.as_deref().and_then(unusable) {
+            let hint =
+                "write it like https://api.example.com; the token comes from the environment";
+            self.error(name, format!("the address {reason}"), hint);
+            return None;
+        }
         if url.is_none() {
             let message = format!("{} has no address `{}`", reference.name.value, name.value);
             let names = source.base_urls.keys().map(String::as_str).chain([SANDBOX]);

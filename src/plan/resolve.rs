@@ -1,8 +1,8 @@
 //! From the entries of a pipeline to searches.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
 
+use super::address::{travels_unencrypted, unencrypted};
 use super::check::{self, Check};
 use super::search::{Asked, Depth, FilterChoice, Search, search};
 use super::{Address, FollowUp, PlannedSource};
@@ -424,26 +424,3 @@ impl<'a> Planner<'a> {
 
 /// The canonical word of the order in which `older_than` has a meaning.
 const NEWEST: &str = "newest";
-
-/// Whether a call to this address shows its token to the network.
-pub fn travels_unencrypted(url: &str) -> bool {
-    url.starts_with("http://") && !is_loopback(url)
-}
-
-/// The warning of it.
-pub fn unencrypted(url: &str, source: &str) -> String {
-    format!("{url} is plain HTTP: the token of {source} travels unencrypted")
-}
-
-/// Whether an address is on this machine.
-pub fn is_loopback(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next() == Some("::1"),
-        None => {
-            let host = authority.split(':').next().unwrap_or_default();
-            host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-        }
-    }
-}

@@ -1,5 +1,6 @@
 //! What a plan asks for, costs and warns of; `mistakes` has what makes it impossible.
 
+mod address;
 mod checks;
 mod limits;
 mod mistakes;

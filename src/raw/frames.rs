@@ -286,7 +286,7 @@ fn is_torn(rest: &[u8]) -> bool {
 
 impl Damage {
     /// Returns whether these bytes were written by redlake, as far as one can tell.
-    pub(super) fn is_of_raw_file(&self) -> bool {
+    pub fn is_of_raw_file(&self) -> bool {
         let bytes = std::fs::read(&self.path).unwrap_or_default();
         bytes.starts_with(&MAGIC) || Seal::find(&bytes).is_some()
     }

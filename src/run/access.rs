@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::extract::client::Access;
-use crate::plan::{Address, Plan, travels_unencrypted, unencrypted};
+use crate::plan::{Address, Plan, travels_unencrypted, unencrypted, unusable};
 use crate::sandbox::{self, Sandbox};
 use crate::spec::contracts::Contracts;
 
@@ -16,6 +16,9 @@ use crate::spec::contracts::Contracts;
 pub enum AccessError {
     #[error("the token of {source_name} is missing: the environment variable {env} is not set")]
     NoToken { source_name: String, env: String },
+    /// Never with the address: it may hold a password.
+    #[error("the address in {env} {reason}")]
+    Address { env: String, reason: &'static str },
     #[error("{simulated} is the sandbox and {real} is not: their notes do not know each other")]
     Mixed { simulated: String, real: String },
     #[error("the sandbox cannot be started")]
@@ -67,6 +70,12 @@ impl Accesses {
                         source_name: name.clone(),
                         env: source.auth.env.clone(),
                     })?;
+                    if let Some(reason) = overridden.and_then(unusable) {
+                        return Err(AccessError::Address {
+                            env: source.base_url_env.clone(),
+                            reason,
+                        });
+                    }
                     let base_url = overridden.unwrap_or(url).trim_end_matches('/').to_owned();
                     // The plan has said it of the addresses it knows.
                     if base_url != *url && travels_unencrypted(&base_url) {

@@ -21,7 +21,7 @@ use crate::load::evolution::Purpose;
 use crate::load::held::CheckResult;
 use crate::plan::Plan;
 use crate::query::runs;
-use crate::raw::{PageHeader, RawReader};
+use crate::raw::{PageHeader, RawError, RawReader};
 use crate::transform::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, Work};
 use crate::transform::{RunStamp, Transform};
@@ -220,6 +220,13 @@ fn first_page(path: &Path, plan: &Plan) -> Result<PageHeader, RunError> {
     let header = match (first, reader.damaged().first()) {
         (Some(page), _) => page.header,
         (None, None) => return Err(RunError::EmptyRaw(path_of())),
+        (None, Some(damage)) if !damage.is_of_raw_file() => {
+            return Err(RunError::Raw(RawError::Format {
+                path: path_of(),
+                page: 1,
+                reason: damage.reason.clone(),
+            }));
+        }
         (None, Some(damage)) => {
             return Err(RunError::UnreadableRaw {
                 path: path_of(),

@@ -4,6 +4,7 @@
 //! structure of the file; comments are not looked at.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -53,6 +54,57 @@ pub fn substitute(
 #[derive(Clone, Debug, Default)]
 pub struct Variables(RefCell<Vec<(String, SecretString)>>);
 
+/// A scalar that names a variable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VariableUse {
+    pub name: String,
+    /// The keys above the scalar, from the outermost.
+    pub keys: Vec<String>,
+    /// The scalar's bytes in the file.
+    pub span: Range<usize>,
+}
+
+/// Returns where a file names variables, before they are replaced.
+pub fn uses(node: &Node) -> Vec<VariableUse> {
+    let mut found = Vec::new();
+    collect_uses(node, &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect_uses(node: &Node, keys: &mut Vec<String>, found: &mut Vec<VariableUse>) {
+    match &node.kind {
+        Kind::String(text) => {
+            let names = RefCell::new(Vec::new());
+            let note = |name: &str| {
+                names.borrow_mut().push(name.to_owned());
+                Some(String::new())
+            };
+            // What is wrong with it is told where it is replaced.
+            let _ = expand(text, &note);
+            found.extend(names.into_inner().into_iter().map(|name| VariableUse {
+                name,
+                keys: keys.clone(),
+                span: node.span.clone(),
+            }));
+        }
+        Kind::Seq(items) => items
+            .iter()
+            .for_each(|item| collect_uses(item, keys, found)),
+        Kind::Map(entries) => {
+            for (key, value) in entries {
+                let name = match &key.kind {
+                    Kind::String(name) => name.clone(),
+                    _ => String::new(),
+                };
+                keys.push(name);
+                collect_uses(value, keys, found);
+                keys.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
 impl Variables {
     /// Looks a variable up, and remembers it.
     pub fn look_up(&self, name: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Option<String> {
@@ -71,14 +123,46 @@ impl Variables {
             for (name, held) in self.0.borrow().iter() {
                 let (name, held) = (format!("${{{name}}}"), held.expose_secret());
                 if !held.is_empty() && written.contains(&name) {
-                    let quoted = held.escape_debug().to_string();
-                    let message = diagnostic.message.replace(held, &name);
-                    diagnostic.message = message.replace(&quoted, &name);
+                    diagnostic.message = hidden(&diagnostic.message, held, &name);
                 }
             }
         }
     }
 }
+
+/// Puts a name for a value in a message: in its quoted parts, and everywhere for a value that is no
+/// ordinary word of a sentence.
+fn hidden(message: &str, value: &str, name: &str) -> String {
+    let escaped = value.escape_debug().to_string();
+    let hide = |text: &str| text.replace(value, name).replace(&escaped, name);
+    if value.chars().count() >= NO_WORD || value.contains(QUOTES) {
+        return hide(message);
+    }
+    let mut quote = None;
+    let parts = message.split_inclusive(QUOTES).map(|part| {
+        let is_quoted = quote.is_some();
+        let end = part.chars().next_back().filter(|c| QUOTES.contains(c));
+        if let Some(end) = end {
+            quote = if quote == Some(end) {
+                None
+            } else {
+                quote.or(Some(end))
+            };
+        }
+        if is_quoted {
+            hide(part)
+        } else {
+            part.to_owned()
+        }
+    });
+    parts.collect()
+}
+
+/// What messages put around the values that they repeat.
+const QUOTES: [char; 2] = ['`', '"'];
+
+/// Characters from which on a value is no word of a message.
+const NO_WORD: usize = 12;
 
 enum Problem {
     Missing(String),

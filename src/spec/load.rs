@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
-use super::env::{self, Variables};
+use super::env::{self, VariableUse, Variables};
 use super::pipeline::{KeywordSet, Pipeline};
-use super::privacy::without_salt;
+use super::privacy::{without_salt, without_user_info};
 use super::yaml::{self, Spanned};
 
 /// A pipeline as written, with the entries of the files that it names.
@@ -19,6 +19,8 @@ pub struct LoadedPipeline {
     pub lists: HashMap<PathBuf, Vec<String>>,
     /// What messages must not repeat.
     pub variables: Variables,
+    /// Where the file names variables.
+    pub uses: Vec<VariableUse>,
     /// What was found wrong while reading; planning adds to it, so that all is reported at once.
     pub found: Vec<Diagnostic>,
 }
@@ -55,8 +57,9 @@ pub fn parse_pipeline(
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<LoadedPipeline, Diagnostics> {
     let mut tree = yaml::parse(&file).map_err(|d| Diagnostics(vec![*d]))?;
-    let file = without_salt(file, &tree);
+    let file = without_user_info(without_salt(file, &tree));
     let mut found = Vec::new();
+    let uses = env::uses(&tree);
     let variables = Variables::default();
     let noted = |name: &str| variables.look_up(name, lookup);
     env::substitute(&mut tree, &file, &noted, &mut found);
@@ -70,6 +73,7 @@ pub fn parse_pipeline(
         file,
         lists,
         variables,
+        uses,
         found,
     })
 }

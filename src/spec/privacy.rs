@@ -1,7 +1,9 @@
 //! What a pipeline says of personal data, and of how long it keeps what it was answered.
 
 use std::fmt;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::de::value::MapAccessDeserializer;
@@ -78,6 +80,19 @@ pub fn without_salt(file: SourceFile, tree: &Node) -> SourceFile {
     let hide = |byte| if byte == b'\n' { '\n' } else { '*' };
     let hidden: String = text[span.clone()].bytes().map(hide).collect();
     let text = format!("{}{hidden}{}", &text[..span.start], &text[span.end..]);
+    SourceFile::new(file.path(), text)
+}
+
+/// Returns the file with user names and passwords in addresses hidden, in the same way.
+pub fn without_user_info(file: SourceFile) -> SourceFile {
+    static USER_INFO: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"://(?<user>[^/?\#\s"']*)@"#).expect("a constant pattern"));
+    let mut text = file.text().to_owned();
+    for found in USER_INFO.captures_iter(file.text()) {
+        let user = found.name("user").map_or(0..0, |user| user.range());
+        let stars = "*".repeat(user.len());
+        text.replace_range(user, &stars);
+    }
     SourceFile::new(file.path(), text)
 }
 

@@ -3,6 +3,7 @@
 mod architecture;
 mod budgets;
 mod chain;
+mod charsets;
 mod checks;
 mod contracts;
 mod crashes;
@@ -26,6 +27,7 @@ mod resume;
 mod retention;
 mod sandbox;
 mod schema;
+mod secrets;
 mod shards;
 #[cfg(unix)]
 mod small_files;

@@ -186,7 +186,7 @@ fn an_address_without_a_scheme_is_told_before_any_call() {
     let (code, stderr) = api.search(&lake, 1);
     assert_eq!(code, Some(2));
     assert!(
-        stderr.contains("`localhost:18999` is no address that can be called"),
+        stderr.contains("the address in JUSTONEAPI_BASE_URL is no http(s) address"),
         "{stderr}"
     );
 }

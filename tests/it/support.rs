@@ -324,6 +324,14 @@ pub struct FakeApi {
 
 impl FakeApi {
     pub fn start(answer: impl Fn(&str) -> (u16, Vec<u8>) + Send + 'static) -> Self {
+        FakeApi::with_headers(move |target| {
+            let (status, body) = answer(target);
+            (status, String::new(), body)
+        })
+    }
+
+    /// An API whose answers have more headers, each with its line end.
+    pub fn with_headers(answer: impl Fn(&str) -> (u16, String, Vec<u8>) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         // The thread ends with the test's process; it serves a bounded number of calls.
@@ -337,10 +345,10 @@ impl FakeApi {
                     header.clear();
                 }
                 let target = target.split(' ').nth(1).unwrap_or_default();
-                let (status, body) = answer(target);
+                let (status, headers, body) = answer(target);
                 let mut stream = reader.into_inner();
                 let head = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
                     body.len()
                 );
                 let _ = stream.write_all(head.as_bytes());
