@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::durable;
+use crate::durable::{self, Access};
 use crate::plan::Search;
 
 pub mod frames;
@@ -100,6 +100,7 @@ pub enum RawError {
 #[derive(Debug)]
 pub struct RawWriter {
     path: PathBuf,
+    access: Access,
     file: Option<File>,
     unsynced: bool,
 }
@@ -108,9 +109,15 @@ impl RawWriter {
     pub fn new(path: PathBuf) -> Self {
         RawWriter {
             path,
+            access: Access::default(),
             file: None,
             unsynced: false,
         }
+    }
+
+    /// Sets the accounts that may read the file once it is made.
+    pub fn readable_by(self, access: Access) -> Self {
+        RawWriter { access, ..self }
     }
 
     /// Appends a page; when this returns, the page is on disk.
@@ -130,7 +137,7 @@ impl RawWriter {
     pub fn write(&mut self, frame: &[u8]) -> Result<(), RawError> {
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(open(&self.path)?),
+            None => self.file.insert(open(&self.path, self.access)?),
         };
         let mut write = || {
             let before = file.metadata()?.len();
@@ -163,11 +170,14 @@ impl RawWriter {
 ///
 /// # Errors
 /// A folder that cannot be made or written, or a disk without room for a page.
-pub fn check_writable(path: &Path) -> Result<(), RawError> {
+pub fn check_writable(path: &Path, access: Access) -> Result<(), RawError> {
     let probe = path.with_extension("probe");
     let try_it = || {
-        durable::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-        let written = std::fs::write(&probe, vec![0; PROBE]);
+        durable::create_private_dir_all(path.parent().unwrap_or(Path::new(".")), access)?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(true).write(true);
+        let file = durable::open_private(options, &probe, access);
+        let written = file.and_then(|mut file| file.write_all(&vec![0; PROBE]));
         let removed = std::fs::remove_file(&probe);
         written.and(removed)
     };
@@ -179,15 +189,17 @@ const PROBE: usize = 1 << 20;
 
 /// Opens a raw file for more pages, and makes its name durable. A frame that was torn when its
 /// writer died is cut off.
-fn open(path: &Path) -> Result<File, RawError> {
+fn open(path: &Path, access: Access) -> Result<File, RawError> {
     let whole = match path.exists() {
         true => whole_frames(path)?,
         false => 0,
     };
     let open = || {
         let folder = path.parent().unwrap_or(Path::new("."));
-        durable::create_dir_all(folder)?;
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        durable::create_private_dir_all(folder, access)?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).append(true);
+        let file = durable::open_private(options, path, access)?;
         file.set_len(whole)?;
         durable::sync_dir(folder)?;
         Ok(file)

@@ -20,8 +20,8 @@ use super::output::closed_pipe;
 use super::{Common, Format, relation};
 use crate::load::Lake;
 use crate::query::catalog::named_in;
-use crate::query::duckdb::{Database, QueryError};
-use crate::run::catalog;
+use crate::query::duckdb::QueryError;
+use crate::run::catalog::{self, Opened};
 use crate::spec::table::Table;
 
 #[derive(Debug, Args)]
@@ -92,7 +92,7 @@ fn open(
     tables: &IndexMap<String, Table>,
     args: &QueryArgs,
     scratch: Option<&TempDir>,
-) -> Result<Database, CliError> {
+) -> Result<Opened, CliError> {
     let database = match args.as_of {
         None => catalog::open_still(lake, tables)?,
         Some(at) => catalog::open_as_of(lake, tables, at.to_utc())?,

@@ -170,9 +170,21 @@ impl Database {
     /// # Errors
     /// A folder that cannot be found.
     pub fn confine(&self, lake: &Path) -> Result<(), QueryError> {
-        let lake = absolute(lake)?;
-        let folders = FOLDERS.map(|folder| {
-            let folder = lake.join(folder);
+        self.confine_to(&[lake])
+    }
+
+    /// As [`Database::confine`], to the folders of tables and marts below each of these folders: a lake, and a
+    /// staging, which has the folders of a lake.
+    ///
+    /// # Errors
+    /// A folder that cannot be found.
+    pub fn confine_to(&self, roots: &[&Path]) -> Result<(), QueryError> {
+        let roots = roots.iter().map(|root| absolute(root));
+        let roots: Vec<PathBuf> = roots.collect::<Result<_, _>>()?;
+        let folders = roots
+            .iter()
+            .flat_map(|root| FOLDERS.map(|folder| root.join(folder)));
+        let folders = folders.map(|folder| {
             let folder = folder.to_string_lossy();
             // The second is as the views name it.
             let names = [
@@ -181,9 +193,10 @@ impl Database {
             ];
             names.join(", ")
         });
+        let folders: Vec<String> = folders.collect();
         self.set(&format!(
-            "SET allowed_directories = [{}]; SET enable_external_access = false; \
-             SET lock_configuration = true",
+            "SET allow_persistent_secrets = false; SET allowed_directories = [{}]; \
+             SET enable_external_access = false; SET lock_configuration = true",
             folders.join(", ")
         ))
     }

@@ -59,8 +59,12 @@ impl Audit {
             run_id: &subject.stamp.run_id,
             replaces: subject.replaces,
         };
+        let _reading = subject.lake.begin_reading()?;
         let columns = subject.lake.file_columns(tables)?;
+        let scratch = subject.lake.scratch()?;
         let database = Database::open_staged(&staged, tables, &columns)?;
+        database.spill_to(Some(scratch.path()))?;
+        database.confine_to(&[staged.lake, staged.folder])?;
         for check in &plan.checks {
             audit.make(check, plan, subject, &database);
         }
@@ -150,6 +154,8 @@ pub fn unable(plan: &Plan) -> Result<Vec<(usize, QueryError)>, QueryError> {
         return Ok(Vec::new());
     }
     let database = Database::open_empty(&plan.contracts.tables)?;
+    database.spill_to(None)?;
+    database.confine_to(&[])?;
     let bound = |(at, sql): (usize, &String)| Some((at, checks::bind(&database, sql).err()?));
     Ok(queries.into_iter().filter_map(bound).collect())
 }
