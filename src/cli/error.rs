@@ -180,7 +180,10 @@ impl From<QueryError> for CliError {
             _ => None,
         };
         let code = match &error {
-            QueryError::Sql(_) | QueryError::NoValue(_) | QueryError::UnusedParameter(_) => USAGE,
+            QueryError::Sql(_)
+            | QueryError::NoValue(_)
+            | QueryError::UnusedParameter(_)
+            | QueryError::NotSelect(_) => USAGE,
             QueryError::Io { .. } | QueryError::Rows { .. } => INTERNAL,
         };
         CliError::new(code, error, hint)

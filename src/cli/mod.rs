@@ -192,7 +192,11 @@ impl Common {
 
     fn plan(&self, pipeline: &Path, contracts: &Arc<Contracts>) -> Result<Plan, CliError> {
         let loaded = load_pipeline(pipeline, &env)?;
-        Ok(checks::checked_plan(loaded, Arc::clone(contracts))?)
+        Ok(checks::checked_plan(
+            loaded,
+            Arc::clone(contracts),
+            self.lake.as_deref(),
+        )?)
     }
 
     /// The lake that a pipeline's command works on.

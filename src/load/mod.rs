@@ -205,6 +205,7 @@ impl Lake {
         for folder in [RAW, STAGING] {
             files::create_private_dir(&root.join(folder), access)?;
         }
+        lake.make_reader_locks()?;
         {
             // Two processes may open a new lake at the same moment.
             let _guard = lake.commit_lock()?;

@@ -67,6 +67,16 @@ impl Lake {
         }
     }
 
+    /// Makes the locks that are not there: an account that cannot write the lake shares them all the same.
+    pub(super) fn make_reader_locks(&self) -> Result<(), LakeError> {
+        for path in [GATE, READERS].map(|name| self.lock_path(name)) {
+            if !path.exists() {
+                open_lock(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn shared(&self, name: &str) -> Result<Option<File>, LakeError> {
         let path = self.lock_path(name);
         let Some(file) = open_shared_lock(&path)? else {

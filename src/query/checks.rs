@@ -250,14 +250,14 @@ fn join(parts: impl Iterator<Item = String>, between: &str) -> String {
     parts.collect::<Vec<_>>().join(between)
 }
 
-/// How many rows a query gives, and the first of them, each as a JSON object. DuckDB takes the query as a text,
-/// which has to be one SELECT statement: so it can do nothing but ask, whatever brackets it closes.
+/// How many rows a query gives, and the first of them, each as a JSON object. The query stands in
+/// another one, so that it can do nothing but ask.
 ///
 /// # Errors
 /// What DuckDB says of it.
 pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), QueryError> {
-    let query = literal(query);
-    let answer = database.query(&format!("SELECT count(*) FROM query({query})"))?;
+    database.require_select(query)?;
+    let answer = database.query(&format!("SELECT count(*) FROM (\n{query}\n)"))?;
     let counts = answer.batches.first().filter(|batch| batch.num_rows() == 1);
     let count = counts.and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
     let count = count.ok_or_else(|| QueryError::Rows {
@@ -268,7 +268,7 @@ pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), Q
         return Ok((0, Vec::new()));
     }
     let rows = database.query(&format!(
-        "SELECT CAST(to_json(failing) AS VARCHAR) FROM query({query}) AS failing LIMIT {SHOWN}"
+        "SELECT CAST(to_json(failing) AS VARCHAR) FROM (\n{query}\n) AS failing LIMIT {SHOWN}"
     ))?;
     Ok((count, texts(&rows)))
 }
@@ -278,7 +278,8 @@ pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), Q
 /// # Errors
 /// What DuckDB says of it.
 pub fn bind(database: &Database, query: &str) -> Result<(), QueryError> {
-    let explained = format!("EXPLAIN SELECT count(*) FROM query({})", literal(query));
+    database.require_select(query)?;
+    let explained = format!("EXPLAIN SELECT count(*) FROM (\n{query}\n)");
     database.query(&explained).map(drop)
 }
 

@@ -1,5 +1,7 @@
 //! The pipeline's checks, made on staged tables before their commit.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -139,11 +141,12 @@ impl Audit {
 }
 
 /// Finds the queries among the checks of a plan that cannot run, by their place in the plan: better
-/// before a call is paid than after. They are bound to empty tables, not run.
+/// before a call is paid than after. They are bound to empty tables, not run. Of files they may name those of tables
+/// and marts in the folder `lake`, as when they run.
 ///
 /// # Errors
 /// The contracts make no views.
-pub fn unable(plan: &Plan) -> Result<Vec<(usize, QueryError)>, QueryError> {
+pub fn unable(plan: &Plan, lake: &Path) -> Result<Vec<(usize, QueryError)>, QueryError> {
     let queries = plan.checks.iter().enumerate();
     let queries = queries.filter_map(|(at, check)| match &check.rule {
         Rule::Sql(sql) => Some((at, sql)),
@@ -155,7 +158,7 @@ pub fn unable(plan: &Plan) -> Result<Vec<(usize, QueryError)>, QueryError> {
     }
     let database = Database::open_empty(&plan.contracts.tables)?;
     database.spill_to(None)?;
-    database.confine_to(&[])?;
+    database.confine_to(&[lake])?;
     let bound = |(at, sql): (usize, &String)| Some((at, checks::bind(&database, sql).err()?));
     Ok(queries.into_iter().filter_map(bound).collect())
 }

@@ -9,6 +9,7 @@ mod crashes;
 mod demo;
 mod disks;
 mod documented;
+mod escapes;
 mod evolution;
 mod faults;
 mod held;
@@ -19,7 +20,12 @@ mod odd_answers;
 mod outcomes;
 mod pipes;
 mod privacy;
+#[cfg(unix)]
+mod private;
+#[cfg(unix)]
+mod quarantine;
 mod query;
+mod readers;
 mod readme;
 mod resume;
 mod retention;
