@@ -112,6 +112,7 @@ impl Lake {
         };
         let strangers = strangers.iter().filter(is_stranger);
         found.strangers = strangers.map(|file| file.path.clone()).collect();
+        found.strangers.sort();
         Ok(found)
     }
 
