@@ -72,6 +72,8 @@ pub struct Plan {
     pub compression: Compression,
     /// Whether marts follow the runs.
     pub marts: bool,
+    /// Whether the group of the lake's owner may read what is private.
+    pub group: bool,
     /// What is allowed but should be known.
     pub warnings: Vec<String>,
     pub contracts: Arc<Contracts>,
@@ -217,6 +219,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         lake: spec.load.lake.clone(),
         compression,
         marts: spec.load.marts,
+        group: spec.load.group,
         warnings,
         contracts,
     })

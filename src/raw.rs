@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::durable;
+use crate::durable::{self, Access};
 use crate::plan::Search;
 use body::BodyText;
 use frames::{Frames, PageDecoder};
@@ -172,6 +172,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct RawWriter {
     watch: Arc<RawWatch>,
+    access: Access,
     file: Option<Opened>,
     unsynced: bool,
 }
@@ -267,9 +268,15 @@ impl RawWriter {
                 path,
                 written: Mutex::default(),
             }),
+            access: Access::default(),
             file: None,
             unsynced: false,
         }
+    }
+
+    /// Sets the accounts that may read the file once it is made.
+    pub fn readable_by(self, access: Access) -> Self {
+        RawWriter { access, ..self }
     }
 
     /// Returns what tells whether the pages stay at their place.
@@ -301,7 +308,7 @@ impl RawWriter {
         let path = &self.watch.path;
         let opened = match &mut self.file {
             Some(opened) => opened,
-            None => self.file.insert(open(path)?),
+            None => self.file.insert(open(path, self.access)?),
         };
         let mut append = || {
             let written = opened.file.write_all(frame);
@@ -339,11 +346,14 @@ impl RawWriter {
 ///
 /// # Errors
 /// A folder that cannot be made or written, or a disk without room for a page.
-pub fn check_writable(path: &Path) -> Result<(), RawError> {
+pub fn check_writable(path: &Path, access: Access) -> Result<(), RawError> {
     let probe = path.with_extension("probe");
     let try_it = || {
-        durable::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-        let written = std::fs::write(&probe, vec![0; PROBE]);
+        durable::create_private_dir_all(path.parent().unwrap_or(Path::new(".")), access)?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(true).write(true);
+        let file = durable::open_private(options, &probe, access);
+        let written = file.and_then(|mut file| file.write_all(&vec![0; PROBE]));
         let removed = std::fs::remove_file(&probe);
         written.and(removed)
     };
@@ -355,7 +365,7 @@ const PROBE: usize = 1 << 20;
 
 /// Opens a raw file for more pages, and makes its name durable. A frame that was torn when its
 /// writer died is cut off. Damaged bytes stay where they are: they may hold what was paid for.
-fn open(path: &Path) -> Result<Opened, RawError> {
+fn open(path: &Path, access: Access) -> Result<Opened, RawError> {
     let whole = if path.exists() {
         whole_frames(path)?
     } else {
@@ -363,8 +373,10 @@ fn open(path: &Path) -> Result<Opened, RawError> {
     };
     let open = || {
         let folder = path.parent().unwrap_or(Path::new("."));
-        durable::create_dir_all(folder)?;
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        durable::create_private_dir_all(folder, access)?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).append(true);
+        let file = durable::open_private(options, path, access)?;
         file.set_len(whole)?;
         durable::sync_dir(folder)?;
         Ok(file)

@@ -179,7 +179,7 @@ pub async fn run(
     let started = Instant::now();
     ledger::check(&plan.contracts).map_err(RunError::Ledger)?;
     let accesses = Accesses::resolve(&plan, env)?;
-    let lake = Lake::open(&options.lake)?;
+    let lake = Lake::open_for(&options.lake, plan.group)?;
     let _lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
     lake.check(&plan.contracts, Purpose::Add)?;
     // What cannot be kept must not be paid for.
@@ -235,7 +235,7 @@ pub async fn run(
     let raw = raw_paths(&plan, &lake, &stamp);
     for path in raw.values() {
         // A page that cannot be kept must not be paid for.
-        check_writable(path)?;
+        check_writable(path, lake.access())?;
     }
     let (clients, sandboxes) = connect(&plan, accesses, head.snapshot_at).await?;
     let run = Run {
@@ -255,7 +255,7 @@ pub async fn run(
         clients,
         writers: raw
             .into_iter()
-            .map(|(source, path)| (source, RawWriter::new(path)))
+            .map(|(source, path)| (source, RawWriter::new(path).readable_by(lake.access())))
             .collect(),
         journal,
         budget,
@@ -401,7 +401,7 @@ fn warn_of_raw(read: &RawRead) {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {
             tracing::warn!(
-                "{} has pages without checksums, as redlake 0.1 wrote them: damage in such pages \
+                "{} has pages without checksums, as the version before wrote them: damage in such pages \
                  may go unnoticed",
                 path.display()
             );

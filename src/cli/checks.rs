@@ -1,5 +1,6 @@
 //! A plan whose queries can run: what planning alone, which knows no DuckDB, cannot tell.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::plan::{Plan, plan};
@@ -9,17 +10,19 @@ use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics};
 use crate::spec::load::LoadedPipeline;
 
-/// Plans a pipeline and tries the queries of its checks.
+/// Plans a pipeline and tries the queries of its checks; `lake` is the folder of the lake, if it is not that which
+/// the pipeline names.
 ///
 /// # Errors
 /// As [`plan`]; every query that DuckDB cannot run, with its place.
 pub fn checked_plan(
     loaded: LoadedPipeline,
     contracts: Arc<Contracts>,
+    lake: Option<&Path>,
 ) -> Result<Plan, Diagnostics> {
     let declared = loaded.clone();
     let plan = plan(loaded, contracts)?;
-    let unable = unable(&plan).unwrap_or_else(|error| vec![(0, error)]);
+    let unable = unable(&plan, lake.unwrap_or(&plan.lake)).unwrap_or_else(|error| vec![(0, error)]);
     let told = unable
         .into_iter()
         .map(|(at, error)| told(&declared, at, &error));
@@ -40,8 +43,12 @@ fn told(declared: &LoadedPipeline, at: usize, error: &QueryError) -> Diagnostic 
     let words = words.split("\n\nLINE").next().unwrap_or_default();
     let words: Vec<&str> = words.split_whitespace().collect();
     let message = format!("this query cannot run: {}", words.join(" "));
-    Diagnostic::error(&declared.file, span, message).hint(HINT)
+    let is_of_files = words.first() == Some(&"Permission");
+    let hint = if is_of_files { FILES } else { HINT };
+    Diagnostic::error(&declared.file, span, message).hint(hint)
 }
+
+const FILES: &str = "a check reads the tables of the lake and of the run, and no other file";
 
 const HINT: &str = "`redlake schema list` names tables and views, `run.<table>` is a table with this \
                     run's rows alone";

@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::error::CliError;
-use super::output::print_text;
+use super::output::print_as_is;
 
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
@@ -21,6 +21,6 @@ pub fn main(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
         "redlake",
         &mut script,
     );
-    print_text(&String::from_utf8_lossy(&script))?;
+    print_as_is(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::output::note;
+use super::output::{note, note_as_is};
 use crate::extract::ExtractError;
 use crate::extract::client::ClientError;
 use crate::extract::journal::JournalError;
@@ -85,7 +85,7 @@ impl CliError {
     pub fn print(&self, color: bool) {
         if let Some(Diagnostics(all)) = &self.rendered {
             for diagnostic in all {
-                note(format_args!("{}\n", diagnostic.render(color)));
+                note_as_is(format_args!("{}\n", diagnostic.render(color)));
             }
             let plural = if all.len() == 1 { "" } else { "s" };
             note(format_args!(
@@ -181,7 +181,10 @@ impl From<QueryError> for CliError {
             _ => None,
         };
         let code = match &error {
-            QueryError::Sql(_) | QueryError::NoValue(_) | QueryError::UnusedParameter(_) => USAGE,
+            QueryError::Sql(_)
+            | QueryError::NoValue(_)
+            | QueryError::UnusedParameter(_)
+            | QueryError::NotSelect(_) => USAGE,
             QueryError::Io { .. } | QueryError::Rows { .. } => INTERNAL,
         };
         CliError::new(code, error, hint)

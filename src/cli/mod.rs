@@ -20,16 +20,21 @@ mod transform;
 mod upkeep;
 mod validate;
 
+use std::fmt::{self, Debug};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;
+use crate::spec::escape::escaped;
 use crate::spec::load::load_pipeline;
 use error::{CliError, ENVIRONMENT};
 
@@ -187,7 +192,11 @@ impl Common {
 
     fn plan(&self, pipeline: &Path, contracts: &Arc<Contracts>) -> Result<Plan, CliError> {
         let loaded = load_pipeline(pipeline, &env)?;
-        Ok(checks::checked_plan(loaded, Arc::clone(contracts))?)
+        Ok(checks::checked_plan(
+            loaded,
+            Arc::clone(contracts),
+            self.lake.as_deref(),
+        )?)
     }
 
     /// The lake that a pipeline's command works on.
@@ -248,7 +257,20 @@ fn init_logging(common: &Common) {
         LogFormat::Text => builder
             .with_ansi(std::io::stderr().is_terminal())
             .without_time()
+            .fmt_fields(debug_fn(write_field).delimited(" "))
             .init(),
         LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// Writes a field of a log line, escaped. Further lines of a message are set in: none of them looks like a log line
+/// of its own.
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    let text = escaped(&text).replace('\n', "\n  ");
+    if field.name() == "message" {
+        write!(out, "{text}")
+    } else {
+        write!(out, "{field}={text}")
     }
 }

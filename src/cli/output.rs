@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::error::{CliError, INTERNAL};
 use super::{Format, relation};
+use crate::spec::escape::{escaped, escaped_cell};
 
 /// Prints a relation.
 pub fn print_batches(
@@ -27,11 +28,14 @@ pub fn print_batches(
 /// Texts as a table; a row that is too short or too long is filled or cut.
 pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
     let of = |at: usize| {
-        let cells = rows.iter().map(|row| row.get(at).map(String::as_str));
+        let cells = rows
+            .iter()
+            .map(|row| row.get(at).map(|cell| escaped_cell(cell)));
         Arc::new(cells.collect::<StringArray>()) as ArrayRef
     };
-    let named = columns.iter().enumerate().map(|(at, name)| (*name, of(at)));
-    RecordBatch::try_from_iter_with_nullable(named.map(|(name, cells)| (name, cells, true)))
+    let named = columns.iter().enumerate();
+    let named = named.map(|(at, name)| (escaped_cell(name), of(at), true));
+    RecordBatch::try_from_iter_with_nullable(named)
         .and_then(|batch| pretty_format_batches(&[batch]))
         .map(|table| table.to_string())
         .unwrap_or_default()
@@ -41,10 +45,16 @@ pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).context("the result is no JSON");
     let text = text.map_err(|e| CliError::new(INTERNAL, e, None))?;
-    print_text(&format!("{text}\n"))
+    print_as_is(&format!("{text}\n"))
 }
 
+/// Prints a text for people, escaped.
 pub fn print_text(text: &str) -> Result<(), CliError> {
+    print_as_is(&escaped(text))
+}
+
+/// Prints a text for programs.
+pub fn print_as_is(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(anyhow::Error::from).or_else(closed_pipe)
@@ -65,8 +75,13 @@ pub fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-/// Says something on stderr; nobody may be listening.
+/// Says something on stderr, escaped; nobody may be listening.
 pub fn note(text: impl Display) {
+    note_as_is(escaped(&text.to_string()));
+}
+
+/// Says something on stderr that is escaped already, and may have colours.
+pub fn note_as_is(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::note;
 use crate::extract::Event;
 use crate::run::OnEvent;
+use crate::spec::escape::escaped_line;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -46,18 +47,18 @@ fn advance(bar: &ProgressBar, event: &Event<'_>) {
     match event {
         Event::Page { search, page, .. } => {
             bar.inc(1);
-            bar.set_message(format!("{search} page {page}"));
+            bar.set_message(escaped_line(&format!("{search} page {page}")).into_owned());
         }
         Event::Done { .. } => {}
         Event::Failed { search, reason } => {
-            bar.suspend(|| note(format_args!("failed: {search}: {reason}")))
+            bar.suspend(|| note(escaped_line(&format!("failed: {search}: {reason}"))))
         }
     }
 }
 
 fn failures_only(event: &Event<'_>) {
     if let Event::Failed { search, reason } = event {
-        note(format_args!("failed: {search}: {reason}"));
+        note(escaped_line(&format!("failed: {search}: {reason}")));
     }
 }
 

@@ -20,8 +20,8 @@ use super::output::closed_pipe;
 use super::{Common, Format, relation};
 use crate::load::Lake;
 use crate::query::catalog::named_in;
-use crate::query::duckdb::{Database, QueryError};
-use crate::run::catalog;
+use crate::query::duckdb::QueryError;
+use crate::run::catalog::{self, Opened};
 use crate::spec::table::Table;
 
 #[derive(Debug, Args)]
@@ -70,21 +70,48 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let answer = |tables: &IndexMap<String, Table>| {
         let database = open(&lake, tables, args, scratch.as_ref())?;
         let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
-        let written = database.stream(&sql, &parameters, |schema, batches| match &args.output {
-            Some(path) => write_file(path, format, &schema, batches),
-            None => print(format, &schema, batches),
+        let mut is_repeatable = true;
+        let written = database.stream(&sql, &parameters, |schema, batches| {
+            // Rows that are printed as they come cannot be taken back.
+            let waits = args.output.is_some() || format == Format::Table;
+            let mut batches = batches.peekable();
+            if let Some(Err(error)) = batches.next_if(Result::is_err) {
+                return Err(Failed::Query(error));
+            }
+            is_repeatable = waits;
+            match &args.output {
+                Some(path) => write_file(path, format, &schema, &mut batches),
+                None => print(format, &schema, &mut batches),
+            }
         });
-        Ok::<_, CliError>(written)
+        // With other files the SQL may have written some already.
+        is_repeatable &= !args.allow_files;
+        let written = written.map_err(Failed::Query).and_then(|written| written);
+        Ok::<_, CliError>((written, is_repeatable))
     };
     let named = named_in(&sql, &all);
-    let mut written = answer(&named)?;
-    if named.len() < all.len() && matches!(&written, Err(error) if error.is_of_names()) {
-        // It may name a view in another way, or a wrong one: DuckDB then proposes what is near.
-        written = answer(&all)?;
+    let mut tables = &named;
+    let mut gone = 0;
+    loop {
+        match answer(tables)? {
+            // It may name a view in another way, or a wrong one: DuckDB then proposes what is near.
+            (Err(Failed::Query(error)), _) if tables.len() < all.len() && error.is_of_names() => {
+                tables = &all;
+            }
+            // A commit of a run or of marts has replaced it, which waits for nobody.
+            (Err(Failed::Query(error)), true) if gone < AGAIN && error.is_of_gone_file() => {
+                gone += 1;
+            }
+            (written, _) => {
+                written?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
     }
-    written??;
-    Ok(ExitCode::SUCCESS)
 }
+
+/// How often a query begins anew because a file is gone.
+const AGAIN: u32 = 5;
 
 /// The lake as this command may see it.
 fn open(
@@ -92,7 +119,7 @@ fn open(
     tables: &IndexMap<String, Table>,
     args: &QueryArgs,
     scratch: Option<&TempDir>,
-) -> Result<Database, CliError> {
+) -> Result<Opened, CliError> {
     let database = match args.as_of {
         None => catalog::open_still(lake, tables)?,
         Some(at) => catalog::open_as_of(lake, tables, at.to_utc())?,
@@ -106,12 +133,12 @@ fn open(
 
 type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
 
-fn print(format: Format, schema: &SchemaRef, batches: &mut Batches<'_>) -> Result<(), CliError> {
+fn print(format: Format, schema: &SchemaRef, batches: &mut Batches<'_>) -> Result<(), Failed> {
     let out = BufWriter::new(io::stdout());
     let written = relation::write(format, schema, batches.map(|b| Ok(b?)), out);
     written.map_err(sql_error).or_else(|error| match error {
-        Failed::Query(error) => Err(error.into()),
-        Failed::Writing(error) => closed_pipe(error),
+        Failed::Writing(error) => closed_pipe(error).map_err(Failed::Otherwise),
+        error => Err(error),
     })
 }
 
@@ -121,19 +148,19 @@ fn write_file(
     format: Format,
     schema: &SchemaRef,
     batches: &mut Batches<'_>,
-) -> Result<(), CliError> {
+) -> Result<(), Failed> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let failed = |error: anyhow::Error| {
         let error = error.context(format!("cannot write {}", path.display()));
-        CliError::new(INTERNAL, error, None)
+        Failed::Otherwise(CliError::new(INTERNAL, error, None))
     };
     let beside = beside(folder.unwrap_or(Path::new(".")));
     let mut beside = beside.map_err(|error| failed(error.into()))?;
     let mut out = BufWriter::new(beside.as_file_mut());
     let written = relation::write(format, schema, batches.map(|b| Ok(b?)), &mut out);
     written.map_err(sql_error).map_err(|error| match error {
-        Failed::Query(error) => error.into(),
         Failed::Writing(error) => failed(error),
+        error => error,
     })?;
     out.flush().map_err(|error| failed(error.into()))?;
     drop(out);
@@ -158,6 +185,17 @@ fn beside(folder: &Path) -> io::Result<NamedTempFile> {
 enum Failed {
     Query(QueryError),
     Writing(anyhow::Error),
+    Otherwise(CliError),
+}
+
+impl From<Failed> for CliError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Query(error) => error.into(),
+            Failed::Writing(error) => CliError::new(INTERNAL, error, None),
+            Failed::Otherwise(error) => error,
+        }
+    }
 }
 
 fn sql_error(error: anyhow::Error) -> Failed {

@@ -20,6 +20,7 @@ use crate::plan::{Plan, Shard};
 use crate::run::marts::NOT_UP_TO_DATE;
 use crate::run::report::{Left, RunReport, Status};
 use crate::run::{Resume, RunOptions, run};
+use crate::spec::escape::escaped_line;
 use crate::transform::Transform;
 
 #[derive(Debug, Args)]
@@ -116,7 +117,7 @@ pub fn part(plan: Plan, shard: Option<Shard>) -> Result<Plan, CliError> {
 /// The exit code, or the error that says why the run ended early.
 fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, CliError> {
     let error = |code, source: &str, message: &str, hint: String| {
-        let error = anyhow::anyhow!("{source} refused: {message}");
+        let error = anyhow::anyhow!("{source} refused: {}", escaped_line(message));
         Err(CliError::new(code, error, Some(hint)))
     };
     if let (None, Some(reason)) = (&report.cut, &report.refused) {
@@ -146,7 +147,7 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
                     error(DENIED, source, message, hint)
                 }
                 _ => {
-                    let error = anyhow::anyhow!("{source}: {message}");
+                    let error = anyhow::anyhow!("{source}: {}", escaped_line(message));
                     let hint = "check the source's base_url";
                     Err(CliError::new(USAGE, error, Some(hint.into())))
                 }

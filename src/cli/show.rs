@@ -137,6 +137,10 @@ fn text(shown: &Shown, lake: &Path) -> String {
     if let Some(held) = &shown.held {
         out.push_str(&waiting(held, lake));
     }
+    if !shown.unreadable.is_empty() {
+        let folders = shown.unreadable.join(", ");
+        let _ = writeln!(out, "\nNot readable by this account: {folders}");
+    }
     out
 }
 

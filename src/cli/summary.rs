@@ -8,6 +8,7 @@ use super::output::grouped;
 use crate::plan::Plan;
 use crate::run::checks::Checks;
 use crate::run::report::RunReport;
+use crate::spec::escape::escaped_line;
 use crate::spec::pipeline::OnUnknownField;
 use crate::transform::drift::{DriftRow, Kind};
 
@@ -120,7 +121,7 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         report.pipeline, report.seconds
     );
     for failed in &report.failures {
-        let (search, reason) = (&failed.search, &failed.reason);
+        let (search, reason) = (escaped_line(&failed.search), escaped_line(&failed.reason));
         let _ = writeln!(out, "  failed    {search}: {reason}");
     }
     for damaged in &report.damaged_pages {
@@ -159,7 +160,9 @@ fn drift(rows: &[DriftRow]) -> String {
         let _ = writeln!(
             out,
             "  drift     {endpoint} {}: {kind} ({}, {} times)",
-            row.path, row.json_type, row.count
+            escaped_line(&row.path),
+            row.json_type,
+            row.count
         );
     }
     if rows.len() > MOST_DRIFT {

@@ -10,11 +10,14 @@ use super::error::{CliError, REFUSED};
 use super::output::{grouped, print_json, print_text};
 use super::{Common, Format};
 use crate::load::Lake;
-use crate::load::verify::{ProblemKind, Verified};
+use crate::load::modes::Remark;
+use crate::load::quarantine::Moved;
+use crate::load::verify::{Problem, ProblemKind, Verified};
 use crate::run::catalog;
 use crate::run::compact::{Compacted, CompactedDay, compact, first_open_day};
 use crate::run::prune::{Pruned, Unwanted, prune};
 use crate::run::verify::verify;
+use crate::spec::escape::escaped_line;
 use crate::spec::words::Span;
 
 #[derive(Debug, Args)]
@@ -84,6 +87,7 @@ fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {
     let mut text = String::new();
     for day in days {
         let after = match day.bytes_after {
+            _ if day.skipped => "skipped: somebody was reading".to_owned(),
             Some(bytes) => format!("{} bytes", grouped(bytes)),
             None => "size not known yet".to_owned(),
         };
@@ -171,25 +175,23 @@ pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliEr
     let lake = Lake::open_existing(&common.lake())?;
     let contracts = common.contracts()?;
     let mut verified = verify(&lake, &contracts)?;
-    let strangers: Vec<String> = verified
-        .problems
-        .iter()
-        .filter(|problem| problem.kind == ProblemKind::Stranger)
-        .map(|problem| problem.path.clone())
-        .collect();
-    if args.quarantine && !args.dry_run && !strangers.is_empty() {
-        let paths: Vec<&str> = strangers.iter().map(String::as_str).collect();
-        let folder = lake.quarantine(&paths)?;
-        for path in &paths {
-            tracing::info!("{path} is in {} now", folder.display());
-        }
+    let mut failed = None;
+    if args.quarantine && !args.dry_run && !verified.strangers.is_empty() {
+        let done = lake.quarantine(&verified.strangers)?;
+        verified.moved = done.moved;
+        failed = done.failed;
+        let moved = &verified.moved;
+        let is_there = |p: &Problem| moved.iter().all(|moved| moved.from != p.path);
         verified
             .problems
-            .retain(|p| p.kind != ProblemKind::Stranger);
+            .retain(|p| p.kind != ProblemKind::Stranger || is_there(p));
     }
     match format {
         Format::Json => print_json(&verified)?,
         _ => print_text(&verify_summary(&verified, args.quarantine && args.dry_run))?,
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
     }
     match verified.problems.is_empty() || (args.quarantine && args.dry_run) {
         true => Ok(ExitCode::SUCCESS),
@@ -205,10 +207,16 @@ fn verify_summary(verified: &Verified, would_move: bool) -> String {
             false => "",
         };
         let (kind, path, detail) = (problem.kind.as_str(), &problem.path, &problem.detail);
+        let path = escaped_line(path);
         let _ = writeln!(text, "{kind}: {path}: {detail}{moved}");
     }
-    for remark in &verified.remarks {
-        let _ = writeln!(text, "note: {remark}");
+    for Moved { from, to } in &verified.moved {
+        let (from, to) = (escaped_line(from), escaped_line(to));
+        let _ = writeln!(text, "moved: {from} to {to}");
+    }
+    for Remark { path, detail, hint } in &verified.remarks {
+        let hint = escaped_line(hint);
+        let _ = writeln!(text, "remark: {path}: {detail}\n  hint: {hint}");
     }
     let _ = writeln!(
         text,

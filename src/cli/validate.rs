@@ -36,7 +36,7 @@ pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> 
     let mut lakes = BTreeSet::new();
     for path in &args.pipelines {
         let planned = load_pipeline(path, &super::env)
-            .and_then(|loaded| checked_plan(loaded, contracts.clone()));
+            .and_then(|loaded| checked_plan(loaded, contracts.clone(), common.lake.as_deref()));
         match planned {
             Ok(plan) => {
                 common.warn(&plan);

@@ -11,6 +11,7 @@ use chrono_tz::Tz;
 
 use super::budget::Spent;
 use super::journal::{Entry, JournalError, failed, parse, whole_lines};
+use crate::durable::{self, Access};
 use crate::plan::{Money, Shard};
 
 /// Watches the journals of a lake.
@@ -103,7 +104,8 @@ impl Day {
             if self.lock.is_none() {
                 let mut options = OpenOptions::new();
                 let options = options.create(true).truncate(false).write(true);
-                self.lock = Some(options.open(&path)?);
+                let access = Access::of_folder(&self.of.folder);
+                self.lock = Some(durable::open_private(options, &path, access)?);
             }
             let file = self.lock.as_ref().map(File::try_clone).transpose()?;
             file.iter().try_for_each(File::lock)?;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::ledger::Call;
-use crate::durable;
+use crate::durable::{self, Access};
 use crate::plan::{Search, Shard};
 
 /// A line.
@@ -103,18 +103,17 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins a journal; its first line is on disk when this returns.
+    /// Begins a journal that these accounts may read; its first line is on disk when this returns.
     ///
     /// # Errors
     /// The file cannot be made.
-    pub fn create(path: PathBuf, head: RunHead) -> Result<Self, JournalError> {
+    pub fn create(path: PathBuf, head: RunHead, access: Access) -> Result<Self, JournalError> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let open = || {
-            durable::create_dir_all(folder)?;
-            let file = OpenOptions::new()
-                .create_new(true)
-                .append(true)
-                .open(&path)?;
+            durable::create_private_dir_all(folder, access)?;
+            let mut options = OpenOptions::new();
+            let options = options.create_new(true).append(true);
+            let file = durable::open_private(options, &path, access)?;
             claim(&file)?;
             Ok(file)
         };

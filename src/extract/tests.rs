@@ -113,7 +113,8 @@ fn journal_path(folder: &Path, run_id: &str) -> PathBuf {
 /// A journal of a run, with these entries after its first line.
 fn journal(folder: &Path, head: RunHead, entries: &[Entry]) -> Journal {
     let path = journal_path(folder, &head.run_id);
-    let journal = Journal::create(path, head).expect("a new journal");
+    let journal =
+        Journal::create(path, head, crate::durable::Access::Owner).expect("a new journal");
     for entry in entries {
         journal.append(entry).expect("a writable journal");
     }

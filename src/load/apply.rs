@@ -12,6 +12,7 @@ use super::files::{
     remove_if_there, rename, replace_json, sync_parent,
 };
 use super::{Lake, LakeError, STAGING, held};
+use crate::durable::{mode_of, set_mode};
 
 impl Lake {
     /// Finishes commits that were cut off and clears stagings that nobody will commit.
@@ -57,6 +58,7 @@ fn stagings(root: &Path) -> Result<Vec<(String, PathBuf)>, LakeError> {
 /// Makes what a record adds visible and what it removes vanish. The commit lock is held.
 pub(super) fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
     let staging = root.join(STAGING).join(&record.commit_id);
+    make_readable(root, &staging, record)?;
     for partition in partitions(record) {
         replace_partition(root, &staging, partition, record)?;
     }
@@ -89,6 +91,21 @@ pub(super) fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError>
     };
     replace_json(&path, &applied)?;
     remove_dir_if_there(&staging)
+}
+
+/// Gives staged files the mode that the commit's record has: it was made as any other file, while they were
+/// private.
+fn make_readable(root: &Path, staging: &Path, record: &CommitRecord) -> Result<(), LakeError> {
+    let Some(mode) = mode_of(&record_path(root, &record.commit_id)) else {
+        return Ok(());
+    };
+    for file in &record.add {
+        let staged = staging.join(&file.path);
+        if staged.exists() {
+            set_mode(&staged, mode).map_err(failed("set the mode of", &staged))?;
+        }
+    }
+    Ok(())
 }
 
 /// The folders in which a record replaces files by others.
@@ -135,6 +152,9 @@ fn replace_partition(
                 _ => Err(failed("link", &beside)(error)),
             };
         }
+    }
+    if let Some(mode) = mode_of(&target) {
+        set_mode(&staged, mode).map_err(failed("set the mode of", &staged))?;
     }
     super::files::sync_dir(&staged)?;
     exchange(&staged, &target)?;

@@ -26,11 +26,13 @@ use super::apply::{apply, finish_commits};
 use super::clock;
 use super::columns::{self, Stored};
 use super::files::{
-    create_dir, failed, list, open_lock, remove_dir_if_there, replace_json, step, sync_parent,
+    create_private, create_private_dir, failed, list, open_lock, open_private_lock,
+    remove_dir_if_there, replace_json, step, sync_parent,
 };
 use super::held;
 use super::raw_zone::RawFile;
-use super::{COMMITS, FORMAT, Lake, LakeError, STAGING, STATE};
+use super::{COMMITS, FORMAT, Lake, LakeError, RAW, STAGING, STATE};
+use crate::durable::Access;
 
 /// What a commit did. For a run, the commit id is its run id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +128,7 @@ pub struct Staging {
     root: PathBuf,
     id: String,
     folder: PathBuf,
+    access: Access,
     staged: Mutex<Staged>,
     /// Tells other processes that this staging is alive.
     _lock: File,
@@ -147,15 +150,16 @@ impl Lake {
         // Under the commit lock, so that recovery does not see the folder without its lock.
         let _guard = self.commit_lock()?;
         let folder = self.root.join(STAGING).join(commit_id);
-        create_dir(&folder)?;
+        create_private_dir(&folder, self.access)?;
         let path = folder.join(LOCK);
-        let lock = open_lock(&path)?;
+        let lock = open_private_lock(&path, self.access)?;
         lock.lock().map_err(failed("lock", &path))?;
         let (root, id) = (self.root.clone(), commit_id.to_owned());
         Ok(Staging {
             root,
             id,
             folder,
+            access: self.access,
             staged: Mutex::default(),
             _lock: lock,
         })
@@ -190,7 +194,7 @@ impl Lake {
         let is_raw =
             |path: &PathBuf| path.is_file() && path.extension().is_some_and(|e| e == "zst");
         let mut files = Vec::new();
-        for source in list(&self.root.join("raw"))? {
+        for source in list(&self.root.join(RAW))? {
             for date in list(&source)? {
                 files.extend(list(&date)?.into_iter().filter(is_raw));
             }
@@ -222,8 +226,9 @@ impl Staging {
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<u64, String>,
     ) -> Result<(), LakeError> {
         let staged = self.folder.join(&path);
-        create_dir(staged.parent().unwrap_or(&self.folder))?;
-        let file = step().and_then(|()| File::create(&staged));
+        // Until the commit it is as private as pages are.
+        create_private_dir(staged.parent().unwrap_or(&self.folder), self.access)?;
+        let file = create_private(&staged, self.access);
         let mut hashed = Hashing {
             inner: BufWriter::new(file.map_err(failed("create", &staged))?),
             hasher: blake3::Hasher::new(),
@@ -296,6 +301,10 @@ impl Staging {
 
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    pub(super) fn access(&self) -> Access {
+        self.access
     }
 
     /// The staged files in order, and the lock.

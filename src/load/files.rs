@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::LakeError;
-use crate::durable;
+use super::{LakeError, is_read_only};
+use crate::durable::{self, Access};
 
 /// Wraps an I/O error with what was being done, and to what.
 pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LakeError {
@@ -45,19 +45,81 @@ pub fn create_dir(path: &Path) -> Result<(), LakeError> {
     made.map_err(failed("create the folder", path))
 }
 
+/// Makes a folder that other accounts may not enter.
+pub fn create_private_dir(path: &Path, access: Access) -> Result<(), LakeError> {
+    let made = if path.is_dir() {
+        Ok(())
+    } else {
+        step().and_then(|()| durable::create_private_dir_all(path, access))
+    };
+    made.map_err(failed("create the folder", path))
+}
+
+/// Makes a file, or empties one that exists; other accounts may not read a new one.
+///
+/// # Errors
+/// The file cannot be made.
+pub fn create_private(path: &Path, access: Access) -> io::Result<File> {
+    step()?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true).write(true);
+    durable::open_private(&mut options, path, access)
+}
+
 pub fn open_lock(path: &Path) -> Result<File, LakeError> {
+    let opened = step().and_then(|()| lock_options().open(path));
+    opened.map_err(failed("open the lock", path))
+}
+
+/// Opens a lock that other accounts may not see.
+pub fn open_private_lock(path: &Path, access: Access) -> Result<File, LakeError> {
+    let opened = step().and_then(|()| durable::open_private(&mut lock_options(), path, access));
+    opened.map_err(failed("open the lock", path))
+}
+
+/// Opens a lock to share it, which needs no permission to write. None where there is no such file and none can
+/// be made: in a lake that this account cannot write.
+///
+/// # Errors
+/// Whatever else keeps the file from being opened.
+pub fn open_shared_lock(path: &Path) -> Result<Option<File>, LakeError> {
+    match open_lock(path) {
+        Err(LakeError::Io { source, .. }) if is_read_only(&source) => Ok(File::open(path).ok()),
+        opened => opened.map(Some),
+    }
+}
+
+fn lock_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
-    let opened = step().and_then(|()| options.open(path));
-    opened.map_err(failed("open the lock", path))
+    options
 }
 
 /// Writes JSON beside `path` and renames it into place.
 pub fn replace_json<T: Serialize>(path: &Path, value: &T) -> Result<(), LakeError> {
+    replace_json_with(path, value, |beside| {
+        step()?;
+        File::create(beside)
+    })
+}
+
+/// As [`replace_json`], as a file that other accounts may not read.
+pub fn replace_private_json<T: Serialize>(
+    path: &Path,
+    value: &T,
+    access: Access,
+) -> Result<(), LakeError> {
+    replace_json_with(path, value, |beside| create_private(beside, access))
+}
+
+fn replace_json_with<T: Serialize>(
+    path: &Path,
+    value: &T,
+    create: impl FnOnce(&Path) -> io::Result<File>,
+) -> Result<(), LakeError> {
     let beside = path.with_extension("json.tmp");
     let write = || -> io::Result<()> {
-        step()?;
-        let mut file = File::create(&beside)?;
+        let mut file = create(&beside)?;
         serde_json::to_writer_pretty(&mut file, value)?;
         file.write_all(b"\n")?;
         file.sync_all()

@@ -18,7 +18,10 @@ use super::clock;
 use super::columns;
 use super::commit::{AddedFile, CommitKind, CommitRecord, RunRef, Staging};
 use super::commit::{commit_lock, read, record_path};
-use super::files::{list, remove_dir_if_there, remove_if_there, rename, replace_json, sync_parent};
+use super::files::{
+    list, remove_dir_if_there, remove_if_there, rename, replace_json, replace_private_json,
+    sync_parent,
+};
 use super::verify::checksum;
 use super::{FORMAT, Lake, LakeError, STAGING};
 use crate::spec::checks::Severity;
@@ -99,6 +102,7 @@ impl Staging {
     ) -> Result<Holding, LakeError> {
         let _guard = commit_lock(self.root())?;
         let (root, folder) = (self.root().to_owned(), self.folder().to_owned());
+        let access = self.access();
         let (add, lock) = self.into_parts();
         // Its own id may be that of the ledger's commit.
         let commit_id = Uuid::now_v7().to_string();
@@ -117,7 +121,7 @@ impl Staging {
             remove,
             checks,
         };
-        replace_json(&target.join(HELD), &held)?;
+        replace_private_json(&target.join(HELD), &held, access)?;
         Ok(Holding { held, _lock: lock })
     }
 }
@@ -141,6 +145,17 @@ impl Lake {
         let mut outdated = outdated.into_iter();
         all.retain(|_| !outdated.next().unwrap_or_default());
         Ok(all)
+    }
+
+    /// As [`Lake::held`]; none where this account may not read stagings.
+    ///
+    /// # Errors
+    /// As [`Lake::held`].
+    pub fn held_if_readable(&self) -> Result<Option<Vec<Held>>, LakeError> {
+        match self.held() {
+            Err(error) if error.is_forbidden() => Ok(None),
+            held => held.map(Some),
+        }
     }
 
     /// What is held of a run.

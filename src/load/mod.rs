@@ -10,7 +10,10 @@ mod files;
 pub mod held;
 pub mod inventory;
 pub mod marts;
+pub mod modes;
+pub mod quarantine;
 pub mod raw_zone;
+pub mod readers;
 pub mod retain;
 pub mod still;
 pub mod verify;
@@ -27,6 +30,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::durable::Access;
 use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
@@ -41,6 +45,8 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Lake {
     root: PathBuf,
+    /// Accounts that may read what is private: pages, stagings, journals, files in quarantine.
+    access: Access,
 }
 
 #[derive(Debug, Error)]
@@ -96,9 +102,16 @@ pub enum LakeError {
     },
     #[error("the file {} is not as it was committed: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
+    #[error("{} is a link or no folder, and no file is moved through it", .0.display())]
+    Link(PathBuf),
 }
 
 impl LakeError {
+    /// Whether this account lacks the permission.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, LakeError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         use io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
@@ -136,6 +149,9 @@ impl LakeError {
                 "`redlake verify` lists all that is damaged: put it back from a backup, or flatten its run \
                  anew: redlake transform PIPELINE --raw FILE…",
             ),
+            LakeError::Link(_) => Some(
+                "put a folder in its place, or move the file away by hand; what it leads to was not touched",
+            ),
             LakeError::NotHeld(_) => Some(
                 "`redlake runs` says which runs are held; what was published or discarded is not \
                  held any more",
@@ -159,18 +175,38 @@ struct LakeFormat {
 }
 
 impl Lake {
-    /// Opens the lake at `root`, making its folders where there are none.
+    /// Opens the lake at `root`, making its folders where there are none. What is private is for the accounts
+    /// that may enter the folder `raw`: without it, for the owner alone.
     ///
     /// # Errors
     /// A folder that cannot be written, a lake of a newer format, or a commit that cannot be
     /// finished.
     pub fn open(root: &Path) -> Result<Self, LakeError> {
+        Lake::open_with(root, Access::of_folder(&root.join(RAW)))
+    }
+
+    /// Opens the lake at `root` as [`Lake::open`]; what is made from now on and is private is for its owner, and
+    /// with `group` for the owner's group, too. Folders that exist keep their modes.
+    ///
+    /// # Errors
+    /// As [`Lake::open`].
+    pub fn open_for(root: &Path, group: bool) -> Result<Self, LakeError> {
+        let access = if group { Access::Group } else { Access::Owner };
+        Lake::open_with(root, access)
+    }
+
+    fn open_with(root: &Path, access: Access) -> Result<Self, LakeError> {
         let lake = Lake {
             root: root.to_owned(),
+            access,
         };
-        for folder in ["raw", "tables", COMMITS, STAGING, STATE] {
+        for folder in ["tables", COMMITS, STATE] {
             files::create_dir(&root.join(folder))?;
         }
+        for folder in [RAW, STAGING] {
+            files::create_private_dir(&root.join(folder), access)?;
+        }
+        lake.make_reader_locks()?;
         {
             // Two processes may open a new lake at the same moment.
             let _guard = lake.commit_lock()?;
@@ -193,8 +229,11 @@ impl Lake {
             Err(LakeError::Io { source, .. }) if is_read_only(&source) => {
                 let lake = Lake {
                     root: root.to_owned(),
+                    access: Access::of_folder(&root.join(RAW)),
                 };
                 lake.check_format()?;
+                // Another account may be committing; then its record is not applied yet.
+                let _still = lake.hold_still()?;
                 match lake.commits()?.into_iter().find(|commit| !commit.applied) {
                     None => Ok(lake),
                     Some(commit) => Err(LakeError::Unfinished(commit.commit_id)),
@@ -271,11 +310,16 @@ impl Lake {
         &self.root
     }
 
+    /// The accounts that may read what is private.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
     /// Where a run keeps the pages of a source.
     pub fn raw_path(&self, source: &str, date: NaiveDate, run_id: &str) -> PathBuf {
         let folder = self
             .root
-            .join("raw")
+            .join(RAW)
             .join(format!("source={source}"))
             .join(partition(date));
         folder.join(format!("{run_id}.ndjson.zst"))
@@ -283,7 +327,7 @@ impl Lake {
 
     /// Where runs under way keep their journals; made with the first one.
     pub fn journals(&self) -> PathBuf {
-        self.root.join(STATE).join("runs")
+        self.root.join(STATE).join(modes::JOURNALS)
     }
 
     /// Where a run keeps its journal.
@@ -380,6 +424,7 @@ fn partition(date: NaiveDate) -> String {
 /// Bytes for records, the catalog and folders.
 const SPARE: u64 = 16 << 20;
 
+const RAW: &str = "raw";
 const COMMITS: &str = "_commits";
 const STAGING: &str = "_staging";
 const STATE: &str = "_state";

@@ -3,8 +3,8 @@
 use std::fs::File;
 
 use super::apply::finish_commits;
-use super::files::{failed, open_lock};
-use super::{Lake, LakeError, STATE, is_read_only};
+use super::files::{failed, open_shared_lock};
+use super::{Lake, LakeError, STATE};
 
 /// While it is held, no commit changes a file: what is read together belongs together. Released when
 /// dropped. Whoever holds it commits nothing.
@@ -23,19 +23,17 @@ impl Lake {
     }
 
     /// Keeps commits waiting while files are listed, so that all that are found are of the same state; several
-    /// readers may do that at once. Nothing where the lake cannot be written: then nobody commits.
+    /// readers may do that at once. Nothing where this account cannot write the lake and its lock is not there or
+    /// cannot be read.
     ///
     /// # Errors
     /// A lock that cannot be taken.
     pub fn hold_still(&self) -> Result<Option<CommitsHeld>, LakeError> {
         let path = self.root.join(STATE).join("commit.lock");
-        match open_lock(&path) {
-            Err(LakeError::Io { source, .. }) if is_read_only(&source) => Ok(None),
-            file => {
-                let file = file?;
-                file.lock_shared().map_err(failed("lock", &path))?;
-                Ok(Some(CommitsHeld(file)))
-            }
-        }
+        let Some(file) = open_shared_lock(&path)? else {
+            return Ok(None);
+        };
+        file.lock_shared().map_err(failed("lock", &path))?;
+        Ok(Some(CommitsHeld(file)))
     }
 }

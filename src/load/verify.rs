@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::commit::AddedFile;
-use super::files::{create_dir, list, rename};
+use super::files::{failed, list};
 use super::inventory::LiveFile;
-use super::{Lake, LakeError, STATE};
+use super::modes::Remark;
+use super::quarantine::Moved;
+use super::{Lake, LakeError};
 use crate::spec::table::FOLDERS;
 
 /// What was looked at, and what is wrong with it.
@@ -25,8 +27,13 @@ pub struct Verified {
     /// Raw files that commits name and that retention or `prune` removed.
     pub raw_pruned: u64,
     pub problems: Vec<Problem>,
-    /// Facts to know that are no problems.
-    pub remarks: Vec<String>,
+    /// What should be known beside that.
+    pub remarks: Vec<Remark>,
+    /// The files that were put in quarantine.
+    pub moved: Vec<Moved>,
+    /// The paths of the strangers in the lake, as the file system has them.
+    #[serde(skip)]
+    pub strangers: Vec<PathBuf>,
 }
 
 /// A file that is not as it should be.
@@ -45,7 +52,7 @@ pub enum ProblemKind {
     Missing,
     /// It has another length, or other bytes.
     Damaged,
-    /// No commit added it, and every reader of the table reads it.
+    /// No commit added it, and every reader of the table reads it; or a link, of which no commit makes any.
     Stranger,
 }
 
@@ -66,12 +73,24 @@ impl Lake {
     /// A record or a folder that cannot be read. What is wrong with files is part of the answer.
     pub fn verify(&self) -> Result<Verified, LakeError> {
         let (live, there) = self.snapshot()?;
-        let mut found = Verified::default();
-        for path in there.iter().filter(|path| !live.contains_key(*path)) {
+        let mut found = Verified {
+            remarks: self.open_folders(),
+            ..Verified::default()
+        };
+        let strangers: Vec<&Found> = there
+            .iter()
+            .filter(|file| file.is_link || !live.contains_key(&file.name()))
+            .collect();
+        for file in &strangers {
+            let detail = if file.is_link {
+                "a link; what it leads to was not looked at"
+            } else {
+                "no commit added it"
+            };
             found.problems.push(Problem {
-                path: path.clone(),
+                path: file.name(),
                 kind: ProblemKind::Stranger,
-                detail: "no commit added it".to_owned(),
+                detail: detail.to_owned(),
             });
         }
         for LiveFile { file, .. } in live.values() {
@@ -92,6 +111,13 @@ impl Lake {
             });
         }
         found.problems.sort_by(|a, b| a.path.cmp(&b.path));
+        let is_stranger = |file: &&&Found| {
+            let mut problems = found.problems.iter();
+            problems.any(|p| p.kind == ProblemKind::Stranger && p.path == file.name())
+        };
+        let strangers = strangers.iter().filter(is_stranger);
+        found.strangers = strangers.map(|file| file.path.clone()).collect();
+        found.strangers.sort();
         Ok(found)
     }
 
@@ -107,24 +133,8 @@ impl Lake {
         }
     }
 
-    /// Moves files that no commit added out of the tables, to where nobody reads them; the folder
-    /// that they are in now.
-    ///
-    /// # Errors
-    /// A file that cannot be moved.
-    pub fn quarantine(&self, strangers: &[&str]) -> Result<PathBuf, LakeError> {
-        let _guard = self.commit_lock()?;
-        let folder = self.root.join(STATE).join("quarantine");
-        for path in strangers {
-            let target = folder.join(path);
-            create_dir(target.parent().unwrap_or(&folder))?;
-            rename(&self.root.join(path), &target)?;
-        }
-        Ok(folder)
-    }
-
     /// The files that commits added, and those that are there, at one moment.
-    fn snapshot(&self) -> Result<(BTreeMap<String, LiveFile>, Vec<String>), LakeError> {
+    fn snapshot(&self) -> Result<(BTreeMap<String, LiveFile>, Vec<Found>), LakeError> {
         let _still = self.hold_still()?;
         let mut there = Vec::new();
         for folder in FOLDERS {
@@ -134,16 +144,38 @@ impl Lake {
     }
 }
 
-fn files_below(root: &Path, folder: &Path, files: &mut Vec<String>) -> Result<(), LakeError> {
-    if !folder.exists() {
-        return Ok(());
+/// A file among the tables, or a link.
+struct Found {
+    /// Relative to the lake.
+    path: PathBuf,
+    is_link: bool,
+}
+
+impl Found {
+    /// The path as commits have it.
+    fn name(&self) -> String {
+        self.path.to_string_lossy().replace('\\', "/")
     }
-    for path in list(folder)? {
-        if path.is_dir() {
-            files_below(root, &path, files)?;
-        } else if let Ok(path) = path.strip_prefix(root) {
-            files.push(path.to_string_lossy().replace('\\', "/"));
+}
+
+/// Lists the files at and below a path. Links are listed and not followed.
+fn files_below(root: &Path, path: &Path, files: &mut Vec<Found>) -> Result<(), LakeError> {
+    let is_link = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => {
+            return list(path)?
+                .iter()
+                .try_for_each(|path| files_below(root, path, files));
         }
+        Ok(found) => found.is_symlink(),
+        // A commit removed it since it was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("look at", path)(error)),
+    };
+    if let Ok(path) = path.strip_prefix(root) {
+        files.push(Found {
+            path: path.to_owned(),
+            is_link,
+        });
     }
     Ok(())
 }
@@ -177,3 +209,6 @@ pub(super) fn checksum(path: &Path) -> io::Result<String> {
     hasher.update_reader(File::open(path)?)?;
     Ok(hasher.finalize().to_hex().to_string())
 }
+
+/// The folder of files that no commit added, below that of the lake's state.
+pub(super) const QUARANTINE: &str = "quarantine";

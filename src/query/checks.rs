@@ -256,6 +256,7 @@ fn join(parts: impl Iterator<Item = String>, between: &str) -> String {
 /// # Errors
 /// What DuckDB says of it.
 pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), QueryError> {
+    database.require_select(query)?;
     let answer = database.query(&format!("SELECT count(*) FROM (\n{query}\n)"))?;
     let counts = answer.batches.first().filter(|batch| batch.num_rows() == 1);
     let count = counts.and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
@@ -277,6 +278,7 @@ pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), Q
 /// # Errors
 /// What DuckDB says of it.
 pub fn bind(database: &Database, query: &str) -> Result<(), QueryError> {
+    database.require_select(query)?;
     let explained = format!("EXPLAIN SELECT count(*) FROM (\n{query}\n)");
     database.query(&explained).map(drop)
 }

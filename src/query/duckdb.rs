@@ -26,6 +26,9 @@ pub enum QueryError {
     NoValue(String),
     #[error("the statement has no parameter ${0}")]
     UnusedParameter(String),
+    /// The text of a data check; it has not run.
+    #[error("it is not one SELECT statement: {0}")]
+    NotSelect(String),
     #[error("the lake's answer is not as expected: {reason}")]
     Rows { reason: String },
     #[error("cannot {action} {}", path.display())]
@@ -42,7 +45,22 @@ impl QueryError {
         let kinds = ["Catalog Error", "Binder Error"];
         matches!(self, QueryError::Sql(error) if kinds.iter().any(|kind| words(error).starts_with(kind)))
     }
+
+    /// Whether a file that was found is gone: a commit replaced it before it was read.
+    pub fn is_of_gone_file(&self) -> bool {
+        let QueryError::Sql(error) = self else {
+            return false;
+        };
+        let words = words(error);
+        words.starts_with("IO Error") && GONE.iter().any(|gone| words.contains(gone))
+    }
 }
+
+/// The words of DuckDB for a file that is not there any more.
+const GONE: [&str; 2] = [
+    "No such file or directory",
+    "No files found that match the pattern",
+];
 
 /// The lake, opened for SQL. Everything is in memory but the Parquet files, so nothing here ever
 /// blocks a commit or another reader.
@@ -170,9 +188,21 @@ impl Database {
     /// # Errors
     /// A folder that cannot be found.
     pub fn confine(&self, lake: &Path) -> Result<(), QueryError> {
-        let lake = absolute(lake)?;
-        let folders = FOLDERS.map(|folder| {
-            let folder = lake.join(folder);
+        self.confine_to(&[lake])
+    }
+
+    /// As [`Database::confine`], to the folders of tables and marts below each of these folders: a lake, and a
+    /// staging, which has the folders of a lake.
+    ///
+    /// # Errors
+    /// A folder that cannot be found.
+    pub fn confine_to(&self, roots: &[&Path]) -> Result<(), QueryError> {
+        let roots = roots.iter().map(|root| absolute(root));
+        let roots: Vec<PathBuf> = roots.collect::<Result<_, _>>()?;
+        let folders = roots
+            .iter()
+            .flat_map(|root| FOLDERS.map(|folder| root.join(folder)));
+        let folders = folders.map(|folder| {
             let folder = folder.to_string_lossy();
             // The second is as the views name it.
             let names = [
@@ -181,9 +211,10 @@ impl Database {
             ];
             names.join(", ")
         });
+        let folders: Vec<String> = folders.collect();
         self.set(&format!(
-            "SET allowed_directories = [{}]; SET enable_external_access = false; \
-             SET lock_configuration = true",
+            "SET allow_persistent_secrets = false; SET allowed_directories = [{}]; \
+             SET enable_external_access = false; SET lock_configuration = true",
             folders.join(", ")
         ))
     }
@@ -215,6 +246,24 @@ impl Database {
         let mut batches =
             std::iter::from_fn(step).map(|batch| batch.map(|batch| RecordBatch::from(&batch)));
         Ok(read(schema, &mut batches))
+    }
+
+    /// Checks that a text is one SELECT statement by itself: then it is one between brackets, too, and does not
+    /// close them to go on with another statement.
+    ///
+    /// # Errors
+    /// [`QueryError::NotSelect`]
+    pub fn require_select(&self, text: &str) -> Result<(), QueryError> {
+        // The function takes nothing else. Other mistakes in the text are told better where it is run.
+        let explained = format!("EXPLAIN SELECT 1 FROM query({})", catalog::literal(text));
+        match self.query(&explained) {
+            Err(QueryError::Sql(error)) if words(&error).starts_with("Parser Error") => {
+                let words = words(&error);
+                let first = words.split("\n\nLINE").next().unwrap_or_default();
+                Err(QueryError::NotSelect(first.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Runs one SQL statement.

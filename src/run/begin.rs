@@ -125,7 +125,7 @@ impl Begun {
             simulated: accesses.simulated(),
         };
         let path = lake.journal(&head.run_id);
-        let journal = Journal::create(path, head.clone())?;
+        let journal = Journal::create(path, head.clone(), lake.access())?;
         Ok(Begun {
             identity: identity(&head, clock),
             journal: Arc::new(journal),

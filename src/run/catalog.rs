@@ -1,23 +1,44 @@
 //! The lake as SQL sees it: opened for queries, and as the catalog that other tools open.
 
+use std::ops::Deref;
+
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 
 use super::RunError;
 use super::as_of::runs_as_of;
 use crate::load::Lake;
+use crate::load::readers::Reading;
 use crate::query::catalog::only;
 use crate::query::duckdb::{Database, write_catalog};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
+/// Tables of a lake, opened for SQL. As long as it is open, `compact` and `prune` take no file away.
+pub struct Opened {
+    database: Database,
+    _reading: Option<Reading>,
+}
+
+impl Deref for Opened {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
+    }
+}
+
 /// Opens these tables of a lake.
 ///
 /// # Errors
 /// The lake cannot be read.
-pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Database, RunError> {
+pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, RunError> {
+    let reading = lake.begin_reading()?;
     let columns = lake.file_columns(tables)?;
-    Ok(Database::open(lake.root(), tables, &columns)?)
+    Ok(Opened {
+        database: Database::open(lake.root(), tables, &columns)?,
+        _reading: reading,
+    })
 }
 
 /// Opens these tables of a lake as they are now: a statement that reads several of them finds all of a
@@ -25,10 +46,14 @@ pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Database, R
 ///
 /// # Errors
 /// The lake cannot be read.
-pub fn open_still(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Database, RunError> {
+pub fn open_still(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, RunError> {
+    let reading = lake.begin_reading()?;
     let _still = lake.hold_still()?;
     let columns = lake.file_columns(tables)?;
-    Ok(Database::open_still(lake.root(), tables, &columns)?)
+    Ok(Opened {
+        database: Database::open_still(lake.root(), tables, &columns)?,
+        _reading: reading,
+    })
 }
 
 /// Opens only the tables of a lake that have these names: to make a view, the folders of its table are
@@ -40,7 +65,7 @@ pub fn open_some(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
     names: &[&str],
-) -> Result<Database, RunError> {
+) -> Result<Opened, RunError> {
     open(lake, &only(tables, |name| names.contains(&name)))
 }
 
@@ -52,11 +77,15 @@ pub fn open_as_of(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
     at: DateTime<Utc>,
-) -> Result<Database, RunError> {
+) -> Result<Opened, RunError> {
+    let reading = lake.begin_reading()?;
     let _still = lake.hold_still()?;
     let runs = runs_as_of(lake, at)?;
     let columns = lake.file_columns(tables)?;
-    Ok(Database::open_as_of(lake.root(), tables, &columns, &runs)?)
+    Ok(Opened {
+        database: Database::open_as_of(lake.root(), tables, &columns, &runs)?,
+        _reading: reading,
+    })
 }
 
 /// Writes `lake.duckdb` anew where its views are not those of the lake: the first files of a table, and

@@ -1,5 +1,7 @@
 //! The pipeline's checks, made on staged tables before their commit.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -59,8 +61,12 @@ impl Audit {
             run_id: &subject.stamp.run_id,
             replaces: subject.replaces,
         };
+        let _reading = subject.lake.begin_reading()?;
         let columns = subject.lake.file_columns(tables)?;
+        let scratch = subject.lake.scratch()?;
         let database = Database::open_staged(&staged, tables, &columns)?;
+        database.spill_to(Some(scratch.path()))?;
+        database.confine_to(&[staged.lake, staged.folder])?;
         for check in &plan.checks {
             audit.make(check, plan, subject, &database);
         }
@@ -135,11 +141,12 @@ impl Audit {
 }
 
 /// Finds the queries among the checks of a plan that cannot run, by their place in the plan: better
-/// before a call is paid than after. They are bound to empty tables, not run.
+/// before a call is paid than after. They are bound to empty tables, not run. Of files they may name those of tables
+/// and marts in the folder `lake`, as when they run.
 ///
 /// # Errors
 /// The contracts make no views.
-pub fn unable(plan: &Plan) -> Result<Vec<(usize, QueryError)>, QueryError> {
+pub fn unable(plan: &Plan, lake: &Path) -> Result<Vec<(usize, QueryError)>, QueryError> {
     let queries = plan.checks.iter().enumerate();
     let queries = queries.filter_map(|(at, check)| match &check.rule {
         Rule::Sql(sql) => Some((at, sql)),
@@ -150,6 +157,8 @@ pub fn unable(plan: &Plan) -> Result<Vec<(usize, QueryError)>, QueryError> {
         return Ok(Vec::new());
     }
     let database = Database::open_empty(&plan.contracts.tables)?;
+    database.spill_to(None)?;
+    database.confine_to(&[lake])?;
     let bound = |(at, sql): (usize, &String)| Some((at, checks::bind(&database, sql).err()?));
     Ok(queries.into_iter().filter_map(bound).collect())
 }

@@ -11,6 +11,7 @@ use super::RunError;
 use super::rewrite::{FILE_BYTES, Rewriter};
 use crate::load::commit::{CommitKind, RunRef};
 use crate::load::inventory::LiveFile;
+use crate::load::readers::patience;
 use crate::load::{Lake, LakeError};
 use crate::spec::contracts::Contracts;
 
@@ -23,8 +24,12 @@ pub struct CompactedDay {
     pub files_before: u64,
     pub files_after: u64,
     pub bytes_before: u64,
-    /// Null in a dry run: nobody knows before they are written.
+    /// Null in a dry run, and where the day was skipped: nobody knows before they are written.
     pub bytes_after: Option<u64>,
+    /// Whether the files stay as they are, because somebody was reading for too long. The next compaction
+    /// takes them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
 }
 
 /// What was compacted, or would be.
@@ -128,6 +133,21 @@ fn compact_day(
     if days.is_empty() {
         return Ok(staging.abandon()?);
     }
+    let Some(_no_readers) = lake.wait_for_readers()? else {
+        tracing::warn!(
+            "the files of {dt} stay as they are: somebody has been reading the lake for {} s; the next \
+             `redlake compact` takes them",
+            patience().as_secs_f64()
+        );
+        compacted
+            .days
+            .extend(days.into_iter().map(|day| CompactedDay {
+                files_after: day.files_before,
+                skipped: true,
+                ..day
+            }));
+        return Ok(staging.abandon()?);
+    };
     let simulated = partitions.values().flatten().any(|live| live.simulated);
     let run = RunRef::of_no_run(&commit_id, end_of(dt), simulated);
     let record = staging.commit(CommitKind::Compact, &run, remove)?;
@@ -148,6 +168,7 @@ fn forecast(dt: NaiveDate, files: &[&LiveFile]) -> CompactedDay {
         files_after: bytes(files).div_ceil(FILE_BYTES).max(1),
         bytes_before: bytes(files),
         bytes_after: None,
+        skipped: false,
     }
 }
 

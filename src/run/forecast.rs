@@ -76,7 +76,8 @@ pub fn outlook(
     };
     let prior = Prior::new(plan, &lake, &commits, "", now, simulated);
     let spent = prior.spent_today(now)?.unwrap_or_default();
-    let usual = history::usual_calls(&prior.database()?, &plan.pipeline, RUNS)?;
+    let database = prior.database()?;
+    let usual = history::usual_calls(&database, &plan.pipeline, RUNS)?;
     Ok(Outlook {
         likely: likely(plan, &usual),
         left_today: left_today(plan, spent),

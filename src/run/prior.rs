@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
+use super::catalog::Opened;
 use super::{RunError, catalog, ledger};
 use crate::extract::budget::Spent;
 use crate::extract::day::{self, DayOf, journals};
@@ -14,7 +15,6 @@ use crate::extract::{Known, KnownTo};
 use crate::load::Lake;
 use crate::load::commit::{AddedFile, CommitRecord};
 use crate::plan::{FollowUp, Money, Plan, Search};
-use crate::query::duckdb::Database;
 use crate::query::history::{self, Earlier};
 use crate::transform::select::{self, Ranked};
 
@@ -60,7 +60,7 @@ impl<'a> Prior<'a> {
     ///
     /// # Errors
     /// The lake cannot be read.
-    pub fn database(&self) -> Result<Database, RunError> {
+    pub fn database(&self) -> Result<Opened, RunError> {
         let tables = &self.plan.contracts.tables;
         catalog::open_some(self.lake, tables, &history::TABLES)
     }

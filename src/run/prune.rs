@@ -15,6 +15,7 @@ use super::{RunError, ledger};
 use crate::load::Lake;
 use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
 use crate::load::inventory::LiveFile;
+use crate::load::readers::patience;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
@@ -109,7 +110,7 @@ fn prune_run(
     if !dry_run && !files.is_empty() {
         let staging = lake.stage(&Uuid::now_v7().to_string())?;
         let remove = take_rows_out(lake, tables, &staging, run_id, is_data)?;
-        let record = commit(staging, last.simulated, last.snapshot_at, remove)?;
+        let record = commit(lake, staging, last.simulated, last.snapshot_at, remove)?;
         bytes_after = record.add.iter().map(|file| file.bytes).sum();
         rows_after = record.add.iter().map(|file| file.rows).sum();
     } else if !shared.is_empty() {
@@ -149,7 +150,7 @@ fn prune_days(
     let simulated = files.iter().any(|live| live.simulated);
     let at = before.and_time(chrono::NaiveTime::MIN).and_utc();
     let remove = files.into_iter().map(|live| live.file.path).collect();
-    commit(staging, simulated, at, remove)?;
+    commit(lake, staging, simulated, at, remove)?;
     Ok(())
 }
 
@@ -168,13 +169,22 @@ fn prune_raw(
     Ok(())
 }
 
+/// Commits a removal once nobody reads, or when that takes too long.
 fn commit(
+    lake: &Lake,
     staging: Staging,
     simulated: bool,
     snapshot_at: DateTime<Utc>,
     remove: Vec<String>,
 ) -> Result<CommitRecord, RunError> {
     let id = staging.id().to_owned();
+    let no_readers = lake.wait_for_readers()?;
+    if no_readers.is_none() {
+        tracing::warn!(
+            "somebody has been reading the lake for {} s; a query of what is removed now fails",
+            patience().as_secs_f64()
+        );
+    }
     let run = RunRef::of_no_run(&id, snapshot_at, simulated);
     Ok(staging.commit(CommitKind::Prune, &run, remove)?)
 }

@@ -75,7 +75,7 @@ pub fn retransform(
             .or_insert_with(|| (first, BTreeSet::new()));
         files.insert(canonical(path));
     }
-    let lake = Lake::open(root)?;
+    let lake = Lake::open_for(root, plan.group)?;
     let _lock = lake.lock_pipeline(&plan.pipeline, None)?;
     lake.check(&plan.contracts, Purpose::Replace)?;
     let raw_files = lake.raw_files()?;

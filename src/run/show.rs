@@ -27,6 +27,9 @@ pub struct Shown {
     pub held: Option<Held>,
     /// Where its pages are.
     pub raw: Vec<PathBuf>,
+    /// The folders that this account may not read: what is held, and where pages are, is not known then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<&'static str>,
 }
 
 /// A run whose held tables were committed.
@@ -55,15 +58,27 @@ pub struct Discarded {
 pub fn show(root: &Path, contracts: &Contracts, asked: &str) -> Result<Shown, RunError> {
     let lake = Lake::open_existing(root)?;
     let database = catalog::open_some(&lake, &contracts.tables, &ledger::TABLES)?;
-    let run_id = resolve(&lake, &database, asked)?;
+    let mut unreadable = Vec::new();
+    let held = lake.held_if_readable()?;
+    unreadable.extend(held.is_none().then_some("_staging"));
+    let held = held.unwrap_or_default();
+    let run_id = resolve(&held, &database, asked)?;
     let files = lake.files_of(&run_id)?;
-    let held = lake.held()?.into_iter().find(|held| held.run_id == run_id);
+    let held = held.into_iter().find(|held| held.run_id == run_id);
+    let raw = match raw_of(&lake, &run_id) {
+        Err(RunError::Lake(error)) if error.is_forbidden() => {
+            unreadable.push("raw");
+            Vec::new()
+        }
+        raw => raw?,
+    };
     Ok(Shown {
+        unreadable,
         run: runs::row(&database, &run_id)?,
         files: files.into_iter().map(|live| live.file).collect(),
         calls: runs::calls(&database, &run_id)?,
         held,
-        raw: raw_of(&lake, &run_id)?,
+        raw,
         run_id,
     })
 }
@@ -106,11 +121,8 @@ pub fn discard(root: &Path, contracts: &Contracts, asked: &str) -> Result<Discar
 /// # Errors
 /// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
 pub(super) fn find(lake: &Lake, contracts: &Contracts, asked: &str) -> Result<String, RunError> {
-    resolve(
-        lake,
-        &catalog::open_some(lake, &contracts.tables, &ledger::TABLES)?,
-        asked,
-    )
+    let database = catalog::open_some(lake, &contracts.tables, &ledger::TABLES)?;
+    resolve(&lake.held()?, &database, asked)
 }
 
 fn raw_of(lake: &Lake, run_id: &str) -> Result<Vec<PathBuf>, RunError> {
@@ -119,9 +131,9 @@ fn raw_of(lake: &Lake, run_id: &str) -> Result<Vec<PathBuf>, RunError> {
     Ok(ours.map(|(_, path)| path).collect())
 }
 
-fn resolve(lake: &Lake, database: &Database, asked: &str) -> Result<String, RunError> {
+fn resolve(held: &[Held], database: &Database, asked: &str) -> Result<String, RunError> {
     let mut ids = runs::ids(database)?;
-    ids.extend(lake.held()?.into_iter().map(|held| held.run_id));
+    ids.extend(held.iter().map(|held| held.run_id.clone()));
     ids.sort();
     ids.dedup();
     if ids.iter().any(|id| id == asked) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{RunError, catalog, ledger};
 use crate::extract::with_causes;
+use crate::load::modes::Remark;
 use crate::load::raw_zone::{CommittedRaw, checksum_of_beginning};
 use crate::load::verify::{Problem, ProblemKind, Verified};
 use crate::load::{Lake, raw_source};
@@ -26,17 +27,24 @@ pub fn verify(lake: &Lake, contracts: &Contracts) -> Result<Verified, RunError> 
     raw.find_missing_files(&mut found);
     match pages_in_ledger(lake, contracts) {
         Ok(pages) => raw.compare_with_ledger(&pages, &mut found),
-        Err(error) => found.remarks.push(format!(
-            "raw pages are not compared with the ledger, which cannot be read: {}",
-            with_causes(&error)
-        )),
+        Err(error) => found.remarks.push(Remark {
+            path: "raw".to_owned(),
+            detail: format!(
+                "its pages are not compared with the ledger, which cannot be read: {}",
+                with_causes(&error)
+            ),
+            hint: "mend the tables `requests` and `runs` first".to_owned(),
+        }),
     }
     if raw.unsealed > 0 {
-        found.remarks.push(format!(
-            "{} raw files have pages without checksums, as redlake 0.1 wrote them: damage in such \
-             pages may go unnoticed",
-            raw.unsealed
-        ));
+        found.remarks.push(Remark {
+            path: "raw".to_owned(),
+            detail: format!(
+                "{} files have pages without checksums, as the version before wrote them",
+                raw.unsealed
+            ),
+            hint: "damage in such pages may go unnoticed; keep a backup of them".to_owned(),
+        });
     }
     found.problems.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)

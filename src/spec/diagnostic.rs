@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::escape::{escaped, escaped_line};
 use super::yaml::Span;
 
 /// A file's name and text, cheap to share among the diagnostics that point into it.
@@ -65,7 +66,8 @@ impl Diagnostic {
         self.span.as_ref().map(|s| self.file.position(s.start))
     }
 
-    /// As people read it: message, place, the line with the place underlined, hint.
+    /// As people read it: message, place, the line with the place underlined, hint. What of it acts on a terminal
+    /// is escaped.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color {
             Renderer::styled()
@@ -73,17 +75,23 @@ impl Diagnostic {
             Renderer::plain()
         };
         let path = self.file.path().display().to_string();
-        let title = Level::ERROR.primary_title(&self.message);
+        let path = escaped_line(&path);
+        let message = escaped(&self.message);
+        let hint = self.hint.as_deref().map(escaped);
+        let text = self.file.text();
+        let source = escaped(text);
+        let title = Level::ERROR.primary_title(&*message);
         let mut group = match &self.span {
-            Some(span) => title.element(
-                Snippet::source(self.file.text())
-                    .path(&path)
-                    .annotation(AnnotationKind::Primary.span(first_line(self.file.text(), span))),
-            ),
-            None => title.element(annotate_snippets::Origin::path(&path)),
+            Some(span) => {
+                let shown = |offset: usize| escaped(&text[..offset]).len();
+                let Span { start, end } = first_line(text, span);
+                let primary = AnnotationKind::Primary.span(shown(start)..shown(end));
+                title.element(Snippet::source(&*source).path(&*path).annotation(primary))
+            }
+            None => title.element(annotate_snippets::Origin::path(&*path)),
         };
-        if let Some(hint) = &self.hint {
-            group = group.element(Level::HELP.with_name("hint").message(hint));
+        if let Some(hint) = &hint {
+            group = group.element(Level::HELP.with_name("hint").message(&**hint));
         }
         renderer.render(&[group])
     }

@@ -6,6 +6,7 @@ pub mod contracts;
 mod decode;
 pub mod diagnostic;
 pub mod env;
+pub mod escape;
 pub mod files;
 pub mod load;
 pub mod mart;

@@ -278,6 +278,10 @@ pub struct Load {
     /// Whether marts are brought up to date after each commit. Default: true. They cover all
     /// pipelines of the lake: others, and `redlake marts`, still do so.
     pub marts: bool,
+    /// Whether answers, journals and staged files may also be read by the group of the lake's owner: folders
+    /// are made with mode 0750 and files with 0640, instead of 0700 and 0600. Folders that exist keep their
+    /// modes. Default: false.
+    pub group: bool,
 }
 
 fn default_timezone() -> Spanned<String> {
@@ -327,6 +331,7 @@ impl Default for Load {
             lake: "lake".into(),
             compression: Spanned::unplaced("zstd(3)".to_owned()),
             marts: true,
+            group: false,
         }
     }
 }

@@ -380,3 +380,113 @@ fn mistakes_in_checks_are_told_before_any_call() {
     }
     assert!(!lake.path().exists());
 }
+
+/// A file beside the lake, pages, records: a check that names one is refused before any call.
+#[test]
+fn sql_of_checks_reads_tables_and_no_other_file() {
+    let lake = Lake::new();
+    let first = run(
+        &lake,
+        &checking(&lake, "", &["{table: notes, min_rows: 1}"]),
+    );
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let secret = lake.write("secret.csv", "a\n1\n");
+    let page = lake.raw_files().remove(0);
+    let kept = fs::read(&page).expect("pages");
+    let (secret, page) = (secret.display(), page.display());
+    let records = lake.path().join("_commits/*.json");
+    let above = lake.path().join("tables/../_commits/*.json");
+    let refused = [
+        format!("select * from '{secret}'"),
+        format!("select * from read_text('{secret}')"),
+        format!("select * from run.notes where title = (select content from read_text('{page}'))"),
+        format!("select * from read_json_auto('{}')", records.display()),
+        format!("select * from read_text('{}')", above.display()),
+        "select * from glob('/*')".to_owned(),
+        "select * from read_csv('https://127.0.0.1:1/x.csv')".to_owned(),
+        "select getenv('HOME')".to_owned(),
+        format!("copy (select 1) to '{secret}'"),
+        format!("select 1); copy (select 1) to '{secret}'; select * from (select 1"),
+        format!("select 1); copy (select 1) to '{page}'; select * from (select 1"),
+        "attach 'other.duckdb' as other".to_owned(),
+        "install httpfs".to_owned(),
+        "set enable_external_access = true".to_owned(),
+        "select 1); set lock_configuration = false; select * from (select 1".to_owned(),
+    ];
+    for sql in &refused {
+        let check = format!("{{sql: {}}}", serde_json::json!(sql));
+        let pipeline = checking(&lake, "", &[&check]);
+        for command in ["validate", "run"] {
+            let (code, stderr) =
+                fail(&mut lake.redlake(&[command, pipeline.to_str().expect("UTF-8")]));
+            assert_eq!(code, 2, "{sql}: {stderr}");
+            assert!(
+                stderr.contains("this query cannot run: "),
+                "{sql}: {stderr}"
+            );
+        }
+    }
+    assert_eq!(fs::read(lake.raw_files().remove(0)).expect("pages"), kept);
+    let secret = fs::read_to_string(secret.to_string());
+    assert_eq!(secret.expect("text"), "a\n1\n");
+    assert_eq!(states(&lake), ["complete"]);
+    let (_, stderr) = {
+        let sql = serde_json::json!(refused[0]);
+        let pipeline = checking(&lake, "", &[&format!("{{sql: {sql}}}")]);
+        fail(&mut lake.redlake(&["validate", pipeline.to_str().expect("UTF-8")]))
+    };
+    assert!(
+        stderr.contains(
+            "hint: a check reads the tables of the lake and of the run, and no other file"
+        ),
+        "{stderr}"
+    );
+}
+
+/// Some names of files are not known before the query runs.
+#[test]
+fn sql_of_checks_is_confined_when_it_runs() {
+    let lake = Lake::new();
+    let first = run(
+        &lake,
+        &checking(&lake, "", &["{table: notes, min_rows: 1}"]),
+    );
+    let page = lake.raw_files().remove(0);
+    // Empty tables give no path, so nothing is tried before the calls.
+    let sql = format!(
+        "select n.note_id from run.notes n, query_table((select 'no' || 'tes')) where \
+         (select content from read_text(replace('{}', 'XX', 'X'))) is null",
+        page.display()
+    );
+    let check = format!("{{sql: {}}}", json!(sql));
+    let ended = lake
+        .redlake(&[
+            "run",
+            checking(&lake, "", &[&check]).to_str().expect("UTF-8"),
+        ])
+        .output()
+        .expect("it runs");
+    assert_ne!(ended.status.code(), Some(0));
+    assert_eq!(lake.raw_files().len(), 1);
+    assert_eq!(first.code, 0);
+    // What a check may read, it reads: the lake's tables, those of the run, and the files of both.
+    let files = lake.path().join("tables/notes/*/*.parquet");
+    let allowed = [
+        format!(
+            "select * from read_parquet('{}') where note_id is null",
+            files.display()
+        ),
+        "select * from run.notes join notes_latest using (note_id) where note_id is null"
+            .to_owned(),
+        "from run.notes where note_id is null -- all of them".to_owned(),
+        "with n as (select * from run.notes) select * from n where note_id is null".to_owned(),
+    ];
+    let checks: Vec<String> = allowed
+        .iter()
+        .map(|sql| format!("{{sql: {}}}", json!(sql)))
+        .collect();
+    let checks: Vec<&str> = checks.iter().map(String::as_str).collect();
+    let ended = run(&lake, &checking(&lake, "", &checks));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(ended.report["checks"]["passed"], 4);
+}

@@ -10,6 +10,7 @@ mod crashes;
 mod demo;
 mod disks;
 mod documented;
+mod escapes;
 mod evolution;
 mod faults;
 mod held;
@@ -20,8 +21,13 @@ mod odd_answers;
 mod outcomes;
 mod pipes;
 mod privacy;
+#[cfg(unix)]
+mod private;
+#[cfg(unix)]
+mod quarantine;
 mod query;
 mod raw_damage;
+mod readers;
 mod readme;
 mod resume;
 mod retention;

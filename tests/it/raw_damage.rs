@@ -450,9 +450,9 @@ fn a_lake_of_the_version_before_opens_verifies_and_goes_on() {
     let sums = guarded.lake.checksums(&TABLES);
     let (code, problems, found) = verify(&guarded.lake);
     assert_eq!((code, problems), (Some(0), vec![]));
-    let remark = found["remarks"][0].as_str().expect("a remark");
+    let remark = found["remarks"][0]["detail"].as_str().expect("a remark");
     assert!(
-        remark.starts_with("2 raw files have pages without checksums"),
+        remark.starts_with("2 files have pages without checksums"),
         "{remark}"
     );
     let (code, said) = guarded.transform(&[]);

@@ -340,10 +340,16 @@ fn sql_can_do_nothing_but_ask() {
     );
     let target = audit.staging.root.join("copy.parquet");
     let copy = format!("copy run.notes to '{}'", target.display());
+    let breakout = format!("select 1); {copy}; select * from (select 1");
     for (sql, words) in [
-        (copy.as_str(), "syntax error"),
-        ("drop view notes", "syntax error"),
-        ("select 1; drop view notes", "syntax error"),
+        (copy.as_str(), "not one SELECT statement"),
+        ("drop view notes", "not one SELECT statement"),
+        ("select 1; drop view notes", "not one SELECT statement"),
+        (
+            breakout.as_str(),
+            "not one SELECT statement: Parser Error: syntax error at or near \")\"",
+        ),
+        ("select 1) a, (select 2", "not one SELECT statement"),
         ("select * from run.notez", "Did you mean \"notes\"?"),
         (
             "select liked_count from run.notes",
