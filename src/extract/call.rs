@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Context;
-use super::client::{Answer, Client};
-use super::envelope::{Envelope, PageSummary};
+use super::client::{Answer, Client, Refused, Target};
+use super::envelope::{Envelope, Flaw, PageSummary};
 use super::journal::Sent;
 use super::ledger::Call;
 use super::pager::Pager;
@@ -29,6 +29,8 @@ pub struct Ended {
     pub decision: Decision,
     /// See [`Verdict::slow_down`].
     pub slow_down: Option<Option<Duration>>,
+    /// The address to ask next, if the decision is to follow a redirect.
+    pub target: Option<Target>,
     /// What may have been paid is kept, page or not.
     pub answer: Option<Answered>,
 }
@@ -63,12 +65,16 @@ impl<'a> Sending<'a> {
         }
     }
 
-    pub async fn fetch(&self, client: &Client) -> Result<Answer, Failure> {
+    /// Asks for the page, or for the address that an earlier call for it was redirected to.
+    ///
+    /// # Errors
+    /// The reason why no whole answer came.
+    pub async fn fetch(&self, client: &Client, target: Option<&Target>) -> Result<Answer, Failure> {
         let plan = &self.context.plan;
         let search = &self.pager.search;
         let (source, endpoint) = (plan.source(&search.source), plan.endpoint(search));
         client
-            .fetch(source, endpoint, search, self.pager.page())
+            .fetch(source, endpoint, search, self.pager.page(), target)
             .await
     }
 
@@ -78,20 +84,29 @@ impl<'a> Sending<'a> {
         let plan = &self.context.plan;
         let search = &self.pager.search;
         let (source, endpoint) = (plan.source(&search.source), plan.endpoint(search));
-        let mut envelope = match &fetched {
+        let envelope = match &fetched {
             Ok(answer) => Envelope::read(answer.text().as_bytes(), source),
             Err(_) => Envelope::default(),
         };
-        if let Some((client, _)) = self.context.sources.get(&search.source) {
-            envelope = envelope.masked(client.mask());
-        }
-        let outcome = match &fetched {
-            Ok(answer) => Outcome::Answer {
+        let client = self.context.sources.get(&search.source);
+        let mask = client.map(|(client, _)| client.mask());
+        let envelope = envelope.masked(mask);
+        // A business code counts more than the status that it came with.
+        let redirect = match &fetched {
+            Ok(answer) if envelope.code.is_none() => answer.redirect.clone(),
+            _ => None,
+        };
+        let outcome = match (&fetched, &redirect) {
+            (Ok(_), Some(redirect)) => {
+                let refused = redirect.as_ref().err();
+                Outcome::Redirect(refused.map(|refused| refused.why))
+            }
+            (Ok(answer), None) => Outcome::Answer {
                 status: answer.status,
                 code: envelope.code.clone(),
                 retry_after: answer.retry_after,
             },
-            Err(failure) => Outcome::Failure(*failure),
+            (Err(failure), _) => Outcome::Failure(failure.clone()),
         };
         let retries = plan.limits.retries;
         let Verdict {
@@ -101,19 +116,28 @@ impl<'a> Sending<'a> {
             slow_down,
         } = policy::decide(&outcome, source, self.attempt, retries, fastrand::f64());
         let summary = match decision {
-            Decision::Accept => envelope.summary(endpoint),
-            Decision::Gone => Some(PageSummary::default()),
-            _ => None,
+            Decision::Accept => envelope.summary(endpoint).map(Some),
+            Decision::Gone => Ok(Some(PageSummary::default())),
+            _ => Ok(None),
         };
-        let listless = decision == Decision::Accept && summary.is_none();
-        let (decision, class, error) = match listless {
-            true => (
+        let (summary, decision, class, error) = match summary {
+            Ok(summary) => {
+                let error = match (&fetched, &redirect) {
+                    (Err(failure), _) => failure.to_string(),
+                    (Ok(answer), Some(redirect)) => explain_redirect(answer, redirect),
+                    (Ok(answer), None) => explain(answer, &envelope),
+                };
+                (summary, decision, class, error)
+            }
+            // An accepted answer that is no page.
+            Err(no_list) => (
+                None,
                 Decision::FailSearch,
                 "invalid".to_owned(),
-                "the answer has no list of items".to_owned(),
+                no_list.to_string(),
             ),
-            false => (decision, class, explain(&outcome, &envelope)),
         };
+        let error = mask.map_or_else(|| error.clone(), |mask| mask.text(&error));
         let answer = fetched.as_ref().ok();
         let call = Call {
             http_status: answer.map(|a| a.status),
@@ -137,6 +161,7 @@ impl<'a> Sending<'a> {
             call,
             decision,
             slow_down,
+            target: redirect.and_then(Result::ok),
             answer,
         }
     }
@@ -158,22 +183,32 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// What went wrong, in the provider's words where it has some.
-fn explain(outcome: &Outcome, envelope: &Envelope) -> String {
-    match outcome {
-        Outcome::Failure(failure) => failure.to_string(),
-        Outcome::Answer {
-            status,
-            code: Some(code),
-            ..
-        } => {
-            let said = envelope.message.as_deref().unwrap_or("no message");
-            format!("code {code} (HTTP {status}): {said}")
+/// Says what is wrong with an answer, in the provider's words where it has some.
+fn explain(answer: &Answer, envelope: &Envelope) -> String {
+    let status = answer.status;
+    if let Some(code) = &envelope.code {
+        let said = envelope.message.as_deref().unwrap_or("no message");
+        return format!("code {code} (HTTP {status}): {said}");
+    }
+    let what = match (&answer.encoding, &envelope.flaw) {
+        (_, Some(Flaw::Empty)) => Flaw::Empty.to_string(),
+        (Some(encoding), Some(_)) => {
+            format!("the answer is encoded as {encoding}, which was not asked for")
         }
-        Outcome::Answer {
-            status, code: None, ..
-        } => {
-            format!("HTTP {status} with a body that is no answer of this API")
+        (None, Some(flaw)) => flaw.to_string(),
+        (_, None) => "the answer is JSON without a code".to_owned(),
+    };
+    format!("HTTP {status}: {what}")
+}
+
+/// Says where a redirect leads, and why it is not followed if it is not. The address is without
+/// its query, which may hold the token.
+fn explain_redirect(answer: &Answer, redirect: &Result<Target, Refused>) -> String {
+    match redirect {
+        Ok(target) => format!("redirected to {target}"),
+        Err(Refused { why, to: Some(to) }) => format!("the redirect to {to} is refused: {why}"),
+        Err(Refused { why, to: None }) => {
+            format!("HTTP {}: the redirect is refused: {why}", answer.status)
         }
     }
 }

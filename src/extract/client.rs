@@ -2,17 +2,22 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use regex::bytes::{Regex, RegexBuilder};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::Url;
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use super::policy::Failure;
+use super::policy::{Failure, Refusal, Unconnected};
 use crate::plan::{Search, is_loopback, travels_unencrypted};
 use crate::raw;
 use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
@@ -30,7 +35,40 @@ pub struct Answer {
     pub status: u16,
     pub retry_after: Option<Duration>,
     pub content_type: Option<String>,
+    /// The Content-Encoding that is not undone, because redlake does not accept it.
+    pub encoding: Option<String>,
+    /// Where it redirects to, if its status is that of a redirect.
+    pub redirect: Option<Result<Target, Refused>>,
     pub body: Vec<u8>,
+}
+
+/// The address that a redirect leads to, on the origin of the source.
+#[derive(Clone, PartialEq)]
+pub struct Target {
+    url: Url,
+    /// How many redirects in a row led to it, from 1.
+    hops: u32,
+}
+
+/// Host, port and path. The query may hold the token.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&shown(&self.url))
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+/// A redirect that is not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub why: Refusal,
+    /// Host, port and path of the address, if it is one.
+    pub to: Option<String>,
 }
 
 impl Answer {
@@ -69,9 +107,8 @@ impl Client {
     pub fn new(source: &Source, access: Access, max_answer: usize) -> Result<Self, ClientError> {
         // A process has one TLS provider; that somebody else installed one is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let callable =
-            |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        let url = reqwest::Url::parse(&access.base_url).ok().filter(callable);
+        let callable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        let url = Url::parse(&access.base_url).ok().filter(callable);
         let Some(url) = url else {
             return Err(ClientError::Address(source.base_url_env.clone()));
         };
@@ -95,7 +132,8 @@ impl Client {
             .user_agent(concat!("redlake/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .timeout(source.timeout())
-            .redirect(same_host())
+            // Each redirect is a call of its own, under the limiter and in the ledger.
+            .redirect(redirect::Policy::none())
             .referer(false)
             .build()
             .map_err(|e| ClientError::Setup(e.without_url().to_string()))?;
@@ -130,39 +168,58 @@ impl Client {
         })
     }
 
-    /// Asks for one page.
+    /// Asks for one page, or for the address that the answer to such a call redirected to. A
+    /// redirect is returned, not followed.
     ///
     /// # Errors
-    /// Why no whole answer came; never with the URL, which holds the token.
+    /// The reason why no whole answer came; never with the URL, which holds the token.
     pub async fn fetch(
         &self,
         source: &Source,
         endpoint: &Endpoint,
         search: &Search,
         page: u32,
+        target: Option<&Target>,
     ) -> Result<Answer, Failure> {
-        let (path, query) = request(endpoint, search, page);
         let token = self.access.token.expose_secret();
-        let request = self
-            .http
-            .get(format!("{}{path}", self.access.base_url))
-            .query(&query);
+        let in_query = |url: &Url| url.query_pairs().any(|(name, _)| name == source.auth.name);
+        let (request, has_token) = match target {
+            Some(target) => (self.http.get(target.url.clone()), in_query(&target.url)),
+            None => {
+                let (path, query) = request(endpoint, search, page);
+                let address = format!("{}{path}", self.access.base_url);
+                (self.http.get(address).query(&query), false)
+            }
+        };
         let request = match source.auth.place {
+            AuthPlace::Query if has_token => request,
             AuthPlace::Query => request.query(&[(source.auth.name.as_str(), token)]),
             AuthPlace::Bearer => request.bearer_auth(token),
         };
-        let response = request.send().await.map_err(|e| failure(&e))?;
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), SystemTime::now());
-        let content_type = response.headers().get(CONTENT_TYPE);
-        let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let content_type = content_type.map(|text| self.mask.text(&text));
-        let mut body = read_body(response, self.max_answer).await?;
+        let request = request.build().map_err(|_| Failure::Broken)?;
+        let asked = request.url().clone();
+        let failed = |error| failure(&error, &asked);
+        let response = self.http.execute(request).await.map_err(failed)?;
+        let status = response.status();
+        let headers = response.headers();
+        let text = |name| {
+            let value: Option<&HeaderValue> = headers.get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()))
+        };
+        let retry_after = retry_after(headers, SystemTime::now());
+        let content_type = text(CONTENT_TYPE).map(|text| self.mask.text(&text));
+        let encoding = text(CONTENT_ENCODING).map(|text| self.mask.text(&text));
+        let hops = target.map_or(1, |target| target.hops + 1);
+        let redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+            .then(|| redirect(&asked, text(LOCATION).as_deref(), hops));
+        let mut body = read_body(response, self.max_answer, &asked).await?;
         self.mask.body(&mut body);
         Ok(Answer {
-            status,
+            status: status.as_u16(),
             retry_after,
             content_type,
+            encoding,
+            redirect,
             body,
         })
     }
@@ -191,25 +248,62 @@ pub(super) fn request(
 
 /// A value as one segment of a path, whatever characters it has.
 fn path_segment(value: &str) -> String {
-    let mut url = reqwest::Url::parse("http://segment").expect("a constant URL");
+    let mut url = Url::parse("http://segment").expect("a constant URL");
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.clear().push(value);
     }
     url.path().trim_start_matches('/').to_owned()
 }
 
-/// Follows a redirect only on the host that the token was meant for.
-fn same_host() -> redirect::Policy {
-    redirect::Policy::custom(|attempt| {
-        let from = attempt.previous().first().map(reqwest::Url::origin);
-        if from != Some(attempt.url().origin()) {
-            attempt.error("another host")
-        } else if attempt.previous().len() > 5 {
-            attempt.error("too many redirects")
+/// So many redirects in a row are followed.
+const MAX_HOPS: u32 = 5;
+
+/// Returns where a redirect leads, if it stays on the origin that the token was meant for.
+pub(super) fn redirect(from: &Url, location: Option<&str>, hops: u32) -> Result<Target, Refused> {
+    let refused = |why, to: Option<&Url>| Refused {
+        why,
+        to: to.map(shown),
+    };
+    let Some(location) = location else {
+        return Err(refused(Refusal::NoLocation, None));
+    };
+    let mut url = match from.join(location.trim()) {
+        Ok(url) if url.has_host() => url,
+        _ => return Err(refused(Refusal::NoAddress, None)),
+    };
+    url.set_fragment(None);
+    if url.origin() != from.origin() {
+        let why = if url.host() != from.host() {
+            Refusal::OtherHost
+        } else if (from.scheme(), url.scheme()) == ("https", "http") {
+            Refusal::Unencrypted
         } else {
-            attempt.follow()
-        }
-    })
+            Refusal::OtherPort
+        };
+        return Err(refused(why, Some(&url)));
+    }
+    if hops > MAX_HOPS {
+        return Err(refused(Refusal::TooMany { followed: MAX_HOPS }, Some(&url)));
+    }
+    // A user name in the address would take the place of the token. An address with a host can
+    // have one, and can be without.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Ok(Target { url, hops })
+}
+
+/// Host, port and path of an address, without the query, which may hold the token.
+fn shown(url: &Url) -> String {
+    format!("{}{}", authority(url), url.path())
+}
+
+/// Host and port of an address; without a port that its scheme implies.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 /// No address needs longer to be reached. A call whose connection was never made is not billed.
@@ -288,12 +382,16 @@ fn spellings(c: char) -> String {
 }
 
 /// Reads a body piece by piece, and no more of it than `limit` bytes.
-async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Failure> {
+async fn read_body(
+    mut response: reqwest::Response,
+    limit: usize,
+    asked: &Url,
+) -> Result<Vec<u8>, Failure> {
     if response.content_length().is_some_and(|n| n > limit as u64) {
         return Err(Failure::TooLarge { limit });
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
+    while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e, asked))? {
         if body.len() + chunk.len() > limit {
             return Err(Failure::TooLarge { limit });
         }
@@ -302,16 +400,106 @@ async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<
     Ok(body)
 }
 
-fn failure(error: &reqwest::Error) -> Failure {
-    if error.is_redirect() {
-        Failure::Redirect
-    } else if error.is_connect() {
-        Failure::Connect
+/// Returns what an error of the HTTP client means for a call to `asked`.
+fn failure(error: &reqwest::Error, asked: &Url) -> Failure {
+    if error.is_connect() {
+        Failure::Connect {
+            address: authority(asked),
+            cause: unconnected(error),
+        }
     } else if error.is_timeout() {
         Failure::Timeout
+    } else if is_undecodable(error) {
+        // The only encoding that is asked for, and so the only one that is undone.
+        Failure::Undecodable { encoding: "gzip" }
     } else {
         Failure::Broken
     }
+}
+
+/// Returns why a connection could not be made.
+pub(super) fn unconnected(error: &(dyn Error + 'static)) -> Unconnected {
+    let mut last = String::new();
+    for cause in causes(error) {
+        last = cause.to_string();
+        if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+            return Unconnected::Tls(tls(error));
+        }
+        // The resolver's errors have no type of their own.
+        if last.starts_with("dns error") || last.starts_with("failed to lookup address") {
+            return Unconnected::HostNotFound;
+        }
+        let Some(error) = cause.downcast_ref::<io::Error>() else {
+            continue;
+        };
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => return Unconnected::Refused,
+            io::ErrorKind::TimedOut => return Unconnected::TimedOut,
+            io::ErrorKind::UnexpectedEof => {
+                let why = "the server closed the connection during the handshake";
+                return Unconnected::Tls(why.to_owned());
+            }
+            _ => {}
+        }
+    }
+    let is_timeout = |error: &reqwest::Error| error.is_timeout();
+    if error.downcast_ref().is_some_and(is_timeout) {
+        return Unconnected::TimedOut;
+    }
+    Unconnected::Other(last)
+}
+
+/// Returns why no encrypted connection was agreed on.
+fn tls(error: &rustls::Error) -> String {
+    use rustls::{CertificateError, Error as Tls};
+    match error {
+        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "no authority that this machine trusts has signed the certificate".to_owned()
+        }
+        Tls::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "the certificate is for another host".to_owned(),
+        Tls::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "the certificate has expired".to_owned(),
+        Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            "the server does not speak TLS".to_owned()
+        }
+        // Its words are meant for readers.
+        error => error.to_string(),
+    }
+}
+
+/// Returns whether a body is not what its Content-Encoding says, rather than cut off on its way.
+fn is_undecodable(error: &reqwest::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    // The connection's errors have no type that can be asked for.
+    let is_network = |text: &str| text.starts_with("error reading a body from connection");
+    let is_coding =
+        |error: &io::Error| matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof);
+    let mut coding = false;
+    for cause in causes(error) {
+        if is_network(&cause.to_string()) {
+            return false;
+        }
+        coding |= cause.downcast_ref().is_some_and(is_coding);
+    }
+    coding
+}
+
+/// An error and what caused it, outermost first. An [`io::Error`] hides the error that it holds
+/// from [`Error::source`], which names that error's source instead.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn Error + 'static) = *error;
+        let held = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        match held {
+            Some(held) => Some(held as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 /// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3). A date is measured from the server's

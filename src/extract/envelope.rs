@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::client::Mask;
@@ -18,7 +19,70 @@ pub struct Envelope {
     pub code: Option<String>,
     pub message: Option<String>,
     pub request_id: Option<String>,
+    /// The reason why the body is no JSON, if it is none.
+    pub flaw: Option<Flaw>,
     body: String,
+}
+
+/// The reason why a body is no JSON. Positions are bytes of the body as UTF-8, from 0.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    #[error("the answer is empty")]
+    Empty,
+    #[error("the answer is HTML, not JSON")]
+    Html,
+    #[error("the answer ends at byte {at}, in the middle of its JSON")]
+    CutOff { at: usize },
+    #[error("the answer has text behind its JSON, at byte {at}{}", quoted(.found))]
+    Trailing { at: usize, found: String },
+    #[error("the answer is no JSON at byte {at}{}", quoted(.found))]
+    Invalid { at: usize, found: String },
+}
+
+fn quoted(found: &str) -> String {
+    match found {
+        "" => String::new(),
+        found => format!(": `{found}`"),
+    }
+}
+
+/// The reason why an accepted answer is no page of items.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer has no list of items: `{missing}` {}", .found.as_str())]
+pub struct NoList {
+    /// The path of the list, or of the object on the way to it that is none.
+    missing: String,
+    found: Found,
+}
+
+/// What stands in place of a list of items, or of an object on the way to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    NoObject,
+    NoList,
+}
+
+impl Found {
+    fn as_str(self) -> &'static str {
+        match self {
+            Found::Nothing => "is missing",
+            Found::NoObject => "is no object",
+            Found::NoList => "is no list",
+        }
+    }
+}
+
+/// So many characters of a text from an answer are kept.
+const MAX_WORDS: usize = 500;
+
+/// Returns a text with at most [`MAX_WORDS`] characters, the last of which is an ellipsis if more
+/// follow.
+fn shortened(text: String) -> String {
+    if text.chars().nth(MAX_WORDS).is_none() {
+        return text;
+    }
+    text.chars().take(MAX_WORDS - 1).chain(['…']).collect()
 }
 
 /// What a page holds, for the rules that decide whether to ask for the next one.
@@ -32,51 +96,77 @@ pub struct PageSummary {
 }
 
 impl Envelope {
-    /// What a body says; nothing where it is no JSON.
+    /// Reads a body, given as UTF-8. A body that is no JSON has nothing but a flaw.
     pub fn read(body: &[u8], source: &Source) -> Self {
-        let text = String::from_utf8_lossy(body);
-        let text = text.trim_start_matches('\u{feff}').trim();
-        let Ok(mut root) = serde_json::from_str(text).map(Lazy::new) else {
-            return Envelope::default();
+        let body = String::from_utf8_lossy(body);
+        let text = body.trim_start_matches('\u{feff}').trim();
+        let mut root = match serde_json::from_str(text) {
+            Ok(raw) => Lazy::new(raw),
+            Err(error) => {
+                return Envelope {
+                    flaw: Some(Flaw::of(&body, text, &error)),
+                    ..Envelope::default()
+                };
+            }
         };
-        let mut scalar = |path: &str| root.at(path).and_then(scalar);
         let declared = &source.envelope;
+        let message = declared.message.iter().find_map(|path| {
+            let text = root.at(path).and_then(scalar)?;
+            (!text.trim().is_empty()).then_some(text)
+        });
+        let mut scalar = |path: &str| root.at(path).and_then(scalar);
         Envelope {
             code: scalar(&declared.code),
-            message: scalar(&declared.message),
+            message,
             request_id: declared.request_id.as_deref().and_then(scalar),
+            flaw: None,
             body: text.to_owned(),
         }
     }
 
-    /// With the token hidden, which an answer may repeat in whatever escapes.
-    pub fn masked(self, mask: &Mask) -> Self {
-        let hide = |text: Option<String>| text.map(|text| mask.text(&text));
+    /// Hides the token, which an answer may repeat in whatever escapes, and shortens what is kept
+    /// of the answer's texts. A token that is cut in two would not be found.
+    pub fn masked(self, mask: Option<&Mask>) -> Self {
+        let hide = |text: String| mask.map_or_else(|| text.clone(), |mask| mask.text(&text));
+        let keep = |text: Option<String>| text.map(hide).map(shortened);
         Envelope {
-            code: self.code,
-            message: hide(self.message),
-            request_id: hide(self.request_id),
+            code: self.code.map(shortened),
+            message: keep(self.message),
+            request_id: keep(self.request_id),
+            flaw: self.flaw,
             body: self.body,
         }
     }
 
-    /// The items of an accepted answer. An answer without data is an empty page; data without the
-    /// list is none at all.
-    pub fn summary(&self, endpoint: &Endpoint) -> Option<PageSummary> {
+    /// Returns the items of an accepted answer. An answer without data is an empty page.
+    ///
+    /// # Errors
+    /// Data without the list is no page.
+    pub fn summary(&self, endpoint: &Endpoint) -> Result<PageSummary, NoList> {
         let Some(path) = &endpoint.pagination.items else {
-            return Some(PageSummary {
+            return Ok(PageSummary {
                 item_count: 1,
                 ..PageSummary::default()
             });
         };
-        let mut value = serde_json::from_str(&self.body).ok()?;
+        let no_list = |missing: &str, found| NoList {
+            missing: if missing.is_empty() { "/" } else { missing }.to_owned(),
+            found,
+        };
+        let root = serde_json::from_str(&self.body);
+        let mut value: &RawValue = root.map_err(|_| no_list("", Found::NoObject))?;
+        let mut place = String::new();
         for key in path.split('/').skip(1) {
-            value = members(value)?.remove(key)?.raw;
+            let members = members(value).ok_or_else(|| no_list(&place, Found::NoObject))?;
+            place = format!("{place}/{key}");
+            let member = members.get(key);
+            value = member.ok_or_else(|| no_list(&place, Found::Nothing))?.raw;
             if value.get() == "null" {
-                return Some(PageSummary::default());
+                return Ok(PageSummary::default());
             }
         }
-        let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+        let items: Vec<&RawValue> =
+            serde_json::from_str(value.get()).map_err(|_| no_list(&place, Found::NoList))?;
         let mut summary = PageSummary {
             item_count: items.len() as u64,
             ..PageSummary::default()
@@ -93,8 +183,79 @@ impl Envelope {
                 .published
                 .extend(seconds.filter(|seconds| *seconds > 0));
         }
-        Some(summary)
+        Ok(summary)
     }
+}
+
+impl Flaw {
+    /// Returns what is wrong with `text`, the part of `body` between blanks, where `error` was
+    /// found in it.
+    fn of(body: &str, text: &str, error: &serde_json::Error) -> Self {
+        if text.is_empty() {
+            return Flaw::Empty;
+        }
+        let begins = |with: &str| {
+            let start = text.get(..with.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(with))
+        };
+        if ["<!doctype html", "<html", "<head", "<body"]
+            .into_iter()
+            .any(begins)
+        {
+            return Flaw::Html;
+        }
+        let before = text.as_ptr().addr() - body.as_ptr().addr();
+        let place = offset(text, error.line(), error.column());
+        // Behind a whole value comes the end of the text, or something that does not belong there.
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        if values.next().is_some_and(|first| first.is_ok()) {
+            let end = values.byte_offset();
+            let rest = text[end..].trim_start();
+            let at = text.len() - rest.len();
+            return Flaw::Trailing {
+                at: before + at,
+                found: word(rest),
+            };
+        }
+        if error.classify() == Category::Eof {
+            return Flaw::CutOff {
+                at: before + text.len(),
+            };
+        }
+        // The word that is no JSON begins before the letter that makes it none.
+        let start = text[..place].trim_end_matches(is_of_word).len();
+        Flaw::Invalid {
+            at: before + start,
+            found: word(&text[start..]),
+        }
+    }
+}
+
+/// Returns the place in bytes of a line and a column (a byte of the line), both from 1.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
+    let at = lines.map(str::len).sum::<usize>() + column.saturating_sub(1);
+    text.floor_char_boundary(at)
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_')
+}
+
+/// Returns the word that a text begins with, or else its first character; at most 20 characters.
+fn word(text: &str) -> String {
+    let word: String = text
+        .chars()
+        .take_while(|c| is_of_word(*c))
+        .take(20)
+        .collect();
+    if word.is_empty() {
+        let first = text.chars().next();
+        return first
+            .map(|c| c.escape_debug().to_string())
+            .unwrap_or_default();
+    }
+    word
 }
 
 /// A value whose members are found when they are first asked for, and then kept.

@@ -16,14 +16,20 @@ pub enum Outcome {
         code: Option<String>,
         retry_after: Option<Duration>,
     },
+    /// A redirect without a business code. `None` for one that is followed.
+    Redirect(Option<Refusal>),
     Failure(Failure),
 }
 
-/// Why no answer came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// The reason why no answer came.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    #[error("the connection could not be made")]
-    Connect,
+    #[error("{address}: {cause}")]
+    Connect {
+        /// Host and port.
+        address: String,
+        cause: Unconnected,
+    },
     #[error("no answer came in time")]
     Timeout,
     #[error("the connection broke before the answer was complete")]
@@ -33,8 +39,40 @@ pub enum Failure {
         /// In bytes after decompression.
         limit: usize,
     },
-    #[error("the server redirects without end, or to another host, where the token must not go")]
-    Redirect,
+    #[error("the answer says that it is {encoding}, and is not")]
+    Undecodable { encoding: &'static str },
+}
+
+/// The reason why a connection could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unconnected {
+    #[error("host not found")]
+    HostNotFound,
+    #[error("connection refused")]
+    Refused,
+    #[error("no connection in time")]
+    TimedOut,
+    #[error("TLS refused: {0}")]
+    Tls(String),
+    #[error("the connection could not be made: {0}")]
+    Other(String),
+}
+
+/// The reason why a redirect is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("it leads to another host, where the token must not go")]
+    OtherHost,
+    #[error("it leads to another port, where the token must not go")]
+    OtherPort,
+    #[error("it leads from https to http, where the token could be read on its way")]
+    Unencrypted,
+    #[error("{followed} redirects in a row were followed")]
+    TooMany { followed: u32 },
+    #[error("it has no Location")]
+    NoLocation,
+    #[error("its Location is no address")]
+    NoAddress,
 }
 
 /// Which try at a page a call was.
@@ -66,6 +104,8 @@ pub enum Decision {
     Accept,
     /// What was asked for is no more; that is an observation.
     Gone,
+    /// The answer stands elsewhere on the same origin.
+    Follow,
     Retry {
         after: Duration,
     },
@@ -96,6 +136,7 @@ pub fn decide(
     };
     let exhausted = attempt.number > retries.max;
     let decision = match action {
+        Do::Follow => Decision::Follow,
         Do::Declared(Action::Accept) => Decision::Accept,
         Do::Declared(Action::Gone) => Decision::Gone,
         Do::Declared(Action::Retry | Action::SlowDown) if exhausted => Decision::FailSearch,
@@ -132,6 +173,7 @@ struct Judgement {
 #[derive(Clone, Copy)]
 enum Do {
     Declared(Action),
+    Follow,
     /// Nobody knows what became of the call.
     AsContractSays,
 }
@@ -151,15 +193,31 @@ fn judge(outcome: &Outcome, source: &Source) -> Judgement {
             code,
             retry_after,
         } => (*status, code, *retry_after),
+        Outcome::Redirect(refusal) => {
+            return match refusal {
+                None => judgement("redirected", Billed::No, Do::Follow),
+                // Every further call would be redirected, too.
+                Some(
+                    Refusal::OtherHost
+                    | Refusal::OtherPort
+                    | Refusal::Unencrypted
+                    | Refusal::TooMany { .. },
+                ) => known("invalid", Billed::No, Action::AbortRun),
+                Some(Refusal::NoLocation | Refusal::NoAddress) => {
+                    known("bad_request", Billed::No, Action::FailSearch)
+                }
+            };
+        }
         Outcome::Failure(failure) => {
             return match failure {
                 // The call was never made.
-                Failure::Connect => known("transport", Billed::No, Action::Retry),
+                Failure::Connect { .. } => known("transport", Billed::No, Action::Retry),
                 Failure::Timeout => unknown("timeout"),
                 Failure::Broken => unknown("transport"),
                 // Another try would bring as much again.
-                Failure::TooLarge { .. } => known("invalid", Billed::Unknown, Action::FailSearch),
-                Failure::Redirect => known("invalid", Billed::No, Action::AbortRun),
+                Failure::TooLarge { .. } | Failure::Undecodable { .. } => {
+                    known("invalid", Billed::Unknown, Action::FailSearch)
+                }
             };
         }
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::budget::Reserved;
 use super::call::{Answered, Ended, Sending};
+use super::client::Target;
 use super::journal::Entry;
 use super::ledger::Call;
 use super::pager::{Pager, Stop};
@@ -22,6 +23,8 @@ const GRACE: Duration = Duration::from_millis(1_200);
 pub struct Turn {
     pub pager: Pager,
     attempt: Attempt,
+    /// The address to ask instead of the page's own, after a redirect.
+    target: Option<Target>,
 }
 
 /// A turn that was taken.
@@ -52,6 +55,7 @@ impl Turn {
                 number: 1,
                 unknown: 0,
             },
+            target: None,
         }
     }
 
@@ -76,7 +80,7 @@ impl Turn {
         let at = limiter.now();
         let fetched = tokio::select! {
             biased;
-            fetched = sending.fetch(client) => fetched,
+            fetched = sending.fetch(client, self.target.as_ref()) => fetched,
             () = async { context.interrupted().await; tokio::time::sleep(GRACE).await } => {
                 let call = sending.dropped();
                 context.budget.settle(&call, price);
@@ -102,7 +106,13 @@ impl Turn {
         }
         let (page, next) = match ended.decision {
             Decision::Accept | Decision::Gone => return self.page(&context, ended).await,
+            Decision::Follow => {
+                self.target = ended.target;
+                (self.pager.page(), Next::Turn(self, None))
+            }
             Decision::Retry { after } => {
+                // The redirect is asked for again: it may lead elsewhere by then.
+                self.target = None;
                 self.attempt.number += 1;
                 self.attempt.unknown += u32::from(ended.call.billed == Billed::Unknown);
                 (self.pager.page(), Next::Turn(self, Some(after)))

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value, json};
 
 use super::api::Answer;
 use super::envelope::BusinessCode;
@@ -152,6 +153,23 @@ pub fn disturbed(fault: Option<&Fault>, answer: Answer, mut dice: Dice) -> Reply
             with_content(answer, content).with_header(CONTENT_ENCODING, GZIP)
         }
 
+        Some(Fault::FalseGzip(_)) => {
+            let message = Message::of(answer);
+            message.with_header(CONTENT_ENCODING, GZIP)
+        }
+        Some(Fault::Trailing(_)) => {
+            let content = Content::whole(answer.body.clone() + TRAILER);
+            with_content(answer, content)
+        }
+        Some(Fault::Nan(_)) => {
+            let open = answer.body.trim_end().strip_suffix('}');
+            let fields = open.expect("an envelope is an object");
+            let content = Content::whole(format!("{fields},\"score\":NaN}}"));
+            with_content(answer, content)
+        }
+        Some(Fault::EmptyData(_)) => Message::of(with_data(answer, json!({}))),
+        Some(Fault::NullData(_)) => Message::of(with_data(answer, Value::Null)),
+
         Some(Fault::Huge { megabytes, .. }) => {
             let Padded { head, times, tail } = Padded::new(&body, CHUNK, *megabytes);
             let content = Content::filled(head.into(), padding(CHUNK), Some(times), tail.into());
@@ -189,6 +207,33 @@ pub fn disturbed(fault: Option<&Fault>, answer: Answer, mut dice: Dice) -> Reply
             | Fault::RepeatLast(_),
         ) => Message::of(answer),
     })
+}
+
+/// Behind the JSON of an answer, on a line of its own.
+const TRAILER: &str = "\n<!-- served by proxy-7 -->";
+
+/// An answer with other data.
+fn with_data(answer: Answer, data: Value) -> Answer {
+    edited(answer, |fields| {
+        fields.insert("data".to_owned(), data);
+    })
+}
+
+/// An answer whose words stand in `msg`.
+pub fn with_msg(answer: Answer, msg: &str) -> Answer {
+    edited(answer, |fields| {
+        fields.remove("message");
+        fields.insert("msg".to_owned(), msg.into());
+    })
+}
+
+fn edited(answer: Answer, edit: impl FnOnce(&mut Map<String, Value>)) -> Answer {
+    let mut fields = serde_json::from_str(&answer.body).expect("an envelope is an object");
+    edit(&mut fields);
+    Answer {
+        body: Value::Object(fields).to_string(),
+        ..answer
+    }
 }
 
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");

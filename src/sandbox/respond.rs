@@ -15,7 +15,7 @@ use super::call::{Asked, Call};
 use super::calls::{Arrival, Handover, Underway};
 use super::faults::{Fault, RedirectTo};
 use super::line::Cutter;
-use super::reply::{Message, Reply, disturbed};
+use super::reply::{Message, Reply, disturbed, with_msg};
 use super::sending::Sending;
 use super::server::Shared;
 use super::world::dice::Dice;
@@ -224,8 +224,13 @@ fn outcome(
             code,
             status,
             retry_after,
+            msg,
         }) => {
             let answer = api.refuse(call, now, number, code.clone(), None);
+            let answer = match msg {
+                Some(msg) => with_msg(answer, msg),
+                None => answer,
+            };
             let (answer, billed, limit) = settle(shared, request, now, number, answer, fault);
             let message = Message::of(answer)
                 .with_status(*status)

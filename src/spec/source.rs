@@ -79,7 +79,9 @@ pub enum OnUnknownOutcome {
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
     pub code: String,
-    pub message: String,
+    /// The places of the provider's words; the first that has some counts.
+    #[serde(deserialize_with = "one_or_many")]
+    pub message: Vec<String>,
     pub request_id: Option<String>,
     /// Codes that mean success, as numbers or as text.
     pub success: Vec<String>,

@@ -63,14 +63,10 @@ impl<'a> Compiler<'a> {
             source, endpoint, ..
         } = *self;
         let envelope = &source.envelope;
-        for path in [
-            Some(&envelope.code),
-            Some(&envelope.message),
-            envelope.request_id.as_ref(),
-        ] {
-            let node = path.map(|p| self.program.descend(ROOT, p));
-            node.into_iter()
-                .for_each(|n| self.program.nodes[n].left_out = true);
+        let words = envelope.message.iter().chain(&envelope.request_id);
+        for path in words.chain([&envelope.code]) {
+            let node = self.program.descend(ROOT, path);
+            self.program.nodes[node].left_out = true;
         }
         for rule in &endpoint.rows {
             self.rule(rule);

@@ -17,6 +17,7 @@ mod held;
 mod kills;
 mod marts;
 mod mistakes;
+mod no_answers;
 mod odd_answers;
 mod outcomes;
 mod pipes;

@@ -323,6 +323,7 @@ pub struct FakeApi {
 }
 
 impl FakeApi {
+    /// Answers the target of each request with a status and a body.
     pub fn start(answer: impl Fn(&str) -> (u16, Vec<u8>) + Send + 'static) -> Self {
         FakeApi::with_headers(move |target| {
             let (status, body) = answer(target);
@@ -330,29 +331,30 @@ impl FakeApi {
         })
     }
 
-    /// An API whose answers have more headers, each with its line end.
+    /// As [`FakeApi::start`], with more headers, each with its line end.
     pub fn with_headers(answer: impl Fn(&str) -> (u16, String, Vec<u8>) + Send + 'static) -> Self {
+        FakeApi::speaking(move |request| {
+            let target = request.split(' ').nth(1).unwrap_or_default();
+            let (status, headers, body) = answer(target);
+            let head = format!(
+                "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            [head.into_bytes(), body].concat()
+        })
+    }
+
+    /// Answers the head of each request with these bytes.
+    pub fn speaking(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         // The thread ends with the test's process; it serves a bounded number of calls.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten().take(1_000) {
                 let mut reader = BufReader::new(stream);
-                let mut target = String::new();
-                let _ = reader.read_line(&mut target);
-                let mut header = String::new();
-                while reader.read_line(&mut header).is_ok_and(|n| n > 2) {
-                    header.clear();
-                }
-                let target = target.split(' ').nth(1).unwrap_or_default();
-                let (status, headers, body) = answer(target);
-                let mut stream = reader.into_inner();
-                let head = format!(
-                    "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
-                    body.len()
-                );
-                let _ = stream.write_all(head.as_bytes());
-                let _ = stream.write_all(&body);
+                let mut request = String::new();
+                while reader.read_line(&mut request).is_ok_and(|n| n > 2) {}
+                let _ = reader.into_inner().write_all(&answer(&request));
             }
         });
         FakeApi { url }

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
 use chrono::DateTime;
+use serde_json::json;
 
 use super::{endpoint, search, source};
+use crate::extract::client::Mask;
 use crate::extract::envelope::{Envelope, PageSummary};
 use crate::extract::pager::{Added, Pager, Stop};
 
@@ -140,7 +142,7 @@ fn items_are_counted_and_told_apart_by_their_ids() {
     for (body, summary) in cases {
         let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
         assert_eq!(
-            envelope.summary(endpoint("justoneapi", "note_search")),
+            envelope.summary(endpoint("justoneapi", "note_search")).ok(),
             summary,
             "{body}"
         );
@@ -148,7 +150,7 @@ fn items_are_counted_and_told_apart_by_their_ids() {
     let detail = Envelope::read(b"{\"code\":200}", source("xhs_open"));
     assert_eq!(
         detail.summary(endpoint("xhs_open", "note_detail")),
-        Some(page(1, &[]))
+        Ok(page(1, &[]))
     );
 }
 
@@ -204,5 +206,137 @@ fn times_are_read_from_the_notes_that_follow_the_order() {
         source("justoneapi"),
     );
     let users = users.summary(endpoint("justoneapi", "user_search"));
-    assert_eq!(users, Some(page(1, &["u"])));
+    assert_eq!(users, Ok(page(1, &["u"])));
+}
+
+#[test]
+fn a_missing_list_is_named() {
+    let cases = [
+        (r#"{"code":0}"#, "`/data` is missing"),
+        (r#"{"code":0,"data":[]}"#, "`/data` is no object"),
+        (r#"{"code":0,"data":"none"}"#, "`/data` is no object"),
+        (r#"{"code":0,"data":{}}"#, "`/data/items` is missing"),
+        (
+            r#"{"code":0,"data":{"items":{}}}"#,
+            "`/data/items` is no list",
+        ),
+        (
+            r#"{"code":0,"data":{"items":3}}"#,
+            "`/data/items` is no list",
+        ),
+    ];
+    for (body, what) in cases {
+        let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
+        let no_list = envelope.summary(endpoint("justoneapi", "note_search"));
+        let told = no_list.expect_err(body).to_string();
+        assert_eq!(told, format!("the answer has no list of items: {what}"));
+    }
+    let users = Envelope::read(br#"{"code":0,"data":{"items":[]}}"#, source("justoneapi"));
+    let no_list = users.summary(endpoint("justoneapi", "user_search"));
+    let told = no_list.expect_err("another list").to_string();
+    assert_eq!(
+        told,
+        "the answer has no list of items: `/data/users` is missing"
+    );
+}
+
+#[test]
+fn a_body_that_is_no_json_says_where() {
+    let cases = [
+        ("", "the answer is empty"),
+        ("\u{feff} \r\n ", "the answer is empty"),
+        (
+            "<!DOCTYPE html>\n<html></html>",
+            "the answer is HTML, not JSON",
+        ),
+        ("\n<HTML lang=zh>登录", "the answer is HTML, not JSON"),
+        ("<xml/>", "the answer is no JSON at byte 0: `<`"),
+        ("登录", "the answer is no JSON at byte 0: `登`"),
+        (
+            r#"{"code":0,"#,
+            "the answer ends at byte 10, in the middle of its JSON",
+        ),
+        (
+            r#"{"code":0,"data":{"a":"好"#,
+            "the answer ends at byte 26, in the middle of its JSON",
+        ),
+        (
+            r#"{"code":0,"x":nul"#,
+            "the answer ends at byte 17, in the middle of its JSON",
+        ),
+        (
+            r#"{"code":0} x"#,
+            "the answer has text behind its JSON, at byte 11: `x`",
+        ),
+        (
+            "\u{feff}{\"code\":0}\n\n<!-- 好 -->",
+            "the answer has text behind its JSON, at byte 15: `<`",
+        ),
+        (
+            r#"{"code":0}{"code":0}"#,
+            "the answer has text behind its JSON, at byte 10: `{`",
+        ),
+        (
+            r#"{"code":0}}"#,
+            "the answer has text behind its JSON, at byte 10: `}`",
+        ),
+        (
+            "0 undefined",
+            "the answer has text behind its JSON, at byte 2: `undefined`",
+        ),
+        (
+            r#"{"code":0,"x":NaN}"#,
+            "the answer is no JSON at byte 14: `NaN`",
+        ),
+        (r#"{"好":nan}"#, "the answer is no JSON at byte 7: `nan`"),
+        (
+            "\n{\n \"x\": [1,\n  -Infinity]}",
+            "the answer is no JSON at byte 16: `-Infinity`",
+        ),
+        (r#"{"x":+1}"#, "the answer is no JSON at byte 5: `+1`"),
+        (r#"{"x":01}"#, "the answer is no JSON at byte 5: `01`"),
+        (r#"{'x':1}"#, "the answer is no JSON at byte 1: `'`"),
+        ("{\"x\":\"a\tb\"}", "the answer is no JSON at byte 7: `\\t`"),
+        (r#"{"x":[1,]}"#, "the answer is no JSON at byte 8: `]`"),
+    ];
+    for (body, told) in cases {
+        let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
+        let flaw = envelope.flaw.map(|flaw| flaw.to_string());
+        assert_eq!(flaw.as_deref(), Some(told), "{body:?}");
+        assert_eq!(envelope.code, None, "{body:?}");
+    }
+}
+
+#[test]
+fn the_providers_words_stand_in_either_place() {
+    let long = "好".repeat(501);
+    let kept = format!("{}…", "好".repeat(499));
+    let whole = "好".repeat(500);
+    let cases = [
+        (json!({"code": -1, "msg": "慢一点"}), Some("慢一点")),
+        (json!({"code": -1, "message": null, "msg": "m"}), Some("m")),
+        (json!({"code": -1, "message": " ", "msg": "m"}), Some("m")),
+        (json!({"code": -1, "message": "a", "msg": "m"}), Some("a")),
+        (json!({"code": -1, "message": {}, "msg": 7}), Some("7")),
+        (json!({"code": -1, "message": "", "msg": null}), None),
+        (json!({"code": -1, "msg": long}), Some(kept.as_str())),
+        (json!({"code": -1, "message": whole}), Some(whole.as_str())),
+    ];
+    for (body, words) in cases {
+        for name in ["justoneapi", "xhs_open"] {
+            let envelope = Envelope::read(body.to_string().as_bytes(), source(name));
+            let envelope = envelope.masked(None);
+            assert_eq!(envelope.message.as_deref(), words, "{name}: {body}");
+        }
+    }
+}
+
+/// A token that is cut in two would not be recognised.
+#[test]
+fn a_token_is_hidden_before_a_message_is_cut() {
+    let token = "a-token-of-some-length";
+    let mask = Mask::new(token).expect("a mask");
+    let body = json!({"code": 1, "message": format!("{}{token}", "x".repeat(490))}).to_string();
+    let envelope = Envelope::read(body.as_bytes(), source("justoneapi")).masked(Some(&mask));
+    assert_eq!(envelope.message, Some(format!("{}***", "x".repeat(490))));
 }

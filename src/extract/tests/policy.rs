@@ -5,7 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::source;
-use crate::extract::policy::{Attempt, Decision, Failure, Outcome, Verdict, decide};
+use crate::extract::policy::{
+    Attempt, Decision, Failure, Outcome, Refusal, Unconnected, Verdict, decide,
+};
 use crate::plan::Retries;
 use crate::spec::source::{Billed, Source};
 
@@ -99,6 +101,22 @@ fn rows(what: &str, source: &Source, outcome: impl Fn(Option<u64>) -> Outcome) -
     rows
 }
 
+const REFUSALS: [Refusal; 6] = [
+    Refusal::OtherHost,
+    Refusal::OtherPort,
+    Refusal::Unencrypted,
+    Refusal::TooMany { followed: 5 },
+    Refusal::NoLocation,
+    Refusal::NoAddress,
+];
+
+fn unconnected() -> Failure {
+    Failure::Connect {
+        address: "api:443".to_owned(),
+        cause: Unconnected::Refused,
+    }
+}
+
 /// A row without one for `Retry-After` below it is the same with it; that of a code, whatever the
 /// HTTP status.
 #[test]
@@ -127,14 +145,20 @@ fn every_outcome_has_its_verdict() {
         }
         table.push(format!("# {name}: no answer"));
         let failures = [
-            ("Connect", Failure::Connect),
+            ("Connect", unconnected()),
             ("Timeout", Failure::Timeout),
             ("Broken", Failure::Broken),
             ("TooLarge", Failure::TooLarge { limit: 1 << 25 }),
-            ("Redirect", Failure::Redirect),
+            ("Undecodable", Failure::Undecodable { encoding: "gzip" }),
         ];
         for (what, failure) in failures {
             table.push(row(what, &Outcome::Failure(failure), source));
+        }
+        table.push(format!("# {name}: a redirect"));
+        table.push(row("followed", &Outcome::Redirect(None), source));
+        for refusal in REFUSALS {
+            let outcome = Outcome::Redirect(Some(refusal));
+            table.push(row(&format!("{refusal:?}"), &outcome, source));
         }
     }
     insta::assert_snapshot!("verdicts", table.join("\n"));
@@ -146,7 +170,7 @@ fn without_retries_the_first_attempt_is_the_last() {
     let outcomes = [
         answer(503, None, Some(1)),
         answer(429, Some("429"), Some(1)),
-        Outcome::Failure(Failure::Connect),
+        Outcome::Failure(unconnected()),
         Outcome::Failure(Failure::Timeout),
     ];
     for outcome in outcomes {
@@ -168,14 +192,19 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     let answered = (status, code, retry_after)
         .prop_map(|(status, code, retry_after)| answer(status, code.as_deref(), retry_after));
     let failure = prop::sample::select(vec![
-        Failure::Connect,
+        unconnected(),
         Failure::Timeout,
         Failure::Timeout,
         Failure::Broken,
         Failure::TooLarge { limit: 1 },
-        Failure::Redirect,
+        Failure::Undecodable { encoding: "gzip" },
     ]);
-    prop_oneof![answered, failure.prop_map(Outcome::Failure)]
+    let refusal = prop::option::of(prop::sample::select(REFUSALS.to_vec()));
+    prop_oneof![
+        4 => answered,
+        2 => failure.prop_map(Outcome::Failure),
+        1 => refusal.prop_map(Outcome::Redirect),
+    ]
 }
 
 fn waits(decision: &Decision) -> Option<Duration> {
@@ -197,7 +226,7 @@ proptest! {
             answer(500, None, None),
             answer(429, None, None),
             answer(200, Some("302"), None),
-            Outcome::Failure(Failure::Connect),
+            Outcome::Failure(unconnected()),
         ]),
     ) {
         let delay = Duration::from_millis(delay);

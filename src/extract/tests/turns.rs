@@ -294,6 +294,8 @@ fn context(plan: Plan, folder: &Path) -> (Context, Pager) {
 fn answer(status: u16, body: &str) -> Result<Answer, Failure> {
     Ok(Answer {
         content_type: None,
+        encoding: None,
+        redirect: None,
         status,
         retry_after: None,
         body: body.as_bytes().to_vec(),
@@ -323,7 +325,7 @@ fn what_may_be_paid_is_kept_and_has_its_price() {
         (
             answer(200, r#"{"code":0,"data":{}}"#),
             "invalid Yes Some(0.1) None kept: FailSearch",
-            Some("the answer has no list of items"),
+            Some("the answer has no list of items: `/data/items` is missing"),
         ),
         (
             answer(200, r#"{"code":7,"message":"what"}"#),
@@ -333,7 +335,7 @@ fn what_may_be_paid_is_kept_and_has_its_price() {
         (
             answer(200, "<html>"),
             "invalid Unknown None None kept: FailSearch",
-            Some("HTTP 200 with a body that is no answer of this API"),
+            Some("HTTP 200: the answer is HTML, not JSON"),
         ),
         (
             answer(429, r#"{"code":"303"}"#),

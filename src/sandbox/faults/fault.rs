@@ -19,6 +19,9 @@ pub enum Fault {
         status: Option<u16>,
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after: Option<RetryAfter>,
+        /// Words that stand in the field `msg`; there is no `message` then.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        msg: Option<String>,
     },
     /// A status whose body is no envelope, as of a proxy in between.
     Status {
@@ -50,6 +53,14 @@ pub enum Fault {
     Html(Work),
     /// Nothing with status 200.
     Empty(Work),
+    /// The answer with a comment of HTML behind it.
+    Trailing(Work),
+    /// The answer with one more field, whose value is NaN.
+    Nan(Work),
+    /// The answer with an empty object for its data.
+    EmptyData(Work),
+    /// The answer with null for its data.
+    NullData(Work),
     /// The answer with another Content-Type.
     ContentType {
         content_type: String,
@@ -58,6 +69,8 @@ pub enum Fault {
     },
     /// The answer with Content-Encoding gzip, whether or not the client accepts it.
     Gzip(Work),
+    /// The answer as it is, with Content-Encoding gzip.
+    FalseGzip(Work),
 
     /// The answer with a long text in it, in chunks.
     Huge {
@@ -173,7 +186,12 @@ impl Fault {
             | Fault::Garbage(work)
             | Fault::Html(work)
             | Fault::Empty(work)
+            | Fault::Trailing(work)
+            | Fault::Nan(work)
+            | Fault::EmptyData(work)
+            | Fault::NullData(work)
             | Fault::Gzip(work)
+            | Fault::FalseGzip(work)
             | Fault::Endless(work)
             | Fault::Duplicate(work)
             | Fault::EndlessPages(work)

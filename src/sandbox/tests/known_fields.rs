@@ -58,7 +58,7 @@ fn known_paths(envelope: &Envelope, endpoint: &Endpoint) -> Known {
     let mut known = Known::default();
     known
         .mapped
-        .extend([envelope.code.clone(), envelope.message.clone()]);
+        .extend(envelope.message.iter().chain([&envelope.code]).cloned());
     known.mapped.extend(envelope.request_id.clone());
     for rule in &endpoint.rows {
         known.mapped.extend(rule_paths(&rule.value));

@@ -72,6 +72,47 @@ async fn the_right_answer_can_be_compressed() {
 }
 
 #[tokio::test]
+async fn the_right_answer_can_be_no_json() {
+    let right = String::from_utf8(right()).unwrap();
+    let (_, body, call) = with_fault(json!({"kind": "trailing"})).await;
+    let body = String::from_utf8(body).unwrap();
+    assert_eq!(body, format!("{right}\n<!-- served by proxy-7 -->"));
+    assert_eq!(call["billed"], true);
+
+    let (_, body, call) = with_fault(json!({"kind": "nan"})).await;
+    let body = String::from_utf8(body).unwrap();
+    let start = right.strip_suffix('}').unwrap();
+    assert_eq!(body, format!("{start},\"score\":NaN}}"));
+    assert_eq!(call["billed"], true);
+}
+
+#[tokio::test]
+async fn the_right_answer_can_be_without_data() {
+    for (kind, data) in [("empty_data", json!({})), ("null_data", Value::Null)] {
+        let (_, body, call) = with_fault(json!({"kind": kind})).await;
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["code"], &body["data"]), (&json!(0), &data));
+        assert_eq!(call["billed"], true);
+    }
+}
+
+#[tokio::test]
+async fn the_right_answer_can_be_called_compressed() {
+    let bench = Bench::with_fault(json!({"kind": "false_gzip"})).await;
+    let answer = bench.answer().await;
+    assert!(answer.bytes().await.unwrap_err().is_decode());
+    assert_eq!(bench.last_call().await["billed"], true);
+}
+
+#[tokio::test]
+async fn a_code_can_have_its_words_in_another_field() {
+    let (_, body, call) = with_fault(json!({"kind": "code", "code": -1, "msg": "slow"})).await;
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&body["code"], &body["msg"]), (&json!(-1), &json!("slow")));
+    assert_eq!((body.get("message"), &call["code"]), (None, &json!(-1)));
+}
+
+#[tokio::test]
 async fn an_answer_can_be_huge() {
     let (_, body, call) = with_fault(json!({"kind": "huge", "megabytes": 3})).await;
     assert_eq!(body.len(), 3 * MEBIBYTE);

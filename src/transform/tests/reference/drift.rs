@@ -35,7 +35,9 @@ impl Known {
         let mut known = Known::default();
         let envelope = &source.envelope;
         known.leave_out(steps(&envelope.code));
-        known.leave_out(steps(&envelope.message));
+        for path in &envelope.message {
+            known.leave_out(steps(path));
+        }
         if let Some(path) = &envelope.request_id {
             known.leave_out(steps(path));
         }
