@@ -10,6 +10,7 @@ mod hashtags;
 mod keywords;
 mod notes;
 mod ranks;
+mod sums;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use thiserror::Error;
 use crate::spec::mart::Mart;
 
 /// Raised whenever a figure is computed in another way: marts of an older one are computed anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Rows of a table, or of an earlier day's table, that marts are computed from. Instants are whole
 /// microseconds since 1970.
