@@ -195,13 +195,12 @@ impl From<MartsError> for CliError {
     fn from(error: MartsError) -> Self {
         match error {
             MartsError::Lake(error) => error.into(),
-            // The contracts are not as the mart is computed.
-            MartsError::Mart { .. } => {
-                let hint = "mend the mart's file in the folder that --schemas names, or remove it; the \
-                            tables are as they were";
+            MartsError::Failed(_) => {
+                let hint = "mend what it names, such as the mart's file in the folder that --schemas names, \
+                            and run `redlake marts` again; the tables and the other marts are complete";
                 CliError::new(INTERNAL, error, Some(hint.to_owned()))
             }
-            MartsError::Query { .. } | MartsError::Open(_) => CliError::new(INTERNAL, error, None),
+            MartsError::Open(_) => CliError::new(INTERNAL, error, None),
         }
     }
 }

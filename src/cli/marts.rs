@@ -1,5 +1,6 @@
 //! `redlake marts`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -10,8 +11,9 @@ use super::error::CliError;
 use super::output::{grouped, print_json, print_text};
 use super::{Common, Format};
 use crate::load::Lake;
+use crate::load::marts::FailedMart;
 use crate::run::catalog;
-use crate::run::marts::{Refreshed, Which, refresh};
+use crate::run::marts::{MartsError, Refreshed, Which, refresh};
 
 #[derive(Debug, Args)]
 pub struct MartsArgs {
@@ -30,7 +32,7 @@ pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
     let which = match (args.all, args.since) {
         (true, _) => Which::All,
         (false, Some(since)) => Which::Since(since),
-        (false, None) => Which::Changed,
+        (false, None) => Which::Failed,
     };
     let refreshed = refresh(&lake, &contracts, which)?;
     match format {
@@ -39,21 +41,48 @@ pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
     }
     // The first files of a mart give its view something to read.
     catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
-    Ok(ExitCode::SUCCESS)
+    if refreshed.failed.is_empty() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(MartsError::Failed(refreshed.failed).into())
+    }
 }
 
 fn summary(refreshed: &Refreshed) -> String {
-    let Refreshed { days, files, rows } = refreshed;
+    let Refreshed {
+        days,
+        files,
+        rows,
+        failed,
+    } = refreshed;
+    let mut out = computed(days, *files, rows, failed.is_empty());
+    for FailedMart { date, reason, .. } in failed {
+        let _ = writeln!(out, "  failed on {date}: {reason}");
+    }
+    out
+}
+
+fn computed(
+    days: &BTreeSet<NaiveDate>,
+    files: u64,
+    rows: &BTreeMap<String, u64>,
+    is_complete: bool,
+) -> String {
     let (Some(first), Some(last)) = (days.first(), days.last()) else {
-        return "marts: up to date\n".to_owned();
+        let told = if is_complete {
+            "marts: up to date\n"
+        } else {
+            "marts: no date computed\n"
+        };
+        return told.to_owned();
     };
     let plural = |n: usize| if n == 1 { "" } else { "s" };
     let mut out = format!(
         "marts: {} date{} computed ({first} to {last}), {} file{} written\n\n",
         grouped(days.len() as u64),
         plural(days.len()),
-        grouped(*files),
-        plural(*files as usize),
+        grouped(files),
+        plural(files as usize),
     );
     let _ = writeln!(out, "  {:<16}{:>9}", "mart", "rows");
     for (mart, rows) in rows {

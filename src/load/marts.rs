@@ -19,9 +19,21 @@ pub struct MartsLock(#[expect(dead_code, reason = "held, not read")] File);
 pub type Inputs = BTreeMap<NaiveDate, String>;
 
 /// What the marts in the lake were computed from.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Computed {
-    days: Inputs,
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Computed {
+    pub days: Inputs,
+    /// What could not be computed from it.
+    #[serde(default)]
+    pub failed: Vec<FailedMart>,
+}
+
+/// A mart that has no rows of a date because it could not be computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedMart {
+    pub date: NaiveDate,
+    /// None where the tables could not be read for any mart of the date.
+    pub mart: Option<String>,
+    pub reason: String,
 }
 
 impl Lake {
@@ -70,20 +82,18 @@ impl Lake {
     }
 
     /// What the marts in the lake were computed from: nothing, if that is not known.
-    pub fn computed_marts(&self) -> Inputs {
+    pub fn computed_marts(&self) -> Computed {
         let text = fs::read_to_string(self.root.join(STATE).join(COMPUTED));
         let computed = text.ok().and_then(|text| serde_json::from_str(&text).ok());
-        let Computed { days } = computed.unwrap_or_default();
-        days
+        computed.unwrap_or_default()
     }
 
     /// Remembers what the marts were computed from. Forgotten, they are computed once more.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn remember_marts(&self, days: &Inputs) -> Result<(), LakeError> {
-        let days = days.clone();
-        replace_json(&self.root.join(STATE).join(COMPUTED), &Computed { days })
+    pub fn remember_marts(&self, computed: &Computed) -> Result<(), LakeError> {
+        replace_json(&self.root.join(STATE).join(COMPUTED), computed)
     }
 
     /// The files that a mart has for a date, relative to the lake.

@@ -2,7 +2,8 @@
 
 use polars::prelude::{DataType, JoinType, LazyFrame, PolarsResult, col, len, lit};
 
-use super::notes::{NOTE, counts, facts, how_many, join, newest_first, sum_if_any, told_new};
+use super::notes::{COUNTS, NOTE, counts, facts, how_many, join, median, newest_first, told_new};
+use super::sums::sum_if_any;
 use super::{Day, earlier};
 use crate::spec::mart::Mart;
 
@@ -20,8 +21,8 @@ pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
         .agg([
             len().cast(DataType::Int64).alias("notes"),
             how_many("is_new").cast(DataType::Int64).alias("new_notes"),
-            sum_if_any("engagement").alias("engagement_sum"),
-            col("liked_count").median().alias("liked_median"),
+            sum_if_any(&COUNTS).alias("engagement_sum"),
+            median("liked_count").alias("liked_median"),
             col("rank").min().alias("best_rank"),
         ]);
     Ok(join(creators, followers(day)?, &CREATOR, JoinType::Left))

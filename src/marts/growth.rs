@@ -3,6 +3,7 @@
 use polars::prelude::{DataType, Expr, JoinType, LazyFrame, NULL, PolarsResult, col, lit, when};
 
 use super::notes::{COUNTS, NOTE, counts, facts, join};
+use super::sums::difference;
 use super::{Day, earlier};
 use crate::spec::mart::{Mart, Rising};
 
@@ -21,17 +22,19 @@ pub(super) fn of_notes(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
     let facts = facts(day.frame("notes")?, mart);
     let notes = join(now, before, &NOTE, JoinType::Left);
     let notes = join(notes, facts, &NOTE, JoinType::Left).with_columns([
-        hours(col("snapshot_at") - col("previous_snapshot_at")).alias("hours"),
-        hours(col("snapshot_at") - col("published_at")).alias("hours_since_publication"),
+        hours("snapshot_at", "previous_snapshot_at").alias("hours"),
+        hours("snapshot_at", "published_at").alias("hours_since_publication"),
     ]);
     let notes = notes.with_columns(COUNTS.map(delta));
     let notes = notes.with_columns(COUNTS.map(per_hour));
     Ok(notes.with_column(is_rising(mart.rising).alias("is_rising")))
 }
 
-/// Microseconds as hours.
-fn hours(micros: Expr) -> Expr {
-    micros.cast(DataType::Float64) / lit(3.6e9)
+/// The hours between two instants. They are subtracted as float64, which holds the microseconds of
+/// three centuries exactly and does not overflow for others.
+fn hours(until: &str, since: &str) -> Expr {
+    let [until, since] = [until, since].map(|at| col(at).cast(DataType::Float64));
+    (until - since) / lit(3.6e9)
 }
 
 fn stem(count: &str) -> &str {
@@ -39,7 +42,7 @@ fn stem(count: &str) -> &str {
 }
 
 fn delta(count: &str) -> Expr {
-    let change = col(count) - col(format!("previous_{count}"));
+    let change = difference(count, &format!("previous_{count}"));
     change.alias(format!("{}_delta", stem(count)))
 }
 

@@ -2,7 +2,8 @@
 
 use polars::prelude::{DataType, JoinType, LazyFrame, PolarsResult, col, len};
 
-use super::notes::{NOTE, counts, distinct, facts, how_many, join, sum_if_any, told_new};
+use super::notes::{COUNTS, NOTE, counts, distinct, facts, how_many, join, told_new};
+use super::sums::sum_if_any;
 use super::{Day, earlier};
 use crate::spec::mart::Mart;
 
@@ -23,6 +24,6 @@ pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
                 .cast(DataType::Int64)
                 .alias("authors"),
             how_many("is_new").cast(DataType::Int64).alias("new_notes"),
-            sum_if_any("engagement").alias("engagement_sum"),
+            sum_if_any(&COUNTS).alias("engagement_sum"),
         ]))
 }

@@ -4,7 +4,8 @@ use polars::prelude::{
     DataType, Expr, JoinType, LazyFrame, NULL, PolarsResult, col, cols, len, lit, when,
 };
 
-use super::notes::{NOTE, counts, distinct, how_many, join, sum_if_any, sum_of_known, told_new};
+use super::notes::{COUNTS, NOTE, counts, distinct, how_many, join, median, told_new};
+use super::sums::{Wide, sum_if_any, wide_sum};
 use super::{Day, earlier};
 use crate::spec::mart::Mart;
 
@@ -18,6 +19,10 @@ const FIGURES: [(&str, &str, &str); 4] = [
     ("shared_count", "shared_sum", "shared_median"),
 ];
 
+/// The halves of a keyword's engagement, which may not fit int64 as one number.
+const VOICE_HIGH: &str = "voice_high";
+const VOICE_LOW: &str = "voice_low";
+
 pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
     let hits = hits(day)?;
     let places = hits.clone().group_by(KEYWORD).agg([
@@ -30,13 +35,21 @@ pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
     let counts = counts(day.frame("engagement")?, mart);
     let notes = join(found, counts, &NOTE, JoinType::Left)
         .group_by(KEYWORD)
-        .agg(figures())
-        .with_column(sum_of_known(&FIGURES.map(|(_, sum, _)| sum)).alias("engagement_sum"));
+        .agg(figures());
     let of_set = |figure: &str| col(figure).sum().over(["pipeline", "keyword_set"]);
+    // Shares are of the sums themselves, also of those that do not fit int64.
+    let voice = Wide {
+        high: col(VOICE_HIGH),
+        low: col(VOICE_LOW),
+    };
+    let voices = Wide {
+        high: of_set(VOICE_HIGH)?,
+        low: of_set(VOICE_LOW)?,
+    };
     let rows = join(places, notes, &KEYWORD, JoinType::Inner);
     Ok(rows.with_columns([
         share(col("ad_hits"), col("hits")).alias("ad_share"),
-        share(col("engagement_sum"), of_set("engagement_sum")?).alias("share_of_voice"),
+        share(voice.approximate(), voices.approximate()).alias("share_of_voice"),
         share(col("notes"), of_set("notes")?).alias("share_of_notes"),
     ]))
 }
@@ -61,10 +74,16 @@ fn figures() -> Vec<Expr> {
         len().cast(DataType::Int64).alias("notes"),
         how_many("is_new").cast(DataType::Int64).alias("new_notes"),
     ];
-    for (count, sum, median) in FIGURES {
-        figures.push(sum_if_any(count).alias(sum));
-        figures.push(col(count).median().alias(median));
+    for (count, sum, median_name) in FIGURES {
+        figures.push(sum_if_any(&[count]).alias(sum));
+        figures.push(median(count).alias(median_name));
     }
+    let Wide { high, low } = wide_sum(&COUNTS);
+    figures.extend([
+        sum_if_any(&COUNTS).alias("engagement_sum"),
+        high.alias(VOICE_HIGH),
+        low.alias(VOICE_LOW),
+    ]);
     figures
 }
 

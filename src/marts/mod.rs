@@ -3,6 +3,7 @@
 //!
 //! What each figure means stands in `schemas/marts/<mart>.yaml`.
 
+mod caught;
 mod creators;
 mod exchange;
 mod growth;
@@ -10,6 +11,7 @@ mod hashtags;
 mod keywords;
 mod notes;
 mod ranks;
+mod sums;
 
 #[cfg(test)]
 mod tests;
@@ -24,9 +26,10 @@ use polars::prelude::{LazyFrame, PolarsError, SortMultipleOptions, col};
 use thiserror::Error;
 
 use crate::spec::mart::Mart;
+use caught::caught;
 
 /// Raised whenever a figure is computed in another way: marts of an older one are computed anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Rows of a table, or of an earlier day's table, that marts are computed from. Instants are whole
 /// microseconds since 1970.
@@ -50,6 +53,10 @@ pub mod earlier {
 pub enum MartError {
     #[error("the mart {mart} cannot be computed: {reason}")]
     Compute { mart: String, reason: String },
+    #[error("the mart {mart} cannot be computed: it panicked: {reason}")]
+    Panicked { mart: String, reason: String },
+    #[error("rows cannot be exchanged with polars: it panicked: {0}")]
+    PanickedRows(String),
     #[error("rows cannot be exchanged with polars")]
     Exchange(#[source] ArrowError),
     #[error("rows cannot be exchanged with polars: {0}")]
@@ -66,14 +73,15 @@ pub struct Day {
 
 impl Day {
     /// # Errors
-    /// Rows that polars cannot take.
+    /// Rows that polars cannot take, or panics on.
     pub fn new(
         date: NaiveDate,
         relations: impl IntoIterator<Item = (String, Relation)>,
     ) -> Result<Self, MartError> {
         let mut frames = BTreeMap::new();
         for (name, relation) in relations {
-            frames.insert(name, exchange::to_polars(&relation)?);
+            let rows = caught(|| exchange::to_polars(&relation));
+            frames.insert(name, rows.map_err(MartError::PanickedRows)??);
         }
         Ok(Day { date, frames })
     }
@@ -82,8 +90,18 @@ impl Day {
     ///
     /// # Errors
     /// Tables whose columns are not what the mart is made for, and contracts that declare what it
-    /// does not have.
+    /// does not have. A panic is an error, too.
     pub fn compute(&self, mart: &Mart) -> Result<RecordBatch, MartError> {
+        let computed = caught(|| self.rows(mart));
+        computed.map_err(|reason| MartError::Panicked {
+            mart: mart.table.name().to_owned(),
+            reason,
+        })?
+    }
+
+    fn rows(&self, mart: &Mart) -> Result<RecordBatch, MartError> {
+        // Nothing but in tests, which let a mart panic here.
+        fail::fail_point!("mart");
         let name = mart.table.name();
         let failed = |error: PolarsError| MartError::Compute {
             mart: name.to_owned(),

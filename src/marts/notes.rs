@@ -1,13 +1,13 @@
-//! What a date tells of each note, and how its figures are summed up.
+//! What a date tells of each note.
 
 use polars::prelude::{
-    Expr, JoinArgs, JoinType, LazyFrame, NULL, SortMultipleOptions, UniqueKeepStrategy, col, lit,
-    when,
+    DataType, Expr, JoinArgs, JoinType, LazyFrame, SortMultipleOptions, UniqueKeepStrategy, col,
+    lit, when,
 };
 
 use crate::spec::mart::Mart;
 
-/// The counts of a note whose sum is its engagement.
+/// The counts of a note; their sum is its engagement.
 pub(super) const COUNTS: [&str; 4] = [
     "liked_count",
     "collected_count",
@@ -18,8 +18,8 @@ pub(super) const COUNTS: [&str; 4] = [
 /// What tells notes apart.
 pub(super) const NOTE: [&str; 2] = ["pipeline", "note_id"];
 
-/// A row a note with the counts of its last snapshot, and their sum as `engagement`. Of the endpoints
-/// in that snapshot, the first that knows a count gives it.
+/// A row a note with the counts of its last snapshot. Of the endpoints in that snapshot, the first that
+/// knows a count gives it.
 pub(super) fn counts(engagement: LazyFrame, mart: &Mart) -> LazyFrame {
     let last = engagement
         .clone()
@@ -31,7 +31,6 @@ pub(super) fn counts(engagement: LazyFrame, mart: &Mart) -> LazyFrame {
     newest_first(rows, endpoint_rank(mart, "engagement"))
         .group_by(NOTE)
         .agg([[col("snapshot_at").first()].as_slice(), &known].concat())
-        .with_column(sum_of_known(&COUNTS).alias("engagement"))
 }
 
 /// A row a note with what its newest snapshot that knows them tells of its author and of when it was
@@ -80,23 +79,12 @@ pub(super) fn join(left: LazyFrame, right: LazyFrame, on: &[&str], kind: JoinTyp
     left.join(right, &keys, &keys, args)
 }
 
+/// The median of a group's values as float64: the mean of the middle two may not fit int64.
+pub(super) fn median(count: &str) -> Expr {
+    col(count).cast(DataType::Float64).median()
+}
+
 /// How many rows of a group say yes.
 pub(super) fn how_many(yes: &str) -> Expr {
     col(yes).sum()
-}
-
-/// The sum of a group's values; null where it has none.
-pub(super) fn sum_if_any(name: &str) -> Expr {
-    when(col(name).count().gt(lit(0)))
-        .then(col(name).sum())
-        .otherwise(lit(NULL))
-}
-
-/// The sum of a row's values; null where it has none.
-pub(super) fn sum_of_known(names: &[&str]) -> Expr {
-    let none = names.iter().map(|name| col(*name).is_null());
-    let none = none.reduce(Expr::and).unwrap_or_else(|| lit(true));
-    let sum = names.iter().map(|name| col(*name).fill_null(lit(0)));
-    let sum = sum.reduce(|a, b| a + b).unwrap_or_else(|| lit(0));
-    when(none).then(lit(NULL)).otherwise(sum)
 }

@@ -3,6 +3,7 @@
 mod entities;
 mod growth;
 mod keywords;
+mod large_counts;
 
 use std::sync::Arc;
 

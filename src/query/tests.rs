@@ -533,3 +533,34 @@ fn a_lake_that_is_open_still_does_not_show_what_comes_later() {
     };
     assert_eq!((rows(&still), rows(&as_of), rows(&usual)), (1, 1, 2));
 }
+
+#[test]
+fn a_change_that_does_not_fit_int64_is_null() {
+    let mut lake = Lake::new();
+    let (max, min) = (i64::MAX, i64::MIN);
+    let columns = "note_id, endpoint, snapshot_at, run_id, liked_count";
+    let row = |note: &str, hour: u32, likes: i64| {
+        format!(
+            "'{note}', 'e', TIMESTAMPTZ '2026-03-09 {hour:02}:00:00Z', 'r', ({likes}::HUGEINT)::BIGINT"
+        )
+    };
+    for (note, before, now) in [("a", 0, max), ("b", -1, max), ("c", max, min), ("d", min, -1)] {
+        lake.add(
+            "engagement",
+            columns,
+            &[&row(note, 1, before), &row(note, 3, now)],
+        );
+    }
+    let changes = "SELECT note_id, typeof(liked_delta), liked_delta, liked_per_hour FROM engagement_delta \
+                   ORDER BY note_id";
+    let half = max as f64 / 2.0;
+    assert_eq!(
+        lake.query(changes),
+        [
+            format!("a|BIGINT|{max}|{half:?}"),
+            "b|BIGINT||".to_owned(),
+            "c|BIGINT||".to_owned(),
+            format!("d|BIGINT|{max}|{half:?}"),
+        ]
+    );
+}

@@ -71,7 +71,7 @@ fn delta(table: &Table) -> View {
         columns.insert(count.clone(), column.clone());
         let told = format!(
             "Change of {count} since the snapshot before, negative where it fell; null where one of \
-             the two has none."
+             the two has none, and null where it does not fit int64."
         );
         columns.insert(
             change.delta.clone(),
@@ -227,7 +227,12 @@ fn select_delta(table: &Table, failing: &Failing<'_>) -> String {
         let (value, change) = match failing(count) {
             None => (
                 identifier(count),
-                format!("({} - {})", identifier(count), previous(count)),
+                // The difference of two int64 may be larger than one.
+                format!(
+                    "try_cast({}::hugeint - {} AS bigint)",
+                    identifier(count),
+                    previous(count)
+                ),
             ),
             Some(value) => (value.clone(), value),
         };

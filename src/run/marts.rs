@@ -2,8 +2,13 @@
 //!
 //! `_state/marts.json` has, for each date, a hash of the commits that its figures depend on: those that
 //! changed rows of that date or of an earlier one. A date whose hash is another one by now is computed
-//! anew. So whatever was missed, because something failed or a process died, is made up for by whoever
-//! comes next, and a change of an old date reaches all dates after it.
+//! anew. What was missed because a process died is made up for by the next refresh, and a change of an
+//! old date reaches all dates after it.
+//!
+//! A mart that fails or panics on a date loses its rows of that date; the other marts and dates are made.
+//! It is remembered in `_state/marts.json` and told by every refresh. It is tried again when the date's
+//! inputs or the contracts change, and by `redlake marts`. A date whose tables cannot be read is tried
+//! again by every refresh.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +22,9 @@ use uuid::Uuid;
 use crate::extract::with_causes;
 use crate::load::commit::{CommitKind, RunRef};
 use crate::load::encode;
-use crate::load::marts::mart_path;
+use crate::load::marts::{FailedMart, mart_path};
 use crate::load::{Lake, LakeError};
-use crate::marts::{Day, MartError, Relation, VERSION, earlier};
+use crate::marts::{Day, Relation, VERSION, earlier};
 use crate::plan::{Compression, Plan};
 use crate::query::catalog::only;
 use crate::query::days;
@@ -33,12 +38,21 @@ use crate::spec::table::Table;
 pub enum MartsError {
     #[error(transparent)]
     Lake(#[from] LakeError),
-    #[error("the tables cannot be read for the marts of {date}")]
-    Query { date: NaiveDate, source: QueryError },
-    #[error("the marts of {date} are not made")]
-    Mart { date: NaiveDate, source: MartError },
+    /// One mart of one date at least. Everything else is made.
+    #[error("{}", told(.0))]
+    Failed(Vec<FailedMart>),
     #[error("the lake cannot be opened for its marts")]
     Open(#[source] QueryError),
+}
+
+fn told(failed: &[FailedMart]) -> String {
+    let Some(FailedMart { date, reason, .. }) = failed.first() else {
+        return "no mart failed".to_owned();
+    };
+    match failed.len() - 1 {
+        0 => format!("{date}: {reason}"),
+        more => format!("{date}: {reason} (and {more} more; `redlake marts` lists them)"),
+    }
 }
 
 /// The dates whose marts are computed.
@@ -46,7 +60,9 @@ pub enum MartsError {
 pub enum Which {
     /// Those whose tables have changed since, or those of an earlier date.
     Changed,
-    /// Also those from this date on.
+    /// Also those of which a mart failed.
+    Failed,
+    /// Also those of which a mart failed, and those from this date on.
     Since(NaiveDate),
     All,
 }
@@ -60,33 +76,50 @@ pub struct Refreshed {
     pub files: u64,
     /// The rows of each mart on these dates.
     pub rows: BTreeMap<String, u64>,
+    /// What is not made, on these dates or on earlier refreshes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedMart>,
 }
 
 /// What is told where the marts are behind.
 pub const NOT_UP_TO_DATE: &str =
-    "the marts are not up to date; the next run or `redlake marts` makes up for it";
+    "the marts are not up to date; `redlake marts` computes what is missing";
 
 /// What keeps the marts from being up to date after a commit of this pipeline, if anything does: the
-/// commit stands all the same, and the next one makes up for it.
+/// commit stands all the same.
 pub(super) fn follow(plan: &Plan, lake: &Lake) -> Option<MartsError> {
     if !plan.marts {
         return None;
     }
-    refresh(lake, &plan.contracts, Which::Changed).err()
+    refresh_all(lake, &plan.contracts).err()
+}
+
+/// Computes the marts of changed dates.
+///
+/// # Errors
+/// As [`refresh`], and [`MartsError::Failed`].
+fn refresh_all(lake: &Lake, contracts: &Contracts) -> Result<(), MartsError> {
+    let failed = refresh(lake, contracts, Which::Changed)?.failed;
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(MartsError::Failed(failed))
+    }
 }
 
 /// Brings the marts up to date after a commit of no pipeline; a failure is told.
 pub(super) fn tell_refreshed(lake: &Lake, contracts: &Contracts) {
-    if let Err(error) = refresh(lake, contracts, Which::Changed) {
+    if let Err(error) = refresh_all(lake, contracts) {
         tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
     }
 }
 
 /// Computes the marts of the dates that need it, the newest first, each date in a commit of its own. To
-/// be called after every commit that changes rows of tables; it finds out by itself what changed.
+/// be called after every commit that changes rows of tables; it finds out by itself what changed. Marts
+/// that fail are in [`Refreshed::failed`].
 ///
 /// # Errors
-/// What the lake or a mart fails with. The dates that were done are committed.
+/// A lake that cannot be read or written. The dates that were done are committed.
 pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refreshed, MartsError> {
     let mut refreshed = Refreshed::default();
     if contracts.marts.is_empty() {
@@ -98,10 +131,16 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
     // Looked up before the tables are read: a commit in between is found the next time.
     let inputs = lake.mart_inputs(&tables, &definition(contracts))?;
     let mut computed = lake.computed_marts();
-    let is_due = |date: &NaiveDate, hash: &String| match which {
-        Which::All => true,
-        Which::Since(since) if *date >= since => true,
-        Which::Since(_) | Which::Changed => computed.get(date) != Some(hash),
+    computed.failed.retain(|f| inputs.contains_key(&f.date));
+    let is_due = |date: &NaiveDate, hash: &String| {
+        let is_changed = computed.days.get(date) != Some(hash);
+        let has_failed = || computed.failed.iter().any(|failed| failed.date == *date);
+        match which {
+            Which::All => true,
+            Which::Since(since) => *date >= since || is_changed || has_failed(),
+            Which::Failed => is_changed || has_failed(),
+            Which::Changed => is_changed,
+        }
     };
     let due = inputs
         .iter()
@@ -109,16 +148,28 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
         .filter(|(date, hash)| is_due(date, hash));
     let due: Vec<(NaiveDate, String)> = due.map(|(date, hash)| (*date, hash.clone())).collect();
     if due.is_empty() {
+        refreshed.failed = computed.failed;
         return Ok(refreshed);
     }
     let mut source = Source::open(lake, contracts, reads)?;
     for (date, hash) in due {
-        let day = source.day(lake, date)?;
-        commit(lake, contracts, &day, date, &mut refreshed)?;
-        refreshed.days.insert(date);
-        computed.insert(date, hash);
+        computed.failed.retain(|failed| failed.date != date);
+        match source.day(lake, date)? {
+            Ok(day) => {
+                let failed = commit(lake, contracts, &day, date, &mut refreshed)?;
+                computed.failed.extend(failed);
+                computed.days.insert(date, hash);
+                refreshed.days.insert(date);
+            }
+            Err(reason) => {
+                let mart = None;
+                computed.failed.push(FailedMart { date, mart, reason });
+                computed.days.remove(&date);
+            }
+        }
         lake.remember_marts(&computed)?;
     }
+    refreshed.failed = computed.failed;
     // Files that had other columns may all be replaced now.
     lake.recount_mixed(contracts.marts.keys().map(String::as_str))?;
     Ok(refreshed)
@@ -185,8 +236,11 @@ impl Source {
         })
     }
 
-    /// All that the marts of a date are computed from.
-    fn day(&mut self, lake: &Lake, date: NaiveDate) -> Result<Day, MartsError> {
+    /// All that the marts of a date are computed from, or the reason why it cannot be read.
+    ///
+    /// # Errors
+    /// A lake that cannot be opened.
+    fn day(&mut self, lake: &Lake, date: NaiveDate) -> Result<Result<Day, String>, MartsError> {
         let read = {
             // Files do not come and go between one query and the next.
             let _held = lake.hold_commits()?;
@@ -198,12 +252,18 @@ impl Source {
             }
             self.read(date)
         };
-        let read = read.map_err(|source| MartsError::Query { date, source })?;
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let reason = with_causes(&error);
+                return Ok(Err(format!("the tables cannot be read: {reason}")));
+            }
+        };
         let relations = read.into_iter().map(|(name, answer)| {
             let Answer { schema, batches } = answer;
             (name, Relation { schema, batches })
         });
-        Day::new(date, relations).map_err(|source| MartsError::Mart { date, source })
+        Ok(Day::new(date, relations).map_err(|error| with_causes(&error)))
     }
 
     fn read(&self, date: NaiveDate) -> Result<BTreeMap<String, Answer>, QueryError> {
@@ -233,19 +293,31 @@ impl Source {
     }
 }
 
-/// Writes the marts of a date whose rows are not those in the lake.
+/// Writes the marts of a date whose rows are not those in the lake. Returns those that failed: their files
+/// of the date are removed, since their rows are not those of the tables any more.
 fn commit(
     lake: &Lake,
     contracts: &Contracts,
     day: &Day,
     date: NaiveDate,
     refreshed: &mut Refreshed,
-) -> Result<(), MartsError> {
+) -> Result<Vec<FailedMart>, MartsError> {
+    let mut failed = Vec::new();
     let mut staged = Vec::new();
     let mut remove = Vec::new();
     for (name, mart) in &contracts.marts {
-        let rows = day.compute(mart);
-        let rows = rows.map_err(|source| MartsError::Mart { date, source })?;
+        let rows = match day.compute(mart) {
+            Ok(rows) => rows,
+            Err(error) => {
+                failed.push(FailedMart {
+                    date,
+                    mart: Some(name.clone()),
+                    reason: with_causes(&error),
+                });
+                remove.extend(lake.mart_files(name, date)?);
+                continue;
+            }
+        };
         let (count, schema) = (rows.num_rows() as u64, rows.schema());
         *refreshed.rows.entry(name.clone()).or_default() += count;
         let bytes = encoded(&mart.table, rows)?;
@@ -256,7 +328,7 @@ fn commit(
         }
     }
     if staged.is_empty() && remove.is_empty() {
-        return Ok(());
+        return Ok(failed);
     }
     let commit_id = Uuid::now_v7().to_string();
     let staging = lake.stage(&commit_id)?;
@@ -271,7 +343,7 @@ fn commit(
     let at = date.and_time(NaiveTime::MIN).and_utc();
     let of_no_run = RunRef::of_no_run(&commit_id, at, false);
     staging.commit(CommitKind::Marts, &of_no_run, remove)?;
-    Ok(())
+    Ok(failed)
 }
 
 /// A mart's rows as a Parquet file; none, if there are no rows.

@@ -1,6 +1,7 @@
 //! Marts: every figure beside SQL over the tables that was written without a look at the code that
 //! computes it; and that they follow the tables, whatever happens in between.
 
+mod failures;
 mod figures;
 mod upkeep;
 

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use super::{RUN, commit, lake};
 use crate::load::Lake;
 use crate::load::commit::CommitKind;
-use crate::load::marts::{Inputs, mart_path};
+use crate::load::marts::{Computed, FailedMart, Inputs, mart_path};
 
 fn date(day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, day).expect("a date")
@@ -96,13 +96,25 @@ fn commits_of_marts_change_nothing_that_marts_depend_on() {
 #[test]
 fn a_damaged_memory_is_none() {
     let (_dir, lake) = lake();
-    assert_eq!(lake.computed_marts(), Inputs::new());
-    let days = Inputs::from([(date(9), "abc".to_owned())]);
-    lake.remember_marts(&days).expect("a file");
-    assert_eq!(lake.computed_marts(), days);
+    assert_eq!(lake.computed_marts(), Computed::default());
+    let failed = FailedMart {
+        date: date(9),
+        mart: Some("note_growth".to_owned()),
+        reason: "it panicked".to_owned(),
+    };
+    let computed = Computed {
+        days: Inputs::from([(date(9), "abc".to_owned())]),
+        failed: vec![failed],
+    };
+    lake.remember_marts(&computed).expect("a file");
+    assert_eq!(lake.computed_marts(), computed);
+    // As it was written before marts were remembered that failed.
     let path = lake.root().join("_state/marts.json");
+    fs::write(&path, "{\"days\": {\"2026-03-09\": \"abc\"}}").expect("a file");
+    assert_eq!(lake.computed_marts().days, computed.days);
+    assert_eq!(lake.computed_marts().failed, []);
     fs::write(path, "{\"days\": {\"2026").expect("a file");
-    assert_eq!(lake.computed_marts(), Inputs::new());
+    assert_eq!(lake.computed_marts(), Computed::default());
 }
 
 #[test]

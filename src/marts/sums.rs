@@ -1,0 +1,90 @@
+//! Sums and differences of int64 counts that do not overflow. A count is split into a high and a low
+//! half, which are summed apart: 2^31 of them fit an int64. A result that does not fit int64 is null.
+
+use polars::prelude::{DataType, Expr, NULL, col, lit, when};
+
+/// Values of the low half.
+const BASE: i64 = 1 << 32;
+/// Magnitude of the high half of an int64.
+const HIGH: i64 = 1 << 31;
+
+/// The number `high * 2^32 + low`, which may be larger than an int64. Null where a half is null.
+pub(super) struct Wide {
+    pub(super) high: Expr,
+    pub(super) low: Expr,
+}
+
+impl Wide {
+    /// The number of an int64.
+    fn of(count: Expr) -> Self {
+        let (high, low) = split(count);
+        Wide { high, low }
+    }
+
+    fn plus(self, other: Wide) -> Self {
+        Wide {
+            high: self.high + other.high,
+            low: self.low + other.low,
+        }
+    }
+
+    fn minus(self, other: Wide) -> Self {
+        Wide {
+            high: self.high - other.high,
+            low: self.low - other.low,
+        }
+    }
+
+    fn map(self, change: impl Fn(Expr) -> Expr) -> Self {
+        Wide {
+            high: change(self.high),
+            low: change(self.low),
+        }
+    }
+
+    /// The number as int64; null where it does not fit.
+    fn exact(self) -> Expr {
+        let (carry, low) = split(self.low);
+        let high = self.high + carry;
+        let fits = high
+            .clone()
+            .gt_eq(lit(-HIGH))
+            .and(high.clone().lt(lit(HIGH)));
+        when(fits).then(high).otherwise(lit(NULL)) * lit(BASE) + low
+    }
+
+    /// The number as float64.
+    pub(super) fn approximate(self) -> Expr {
+        let [high, low] = [self.high, self.low].map(|half| half.cast(DataType::Float64));
+        high * lit(BASE as f64) + low
+    }
+}
+
+/// An int64 as `(high, low)`, the low half from 0 to 2^32 - 1.
+fn split(count: Expr) -> (Expr, Expr) {
+    let low = count.clone() % lit(BASE);
+    let high = (count - low.clone()) / lit(BASE);
+    (high, low)
+}
+
+/// The sum of a group's values in these columns; null where it has none, and where the sum does not
+/// fit int64.
+pub(super) fn sum_if_any(names: &[&str]) -> Expr {
+    wide_sum(names).exact()
+}
+
+/// The sum of a group's values in these columns; null where it has none.
+pub(super) fn wide_sum(names: &[&str]) -> Wide {
+    let sum = |name: &&str| Wide::of(col(*name)).map(|half| half.sum());
+    let sum = names.iter().map(sum).reduce(Wide::plus);
+    let any = names.iter().map(|name| col(*name).count().gt(lit(0)));
+    let (Some(sum), Some(any)) = (sum, any.reduce(Expr::or)) else {
+        unreachable!("sums are of one column at least");
+    };
+    sum.map(|half| when(any.clone()).then(half).otherwise(lit(NULL)))
+}
+
+/// A row's `now - before`; null where one of them is null, and where it does not fit int64.
+pub(super) fn difference(now: &str, before: &str) -> Expr {
+    Wide::of(col(now)).minus(Wide::of(col(before))).exact()
+}
