@@ -130,11 +130,11 @@ impl<'a> Sending<'a> {
                 (summary, decision, class, error)
             }
             // An accepted answer that is no page.
-            Err(no_list) => (
+            Err(no_page) => (
                 None,
                 Decision::FailSearch,
                 "invalid".to_owned(),
-                no_list.to_string(),
+                no_page.to_string(),
             ),
         };
         let error = mask.map_or_else(|| error.clone(), |mask| mask.text(&error));

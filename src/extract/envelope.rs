@@ -46,19 +46,20 @@ fn quoted(found: &str) -> String {
     }
 }
 
-/// The reason why an accepted answer is no page of items.
+/// The reason why an accepted answer is no page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer has no list of items: `{missing}` {}", .found.as_str())]
-pub struct NoList {
-    /// The path of the list, or of the object on the way to it that is none.
-    missing: String,
-    found: Found,
+pub enum NoPage {
+    #[error("the answer has no list of items: `{place}` {}", .found.as_str())]
+    NoList { place: String, found: Found },
+    #[error("the answer has no item: `{place}` {}", .found.as_str())]
+    NoItem { place: String, found: Found },
 }
 
-/// What stands in place of a list of items, or of an object on the way to it.
+/// What stands in place of a list of items or of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+pub enum Found {
     Nothing,
+    Null,
     NoObject,
     NoList,
 }
@@ -67,6 +68,7 @@ impl Found {
     fn as_str(self) -> &'static str {
         match self {
             Found::Nothing => "is missing",
+            Found::Null => "is null",
             Found::NoObject => "is no object",
             Found::NoList => "is no list",
         }
@@ -138,19 +140,23 @@ impl Envelope {
         }
     }
 
-    /// Returns the items of an accepted answer. An answer without data is an empty page.
+    /// Returns the items of an accepted answer. An answer of pages without data is an empty page.
     ///
     /// # Errors
-    /// Data without the list is no page.
-    pub fn summary(&self, endpoint: &Endpoint) -> Result<PageSummary, NoList> {
-        let Some(path) = &endpoint.pagination.items else {
+    /// Data without the list, or an answer of one item without the item, is no page.
+    pub fn summary(&self, endpoint: &Endpoint) -> Result<PageSummary, NoPage> {
+        let pagination = &endpoint.pagination;
+        let Some(path) = &pagination.items else {
+            if let Some(place) = &pagination.item {
+                self.check_item(place)?;
+            }
             return Ok(PageSummary {
                 item_count: 1,
                 ..PageSummary::default()
             });
         };
-        let no_list = |missing: &str, found| NoList {
-            missing: if missing.is_empty() { "/" } else { missing }.to_owned(),
+        let no_list = |place: &str, found| NoPage::NoList {
+            place: if place.is_empty() { "/" } else { place }.to_owned(),
             found,
         };
         let root = serde_json::from_str(&self.body);
@@ -171,7 +177,6 @@ impl Envelope {
             item_count: items.len() as u64,
             ..PageSummary::default()
         };
-        let pagination = &endpoint.pagination;
         for mut item in items.into_iter().map(Lazy::new) {
             let id = |path: &String| item.at(path).and_then(scalar);
             summary.ids.extend(pagination.item_id.iter().find_map(id));
@@ -184,6 +189,19 @@ impl Envelope {
                 .extend(seconds.filter(|seconds| *seconds > 0));
         }
         Ok(summary)
+    }
+
+    /// Checks that there is an object at a place.
+    fn check_item(&self, place: &str) -> Result<(), NoPage> {
+        let root = serde_json::from_str(&self.body).map(Lazy::new);
+        let found = match root.ok().and_then(|mut root| root.at(place)) {
+            None => Found::Nothing,
+            Some(raw) if raw.get() == "null" => Found::Null,
+            Some(raw) if raw.get().starts_with('{') => return Ok(()),
+            Some(_) => Found::NoObject,
+        };
+        let place = place.to_owned();
+        Err(NoPage::NoItem { place, found })
     }
 }
 
