@@ -268,10 +268,11 @@ fn word(text: &str) -> String {
         .take(20)
         .collect();
     if word.is_empty() {
-        let first = text.chars().next();
-        return first
-            .map(|c| c.escape_debug().to_string())
-            .unwrap_or_default();
+        // No line break or other control character gets into a message.
+        return match text.chars().next() {
+            Some(c) if c.is_control() => c.escape_default().to_string(),
+            first => first.into_iter().collect(),
+        };
     }
     word
 }
