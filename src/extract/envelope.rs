@@ -240,8 +240,16 @@ impl Flaw {
                 at: before + text.len(),
             };
         }
+        // A control character in a string is found behind the place that is reported.
+        let is_control = error.to_string().starts_with("control character");
+        let control = text[place..].find(char::is_control);
+        let place = place + control.filter(|_| is_control).unwrap_or_default();
         // The word that is no JSON begins before the letter that makes it none.
-        let start = text[..place].trim_end_matches(is_of_word).len();
+        let start = if text[place..].starts_with(is_of_word) {
+            text[..place].trim_end_matches(is_of_word).len()
+        } else {
+            place
+        };
         Flaw::Invalid {
             at: before + start,
             found: word(&text[start..]),
@@ -253,7 +261,9 @@ impl Flaw {
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     let at = lines.map(str::len).sum::<usize>() + column.saturating_sub(1);
-    text.floor_char_boundary(at)
+    let mut boundaries = (0..=at.min(text.len())).rev();
+    let boundary = boundaries.find(|at| text.is_char_boundary(*at));
+    boundary.expect("0 is a boundary")
 }
 
 fn is_of_word(c: char) -> bool {

@@ -251,7 +251,7 @@ fn a_redirect_stays_on_its_origin() {
 #[test]
 fn a_connection_that_is_not_made_has_its_cause() {
     use rustls::{AlertDescription, CertificateError};
-    let tls = |error| io::Error::new(io::ErrorKind::InvalidData, rustls::Error::from(error));
+    let tls = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
     let certificate = |error: CertificateError| tls(rustls::Error::InvalidCertificate(error));
     let cases = [
         (
