@@ -89,7 +89,8 @@ impl<'a> Sending<'a> {
             Err(_) => Envelope::default(),
         };
         let client = self.context.sources.get(&search.source);
-        let mask = client.map(|(client, _)| client.mask());
+        let client = client.map(|(client, _)| client);
+        let mask = client.map(Client::mask);
         let envelope = envelope.masked(mask);
         // A business code counts more than the status that it came with.
         let redirect = match &fetched {
@@ -127,14 +128,21 @@ impl<'a> Sending<'a> {
                     (Ok(answer), Some(redirect)) => explain_redirect(answer, redirect),
                     (Ok(answer), None) => explain(answer, &envelope),
                 };
+                // What is no answer of the provider may be another server's, or no server's.
+                let error = match client {
+                    Some(client) if envelope.code.is_none() => {
+                        format!("{}: {error}", client.host())
+                    }
+                    _ => error,
+                };
                 (summary, decision, class, error)
             }
             // An accepted answer that is no page.
-            Err(no_list) => (
+            Err(no_page) => (
                 None,
                 Decision::FailSearch,
                 "invalid".to_owned(),
-                no_list.to_string(),
+                no_page.to_string(),
             ),
         };
         let error = mask.map_or_else(|| error.clone(), |mask| mask.text(&error));

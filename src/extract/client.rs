@@ -96,6 +96,8 @@ pub enum ClientError {
 pub struct Client {
     http: reqwest::Client,
     access: Access,
+    /// Host and port of the source, for messages.
+    host: String,
     /// The largest body that is read, in bytes after decompression.
     max_answer: usize,
     mask: Mask,
@@ -140,9 +142,15 @@ impl Client {
         Ok(Client {
             http,
             access,
+            host: authority(&url),
             max_answer,
             mask,
         })
+    }
+
+    /// Host and port of the source.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// What hides the token in texts that were read from answers.
@@ -198,8 +206,7 @@ impl Client {
         };
         let request = request.build().map_err(|_| Failure::Broken)?;
         let asked = request.url().clone();
-        let failed = |error| failure(&error, &asked);
-        let response = self.http.execute(request).await.map_err(failed)?;
+        let response = self.http.execute(request).await.map_err(|e| failure(&e))?;
         let status = response.status();
         let headers = response.headers();
         let text = |name| {
@@ -212,7 +219,7 @@ impl Client {
         let hops = target.map_or(1, |target| target.hops + 1);
         let redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
             .then(|| redirect(&asked, text(LOCATION).as_deref(), hops));
-        let mut body = read_body(response, self.max_answer, &asked).await?;
+        let mut body = read_body(response, self.max_answer).await?;
         self.mask.body(&mut body);
         Ok(Answer {
             status: status.as_u16(),
@@ -382,16 +389,12 @@ fn spellings(c: char) -> String {
 }
 
 /// Reads a body piece by piece, and no more of it than `limit` bytes.
-async fn read_body(
-    mut response: reqwest::Response,
-    limit: usize,
-    asked: &Url,
-) -> Result<Vec<u8>, Failure> {
+async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Failure> {
     if response.content_length().is_some_and(|n| n > limit as u64) {
         return Err(Failure::TooLarge { limit });
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e, asked))? {
+    while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
         if body.len() + chunk.len() > limit {
             return Err(Failure::TooLarge { limit });
         }
@@ -400,13 +403,10 @@ async fn read_body(
     Ok(body)
 }
 
-/// Returns what an error of the HTTP client means for a call to `asked`.
-fn failure(error: &reqwest::Error, asked: &Url) -> Failure {
+/// Returns what an error of the HTTP client means.
+fn failure(error: &reqwest::Error) -> Failure {
     if error.is_connect() {
-        Failure::Connect {
-            address: authority(asked),
-            cause: unconnected(error),
-        }
+        Failure::Connect(unconnected(error))
     } else if error.is_timeout() {
         Failure::Timeout
     } else if is_undecodable(error) {

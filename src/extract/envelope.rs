@@ -46,19 +46,20 @@ fn quoted(found: &str) -> String {
     }
 }
 
-/// The reason why an accepted answer is no page of items.
+/// The reason why an accepted answer is no page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer has no list of items: `{missing}` {}", .found.as_str())]
-pub struct NoList {
-    /// The path of the list, or of the object on the way to it that is none.
-    missing: String,
-    found: Found,
+pub enum NoPage {
+    #[error("the answer has no list of items: `{place}` {}", .found.as_str())]
+    NoList { place: String, found: Found },
+    #[error("the answer has no item: `{place}` {}", .found.as_str())]
+    NoItem { place: String, found: Found },
 }
 
-/// What stands in place of a list of items, or of an object on the way to it.
+/// What stands in place of a list of items or of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+pub enum Found {
     Nothing,
+    Null,
     NoObject,
     NoList,
 }
@@ -67,6 +68,7 @@ impl Found {
     fn as_str(self) -> &'static str {
         match self {
             Found::Nothing => "is missing",
+            Found::Null => "is null",
             Found::NoObject => "is no object",
             Found::NoList => "is no list",
         }
@@ -138,19 +140,23 @@ impl Envelope {
         }
     }
 
-    /// Returns the items of an accepted answer. An answer without data is an empty page.
+    /// Returns the items of an accepted answer. An answer of pages without data is an empty page.
     ///
     /// # Errors
-    /// Data without the list is no page.
-    pub fn summary(&self, endpoint: &Endpoint) -> Result<PageSummary, NoList> {
-        let Some(path) = &endpoint.pagination.items else {
+    /// Data without the list, or an answer of one item without the item, is no page.
+    pub fn summary(&self, endpoint: &Endpoint) -> Result<PageSummary, NoPage> {
+        let pagination = &endpoint.pagination;
+        let Some(path) = &pagination.items else {
+            if let Some(place) = &pagination.item {
+                self.check_item(place)?;
+            }
             return Ok(PageSummary {
                 item_count: 1,
                 ..PageSummary::default()
             });
         };
-        let no_list = |missing: &str, found| NoList {
-            missing: if missing.is_empty() { "/" } else { missing }.to_owned(),
+        let no_list = |place: &str, found| NoPage::NoList {
+            place: if place.is_empty() { "/" } else { place }.to_owned(),
             found,
         };
         let root = serde_json::from_str(&self.body);
@@ -171,7 +177,6 @@ impl Envelope {
             item_count: items.len() as u64,
             ..PageSummary::default()
         };
-        let pagination = &endpoint.pagination;
         for mut item in items.into_iter().map(Lazy::new) {
             let id = |path: &String| item.at(path).and_then(scalar);
             summary.ids.extend(pagination.item_id.iter().find_map(id));
@@ -184,6 +189,19 @@ impl Envelope {
                 .extend(seconds.filter(|seconds| *seconds > 0));
         }
         Ok(summary)
+    }
+
+    /// Checks that there is an object at a place.
+    fn check_item(&self, place: &str) -> Result<(), NoPage> {
+        let root = serde_json::from_str(&self.body).map(Lazy::new);
+        let found = match root.ok().and_then(|mut root| root.at(place)) {
+            None => Found::Nothing,
+            Some(raw) if raw.get() == "null" => Found::Null,
+            Some(raw) if raw.get().starts_with('{') => return Ok(()),
+            Some(_) => Found::NoObject,
+        };
+        let place = place.to_owned();
+        Err(NoPage::NoItem { place, found })
     }
 }
 
@@ -222,8 +240,16 @@ impl Flaw {
                 at: before + text.len(),
             };
         }
+        // A control character in a string is found behind the place that is reported.
+        let is_control = error.to_string().starts_with("control character");
+        let control = text[place..].find(char::is_control);
+        let place = place + control.filter(|_| is_control).unwrap_or_default();
         // The word that is no JSON begins before the letter that makes it none.
-        let start = text[..place].trim_end_matches(is_of_word).len();
+        let start = if text[place..].starts_with(is_of_word) {
+            text[..place].trim_end_matches(is_of_word).len()
+        } else {
+            place
+        };
         Flaw::Invalid {
             at: before + start,
             found: word(&text[start..]),
@@ -235,7 +261,9 @@ impl Flaw {
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     let at = lines.map(str::len).sum::<usize>() + column.saturating_sub(1);
-    text.floor_char_boundary(at)
+    let mut boundaries = (0..=at.min(text.len())).rev();
+    let boundary = boundaries.find(|at| text.is_char_boundary(*at));
+    boundary.expect("0 is a boundary")
 }
 
 fn is_of_word(c: char) -> bool {
@@ -250,10 +278,11 @@ fn word(text: &str) -> String {
         .take(20)
         .collect();
     if word.is_empty() {
-        let first = text.chars().next();
-        return first
-            .map(|c| c.escape_debug().to_string())
-            .unwrap_or_default();
+        // No line break or other control character gets into a message.
+        return match text.chars().next() {
+            Some(c) if c.is_control() => c.escape_default().to_string(),
+            first => first.into_iter().collect(),
+        };
     }
     word
 }

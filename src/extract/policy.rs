@@ -24,12 +24,8 @@ pub enum Outcome {
 /// The reason why no answer came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    #[error("{address}: {cause}")]
-    Connect {
-        /// Host and port.
-        address: String,
-        cause: Unconnected,
-    },
+    #[error(transparent)]
+    Connect(#[from] Unconnected),
     #[error("no answer came in time")]
     Timeout,
     #[error("the connection broke before the answer was complete")]
@@ -211,7 +207,7 @@ fn judge(outcome: &Outcome, source: &Source) -> Judgement {
         Outcome::Failure(failure) => {
             return match failure {
                 // The call was never made.
-                Failure::Connect { .. } => known("transport", Billed::No, Action::Retry),
+                Failure::Connect(_) => known("transport", Billed::No, Action::Retry),
                 Failure::Timeout => unknown("timeout"),
                 Failure::Broken => unknown("transport"),
                 // Another try would bring as much again.

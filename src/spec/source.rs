@@ -189,6 +189,8 @@ pub struct Pagination {
     pub start: u32,
     /// The list whose length is the number of items, and whose emptiness is the end.
     pub items: Option<String>,
+    /// The object that is the one item of an answer without a list. An answer without it is none.
+    pub item: Option<String>,
     /// What tells two items apart; the first path that is there.
     #[serde(default)]
     pub item_id: Vec<String>,

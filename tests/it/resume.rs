@@ -34,6 +34,11 @@ fn run(lake: &Lake, pipeline: &Path, more: &[&str]) -> std::process::Command {
     lake.redlake(&args)
 }
 
+/// A run that is told to stop waits for no call: one may take 120 s. A busy machine may need some
+/// of this time.
+#[cfg(unix)]
+const PROMPT: Duration = Duration::from_secs(60);
+
 /// Ends a run with a signal once it has its first page; its exit code and how long it took.
 #[cfg(unix)]
 fn cut_short(lake: &Lake, pipeline: &Path, signal: &str) -> (Option<i32>, Duration) {
@@ -83,7 +88,7 @@ fn a_signal_keeps_what_was_paid_and_the_next_run_goes_on() {
         let pipeline = pipeline(&lake, "");
         let (code, took) = cut_short(&lake, &pipeline, signal);
         assert_eq!(code, Some(exit_code));
-        assert!(took < Duration::from_secs(2), "it took {took:?}");
+        assert!(took < PROMPT, "it took {took:?}");
         assert_eq!(lake.value("select status from runs"), "interrupted");
         let kept = lake.raw_pages().len();
         assert_ne!(kept, 0);
@@ -134,7 +139,7 @@ fn a_call_that_hangs_does_not_hold_up_a_signal() {
     }
     let (code, took) = end(&mut child, "INT");
     assert_eq!(code, Some(130));
-    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    assert!(took < PROMPT, "it took {took:?}");
     assert_eq!(
         lake.query("select page, class, billed, cost from requests order by started_at"),
         [
@@ -161,7 +166,7 @@ fn a_signal_is_heard_while_the_run_cannot_commit() {
     lock.lock().expect("the lock");
     let (code, took) = end(&mut child, "INT");
     assert_eq!(code, Some(130));
-    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    assert!(took < PROMPT, "it took {took:?}");
     drop(lock);
     hurry(&pipeline);
     let report = lake.run(&pipeline, &[]);

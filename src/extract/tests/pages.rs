@@ -147,11 +147,16 @@ fn items_are_counted_and_told_apart_by_their_ids() {
             "{body}"
         );
     }
-    let detail = Envelope::read(b"{\"code\":200}", source("xhs_open"));
-    assert_eq!(
-        detail.summary(endpoint("xhs_open", "note_detail")),
-        Ok(page(1, &[]))
-    );
+    let detail = |body: &str| {
+        let envelope = Envelope::read(body.as_bytes(), source("xhs_open"));
+        let summary = envelope.summary(endpoint("xhs_open", "note_detail"));
+        summary.map_err(|no_page| no_page.to_string())
+    };
+    assert_eq!(detail(r#"{"code":200,"data":{}}"#), Ok(page(1, &[])));
+    let none = |why: &str| Err(format!("the answer has no item: `/data` {why}"));
+    assert_eq!(detail(r#"{"code":200}"#), none("is missing"));
+    assert_eq!(detail(r#"{"code":200,"data":null}"#), none("is null"));
+    assert_eq!(detail(r#"{"code":200,"data":[]}"#), none("is no object"));
 }
 
 #[test]
@@ -291,7 +296,7 @@ fn a_body_that_is_no_json_says_where() {
         (r#"{"好":nan}"#, "the answer is no JSON at byte 7: `nan`"),
         (
             "\n{\n \"x\": [1,\n  -Infinity]}",
-            "the answer is no JSON at byte 16: `-Infinity`",
+            "the answer is no JSON at byte 15: `-Infinity`",
         ),
         (r#"{"x":+1}"#, "the answer is no JSON at byte 5: `+1`"),
         (r#"{"x":01}"#, "the answer is no JSON at byte 5: `01`"),

@@ -111,10 +111,7 @@ const REFUSALS: [Refusal; 6] = [
 ];
 
 fn unconnected() -> Failure {
-    Failure::Connect {
-        address: "api:443".to_owned(),
-        cause: Unconnected::Refused,
-    }
+    Failure::Connect(Unconnected::Refused)
 }
 
 /// A row without one for `Retry-After` below it is the same with it; that of a code, whatever the

@@ -1,9 +1,14 @@
+use std::io;
 use std::time::{Duration, SystemTime};
 
+use reqwest::Url;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use super::{endpoint, search, source};
-use crate::extract::client::{Access, Client, ClientError, Mask, request, retry_after};
+use crate::extract::client::{
+    Access, Client, ClientError, Mask, redirect, request, retry_after, unconnected,
+};
+use crate::extract::policy::{Refusal, Unconnected};
 
 #[test]
 fn a_request_has_the_parameters_and_the_page_but_no_token() {
@@ -205,4 +210,93 @@ fn a_token_that_no_header_can_carry_is_told_without_showing_it() {
         text.contains("XHS_OPEN_TOKEN") && !text.contains("two"),
         "{text}"
     );
+}
+
+#[test]
+fn a_redirect_stays_on_its_origin() {
+    let from = Url::parse("https://api.example/v1/notes?token=secret&page=1").expect("a URL");
+    let host = "https://api.example";
+    let followed = [
+        ("/moved", "api.example/moved"),
+        ("moved?token=secret", "api.example/v1/moved"),
+        ("//api.example/x#y", "api.example/x"),
+        ("https://API.example:443/z?a=b", "api.example/z"),
+        ("?page=2", "api.example/v1/notes"),
+        // A user name and a password would be sent in place of the token.
+        ("https://eve:pass@api.example/u", "api.example/u"),
+    ];
+    for (location, shown) in followed {
+        let target = redirect(&from, Some(location), 1).expect(location);
+        assert_eq!(target.to_string(), shown);
+        assert_eq!(format!("{target:?}"), format!("Target({shown})"));
+    }
+    let refused = [
+        (Some("http://api.example/x"), Refusal::Unencrypted),
+        (Some("https://api.example:8443/x"), Refusal::OtherPort),
+        (Some("https://api.example.evil/x"), Refusal::OtherHost),
+        (
+            Some("https://api.example@evil/x?token=secret"),
+            Refusal::OtherHost,
+        ),
+        (Some("//evil/x"), Refusal::OtherHost),
+        (Some("https://"), Refusal::NoAddress),
+        (Some("data:text/plain,x"), Refusal::NoAddress),
+        (None, Refusal::NoLocation),
+    ];
+    for (location, why) in refused {
+        let refused = redirect(&from, location, 1).expect_err("a refusal");
+        assert_eq!(refused.why, why, "{location:?}");
+        let shown = refused.to.unwrap_or_default();
+        assert!(!shown.contains(['?', '@']), "{shown}");
+    }
+    let fifth = redirect(&from, Some(host), 5);
+    assert!(fifth.is_ok());
+    let sixth = redirect(&from, Some(host), 6).expect_err("too many");
+    assert_eq!(sixth.why, Refusal::TooMany { followed: 5 });
+}
+
+#[test]
+fn a_connection_that_is_not_made_has_its_cause() {
+    use rustls::{AlertDescription, CertificateError};
+    let tls = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let certificate = |error: CertificateError| tls(rustls::Error::InvalidCertificate(error));
+    let cases = [
+        (
+            io::ErrorKind::ConnectionRefused.into(),
+            "connection refused",
+        ),
+        (io::ErrorKind::TimedOut.into(), "no connection in time"),
+        (
+            io::Error::other("failed to lookup address information: Name or service not known"),
+            "host not found",
+        ),
+        (
+            certificate(CertificateError::UnknownIssuer),
+            "TLS refused: no authority that this machine trusts has signed the certificate",
+        ),
+        (
+            certificate(CertificateError::Expired),
+            "TLS refused: the certificate has expired",
+        ),
+        (
+            certificate(CertificateError::NotValidForName),
+            "TLS refused: the certificate is for another host",
+        ),
+        (
+            // As an error that holds another one, which holds the cause.
+            io::Error::other(tls(rustls::Error::AlertReceived(
+                AlertDescription::AccessDenied,
+            ))),
+            "TLS refused: received fatal alert: AccessDenied",
+        ),
+        (
+            io::Error::other("no route"),
+            "the connection could not be made: no route",
+        ),
+    ];
+    for (error, told) in cases {
+        assert_eq!(unconnected(&error).to_string(), told);
+    }
+    let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+    assert_eq!(unconnected(&refused), Unconnected::Refused);
 }
