@@ -379,7 +379,7 @@ fn is_there(root: &Path) -> Result<bool, LakeError> {
     let format = root.join(STATE).join(FORMAT_FILE);
     let has_format = || match format.metadata() {
         Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) if is_absent(&e) => Ok(false),
         Err(e) => Err(files::failed("read", &format)(e)),
     };
     if has_format()? {
@@ -389,7 +389,7 @@ fn is_there(root: &Path) -> Result<bool, LakeError> {
         let path = root.join(folder);
         let has_entries = match path.read_dir() {
             Ok(mut entries) => entries.next().is_some(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            Err(e) if is_absent(&e) => false,
             Err(e) => return Err(files::failed("list", &path)(e)),
         };
         if has_entries {
@@ -402,6 +402,13 @@ fn is_there(root: &Path) -> Result<bool, LakeError> {
         }
     }
     Ok(false)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 fn is_read_only(error: &io::Error) -> bool {

@@ -332,7 +332,7 @@ fn the_first_and_the_last_year_make_whole_lakes() {
         assert_eq!(report.get("marts_error"), None, "{at}");
     }
     let dates =
-        "select string_agg(distinct dt::varchar, ' ' order by dt::varchar) from keyword_daily";
+        "select string_agg(distinct dt::varchar, ' ' order by dt::varchar) from search_pages";
     assert_eq!(lake.value(dates), "1990-01-01 2101-01-01");
 }
 
