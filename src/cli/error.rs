@@ -31,8 +31,8 @@ stays there), REDLAKE_LAKE names the lake.
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 stopped by a budget, the quota or the balance, 6 the \
 pipeline's `contract:` refuses the data or a data check failed, 7 the pipeline is \
-already running, 130 or 143 interrupted. A run that was cut short (4, 5, 130, 143, a crash) and has \
-a page is continued by the next one.";
+already running, 129 hung up, 130 or 143 interrupted. A run that was cut short (4, 5, 129, 130, 143, \
+a crash) and has a page is continued by the next one.";
 
 /// What to do where the contract's rules say `fail`.
 pub const MEND: &str = "the pages and the ledger are kept; mend the source contract (see `redlake schema \

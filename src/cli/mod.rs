@@ -26,12 +26,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use crate::clock;
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;
 use crate::spec::escape::escaped;
@@ -163,6 +165,13 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let common = &cli.common;
+    if let Some(wrong) = wrong_clock(Utc::now()) {
+        if let Command::Run(_) | Command::Extract(_) = cli.command {
+            let hint = "set the clock: every row and call of a run carries its time";
+            return Err(CliError::usage(wrong, hint));
+        }
+        tracing::warn!("{wrong}");
+    }
     match cli.command {
         Command::Init(args) => init::main(&args),
         Command::Validate(args) => validate::main(&args, common),
@@ -183,6 +192,15 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Sandbox(args) => sandbox::main(&args, common),
         Command::Completions(args) => completions::main(&args),
     }
+}
+
+/// Says that this machine's clock, which tells `now`, cannot be right.
+fn wrong_clock(now: DateTime<Utc>) -> Option<String> {
+    let limit = clock::out_of_years(now)?;
+    Some(format!(
+        "this machine's clock says {}, which is {limit}",
+        now.format("%F %T UTC")
+    ))
 }
 
 impl Common {
@@ -272,5 +290,24 @@ fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::R
         write!(out, "{text}")
     } else {
         write!(out, "{field}={text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_of_another_century_is_told() {
+        let told = |at: &str| wrong_clock(at.parse().expect("a time"));
+        assert_eq!(
+            told("1970-01-01T00:00:07Z").as_deref(),
+            Some("this machine's clock says 1970-01-01 00:00:07 UTC, which is before 1990")
+        );
+        assert_eq!(
+            told("2106-02-07T06:28:15Z").as_deref(),
+            Some("this machine's clock says 2106-02-07 06:28:15 UTC, which is after 2100")
+        );
+        assert_eq!(told("2026-03-09T04:00:00Z"), None);
     }
 }

@@ -23,6 +23,7 @@ use crate::query::catalog::named_in;
 use crate::query::duckdb::QueryError;
 use crate::run::catalog::{self, Opened};
 use crate::spec::table::Table;
+use crate::spec::text_file::read_text;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -231,10 +232,10 @@ fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
 
 fn statement(args: &QueryArgs) -> Result<String, CliError> {
     let from_file = |path: &PathBuf| {
-        std::fs::read_to_string(path).map_err(|e| {
+        read_text(path).map_err(|e| {
             CliError::usage(
                 format!("cannot read {}: {e}", path.display()),
-                "give a file with SQL",
+                "give a file with SQL, or the SQL itself on stdin",
             )
         })
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, Utc};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 
@@ -14,6 +14,7 @@ use super::error::{CliError, DENIED, INTERNAL, MEND, PARTIAL, REFUSED, STOPPED, 
 use super::output::{grouped, note, print_json, print_text};
 use super::summary::summary;
 use super::{Common, Format, Threads, env, progress};
+use crate::clock;
 use crate::extract::Cut;
 use crate::extract::budget::Exhausted;
 use crate::plan::{Plan, Shard};
@@ -57,6 +58,8 @@ pub enum Extent {
 
 pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
     let format = common.only(&[Format::Table, Format::Json])?;
+    let snapshot_at = args.snapshot_at.map(|at| within_years("--snapshot-at", at));
+    let snapshot_at = snapshot_at.transpose()?;
     let contracts = common.contracts()?;
     let plan = common.plan(&args.pipeline, &contracts)?;
     let plan = Arc::new(part(plan, args.shard)?);
@@ -64,7 +67,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     common.warn(&plan);
     let options = RunOptions {
         lake: common.lake_of(&plan),
-        snapshot_at: args.snapshot_at.map(|at| at.to_utc()),
+        snapshot_at,
         extract_only: extent == Extent::ExtractOnly,
         resume: match args.resume {
             ResumeArg::Auto => Resume::Auto,
@@ -103,6 +106,22 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         return Err(CliError::no_catalog(error));
     }
     conclude(&report, &plan, signal.load(Ordering::Relaxed))
+}
+
+/// A time that an argument gives.
+///
+/// # Errors
+/// It is of no year that a run can be of.
+pub fn within_years(argument: &str, at: DateTime<FixedOffset>) -> Result<DateTime<Utc>, CliError> {
+    let at = at.to_utc();
+    let Some(limit) = clock::out_of_years(at) else {
+        return Ok(at);
+    };
+    let (first, last) = (clock::YEARS.start(), clock::YEARS.end());
+    Err(CliError::usage(
+        format!("{argument} {} is {limit}", at.format("%+")),
+        format!("give a time of the years {first} to {last}, such as 2026-03-09T04:00:00Z"),
+    ))
 }
 
 /// The part of a plan that this machine does.
@@ -181,7 +200,10 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
             Err(CliError::new(STOPPED, error, Some(hint)))
         }
         Some(Cut::Broken) => Ok(ExitCode::from(INTERNAL)),
-        Some(Cut::Interrupted) => Ok(ExitCode::from(128 + signal.max(2))),
+        Some(Cut::Interrupted) => {
+            let signal = if signal == 0 { INTERRUPT } else { signal };
+            Ok(ExitCode::from(128 + signal))
+        }
         None if report.status == Status::Partial => Ok(ExitCode::from(PARTIAL)),
         None => Ok(ExitCode::SUCCESS),
     }
@@ -205,7 +227,13 @@ fn left(report: &RunReport) -> String {
     )
 }
 
-/// SIGINT and SIGTERM end the run early; which one came is kept for the exit code.
+/// The numbers of the signals that end a run, on every Unix.
+const HANGUP: u8 = 1;
+const INTERRUPT: u8 = 2;
+const TERMINATE: u8 = 15;
+
+/// SIGINT, SIGTERM and SIGHUP end the run early; which one came is kept for the exit code. A SIGHUP that
+/// is ignored, as under `nohup`, stays ignored.
 fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     #[cfg(unix)]
@@ -213,11 +241,23 @@ fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool
         use tokio::signal::unix::{SignalKind, signal as listen};
         let mut interrupt = listen(SignalKind::interrupt())?;
         let mut terminate = listen(SignalKind::terminate())?;
+        let mut hangup = if is_hangup_ignored() {
+            None
+        } else {
+            Some(listen(SignalKind::hangup())?)
+        };
+        let mut hung_up = async move || match &mut hangup {
+            Some(hangup) => {
+                hangup.recv().await;
+            }
+            None => std::future::pending().await,
+        };
         tokio::spawn(async move {
             loop {
                 let number = tokio::select! {
-                    _ = interrupt.recv() => 2,
-                    _ = terminate.recv() => 15,
+                    _ = interrupt.recv() => INTERRUPT,
+                    _ = terminate.recv() => TERMINATE,
+                    () = hung_up() => HANGUP,
                 };
                 if signal.swap(number, Ordering::Relaxed) != 0 {
                     // Asked twice: what was fetched is in the raw zone, the rest can wait.
@@ -231,11 +271,20 @@ fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool
     #[cfg(not(unix))]
     tokio::spawn(async move {
         let _ = tokio::signal::ctrl_c().await;
-        signal.store(2, Ordering::Relaxed);
+        signal.store(INTERRUPT, Ordering::Relaxed);
         let _ = sender.send(true);
         std::future::pending::<()>().await;
     });
     Ok(receiver)
+}
+
+/// Whether this process was started with SIGHUP ignored. Linux tells; elsewhere it counts as not ignored.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (HANGUP - 1)) != 0)
 }
 
 /// Whatever the run is doing by then: pages and calls are on disk, and the next run makes of them

@@ -11,10 +11,12 @@ use clap::Args;
 use super::Common;
 use super::error::{CliError, USAGE};
 use super::output::print_text;
+use super::run::within_years;
 use crate::run::access::SANDBOX_TOKEN;
 use crate::sandbox::{Clock, NOTES_A_DAY, Options, Sandbox, faults};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use crate::spec::text_file::read_text;
 use crate::spec::yaml;
 
 #[derive(Debug, Args)]
@@ -50,7 +52,8 @@ pub struct SandboxArgs {
 
 pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
-    let start = args.clock.map_or_else(Utc::now, |clock| clock.to_utc());
+    let start = args.clock.map(|at| within_years("--clock", at));
+    let start = start.transpose()?.unwrap_or_else(Utc::now);
     let clock = match args.frozen {
         true => Clock::frozen(start),
         false => Clock::running_from(start),
@@ -101,7 +104,7 @@ fn read_faults(given: &str) -> Result<faults::Plan, CliError> {
     let file = match given.trim_start().starts_with('{') {
         true => SourceFile::new("--faults", given),
         false => {
-            let text = std::fs::read_to_string(Path::new(given)).map_err(|e| {
+            let text = read_text(Path::new(given)).map_err(|e| {
                 let hint = "give the path of a fault plan, or JSON that begins with {";
                 CliError::usage(format_args!("cannot read the faults in {given}: {e}"), hint)
             })?;

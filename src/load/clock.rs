@@ -49,7 +49,8 @@ fn after(newest: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
             newest.format("%F %T UTC")
         );
     }
-    newest + TimeDelta::microseconds(1)
+    let next = newest.checked_add_signed(TimeDelta::microseconds(1));
+    next.unwrap_or(newest)
 }
 
 /// By so much the clocks of machines differ that are set well.

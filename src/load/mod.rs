@@ -59,6 +59,8 @@ pub enum LakeError {
     },
     #[error("there is no lake at {}", .0.display())]
     Missing(PathBuf),
+    #[error("the lake at {} has lost {STATE}/{FORMAT_FILE}", .0.display())]
+    StateLost(PathBuf),
     #[error("{} has format {found}; this redlake reads format {FORMAT}", path.display())]
     Newer { path: PathBuf, found: u32 },
     #[error("the record {} is damaged: {reason}", path.display())]
@@ -125,6 +127,18 @@ impl LakeError {
             LakeError::Io { source, .. } if source.kind() == NotFound => Some(
                 "something was removed from the lake meanwhile: put it back, or look for the disk",
             ),
+            LakeError::Io { action, source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied
+                    && matches!(*action, "read" | "list") =>
+            {
+                Some(
+                    "make it readable for this user, or name another lake with --lake DIR or REDLAKE_LAKE",
+                )
+            }
+            LakeError::StateLost(_) => Some(
+                "restore the folder _state from a backup. Without one, write {\"format\": 1} into \
+                 _state/lake.json: what is committed stays, and runs that were cut short are not continued",
+            ),
             LakeError::NoRoom { .. } => Some(
                 "make room on that disk, or choose another one with --lake DIR; nothing was changed",
             ),
@@ -179,8 +193,8 @@ impl Lake {
     /// that may enter the folder `raw`: without it, for the owner alone.
     ///
     /// # Errors
-    /// A folder that cannot be written, a lake of a newer format, or a commit that cannot be
-    /// finished.
+    /// A folder that cannot be written, a lake of a newer format or without its state, or a commit that
+    /// cannot be finished.
     pub fn open(root: &Path) -> Result<Self, LakeError> {
         Lake::open_with(root, Access::of_folder(&root.join(RAW)))
     }
@@ -196,6 +210,7 @@ impl Lake {
     }
 
     fn open_with(root: &Path, access: Access) -> Result<Self, LakeError> {
+        is_there(root)?;
         let lake = Lake {
             root: root.to_owned(),
             access,
@@ -222,7 +237,7 @@ impl Lake {
     /// # Errors
     /// As [`Lake::open`], and where there is none.
     pub fn open_existing(root: &Path) -> Result<Self, LakeError> {
-        if !root.join(STATE).join(FORMAT_FILE).is_file() {
+        if !is_there(root)? {
             return Err(LakeError::Missing(root.to_owned()));
         }
         match Lake::open(root) {
@@ -397,6 +412,47 @@ impl Lake {
             }),
         }
     }
+}
+
+/// Whether there is a lake at `root`; not in a folder without one, or with empty folders only.
+///
+/// # Errors
+/// [`LakeError::StateLost`] where there are files of a lake without its state: its journals are lost, too.
+/// A state that cannot be looked at.
+fn is_there(root: &Path) -> Result<bool, LakeError> {
+    let format = root.join(STATE).join(FORMAT_FILE);
+    let has_format = || match format.metadata() {
+        Ok(_) => Ok(true),
+        Err(e) if is_absent(&e) => Ok(false),
+        Err(e) => Err(files::failed("read", &format)(e)),
+    };
+    if has_format()? {
+        return Ok(true);
+    }
+    for folder in ["raw", "tables", "marts", COMMITS] {
+        let path = root.join(folder);
+        let has_entries = match path.read_dir() {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(e) if is_absent(&e) => false,
+            Err(e) => return Err(files::failed("list", &path)(e)),
+        };
+        if has_entries {
+            // Another process may have made the lake meanwhile.
+            return if has_format()? {
+                Ok(true)
+            } else {
+                Err(LakeError::StateLost(root.to_owned()))
+            };
+        }
+    }
+    Ok(false)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 fn is_read_only(error: &io::Error) -> bool {

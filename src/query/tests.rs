@@ -544,7 +544,12 @@ fn a_change_that_does_not_fit_int64_is_null() {
             "'{note}', 'e', TIMESTAMPTZ '2026-03-09 {hour:02}:00:00Z', 'r', ({likes}::HUGEINT)::BIGINT"
         )
     };
-    for (note, before, now) in [("a", 0, max), ("b", -1, max), ("c", max, min), ("d", min, -1)] {
+    for (note, before, now) in [
+        ("a", 0, max),
+        ("b", -1, max),
+        ("c", max, min),
+        ("d", min, -1),
+    ] {
         lake.add(
             "engagement",
             columns,

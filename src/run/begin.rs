@@ -261,7 +261,9 @@ fn times(
         .filter(|c| c.pipeline == plan.pipeline)
         .map(|c| c.snapshot_at)
         .max();
-    let next = last.map_or(first, |last| first.max(last + Duration::hours(1)));
+    let hour = Duration::hours(1);
+    let next = last.and_then(|last| Some(first.max(last.checked_add_signed(hour)?)));
+    let next = next.unwrap_or(first);
     let snapshot_at = options.snapshot_at.unwrap_or(next);
     (snapshot_at, Clock::simulated(snapshot_at))
 }

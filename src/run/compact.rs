@@ -90,7 +90,8 @@ pub fn compact(
 /// The first day that is not over everywhere on earth: the pipelines of a lake may count their days
 /// in different time zones.
 pub fn first_open_day(now: DateTime<Utc>) -> NaiveDate {
-    (now - TimeDelta::hours(12)).date_naive()
+    let then = now.checked_sub_signed(TimeDelta::hours(12));
+    then.unwrap_or(now).date_naive()
 }
 
 /// Whether there are more files than their size asks for.

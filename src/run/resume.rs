@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finish::{Done, Run};
 use super::report::{RunReport, Status};
@@ -167,7 +167,9 @@ impl OpenRun {
             false => asked,
         };
         let finished_at = replayed.calls.last().map_or(head.started_at, |call| {
-            call.started_at + Duration::from_millis(call.duration_ms)
+            let took = TimeDelta::from_std(Duration::from_millis(call.duration_ms)).ok();
+            let end = took.and_then(|took| call.started_at.checked_add_signed(took));
+            end.unwrap_or(call.started_at)
         });
         let run = Run {
             plan,

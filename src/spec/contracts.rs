@@ -11,6 +11,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use super::mart::{Mart, MartFile};
 use super::source::{CLASSES, Source};
 use super::table::{CommonColumns, Table};
+use super::text_file::read_text;
 use super::yaml::{self, Spanned};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
@@ -202,9 +203,9 @@ fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, Sou
         for path in entries
             .into_iter()
             .map(|e| e.path())
-            .filter(|p| is_yaml(p) && p.is_file())
+            .filter(|p| is_yaml(p) && is_file(p))
         {
-            match std::fs::read_to_string(&path) {
+            match read_text(&path) {
                 Ok(text) => {
                     let name = path.strip_prefix(dir).unwrap_or(&path).to_owned();
                     files.insert(name, SourceFile::new(path, text));
@@ -214,6 +215,11 @@ fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, Sou
         }
     }
     files
+}
+
+/// Whether it is anything but a folder: a FIFO named as a contract is a mistake.
+fn is_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_dir())
 }
 
 fn is_yaml(path: &Path) -> bool {

@@ -8,6 +8,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::env::{self, VariableUse, Variables};
 use super::pipeline::{KeywordSet, Pipeline};
 use super::privacy::{without_salt, without_user_info};
+use super::text_file::read_text;
 use super::yaml::{self, Spanned};
 
 /// A pipeline as written, with the entries of the files that it names.
@@ -34,7 +35,7 @@ pub fn load_pipeline(
     path: &Path,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<LoadedPipeline, Diagnostics> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = read_text(path).map_err(|error| {
         let file = SourceFile::new(path, "");
         let unreadable =
             Diagnostic::error(&file, None, format!("cannot read the pipeline: {error}"));
@@ -43,7 +44,7 @@ pub fn load_pipeline(
         )])
     })?;
     let file = SourceFile::new(path, text);
-    parse_pipeline(file, lookup, &|list| std::fs::read_to_string(list))
+    parse_pipeline(file, lookup, &read_text)
 }
 
 /// Reads a pipeline from its text. `lookup` finds environment variables, `read` the text of a list

@@ -15,6 +15,7 @@ mod place;
 pub mod privacy;
 pub mod source;
 pub mod table;
+pub mod text_file;
 pub mod words;
 pub mod yaml;
 

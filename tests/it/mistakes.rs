@@ -1,6 +1,6 @@
 //! One mistake, one clear error: what, where, what to do; the right exit code; no half-made lake.
 
-use crate::support::{Lake, SandboxProcess, copy, fail, redlake, repository};
+use crate::support::{Lake, SandboxProcess, copy, fail, redlake, repository, succeed};
 
 /// The demo pipeline with one thing changed.
 fn demo_with(lake: &Lake, old: &str, new: &str) -> String {
@@ -228,5 +228,156 @@ fn a_lake_that_is_not_there() {
     let (code, text) = fail(&mut lake.redlake(&["query", "select 1"]));
     assert_eq!(code, 2);
     assert_says(&text, &["there is no lake at", "run a pipeline first"]);
+    assert!(!lake.path().exists());
+}
+
+#[test]
+fn a_lake_that_has_lost_its_state_is_told_and_not_made_anew() {
+    let lake = Lake::new();
+    let demo = repository("pipelines/demo.yaml");
+    lake.run(&demo, &[]);
+    let demo = demo.to_str().expect("UTF-8");
+    let count = "select count(*) from notes";
+    let notes = lake.value(count);
+    let state = lake.path().join("_state");
+    for without in ["_state/lake.json", "_state"] {
+        let path = lake.path().join(without);
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).expect("the folder");
+        } else {
+            std::fs::remove_file(&path).expect("the file");
+        }
+        for args in [&["run", demo][..], &["query", count], &["runs"], &["marts"]] {
+            let (code, text) = fail(&mut lake.redlake(args));
+            assert_eq!(code, 2);
+            let told = [
+                "has lost _state/lake.json\n",
+                "hint: restore the folder _state from a backup.",
+                "write {\"format\": 1} into _state/lake.json",
+            ];
+            assert_says(&text, &told);
+        }
+        assert!(!path.exists(), "{without} is made anew");
+    }
+    // What the hint says.
+    std::fs::create_dir(&state).expect("a folder");
+    std::fs::write(state.join("lake.json"), "{\"format\": 1}").expect("a file");
+    assert_eq!(lake.value(count), notes);
+    succeed(&mut lake.redlake(&["run", demo]));
+}
+
+#[test]
+fn an_empty_folder_is_no_lake_yet() {
+    let lake = Lake::new();
+    for folder in ["tables", "raw", "_commits", "_state"] {
+        std::fs::create_dir_all(lake.path().join(folder)).expect("a folder");
+    }
+    let (code, text) = fail(&mut lake.redlake(&["query", "select 1"]));
+    assert_eq!(code, 2);
+    assert_says(&text, &["there is no lake at"]);
+    lake.run(&repository("pipelines/demo.yaml"), &[]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_state_that_cannot_be_looked_at_is_not_taken_for_no_lake() {
+    let lake = Lake::new();
+    std::fs::create_dir(lake.path()).expect("a folder");
+    // Unreadable for every user, root included.
+    std::os::unix::fs::symlink("_state", lake.path().join("_state")).expect("a link");
+    let (code, text) = fail(&mut lake.redlake(&["query", "select 1"]));
+    assert_eq!(code, 2);
+    assert_says(
+        &text,
+        &["error: cannot read ", "_state/lake.json\n  Caused by: "],
+    );
+    assert!(!text.contains("there is no lake"), "{text}");
+}
+
+#[test]
+fn a_logical_time_of_another_century_is_refused() {
+    let lake = Lake::new();
+    let pipeline = repository("pipelines/demo.yaml");
+    let pipeline = pipeline.to_str().expect("UTF-8");
+    for (at, limit) in [
+        ("1989-12-31T23:59:59Z", "before 1990"),
+        ("0001-01-01T00:00:00Z", "before 1990"),
+        ("2101-01-01T00:00:00+00:00", "after 2100"),
+        ("9999-12-31T23:59:59Z", "after 2100"),
+    ] {
+        for command in ["run", "extract"] {
+            let args = [command, pipeline, "--snapshot-at", at];
+            let (code, text) = fail(&mut lake.redlake(&args));
+            assert_eq!(code, 2, "{text}");
+            let told = [
+                &format!("is {limit}\n")[..],
+                "hint: give a time of the years 1990 to 2100",
+            ];
+            assert_says(&text, &told);
+        }
+        let (code, text) = fail(&mut lake.redlake(&["sandbox", "--port", "0", "--clock", at]));
+        assert_eq!(code, 2, "{text}");
+        assert_says(&text, &["--clock ", limit]);
+    }
+    assert!(!lake.path().exists());
+}
+
+#[test]
+fn the_first_and_the_last_year_make_whole_lakes() {
+    let lake = Lake::new();
+    let pipeline = repository("pipelines/demo.yaml");
+    for at in ["1990-01-01T00:00:00Z", "2100-12-31T23:59:59Z"] {
+        let report = lake.run(&pipeline, &["--snapshot-at", at]);
+        assert_eq!(report["status"], "complete", "{at}");
+        assert_eq!(report.get("marts_error"), None, "{at}");
+    }
+    let dates =
+        "select string_agg(distinct dt::varchar, ' ' order by dt::varchar) from search_pages";
+    assert_eq!(lake.value(dates), "1990-01-01 2101-01-01");
+}
+
+/// Files that never end, or block whoever opens them.
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_read() {
+    let lake = Lake::new();
+    let pipe = lake.write("pipe", "");
+    std::fs::remove_file(&pipe).expect("a file");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo is there").success());
+    let pipe = pipe.to_str().expect("UTF-8");
+    let large = lake.write("large", "");
+    let file = std::fs::File::create(&large).expect("a file");
+    file.set_len((64 << 20) + 1).expect("a sparse file");
+    let large = large.to_str().expect("UTF-8");
+    for (path, told) in [
+        (pipe, "it is a FIFO, not a regular file"),
+        ("/dev/zero", "it is a device, not a regular file"),
+        ("/", "it is a folder, not a regular file"),
+        (large, "it is larger than 64 MiB"),
+    ] {
+        let list = format!("{{file: {path}}}");
+        let keywords = demo_with(&lake, "[海蓝之谜, 兰蔻, 雅诗兰黛]", &list);
+        let (code, text) = fail(&mut lake.redlake(&["run", &keywords]));
+        assert_eq!(code, 2, "{text}");
+        assert_says(
+            &text,
+            &["pipeline.yaml:", &format!("cannot read {path}: {told}")],
+        );
+        for args in [&["validate", path][..], &["query", "-f", path]] {
+            let (code, text) = fail(&mut lake.redlake(args));
+            assert_eq!(code, 2, "{text}");
+            assert_says(&text, &["cannot read ", told]);
+        }
+        let (code, text) = fail(&mut lake.redlake(&["sandbox", "--port", "0", "--faults", path]));
+        assert_eq!(code, 2, "{text}");
+        assert_says(&text, &[told]);
+    }
+    let schemas = lake.schemas(&[]);
+    std::os::unix::fs::symlink(pipe, schemas.join("tables/pipe.yaml")).expect("a link");
+    let schemas = schemas.to_str().expect("UTF-8");
+    let (code, text) = fail(&mut lake.redlake(&["schema", "list", "--schemas", schemas]));
+    assert_eq!(code, 2, "{text}");
+    assert_says(&text, &["pipe.yaml", "it is a FIFO, not a regular file"]);
     assert!(!lake.path().exists());
 }

@@ -83,7 +83,7 @@ fn hurry(pipeline: &Path) {
 #[cfg(unix)]
 #[test]
 fn a_signal_keeps_what_was_paid_and_the_next_run_goes_on() {
-    for (signal, exit_code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, exit_code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let lake = Lake::new();
         let pipeline = pipeline(&lake, "");
         let (code, took) = cut_short(&lake, &pipeline, signal);
@@ -116,6 +116,32 @@ fn a_signal_keeps_what_was_paid_and_the_next_run_goes_on() {
         assert_eq!(lake.run(&pipeline, &[])["continued"], false);
         assert_eq!(lake.value("select count(*) from runs"), 2);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_that_is_ignored_does_not_end_a_run() {
+    let lake = Lake::new();
+    let pipeline = pipeline(&lake, "");
+    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
+    let text = text.replace("requests_per_second: 1,", "requests_per_second: 5,");
+    std::fs::write(&pipeline, text).expect("a writable folder");
+    let run = run(&lake, &pipeline, &["--progress", "log"]);
+    // As nohup starts it.
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .current_dir(run.get_current_dir().expect("a folder"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    stderr.next().expect("a line").expect("UTF-8");
+    let (code, _) = end(&mut child, "HUP");
+    assert_eq!(code, Some(0));
+    assert_eq!(lake.value("select status from runs"), "complete");
 }
 
 #[cfg(unix)]
