@@ -11,7 +11,7 @@
 //! | [`spec`] | the three YAML contracts: shapes, loading, the places of mistakes |
 //! | [`plan`] | a pipeline resolved against its contracts: valid by construction |
 //! | [`extract`] | paging, retries, limits, budgets, the journal; the only place that talks to the network |
-//! | [`raw`] | the raw zone, where extract and transform meet: answers verbatim, on disk |
+//! | [`raw`] | the raw zone, where extract and transform meet: answers byte for byte with their checksums, on disk |
 //! | [`transform`] | raw pages → Arrow tables, driven by the compiled contracts |
 //! | [`load`] | Arrow tables → Parquet, committed all or none, or held; whether contracts fit the lake |
 //! | [`marts`] | tables computed from the lake's tables; the only place that uses polars |
