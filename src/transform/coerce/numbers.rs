@@ -1,7 +1,5 @@
 //! Whole numbers, fractions, truth values and shortened counts.
 
-use std::num::{IntErrorKind, ParseIntError};
-
 use super::Bad;
 use crate::transform::captures::{Scalar, number_type};
 
@@ -31,12 +29,16 @@ pub fn integer(value: Scalar<'_>) -> Result<i64, Bad> {
 
 /// Parses the digits of an `i64`; `otherwise` is the reason where there are other characters.
 fn parse_digits(text: &str, otherwise: Bad) -> Result<i64, Bad> {
-    text.parse()
-        .map_err(|error: ParseIntError| match error.kind() {
-            IntErrorKind::PosOverflow => LARGER_THAN_INT64,
-            IntErrorKind::NegOverflow => SMALLER_THAN_INT64,
-            _ => otherwise,
-        })
+    text.parse().map_err(|_| {
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            otherwise
+        } else if text.starts_with('-') {
+            SMALLER_THAN_INT64
+        } else {
+            LARGER_THAN_INT64
+        }
+    })
 }
 
 pub fn float(value: Scalar<'_>) -> Result<f64, Bad> {
