@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -319,9 +318,11 @@ fn members<'a>(object: &'a RawValue) -> Option<HashMap<String, Lazy<'a>>> {
 }
 
 fn scalar(value: &RawValue) -> Option<String> {
-    match serde_json::from_str(value.get()).ok()? {
-        Value::String(text) => Some(text),
-        Value::Number(number) => Some(number.to_string()),
+    let text = value.get();
+    match text.as_bytes().first()? {
+        b'"' => serde_json::from_str(text).ok(),
+        // A number as it is written: a float would cut an id of many digits.
+        b'-' | b'0'..=b'9' => Some(text.to_owned()),
         _ => None,
     }
 }

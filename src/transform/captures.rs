@@ -19,6 +19,9 @@ pub enum Scalar<'a> {
     /// Larger than an `i64`.
     Uint(u64),
     Float(f64),
+    /// A number as it is written in the answer. A page is read this way when it has a number that
+    /// no other variant holds.
+    Number(&'a str),
     Text(&'a str),
     /// A list or an object where a value was expected.
     Nested(&'static str),
@@ -200,8 +203,19 @@ impl Scalar<'_> {
             Scalar::Bool(_) => "boolean",
             Scalar::Int(_) | Scalar::Uint(_) => "integer",
             Scalar::Float(_) => "number",
+            Scalar::Number(text) => number_type(text),
             Scalar::Text(_) => "string",
             Scalar::Nested(kind) => kind,
         }
+    }
+}
+
+/// The JSON type's name of a number as it is written: an integer has digits only, however many.
+pub fn number_type(text: &str) -> &'static str {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if text != "-0" && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        "integer"
+    } else {
+        "number"
     }
 }

@@ -8,18 +8,20 @@ mod numbers;
 mod texts;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use regex::Regex;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::captures::Scalar;
+use super::captures::{Scalar, number_type};
+use super::repair::is_exact_integer;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
 use html::html_text;
 use instants::instant;
-use numbers::{boolean, count, float, integer};
+use numbers::{boolean, count, finite, float, integer, is_zero};
 pub use texts::hashtags;
 use texts::url;
 
@@ -211,18 +213,25 @@ impl Convert {
             Scalar::Text(text) => text,
             _ => return Err("not a text"),
         };
-        let json: Value = serde_json::from_str(text).map_err(|_| "not JSON inside a text")?;
-        let scalar = match json.pointer(pointer) {
-            None | Some(Value::Null) => Scalar::Absent,
-            Some(Value::Bool(value)) => Scalar::Bool(*value),
-            Some(Value::String(text)) => Scalar::Text(text),
-            Some(Value::Number(number)) => match (number.as_i64(), number.as_u64()) {
-                (Some(number), _) => Scalar::Int(number),
-                (None, Some(number)) => Scalar::Uint(number),
-                (None, None) => number.as_f64().map_or(Scalar::Absent, Scalar::Float),
+        let found = value_at(text, pointer).map_err(|_| "not JSON inside a text")?;
+        let json = found.map_or("null", RawValue::get);
+        let unescaped: String;
+        let scalar = match json.as_bytes().first() {
+            None | Some(b'n') => Scalar::Absent,
+            Some(b't') => Scalar::Bool(true),
+            Some(b'f') => Scalar::Bool(false),
+            Some(b'[') => Scalar::Nested("array"),
+            Some(b'{') => Scalar::Nested("object"),
+            Some(b'"') => {
+                unescaped = serde_json::from_str(json).map_err(|_| "not JSON inside a text")?;
+                Scalar::Text(&unescaped)
+            }
+            Some(_) => match (json.parse(), json.parse()) {
+                _ if !is_exact_integer(json) => Scalar::Number(json),
+                (Ok(number), _) => Scalar::Int(number),
+                (Err(_), Ok(number)) => Scalar::Uint(number),
+                (Err(_), Err(_)) => Scalar::Number(json),
             },
-            Some(Value::Array(_)) => Scalar::Nested("array"),
-            Some(Value::Object(_)) => Scalar::Nested("object"),
         };
         let cell = self.typed(scalar, window)?;
         Ok(cell.map(Cell::into_owned))
@@ -262,7 +271,7 @@ impl Convert {
             ColumnType::Int64 => Cell::Int(integer(value)?),
             ColumnType::Float64 => {
                 let number = float(value)? * self.scale.unwrap_or(1.0);
-                Cell::Float(number.is_finite().then_some(number).ok_or("too large")?)
+                Cell::Float(finite(number)?)
             }
             ColumnType::Bool => Cell::Bool(boolean(value)?),
             ColumnType::Timestamp => Cell::Instant(instant(value, self.unit)?),
@@ -276,6 +285,7 @@ impl Convert {
             Scalar::Absent => true,
             Scalar::Int(0) => self.zero_is_null,
             Scalar::Float(number) => self.zero_is_null && number == 0.0,
+            Scalar::Number(text) => self.zero_is_null && is_zero(text),
             Scalar::Text(text) => {
                 (self.empty_is_null && text.is_empty()) || (self.zero_is_null && text == "0")
             }
@@ -335,6 +345,30 @@ impl Cell<'_> {
     }
 }
 
+/// The value at a JSON pointer, as it is written in `json`.
+fn value_at<'j>(json: &'j str, pointer: &str) -> Result<Option<&'j RawValue>, serde_json::Error> {
+    let mut value: &RawValue = serde_json::from_str(json)?;
+    for token in pointer.split('/').skip(1) {
+        let key = token.replace("~1", "/").replace("~0", "~");
+        let found = match value.get().as_bytes().first() {
+            Some(b'{') => {
+                let mut members: HashMap<String, &RawValue> = serde_json::from_str(value.get())?;
+                members.remove(&key)
+            }
+            Some(b'[') => {
+                let elements: Vec<&RawValue> = serde_json::from_str(value.get())?;
+                let is_index = key == "0" || !key.starts_with(['0', '+']);
+                let index = key.parse::<usize>().ok().filter(|_| is_index);
+                index.and_then(|index| elements.get(index).copied())
+            }
+            _ => None,
+        };
+        let Some(found) = found else { return Ok(None) };
+        value = found;
+    }
+    Ok(Some(value))
+}
+
 /// A set of JSON types of scalars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Types(u8);
@@ -356,6 +390,8 @@ impl Types {
             Scalar::Text(_) => Types::STRING,
             Scalar::Int(_) | Scalar::Uint(_) => Types::INTEGER,
             Scalar::Float(_) => Types::NUMBER,
+            Scalar::Number(text) if number_type(text) == "integer" => Types::INTEGER,
+            Scalar::Number(_) => Types::NUMBER,
             Scalar::Bool(_) => Types::BOOLEAN,
             Scalar::Nested(_) => return false,
         };
@@ -372,6 +408,7 @@ pub fn as_text(value: Scalar<'_>) -> Result<Cow<'_, str>, Bad> {
         Scalar::Text(text) => Ok(Cow::Borrowed(text)),
         Scalar::Int(number) => Ok(Cow::Owned(number.to_string())),
         Scalar::Uint(number) => Ok(Cow::Owned(number.to_string())),
+        Scalar::Number(text) if number_type(text) == "integer" => Ok(Cow::Borrowed(text)),
         _ => Err("not a text"),
     }
 }

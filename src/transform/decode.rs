@@ -7,24 +7,43 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use serde_json::value::RawValue;
 
-use super::captures::{Captures, FrameId, PAGE, Scalar};
+use super::captures::{Captures, FrameId, PAGE, Scalar, number_type};
 use super::drift::{Drift, Kind};
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 
-/// Walks a body; returns whether it has the list of items, or no data at all. `is_replaced` says
-/// that characters of the body were replaced by U+FFFD when it was decoded: the texts that have one
-/// are counted as drift.
+/// A body to walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a> {
+    pub text: &'a str,
+    /// Whether characters were replaced by U+FFFD when it was decoded: the texts that have one are
+    /// counted as drift.
+    pub is_replaced: bool,
+    /// Byte offsets of the texts that are numbers in the answer, see [`QuotedNumbers`].
+    ///
+    /// [`QuotedNumbers`]: super::repair::QuotedNumbers
+    pub quoted: &'a [usize],
+}
+
+/// The result of a walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Walked {
+    /// The body has the list of items, or no data at all.
+    pub has_items: bool,
+    /// A captured number may differ from the text that it was read from.
+    pub is_inexact: bool,
+}
+
+/// Walks a body.
 ///
 /// # Errors
 /// The body is no JSON. What was captured of it is to be thrown away.
 pub fn walk<'a>(
     program: &Program,
-    body: &'a str,
-    is_replaced: bool,
+    body: Body<'a>,
     captures: &mut Captures<'a>,
     order: &mut KeyOrder,
     drift: &mut Drift,
-) -> Result<bool, serde_json::Error> {
+) -> Result<Walked, serde_json::Error> {
     captures.begin(program);
     order.begin(program);
     let mut walk = Walk {
@@ -32,10 +51,11 @@ pub fn walk<'a>(
         captures,
         order,
         drift,
-        is_replaced,
+        body,
+        is_inexact: false,
         has_items: program.items.is_empty(),
     };
-    let mut json = serde_json::Deserializer::from_str(body);
+    let mut json = serde_json::Deserializer::from_str(body.text);
     Step {
         walk: &mut walk,
         node: ROOT,
@@ -43,7 +63,10 @@ pub fn walk<'a>(
     }
     .deserialize(&mut json)?;
     json.end()?;
-    Ok(walk.has_items)
+    Ok(Walked {
+        has_items: walk.has_items,
+        is_inexact: walk.is_inexact,
+    })
 }
 
 /// The order in which keys came last time. A provider's objects nearly always have their keys in
@@ -68,8 +91,34 @@ struct Walk<'w, 'a> {
     captures: &'w mut Captures<'a>,
     order: &'w mut KeyOrder,
     drift: &'w mut Drift,
-    is_replaced: bool,
+    body: Body<'a>,
+    is_inexact: bool,
     has_items: bool,
+}
+
+impl Walk<'_, '_> {
+    /// Whether a text that stands in the body is a number in the answer.
+    fn is_number(&self, text: &str) -> bool {
+        let quoted = self.body.quoted;
+        !quoted.is_empty() && {
+            let start = text.as_ptr() as usize - self.body.text.as_ptr() as usize;
+            quoted.binary_search(&start).is_ok()
+        }
+    }
+
+    /// The JSON type of a value that nothing else is wanted of; it need not be one that we hold.
+    fn type_of(&self, value: &RawValue) -> &'static str {
+        let text = value.get();
+        match text.as_bytes().first() {
+            Some(b'n') => "null",
+            Some(b't' | b'f') => "boolean",
+            Some(b'"') if self.is_number(&text[1..]) => number_type(&text[1..text.len() - 1]),
+            Some(b'"') => "string",
+            Some(b'[') => "array",
+            Some(b'{') => "object",
+            _ => number_type(text),
+        }
+    }
 }
 
 /// One value, to be read as `node` says, into `frame`.
@@ -111,7 +160,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
                 .drift
                 .count(&node.path, Kind::TypeChanged, value.type_name());
         }
-        if self.walk.is_replaced
+        if self.walk.body.is_replaced
             && let Scalar::Text(text) = value
             && text.contains(char::REPLACEMENT_CHARACTER)
         {
@@ -198,12 +247,21 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
     }
 
     fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
+        // A float where one is expected is shown nowhere; below 2^53 it is no cut integer.
+        let expects = self.node().expects;
+        let is_expected = expects.is_none_or(|types| types.has(&Scalar::Float(value)));
+        self.walk.is_inexact |= !is_expected || value.abs() >= 9_007_199_254_740_992.0;
         self.scalar(Scalar::Float(value));
         Ok(())
     }
 
     fn visit_borrowed_str<E>(mut self, value: &'a str) -> Result<(), E> {
-        self.scalar(Scalar::Text(value));
+        let scalar = if self.walk.is_number(value) {
+            Scalar::Number(value)
+        } else {
+            Scalar::Text(value)
+        };
+        self.scalar(scalar);
         Ok(())
     }
 
@@ -271,7 +329,7 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
                     map.next_value_seed(self.element(looped, Some(&key)))?;
                 }
                 (Key::Unknown(key), None) => {
-                    let kind = type_of(map.next_value::<&RawValue>()?);
+                    let kind = self.walk.type_of(map.next_value::<&RawValue>()?);
                     let path = format!("{}/{key}", node.path);
                     self.walk.drift.count(&path, Kind::UnknownField, kind);
                 }
@@ -346,21 +404,5 @@ impl<'a> Visitor<'a> for KeySeed<'_> {
         Ok(self
             .known(key)
             .map_or_else(|| Key::Unknown(Cow::Owned(key.to_owned())), Key::Known))
-    }
-}
-
-/// The JSON type of a value that nothing else is wanted of; it need not be one that we could hold.
-fn type_of(value: &RawValue) -> &'static str {
-    let text = value.get();
-    let is_integer =
-        || text != "-0" && (text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok());
-    match text.as_bytes().first() {
-        Some(b'n') => "null",
-        Some(b't' | b'f') => "boolean",
-        Some(b'"') => "string",
-        Some(b'[') => "array",
-        Some(b'{') => "object",
-        _ if is_integer() => "integer",
-        _ => "number",
     }
 }

@@ -418,7 +418,7 @@ impl Bad<'_> {
             Scalar::Int(value) => value.to_string(),
             Scalar::Uint(value) => value.to_string(),
             Scalar::Float(value) => value.to_string(),
-            Scalar::Text(text) => text.to_owned(),
+            Scalar::Number(text) | Scalar::Text(text) => text.to_owned(),
             Scalar::Nested(kind) => format!("<{kind}>"),
         })
     }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::captures::Captures;
-use super::decode::{KeyOrder, walk};
+use super::decode::{Body, KeyOrder, Walked, walk};
 use super::emit::{Emitter, Page, window};
 use super::mapping::Program;
 use super::reject::Reject;
-use super::repair::without_lone_surrogates;
+use super::repair::{QuotedNumbers, without_lone_surrogates};
 use super::sink::{Finished, Sink, Spill};
 use super::{RunStamp, Transform, TransformError};
 use crate::raw::body::BodyText;
@@ -119,43 +119,70 @@ impl Reading<'_, '_> {
         memory: &mut Captures<'static>,
     ) -> Result<(), &'static str> {
         let BodyText { text, is_replaced } = body;
-        let mut captures = Captures::recycled(std::mem::take(memory));
-        let mut walked = self.walk(text, *is_replaced, &mut captures);
-        let mut outcome = self.emit(&walked, &captures);
+        let mut walked = self.attempt(text, *is_replaced, memory);
         if walked.is_err()
             && let Some(repaired) = without_lone_surrogates(text)
         {
-            let mut captures = Captures::default();
-            walked = self.walk(&repaired, true, &mut captures);
-            outcome = self.emit(&walked, &captures);
+            walked = self.attempt(&repaired, true, memory);
         }
-        *memory = Captures::recycled(captures);
-        outcome
+        match walked {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the answer has no list of items"),
+            Err(_) => Err("the answer is no JSON"),
+        }
+    }
+
+    /// Walks a text and appends its rows; returns whether it has the list of items. A text with a
+    /// number that the walk refuses or rounds is walked once more, with its numbers as they are
+    /// written.
+    fn attempt(
+        &mut self,
+        text: &str,
+        is_replaced: bool,
+        memory: &mut Captures<'static>,
+    ) -> Result<bool, serde_json::Error> {
+        let body = Body {
+            text,
+            is_replaced,
+            quoted: &[],
+        };
+        let mut captures = Captures::recycled(std::mem::take(memory));
+        let mut walked = self.walk(body, &mut captures);
+        let is_exact = walked.as_ref().is_ok_and(|walked| !walked.is_inexact);
+        if !is_exact && let Some(numbers) = QuotedNumbers::new(text) {
+            self.sink.page_drift.take();
+            let body = Body {
+                text: &numbers.text,
+                is_replaced,
+                quoted: &numbers.starts,
+            };
+            let mut captures = Captures::recycled(captures);
+            walked = self.walk(body, &mut captures);
+            self.emit(&walked, &captures);
+            *memory = Captures::recycled(captures);
+        } else {
+            self.emit(&walked, &captures);
+            *memory = Captures::recycled(captures);
+        }
+        walked.map(|walked| walked.has_items)
     }
 
     fn walk<'a>(
         &mut self,
-        body: &'a str,
-        is_replaced: bool,
+        body: Body<'a>,
         captures: &mut Captures<'a>,
-    ) -> Result<bool, serde_json::Error> {
+    ) -> Result<Walked, serde_json::Error> {
         let drift = &mut self.sink.page_drift;
-        let walked = walk(self.program, body, is_replaced, captures, self.order, drift);
+        let walked = walk(self.program, body, captures, self.order, drift);
         if walked.is_err() {
             self.sink.page_drift.take();
         }
         walked
     }
 
-    fn emit(
-        &mut self,
-        walked: &Result<bool, serde_json::Error>,
-        captures: &Captures<'_>,
-    ) -> Result<(), &'static str> {
-        match walked {
-            Ok(true) => {}
-            Ok(false) => return Err("the answer has no list of items"),
-            Err(_) => return Err("the answer is no JSON"),
+    fn emit(&mut self, walked: &Result<Walked, serde_json::Error>, captures: &Captures<'_>) {
+        if !walked.as_ref().is_ok_and(|walked| walked.has_items) {
+            return;
         }
         let page = Page {
             transform: self.transform,
@@ -166,7 +193,6 @@ impl Reading<'_, '_> {
             window: window(self.header),
         };
         Emitter::new(page, self.sink).emit();
-        Ok(())
     }
 }
 

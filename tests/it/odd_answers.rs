@@ -270,3 +270,47 @@ fn a_run_that_died_in_the_sandbox_stays_simulated() {
     assert_eq!(lake.value("select count(*) from notes"), 553);
     assert_eq!(lake.run(&pipeline, &[])["status"], "complete");
 }
+
+/// A body of 20 notes, the fourth of which has `likes`.
+fn twenty_notes(likes: &str) -> Vec<u8> {
+    let items: Vec<String> = (0..20)
+        .map(|number| {
+            let likes = if number == 3 { likes } else { "7" };
+            let note = format!(r#"{{"id":"n{number}","images_list":[],"liked_count":{likes}}}"#);
+            format!(r#"{{"model_type":"note","note":{note}}}"#)
+        })
+        .collect();
+    format!(r#"{{"code":0,"data":{{"items":[{}]}}}}"#, items.join(",")).into_bytes()
+}
+
+#[test]
+fn a_number_that_no_type_holds_costs_one_row_of_twenty_notes() {
+    let cases = [
+        ("1e400", "larger than int64"),
+        ("-1e400", "smaller than int64"),
+        ("12345678901234567890123", "larger than int64"),
+        ("-12345678901234567890123", "smaller than int64"),
+        ("2.50", "not a whole number"),
+    ];
+    for (likes, reason) in cases {
+        let api = FakeApi::start(move |_| (200, twenty_notes(likes)));
+        let lake = Lake::new();
+        assert_eq!(api.search(&lake, 1).0, Some(0), "{likes}");
+        assert_eq!(lake.value("select count(*) from notes"), 20, "{likes}");
+        assert_eq!(lake.value("select count(*) from engagement"), 19, "{likes}");
+        let rejects = "select \"table\", \"column\", reason, value from rejects";
+        let reject = json!({"table": "engagement", "column": "liked_count",
+            "reason": reason, "value": likes});
+        assert_eq!(lake.query(rejects), [reject]);
+    }
+}
+
+#[test]
+fn a_count_with_an_exponent_is_a_count() {
+    let api = FakeApi::start(|_| (200, twenty_notes("1e3")));
+    let lake = Lake::new();
+    assert_eq!(api.search(&lake, 1).0, Some(0));
+    let likes = "select liked_count from engagement where note_id = 'n3'";
+    assert_eq!(lake.value(likes), 1_000);
+    assert_eq!(lake.value("select count(*) from rejects"), 0);
+}

@@ -198,6 +198,9 @@ fn generated_pages_have_every_oddity() {
     }
     let expected = [
         "HTML that is too large or too deeply nested",
+        "an integer beyond 2^53, which float64 does not hold exactly",
+        "larger than float64",
+        "larger than int64",
         "missing",
         "not a count",
         "not a number",
@@ -206,12 +209,13 @@ fn generated_pages_have_every_oddity() {
         "not a truth value",
         "not a whole number",
         "not an ISO 8601 time with offset",
+        "smaller than float64",
+        "smaller than int64",
         "the answer has no list of items",
         "the answer is no JSON",
         "the answer is no page: not_found",
         "the answer is no page: quota",
         "the answer is no page: transient",
-        "too large",
     ];
     assert_eq!(reasons.keys().collect::<Vec<_>>(), expected);
 }

@@ -181,7 +181,7 @@ impl Oddities {
 }
 
 /// Every oddity by name.
-pub const NAMES: [&str; 130] = [
+pub const NAMES: [&str; 131] = [
     // Items of a note search.
     "an ad",
     "a hot_query card",
@@ -300,6 +300,7 @@ pub const NAMES: [&str; 130] = [
     "a negative number",
     "a number above i64",
     "a number above u64",
+    "a number beyond float64",
     "zero",
     "a number that is no time",
     "digits in a text",

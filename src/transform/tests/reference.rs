@@ -11,8 +11,9 @@ mod values;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::super::RunStamp;
@@ -171,7 +172,29 @@ impl<'c> Reference<'c> {
 /// The answer as a whole; nothing for what is no JSON.
 fn parsed(body: &str) -> Option<Value> {
     let body = body.trim_start_matches('\u{feff}');
-    serde_json::from_str(&whole_characters(body)).ok()
+    serde_json::from_str(&kept_numbers(&whole_characters(body))).ok()
+}
+
+/// The answer with a text in the place of each number that [`Value`] would round or refuse.
+fn kept_numbers(answer: &str) -> String {
+    static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(?s)"(?:[^"\\]|\\.)*"|[-0-9][-+.0-9eE]*"#).expect("a pattern")
+    });
+    static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$").expect("a pattern")
+    });
+    let kept = TOKEN.replace_all(answer, |found: &Captures<'_>| {
+        let token = &found[0];
+        let is_held = token.parse::<i128>().is_ok_and(|number| {
+            token != "-0" && i128::from(i64::MIN) <= number && number <= i128::from(u64::MAX)
+        });
+        if NUMBER.is_match(token) && !is_held {
+            format!("\"{}{token}\"", values::NUMBER)
+        } else {
+            token.to_owned()
+        }
+    });
+    kept.into_owned()
 }
 
 /// The text with U+FFFD for every `\u` escape of one half of a surrogate pair.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::places::{Place, Step, outward, steps, written};
+use super::values::{is_written_float, written_number};
 use super::{Cell, Row, stamped};
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{Columns, Condition, Endpoint, Form, Mapping, Rule, Source, Test, Unit};
@@ -295,8 +296,9 @@ fn json_type(value: &Value) -> JsonType {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
+        _ if is_written_float(value) => "number",
+        _ if written_number(value).is_some() => "integer",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",

@@ -7,7 +7,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::places::Spot;
-use super::values::{Reading, as_text, hash, hashtags};
+use super::values::{NUMBER, Reading, as_text, hash, hashtags, written_number};
 use super::{Cell, Observed, Row, Settings, snapshot_at, snapshot_date, stamped};
 use crate::raw::{PageHeader, RawPage};
 use crate::spec::contracts::Contracts;
@@ -351,7 +351,9 @@ fn holds(condition: &Condition, value: Option<&Value>) -> bool {
 /// The hashtags of these texts, each once.
 fn tags(paths: &[String], spot: &Spot<'_>) -> Vec<String> {
     let mut tags: Vec<String> = Vec::new();
-    let texts = paths.iter().filter_map(|path| spot.at(path)?.as_str());
+    let texts = paths.iter().filter_map(|path| spot.at(path));
+    let texts = texts.filter(|text| written_number(text).is_none());
+    let texts = texts.filter_map(Value::as_str);
     for tag in texts.flat_map(hashtags) {
         if !tags.contains(&tag) {
             tags.push(tag);
@@ -363,10 +365,9 @@ fn tags(paths: &[String], spot: &Spot<'_>) -> Vec<String> {
 /// A bad value as `rejects` shows it.
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) => fragment(text),
+        Value::String(text) => fragment(text.trim_start_matches(NUMBER)),
         Value::Array(_) => "<array>".to_owned(),
         Value::Object(_) => "<object>".to_owned(),
-        Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or(0.0).to_string(),
         other => other.to_string(),
     }
 }

@@ -35,6 +35,7 @@ impl Reading<'_> {
         match (value, self.pattern) {
             (None, _) => Ok(Cell::Null),
             (Some(value), None) => self.typed(value),
+            (Some(value), Some(_)) if written_number(value).is_some() => Err("not a text"),
             (Some(Value::String(text)), Some(pattern)) => match pattern.captures(text) {
                 Some(found) => self.typed(&Value::from(&found["value"])),
                 None => Ok(Cell::Null),
@@ -44,7 +45,11 @@ impl Reading<'_> {
     }
 
     fn typed(&self, value: &Value) -> Result<Cell, Bad> {
-        let zero = value.as_f64() == Some(0.0) || value == "0";
+        let is_zero =
+            |number: &str| !significant(number).contains(|c: char| ('1'..='9').contains(&c));
+        let zero = value.as_f64() == Some(0.0)
+            || value == "0"
+            || written_number(value).is_some_and(is_zero);
         if (self.mapping.zero_is_null && zero) || (self.mapping.empty_is_null && value == "") {
             return Ok(Cell::Null);
         }
@@ -86,41 +91,123 @@ impl Reading<'_> {
 /// A text, or the digits of an integer.
 pub fn as_text(value: &Value) -> Result<String, Bad> {
     match value {
-        Value::String(text) => Ok(text.clone()),
+        _ if is_written_float(value) => Err("not a text"),
+        Value::String(text) => Ok(text.trim_start_matches(NUMBER).to_owned()),
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
         _ => Err("not a text"),
     }
 }
 
+/// Stands before the digits of a number that [`Value`] would round or refuse.
+pub const NUMBER: char = '\u{E003}';
+
+/// The number as it is written in the answer, if it is one that [`Value`] does not hold.
+pub fn written_number(value: &Value) -> Option<&str> {
+    value.as_str()?.strip_prefix(NUMBER)
+}
+
+/// Whether a number has a point or an exponent, or is `-0`.
+pub fn is_written_float(value: &Value) -> bool {
+    written_number(value).is_some_and(|number| number == "-0" || number.contains(['.', 'e', 'E']))
+}
+
+/// The number without its exponent.
+fn significant(number: &str) -> &str {
+    &number[..number.find(['e', 'E']).unwrap_or(number.len())]
+}
+
+const LARGER: Bad = "larger than int64";
+const SMALLER: Bad = "smaller than int64";
+
 fn whole(value: &Value) -> Result<i64, Bad> {
     const BAD: Bad = "not a whole number";
-    const LARGEST: f64 = 9_007_199_254_740_991.0; // 2^53 - 1
+    if let Some(number) = written_number(value) {
+        return moved_point(number)
+            .ok_or(BAD)
+            .and_then(|digits| in_int64(&digits));
+    }
     match value {
-        Value::String(text) => text.trim().parse().map_err(|_| BAD),
-        Value::Number(number) if number.is_f64() => {
-            let float = number.as_f64().ok_or(BAD)?;
-            let exact = float.trunc() == float && (-LARGEST..=LARGEST).contains(&float);
-            exact.then_some(float as i64).ok_or(BAD)
+        Value::String(text) => {
+            let text = text.trim();
+            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+            let is_whole = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+            is_whole.then_some(()).ok_or(BAD)?;
+            in_int64(text)
         }
-        Value::Number(number) => number.as_i64().ok_or("too large"),
+        Value::Number(number) => number.as_i64().ok_or(LARGER),
         _ => Err(BAD),
     }
 }
 
+/// The digits of a number once its point is moved as its exponent says; nothing if there is a
+/// fraction. More than 1000 places are as good as 1000.
+fn moved_point(number: &str) -> Option<String> {
+    let significant = significant(number);
+    let exponent = number[significant.len()..].trim_start_matches(['e', 'E']);
+    let places: i64 = match exponent.parse() {
+        Ok(places) => places,
+        Err(_) if exponent.starts_with('-') => -1000,
+        Err(_) if exponent.is_empty() => 0,
+        Err(_) => 1000,
+    };
+    let places = places.clamp(-1000, 1000);
+    let (sign, digits) = significant.split_at(usize::from(significant.starts_with('-')));
+    let (before, behind) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut before: Vec<char> = before.chars().collect();
+    let mut behind: Vec<char> = behind.chars().collect();
+    for _ in 0..places {
+        before.push(if behind.is_empty() {
+            '0'
+        } else {
+            behind.remove(0)
+        });
+    }
+    for _ in places..0 {
+        behind.insert(0, before.pop().unwrap_or('0'));
+    }
+    let before: String = before.into_iter().collect();
+    behind
+        .iter()
+        .all(|c| *c == '0')
+        .then(|| format!("{sign}{before}"))
+}
+
+fn in_int64(digits: &str) -> Result<i64, Bad> {
+    let (is_negative, digits) = match digits.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, digits.trim_start_matches('+')),
+    };
+    let beyond = if is_negative { SMALLER } else { LARGER };
+    let digits = digits.trim_start_matches('0');
+    if digits.len() > 19 {
+        return Err(beyond);
+    }
+    let size = digits.chars().fold(0_i128, |sum, digit| {
+        sum * 10 + i128::from(digit.to_digit(10).expect("a digit"))
+    });
+    let number = if is_negative { -size } else { size };
+    i64::try_from(number).map_err(|_| beyond)
+}
+
 fn number(value: &Value) -> Result<f64, Bad> {
-    let number = match value {
-        Value::Number(number) if !number.is_f64() => {
+    const INEXACT: Bad = "an integer beyond 2^53, which float64 does not hold exactly";
+    let text = match value {
+        Value::Number(number) => {
             const EXACT: i128 = 1 << 53;
             let whole = number.as_i128().filter(|whole| whole.abs() <= EXACT);
-            return whole.map(|whole| whole as f64).ok_or("too large");
+            return whole.map(|whole| whole as f64).ok_or(INEXACT);
         }
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
+        Value::String(text) => text.trim_start_matches(NUMBER).trim(),
+        _ => return Err("not a number"),
     };
-    number
-        .filter(|number| number.is_finite())
-        .ok_or("not a number")
+    let number: f64 = text.parse().map_err(|_| "not a number")?;
+    match number {
+        f64::INFINITY if text.contains(char::is_numeric) => Err("larger than float64"),
+        f64::NEG_INFINITY if text.contains(char::is_numeric) => Err("smaller than float64"),
+        _ if !number.is_finite() => Err("not a number"),
+        _ if written_number(value).is_some() && !is_written_float(value) => Err(INEXACT),
+        _ => Ok(number),
+    }
 }
 
 fn truth(value: &Value) -> Result<bool, Bad> {
@@ -136,14 +223,17 @@ fn truth(value: &Value) -> Result<bool, Bad> {
 
 fn count(value: &Value) -> Result<i64, Bad> {
     match value {
-        Value::String(text) => count_in_words(text).ok_or("not a count"),
+        Value::String(text) if written_number(value).is_none() => {
+            let digits = count_in_words(text).ok_or("not a count")?;
+            in_int64(&digits)
+        }
         other => whole(other),
     }
 }
 
 /// `1.2万+` is 12,000: the digits, as many zeros as the unit has, and as many digits less as stand
 /// behind the point, which must be zeros.
-fn count_in_words(text: &str) -> Option<i64> {
+fn count_in_words(text: &str) -> Option<String> {
     let mut plain = String::new();
     for c in text.chars().filter(|c| !c.is_whitespace()) {
         match c {
@@ -177,7 +267,7 @@ fn count_in_words(text: &str) -> Option<i64> {
             return None;
         }
     }
-    digits.parse().ok()
+    Some(digits)
 }
 
 /// Microseconds since 1970.
