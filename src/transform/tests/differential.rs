@@ -199,7 +199,6 @@ fn generated_pages_have_every_oddity() {
     let expected = [
         "HTML that is too large or too deeply nested",
         "an integer beyond 2^53, which float64 does not hold exactly",
-        "larger than float64",
         "larger than int64",
         "missing",
         "not a count",
@@ -209,7 +208,6 @@ fn generated_pages_have_every_oddity() {
         "not a truth value",
         "not a whole number",
         "not an ISO 8601 time with offset",
-        "smaller than float64",
         "smaller than int64",
         "the answer has no list of items",
         "the answer is no JSON",

@@ -92,7 +92,7 @@ fn an_unknown_number_out_of_range_costs_nothing() {
         .iter()
         .map(|d| (d.path.as_str(), d.json_type))
         .collect();
-    assert_eq!(told, [("/data/other", "number"), ("/new", "number")]);
+    assert_eq!(told, [("/data/other", "integer"), ("/new", "number")]);
 }
 
 #[test]
