@@ -564,7 +564,7 @@ fn parse(line: &str) -> Result<RawPage, LineError> {
         }
         (Some(json), None) => json.get().as_bytes().to_vec(),
         (None, None) => {
-            return Err(serde::de::Error::missing_field("body")).map_err(LineError::Json);
+            return Err(LineError::Json(serde::de::Error::missing_field("body")));
         }
     };
     Ok(RawPage { header, body })

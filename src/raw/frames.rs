@@ -210,13 +210,23 @@ fn look(rest: &[u8], is_at_end: bool) -> Found {
         return Found::More;
     }
     if let Some(seal) = Seal::read(behind).filter(|seal| seal.length == size as u64) {
-        return Found::Sealed { frame: size, seal };
+        // The seal's end may be missing: then it takes in the beginning of the next frame.
+        let next = &behind[seal::SIZE..];
+        if next.len() < MAGIC.len() && !is_at_end {
+            return Found::More;
+        }
+        if next.is_empty() || next.starts_with(&MAGIC) || seal.fits(&rest[..size]) {
+            return Found::Sealed { frame: size, seal };
+        }
     }
     if let Some(page) = unsealed_page(rest) {
         return Found::Unsealed { frame: size, page };
     }
     let is_page = || first_line(rest).is_some_and(|line| parse(&line).is_ok());
-    if is_at_end && Seal::of(&rest[..size]).to_bytes().starts_with(behind) && is_page() {
+    // A power cut fills up with zeros what was not written.
+    let zeros = behind.iter().rev().take_while(|byte| **byte == 0).count();
+    let written = &behind[..behind.len() - zeros];
+    if is_at_end && Seal::of(&rest[..size]).to_bytes().starts_with(written) && is_page() {
         return Found::Torn;
     }
     search(rest, is_at_end)
@@ -249,7 +259,21 @@ fn search(rest: &[u8], is_at_end: bool) -> Found {
     match begin.filter(|begin| seal.fits(&rest[*begin..at])) {
         Some(0) => Found::Sealed { frame: at, seal },
         Some(begin) => damaged(begin),
-        None => damaged(at + seal::SIZE),
+        None => {
+            let behind = rest.get(at + seal::SIZE..).unwrap_or_default();
+            if behind.len() < MAGIC.len() && !is_at_end {
+                return Found::More;
+            }
+            let is_whole = behind.is_empty() || behind.starts_with(&MAGIC);
+            // A seal that is cut short ends somewhere inside: the next frame is looked for there.
+            damaged(
+                at + if is_whole {
+                    seal::SIZE
+                } else {
+                    seal::BEGIN.len()
+                },
+            )
+        }
     }
 }
 

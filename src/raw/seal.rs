@@ -16,7 +16,8 @@
 
 use memchr::memmem;
 
-const BEGIN: [u8; 16] = *b"\x5e\x2a\x4d\x18\x30\x00\x00\x00RLPAGE01";
+/// The bytes that every seal begins with.
+pub const BEGIN: [u8; 16] = *b"\x5e\x2a\x4d\x18\x30\x00\x00\x00RLPAGE01";
 
 /// Bytes of a seal.
 pub const SIZE: usize = BEGIN.len() + 8 + blake3::OUT_LEN;

@@ -289,7 +289,8 @@ fn pages_are_appended_behind_damage() {
 /// and the writer says that those before it are gone.
 #[test]
 fn a_writer_tells_that_its_file_was_changed() {
-    let changes: [(&str, fn(&Path)); 3] = [
+    type Meddle = fn(&Path);
+    let changes: [(&str, Meddle); 3] = [
         ("was removed", |path| {
             fs::remove_file(path).expect("removable")
         }),

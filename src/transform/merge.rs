@@ -115,6 +115,9 @@ pub struct Merge<'s> {
     /// The cursors as a binary heap, the one with the least row first.
     heap: Vec<usize>,
     held: Vec<RecordBatch>,
+    /// With more batches than this, those without a wanted row are dropped. It grows with the batches
+    /// that a large group keeps: looking at them again for each of its rows would take quadratic time.
+    release_at: usize,
     /// Rows to give next.
     chosen: Vec<RowAt>,
     group: Group,
@@ -155,6 +158,7 @@ impl<'s> Merge<'s> {
             cursors: Vec::new(),
             heap: Vec::new(),
             held: Vec::new(),
+            release_at: 0,
             chosen: Vec::new(),
             group: Group::default(),
             parent,
@@ -177,6 +181,7 @@ impl<'s> Merge<'s> {
             }
         }
         merge.heap = (0..merge.cursors.len()).collect();
+        merge.release_at = 2 * merge.cursors.len() + HELD;
         for at in (0..merge.heap.len() / 2).rev() {
             merge.sift_down(at);
         }
@@ -196,11 +201,11 @@ impl<'s> Merge<'s> {
             self.take_row(first)?;
             self.advance(first)?;
             // Where nearly all rows are outdated, their batches must not pile up.
-            if self.held.len() > 2 * self.cursors.len() + HELD {
-                match self.chosen.is_empty() {
-                    true => self.let_go(),
-                    false => break,
+            if self.held.len() > self.release_at {
+                if !self.chosen.is_empty() {
+                    break;
                 }
+                self.let_go();
             }
         }
         if self.chosen.is_empty() {
@@ -336,6 +341,8 @@ impl<'s> Merge<'s> {
 
     /// Forgets the batches that nobody stands in any more.
     fn let_go(&mut self) {
+        #[cfg(test)]
+        RELEASES.with(|releases| releases.set(releases.get() + 1));
         let mut needed = vec![None; self.held.len()];
         let of_cursors = self.heap.iter().map(|c| self.cursors[*c].batch);
         let of_group = self.group.rows.iter().map(|(batch, _)| *batch);
@@ -357,7 +364,19 @@ impl<'s> Merge<'s> {
         for (batch, _) in &mut self.group.rows {
             *batch = new(*batch);
         }
+        self.release_at = (2 * self.held.len()).max(2 * self.cursors.len() + HELD);
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often batches were looked through on this thread.
+    static RELEASES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+pub(super) fn releases() -> usize {
+    RELEASES.with(std::cell::Cell::get)
 }
 
 /// When each group of a table was observed last, in the order of the groups.

@@ -298,7 +298,8 @@ fn a_number_that_no_type_holds_costs_one_row_of_twenty_notes() {
         assert_eq!(api.search(&lake, 1).0, Some(0), "{likes}");
         assert_eq!(lake.value("select count(*) from notes"), 20, "{likes}");
         assert_eq!(lake.value("select count(*) from engagement"), 19, "{likes}");
-        let rejects = "select \"table\", \"column\", reason, value from rejects";
+        let rejects =
+            "select \"table\", \"column\", reason, value from rejects where value is not null";
         let reject = json!({"table": "engagement", "column": "liked_count",
             "reason": reason, "value": likes});
         assert_eq!(lake.query(rejects), [reject]);
@@ -312,5 +313,6 @@ fn a_count_with_an_exponent_is_a_count() {
     assert_eq!(api.search(&lake, 1).0, Some(0));
     let likes = "select liked_count from engagement where note_id = 'n3'";
     assert_eq!(lake.value(likes), 1_000);
-    assert_eq!(lake.value("select count(*) from rejects"), 0);
+    let rejects = "select count(*) from rejects where \"table\" = 'engagement'";
+    assert_eq!(lake.value(rejects), 0);
 }

@@ -201,6 +201,9 @@ fn nothing_is_paid_for_where_no_page_can_be_kept() {
     let pipeline = pipeline(&lake, "兰蔻", 1000);
     let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
     std::fs::write(&pipeline, text.replace(", base_url: sandbox", "")).expect("writable");
+    let state = lake.path().join("_state");
+    std::fs::create_dir_all(&state).expect("a folder");
+    std::fs::write(state.join("lake.json"), "{\"format\": 1}").expect("a file");
     // A file where a folder has to be.
     std::fs::create_dir_all(lake.path().join("raw")).expect("a folder");
     std::fs::write(lake.path().join("raw/source=justoneapi"), "").expect("a file");

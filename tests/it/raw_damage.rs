@@ -304,7 +304,8 @@ fn meddling(lake: &Lake, meddle: fn(&Path)) -> (FakeApi, Arc<AtomicUsize>) {
 /// again.
 #[test]
 fn a_raw_file_that_goes_away_stops_the_run_at_once() {
-    let changes: [(&str, fn(&Path)); 4] = [
+    type Meddle = fn(&Path);
+    let changes: [(&str, Meddle); 4] = [
         ("was removed", |path| {
             fs::remove_file(path).expect("removable")
         }),

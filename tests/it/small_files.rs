@@ -80,7 +80,7 @@ fn a_journal_has_whole_lines_when_the_disk_is_full() {
 
 fn head() -> RunHead {
     let head = json!({
-        "run_id": "run",
+        "run_id": "01a1ffd8-344f-70ea-82f1-ffa903442969",
         "pipeline": "test",
         "plan_hash": "0123456789abcdef",
         "shard": null,
@@ -95,7 +95,7 @@ fn head() -> RunHead {
 fn header(page: u32) -> PageHeader {
     let header = json!({
         "v": raw::VERSION,
-        "run_id": "run",
+        "run_id": "01a1ffd8-344f-70ea-82f1-ffa903442969",
         "pipeline": "test",
         "snapshot_at": "2026-03-09T04:00:00Z",
         "simulated": false,

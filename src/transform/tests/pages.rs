@@ -9,6 +9,7 @@ use proptest::sample::Index;
 use super::Tables;
 use super::{built_in, count, documented, flattened, note_search, notes, page, rows, time};
 use crate::raw::RawPage;
+use crate::transform::merge::releases;
 use crate::transform::{Transform, TransformError};
 
 /// The page with another number, fetched this many seconds after the first.
@@ -16,6 +17,31 @@ fn at(mut page: RawPage, number: u32, seconds: i64) -> RawPage {
     page.header.page = number;
     page.header.fetched_at = time("2026-03-09T20:00:01Z") + chrono::Duration::seconds(seconds);
     page
+}
+
+/// A group of rows that is larger than the batches a merge holds must not be looked through for each
+/// of its rows.
+#[test]
+fn the_work_for_a_note_grows_with_its_images_and_not_with_their_square() {
+    let transform = built_in();
+    let looks = |images: usize| {
+        let images = vec![r#"{"fileid":"f","width":1,"height":1}"#; images].join(",");
+        let note = format!(r#"{{"id":"n","images_list":[{images}]}}"#);
+        let item = format!(r#"{{"model_type":"note","note":{note}}}"#);
+        let before = releases();
+        let page = note_search(format!(r#"{{"code":0,"data":{{"items":[{item}]}}}}"#));
+        let tables = flattened(&transform, &[page]);
+        let rows = tables.batches["note_images"].num_rows();
+        (rows, releases() - before)
+    };
+    let (rows, few) = looks(1_000);
+    assert_eq!(rows, 1_000);
+    let (rows, many) = looks(80_000);
+    assert_eq!(rows, 80_000);
+    assert!(
+        many < few + 80,
+        "{many} looks for 80,000 rows, {few} for 1,000"
+    );
 }
 
 #[test]

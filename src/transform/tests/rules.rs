@@ -280,7 +280,7 @@ fn a_bad_value_rejects_its_row_only() {
         rows(&tables, "rejects", &columns),
         [
             "things|1|size|not a whole number|2.9",
-            &format!("things|2|size|not a whole number|{}…", "9".repeat(200)),
+            &format!("things|2|size|larger than int64|{}…", "9".repeat(200)),
             "things|3|size|not a whole number|<array>",
             "things|4|id|missing|",
             "things|5|id|missing|",
