@@ -180,6 +180,7 @@ fn header(page: u64) -> PageHeader {
         page: on_page as u32 + 1,
         fetched_at: fetched_at(page),
         status: 200,
+        content_type: None,
         accepted: true,
         class: "ok".to_owned(),
         item_count: ITEMS_A_PAGE,

@@ -62,6 +62,8 @@ fn time(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")
 }
 
+const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
+
 /// The header of a search's second page.
 pub fn header(source: &str, endpoint: &str) -> PageHeader {
     let search = Search {
@@ -82,7 +84,7 @@ pub fn header(source: &str, endpoint: &str) -> PageHeader {
     };
     PageHeader {
         v: VERSION,
-        run_id: "run".to_owned(),
+        run_id: RUN_ID.to_owned(),
         pipeline: "fuzz".to_owned(),
         snapshot_at: time("2026-03-09T20:00:00Z"),
         simulated: false,
@@ -91,6 +93,7 @@ pub fn header(source: &str, endpoint: &str) -> PageHeader {
         page: 2,
         fetched_at: time("2026-03-09T20:00:01Z"),
         status: 200,
+        content_type: None,
         accepted: true,
         class: "ok".to_owned(),
         item_count: 20,
@@ -104,7 +107,7 @@ pub fn header(source: &str, endpoint: &str) -> PageHeader {
 /// out; `Err` only for contracts whose tables cannot hold what they map.
 pub fn flattened(transform: &Transform, pages: &[RawPage]) -> Result<Tables, TransformError> {
     let snapshot_at = time("2026-03-09T20:00:00Z");
-    let stamp = RunStamp::new("run", "fuzz", snapshot_at, chrono_tz::Asia::Shanghai);
+    let stamp = RunStamp::new(RUN_ID, "fuzz", snapshot_at, chrono_tz::Asia::Shanghai);
     let mut flattener = transform.begin(stamp.clone());
     for page in pages {
         match flattener.push(page) {
