@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::output::{grouped, print_json, print_text};
 use super::run::part;
 use super::{Common, Format, env};
-use crate::plan::{Address, Estimate, FollowUp, Plan, Search, Shard};
+use crate::plan::{Address, Estimate, FollowUp, Plan, Search, Shard, unusable};
 use crate::run::forecast::{Forecast, LeftToday, Outlook, outlook};
 use crate::transform::Transform;
 
@@ -75,7 +75,14 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
                 let overridden = env(&plan.source(name).base_url_env);
                 match overridden.filter(|text| !text.trim().is_empty()).as_deref() {
                     Some("sandbox") => "built-in sandbox: costs nothing".to_owned(),
-                    Some(other) => format!("{other} (from {})", plan.source(name).base_url_env),
+                    Some(other) => {
+                        let from = &plan.source(name).base_url_env;
+                        // It may hold a password, and is refused by `run`.
+                        match unusable(other) {
+                            Some(reason) => format!("the address in {from} {reason}"),
+                            None => format!("{other} (from {from})"),
+                        }
+                    }
                     None => url.clone(),
                 }
             }

@@ -226,8 +226,8 @@ fn look(rest: &[u8], is_at_end: bool) -> Found {
     // A power cut fills up with zeros what was not written.
     let zeros = behind.iter().rev().take_while(|byte| **byte == 0).count();
     let written = &behind[..behind.len() - zeros];
-    if is_at_end && Seal::of(&rest[..size]).to_bytes().starts_with(written) && is_page() {
-        return Found::Torn;
+    if Seal::of(&rest[..size]).to_bytes().starts_with(written) && is_page() {
+        return if is_at_end { Found::Torn } else { Found::More };
     }
     search(rest, is_at_end)
 }

@@ -186,3 +186,18 @@ fn a_proxy_that_sees_the_token_is_told_of() {
         assert!(!said.contains("geheim"), "{said}");
     }
 }
+
+#[test]
+fn a_plan_does_not_print_a_password_in_an_address() {
+    let lake = Lake::new();
+    let path = lake.write("secrets.yaml", &pipeline("[兰蔻]", ""));
+    let mut command = lake.redlake(&["plan", text(&path)]);
+    command.env("JUSTONEAPI_BASE_URL", "http://me:geheim@127.0.0.1:9");
+    let output = command.output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("the address in JUSTONEAPI_BASE_URL has a user name"),
+        "{said}"
+    );
+    assert!(!said.contains("geheim"), "{said}");
+}
