@@ -156,6 +156,9 @@ pub struct Endpoint {
     pub rows: Vec<Spanned<Rule>>,
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// Values that are known and that no rule needs.
+    #[serde(default)]
+    pub known_values: Vec<KnownValues>,
 }
 
 /// A request parameter: filled by the engine (`from`) or by a canonical filter.
@@ -217,7 +220,7 @@ pub struct Rule {
     pub each: Option<String>,
     /// Elements that do not match give no row.
     #[serde(default)]
-    pub when: IndexMap<String, Condition>,
+    pub when: Conditions,
     /// The object inside the element that the columns' paths start at: the first that is there.
     #[serde(default, deserialize_with = "one_or_many")]
     pub at: Vec<String>,
@@ -225,7 +228,7 @@ pub struct Rule {
     pub then_each: Option<String>,
     /// Like `when`, from where the columns' paths start.
     #[serde(default)]
-    pub then_when: IndexMap<String, Condition>,
+    pub then_when: Conditions,
     /// Text that gives as many rows as it has parts.
     pub explode: Option<Explode>,
     pub columns: IndexMap<Spanned<String>, Columns>,
@@ -237,6 +240,11 @@ pub struct Explode {
     /// Texts whose hashtags are the parts, each tag once, in the order they stand.
     pub hashtags: Vec<String>,
 }
+
+/// Alternatives, each a set of conditions by path. They hold where all conditions of one alternative
+/// do, and where there is no alternative.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions(pub Vec<IndexMap<String, Condition>>);
 
 /// What a value must be for a rule to apply.
 #[derive(Clone, Debug)]
@@ -257,14 +265,16 @@ pub struct Test {
     pub exists: Option<bool>,
     /// The value is a text that is not empty.
     pub filled: Option<bool>,
+    /// The value is true, 1 or the text `true`.
+    pub is_true: Option<bool>,
 }
 
 /// Where a column's value comes from: the first of these that has one.
 #[derive(Clone, Debug)]
 pub struct Columns(pub Vec<Mapping>);
 
-/// One way to get a column's value. Exactly one of the first nine keys says what is read; the
-/// others say what becomes of it.
+/// One way to get a column's value. Exactly one of the first ten keys says what is read; the
+/// others say when it counts and what becomes of it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mapping {
@@ -287,7 +297,14 @@ pub struct Mapping {
     pub key: Option<bool>,
     /// The part that `explode` found.
     pub exploded: Option<bool>,
+    /// Whether a list of texts has the text `has`; no value where there is no list.
+    pub has_in: Option<String>,
 
+    /// The text that is looked for in the list at `has_in`.
+    pub has: Option<String>,
+    /// The mapping has a value only where these conditions hold.
+    #[serde(default)]
+    pub when: Conditions,
     pub index_at: Option<String>,
     pub item: Option<String>,
     /// How an instant is written.
@@ -353,6 +370,17 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+/// Values of fields whose values rules look at, beside those that the rules list. Any other value is
+/// drift.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownValues {
+    /// The fields.
+    pub at: Vec<Spanned<String>>,
+    pub values: Vec<String>,
+    pub reason: String,
+}
+
 impl Source {
     /// The address that a pipeline means by `name`: one of ours, or any URL.
     pub fn base_url(&self, name: &str) -> Option<String> {
@@ -367,6 +395,29 @@ impl Source {
 
     pub fn timeout(&self) -> Duration {
         self.timeout.as_duration()
+    }
+}
+
+impl Conditions {
+    /// Whether they hold for everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().any(IndexMap::is_empty) || self.0.is_empty()
+    }
+
+    /// All conditions with their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Condition)> {
+        self.0.iter().flatten()
+    }
+}
+
+impl Condition {
+    /// The values that the condition names.
+    pub fn values(&self) -> &[String] {
+        match self {
+            Condition::Is(word) => std::slice::from_ref(word),
+            Condition::OneOf(words) => words,
+            Condition::Test(test) => test.none_of.as_deref().unwrap_or_default(),
+        }
     }
 }
 
@@ -399,6 +450,27 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
         }
     }
     deserializer.deserialize_any(Words)
+}
+
+impl<'de> Deserialize<'de> for Conditions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ConditionsVisitor;
+        impl<'de> Visitor<'de> for ConditionsVisitor {
+            type Value = Conditions;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("conditions by path such as {/kind: note}, or a list of these")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Conditions, A::Error> {
+                let all = de::value::MapAccessDeserializer::new(map);
+                Ok(Conditions(vec![Deserialize::deserialize(all)?]))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Conditions, A::Error> {
+                let any = de::value::SeqAccessDeserializer::new(seq);
+                Deserialize::deserialize(any).map(Conditions)
+            }
+        }
+        deserializer.deserialize_any(ConditionsVisitor)
+    }
 }
 
 impl<'de> Deserialize<'de> for Condition {

@@ -35,6 +35,13 @@ enum Slot<'a> {
     Unescaped(usize, usize),
 }
 
+/// A captured value: how many loops deep its frame is, and its slot there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    pub depth: usize,
+    pub slot: usize,
+}
+
 /// The values captured in one element of a list; the first frame is the page.
 pub type FrameId = usize;
 
@@ -49,6 +56,8 @@ struct Frame<'a> {
     next: Option<NonZeroU32>,
     /// The key of a value, where a loop goes over an object.
     key: Slot<'a>,
+    /// The name of the element's JSON type.
+    json_type: &'static str,
 }
 
 /// The elements of one list, linked by [`Frame::next`].
@@ -89,6 +98,7 @@ impl<'a> Captures<'a> {
                 lists: frame.lists,
                 next: frame.next,
                 key: Slot::Value(Scalar::Absent),
+                json_type: frame.json_type,
             }),
             lists,
             unescaped,
@@ -139,6 +149,7 @@ impl<'a> Captures<'a> {
             lists,
             next: None,
             key,
+            json_type: "null",
         });
         self.frames.len() - 1
     }
@@ -146,6 +157,16 @@ impl<'a> Captures<'a> {
     pub fn set(&mut self, frame: FrameId, slot: usize, value: Scalar<'a>) {
         let at = self.frames[frame].slots + slot;
         self.slots[at] = Slot::Value(value);
+    }
+
+    /// Sets the name of an element's JSON type.
+    pub fn set_json_type(&mut self, frame: FrameId, json_type: &'static str) {
+        self.frames[frame].json_type = json_type;
+    }
+
+    /// The name of an element's JSON type.
+    pub fn json_type(&self, frame: FrameId) -> &'static str {
+        self.frames[frame].json_type
     }
 
     /// Sets a text that does not stand in the answer as it is.

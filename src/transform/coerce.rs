@@ -15,28 +15,24 @@ use indexmap::IndexMap;
 use regex::Regex;
 use serde_json::value::RawValue;
 
-use super::captures::{Scalar, number_type};
+use super::captures::{Place, Scalar, number_type};
+use super::conditions::Alternatives;
 use super::repair::is_exact_integer;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
 use html::html_text;
 use instants::instant;
 use numbers::{boolean, count, finite, float, integer, is_zero};
-pub use texts::hashtags;
 use texts::url;
-
-/// A captured value: how many loops deep its frame is, and its slot there.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
-    pub depth: usize,
-    pub slot: usize,
-}
+pub use texts::{hashtags, is_blank};
 
 /// One way to get a column's value.
 #[derive(Debug)]
 pub struct Read {
     pub origin: Origin,
     pub convert: Convert,
+    /// Where these do not hold, there is no value.
+    pub when: Alternatives,
     /// The place of the value in the answer, as drift names it; empty where there is none.
     pub path: String,
 }
@@ -59,6 +55,15 @@ pub enum Origin {
     IndexEquals(Place),
     Key,
     Exploded,
+    /// Whether an element of a list is this text.
+    Has {
+        depth: usize,
+        list: usize,
+        slot: usize,
+        /// Whether there is a list.
+        present: Place,
+        text: String,
+    },
 }
 
 /// A column's value.
@@ -93,6 +98,8 @@ pub struct Convert {
     otherwise: Option<String>,
     scale: Option<f64>,
     within_window: bool,
+    /// An id, which a blank text is not.
+    is_id: bool,
 }
 
 /// A pattern and the number of the group whose text counts.
@@ -146,7 +153,17 @@ impl Convert {
             otherwise: mapping.otherwise.clone(),
             scale: mapping.scale,
             within_window: mapping.within_window,
+            is_id: false,
         })
+    }
+
+    /// The same for a column of ids, if it is one.
+    pub fn of_ids(self, is_id: bool) -> Self {
+        Convert { is_id, ..self }
+    }
+
+    pub fn is_id(&self) -> bool {
+        self.is_id
     }
 
     /// The JSON types that a value of this mapping is expected to have; another one may still be
@@ -287,7 +304,9 @@ impl Convert {
             Scalar::Float(number) => self.zero_is_null && number == 0.0,
             Scalar::Number(text) => self.zero_is_null && is_zero(text),
             Scalar::Text(text) => {
-                (self.empty_is_null && text.is_empty()) || (self.zero_is_null && text == "0")
+                (self.empty_is_null && text.is_empty())
+                    || (self.zero_is_null && text == "0")
+                    || (self.is_id && is_blank(text))
             }
             _ => false,
         }
@@ -397,6 +416,11 @@ impl Types {
         };
         self.0 & of.0 != 0
     }
+}
+
+/// Whether a value is true, 1 or the text `true`.
+pub fn is_true(value: Scalar<'_>) -> bool {
+    boolean(value) == Ok(true)
 }
 
 /// Name of the group that a pattern's value stands in, if the mapping names no other.

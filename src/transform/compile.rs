@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use super::coerce::{Convert, Origin, Place, Read, Types};
-use super::mapping::{CompiledRule, Matcher, NodeId, Program, Programs, ROOT, ScopeId, Variant};
+use super::captures::Place;
+use super::coerce::{Convert, Origin, Read, Types};
+use super::conditions::{Alternatives, Matcher};
+use super::mapping::{CompiledRule, NodeId, Program, Programs, ROOT, ScopeId, Variant};
 use super::tree::Level;
 use crate::spec::contracts::{Contract, Contracts};
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, nearest};
-use crate::spec::source::{Columns, Condition, Endpoint, Mapping, Rule, Source, Test};
+use crate::spec::source::{Columns, Condition, Conditions, Endpoint, Mapping, Rule, Source, Test};
 use crate::spec::table::{RowsFrom, Table};
 use crate::spec::yaml::{Span, Spanned};
 
@@ -88,6 +90,17 @@ impl<'a> Compiler<'a> {
                     let node = self.program.child(parent, field);
                     self.program.nodes[node].left_out = true;
                 }
+            }
+        }
+        for known in &endpoint.known_values {
+            for at in &known.at {
+                let (node, _) = self.program.walk_loops(ROOT, at);
+                if self.program.nodes[node].values.is_none() {
+                    let message = format!("no rule looks at the values of `{}`", at.value);
+                    let hint = "`known_values` stands beside `when` and `values` that list others";
+                    self.error(at.span(), message, Some(hint.to_owned()));
+                }
+                self.program.know_values(node, &known.values);
             }
         }
     }
@@ -173,6 +186,11 @@ impl<'a> Compiler<'a> {
                 .saturating_sub(self.program.levels(element).len());
             levels = inner.into_iter().take(between).chain(levels).collect();
         }
+        let element = match (&rule.then_each, &rule.each, at) {
+            (Some(path), ..) => Some((row, path.clone())),
+            (None, Some(path), None) => Some((element, path.clone())),
+            _ => None,
+        };
         let then_when = self.conditions(&rule.then_when, &levels, rule.span());
         let hashtags = rule.explode.as_ref().map(|explode| {
             explode
@@ -195,6 +213,7 @@ impl<'a> Compiler<'a> {
             present,
             target: (!then_each.is_empty()).then(|| self.program.nodes[row].scope),
             then_each,
+            element,
             then_when,
             hashtags,
             columns,
@@ -241,11 +260,12 @@ impl<'a> Compiler<'a> {
         table: &Table,
         levels: &[Level],
     ) -> Vec<Read> {
-        let kind = table.columns[&name.value].kind;
+        let column = &table.columns[&name.value];
+        let is_id = column.identity.is_some() || column.identity_by.is_some();
         let mut reads = Vec::new();
         for mapping in mappings {
-            let convert = match Convert::compile(mapping, kind) {
-                Ok(convert) => convert,
+            let convert = match Convert::compile(mapping, column.kind) {
+                Ok(convert) => convert.of_ids(is_id),
                 Err(message) => {
                     self.error(name.span(), message, None);
                     continue;
@@ -256,9 +276,11 @@ impl<'a> Compiler<'a> {
                 let path = mapping.path.as_ref().or(mapping.list.as_ref());
                 let node = path.and_then(|path| self.resolve(path, levels, name.span()));
                 let path = node.map(|node| self.program.nodes[node].path.clone());
+                let when = self.conditions(&mapping.when, levels, name.span());
                 reads.push(Read {
                     origin,
                     convert,
+                    when,
                     path: path.unwrap_or_default(),
                 });
             }
@@ -279,6 +301,11 @@ impl<'a> Compiler<'a> {
         if let Some(path) = &mapping.path {
             let place = self.value(path, levels, span.clone(), types);
             origins.extend(place.map(Origin::Value));
+            if let Some(values) = mapping.values.as_ref().filter(|_| mapping.json.is_none())
+                && let Some(node) = self.resolve(path, levels, span.clone())
+            {
+                self.program.know_values(node, values.keys());
+            }
         }
         if let Some(list) = &mapping.list {
             let index_at = mapping.index_at.as_deref().unwrap_or_default();
@@ -312,10 +339,14 @@ impl<'a> Compiler<'a> {
         if mapping.exploded == Some(true) {
             origins.push(Origin::Exploded);
         }
+        if let Some(path) = &mapping.has_in {
+            let text = mapping.has.as_deref().unwrap_or_default();
+            origins.extend(self.has(path, text, levels, span.clone()));
+        }
         // A path that leads nowhere is told already.
         if origins.len() > 1 || (origins.is_empty() && self.found.len() == told) {
-            let message = "exactly one of path, list, length, hash, const, index, index_equals, key \
-                           and exploded says where a column comes from";
+            let message = "exactly one of path, list, length, hash, const, index, index_equals, key, \
+                           exploded and has_in says where a column comes from";
             self.error(span, message.to_owned(), None);
         }
         origins.pop()
@@ -323,42 +354,51 @@ impl<'a> Compiler<'a> {
 
     fn conditions(
         &mut self,
-        conditions: &IndexMap<String, Condition>,
+        Conditions(alternatives): &Conditions,
         levels: &[Level],
         span: Span,
+    ) -> Alternatives {
+        alternatives
+            .iter()
+            .map(|all| self.alternative(all, levels, &span))
+            .collect()
+    }
+
+    fn alternative(
+        &mut self,
+        conditions: &IndexMap<String, Condition>,
+        levels: &[Level],
+        span: &Span,
     ) -> Vec<(Place, Matcher)> {
         let mut compiled = Vec::new();
         for (path, condition) in conditions {
             let matcher = match condition {
                 Condition::Is(word) => Matcher::OneOf(vec![word.clone()]),
                 Condition::OneOf(words) => Matcher::OneOf(words.clone()),
-                Condition::Test(Test {
-                    none_of: Some(words),
-                    exists: None,
-                    filled: None,
-                }) => Matcher::NoneOf(words.clone()),
-                Condition::Test(Test {
-                    none_of: None,
-                    exists: Some(exists),
-                    filled: None,
-                }) => Matcher::Exists(*exists),
-                Condition::Test(Test {
-                    none_of: None,
-                    exists: None,
-                    filled: Some(filled),
-                }) => Matcher::Filled(*filled),
-                Condition::Test(_) => {
-                    let message = "a test is exactly one of none_of, exists and filled".to_owned();
-                    self.error(span.clone(), message, None);
-                    continue;
-                }
+                Condition::Test(test) => match matcher(test) {
+                    Some(matcher) => matcher,
+                    None => {
+                        let message =
+                            "a test is exactly one of none_of, exists, filled and is_true";
+                        self.error(span.clone(), message.to_owned(), None);
+                        continue;
+                    }
+                },
             };
             let Some(node) = self.resolve(path, levels, span.clone()) else {
                 continue;
             };
             let place = match matcher {
                 Matcher::Exists(_) => self.program.presence(node),
-                _ => self.program.capture(node, Types::STRING),
+                Matcher::IsTrue(_) => {
+                    let types = Types::BOOLEAN.or(Types::INTEGER);
+                    self.program.capture(node, types)
+                }
+                Matcher::Filled(_) => self.program.capture(node, Types::STRING),
+                Matcher::OneOf(_) | Matcher::NoneOf(_) => {
+                    self.program.know_values(node, condition.values());
+                    self.program.capture(node, Types::STRING)
+                }
             };
             compiled.push((place, matcher));
         }
@@ -396,6 +436,28 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// Whether the list at `path` has an element that is `text`.
+    fn has(&mut self, path: &str, text: &str, levels: &[Level], span: Span) -> Option<Origin> {
+        if text.is_empty() {
+            let hint = "add `has: text`, the element that is looked for".to_owned();
+            self.error(span, "`has_in` needs `has`".to_owned(), Some(hint));
+            return None;
+        }
+        let list = self.resolve(path, levels, span)?;
+        let depth = self.program.scopes[self.program.nodes[list].scope].depth;
+        let present = self.program.presence(list);
+        let inner = self.program.open(list, false);
+        let slot = self.program.capture(inner.element, Types::STRING).slot;
+        self.program.know_values(inner.element, [&text.to_owned()]);
+        Some(Origin::Has {
+            depth,
+            list: inner.at,
+            slot,
+            present,
+            text: text.to_owned(),
+        })
+    }
+
     /// The node that `path` names, `^` being one step outward.
     fn resolve(&mut self, path: &str, levels: &[Level], span: Span) -> Option<NodeId> {
         let outward = path.chars().take_while(|c| *c == '^').count();
@@ -420,6 +482,16 @@ impl<'a> Compiler<'a> {
         diagnostic.hint = hint;
         self.found.push(diagnostic);
     }
+}
+
+/// The condition that a test stands for, if it is exactly one.
+fn matcher(test: &Test) -> Option<Matcher> {
+    let none_of = test.none_of.clone().map(Matcher::NoneOf);
+    let exists = test.exists.map(Matcher::Exists);
+    let filled = test.filled.map(Matcher::Filled);
+    let is_true = test.is_true.map(Matcher::IsTrue);
+    let mut tests = [none_of, exists, filled, is_true].into_iter().flatten();
+    tests.next().filter(|_| tests.next().is_none())
 }
 
 fn did_you_mean(name: &str) -> String {

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use super::captures::{Captures, FrameId, PAGE, Scalar, number_type};
+use super::coerce::as_text;
 use super::drift::{Drift, Kind};
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 
@@ -160,6 +161,17 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
                 .drift
                 .count(&node.path, Kind::TypeChanged, value.type_name());
         }
+        if node.is_element {
+            let json_type = value.type_name();
+            self.walk.captures.set_json_type(self.frame, json_type);
+        }
+        if let Some(known) = &node.values
+            && let Ok(text) = as_text(*value)
+            && !known.contains(text.as_ref())
+        {
+            let json_type = value.type_name();
+            self.walk.drift.count_value(&node.path, json_type, &text);
+        }
         if self.walk.body.is_replaced
             && let Scalar::Text(text) = value
             && text.contains(char::REPLACEMENT_CHARACTER)
@@ -183,6 +195,9 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
     fn nested(&mut self, kind: &'static str, expected: bool) {
         let node = self.node();
         let captures = &mut self.walk.captures;
+        if node.is_element {
+            captures.set_json_type(self.frame, kind);
+        }
         if let Some(slot) = node.presence {
             captures.set(self.frame, slot, Scalar::Bool(true));
         }
@@ -320,7 +335,20 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
             };
             match (key, over_keys) {
                 (Key::Known(child), _) if self.walk.program.nodes[child].left_out => {
-                    map.next_value::<IgnoredAny>()?;
+                    match self.walk.program.nodes[child].presence {
+                        Some(slot) => {
+                            let is_present = map.next_value::<&RawValue>()?.get() != "null";
+                            let value = if is_present {
+                                Scalar::Bool(true)
+                            } else {
+                                Scalar::Absent
+                            };
+                            self.walk.captures.set(self.frame, slot, value);
+                        }
+                        None => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
                 }
                 (Key::Known(child), _) => {
                     map.next_value_seed(self.step(child, self.frame))?;

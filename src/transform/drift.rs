@@ -17,6 +17,8 @@ pub enum Kind {
     TypeChanged,
     /// A value that did not fit its column and became null, as `on_bad_value: null` asks.
     BadValue,
+    /// A value that the contract does not list, of a field whose values decide what rows are made.
+    UnknownValue,
     /// A text in which bytes that are no character, or half of a surrogate pair, were replaced by
     /// U+FFFD.
     ReplacedCharacter,
@@ -26,12 +28,17 @@ pub enum Kind {
 /// any number of paths.
 const MOST_PATHS: usize = 1_000;
 const OTHER_PATHS: &str = "(other paths)";
+/// Most values of one field that are told apart; the field may turn out to hold data.
+const MOST_VALUES: usize = 20;
+
+/// Path, kind, JSON type, and the value where the kind is [`Kind::UnknownValue`].
+type Difference = (String, Kind, &'static str, Option<String>);
 
 /// Counts differences by path, while the pages of one endpoint are walked. Of too many paths the
 /// first in order are told apart, so that the order of the pages does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct Drift {
-    paths: BTreeMap<(String, Kind, &'static str), u64>,
+    paths: BTreeMap<Difference, u64>,
     others: BTreeMap<(Kind, &'static str), u64>,
 }
 
@@ -44,30 +51,38 @@ pub struct DriftRow {
     pub path: String,
     pub kind: Kind,
     pub json_type: &'static str,
+    pub value: Option<String>,
     pub count: u64,
 }
 
 impl Drift {
     pub fn count(&mut self, path: &str, kind: Kind, json_type: &'static str) {
-        self.add(path.to_owned(), kind, json_type, 1);
+        self.add((path.to_owned(), kind, json_type, None), 1);
     }
 
-    /// Keys may be data: what may not be kept of them is taken out.
+    /// Counts a value that the contract does not list.
+    pub fn count_value(&mut self, path: &str, json_type: &'static str, value: &str) {
+        let value = Some(value.to_owned());
+        self.add((path.to_owned(), Kind::UnknownValue, json_type, value), 1);
+    }
+
+    /// Keys may be data, and values may be: what may not be kept of them is taken out.
     pub fn redacted(self, redaction: &Redaction) -> Drift {
         let mut redacted = Drift {
             others: self.others,
             ..Drift::default()
         };
-        for ((path, kind, json_type), count) in self.paths {
+        for ((path, kind, json_type, value), count) in self.paths {
             let path = redaction.scrub(path.into()).into_owned();
-            redacted.add(path, kind, json_type, count);
+            let value = value.and_then(|value| redaction.shown(&value));
+            redacted.add((path, kind, json_type, value), count);
         }
         redacted
     }
 
     pub fn merge(&mut self, other: Drift) {
-        for ((path, kind, json_type), count) in other.paths {
-            self.add(path, kind, json_type, count);
+        for (difference, count) in other.paths {
+            self.add(difference, count);
         }
         for (key, count) in other.others {
             *self.others.entry(key).or_default() += count;
@@ -83,28 +98,56 @@ impl Drift {
         std::mem::take(self)
     }
 
-    fn add(&mut self, path: String, kind: Kind, json_type: &'static str, count: u64) {
-        *self.paths.entry((path, kind, json_type)).or_default() += count;
+    fn add(&mut self, difference: Difference, count: u64) {
+        let (path, kind, json_type, value) = &difference;
+        let field = value
+            .is_some()
+            .then(|| (path.clone(), *kind, *json_type, None));
+        *self.paths.entry(difference).or_default() += count;
+        if let Some(field) = field {
+            self.keep_few_values(&field);
+        }
         if self.paths.len() > MOST_PATHS
-            && let Some(((_, kind, json_type), count)) = self.paths.pop_last()
+            && let Some(((_, kind, json_type, _), count)) = self.paths.pop_last()
         {
             *self.others.entry((kind, json_type)).or_default() += count;
         }
     }
 
+    /// Leaves the first values of a field, in their order.
+    fn keep_few_values(&mut self, field: &Difference) {
+        let of_field = |d: &Difference| (&d.0, d.1, d.2) == (&field.0, field.1, field.2);
+        let values = self.paths.range(field..).map(|(difference, _)| difference);
+        let too_many = values
+            .take_while(|d| of_field(d))
+            .filter(|d| d.3.is_some())
+            .nth(MOST_VALUES);
+        if let Some(last) = too_many.cloned()
+            && let Some(count) = self.paths.remove(&last)
+        {
+            *self.others.entry((last.1, last.2)).or_default() += count;
+        }
+    }
+
     pub fn rows(&self, source: &str, endpoint: &str) -> impl Iterator<Item = DriftRow> {
-        let row = move |path: &str, kind: Kind, json_type, count| DriftRow {
-            source: source.to_owned(),
-            endpoint: endpoint.to_owned(),
-            path: path.to_owned(),
-            kind,
-            json_type,
-            count,
-        };
-        let paths = self.paths.iter();
-        let paths = paths.map(move |((path, kind, t), count)| row(path, *kind, t, *count));
+        let row =
+            move |path: &str, kind: Kind, json_type, value: Option<&String>, count| DriftRow {
+                source: source.to_owned(),
+                endpoint: endpoint.to_owned(),
+                path: path.to_owned(),
+                kind,
+                json_type,
+                value: value.cloned(),
+                count,
+            };
+        let paths = self
+            .paths
+            .iter()
+            .map(move |((path, kind, t, value), count)| {
+                row(path, *kind, t, value.as_ref(), *count)
+            });
         let others = self.others.iter();
-        paths.chain(others.map(move |((kind, t), count)| row(OTHER_PATHS, *kind, t, *count)))
+        paths.chain(others.map(move |((kind, t), count)| row(OTHER_PATHS, *kind, t, None, *count)))
     }
 }
 
@@ -114,6 +157,7 @@ impl Kind {
             Kind::UnknownField => "unknown_field",
             Kind::TypeChanged => "type_changed",
             Kind::BadValue => "bad_value",
+            Kind::UnknownValue => "unknown_value",
             Kind::ReplacedCharacter => "replaced_character",
         }
     }

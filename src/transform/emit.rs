@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use indexmap::IndexSet;
 
-use super::captures::{Captures, FrameId, PAGE, Scalar};
-use super::coerce::{Cell, Origin, Place, Read, as_text, hashtags};
-use super::mapping::{CompiledRule, Matcher, Program, Variant};
+use super::captures::{Captures, FrameId, PAGE, Place, Scalar};
+use super::coerce::{Cell, Origin, Read, as_text, hashtags, is_blank, is_true};
+use super::conditions::{Alternatives, Matcher};
+use super::mapping::{CompiledRule, Program, Variant};
 use super::privacy::Redaction;
 use super::reject::Reject;
 use super::sink::Sink;
@@ -158,6 +159,12 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     fn target(&mut self, rule: &'p CompiledRule, variant: &'p Variant) {
+        if let Some((path, bad)) = self.misfit(variant) {
+            if variant.hashtags.is_some() {
+                self.sink.tally(rule.table).given += 1;
+            }
+            return self.reject(rule, path, &bad);
+        }
         let applies = self.applies(&variant.then_when);
         match &variant.hashtags {
             None if applies => self.row(rule, variant, &None),
@@ -171,6 +178,28 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 }
             }
         }
+    }
+
+    /// The list element that a row would be made of and why it can give none, with its path: null, or
+    /// no object where objects are known.
+    fn misfit(&self, variant: &'p Variant) -> Option<(&'p str, Bad<'p>)> {
+        let (node, path) = variant.element.as_ref()?;
+        let node = &self.page.program.nodes[*node];
+        let is_object = !node.children.is_empty() || node.over_keys;
+        let found = self.page.captures.json_type(self.innermost());
+        let reason = match found {
+            "null" => "null in a list",
+            "object" => return None,
+            _ if is_object => "not an object",
+            _ => return None,
+        };
+        let value = Scalar::Nested(found);
+        let bad = Bad {
+            reason,
+            value,
+            path: &node.path,
+        };
+        Some((path, bad))
     }
 
     fn row(&mut self, rule: &CompiledRule, variant: &'p Variant, part: &Part<'p>) {
@@ -187,7 +216,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 None => self.read(&variant.columns[column.at], part),
             };
             let broken = match cell {
-                Ok(None) if column.required => Bad::missing(),
+                Ok(None) if column.required => self.no_value(&variant.columns[column.at]),
                 Ok(cell) => {
                     self.cells.push(cell);
                     continue;
@@ -224,9 +253,27 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         });
     }
 
+    /// Why a required column has no value.
+    fn no_value(&self, reads: &'p [Read]) -> Bad<'p> {
+        let blank = reads
+            .iter()
+            .find_map(|read| match self.find(&read.origin, None) {
+                Scalar::Text(text) if is_blank(text) && read.convert.is_id() => Some(Bad {
+                    reason: "a blank id",
+                    value: Scalar::Text(text),
+                    path: &read.path,
+                }),
+                _ => None,
+            });
+        blank.unwrap_or_else(Bad::missing)
+    }
+
     /// The first of the reads that has a value.
     fn read(&self, reads: &'p [Read], part: &Part<'p>) -> Result<Option<Cell<'p>>, Bad<'p>> {
         for read in reads {
+            if !self.applies(&read.when) {
+                continue;
+            }
             if let Origin::Hash(places) = &read.origin {
                 match self.hash(places) {
                     Some(hash) => return Ok(Some(Cell::Text(Cow::Owned(hash)))),
@@ -290,6 +337,22 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 Scalar::Int(at) => Scalar::Bool(usize::try_from(at) == Ok(index)),
                 _ => Scalar::Absent,
             },
+            Origin::Has {
+                depth,
+                list,
+                slot,
+                present,
+                text,
+            } => {
+                if self.get(*present) == Scalar::Absent {
+                    return Scalar::Absent;
+                }
+                let mut elements = captures.elements(self.frames[*depth], *list);
+                let has = |frame| {
+                    as_text(captures.get(frame, *slot)).is_ok_and(|found| found == text.as_str())
+                };
+                Scalar::Bool(elements.any(has))
+            }
             Origin::Key => {
                 let keys = self.frames.iter().rev().map(|frame| captures.key(*frame));
                 let mut keys = keys.filter(|key| *key != Scalar::Absent);
@@ -366,10 +429,9 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         }
     }
 
-    fn applies(&self, conditions: &[(Place, Matcher)]) -> bool {
-        conditions
-            .iter()
-            .all(|(place, matcher)| matcher.matches(self.get(*place)))
+    fn applies(&self, alternatives: &Alternatives) -> bool {
+        let holds = |(place, matcher): &(Place, Matcher)| matcher.matches(self.get(*place));
+        alternatives.is_empty() || alternatives.iter().any(|all| all.iter().all(holds))
     }
 
     fn get(&self, place: Place) -> Scalar<'p> {
@@ -443,6 +505,7 @@ impl Matcher {
             Matcher::NoneOf(words) => word().is_none_or(|w| words.iter().all(|x| *x != w)),
             Matcher::Exists(wanted) => (value != Scalar::Absent) == *wanted,
             Matcher::Filled(wanted) => word().is_some_and(|w| !w.is_empty()) == *wanted,
+            Matcher::IsTrue(wanted) => is_true(value) == *wanted,
         }
     }
 }

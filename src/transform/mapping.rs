@@ -5,11 +5,13 @@
 //! *frame* of captured values for each element ([`super::captures`]). Rows are made from the frames
 //! afterwards, so a column may refer to a key that stands behind its list in the answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 
-use super::coerce::{Place, Read, Types};
+use super::captures::Place;
+use super::coerce::{Read, Types};
+use super::conditions::Alternatives;
 
 pub type NodeId = usize;
 
@@ -48,6 +50,10 @@ pub struct KeyNode {
     pub expects: Option<Types>,
     /// Known and left out: not looked into.
     pub left_out: bool,
+    /// Whether it is an element of a list, or a value of an object that a rule goes over.
+    pub is_element: bool,
+    /// The known values, where rules look at them; any other text is drift.
+    pub values: Option<BTreeSet<String>>,
     pub scope: ScopeId,
 }
 
@@ -77,7 +83,7 @@ pub struct CompiledRule {
     pub over_items: bool,
     /// Loops from the page to the elements that `when` looks at.
     pub each: Vec<usize>,
-    pub when: Vec<(Place, Matcher)>,
+    pub when: Alternatives,
     /// The objects that may hold the columns; the first that is there counts.
     pub variants: Vec<Variant>,
     /// Where the object should be, for the reject of an item that has none.
@@ -95,20 +101,14 @@ pub struct Variant {
     pub then_each: Vec<usize>,
     /// The scope of the innermost of them.
     pub target: Option<ScopeId>,
-    pub then_when: Vec<(Place, Matcher)>,
+    /// The list element that a row is made of, where the rule names no object inside it, and the
+    /// element's path below the object or the page.
+    pub element: Option<(NodeId, String)>,
+    pub then_when: Alternatives,
     /// Texts whose hashtags give the rows.
     pub hashtags: Option<Vec<Place>>,
     /// For every column of the table the ways to read it; none for a filled or absent one.
     pub columns: Vec<Vec<Read>>,
-}
-
-/// A condition on a captured value.
-#[derive(Debug)]
-pub enum Matcher {
-    OneOf(Vec<String>),
-    NoneOf(Vec<String>),
-    Exists(bool),
-    Filled(bool),
 }
 
 /// Every endpoint's program, by source and endpoint.

@@ -16,6 +16,7 @@
 pub mod captures;
 pub mod coerce;
 pub mod compile;
+pub mod conditions;
 pub mod decode;
 pub mod drift;
 pub mod flatten;

@@ -307,11 +307,11 @@ impl ColumnBuilder {
     }
 }
 
-/// Appends a row whose columns are the fields of a serializable value, by name.
+/// Appends a row whose columns are the fields of a serializable value, by name. A field without a
+/// column is left out: a contract of the user may be older than the field.
 ///
 /// # Errors
-/// A field without a column, or a value that its column cannot hold: a mistake in this program
-/// or in a user's own table contract.
+/// A value that its column cannot hold: a mistake in a user's own table contract.
 pub fn push_record<T: Serialize>(
     builder: &mut TableBuilder,
     shape: &Shape,
@@ -335,16 +335,11 @@ pub fn push_record<T: Serialize>(
         };
         row.push(cell);
     }
-    match fields.keys().next() {
-        Some(name) => Err(wrong(format!("the contract has no column `{name}`"))),
-        None => {
-            if let Some(rules) = rules {
-                rules.apply(&mut row);
-            }
-            builder.push(&mut row, Observed::default());
-            Ok(())
-        }
+    if let Some(rules) = rules {
+        rules.apply(&mut row);
     }
+    builder.push(&mut row, Observed::default());
+    Ok(())
 }
 
 fn record_cell(value: Value, kind: ColumnType) -> Result<Option<Cell<'static>>, String> {

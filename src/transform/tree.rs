@@ -1,6 +1,7 @@
 //! Growing the tree of keys that an answer is walked with: nodes, loops, scopes and slots.
 
-use super::coerce::{Place, Types};
+use super::captures::Place;
+use super::coerce::Types;
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT, Scope, ScopeId};
 
 /// One step outward from a row: the element it lies in, and the path from there.
@@ -117,6 +118,7 @@ impl Program {
         let element = self.add(KeyNode {
             path,
             scope,
+            is_element: true,
             ..KeyNode::default()
         });
         let opened = Loop { at, scope, element };
@@ -145,6 +147,12 @@ impl Program {
     /// The place of whether it is there.
     pub fn presence(&mut self, node: NodeId) -> Place {
         self.slot(node, |node| &mut node.presence)
+    }
+
+    /// Adds to the values that are known of a node.
+    pub fn know_values<'v>(&mut self, node: NodeId, values: impl IntoIterator<Item = &'v String>) {
+        let known = self.nodes[node].values.get_or_insert_default();
+        known.extend(values.into_iter().cloned());
     }
 
     /// The slot of one kind that a node has, or a new one.

@@ -91,7 +91,8 @@ fn rule_paths(rule: &Rule) -> Vec<String> {
         .collect();
     for place in places {
         let list = rule.then_each.clone().unwrap_or_default();
-        for path in named.iter().chain(rule.then_when.keys()) {
+        let conditions = rule.then_when.iter().map(|(path, _)| path);
+        for path in named.iter().chain(conditions) {
             // `^` goes from the row's own list up to where that list is found.
             let outer = path.trim_start_matches('^');
             paths.push(match (outer.len() < path.len(), rule.then_each.is_some()) {
@@ -109,8 +110,9 @@ fn column_paths(columns: &Columns) -> Vec<String> {
 }
 
 fn mapping_paths(mapping: &Mapping) -> Vec<String> {
-    let element = match (&mapping.list, &mapping.item) {
-        (Some(list), Some(item)) => Some(format!("{list}[*]{item}")),
+    let element = match (&mapping.list, &mapping.item, &mapping.has_in) {
+        (Some(list), Some(item), _) => Some(format!("{list}[*]{item}")),
+        (_, _, Some(list)) => Some(format!("{list}[*]")),
         _ => None,
     };
     [
@@ -123,6 +125,7 @@ fn mapping_paths(mapping: &Mapping) -> Vec<String> {
     .into_iter()
     .flatten()
     .chain(mapping.hash.iter().flatten())
+    .chain(mapping.when.iter().map(|(path, _)| path))
     .cloned()
     .collect()
 }

@@ -1,4 +1,4 @@
-//! Addresses and hashtags.
+//! Addresses, ids and hashtags.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -37,10 +37,20 @@ fn is_scheme(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }
 
+/// Whether a text shows nothing: it is empty, or has only blanks, control characters and characters
+/// of no width.
+pub fn is_blank(text: &str) -> bool {
+    let has_no_width = |c| matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}');
+    text.chars()
+        .all(|c| c.is_whitespace() || c.is_control() || has_no_width(c))
+}
+
 /// The hashtags of a text, without `#`, in order: `#tag[话题]#` as the app writes a linked tag, or
-/// `#tag` up to the first character that no tag has.
+/// `#tag` up to the first character that no tag has. A sign inside a word or an address begins none.
 pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
+    // Where the last tag ended: the next one may follow at once.
+    let mut begin = 0;
     std::iter::from_fn(move || {
         loop {
             // The full-width number sign begins with 0xEF.
@@ -52,6 +62,11 @@ pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
                 rest = chars.as_str();
                 continue;
             };
+            let sign = text.len() - rest.len();
+            if is_inside_word(&text[begin..sign]) {
+                rest = after;
+                continue;
+            }
             // A mark behind the sign belongs to it: the keycap emoji is no hashtag.
             if after.starts_with(is_mark) {
                 rest = after;
@@ -62,15 +77,40 @@ pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
             if let Some(end) = linked {
                 let behind = &after[end + LINKED.len()..];
                 rest = behind.strip_prefix(NUMBER_SIGNS).unwrap_or(behind);
+                begin = text.len() - rest.len();
                 return Some(&after[..end]);
             }
             let end = after.find(|c| !is_of_tag(c)).unwrap_or(after.len());
             rest = &after[end..];
             if end > 0 {
+                begin = text.len() - rest.len();
                 return Some(&after[..end]);
             }
         }
     })
+}
+
+/// Whether the end of a text is an address, or a letter or digit of a script that parts words by
+/// blanks: `C#语言`, `1#楼`, `https://x/#part`. Chinese, Japanese and Thai do not.
+fn is_inside_word(before: &str) -> bool {
+    static WORD: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^[_\p{Nd}\p{Latin}\p{Greek}\p{Cyrillic}]$").expect("a constant pattern")
+    });
+    let Some(last) = before.chars().next_back() else {
+        return false;
+    };
+    if last.is_ascii() {
+        let start = before.rfind(|c: char| !c.is_ascii_graphic());
+        let start = start.map_or(0, |at| {
+            at + before[at..].chars().next().map_or(0, char::len_utf8)
+        });
+        let word = &before[start..];
+        return last.is_ascii_alphanumeric()
+            || last == '_'
+            || word.contains("://")
+            || word.starts_with("www.");
+    }
+    !is_han(last) && WORD.is_match(last.encode_utf8(&mut [0; 4]))
 }
 
 const NUMBER_SIGNS: [char; 2] = ['#', '\u{FF03}'];

@@ -17,8 +17,8 @@ fn mistakes(rules: &str) -> Vec<String> {
     told.collect()
 }
 
-const ORIGIN: &str = "exactly one of path, list, length, hash, const, index, index_equals, key \
-                      and exploded says where a column comes from";
+const ORIGIN: &str = "exactly one of path, list, length, hash, const, index, index_equals, key, \
+                      exploded and has_in says where a column comes from";
 
 #[test]
 fn each_mistake_has_its_place() {
@@ -78,11 +78,25 @@ fn each_mistake_has_its_place() {
         (
             "- {table: things, when: {/x: {exists: true, filled: true}}, columns: {id: /id}}"
                 .to_owned(),
-            "14:9 a test is exactly one of none_of, exists and filled".to_owned(),
+            "14:9 a test is exactly one of none_of, exists, filled and is_true".to_owned(),
+        ),
+        (
+            columns("name: {has_in: /x}"),
+            "14:44 `has_in` needs `has` [add `has: text`, the element that is looked for]"
+                .to_owned(),
+        ),
+        (
+            format!(
+                "{}\n---\nknown_values: [{{at: [/id], values: [a], reason: .}}]",
+                columns("name: /x")
+            ),
+            "15:26 no rule looks at the values of `/id` [`known_values` stands beside `when` and \
+             `values` that list others]"
+                .to_owned(),
         ),
         (
             "- {table: things, when: {/x: {}}, columns: {id: /id}}".to_owned(),
-            "14:9 a test is exactly one of none_of, exists and filled".to_owned(),
+            "14:9 a test is exactly one of none_of, exists, filled and is_true".to_owned(),
         ),
     ];
     for (rules, told) in cases {

@@ -198,6 +198,7 @@ fn generated_pages_have_every_oddity() {
     }
     let expected = [
         "HTML that is too large or too deeply nested",
+        "a blank id",
         "an integer beyond 2^53, which float64 does not hold exactly",
         "larger than int64",
         "missing",
@@ -208,6 +209,8 @@ fn generated_pages_have_every_oddity() {
         "not a truth value",
         "not a whole number",
         "not an ISO 8601 time with offset",
+        "not an object",
+        "null in a list",
         "smaller than int64",
         "the answer has no list of items",
         "the answer is no JSON",

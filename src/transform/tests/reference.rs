@@ -132,7 +132,7 @@ impl<'c> Reference<'c> {
                 known.replaced(&answer, &Vec::new(), counted);
             }
             if has_items(endpoint, &answer) {
-                rows.page(endpoint, page, &answer);
+                rows.page(endpoint, known, page, &answer);
             } else {
                 rows.reject_page(page, "the answer has no list of items");
             }

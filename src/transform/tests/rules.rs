@@ -31,6 +31,7 @@ columns:
   part: {type: int64, description: .}
   name: {type: string, description: .}
   size: {type: int64, description: .}
+  is_it: {type: bool, description: .}
   rank: {type: int64, fill: rank, description: .}
 ",
     ),
@@ -58,12 +59,13 @@ columns:
 table: drift
 description: .
 rows_from: redlake
-sort_by: [path]
+sort_by: [path, kind, json_type, value]
 columns:
   endpoint: {type: string, description: .}
   path: {type: string, description: .}
   kind: {type: string, description: .}
   json_type: {type: string, description: .}
+  value: {type: string, description: .}
   count: {type: int64, description: .}
 ",
     ),
@@ -93,8 +95,11 @@ endpoints:
     )
 }
 
-/// The contracts of a shop with these rules.
+/// The contracts of a shop with these rules. What follows the rules in the endpoint stands behind a
+/// line of dashes.
 pub fn contracts(rules: &str) -> Contracts {
+    let (rules, more) = rules.split_once("---\n").unwrap_or((rules, ""));
+    let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
     let dir = TempDir::new().expect("a temporary folder");
     let write = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -102,7 +107,7 @@ pub fn contracts(rules: &str) -> Contracts {
         std::fs::write(path, text).expect("a writable folder");
     };
     write("common_columns.yaml", COMMON);
-    write("sources/shop.yaml", &source(rules));
+    write("sources/shop.yaml", &(source(rules) + &more));
     for (name, text) in TABLES {
         write(&format!("tables/{name}.yaml"), text);
     }
@@ -163,6 +168,169 @@ fn a_rule_applies_only_when_its_conditions_hold() {
             assert_eq!(ids.join(" "), expected, "{when} {condition}");
         }
     }
+}
+
+#[test]
+fn one_of_several_sets_of_conditions_has_to_hold() {
+    let rules = "
+- table: things
+  each: /data/items[*]
+  when: [{/kind: note, /live: {exists: false}}, {/body: {exists: true}}]
+  columns: {id: /id, name: /body}";
+    let items = r#"[{"id":"a","kind":"note"}, {"id":"b","kind":"note","live":1}, {"id":"c"},
+                    {"id":"d","body":"x"}, {"id":"e","body":null}, {"id":"f","kind":"note","live":null}]"#;
+    assert_eq!(things(rules, items), ["a||||1", "d||x||4", "f||||6"]);
+}
+
+#[test]
+fn a_mapping_counts_where_its_conditions_hold() {
+    let rules = "
+- table: things
+  each: /data/items[*]
+  columns:
+    id: /id
+    name:
+      - {const: paid, when: [{/mark: {is_true: true}}, {/info: {exists: true}}]}
+      - {path: /name, when: {/mark: {is_true: false}}}
+---
+left_out:
+  - {at: ['/data/items[*]'], fields: [info], reason: .}";
+    let items = r#"[{"id":"a","mark":true}, {"id":"b","mark":1,"name":"n"}, {"id":"c","mark":"true"},
+                    {"id":"d","mark":false,"name":"n"}, {"id":"e","mark":0}, {"id":"f","name":"n"},
+                    {"id":"g","info":{"any":[1]}}, {"id":"h","info":null,"name":"n"}, {"id":"i","info":0}]"#;
+    assert_eq!(
+        things(rules, items),
+        [
+            "a||paid||1",
+            "b||paid||2",
+            "c||paid||3",
+            "d||n||4",
+            "e||||5",
+            "f||n||6",
+            "g||paid||7",
+            "h||n||8",
+            "i||paid||9"
+        ]
+    );
+}
+
+#[test]
+fn a_list_is_asked_for_an_element() {
+    let rules = "- {table: things, each: '/data/items[*]', columns: {id: /id, size: {has_in: /marks, has: goods}}}";
+    let items = r#"[{"id":"a","marks":["x","goods"]}, {"id":"b","marks":[]}, {"id":"c"}, {"id":"d","marks":null},
+                    {"id":"e","marks":["Goods", 7, null, {}]}]"#;
+    let tables = tables(&rules.replace("size", "is_it"), answer(items));
+    assert_eq!(tables.rejects, []);
+    assert_eq!(
+        rows(&tables, "things", &["id", "is_it"]),
+        ["a|true", "b|false", "c|", "d|", "e|false"]
+    );
+    let told = rows(&tables, "drift", &["path", "kind", "value"]);
+    let unknown =
+        ["7", "Goods", "x"].map(|value| format!("/data/items[*]/marks[*]|unknown_value|{value}"));
+    let told: Vec<_> = told
+        .into_iter()
+        .filter(|row| row.contains("unknown_value"))
+        .collect();
+    assert_eq!(told, unknown);
+}
+
+/// Values that decide what rows are made, in every place where a contract can name some.
+#[test]
+fn a_value_that_no_rule_lists_is_drift() {
+    let rules = "
+- table: things
+  each: /data/items[*]
+  when: {/kind: [note, ads]}
+  then_when: {/form: {none_of: [noise]}}
+  columns: {id: /id, name: {path: /word, values: {a: b}}}
+- table: things
+  each: /data/items[*]
+  when: {/kind: card}
+  columns: {id: /id, part: {const: 7}}
+---
+known_values:
+  - {at: ['/data/items[*]/kind'], values: [live], reason: .}
+  - {at: ['/data/items[*]/form'], values: [plain, ''], reason: .}";
+    let items = r#"[{"id":"a","kind":"note","form":"plain","word":"a"}, {"id":"b","kind":"ads","form":""},
+                    {"id":"c","kind":"card"}, {"id":"d","kind":"live","form":null},
+                    {"id":"e","kind":"note","form":"new","word":"b"}, {"id":"f","kind":"note_v2"},
+                    {"id":"g","kind":"note_v2"}, {"id":"h","kind":""}, {"id":"i","kind":7}, {"id":"j"}]"#;
+    let tables = tables(rules, answer(items));
+    assert_eq!(
+        rows(&tables, "things", &["id", "name"]),
+        ["a|b", "b|", "c|", "e|"]
+    );
+    let columns = ["path", "kind", "json_type", "value", "count"];
+    let told = rows(&tables, "drift", &columns);
+    let expected = [
+        "/form|unknown_value|string|new|1",
+        "/kind|type_changed|integer||1",
+        "/kind|unknown_value|integer|7|1",
+        "/kind|unknown_value|string||1",
+        "/kind|unknown_value|string|note_v2|2",
+        "/word|unknown_value|string|b|1",
+    ];
+    assert_eq!(told, expected.map(|row| format!("/data/items[*]{row}")));
+}
+
+/// A field whose values decide may turn out to hold data: the first values are told, in any order
+/// of the pages.
+#[test]
+fn of_many_values_of_a_field_the_first_in_order_are_told() {
+    let rules =
+        "- {table: things, each: '/data/items[*]', when: {/kind: note}, columns: {id: /id}}";
+    let items: Vec<String> = (0..30)
+        .map(|n| format!(r#"{{"kind":"k{:02}"}}"#, 29 - n))
+        .collect();
+    let tables = tables(rules, answer(&format!("[{}]", items.join(","))));
+    let told = rows(&tables, "drift", &["path", "value", "count"]);
+    assert_eq!(told.len(), 21);
+    assert_eq!(told[0], "(other paths)||10");
+    assert_eq!(told[1], "/data/items[*]/kind|k00|1");
+    assert_eq!(told[20], "/data/items[*]/kind|k19|1");
+}
+
+#[test]
+fn an_element_that_is_no_object_makes_no_row() {
+    let objects = "- {table: things, each: '/data/items[*]', then_each: '/list[*]', columns: {id: ^/id, name: /name, part: {index: true}}}";
+    let items = r#"[{"id":"a","list":[null, "x", 5, [1], {"name":"n"}, {}]}, null, "x"]"#;
+    let made = tables(objects, answer(items));
+    assert_eq!(
+        rows(&made, "things", &["id", "part", "name"]),
+        ["a|4|n", "a|5|"]
+    );
+    let columns = ["item_index", "column", "reason", "value"];
+    assert_eq!(
+        rows(&made, "rejects", &columns),
+        [
+            "0|/list[*]|not an object|<array>",
+            "0|/list[*]|not an object|<integer>",
+            "0|/list[*]|not an object|<string>",
+            "0|/list[*]|null in a list|<null>",
+        ]
+    );
+
+    let items_themselves =
+        "- {table: things, each: '/data/items[*]', columns: {id: {const: x}, name: /name}}";
+    let made = tables(items_themselves, answer(r#"[{"name":"n"}, null, true]"#));
+    assert_eq!(rows(&made, "things", &["id", "name", "rank"]), ["x|n|1"]);
+    assert_eq!(
+        rows(&made, "rejects", &columns),
+        [
+            "1|/data/items[*]|null in a list|<null>",
+            "2|/data/items[*]|not an object|<boolean>"
+        ]
+    );
+
+    // Where the elements are the values, a null is none.
+    let texts = "- {table: things, each: '/data/items[*]', columns: {id: {const: x}, name: '', part: {index: true}}}";
+    let made = tables(texts, answer(r#"["n", null, ""]"#));
+    assert_eq!(rows(&made, "things", &["part", "name"]), ["0|n", "2|"]);
+    assert_eq!(
+        rows(&made, "rejects", &columns),
+        ["1|/data/items[*]|null in a list|<null>"]
+    );
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn the_words_of_a_provider_become_ours() {
 
 #[test]
 fn hashtags_are_found_in_both_spellings() {
-    let cases: [(&str, &[&str]); 11] = [
+    let cases: [(&str, &[&str]); 20] = [
         ("#海信洗衣机 这是", &["海信洗衣机"]),
         ("#减脂餐[话题]# #早餐[话题]#", &["减脂餐", "早餐"]),
         ("#减脂餐[话题]##早餐[话题]#", &["减脂餐", "早餐"]),
@@ -161,6 +161,18 @@ fn hashtags_are_found_in_both_spellings() {
         ("# 空 ## #", &[]),
         ("没有", &[]),
         ("#重复 #重复", &["重复", "重复"]),
+        // Behind Chinese no blank is needed, nor behind another tag.
+        ("好用#防晒#OOTD#穿搭", &["防晒", "OOTD", "穿搭"]),
+        ("#a[话题]##b[话题]#c", &["a", "b"]),
+        // Inside a word.
+        ("C#语言 F\u{FF03}教程 a_#b é#c Я#d \u{FF11}#楼 1#楼", &[]),
+        ("C# 语言", &[]),
+        // In an address.
+        ("https://x/#frag http://x.cn/a-#b#c www.x.cn/#d", &[]),
+        ("看https://x/#frag", &[]),
+        ("https://x/ #tag", &["tag"]),
+        ("https://x/a，#tag", &["tag"]),
+        ("//#tag", &["tag"]),
     ];
     for (text, expected) in cases {
         assert_eq!(hashtags(text).collect::<Vec<_>>(), expected, "{text}");
@@ -177,7 +189,7 @@ proptest! {
         ]), 0..14),
     ) {
         let pattern = Regex::new(
-            r"(?x)[\#\x{FF03}] (?:
+            r"(?x) [_\p{Nd}\p{Latin}\p{Greek}\p{Cyrillic}] [\#\x{FF03}] | [\#\x{FF03}] (?:
                 ([^\#\x{FF03}\s\[\]\p{M}][^\#\x{FF03}\s\[\]]*) \[话题\] [\#\x{FF03}]?
                 | ([\p{L}\p{N}_·・&+\-][\p{L}\p{N}\p{M}_·・&+\-]*)
             )",

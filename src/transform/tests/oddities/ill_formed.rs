@@ -158,6 +158,9 @@ impl Oddities {
             }
             if self.odd("a missing id", 50) {
                 parent.remove(key);
+            } else if self.odd("a blank id", 50) {
+                let blanks = ["", " ", "\u{3000}\n", "\u{200B}", "\u{FEFF}\t"];
+                parent.insert(key.to_owned(), json!(*self.one_of(&blanks)));
             } else if self.odd("an id as a number", 50) {
                 parent.insert(
                     key.to_owned(),

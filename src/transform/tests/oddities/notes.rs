@@ -25,6 +25,7 @@ impl Oddities {
             "search_request_id": self.id(),
             "is_broad_query": self.random.bool(),
             "can_cut": false,
+            "has_more": self.random.bool(),
         });
         if self.random.u8(0..9) == 0 {
             data["query_intent"] = Value::Null;
@@ -64,9 +65,49 @@ impl Oddities {
             };
         }
         let note = self.note(search_id);
-        match self.odd("an ad", 8) {
-            true => json!({"model_type": "ads", "ads": {"note": note}}),
+        if self.odd("an unknown kind", 30) {
+            let kinds = ["note_v2", "live_v2", "", "\u{1F600}", "NOTE", "ads "];
+            let kind = match self.odd("an unknown kind that looks like data", 3) {
+                true => format!("kind{}", self.random.u8(..)),
+                false => (*self.one_of(&kinds)).to_owned(),
+            };
+            return match self.random.u8(0..3) {
+                0 => json!({"model_type": kind, "card": {"note": note}}),
+                1 => json!({"model_type": kind, "ads": {"note": note}}),
+                _ => json!({"model_type": kind, "note": note}),
+            };
+        }
+        let mut item = match self.odd("an ad", 8) {
+            true => json!({"model_type": "ads", "ads": {"model_type": "note", "note": note}}),
             false => json!({"model_type": "note", "note": note}),
+        };
+        if self.odd("another mark of an ad", 12) {
+            self.mark_as_ad(&mut item);
+        }
+        item
+    }
+
+    fn mark_as_ad(&mut self, item: &mut Value) {
+        let places = ["", "/note", "/ads/note"];
+        let marks = [
+            ("model_type", json!("ad")),
+            ("ads_info", json!({"id": 1})),
+            ("ads_info", json!({})),
+            ("ads_info", Value::Null),
+            ("is_ads", json!(true)),
+            ("is_ads", json!(1)),
+            ("is_ads", json!("true")),
+            ("is_ads", json!(false)),
+            ("is_ads", json!(0)),
+        ];
+        let (key, mark) = self.one_of(&marks).clone();
+        let place = if key == "model_type" {
+            ""
+        } else {
+            *self.one_of(&places)
+        };
+        if let Some(Value::Object(object)) = item.pointer_mut(place) {
+            object.insert(key.to_owned(), mark);
         }
     }
 
@@ -99,7 +140,17 @@ impl Oddities {
             note.insert(switch.to_owned(), json!(false));
         }
         note.insert("geo_info".to_owned(), json!({"distance": ""}));
-        note.insert("note_attributes".to_owned(), json!([]));
+        let attributes = [
+            json!([]),
+            json!([]),
+            json!(["goods"]),
+            json!(["new_mark", "goods"]),
+            json!(["goods_v2"]),
+        ];
+        note.insert(
+            "note_attributes".to_owned(),
+            self.one_of(&attributes).clone(),
+        );
         Value::Object(note)
     }
 
@@ -197,7 +248,16 @@ impl Oddities {
         } else {
             self.random.usize(1..5)
         };
-        let list: Vec<Value> = (0..images).map(|place| self.image(place)).collect();
+        let mut list: Vec<Value> = (0..images).map(|place| self.image(place)).collect();
+        if self.odd("a null among images", 30) {
+            list.insert(self.random.usize(..=images), Value::Null);
+        }
+        if self.odd("a text among images", 30) {
+            list.insert(
+                self.random.usize(..=images),
+                json!("https://img.example.com/bare"),
+            );
+        }
         note.insert("images_list".to_owned(), json!(list));
         if !self.odd("no cover index", 20) {
             let cover = match self.odd("a cover beyond the list", 20) {
@@ -231,6 +291,9 @@ impl Oddities {
         }
         if self.odd("a live photo", 30) {
             image["live_photo"] = json!({"media": {"stream": {"h264": [{"master_url": "x"}]}}});
+            if let Some(file) = self.maybe(|o| o.id()) {
+                image["live_photo_file_id"] = json!(file);
+            }
         }
         image
     }
@@ -258,13 +321,27 @@ impl Oddities {
             streams.insert("vvc/2".to_owned(), json!([self.stream("vvc")]));
         }
         let seconds = self.random.u32(1..900);
-        let mut media = json!({"video": {"width": 720, "md5": self.id(), "duration": seconds}});
+        let ids = [
+            json!(0),
+            json!(137_849_201_884_938_472_u64),
+            json!("137849201884938472"),
+        ];
+        let mut media = json!({
+            "video": {"width": 720, "md5": self.id(), "duration": seconds},
+            "video_id": self.one_of(&ids).clone(),
+            "user_level": 0,
+        });
         if !self.odd("a video without streams", 12) {
             media["stream"] = Value::Object(streams);
         }
         let video = json!({
-            "capa": {"duration": seconds},
-            "image": {"thumbnail": "https://img.example.com/thumb"},
+            "capa": {"duration": seconds, "frame_ts": 0, "is_upload": false, "is_user_select": true},
+            "consumer": {"can_super_resolution": true},
+            "image": {
+                "thumbnail": "https://img.example.com/thumb",
+                "thumbnail_dim": "https://img.example.com/dim",
+                "first_frame": *self.one_of(&["https://img.example.com/first", ""]),
+            },
             "media": media,
         });
         note.insert("video_info_v2".to_owned(), video);
@@ -278,9 +355,17 @@ impl Oddities {
             "height": 1_280,
             "duration": self.random.u32(1_000..900_000),
             "size": self.random.u64(1..9_000_000_000),
-            "fps": self.one_of(&[json!(30), json!(29.97), json!(60.0)]),
+            "fps": match self.odd("an integer that float64 does not hold", 100) {
+                true => json!((1_u64 << 53) + 1),
+                false => self.one_of(&[json!(30), json!(29.97), json!(60.0)]).clone(),
+            },
             "video_codec": codec,
-            "avg_bitrate": 1_234,
+            "avg_bitrate": self.random.u32(..),
+            "hdr_type": self.random.u8(0..3),
+            "quality_type": *self.one_of(&["HD", "FHD", ""]),
+            "audio_bitrate": 128_000,
+            "psnr": 38.5,
+            "opaque1": {"use_pcdn": "1"},
         })
     }
 
@@ -305,6 +390,12 @@ impl Oddities {
         }
         if self.odd("a badge without a type", 20) {
             badges.push(json!({"text": self.word(), "icon": ""}));
+        }
+        if self.odd("a badge of an unknown type", 20) {
+            badges.push(json!({"type": "new_badge", "text": self.word()}));
+        }
+        if self.odd("a null among badges", 20) {
+            badges.push(Value::Null);
         }
         note.insert("corner_tag_info".to_owned(), json!(badges));
     }

@@ -56,6 +56,13 @@ impl Oddities {
 
     fn hashtag(&mut self) -> String {
         let word = self.word();
+        if self.odd("a sign inside a word", 20) {
+            return format!("{}#{word}", self.one_of(&["C", "1", "é", "a_", "\u{FF11}"]));
+        }
+        if self.odd("a sign in an address", 20) {
+            let address = *self.one_of(&[" https://x.example/#", " www.x.example/a-#"]);
+            return format!("{address}{word}#{word}");
+        }
         if self.odd("a hashtag with a mark", 20) {
             return format!("#{word}\u{301}");
         }

@@ -8,7 +8,7 @@ impl Oddities {
     pub fn user_page(&mut self, _search_id: &str) -> Value {
         let users = self.random.usize(14..21);
         let users: Vec<Value> = (0..users).map(|_| self.user()).collect();
-        let mut data = json!({"users": users});
+        let mut data = json!({"users": users, "has_more": self.random.bool()});
         if !self.odd("no facets", 6) {
             data["filters"] = self.facets();
         }
@@ -40,7 +40,18 @@ impl Oddities {
             "followed": false,
             "self": false,
             "reason": "",
+            "track_duration": 0,
+            "vshow": 0,
         });
+        if self.odd("a time of the last activity", 8) {
+            let times = [
+                json!("5天前更新"),
+                json!(1_763_000_000),
+                json!(0),
+                json!(""),
+            ];
+            user.insert("update_time".to_owned(), self.one_of(&times).clone());
+        }
         user.extend(rest.as_object().cloned().unwrap_or_default());
         Value::Object(user)
     }
@@ -49,20 +60,42 @@ impl Oddities {
     fn user_lines(&mut self, user: &mut Object, red_id: &str) {
         let fans = self.count_text();
         let notes = self.random.u32(0..3_000);
-        let desc = match self.random.u8(0..6) {
+        let desc = match self.random.u8(0..8) {
             0 => {
                 self.count("fans and notes in desc");
                 format!("粉丝·{fans} | 笔记·{notes}")
             }
             1 => {
                 self.count("a shop in desc");
-                format!("粉丝·{fans} | {} | 笔记·{notes}", self.word())
+                let shop = *self.one_of(&["服装配饰店", "个护 美妆店", "店", "清单"]);
+                format!("粉丝·{fans} | {shop} | 笔记·{notes}")
             }
             2 => {
                 self.count("an age in desc");
-                format!("粉丝·{fans} | {}天前更新", self.random.u8(1..60))
+                let unit = *self.one_of(&["天", "小时", "个月", "光年"]);
+                format!("粉丝·{fans} | {}{unit}前更新", self.random.u8(1..60))
             }
             3 => self.sentence(),
+            4 => {
+                self.count("a biography that speaks of followers");
+                let parts = [
+                    "粉丝",
+                    "万粉丝",
+                    "感谢",
+                    " | ",
+                    "·",
+                    " ",
+                    "笔记",
+                    "店",
+                    "更新",
+                ];
+                let mut text = String::new();
+                for _ in 0..self.random.usize(1..6) {
+                    let part = *self.one_of(&parts);
+                    text.push_str(&self.maybe(|o| o.count_text()).unwrap_or(part.to_owned()));
+                }
+                text
+            }
             _ => {
                 self.count("an account number in desc");
                 format!("小红书号:{red_id}")

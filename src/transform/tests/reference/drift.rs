@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::places::{Place, Step, outward, steps, written};
-use super::values::{is_written_float, written_number};
+use super::rows::fragment;
+use super::values::{as_text, is_written_float, written_number};
 use super::{Cell, Row, stamped};
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{Columns, Condition, Endpoint, Form, Mapping, Rule, Source, Test, Unit};
@@ -29,6 +30,8 @@ pub struct Known {
     left_out: BTreeSet<Place>,
     /// The JSON types that the readings of a value expect.
     types: BTreeMap<Place, BTreeSet<JsonType>>,
+    /// The values that the contract names, where rules look at them.
+    values: BTreeMap<Place, BTreeSet<String>>,
 }
 
 impl Known {
@@ -52,6 +55,11 @@ impl Known {
                     place.push(Step::Key(field.clone()));
                     known.leave_out(place);
                 }
+            }
+        }
+        for named in &endpoint.known_values {
+            for at in &named.at {
+                known.know(steps(at), &named.values);
             }
         }
         for rule in &endpoint.rows {
@@ -94,6 +102,16 @@ impl Known {
         }
     }
 
+    /// Whether the elements of a list are objects, as far as rules read them.
+    pub fn has_objects(&self, element: &Place) -> bool {
+        self.keys.contains_key(element) || self.over_values.contains(element)
+    }
+
+    fn know<'v>(&mut self, place: Place, values: impl IntoIterator<Item = &'v String>) {
+        let known = self.values.entry(place).or_default();
+        known.extend(values.into_iter().cloned());
+    }
+
     fn leave_out(&mut self, place: Place) {
         self.add(&place);
         self.left_out.insert(place);
@@ -103,7 +121,7 @@ impl Known {
     fn rule(&mut self, rule: &Rule, at: &str, contracts: &Contracts) {
         let mut levels = vec![Place::new()];
         into_elements(&mut levels, rule.each.as_deref());
-        self.conditions(&rule.when, &levels);
+        self.conditions(rule.when.iter(), &levels);
         if !rule.at.is_empty() {
             let object = at_path(&levels, at);
             self.add(&object);
@@ -111,7 +129,7 @@ impl Known {
         }
         into_elements(&mut levels, rule.then_each.as_deref());
         self.add(&levels[0]);
-        self.conditions(&rule.then_when, &levels);
+        self.conditions(rule.then_when.iter(), &levels);
         for path in rule.explode.iter().flat_map(|e| &e.hashtags) {
             self.reading(at_path(&levels, path), TEXT);
         }
@@ -129,20 +147,48 @@ impl Known {
         levels: &[Place],
     ) {
         for (path, condition) in conditions {
-            let expected = match condition {
+            let place = at_path(levels, path);
+            let expected: &[JsonType] = match condition {
                 Condition::Test(Test {
                     exists: Some(_), ..
                 }) => &[],
-                _ => TEXT,
+                Condition::Test(Test {
+                    is_true: Some(_), ..
+                }) => &["boolean", "integer"],
+                Condition::Test(Test {
+                    filled: Some(_), ..
+                }) => TEXT,
+                Condition::Test(Test { none_of, .. }) => {
+                    self.know(place.clone(), none_of.iter().flatten());
+                    TEXT
+                }
+                Condition::Is(word) => {
+                    self.know(place.clone(), [word]);
+                    TEXT
+                }
+                Condition::OneOf(words) => {
+                    self.know(place.clone(), words);
+                    TEXT
+                }
             };
-            self.reading(at_path(levels, path), expected);
+            self.reading(place, expected);
         }
     }
 
     fn mapping(&mut self, mapping: &Mapping, kind: ColumnType, levels: &[Place]) {
         let expected = expected(mapping, kind);
+        self.conditions(mapping.when.iter(), levels);
         if let Some(path) = &mapping.path {
-            self.reading(at_path(levels, path), expected);
+            let place = at_path(levels, path);
+            if let Some(values) = &mapping.values {
+                self.know(place.clone(), values.keys());
+            }
+            self.reading(place, expected);
+        }
+        if let Some(path) = &mapping.has_in {
+            let element = then(&at_path(levels, path), Step::Each);
+            self.know(element.clone(), &mapping.has);
+            self.reading(element, TEXT);
         }
         if let Some(path) = &mapping.length {
             let place = at_path(levels, path);
@@ -208,6 +254,13 @@ impl Known {
         let keys = self.keys.get(place).unwrap_or(&no_keys);
         let list = self.lists.contains(place);
         let over_values = self.over_values.contains(place);
+        if let Some(known) = self.values.get(place)
+            && !self.left_out.contains(place)
+            && let Ok(text) = as_text(value)
+            && !known.contains(&text)
+        {
+            counted.count_value(written(place), json_type(value), fragment(&text));
+        }
         let mut changed = || counted.count(written(place), Kind::TypeChanged, json_type(value));
         match value {
             _ if self.left_out.contains(place) => {}
@@ -292,7 +345,7 @@ fn then(place: &Place, step: Step) -> Place {
     longer
 }
 
-fn json_type(value: &Value) -> JsonType {
+pub fn json_type(value: &Value) -> JsonType {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
@@ -307,32 +360,46 @@ fn json_type(value: &Value) -> JsonType {
 
 /// Differences that are told apart at most; the others are summed up.
 const MOST: usize = 1_000;
+/// Values of a field that are told apart at most.
+const MOST_VALUES: usize = 20;
 
 /// How often each difference of an endpoint was seen.
 #[derive(Debug, Default)]
-pub struct Differences(BTreeMap<(String, Kind, JsonType), u64>);
+pub struct Differences(BTreeMap<(String, Kind, JsonType, Option<String>), u64>);
 
 impl Differences {
     pub fn count(&mut self, path: String, kind: Kind, json_type: JsonType) {
-        *self.0.entry((path, kind, json_type)).or_default() += 1;
+        *self.0.entry((path, kind, json_type, None)).or_default() += 1;
+    }
+
+    fn count_value(&mut self, path: String, json_type: JsonType, value: String) {
+        let difference = (path, Kind::UnknownValue, json_type, Some(value));
+        *self.0.entry(difference).or_default() += 1;
     }
 
     pub fn rows(self, stamp: &RunStamp, source: &str, endpoint: &str) -> Vec<Row> {
         let mut kept = BTreeMap::new();
-        for (place, ((path, kind, json_type), count)) in self.0.into_iter().enumerate() {
-            let path = if place < MOST {
-                path
-            } else {
-                "(other paths)".to_owned()
+        let mut told = 0;
+        let mut values: BTreeMap<(String, Kind, JsonType), usize> = BTreeMap::new();
+        for ((path, kind, json_type, value), count) in self.0 {
+            let of_field = values.entry((path.clone(), kind, json_type)).or_default();
+            *of_field += usize::from(value.is_some());
+            let is_told = told < MOST && *of_field <= MOST_VALUES;
+            told += usize::from(is_told);
+            let (path, value) = match is_told {
+                true => (path, value),
+                false => ("(other paths)".to_owned(), None),
             };
-            *kept.entry((path, kind, json_type)).or_default() += count;
+            *kept.entry((path, kind, json_type, value)).or_default() += count;
         }
-        let row = |((path, kind, json_type), count): ((String, Kind, JsonType), u64)| {
+        type Kept = (String, Kind, JsonType, Option<String>);
+        let row = |((path, kind, json_type, value), count): (Kept, u64)| {
             let mut row = stamped(stamp, source);
             row.insert("endpoint".to_owned(), Cell::from(endpoint));
             row.insert("path".to_owned(), Cell::Text(path));
             row.insert("kind".to_owned(), Cell::from(kind.as_str()));
             row.insert("json_type".to_owned(), Cell::from(json_type));
+            row.insert("value".to_owned(), value.map_or(Cell::Null, Cell::Text));
             row.insert(
                 "count".to_owned(),
                 Cell::Int(i64::try_from(count).expect("a count")),

@@ -66,6 +66,11 @@ impl<'v> Spot<'v> {
         }
     }
 
+    /// The value that paths start at.
+    pub fn value(&self) -> &'v Value {
+        self.around[0]
+    }
+
     /// The value at a path; null is nothing.
     pub fn at(&self, path: &str) -> Option<&'v Value> {
         let (levels, rest) = outward(path);

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
 use regex::Regex;
 use serde_json::Value;
 
-use super::places::Spot;
-use super::values::{NUMBER, Reading, as_text, hash, hashtags, written_number};
+use super::drift::{Known, json_type};
+use super::places::{Spot, steps};
+use super::values::{NUMBER, Reading, as_text, hash, hashtags, is_blank, truth, written_number};
 use super::{Cell, Observed, Row, Settings, snapshot_at, snapshot_date, stamped};
 use crate::raw::{PageHeader, RawPage};
 use crate::spec::contracts::Contracts;
-use crate::spec::source::{Columns, Condition, Endpoint, Mapping, Rule, Test};
+use crate::spec::source::{Columns, Condition, Conditions, Endpoint, Mapping, Rule, Test};
 use crate::spec::table::{Column, Fill, Table};
 use crate::spec::words::{Filter, Span};
 use crate::transform::RunStamp;
@@ -28,6 +30,7 @@ pub struct Interpreter<'c> {
 
 /// One row to be made: its rule, its page and where it stands.
 struct Making<'p> {
+    known: &'p Known,
     rule: &'p Rule,
     table: &'p Table,
     header: &'p PageHeader,
@@ -68,15 +71,16 @@ impl<'c> Interpreter<'c> {
         self.tables.get(table).map_or(&[], Vec::as_slice)
     }
 
-    pub fn page(&mut self, endpoint: &Endpoint, page: &RawPage, answer: &Value) {
+    pub fn page(&mut self, endpoint: &Endpoint, known: &Known, page: &RawPage, answer: &Value) {
         for rule in &endpoint.rows {
             let each = rule.each.as_deref().unwrap_or_default();
             let items = endpoint.pagination.items.as_ref();
             for spot in Spot::page(answer).elements(each) {
-                if !all_hold(&rule.when, &spot) {
+                if !some_hold(&rule.when, &spot) {
                     continue;
                 }
                 self.element(Making {
+                    known,
                     rule,
                     table: &self.contracts.tables[&rule.table.value],
                     header: &page.header,
@@ -91,13 +95,13 @@ impl<'c> Interpreter<'c> {
     fn element(&mut self, element: Making<'_>) {
         let rule = element.rule;
         let object = match rule.at.is_empty() {
-            true => Some(element.spot.clone()),
-            false => {
-                let found = rule.at.iter().find_map(|path| element.spot.at(path));
-                found.map(|object| element.spot.inside(object))
-            }
+            true => Some((element.spot.clone(), "")),
+            false => rule.at.iter().find_map(|path| {
+                let object = element.spot.at(path)?;
+                Some((element.spot.inside(object), path.as_str()))
+            }),
         };
-        let Some(object) = object else {
+        let Some((object, at)) = object else {
             let broken = Broken {
                 column: rule.at.join(" or "),
                 reason: "missing",
@@ -106,7 +110,19 @@ impl<'c> Interpreter<'c> {
             return self.reject(&element, broken);
         };
         for spot in object.elements(rule.then_each.as_deref().unwrap_or_default()) {
-            if !all_hold(&rule.then_when, &spot) {
+            if let Some(broken) = element.misfit(&spot, at) {
+                let part = None;
+                self.reject(
+                    &Making {
+                        spot,
+                        part,
+                        ..element
+                    },
+                    broken,
+                );
+                continue;
+            }
+            if !some_hold(&rule.then_when, &spot) {
                 continue;
             }
             let parts: Vec<Option<(usize, String)>> = match &rule.explode {
@@ -135,7 +151,7 @@ impl<'c> Interpreter<'c> {
                 None => self.read(name, column, making),
             };
             let broken = match cell {
-                Ok(Cell::Null) if column.required => ("missing", None),
+                Ok(Cell::Null) if column.required => making.no_value(name, column),
                 Ok(cell) => {
                     row.insert(name.clone(), cell);
                     continue;
@@ -179,12 +195,16 @@ impl<'c> Interpreter<'c> {
     ) -> Result<Cell, (&'static str, Option<String>)> {
         let declared = making.rule.columns.iter().find(|(n, _)| n.value == name);
         for mapping in declared.iter().flat_map(|(_, Columns(mappings))| mappings) {
+            if !some_hold(&mapping.when, &making.spot) {
+                continue;
+            }
             let value = making.value(mapping);
             let reading = Reading {
                 mapping,
                 kind: column.kind,
                 pattern: mapping.pattern.as_ref().map(|p| &self.patterns[p]),
                 window: making.window(),
+                is_id: is_id(column),
             };
             match reading.cell(value.as_ref()) {
                 Ok(Cell::Null) => {}
@@ -259,6 +279,41 @@ impl<'c> Interpreter<'c> {
 }
 
 impl Making<'_> {
+    /// What is wrong with the element of a list that a row would be made of.
+    fn misfit(&self, spot: &Spot<'_>, at: &str) -> Option<Broken> {
+        let each = self.rule.each.as_deref().unwrap_or_default();
+        let (place, column) = match (&self.rule.then_each, &self.rule.each) {
+            (Some(then_each), _) => (format!("{each}{at}{then_each}"), then_each),
+            (None, Some(each)) if self.rule.at.is_empty() => (each.clone(), each),
+            _ => return None,
+        };
+        let element = spot.value();
+        let reason = match element {
+            Value::Null => "null in a list",
+            Value::Object(_) => return None,
+            _ if self.known.has_objects(&steps(&place)) => "not an object",
+            _ => return None,
+        };
+        Some(Broken {
+            column: column.clone(),
+            reason,
+            value: Some(format!("<{}>", json_type(element))),
+        })
+    }
+
+    /// Why a required column is null.
+    fn no_value(&self, name: &str, column: &Column) -> (&'static str, Option<String>) {
+        let declared = self.rule.columns.iter().find(|(n, _)| n.value == name);
+        let mut values = declared
+            .iter()
+            .flat_map(|(_, Columns(mappings))| mappings)
+            .filter_map(|mapping| self.value(mapping));
+        match values.find(is_blank).filter(|_| is_id(column)) {
+            Some(blank) => ("a blank id", Some(shown(&blank))),
+            None => ("missing", None),
+        }
+    }
+
     /// Place of the item on its page, from 1.
     fn position(&self) -> Option<u64> {
         let first = self.spot.indexes.first().filter(|_| self.over_items)?;
@@ -311,6 +366,12 @@ impl Making<'_> {
         if mapping.key == Some(true) {
             return self.spot.key.map(Value::from);
         }
+        if let Some(path) = &mapping.has_in {
+            let elements = self.spot.at(path)?.as_array();
+            let text = mapping.has.as_ref().expect("a text to look for");
+            let is_it = |element: &Value| as_text(element).is_ok_and(|found| found == *text);
+            return Some(Value::from(elements.is_some_and(|e| e.iter().any(is_it))));
+        }
         assert_eq!(mapping.exploded, Some(true), "{mapping:?} reads nothing");
         self.part
             .as_ref()
@@ -318,13 +379,16 @@ impl Making<'_> {
     }
 }
 
-fn all_hold<'a>(
-    conditions: impl IntoIterator<Item = (&'a String, &'a Condition)>,
-    spot: &Spot<'_>,
-) -> bool {
-    conditions
-        .into_iter()
-        .all(|(path, condition)| holds(condition, spot.at(path)))
+fn some_hold(Conditions(alternatives): &Conditions, spot: &Spot<'_>) -> bool {
+    let all_hold = |conditions: &IndexMap<String, Condition>| {
+        let mut conditions = conditions.iter();
+        conditions.all(|(path, condition)| holds(condition, spot.at(path)))
+    };
+    alternatives.is_empty() || alternatives.iter().any(all_hold)
+}
+
+fn is_id(column: &Column) -> bool {
+    column.identity.is_some() || column.identity_by.is_some()
 }
 
 fn holds(condition: &Condition, value: Option<&Value>) -> bool {
@@ -341,6 +405,10 @@ fn holds(condition: &Condition, value: Option<&Value>) -> bool {
             exists: Some(wanted),
             ..
         }) => value.is_some() == *wanted,
+        Condition::Test(Test {
+            is_true: Some(wanted),
+            ..
+        }) => value.is_some_and(|value| truth(value) == Ok(true)) == *wanted,
         Condition::Test(Test { filled, .. }) => {
             let is_filled = text.is_some_and(|text| !text.is_empty());
             Some(is_filled) == *filled

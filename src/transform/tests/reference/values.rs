@@ -20,6 +20,8 @@ pub struct Reading<'m> {
     pub pattern: Option<&'m Regex>,
     /// Where the time window that the search asked for begins.
     pub window: Option<DateTime<Utc>>,
+    /// Whether the column holds ids.
+    pub is_id: bool,
 }
 
 impl Reading<'_> {
@@ -50,6 +52,9 @@ impl Reading<'_> {
         let zero = value.as_f64() == Some(0.0)
             || value == "0"
             || written_number(value).is_some_and(is_zero);
+        if self.is_id && is_blank(value) {
+            return Ok(Cell::Null);
+        }
         if (self.mapping.zero_is_null && zero) || (self.mapping.empty_is_null && value == "") {
             return Ok(Cell::Null);
         }
@@ -86,6 +91,17 @@ impl Reading<'_> {
             None => text,
         })
     }
+}
+
+/// Whether a text has nothing but blanks and characters that show nothing.
+pub fn is_blank(value: &Value) -> bool {
+    let shows = |c: char| {
+        let nothing = [
+            '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}',
+        ];
+        !(c.is_whitespace() || c.is_control() || nothing.contains(&c))
+    };
+    value.as_str().is_some_and(|text| !text.contains(shows))
 }
 
 /// A text, or the digits of an integer.
@@ -210,7 +226,7 @@ fn number(value: &Value) -> Result<f64, Bad> {
     }
 }
 
-fn truth(value: &Value) -> Result<bool, Bad> {
+pub fn truth(value: &Value) -> Result<bool, Bad> {
     match value {
         Value::Bool(truth) => Ok(*truth),
         Value::Number(number) if number.as_i64() == Some(0) => Ok(false),
@@ -333,16 +349,32 @@ fn open_elements(html: &str) -> i64 {
 }
 
 /// The hashtags of a text in their order: `#tag[话题]#`, otherwise `#` and the letters, digits and
-/// marks behind it.
+/// marks behind it; none where the sign stands behind a letter or digit of another script than those
+/// that are written without blanks, or in an address.
 pub fn hashtags(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let linked: Vec<char> = "[话题]".chars().collect();
     let sign = |c: char| c == '#' || c == '\u{FF03}';
     let mut tags = Vec::new();
     let mut at = 0;
+    let mut last_end = 0;
     while at < chars.len() {
         let start = at + 1;
         at = start;
+        let word: Vec<char> = chars[last_end..start - 1]
+            .rsplit(|c| !c.is_ascii_graphic())
+            .next()
+            .unwrap_or_default()
+            .to_vec();
+        let word: String = word.into_iter().collect();
+        let before = chars[last_end..start - 1].last();
+        if sign(chars[start - 1])
+            && (before.is_some_and(|c| is(&WORD, *c))
+                || word.contains("://")
+                || word.starts_with("www."))
+        {
+            continue;
+        }
         // A mark belongs to the sign before it, as in the keycap emoji, which is no hashtag.
         let marked = chars.get(start).is_some_and(|c| is(&MARK, *c));
         if !sign(chars[start - 1]) || marked {
@@ -364,6 +396,7 @@ pub fn hashtags(text: &str) -> Vec<String> {
         };
         if length > 0 {
             tags.push(chars[start..start + length].iter().collect());
+            last_end = at;
         }
     }
     tags
@@ -372,6 +405,10 @@ pub fn hashtags(text: &str) -> Vec<String> {
 /// Letters, digits and combining marks, as Unicode has them.
 static LETTER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}\p{M}]$").expect("a pattern"));
+static WORD: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(_|\p{Nd}|\p{Script=Latin}|\p{Script=Greek}|\p{Script=Cyrillic})$")
+        .expect("a pattern")
+});
 static MARK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\p{M}$").expect("a pattern"));
 
 fn is_of_a_tag(c: char) -> bool {
