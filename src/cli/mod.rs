@@ -2,6 +2,7 @@
 
 mod checks;
 mod completions;
+mod drift_summary;
 mod error;
 mod init;
 mod marts;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::drift_summary;
 use super::env;
 use super::output::grouped;
 use crate::plan::Plan;
@@ -10,7 +11,6 @@ use crate::run::checks::Checks;
 use crate::run::report::RunReport;
 use crate::spec::escape::escaped_line;
 use crate::spec::pipeline::OnUnknownField;
-use crate::transform::drift::{DriftRow, Kind};
 
 /// What people read after a run.
 pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
@@ -76,13 +76,14 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         "rejects",
         format!("{} rows that broke the contract", grouped(report.rejects)),
     );
-    line(
-        "drift",
-        format!(
-            "{} values that the contract does not know",
-            grouped(report.drift)
+    let drift = match drift_summary::fields(&report.drift_rows) {
+        1 => "1 field differs from its contract".to_owned(),
+        fields => format!(
+            "{} fields differ from their contract",
+            grouped(fields as u64)
         ),
-    );
+    };
+    line("drift", drift);
     let checks = report.checks;
     if checks != Checks::default() {
         let remarks: String = report
@@ -136,7 +137,7 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         let _ = writeln!(out, "  {:<10}{name}: {message}", check.outcome.as_str());
     }
     if plan.on_unknown_field == OnUnknownField::Warn {
-        out.push_str(&drift(&report.drift_rows));
+        out.push_str(&drift_summary::lines(&report.drift_rows));
     }
     if !report.rows.is_empty() {
         let _ = writeln!(out, "\n  {:<16}{:>9}", "table", "rows");
@@ -149,40 +150,6 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     }
     out
 }
-
-/// The differences seen most, a line each.
-fn drift(rows: &[DriftRow]) -> String {
-    let mut rows: Vec<&DriftRow> = rows.iter().collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.count));
-    let mut out = String::new();
-    for row in rows.iter().take(MOST_DRIFT) {
-        let (kind, endpoint) = (row.kind.as_str(), &row.endpoint);
-        let _ = writeln!(
-            out,
-            "  drift     {endpoint} {}: {kind} ({}, {} times)",
-            escaped_line(&row.path),
-            row.json_type,
-            row.count
-        );
-    }
-    if rows.len() > MOST_DRIFT {
-        let _ = writeln!(
-            out,
-            "  drift     {} more in the table drift",
-            rows.len() - MOST_DRIFT
-        );
-    }
-    if rows.iter().any(|row| row.kind == Kind::UnknownField) {
-        let _ = writeln!(
-            out,
-            "  drift     `redlake schema suggest` shows how unknown fields become columns"
-        );
-    }
-    out
-}
-
-/// Differences that a summary shows.
-const MOST_DRIFT: usize = 20;
 
 /// What to go on with, in the words that started this run.
 fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<String> {

@@ -18,6 +18,8 @@ pub struct Image {
     original: &'static str,
     trace_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    live_photo_file_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     live_photo: Option<LivePhoto>,
 }
 
@@ -29,6 +31,7 @@ struct LivePhoto {
 #[derive(Debug, Serialize)]
 pub struct VideoInfo {
     capa: Capa,
+    consumer: Consumer,
     image: Thumbnail,
     media: Media,
 }
@@ -36,15 +39,28 @@ pub struct VideoInfo {
 #[derive(Debug, Serialize)]
 struct Capa {
     duration: u64,
+    frame_ts: u64,
+    is_upload: bool,
+    is_user_select: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Consumer {
+    can_super_resolution: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct Thumbnail {
     thumbnail: String,
+    thumbnail_dim: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_frame: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct Media {
+    video_id: u64,
+    user_level: u8,
     video: Video,
     stream: Streams,
 }
@@ -77,6 +93,36 @@ struct Stream {
     fps: u64,
     video_codec: &'static str,
     avg_bitrate: u64,
+    quality_type: &'static str,
+    hdr_type: u8,
+    format: &'static str,
+    stream_type: u16,
+    stream_desc: &'static str,
+    default_stream: u8,
+    weight: u8,
+    rotate: u8,
+    volume: u8,
+    sr: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'static str>,
+    audio_bitrate: u64,
+    audio_channels: u8,
+    audio_codec: &'static str,
+    /// Milliseconds.
+    audio_duration: u64,
+    video_bitrate: u64,
+    /// Milliseconds.
+    video_duration: u64,
+    psnr: f64,
+    ssim: u8,
+    vmaf: i8,
+    opaque1: Opaque,
+}
+
+#[derive(Debug, Serialize)]
+struct Opaque {
+    use_pcdn: &'static str,
+    pcdn_supplier: &'static str,
 }
 
 const SIZES: [(u64, u64); 5] = [
@@ -113,6 +159,7 @@ pub fn images(note: &Note, now: i64) -> Vec<Image> {
                 url_size_large: image_url(&file, 1440, now),
                 original: "",
                 trace_id: file.clone(),
+                live_photo_file_id: (is_live && index % 3 == 0).then(|| format!("{file}_live")),
                 live_photo: (is_live && index % 3 == 0).then(|| LivePhoto {
                     media: media(&mut dice, seconds, now),
                 }),
@@ -129,10 +176,23 @@ pub fn video_info(note: &Note, now: i64) -> Option<VideoInfo> {
     }
     let mut dice = note.dice("video");
     let duration = note.video_seconds();
-    let thumbnail = image_url(&file_id(&mut dice, "frame"), 600, now);
+    let frame = file_id(&mut dice, "frame");
+    let has_first_frame = note.dice("first frame").chance(25);
     Some(VideoInfo {
-        capa: Capa { duration },
-        image: Thumbnail { thumbnail },
+        capa: Capa {
+            duration,
+            frame_ts: 0,
+            is_upload: false,
+            is_user_select: false,
+        },
+        consumer: Consumer {
+            can_super_resolution: true,
+        },
+        image: Thumbnail {
+            thumbnail: image_url(&frame, 600, now),
+            thumbnail_dim: image_url(&frame, 120, now),
+            first_frame: has_first_frame.then(|| image_url(&frame, 1080, now)),
+        },
         media: media(&mut dice, duration, now),
     })
 }
@@ -170,18 +230,22 @@ fn media(dice: &mut Dice, seconds: u64, now: i64) -> Media {
     ];
     let [h264, h265, av1, h266] = ["h264", "hevc", "av1", "vvc"];
     let mut streams = |codec, count| (0..count).map(|_| shape.stream(dice, codec, now)).collect();
+    let stream = Streams {
+        h264: streams(h264, counts[0]),
+        h265: streams(h265, counts[1]),
+        av1: streams(av1, counts[2]),
+        h266: streams(h266, counts[3]),
+    };
+    let md5 = dice.hex(32);
     Media {
-        stream: Streams {
-            h264: streams(h264, counts[0]),
-            h265: streams(h265, counts[1]),
-            av1: streams(av1, counts[2]),
-            h266: streams(h266, counts[3]),
-        },
+        video_id: u64::from_str_radix(&md5[..14], 16).expect("hexadecimal digits"),
+        user_level: 0,
+        stream,
         video: Video {
             width,
             height,
             duration: seconds,
-            md5: dice.hex(32),
+            md5,
         },
     }
 }
@@ -211,6 +275,34 @@ impl Shape {
             fps: dice.pick(&[24, 25, 30, 60]),
             video_codec: codec,
             avg_bitrate,
+            quality_type: if self.width.min(self.height) < 1_080 {
+                "HD"
+            } else {
+                "FHD"
+            },
+            hdr_type: 0,
+            format: "mp4",
+            stream_type: 114,
+            stream_desc: "X264_MP4",
+            default_stream: 0,
+            weight: 62,
+            rotate: 0,
+            volume: 0,
+            sr: 0,
+            token: (codec == "hevc").then_some(""),
+            audio_bitrate: 128_000,
+            audio_channels: 2,
+            audio_codec: "aac",
+            audio_duration: duration,
+            video_bitrate: avg_bitrate - 128_000,
+            video_duration: duration,
+            psnr: 38.5,
+            ssim: 0,
+            vmaf: -1,
+            opaque1: Opaque {
+                use_pcdn: "1",
+                pcdn_supplier: "",
+            },
         }
     }
 }

@@ -48,7 +48,9 @@ pub struct NoteItem {
     liked: bool,
     shared_count: u64,
     comments_count: u64,
-    note_attributes: [&'static str; 0],
+    note_attributes: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    video_preview_type: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +90,7 @@ struct User {
     followed: bool,
     red_official_verify_type: u8,
     track_duration: u8,
+    vshow: u8,
     show_red_official_verify_icon: bool,
     red_official_verified: bool,
     userid: String,
@@ -121,6 +124,7 @@ impl NoteItem {
         let counts = note.engagement(now);
         let text = note.text(now);
         let images_list = media::images(note, now);
+        let sells = note.dice("goods").chance(8);
         NoteItem {
             extract_text_enabled: 0,
             nice_count: counts.nice,
@@ -158,7 +162,8 @@ impl NoteItem {
             liked: false,
             shared_count: counts.shared,
             comments_count: counts.comments,
-            note_attributes: [],
+            note_attributes: if sells { vec!["goods"] } else { Vec::new() },
+            video_preview_type: note.is_video().then_some("full_note"),
         }
     }
 }
@@ -187,6 +192,7 @@ impl User {
             followed: false,
             red_official_verify_type: verified.as_number(),
             track_duration: 0,
+            vshow: 0,
             show_red_official_verify_icon: verified == Verified::Company,
             red_official_verified: verified != Verified::No,
             userid: author.id.clone(),

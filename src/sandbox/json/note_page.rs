@@ -29,6 +29,7 @@ pub struct NotePage {
     dqa_instant_sid: String,
     can_cut: bool,
     request_dqa: u8,
+    has_more: bool,
 }
 
 /// One place on the page. What it holds stands under the key of its kind.
@@ -40,6 +41,8 @@ struct Item {
     note: Option<Box<NoteItem>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ads: Option<Ads>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ads_info: Option<AdsInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hot_query: Option<Proposals>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,7 +74,13 @@ struct LiveRoom {
 
 #[derive(Debug, Serialize)]
 struct Ads {
+    model_type: &'static str,
     note: Box<NoteItem>,
+}
+
+#[derive(Debug, Serialize)]
+struct AdsInfo {
+    id: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,6 +136,7 @@ impl NotePage {
             dqa_instant_sid: of_call.word(b"ABCDEFGHJKLMabcdefghjklm23456789", 10),
             can_cut: false,
             request_dqa: 0,
+            has_more: !hits.is_empty(),
         }
     }
 }
@@ -141,7 +151,11 @@ impl Item {
             },
             Hit::Ad(note) => Item {
                 model_type: Some("ads"),
+                ads_info: Some(AdsInfo {
+                    id: note.dice("ads info").hex(16),
+                }),
                 ads: Some(Ads {
+                    model_type: "note",
                     note: Box::new(NoteItem::of(note, now)),
                 }),
                 ..Item::default()

@@ -13,6 +13,7 @@ use super::shortened;
 pub struct UserPage {
     users: Vec<UserItem>,
     filters: &'static [Facet],
+    has_more: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,6 +36,10 @@ struct UserItem {
     fans: Option<Fans>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note_count: Option<u64>,
+    track_duration: u8,
+    vshow: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_time: Option<String>,
 }
 
 /// A count that is a number in some answers and a text in others.
@@ -94,6 +99,7 @@ impl UserPage {
         UserPage {
             users: authors.iter().map(|a| UserItem::of(a, now)).collect(),
             filters: &FACETS,
+            has_more: !authors.is_empty(),
         }
     }
 }
@@ -116,6 +122,9 @@ impl UserItem {
             desc: desc(author, now),
             fans: fans(author, now),
             note_count: note_count(author, now),
+            track_duration: 0,
+            vshow: 0,
+            update_time: update_time(author, now),
             id: author.id.clone(),
         }
     }
@@ -149,6 +158,12 @@ fn fans(author: &Author, now: i64) -> Option<Fans> {
         1 => Some(Fans::Text(shortened(followers))),
         _ => None,
     }
+}
+
+/// Some answers say in a field of its own when a user was last active.
+fn update_time(author: &Author, now: i64) -> Option<String> {
+    let has_field = author.dice("update time").chance(20);
+    has_field.then(|| format!("{}天前更新", author.days_since_note(now)))
 }
 
 fn note_count(author: &Author, now: i64) -> Option<u64> {
