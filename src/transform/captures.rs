@@ -164,6 +164,15 @@ impl<'a> Captures<'a> {
         self.frames[frame].json_type = json_type;
     }
 
+    /// Whether nothing was captured in an element.
+    pub fn is_empty(&self, frame: FrameId, scope: &Scope) -> bool {
+        let Frame { slots, lists, .. } = self.frames[frame];
+        let is_absent = |slot: &Slot<'_>| matches!(slot, Slot::Value(Scalar::Absent));
+        let is_empty = |list: &List| list.first.is_none();
+        self.slots[slots..slots + scope.slots].iter().all(is_absent)
+            && self.lists[lists..lists + scope.loops].iter().all(is_empty)
+    }
+
     /// The name of an element's JSON type.
     pub fn json_type(&self, frame: FrameId) -> &'static str {
         self.frames[frame].json_type

@@ -189,6 +189,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         let found = self.page.captures.json_type(self.innermost());
         let reason = match found {
             "null" => "null in a list",
+            "object" if self.has_nothing(variant) => "an object without a known value",
             "object" => return None,
             _ if is_object => "not an object",
             _ => return None,
@@ -200,6 +201,14 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             path: &node.path,
         };
         Some((path, bad))
+    }
+
+    /// Whether the element of an inner list has none of the values that rules look at. An item of a
+    /// page takes a place in the ranking even so.
+    fn has_nothing(&self, variant: &Variant) -> bool {
+        let scope = variant.target.map(|scope| &self.page.program.scopes[scope]);
+        let captures = self.page.captures;
+        scope.is_some_and(|scope| captures.is_empty(self.innermost(), scope))
     }
 
     fn row(&mut self, rule: &CompiledRule, variant: &'p Variant, part: &Part<'p>) {

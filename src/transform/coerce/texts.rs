@@ -82,7 +82,7 @@ pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
             }
             let end = after.find(|c| !is_of_tag(c)).unwrap_or(after.len());
             rest = &after[end..];
-            if end > 0 {
+            if end > 0 && !is_keycaps(&after[..end]) {
                 begin = text.len() - rest.len();
                 return Some(&after[..end]);
             }
@@ -118,6 +118,12 @@ const LINKED: &str = "[话题]";
 
 fn ends_a_link(c: char) -> bool {
     c.is_whitespace() || c == '[' || c == ']'
+}
+
+/// Whether a text is one or several keycap emoji, such as the digit 1 on a key.
+fn is_keycaps(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '\u{FE0F}' | '\u{20E3}');
+    text.ends_with('\u{20E3}') && text.chars().all(is_part)
 }
 
 fn is_mark(c: char) -> bool {

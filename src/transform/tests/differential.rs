@@ -200,6 +200,7 @@ fn generated_pages_have_every_oddity() {
         "HTML that is too large or too deeply nested",
         "a blank id",
         "an integer beyond 2^53, which float64 does not hold exactly",
+        "an object without a known value",
         "larger than int64",
         "missing",
         "not a count",

@@ -145,7 +145,7 @@ fn a_blank_text_is_no_id_in_any_column() {
     let blanks = ["", " ", "\u{3000}", "\u{200B}", "\t\n", "\u{FEFF}"];
     let mut items: Vec<Value> = blanks
         .iter()
-        .map(|blank| json!({"model_type": "note", "note": {"id": blank, "title": "t", "images_list": [{}]}}))
+        .map(|blank| json!({"model_type": "note", "note": {"id": blank, "title": "t", "images_list": [{"fileid": "f"}]}}))
         .collect();
     items.extend(blanks.iter().enumerate().map(|(at, blank)| {
         let user = json!({"userid": blank, "nickname": "用户已注销"});
@@ -202,7 +202,7 @@ fn elements_that_are_no_objects_are_rejects_of_their_table() {
         json!({"model_type": "note", "note": {
             "id": "n",
             "user": {"userid": "u"},
-            "images_list": [null, "https://x/1.jpg", 7, {"fileid": "f"}],
+            "images_list": [null, "https://x/1.jpg", 7, {"fileid": "f"}, {}, {"new": 1, "width": null}, {"url": ""}],
             "corner_tag_info": [null, {"type": "poi", "text": "上海"}],
             "video_info_v2": {"media": {"stream": {"h264": [null, {"width": 7}]}}},
         }}),
@@ -214,7 +214,7 @@ fn elements_that_are_no_objects_are_rejects_of_their_table() {
             "note_images",
             &["image_index", "file_id", "is_live_photo"]
         ),
-        ["3|f|false"]
+        ["3|f|false", "6||false"]
     );
     assert_eq!(
         rows(&tables, "note_badges", &["badge_index", "badge_text"]),
@@ -229,6 +229,8 @@ fn elements_that_are_no_objects_are_rejects_of_their_table() {
         rows(&tables, "rejects", &["table", "column", "reason", "value"]),
         [
             "note_badges|/corner_tag_info[*]|null in a list|<null>",
+            "note_images|/images_list[*]|an object without a known value|<object>",
+            "note_images|/images_list[*]|an object without a known value|<object>",
             "note_images|/images_list[*]|not an object|<integer>",
             "note_images|/images_list[*]|not an object|<string>",
             "note_images|/images_list[*]|null in a list|<null>",

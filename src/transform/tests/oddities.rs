@@ -181,7 +181,7 @@ impl Oddities {
 }
 
 /// Every oddity by name.
-pub const NAMES: [&str; 144] = [
+pub const NAMES: [&str; 146] = [
     // Items of a note search.
     "an ad",
     "a hot_query card",
@@ -211,6 +211,7 @@ pub const NAMES: [&str; 144] = [
     "an image with an empty url",
     "a live photo",
     "a null among images",
+    "an empty object among images",
     "a text among images",
     "18 images",
     "a note without images",
@@ -224,6 +225,7 @@ pub const NAMES: [&str; 144] = [
     "an unknown codec",
     "a codec without streams",
     "an integer that float64 does not hold",
+    "a frame rate in words",
     "a video without streams",
     "a badge ubt_sig_token",
     "a badge publish_time",

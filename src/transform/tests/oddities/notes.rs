@@ -252,6 +252,10 @@ impl Oddities {
         if self.odd("a null among images", 30) {
             list.insert(self.random.usize(..=images), Value::Null);
         }
+        if self.odd("an empty object among images", 30) {
+            let empty = [json!({}), json!({"new": 1}), json!({"url": null})];
+            list.insert(self.random.usize(..=images), self.one_of(&empty).clone());
+        }
         if self.odd("a text among images", 30) {
             list.insert(
                 self.random.usize(..=images),
@@ -357,6 +361,7 @@ impl Oddities {
             "size": self.random.u64(1..9_000_000_000),
             "fps": match self.odd("an integer that float64 does not hold", 100) {
                 true => json!((1_u64 << 53) + 1),
+                false if self.odd("a frame rate in words", 100) => json!("NTSC"),
                 false => self.one_of(&[json!(30), json!(29.97), json!(60.0)]).clone(),
             },
             "video_codec": codec,

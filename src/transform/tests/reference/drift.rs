@@ -107,6 +107,34 @@ impl Known {
         self.keys.contains_key(element) || self.over_values.contains(element)
     }
 
+    /// Whether an element has a value at one of the places that rules look at, or an element of a
+    /// list that they go over.
+    pub fn has_value(&self, element: &Place, value: &Value) -> bool {
+        let looked_at = self.types.keys().chain(&self.lengths).chain(&self.lists);
+        let below = looked_at.filter_map(|place| {
+            place
+                .strip_prefix(element.as_slice())
+                .map(|rest| (place, rest))
+        });
+        let mut below =
+            below.filter(|(_, rest)| rest.iter().all(|step| matches!(step, Step::Key(_))));
+        below.any(|(place, rest)| {
+            let found = rest.iter().try_fold(value, |value, step| match step {
+                Step::Key(key) => value.get(key),
+                _ => None,
+            });
+            match found {
+                None | Some(Value::Null) => false,
+                Some(Value::Array(elements)) if self.lists.contains(place) => {
+                    !elements.is_empty()
+                        || self.types.contains_key(place)
+                        || self.lengths.contains(place)
+                }
+                Some(_) => self.types.contains_key(place) || self.lengths.contains(place),
+            }
+        })
+    }
+
     fn know<'v>(&mut self, place: Place, values: impl IntoIterator<Item = &'v String>) {
         let known = self.values.entry(place).or_default();
         known.extend(values.into_iter().cloned());

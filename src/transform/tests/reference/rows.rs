@@ -290,6 +290,12 @@ impl Making<'_> {
         let element = spot.value();
         let reason = match element {
             Value::Null => "null in a list",
+            Value::Object(_) if self.rule.then_each.is_some() => {
+                if self.known.has_value(&steps(&place), element) {
+                    return None;
+                }
+                "an object without a known value"
+            }
             Value::Object(_) => return None,
             _ if self.known.has_objects(&steps(&place)) => "not an object",
             _ => return None,

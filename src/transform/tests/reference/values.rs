@@ -394,8 +394,10 @@ pub fn hashtags(text: &str) -> Vec<String> {
             at += plain;
             plain
         };
-        if length > 0 {
-            tags.push(chars[start..start + length].iter().collect());
+        let tag: String = chars[start..start + length].iter().collect();
+        let keycaps = |c: char| "0123456789\u{fe0f}\u{20e3}".contains(c);
+        if length > 0 && !(tag.ends_with('\u{20e3}') && tag.chars().all(keycaps)) {
+            tags.push(tag);
             last_end = at;
         }
     }
