@@ -361,7 +361,9 @@ impl Oddities {
             "size": self.random.u64(1..9_000_000_000),
             "fps": match self.odd("an integer that float64 does not hold", 100) {
                 true => json!((1_u64 << 53) + 1),
-                false if self.odd("a frame rate in words", 100) => json!("NTSC"),
+                false if self.odd("a frame rate in words", 100) => {
+                    self.one_of(&[json!("NTSC"), json!("-1e999"), json!("1e999")]).clone()
+                }
                 false => self.one_of(&[json!(30), json!(29.97), json!(60.0)]).clone(),
             },
             "video_codec": codec,
