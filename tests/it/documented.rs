@@ -73,6 +73,7 @@ fn the_documented_note() {
             "image_count": 1,
             "video_duration_s": null,
             "has_music": false,
+            "has_goods": false,
             "location_name": null,
             "latitude": null,
             "longitude": null,
@@ -106,6 +107,8 @@ fn the_documented_note() {
             "official_verified": false,
             "official_verify_type": 0,
             "profile_url": null,
+            "shop_category": null,
+            "last_activity_text": null,
             "endpoint": "note_search",
         })]
     );
@@ -122,6 +125,8 @@ fn the_documented_note() {
             "url_large": "https://sns-na-i8-a.xhscdn.com/notes_uhdr/1040g3qg31tdcat495m005ojmkj8ocr0v9fjbf2g?imageView2/2/w/14...",
             "original_url": null,
             "is_cover": true,
+            "is_live_photo": false,
+            "live_photo_file_id": null,
             "endpoint": "note_search",
         })]
     );
@@ -191,6 +196,8 @@ fn the_documented_users() {
             "official_verified": false,
             "official_verify_type": 0,
             "profile_url": format!("xhsdiscover://1/user/user.{id}"),
+            "shop_category": null,
+            "last_activity_text": null,
             "endpoint": "user_search",
         })
     };
@@ -258,6 +265,7 @@ fn the_documented_detail() {
             "image_count": 2,
             "video_duration_s": null,
             "has_music": null,
+            "has_goods": null,
             "location_name": "上海",
             "latitude": 31.2304,
             "longitude": 121.4737,
@@ -291,6 +299,8 @@ fn the_documented_detail() {
             "official_verified": null,
             "official_verify_type": null,
             "profile_url": null,
+            "shop_category": null,
+            "last_activity_text": null,
             "endpoint": "note_detail",
         })]
     );
@@ -316,6 +326,8 @@ fn the_documented_detail() {
             "url_large": null,
             "original_url": null,
             "is_cover": null,
+            "is_live_photo": null,
+            "live_photo_file_id": null,
             "endpoint": "note_detail",
         })
     };
@@ -339,6 +351,11 @@ fn the_documented_detail() {
             "duration_s": null,
             "size_bytes": null,
             "fps": null,
+            "avg_bitrate_bps": null,
+            "quality_type": null,
+            "hdr_type": null,
+            "video_id": null,
+            "first_frame_url": null,
             "endpoint": "note_detail",
         })]
     );
