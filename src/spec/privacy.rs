@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::diagnostic::SourceFile;
 use super::words::Span;
-use super::yaml::{Kind, Node, Spanned};
+use super::yaml::{Kind, Node, Spanned, written};
 
 /// What becomes of personal data before tables are written. The stored answers stay as they came:
 /// see `raw`.
@@ -100,10 +100,9 @@ fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
     let Kind::Map(entries) = &node.kind else {
         return None;
     };
-    let named = |name: &Node| matches!(&name.kind, Kind::String(name) if name == key);
-    entries
-        .iter()
-        .find_map(|(name, value)| named(name).then_some(value))
+    let mut entries = entries.iter();
+    let (_, value) = entries.find(|(name, _)| name.text() == Some(key))?;
+    Some(value)
 }
 
 impl<'de> Deserialize<'de> for Secret {
@@ -140,6 +139,6 @@ impl<'de> Deserialize<'de> for Raw {
                 KeepRaw::deserialize(MapAccessDeserializer::new(map)).map(Raw::Keep)
             }
         }
-        deserializer.deserialize_any(RawVisitor)
+        written(deserializer, RawVisitor)
     }
 }
