@@ -2,6 +2,7 @@
 //! that one run of `validate` shows everything.
 
 use std::ops::Range;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -9,14 +10,14 @@ use indexmap::IndexMap;
 
 use super::address::unusable;
 use super::search::{Depth, KnownShare, StopRules};
-use super::{Address, Compression, Price};
+use super::{Address, Compression, Price, currency, zones};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::env::{VariableUse, Variables};
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SourceRef, StopWhen};
 use crate::spec::source::{Endpoint, PaginationKind, Source};
-use crate::spec::words::Span;
+use crate::spec::words::{Instant, NoInstant, Span};
 use crate::spec::yaml::Spanned;
 
 pub(super) struct Check<'a> {
@@ -42,6 +43,18 @@ impl<'a> Check<'a> {
     ) {
         self.found
             .push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+    }
+
+    /// Notes what is allowed and probably not meant.
+    pub fn warn(
+        &mut self,
+        file: &SourceFile,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.found
+            .push(Diagnostic::warning(file, Some(span), message).hint(hint));
     }
 
     /// Finds secrets that would leave the pipeline: the variable of a token anywhere, and that of the
@@ -74,21 +87,32 @@ impl<'a> Check<'a> {
     /// Whether something between these places is known to be wrong: what seems to be missing there
     /// may have been taken out with it.
     pub fn is_told_in(&self, places: Range<usize>) -> bool {
-        let mut spans = self.found.iter().filter_map(|d| d.span.as_ref());
+        let mistakes = self.found.iter().filter(|d| !d.is_warning);
+        let mut spans = mistakes.filter_map(|d| d.span.as_ref());
         spans.any(|span| places.contains(&span.start))
     }
 
-    pub fn finish(mut self) -> Result<(), Diagnostics> {
+    /// Returns the warnings.
+    ///
+    /// # Errors
+    /// All that was found, if any of it is a mistake.
+    pub fn finish(mut self) -> Result<Vec<Diagnostic>, Diagnostics> {
+        let own = self.file.path().to_owned();
         // What two entries share is looked at twice.
-        self.found
-            .sort_by_key(|d| (d.span.as_ref().map(|s| s.start), d.message.clone()));
-        self.found
-            .dedup_by(|a, b| a.span == b.span && a.message == b.message);
+        self.found.sort_by_key(|d| {
+            let path = Some(d.file.path()).filter(|path| *path != own);
+            let start = d.span.as_ref().map(|s| s.start);
+            (path.map(Path::to_owned), start, d.message.clone())
+        });
+        self.found.dedup_by(|a, b| {
+            a.span == b.span && a.message == b.message && a.file.path() == b.file.path()
+        });
         self.variables.hide(&mut self.found);
-        if self.found.is_empty() {
-            Ok(())
+        let found = Diagnostics(self.found);
+        if found.mistakes() == 0 {
+            Ok(found.0)
         } else {
-            Err(Diagnostics(self.found))
+            Err(found)
         }
     }
 
@@ -134,12 +158,7 @@ impl<'a> Check<'a> {
     pub fn timezone(&mut self, name: &Spanned<String>) -> Tz {
         name.parse().unwrap_or_else(|_| {
             let message = format!("unknown time zone `{}`", name.value);
-            let names = chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name());
-            let hint = match nearest(name, names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "write an IANA name such as Asia/Shanghai".into(),
-            };
-            self.error(name, message, hint);
+            self.error(name, message, zones::hint(name));
             Tz::UTC
         })
     }
@@ -315,11 +334,10 @@ impl<'a> Check<'a> {
     }
 
     fn instant(&mut self, text: &Spanned<String>) -> Option<DateTime<Utc>> {
-        match DateTime::parse_from_rfc3339(text) {
-            Ok(instant) => Some(instant.to_utc()),
-            Err(error) => {
-                let message = format!("`{}` is no RFC 3339 time: {error}", text.value);
-                self.error(text, message, "write it like 2026-03-09T12:00:00+08:00");
+        match Instant::read(text) {
+            Ok(Instant(instant)) => Some(instant.to_utc()),
+            Err(NoInstant { message, hint }) => {
+                self.error(text, message, hint);
                 None
             }
         }
@@ -335,6 +353,10 @@ impl<'a> Check<'a> {
         let mut price = Price::default();
         for (name, value) in declared {
             if name.value == "currency" {
+                if let Some(hint) = currency::hint(value) {
+                    let message = format!("unknown currency `{}`", value.value);
+                    self.error(value, message, hint);
+                }
                 price.currency = Some(value.value.clone());
                 continue;
             }
@@ -398,6 +420,9 @@ pub(super) fn seconds(span: Option<&Spanned<Span>>) -> Option<u64> {
 pub(super) fn choose<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
     match nearest(name, names.iter().copied()) {
+        _ if name.contains(['，', '、']) => {
+            "`，` and `、` separate nothing: write `, `, an ASCII comma and a space".into()
+        }
         Some(near) => format!("did you mean `{near}`?"),
         None if names.is_empty() => "none is declared".into(),
         None => format!("use one of: {}", names.join(", ")),

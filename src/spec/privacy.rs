@@ -68,9 +68,20 @@ pub fn is_variable(text: &str) -> bool {
 
 /// The file as diagnostics may show it: a salt that is written into it is hidden, at its place
 /// and with its length, so that all other places stay right.
-pub fn without_salt(file: SourceFile, tree: &Node) -> SourceFile {
-    let salt = entry(tree, "privacy").and_then(|privacy| entry(privacy, "salt"));
-    let Some(span) = salt.map(|salt| salt.span.clone()) else {
+///
+/// Without a tree, what looks like a salt is one.
+pub fn without_salt(file: SourceFile, tree: Option<&Node>) -> SourceFile {
+    static SALT: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\bsalt\s*[:：]\s*(?<salt>[^\n]+)").expect("a constant pattern"));
+    let salt = match tree {
+        Some(tree) => entry(tree, "privacy")
+            .and_then(|privacy| entry(privacy, "salt"))
+            .map(|salt| salt.span.clone()),
+        None => SALT
+            .captures(file.text())
+            .and_then(|found| Some(found.name("salt")?.range())),
+    };
+    let Some(span) = salt else {
         return file;
     };
     let text = file.text();

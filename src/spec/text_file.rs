@@ -1,13 +1,18 @@
 //! Reading the text files that a user names.
 
+use std::fmt;
 use std::fs::{self, File, FileType};
 use std::io::{self, Error, ErrorKind, Read};
 use std::path::Path;
 
+use encoding_rs::GB18030;
+
+use super::diagnostic::{Diagnostic, SourceFile};
+
 /// Bytes that a text file may have: 64 MiB.
 const MOST: u64 = 64 << 20;
 
-/// Returns the text of a regular file; symlinks are followed. A FIFO or device is not opened, since
+/// Returns the text of a regular file, without a byte order mark; symlinks are followed. A FIFO or device is not opened, since
 /// opening one can block and reading one need not end.
 ///
 /// # Errors
@@ -26,15 +31,93 @@ pub fn read_text(path: &Path) -> io::Result<String> {
         let told = format!("it is larger than {} MiB", MOST >> 20);
         return Err(Error::new(ErrorKind::FileTooLarge, told));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        Error::new(ErrorKind::InvalidData, format!("line {line} is not UTF-8"))
-    })
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(match text.strip_prefix('\u{feff}') {
+            Some(text) => text.to_owned(),
+            None => text,
+        }),
+        Err(error) => {
+            let read = error.utf8_error().valid_up_to();
+            let error = NotUtf8::in_bytes(error.as_bytes(), read);
+            Err(Error::new(ErrorKind::InvalidData, error))
+        }
+    }
+}
+
+/// A file that is not UTF-8.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotUtf8 {
+    /// From 1.
+    line: usize,
+    column: usize,
+    /// What it seems to be, if that can be told.
+    encoding: Option<&'static str>,
+}
+
+impl NotUtf8 {
+    /// What bytes are that are UTF-8 up to `read`.
+    fn in_bytes(bytes: &[u8], read: usize) -> Self {
+        let before = &bytes[..read];
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let in_line = String::from_utf8_lossy(&before[line_start..]);
+        NotUtf8 {
+            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            column: in_line.chars().count() + 1,
+            encoding: encoding(bytes),
+        }
+    }
+
+    /// The one that an error is of.
+    pub fn of(error: &Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        let from = self.encoding.unwrap_or("GBK");
+        format!("save the file as UTF-8; `iconv -f {from} -t UTF-8 FILE` prints it so")
+    }
+
+    /// A text without content whose end is the place.
+    fn blank(&self) -> String {
+        "\n".repeat(self.line - 1) + &" ".repeat(self.column - 1)
+    }
+}
+
+impl fmt::Display for NotUtf8 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.encoding {
+            Some(encoding) => write!(f, "it is not UTF-8 (line {}), but seems to be {encoding}", self.line),
+            None => write!(f, "it is not UTF-8 (line {})", self.line),
+        }
+    }
+}
+
+impl std::error::Error for NotUtf8 {}
+
+/// The encoding of bytes that are not UTF-8, if their first bytes or their characters tell it.
+fn encoding(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some("UTF-16"),
+        _ => {}
+    }
+    let (text, has_errors) = GB18030.decode_without_bom_handling(bytes);
+    let mut foreign = text.chars().filter(|c| !c.is_ascii()).peekable();
+    let is_chinese = |c: char| matches!(c, '\u{2010}'..='\u{2026}' | '\u{3000}'..='\u{303f}' | '\u{4e00}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}');
+    (!has_errors && foreign.peek().is_some() && foreign.all(is_chinese)).then_some("GBK")
+}
+
+/// The diagnostic of a file that cannot be read.
+pub fn unreadable(path: &Path, error: &Error, message: &str, hint: &str) -> Diagnostic {
+    let message = format!("{message}: {error}");
+    match NotUtf8::of(error) {
+        Some(not_utf8) => {
+            let file = SourceFile::new(path, not_utf8.blank());
+            let end = file.text().len();
+            Diagnostic::error(&file, Some(end..end), message).hint(not_utf8.hint())
+        }
+        None => Diagnostic::error(&SourceFile::new(path, ""), None, message).hint(hint),
+    }
 }
 
 #[cfg(unix)]

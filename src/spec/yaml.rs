@@ -37,6 +37,15 @@ impl<T> Spanned<T> {
         }
     }
 
+    /// A value that stands at these bytes.
+    pub fn placed(value: T, span: Span) -> Self {
+        Spanned {
+            value,
+            start: span.start,
+            end: span.end,
+        }
+    }
+
     pub fn span(&self) -> Span {
         self.start..self.end
     }
