@@ -268,6 +268,7 @@ impl<'a> Check<'a> {
     fn pages(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint) -> u32 {
         match (endpoint.pagination.kind, &entry.pages) {
             (PaginationKind::Page, Some(pages)) => self.positive(&pages.max, "max"),
+            (PaginationKind::Page, None) if self.is_told_in(entry.span()) => 1,
             (PaginationKind::Page, None) => {
                 let message = format!("it is not said how far to page {}", entry.endpoint.value);
                 self.error(

@@ -162,7 +162,7 @@ impl<'a> Planner<'a> {
 
     /// The keywords of an entry, each with the set it is in.
     fn keywords(&mut self, entry: &Spanned<Extract>) -> Vec<(String, Word)> {
-        if entry.keywords.is_empty() {
+        if entry.keywords.is_empty() && !self.check.is_told_in(entry.span()) {
             let message = format!("{} needs keywords", entry.endpoint.value);
             self.check
                 .error(&entry.endpoint, message, "add `keywords: [name of a set]`");

@@ -262,7 +262,8 @@ impl<'f> Composer<'f, '_> {
             }
             let mut item = self.node(event, span, tag, depth + 1)?;
             if item.span.is_empty() {
-                self.empty_item(&mut item);
+                let before = items.last().map_or(begin.start, |item: &Node| item.span.end);
+                self.empty_item(&mut item, before);
             }
             items.push(item);
         };
@@ -273,14 +274,21 @@ impl<'f> Composer<'f, '_> {
         Ok(Node { span, kind })
     }
 
-    /// Places an item of which nothing is written at its `-`.
-    fn empty_item(&mut self, item: &mut Node) {
+    /// Places an item of which nothing is written at its `-`. `before` is where the one before it ends.
+    fn empty_item(&mut self, item: &mut Node, before: usize) {
         let text = self.file.text();
-        let at = item.span.start;
-        if text[..at].ends_with('-') {
-            item.span.start = at - 1;
+        let mut start = before;
+        for line in text[before..].split_inclusive('\n') {
+            let content = line.trim_start();
+            if content.starts_with('-') {
+                start += line.len() - content.len();
+                item.span = start..start + 1;
+                break;
+            }
+            start += line.len();
         }
-        let rest = text[at..].lines().next().unwrap_or_default().trim_start();
+        let rest = text[item.span.end..].lines().next().unwrap_or_default();
+        let rest = rest.trim_start();
         let comment = rest.strip_prefix('#');
         if comment.is_some_and(|comment| comment.starts_with(|c: char| c.is_alphanumeric())) {
             let word = rest.split_whitespace().next().unwrap_or(rest).to_owned();

@@ -56,8 +56,13 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 impl de::Error for DecodeError {
+    /// What stands after a `; ` is the hint.
     fn custom<T: fmt::Display>(message: T) -> Self {
-        DecodeError::new(message.to_string(), None)
+        let message = message.to_string();
+        match message.split_once("; ") {
+            Some((message, hint)) => DecodeError::new(message.to_owned(), Some(hint.to_owned())),
+            None => DecodeError::new(message, None),
+        }
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -217,7 +222,7 @@ fn mend(node: &Node, wanted: &str) -> String {
         Kind::Plain(text) if text.is_empty() => {
             format!("write {wanted}, or remove the line")
         }
-        Kind::Plain(text) | Kind::Quoted(text) if is_list => format!("write [{text}]"),
+        Kind::Plain(text) | Kind::Quoted(text) if is_list => format!("write `[{text}]`"),
         Kind::Quoted(text) if fits(text, wanted) => "remove the quotes".to_owned(),
         Kind::Plain(text) | Kind::Quoted(text) if wanted == WHOLE || wanted == NUMBER => {
             let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();

@@ -121,6 +121,8 @@ impl Variables {
                 let (name, held) = (format!("${{{name}}}"), held.expose_secret());
                 if !held.is_empty() && written.contains(&name) {
                     diagnostic.message = hidden(&diagnostic.message, held, &name);
+                    let hint = diagnostic.hint.take();
+                    diagnostic.hint = hint.map(|hint| hidden(&hint, held, &name));
                 }
             }
         }

@@ -142,3 +142,45 @@ fn kind(kind: FileType) -> &'static str {
         "a device"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use encoding_rs::{BIG5, GBK};
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<String, String> {
+        let dir = tempfile::TempDir::new().expect("a temporary folder");
+        let path = dir.path().join("a.yaml");
+        fs::write(&path, bytes).expect("a writable folder");
+        read_text(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_told_with_its_encoding() {
+        assert_eq!(read("\u{feff}a: 防晒\n".as_bytes()).as_deref(), Ok("a: 防晒\n"));
+        let text = "version: 1\nkeyword_sets: {k: [防晒，面霜、“精华”]}\n";
+        let (gbk, ..) = GBK.encode(text);
+        let told = "it is not UTF-8 (line 2), but seems to be GBK".to_owned();
+        assert_eq!(read(&gbk), Err(told));
+        let units = text.encode_utf16();
+        let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(units.flat_map(u16::to_le_bytes)).collect();
+        let told = "it is not UTF-8 (line 1), but seems to be UTF-16".to_owned();
+        assert_eq!(read(&utf16), Err(told.clone()));
+        let units = text.encode_utf16();
+        let utf16: Vec<u8> = [0xfe, 0xff].into_iter().chain(units.flat_map(u16::to_be_bytes)).collect();
+        assert_eq!(read(&utf16), Err(told));
+        // Latin-1, and what nobody can tell.
+        assert_eq!(read(b"a: caf\xe9\n"), Err("it is not UTF-8 (line 1)".to_owned()));
+        let (big5, ..) = BIG5.encode("a: 防\n");
+        assert!(read(&big5).is_err_and(|told| told.starts_with("it is not UTF-8 (line 1)")));
+    }
+
+    #[test]
+    fn the_place_of_the_first_wrong_byte_is_told() {
+        let bytes = "a: 1\nb: 防\u{0}".as_bytes();
+        let not_utf8 = NotUtf8::in_bytes(&[bytes, &[0xff]].concat(), bytes.len());
+        let file = SourceFile::new("a", not_utf8.blank());
+        assert_eq!(file.position(file.text().len()), (2, 6));
+    }
+}
