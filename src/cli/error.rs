@@ -89,7 +89,9 @@ impl CliError {
             }
             let mistakes = found.mistakes();
             let plural = if mistakes == 1 { "" } else { "s" };
-            note(format_args!("error: {mistakes} mistake{plural} found; nothing was done"));
+            note(format_args!(
+                "error: {mistakes} mistake{plural} found; nothing was done"
+            ));
             return;
         }
         note(format_args!("error: {}", self.error));

@@ -59,7 +59,9 @@ pub enum Extent {
 
 pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
     let format = common.only(&[Format::Table, Format::Json])?;
-    let snapshot_at = args.snapshot_at.map(|Instant(at)| within_years("--snapshot-at", at));
+    let snapshot_at = args
+        .snapshot_at
+        .map(|Instant(at)| within_years("--snapshot-at", at));
     let snapshot_at = snapshot_at.transpose()?;
     let contracts = common.contracts()?;
     let plan = common.plan(&args.pipeline, &contracts)?;

@@ -89,7 +89,11 @@ impl<'a> Told<'a> {
             path: diagnostic.file.path().display().to_string(),
             line,
             column,
-            severity: if diagnostic.is_warning { "warning" } else { "error" },
+            severity: if diagnostic.is_warning {
+                "warning"
+            } else {
+                "error"
+            },
             message: &diagnostic.message,
             hint: diagnostic.hint.as_deref(),
         }

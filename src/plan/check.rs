@@ -24,6 +24,8 @@ pub(super) struct Check<'a> {
     file: &'a SourceFile,
     variables: &'a Variables,
     found: Vec<Diagnostic>,
+    /// How many of them were found before planning.
+    read: usize,
 }
 
 impl<'a> Check<'a> {
@@ -32,6 +34,7 @@ impl<'a> Check<'a> {
             file: &loaded.file,
             variables: &loaded.variables,
             found: loaded.found.clone(),
+            read: loaded.found.len(),
         }
     }
 
@@ -41,8 +44,12 @@ impl<'a> Check<'a> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.found
-            .push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+        // What could not be read is not wrong in another way, too.
+        let mut read = self.found[..self.read].iter();
+        if !read.any(|d| d.span == Some(at.span())) {
+            self.found
+                .push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+        }
     }
 
     /// Notes what is allowed and probably not meant.

@@ -13,9 +13,24 @@ const CODES: &str = "\
 
 /// Other names, in lower case, and the code that is meant.
 const NAMES: [(&str, &str); 18] = [
-    ("rmb", "CNY"), ("cnr", "CNY"), ("yuan", "CNY"), ("renminbi", "CNY"), ("元", "CNY"), ("人民币", "CNY"),
-    ("块", "CNY"), ("¥", "CNY"), ("￥", "CNY"), ("$", "USD"), ("us$", "USD"), ("dollar", "USD"), ("美元", "USD"),
-    ("€", "EUR"), ("euro", "EUR"), ("£", "GBP"), ("港币", "HKD"), ("hk$", "HKD"),
+    ("rmb", "CNY"),
+    ("cnr", "CNY"),
+    ("yuan", "CNY"),
+    ("renminbi", "CNY"),
+    ("元", "CNY"),
+    ("人民币", "CNY"),
+    ("块", "CNY"),
+    ("¥", "CNY"),
+    ("￥", "CNY"),
+    ("$", "USD"),
+    ("us$", "USD"),
+    ("dollar", "USD"),
+    ("美元", "USD"),
+    ("€", "EUR"),
+    ("euro", "EUR"),
+    ("£", "GBP"),
+    ("港币", "HKD"),
+    ("hk$", "HKD"),
 ];
 
 /// The hint of a text that is no currency; none for one.

@@ -56,7 +56,12 @@ fn words(
         if text.is_empty() {
             // A set of nothing else is a mistake where it is used.
             if !all_blank {
-                check.warn(file, span, "this keyword is blank and left out", "remove it");
+                check.warn(
+                    file,
+                    span,
+                    "this keyword is blank and left out",
+                    "remove it",
+                );
             }
             continue;
         }
@@ -87,13 +92,20 @@ type Oddity = (String, &'static str);
 fn oddities(word: &str) -> Vec<Oddity> {
     let mut found = Vec::new();
     if let Some(comma) = word.chars().find(|c| matches!(c, '，' | '、' | '；')) {
-        let message =
-            format!("the keyword `{word}` has a Chinese `{comma}` in it and is searched for as one keyword");
-        found.push((message, "if several are meant, write them with `, ` between them, or one a line"));
+        let message = format!(
+            "the keyword `{word}` has a Chinese `{comma}` in it and is searched for as one keyword"
+        );
+        found.push((
+            message,
+            "if several are meant, write them with `, ` between them, or one a line",
+        ));
     }
     if let Some(quote) = typographic_quote(word) {
         let message = format!("the typographic quote `{quote}` is a part of the keyword `{word}`");
-        found.push((message, "if it is not meant to be searched for, remove it; YAML's quotes are \" and '"));
+        found.push((
+            message,
+            "if it is not meant to be searched for, remove it; YAML's quotes are \" and '",
+        ));
     }
     let shown = escaped_line(word);
     if shown != word {
@@ -106,7 +118,10 @@ fn oddities(word: &str) -> Vec<Oddity> {
 /// A quotation mark in a word; an apostrophe between letters, as in L’Oréal, is none.
 fn typographic_quote(word: &str) -> Option<char> {
     let chars: Vec<char> = word.chars().collect();
-    let is_letter = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(|c| c.is_alphanumeric());
+    let is_letter = |at: Option<usize>| {
+        at.and_then(|at| chars.get(at))
+            .is_some_and(|c| c.is_alphanumeric())
+    };
     let mut places = chars.iter().enumerate();
     places.find_map(|(at, c)| {
         let is_apostrophe = *c == '’' && is_letter(at.checked_sub(1)) && is_letter(Some(at + 1));
@@ -119,18 +134,24 @@ fn typographic_quote(word: &str) -> Option<char> {
 fn spelling(file: &SourceFile, span: &Range<usize>) -> Option<Oddity> {
     let text = file.text();
     let written = text.get(span.clone())?;
-    if written.starts_with(['"', '\'', '|', '>']) {
+    if written == "-" || written.starts_with(['"', '\'', '|', '>']) {
         return None;
     }
     if written.contains('\n') {
         let message = "this keyword goes over several lines".to_owned();
-        return Some((message, "begin each keyword with `- `, or write it on one line"));
+        return Some((
+            message,
+            "begin each keyword with `- `, or write it on one line",
+        ));
     }
     let rest = text[span.end..].lines().next()?.trim_start();
     let comment = rest.strip_prefix('#')?;
     comment.starts_with(char::is_alphanumeric).then(|| {
         let message = format!("`#{comment}` is a comment and no part of the keyword");
-        (message, "put the keyword in quotes if it is one, or a space after `#` if not")
+        (
+            message,
+            "put the keyword in quotes if it is one, or a space after `#` if not",
+        )
     })
 }
 
@@ -141,14 +162,35 @@ mod tests {
     #[test]
     fn punctuation_that_separates_or_quotes_nothing_is_odd() {
         let odd = [
-            "防晒，面霜", "防晒、面霜", "防晒；面霜", "“防晒”", "防晒”", "‘面霜’", "「精华」", "『精华』", "’90",
-            "防\u{200b}晒", "防\u{feff}晒",
+            "防晒，面霜",
+            "防晒、面霜",
+            "防晒；面霜",
+            "“防晒”",
+            "防晒”",
+            "‘面霜’",
+            "「精华」",
+            "『精华』",
+            "’90",
+            "防\u{200b}晒",
+            "防\u{feff}晒",
         ];
         for word in odd {
             assert_eq!(oddities(word).len(), 1, "{word}");
         }
         assert_eq!(oddities("“防晒”，“面霜”").len(), 2);
-        let usual = ["防晒", "L’Oréal", "Kiehl’s", "SK-II", "1,000", "a:b", "C#", "🧴", "《繁花》", "防晒·霜", "50+"];
+        let usual = [
+            "防晒",
+            "L’Oréal",
+            "Kiehl’s",
+            "SK-II",
+            "1,000",
+            "a:b",
+            "C#",
+            "🧴",
+            "《繁花》",
+            "防晒·霜",
+            "50+",
+        ];
         for word in usual {
             assert_eq!(oddities(word), [], "{word}");
         }
@@ -162,9 +204,15 @@ mod tests {
             spelling(&file, &(start..start + word.len())).map(|(message, _)| message)
         };
         let comment = told("- 防晒 #夏天\n", "防晒");
-        assert_eq!(comment.as_deref(), Some("`#夏天` is a comment and no part of the keyword"));
+        assert_eq!(
+            comment.as_deref(),
+            Some("`#夏天` is a comment and no part of the keyword")
+        );
         let lines = told("- 防晒\n  面霜\n", "防晒\n  面霜");
-        assert_eq!(lines.as_deref(), Some("this keyword goes over several lines"));
+        assert_eq!(
+            lines.as_deref(),
+            Some("this keyword goes over several lines")
+        );
         assert_eq!(told("- 防晒 # summer\n", "防晒"), None);
         assert_eq!(told("- '防晒' #夏天\n", "'防晒'"), None);
         assert_eq!(told("- 防晒\n#夏天\n", "防晒"), None);

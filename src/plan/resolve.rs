@@ -77,7 +77,8 @@ impl<'a> Planner<'a> {
             let place = reference.base_url.as_ref().unwrap_or(&reference.name);
             let message = unencrypted(url, &reference.name);
             let hint = "use an https address if the provider has one";
-            self.check.warn(&self.loaded.file, place.span(), message, hint);
+            self.check
+                .warn(&self.loaded.file, place.span(), message, hint);
         }
         let planned = PlannedSource { address };
         match self.sources.get(&reference.name.value) {
@@ -160,6 +161,13 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether it has been told that a set of this name cannot be read.
+    fn is_unreadable_set(&self, name: &str) -> bool {
+        let is_named = |names: &Vec<String>| names.iter().any(|named| named == name);
+        let is_read = self.loaded.pipeline.keyword_sets.contains_key(name);
+        !is_read && self.loaded.set_names.as_ref().is_none_or(is_named)
+    }
+
     /// The keywords of an entry, each with the set it is in.
     fn keywords(&mut self, entry: &Spanned<Extract>) -> Vec<(String, Word)> {
         if entry.keywords.is_empty() && !self.check.is_told_in(entry.span()) {
@@ -172,8 +180,15 @@ impl<'a> Planner<'a> {
         for (at, name) in entry.keywords.iter().enumerate() {
             let earlier = &entry.keywords[..at];
             if earlier.iter().any(|other| other.value == name.value) {
-                let message = format!("the set `{}` is named here again; its keywords are searched for once", name.value);
-                self.check.warn(&self.loaded.file, name.span(), message, "remove it here");
+                let message = format!(
+                    "the set `{}` is named here again; its keywords are searched for once",
+                    name.value
+                );
+                self.check
+                    .warn(&self.loaded.file, name.span(), message, "remove it here");
+                continue;
+            }
+            if self.is_unreadable_set(name) {
                 continue;
             }
             let names = sets.keys().map(String::as_str);
@@ -396,7 +411,12 @@ impl<'a> Planner<'a> {
                 "the keyword `{}` is in the sets `{other}` and `{set}`; it is searched for once and counted to `{other}`",
                 word.text
             );
-            self.check.warn(&word.file, word.span.clone(), message, "leave it out of one of them");
+            self.check.warn(
+                &word.file,
+                word.span.clone(),
+                message,
+                "leave it out of one of them",
+            );
         }
     }
 

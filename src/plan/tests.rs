@@ -214,8 +214,10 @@ extract:
     );
     assert_eq!(
         warnings(&plan),
-        ["5:49 the keyword `兰蔻` is in the sets `brands` and `topics`; it is searched for once and counted \
-          to `brands` [leave it out of one of them]"]
+        [
+            "5:49 the keyword `兰蔻` is in the sets `brands` and `topics`; it is searched for once and counted \
+          to `brands` [leave it out of one of them]"
+        ]
     );
 }
 
@@ -406,8 +408,10 @@ fn plain_http_is_warned_of_once_but_not_on_this_machine() {
     };
     assert_eq!(
         warnings("prod-cn"),
-        ["4:38 http://47.117.133.51:30015 is plain HTTP: the token of justoneapi travels unencrypted \
-          [use an https address if the provider has one]"]
+        [
+            "4:38 http://47.117.133.51:30015 is plain HTTP: the token of justoneapi travels unencrypted \
+          [use an https address if the provider has one]"
+        ]
     );
     for remote in [
         "http://example.com",

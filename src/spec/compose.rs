@@ -40,7 +40,13 @@ pub fn compose(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
     };
     composer.unused_anchors();
     let Some(root) = root else {
-        found.push(Diagnostic::error(file, None, NOTHING));
+        let is_blank = file.text().trim().is_empty();
+        let message = if is_blank {
+            "this file is empty"
+        } else {
+            "this file holds nothing but comments"
+        };
+        found.push(Diagnostic::error(file, None, message));
         return None;
     };
     if let Kind::Plain(text) = &root.kind
@@ -52,8 +58,6 @@ pub fn compose(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
     }
     Some(root)
 }
-
-const NOTHING: &str = "this file is empty";
 
 /// What is wrong has been noted, and nothing more can be read.
 struct Stopped;
@@ -123,7 +127,7 @@ impl<'f> Composer<'f, '_> {
                         let message = "a second document begins here";
                         let hint = "a file has one: remove `---` and what follows, or put that into a file of its own";
                         self.error(span, message, hint);
-                        break;
+                        return Err(Stopped);
                     }
                 }
                 Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -147,7 +151,9 @@ impl<'f> Composer<'f, '_> {
             self.error(span, "this is nested too deeply", hint);
             return Err(Stopped);
         }
-        let is_text_tag = event.tag().is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
+        let is_text_tag = event
+            .tag()
+            .is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
         if let (Some(tag), false) = (tag, is_text_tag) {
             let written = self.file.text().get(tag.clone()).unwrap_or_default();
             let message = format!("a text cannot begin with `{written}` without quotes");
@@ -168,7 +174,9 @@ impl<'f> Composer<'f, '_> {
             Event::MappingStart(..) => self.mapping(span, depth)?,
             Event::Alias(id) => return self.alias(id, span, depth),
             Event::UnresolvedAlias(name) => {
-                let message = format!("`*{name}` stands for a value marked `&{name}` above, and there is none");
+                let message = format!(
+                    "`*{name}` stands for a value marked `&{name}` above, and there is none"
+                );
                 self.error(span.clone(), message, syntax::QUOTE);
                 let kind = Kind::Quoted(name.into_owned());
                 return Ok(Node { span, kind });
@@ -262,7 +270,9 @@ impl<'f> Composer<'f, '_> {
             }
             let mut item = self.node(event, span, tag, depth + 1)?;
             if item.span.is_empty() {
-                let before = items.last().map_or(begin.start, |item: &Node| item.span.end);
+                let before = items
+                    .last()
+                    .map_or(begin.start, |item: &Node| item.span.end);
                 self.empty_item(&mut item, before);
             }
             items.push(item);
@@ -330,7 +340,8 @@ impl<'f> Composer<'f, '_> {
             let (line, _) = self.file.position(key.span.start);
             match lines.get(name) {
                 Some(first) => {
-                    let message = format!("the key `{name}` stands here twice: first in line {first}");
+                    let message =
+                        format!("the key `{name}` stands here twice: first in line {first}");
                     let hint = "remove one of them, or rename it";
                     self.error(key.span, message, hint);
                 }
@@ -361,7 +372,11 @@ impl<'f> Composer<'f, '_> {
         for value in values {
             let Kind::Map(more) = value.kind else {
                 let message = "`<<` takes over the keys of another mapping";
-                self.error(span.clone(), message, "write it like `<<: *name`, with `&name` at a mapping above");
+                self.error(
+                    span.clone(),
+                    message,
+                    "write it like `<<: *name`, with `&name` at a mapping above",
+                );
                 continue;
             };
             for (key, value) in more {
@@ -374,7 +389,11 @@ impl<'f> Composer<'f, '_> {
 
     /// Where a list or mapping ends: at its bracket, or with its last value.
     fn end(&self, begin: &Span, end: usize, last: Option<usize>) -> usize {
-        let end = if begin.is_empty() { last.unwrap_or(begin.start) } else { end };
+        let end = if begin.is_empty() {
+            last.unwrap_or(begin.start)
+        } else {
+            end
+        };
         end.clamp(begin.start, self.file.text().len())
     }
 }

@@ -127,7 +127,15 @@ impl Contracts {
             }
         }
         for (name, file) in &contracts.table_files {
-            same_groups(&contracts.tables[name], &contracts.tables, file, found);
+            let table = &contracts.tables[name];
+            // A table that cannot be read has been told.
+            let is_told = |other: &Spanned<String>| {
+                let path = Path::new("tables").join(format!("{}.yaml", other.value));
+                files.contains_key(&path) && !contracts.tables.contains_key(&other.value)
+            };
+            if !table.latest_with.as_ref().is_some_and(is_told) {
+                same_groups(table, &contracts.tables, file, found);
+            }
         }
         // Tables that could not be read would be missed once more.
         let tables_are_whole = found.is_empty();
@@ -177,7 +185,8 @@ pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
 fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, SourceFile> {
     let mut files = BTreeMap::new();
     let mut fail = |path: &Path, error: std::io::Error| {
-        let hint = "--schemas names a folder with common_columns.yaml, sources/*.yaml and tables/*.yaml";
+        let hint =
+            "--schemas names a folder with common_columns.yaml, sources/*.yaml and tables/*.yaml";
         found.push(unreadable(path, &error, "cannot read this", hint));
     };
     if let Err(error) = std::fs::metadata(dir) {
@@ -289,7 +298,8 @@ fn same_groups(
         let near = nearest(with, tables.keys().map(String::as_str));
         let hint = match near.filter(|near| *near != with.value) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "name a table whose `latest_by` has the same columns, or remove `latest_with`".to_owned(),
+            None => "name a table whose `latest_by` has the same columns, or remove `latest_with`"
+                .to_owned(),
         };
         found.push(Diagnostic::error(file, Some(with.span()), message).hint(hint));
     }
@@ -321,7 +331,11 @@ pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Di
     for name in named {
         if !table.columns.contains_key(&name.value) {
             let message = format!("the table has no column `{}`", name.value);
-            let hint = near_or(name, table.columns.keys(), "add it to `columns`, or remove it here");
+            let hint = near_or(
+                name,
+                table.columns.keys(),
+                "add it to `columns`, or remove it here",
+            );
             found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
         }
     }

@@ -76,6 +76,10 @@ impl de::Error for DecodeError {
             Some(range) => range,
             None => wanted,
         };
+        let text = match found {
+            Unexpected::Str(text) => Some(text),
+            _ => None,
+        };
         let found = match found {
             Unexpected::Bool(value) => Some(format!("`{value}`")),
             Unexpected::Unsigned(value) => Some(format!("`{value}`")),
@@ -88,7 +92,10 @@ impl de::Error for DecodeError {
             Unexpected::Unit | Unexpected::Option => None,
             _ => Some("something else".to_owned()),
         };
-        let hint = format!("write {wanted}");
+        let hint = text.and_then(punctuation).unwrap_or_else(|| match text {
+            Some(text) if wanted.starts_with(LIST) => format!("write `[{text}]`"),
+            _ => format!("write {wanted}"),
+        });
         DecodeError::new(needed(&wanted, found.as_deref()), Some(hint))
     }
 
@@ -144,10 +151,14 @@ fn choose(word: &str, expected: &[&str]) -> String {
 /// The hint where a colon or comma is not one of YAML's.
 fn punctuation(text: &str) -> Option<String> {
     if text.contains('：') {
-        return Some("`：` is a full-width colon: write `: `, an ASCII colon and a space".to_owned());
+        return Some(
+            "`：` is a full-width colon: write `: `, an ASCII colon and a space".to_owned(),
+        );
     }
     if text.contains(['，', '、']) {
-        return Some("`，` and `、` separate nothing: write `, `, an ASCII comma and a space".to_owned());
+        return Some(
+            "`，` and `、` separate nothing: write `, `, an ASCII comma and a space".to_owned(),
+        );
     }
     let (key, _) = text.split_once(':')?;
     let is_key = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -225,10 +236,16 @@ fn mend(node: &Node, wanted: &str) -> String {
         Kind::Plain(text) | Kind::Quoted(text) if is_list => format!("write `[{text}]`"),
         Kind::Quoted(text) if fits(text, wanted) => "remove the quotes".to_owned(),
         Kind::Plain(text) | Kind::Quoted(text) if wanted == WHOLE || wanted == NUMBER => {
-            let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();
+            let digits: String = text
+                .chars()
+                .filter(|c| !matches!(c, '_' | ',' | ' '))
+                .collect();
             match fits(&digits, wanted) {
                 true => format!("write {digits}"),
-                false => format!("write {wanted}, such as {}", if wanted == WHOLE { "3" } else { "0.5" }),
+                false => format!(
+                    "write {wanted}, such as {}",
+                    if wanted == WHOLE { "3" } else { "0.5" }
+                ),
             }
         }
         Kind::Map(_) if wanted == TEXT => "put the text in quotes if `: ` belongs to it".to_owned(),
@@ -451,7 +468,9 @@ impl<'de> Deserializer<'de> for &Node {
         let one_of = format!("one of the words {}", variants.join(", "));
         let word = match &self.kind {
             Kind::Plain(text) if text.is_empty() => return Err(mismatch(self, &one_of)),
-            Kind::Plain(text) if variants.contains(&"yes") && !variants.contains(&text.as_str()) => {
+            Kind::Plain(text)
+                if variants.contains(&"yes") && !variants.contains(&text.as_str()) =>
+            {
                 match switch(text) {
                     Some(true) => "yes",
                     Some(false) => "no",

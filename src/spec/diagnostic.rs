@@ -103,7 +103,11 @@ impl Diagnostic {
         let hint = self.hint.as_deref().map(escaped);
         let text = self.file.text();
         let source = escaped(text);
-        let level = if self.is_warning { Level::WARNING } else { Level::ERROR };
+        let level = if self.is_warning {
+            Level::WARNING
+        } else {
+            Level::ERROR
+        };
         let title = level.primary_title(&*message);
         let mut group = match &self.span {
             Some(span) => {
@@ -159,7 +163,12 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let word = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|c| (strsim::normalized_damerau_levenshtein(&word, &c.to_lowercase()), c))
+        .map(|c| {
+            (
+                strsim::normalized_damerau_levenshtein(&word, &c.to_lowercase()),
+                c,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)

@@ -19,7 +19,8 @@ pub fn substitute(
     found: &mut Vec<Diagnostic>,
 ) {
     match &mut node.kind {
-        Kind::Plain(text) | Kind::Quoted(text) if text.contains("${") => match expand(text, lookup) {
+        Kind::Plain(text) | Kind::Quoted(text) if text.contains("${") => match expand(text, lookup)
+        {
             // What a variable holds is a value, also where it looks like none.
             Ok(expanded) if is_null(&expanded) => node.kind = Kind::Quoted(expanded),
             Ok(expanded) => *text = expanded,

@@ -8,8 +8,8 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::env::{self, VariableUse, Variables};
 use super::pipeline::{KeywordSet, Pipeline};
 use super::privacy::{without_salt, without_user_info};
-use super::text_file::{NotUtf8, read_text, unreadable};
-use super::yaml::{self, Spanned};
+use super::text_file::{NotUtf8, read_text, reason, unreadable};
+use super::yaml::{self, Kind, Node, Spanned};
 
 /// A pipeline as written, with the entries of the files that it names.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct LoadedPipeline {
     pub file: SourceFile,
     /// Entries by the path that the pipeline names them with.
     pub lists: HashMap<PathBuf, List>,
+    /// The keyword sets that are named, those that cannot be read included; none if that cannot be told.
+    pub set_names: Option<Vec<String>>,
     /// What messages must not repeat.
     pub variables: Variables,
     /// Where the file names variables.
@@ -44,7 +46,12 @@ pub fn load_pipeline(
 ) -> Result<LoadedPipeline, Diagnostics> {
     let text = read_text(path).map_err(|error| {
         let hint = "give the path of a pipeline YAML, such as pipelines/demo.yaml";
-        Diagnostics(vec![unreadable(path, &error, "cannot read the pipeline", hint)])
+        Diagnostics(vec![unreadable(
+            path,
+            &error,
+            "cannot read the pipeline",
+            hint,
+        )])
     })?;
     let file = SourceFile::new(path, text);
     parse_pipeline(file, lookup, &read_text)
@@ -72,6 +79,7 @@ pub fn parse_pipeline(
         return Err(Diagnostics(found));
     };
     let uses = env::uses(&tree);
+    let set_names = set_names(&tree);
     let variables = Variables::default();
     let noted = |name: &str| variables.look_up(name, lookup);
     env::substitute(&mut tree, &file, &noted, &mut found);
@@ -84,10 +92,23 @@ pub fn parse_pipeline(
         pipeline,
         file,
         lists,
+        set_names,
         variables,
         uses,
         found,
     })
+}
+
+/// The keys of `keyword_sets`; none if it is no mapping.
+fn set_names(tree: &Node) -> Option<Vec<String>> {
+    match tree.entry("keyword_sets").map(|sets| &sets.kind) {
+        None => Some(Vec::new()),
+        Some(Kind::Map(sets)) => {
+            let names = sets.iter().filter_map(|(name, _)| name.text());
+            Some(names.map(str::to_owned).collect())
+        }
+        Some(_) => None,
+    }
 }
 
 fn read_lists(
@@ -131,7 +152,10 @@ fn entries(text: &str) -> Vec<Spanned<String>> {
         let begin = start + line.len() - line.trim_start().len();
         let entry = line.trim();
         if !entry.is_empty() && !entry.starts_with('#') {
-            entries.push(Spanned::placed(entry.to_owned(), begin..begin + entry.len()));
+            entries.push(Spanned::placed(
+                entry.to_owned(),
+                begin..begin + entry.len(),
+            ));
         }
         start += line.len();
     }
@@ -145,7 +169,7 @@ fn unreadable_list(
     file: &SourceFile,
 ) -> Diagnostic {
     let path = folder.join(&named.value);
-    let message = format!("cannot read {}: {error}", path.display());
+    let message = format!("cannot read {}: {}", path.display(), reason(error));
     let hint = NotUtf8::of(error).map(NotUtf8::hint);
     let hint = hint.unwrap_or_else(|| "files are found relative to the pipeline".to_owned());
     Diagnostic::error(file, Some(named.span()), message).hint(hint)

@@ -137,7 +137,11 @@ fn readable(
 ) {
     let Some(table) = tables.get(&name.value) else {
         let message = format!("there is no table `{}`", name.value);
-        let hint = near_or(name, tables.keys(), "read a table that `redlake schema list` names");
+        let hint = near_or(
+            name,
+            tables.keys(),
+            "read a table that `redlake schema list` names",
+        );
         found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
         return;
     };

@@ -40,5 +40,7 @@ fn entry(node: Node, name: &str) -> Option<(Node, Node)> {
     let Kind::Map(entries) = node.kind else {
         return None;
     };
-    entries.into_iter().find(|(key, _)| key.text() == Some(name))
+    entries
+        .into_iter()
+        .find(|(key, _)| key.text() == Some(name))
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::diagnostic::SourceFile;
 use super::words::Span;
-use super::yaml::{Kind, Node, Spanned, written};
+use super::yaml::{Node, Spanned, written};
 
 /// What becomes of personal data before tables are written. The stored answers stay as they came:
 /// see `raw`.
@@ -71,11 +71,13 @@ pub fn is_variable(text: &str) -> bool {
 ///
 /// Without a tree, what looks like a salt is one.
 pub fn without_salt(file: SourceFile, tree: Option<&Node>) -> SourceFile {
-    static SALT: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"\bsalt\s*[:：]\s*(?<salt>[^\n]+)").expect("a constant pattern"));
+    static SALT: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\bsalt\s*[:：]\s*(?<salt>[^\n]+)").expect("a constant pattern")
+    });
     let salt = match tree {
-        Some(tree) => entry(tree, "privacy")
-            .and_then(|privacy| entry(privacy, "salt"))
+        Some(tree) => tree
+            .entry("privacy")
+            .and_then(|privacy| privacy.entry("salt"))
             .map(|salt| salt.span.clone()),
         None => SALT
             .captures(file.text())
@@ -105,15 +107,6 @@ pub fn without_user_info(file: SourceFile) -> SourceFile {
         text.replace_range(user, &stars);
     }
     SourceFile::new(file.path(), text)
-}
-
-fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
-    let Kind::Map(entries) = &node.kind else {
-        return None;
-    };
-    let mut entries = entries.iter();
-    let (_, value) = entries.find(|(name, _)| name.text() == Some(key))?;
-    Some(value)
 }
 
 impl<'de> Deserialize<'de> for Secret {

@@ -22,7 +22,11 @@ pub fn explained(
     open: Option<usize>,
 ) -> Diagnostic {
     let text = file.text();
-    let Finding { span, message, hint } = tab(text, kind, at)
+    let Finding {
+        span,
+        message,
+        hint,
+    } = tab(text, kind, at)
         .or_else(|| full_width_colon(text, at))
         .or_else(|| variable(text, at))
         .or_else(|| unclosed_bracket(file, kind, at, open))
@@ -37,7 +41,11 @@ pub fn no_key(file: &SourceFile, span: &Span, value: &str) -> Option<Diagnostic>
         Some(_) => full_width_colon(text, span.start),
         None => no_space(text, span.start),
     };
-    let Finding { span, message, hint } = found?;
+    let Finding {
+        span,
+        message,
+        hint,
+    } = found?;
     Some(Diagnostic::error(file, Some(span), message).hint(hint))
 }
 
@@ -77,23 +85,35 @@ fn tab(text: &str, kind: &ErrorKind, at: usize) -> Option<Finding> {
         }
         offset += line.len();
     }
-    is_tab.then(|| finding(character(text, at), "a tab cannot stand here", "write a space"))
+    is_tab.then(|| {
+        finding(
+            character(text, at),
+            "a tab cannot stand here",
+            "write a space",
+        )
+    })
 }
 
-/// A full-width colon instead of an ASCII one in the line at `at`, or in the one before.
+/// A full-width colon instead of an ASCII one in the line at `at`, or in those before.
 fn full_width_colon(text: &str, at: usize) -> Option<Finding> {
-    let start = line_start(text, at);
-    let before = line_start(text, start.saturating_sub(1));
-    [start, before].into_iter().find_map(|start| {
+    let in_line = |start: usize| {
         let line = text[start..].lines().next().unwrap_or_default();
         let colon = line.find('：')?;
-        if line[..colon].contains(": ") || line.trim_start().starts_with('#') {
-            return None;
-        }
-        let span = start + colon..start + colon + '：'.len_utf8();
-        let message = "`：` is a full-width colon, which does not end a key";
-        Some(finding(span, message, COLON))
-    })
+        let is_key = !line[..colon].contains(": ") && !line.trim_start().starts_with('#');
+        is_key.then_some(start + colon)
+    };
+    let above = |start: &usize| (*start > 0).then(|| line_start(text, start - 1));
+    let lines = std::iter::successors(Some(line_start(text, at)), above);
+    let colons: Vec<_> = lines.map(in_line).collect();
+    // The first of several lines that are written in this way.
+    let skipped = usize::from(colons.first()?.is_none());
+    let colon = colons
+        .into_iter()
+        .skip(skipped)
+        .map_while(|colon| colon)
+        .last()?;
+    let message = "`：` is a full-width colon, which does not end a key";
+    Some(finding(colon..colon + '：'.len_utf8(), message, COLON))
 }
 
 /// A colon in the line at `at` that no space follows.
@@ -111,12 +131,11 @@ fn no_space(text: &str, at: usize) -> Option<Finding> {
 
 /// A variable without quotes inside brackets.
 fn variable(text: &str, at: usize) -> Option<Finding> {
-    let line = text[line_start(text, at)..].lines().next();
-    line.is_some_and(|line| line.contains("${")).then(|| {
-        let message = "a variable needs quotes here";
-        let hint = "inside {…} and […] write \"${NAME}\" in quotes";
-        finding(character(text, at), message, hint)
-    })
+    let start = line_start(text, at);
+    let variable = start + text[start..].lines().next()?.find("${")?;
+    let message = "a variable needs quotes here";
+    let hint = "inside {…} and […] write \"${NAME}\" in quotes";
+    Some(finding(variable..variable + 2, message, hint))
 }
 
 /// A bracket that an earlier line opened.
@@ -149,7 +168,11 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
     let line = line.unwrap_or_default();
     match kind {
         ErrorKind::UnexpectedCharacter { character } => {
-            let message = format!("a text cannot begin with `{character}` without quotes");
+            let character = match character {
+                '`' => "a backtick".to_owned(),
+                other => format!("`{other}`"),
+            };
+            let message = format!("a text cannot begin with {character} without quotes");
             finding(here, message, QUOTE)
         }
         ErrorKind::UnclosedQuotedScalar
@@ -158,7 +181,11 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
             let quote = text[read..].find(['"', '\'']);
             let start = quote.map_or(at, |quote| read + quote);
             let message = "the quotes that begin here are not closed";
-            finding(character(text, start), message, "end the text with the same quotes")
+            finding(
+                character(text, start),
+                message,
+                "end the text with the same quotes",
+            )
         }
         ErrorKind::InvalidTrailingSingleQuotedScalar
         | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
@@ -169,8 +196,13 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
         ErrorKind::UnknownQuotedScalarEscape
         | ErrorKind::InvalidQuotedScalarHexEscape
         | ErrorKind::InvalidLowSurrogateHexEscape => {
-            let message = "inside \"…\" a `\\` begins a special character, and there is none like this";
-            finding(here, message, "write `\\\\`, or use '…', where `\\` is a character like others")
+            let message =
+                "inside \"…\" a `\\` begins a special character, and there is none like this";
+            finding(
+                here,
+                message,
+                "write `\\\\`, or use '…', where `\\` is a character like others",
+            )
         }
         ErrorKind::MisplacedFlowCollectionEnd => {
             let message = "this bracket closes none that is open";
@@ -181,7 +213,8 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
             finding(here, message, "close each bracket with its own kind")
         }
         ErrorKind::ExpectedFlowSequenceSeparator => {
-            let hint = "write `, ` between the entries, or put a text with special characters in quotes";
+            let hint =
+                "write `, ` between the entries, or put a text with special characters in quotes";
             finding(here, "the list does not go on like this", hint)
         }
         ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::InvalidColonPlacement => {
@@ -190,19 +223,26 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
         }
         ErrorKind::MappingValueNotAllowed if text[line_start(text, at)..at].contains(": ") => {
             let message = "a second `: ` in one line";
-            finding(here, message, "put the text in quotes if `: ` belongs to it")
+            finding(
+                here,
+                message,
+                "put the text in quotes if `: ` belongs to it",
+            )
         }
         ErrorKind::MappingValueNotAllowed => {
             let message = "this line is indented like a part of the value above";
-            finding(here, message, INDENT)
+            let first = at - line[..at - line_start(text, at)].trim_start().len();
+            finding(character(text, first), message, INDENT)
         }
-        ErrorKind::SimpleKeyExpected => {
-            no_space(text, at).unwrap_or_else(|| {
-                let end = at + line[at - line_start(text, at)..].trim_end().len();
-                let message = "this line is no `key: value`";
-                finding(at..end.max(at), message, "write a colon and a space after the key")
-            })
-        }
+        ErrorKind::SimpleKeyExpected => no_space(text, at).unwrap_or_else(|| {
+            let end = at + line[at - line_start(text, at)..].trim_end().len();
+            let message = "this line is no `key: value`";
+            finding(
+                at..end.max(at),
+                message,
+                "write a colon and a space after the key",
+            )
+        }),
         ErrorKind::BlockSequenceEntryNotAllowed => {
             let message = "a list cannot begin on the line of its key";
             let hint = "write `- ` on a line of its own, or the list as [a, b]";
@@ -210,7 +250,11 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
         }
         ErrorKind::ExpectedBlockMappingKey if line.trim_start().starts_with("- ") => {
             let message = "an entry of a list stands among keys";
-            finding(here, message, "put it below the key of its list, or remove `- `")
+            finding(
+                here,
+                message,
+                "put it below the key of its list, or remove `- `",
+            )
         }
         ErrorKind::ExpectedBlockMappingKey => {
             let message = "this line is indented like none of the lines above";
@@ -218,7 +262,11 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
         }
         ErrorKind::ExpectedBlockSequenceEntry => {
             let message = "a key stands among the entries of a list";
-            finding(here, message, "begin the line with `- `, or indent it as a key of its own")
+            finding(
+                here,
+                message,
+                "indent it like the keys of the entry above, or begin it with `- `",
+            )
         }
         ErrorKind::InvalidBlockScalarHeader
         | ErrorKind::ZeroBlockScalarIndent

@@ -58,7 +58,10 @@ impl NotUtf8 {
     /// What bytes are that are UTF-8 up to `read`.
     fn in_bytes(bytes: &[u8], read: usize) -> Self {
         let before = &bytes[..read];
-        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let line_start = before
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1);
         let in_line = String::from_utf8_lossy(&before[line_start..]);
         NotUtf8 {
             line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
@@ -87,7 +90,11 @@ impl NotUtf8 {
 impl fmt::Display for NotUtf8 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.encoding {
-            Some(encoding) => write!(f, "it is not UTF-8 (line {}), but seems to be {encoding}", self.line),
+            Some(encoding) => write!(
+                f,
+                "it is not UTF-8 (line {}), but seems to be {encoding}",
+                self.line
+            ),
             None => write!(f, "it is not UTF-8 (line {})", self.line),
         }
     }
@@ -104,12 +111,38 @@ fn encoding(bytes: &[u8]) -> Option<&'static str> {
     let (text, has_errors) = GB18030.decode_without_bom_handling(bytes);
     let mut foreign = text.chars().filter(|c| !c.is_ascii()).peekable();
     let is_chinese = |c: char| matches!(c, '\u{2010}'..='\u{2026}' | '\u{3000}'..='\u{303f}' | '\u{4e00}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}');
-    (!has_errors && foreign.peek().is_some() && foreign.all(is_chinese)).then_some("GBK")
+    let is_gbk = !has_errors && foreign.peek().is_some() && foreign.all(is_chinese);
+    (is_gbk && has_pairs(bytes)).then_some("GBK")
+}
+
+/// Whether bytes above ASCII come in pairs, as nearly all do in Chinese, and few in Latin letters.
+fn has_pairs(bytes: &[u8]) -> bool {
+    let (mut pairs, mut others) = (0, 0);
+    let mut rest = bytes;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first >= 0x80 {
+            match after.first() {
+                Some(0xa1..) => pairs += 1,
+                _ => others += 1,
+            }
+            rest = after.get(1..).unwrap_or_default();
+        }
+    }
+    pairs > 0 && others * 4 <= pairs
+}
+
+/// Why a file cannot be read.
+pub fn reason(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// The diagnostic of a file that cannot be read.
 pub fn unreadable(path: &Path, error: &Error, message: &str, hint: &str) -> Diagnostic {
-    let message = format!("{message}: {error}");
+    let message = format!("{message}: {}", reason(error));
     match NotUtf8::of(error) {
         Some(not_utf8) => {
             let file = SourceFile::new(path, not_utf8.blank());
@@ -158,20 +191,35 @@ mod tests {
 
     #[test]
     fn what_is_not_utf_8_is_told_with_its_encoding() {
-        assert_eq!(read("\u{feff}a: 防晒\n".as_bytes()).as_deref(), Ok("a: 防晒\n"));
+        assert_eq!(
+            read("\u{feff}a: 防晒\n".as_bytes()).as_deref(),
+            Ok("a: 防晒\n")
+        );
         let text = "version: 1\nkeyword_sets: {k: [防晒，面霜、“精华”]}\n";
         let (gbk, ..) = GBK.encode(text);
         let told = "it is not UTF-8 (line 2), but seems to be GBK".to_owned();
         assert_eq!(read(&gbk), Err(told));
         let units = text.encode_utf16();
-        let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(units.flat_map(u16::to_le_bytes)).collect();
+        let utf16: Vec<u8> = [0xff, 0xfe]
+            .into_iter()
+            .chain(units.flat_map(u16::to_le_bytes))
+            .collect();
         let told = "it is not UTF-8 (line 1), but seems to be UTF-16".to_owned();
         assert_eq!(read(&utf16), Err(told.clone()));
         let units = text.encode_utf16();
-        let utf16: Vec<u8> = [0xfe, 0xff].into_iter().chain(units.flat_map(u16::to_be_bytes)).collect();
+        let utf16: Vec<u8> = [0xfe, 0xff]
+            .into_iter()
+            .chain(units.flat_map(u16::to_be_bytes))
+            .collect();
         assert_eq!(read(&utf16), Err(told));
         // Latin-1, and what nobody can tell.
-        assert_eq!(read(b"a: caf\xe9\n"), Err("it is not UTF-8 (line 1)".to_owned()));
+        for latin in [
+            &b"a: caf\xe9\n"[..],
+            b"a: [caf\xe9, th\xe9]\n",
+            b"a: r\xe9sum\xe9s\n",
+        ] {
+            assert_eq!(read(latin), Err("it is not UTF-8 (line 1)".to_owned()));
+        }
         let (big5, ..) = BIG5.encode("a: 防\n");
         assert!(read(&big5).is_err_and(|told| told.starts_with("it is not UTF-8 (line 1)")));
     }

@@ -56,11 +56,18 @@ impl Instant {
                 .any(|form| NaiveDateTime::parse_from_str(text, form).is_ok());
             if is_local {
                 let time = text.trim().replacen(' ', "T", 1);
-                let seconds = if time.matches(':').count() == 1 { ":00" } else { "" };
+                let seconds = if time.matches(':').count() == 1 {
+                    ":00"
+                } else {
+                    ""
+                };
                 return wrong("has no time zone", format!("{time}{seconds}+08:00"));
             }
             match text.parse::<NaiveDate>() {
-                Ok(day) => wrong("has no time of day and no time zone", format!("{day}T12:00:00+08:00")),
+                Ok(day) => wrong(
+                    "has no time of day and no time zone",
+                    format!("{day}T12:00:00+08:00"),
+                ),
                 Err(_) => wrong("is no time", "2026-03-09T12:00:00+08:00".to_owned()),
             }
         })

@@ -146,6 +146,16 @@ impl Node {
         }
     }
 
+    /// The value of a key, if it is a mapping that has it.
+    pub fn entry(&self, key: &str) -> Option<&Node> {
+        let Kind::Map(entries) = &self.kind else {
+            return None;
+        };
+        let mut entries = entries.iter();
+        let (_, value) = entries.find(|(name, _)| name.text() == Some(key))?;
+        Some(value)
+    }
+
     /// Whether it is no value, where a value may be left out.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Plain(text) if is_null(text))
@@ -158,7 +168,10 @@ impl Node {
 
     /// How many lists and mappings are inside each other.
     pub(super) fn depth(&self) -> usize {
-        self.children().map(|child| child.depth() + 1).max().unwrap_or(0)
+        self.children()
+            .map(|child| child.depth() + 1)
+            .max()
+            .unwrap_or(0)
     }
 
     fn children(&self) -> impl Iterator<Item = &Node> {
@@ -167,7 +180,9 @@ impl Node {
             Kind::Map(entries) => (&[], entries),
             Kind::Plain(_) | Kind::Quoted(_) => (&[], &[]),
         };
-        items.iter().chain(entries.iter().flat_map(|(key, value)| [key, value]))
+        items
+            .iter()
+            .chain(entries.iter().flat_map(|(key, value)| [key, value]))
     }
 }
 
@@ -191,7 +206,11 @@ pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
     match (tree, found.into_iter().next()) {
         (Some(tree), None) => Ok(tree),
         (_, Some(first)) => Err(Box::new(first)),
-        (None, None) => Err(Box::new(Diagnostic::error(file, None, "this file cannot be read"))),
+        (None, None) => Err(Box::new(Diagnostic::error(
+            file,
+            None,
+            "this file cannot be read",
+        ))),
     }
 }
 
@@ -212,7 +231,8 @@ pub fn decode<T: DeserializeOwned>(
         let follows = error.missing && thinned.contains(&span.start);
         // What stands behind an alias stands in the tree twice, but in the file once; and what could not
         // be read is not of the wrong type, too.
-        let is_same = |d: &Diagnostic| d.file.path() == file.path() && d.span.as_ref() == Some(&span);
+        let is_same =
+            |d: &Diagnostic| d.file.path() == file.path() && d.span.as_ref() == Some(&span);
         if !follows && !found.iter().any(is_same) {
             let mut diagnostic = Diagnostic::error(file, Some(span.clone()), error.message);
             diagnostic.hint = error.hint;

@@ -53,7 +53,10 @@ fn every_form_has_a_name_and_a_severity() {
     let notes = "notes".to_owned();
     let text = |text: &str| Scalar::Text(text.to_owned());
     let accepted = [
-        ("note_type", vec![text("normal"), text("5"), text("no"), text("007")]),
+        (
+            "note_type",
+            vec![text("normal"), text("5"), text("no"), text("007")],
+        ),
         ("has_music", vec![Scalar::Bool(true)]),
         ("image_count", vec![Scalar::Int(0), Scalar::Int(1)]),
     ];

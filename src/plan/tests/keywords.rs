@@ -3,28 +3,95 @@ use super::{changed, planned, warnings};
 /// The words that are searched for, and what is warned of.
 fn searched(keywords: &str) -> (Vec<String>, Vec<String>) {
     let plan = planned(&changed("[海蓝之谜, 兰蔻]", keywords));
-    let words = plan.searches.iter().filter_map(|search| search.keyword.clone());
+    let words = plan
+        .searches
+        .iter()
+        .filter_map(|search| search.keyword.clone());
     (words.collect(), warnings(&plan))
 }
 
 #[test]
 fn every_keyword_is_searched_for_as_it_is_written() {
     let words = [
-        "No", "yes", "on", "OFF", "Y", "n", "true", "FALSE", "null", "Null", "~", "618", "2024", "007", "0755",
-        "1_000", "+86", "-5", "12:30", "20:30:45", "0x1F", "0o17", "0b1", "3.0", "0.10", ".5", "1e3", "1.0e-3",
-        ".inf", "-.Inf", ".nan", "2025-11-11", "2025-11-11T00:00:00Z", "12345678901234567890123", "C#", "a:b",
-        "防晒#霜", "649e46", "=", "<<x", "🧴", "?a", "-a", ":a", "a b", "50%",
+        "No",
+        "yes",
+        "on",
+        "OFF",
+        "Y",
+        "n",
+        "true",
+        "FALSE",
+        "null",
+        "Null",
+        "~",
+        "618",
+        "2024",
+        "007",
+        "0755",
+        "1_000",
+        "+86",
+        "-5",
+        "12:30",
+        "20:30:45",
+        "0x1F",
+        "0o17",
+        "0b1",
+        "3.0",
+        "0.10",
+        ".5",
+        "1e3",
+        "1.0e-3",
+        ".inf",
+        "-.Inf",
+        ".nan",
+        "2025-11-11",
+        "2025-11-11T00:00:00Z",
+        "12345678901234567890123",
+        "C#",
+        "a:b",
+        "防晒#霜",
+        "649e46",
+        "=",
+        "<<x",
+        "🧴",
+        "?a",
+        "-a",
+        ":a",
+        "a b",
+        "50%",
     ];
     let list: String = words.iter().map(|word| format!("\n    - {word}")).collect();
-    assert_eq!(searched(&list), (words.map(str::to_owned).to_vec(), Vec::new()));
+    assert_eq!(
+        searched(&list),
+        (words.map(str::to_owned).to_vec(), Vec::new())
+    );
     // In brackets, too.
-    let words = ["昂跑", "On", "HOKA", "no", "Y", "007", "12:30", "1e3", "null", "~", "3.0", "2025-11-11"];
+    let words = [
+        "昂跑",
+        "On",
+        "HOKA",
+        "no",
+        "Y",
+        "007",
+        "12:30",
+        "1e3",
+        "null",
+        "~",
+        "3.0",
+        "2025-11-11",
+    ];
     let list = format!("[{}]", words.join(", "));
-    assert_eq!(searched(&list), (words.map(str::to_owned).to_vec(), Vec::new()));
+    assert_eq!(
+        searched(&list),
+        (words.map(str::to_owned).to_vec(), Vec::new())
+    );
     // Quotes are no part of a word, and change nothing else.
     let list = "[\"no\", '007', \"a\\tb\", '~', '@兰蔻', \"%50\", '!a', '&b', '`c`']";
     let (words, _) = searched(list);
-    assert_eq!(words, ["no", "007", "a\tb", "~", "@兰蔻", "%50", "!a", "&b", "`c`"]);
+    assert_eq!(
+        words,
+        ["no", "007", "a\tb", "~", "@兰蔻", "%50", "!a", "&b", "`c`"]
+    );
 }
 
 #[test]
@@ -35,7 +102,10 @@ fn names_are_as_they_are_written_too() {
             .replace("[brands]", &format!("[{name}]"));
         let plan = planned(&pipeline);
         assert_eq!(plan.pipeline, name);
-        let sets = plan.searches.iter().map(|search| search.keyword_set.as_deref());
+        let sets = plan
+            .searches
+            .iter()
+            .map(|search| search.keyword_set.as_deref());
         assert_eq!(sets.collect::<Vec<_>>(), [Some(name); 2]);
     }
 }
@@ -53,8 +123,14 @@ fn words_that_nobody_means_are_warned_of_at_their_place() {
             "6:12 the typographic quote `“` is a part of the keyword `“防晒”` [if it is not meant to be searched \
              for, remove it; YAML's quotes are \" and ']",
         ),
-        ("[a, ' ']", "6:15 this keyword is blank and left out [remove it]"),
-        ("[a, '　']", "6:15 this keyword is blank and left out [remove it]"),
+        (
+            "[a, ' ']",
+            "6:15 this keyword is blank and left out [remove it]",
+        ),
+        (
+            "[a, '　']",
+            "6:15 this keyword is blank and left out [remove it]",
+        ),
         (
             "[a, b,\n    ' a ']",
             "7:5 the keyword `a` stands in the set `brands` again, first in line 6; it is searched for once [remove \

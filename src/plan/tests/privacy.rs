@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{warnings, CONTRACTS, PIPELINE};
+use super::{CONTRACTS, PIPELINE, warnings};
 use crate::plan::{Plan, PrivacyRule, RawRetention, plan};
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::load::load_pipeline;

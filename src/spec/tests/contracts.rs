@@ -187,7 +187,10 @@ extract: []
     let loaded = loaded.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(entries(&loaded, "lists/brands.txt"), ["海蓝之谜", "兰蔻"]);
     let list = &loaded.lists[Path::new("lists/brands.txt")];
-    let places = list.entries.iter().map(|entry| list.file.position(entry.span().start));
+    let places = list
+        .entries
+        .iter()
+        .map(|entry| list.file.position(entry.span().start));
     assert_eq!(places.collect::<Vec<_>>(), [(2, 1), (4, 3)]);
     let found = told(&loaded.found);
     assert_eq!(found.len(), 1, "{found:?}");

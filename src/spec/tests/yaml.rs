@@ -162,7 +162,10 @@ fn a_mistake_behind_an_alias_is_told_once_where_it_is_written() {
   - *first
 ",
     );
-    assert_eq!(found, ["2:26 a whole number is needed here, not `x` [write a whole number, such as 3]"]);
+    assert_eq!(
+        found,
+        ["2:26 a whole number is needed here, not `x` [write a whole number, such as 3]"]
+    );
 }
 
 #[test]
@@ -190,7 +193,7 @@ fn what_is_no_yaml_is_told_with_its_place_and_a_hint() {
         ),
         ("a: \"open\nb: 1\n", "1:4 the quotes that begin here are not closed [end the text with the same quotes]".into()),
         ("a: 'x' y\n", "1:8 the quotes before this end the text [put all of the text in quotes; inside \"…\" write a quote as \\\"]".into()),
-        ("a: 1\n b: 2\n", format!("2:3 this line is indented like a part of the value above [{indent}]")),
+        ("a: 1\n b: 2\n", format!("2:2 this line is indented like a part of the value above [{indent}]")),
         ("a:\n   b: 1\n  c: 2\n", format!("3:3 this line is indented like none of the lines above [{indent}]")),
         ("a: b: c\n", "1:5 a second `: ` in one line [put the text in quotes if `: ` belongs to it]".into()),
         ("a: 1\nb\nc: 2\n", "2:1 this line is no `key: value` [write a colon and a space after the key]".into()),
@@ -198,7 +201,7 @@ fn what_is_no_yaml_is_told_with_its_place_and_a_hint() {
         ("a:\n\tb: 1\n", "2:1 this line is indented with a tab [indent it with spaces]".into()),
         ("a: 1\n\tb: 2\n", "2:1 this line is indented with a tab [indent it with spaces]".into()),
         ("a:\n  b: 1\n \tc: 2\n", "3:2 this line is indented with a tab [indent it with spaces]".into()),
-        ("a：1\nb：2\n", "1:2 `：` is a full-width colon, which does not end a key [write `: `, an ASCII colon and a space]".into()),
+        ("a：1\nb：2\nc: 1\n", "1:2 `：` is a full-width colon, which does not end a key [write `: `, an ASCII colon and a space]".into()),
         ("a: 1\nb：2\nc: 3\n", "2:2 `：` is a full-width colon, which does not end a key [write `: `, an ASCII colon and a space]".into()),
         ("a:\n  b：1\n  c: 2\n", "2:4 `：` is a full-width colon, which does not end a key [write `: `, an ASCII colon and a space]".into()),
         ("a:b\n", "1:2 no space follows this colon, so that it does not end a key [write `: `, a colon and a space]".into()),
@@ -208,7 +211,7 @@ fn what_is_no_yaml_is_told_with_its_place_and_a_hint() {
         ),
         ("a: - b\n", "1:4 a list cannot begin on the line of its key [write `- ` on a line of its own, or the list as [a, b]]".into()),
         ("", "0:0 this file is empty".into()),
-        ("# nothing\n---\n", "0:0 this file is empty".into()),
+        ("# nothing\n---\n", "0:0 this file holds nothing but comments".into()),
         (
             "a: &x\n  b: *x\n",
             "2:6 `*x` stands for a value that contains it [write out what is meant]".into(),
@@ -224,7 +227,6 @@ fn what_is_no_yaml_is_told_with_its_place_and_a_hint() {
 fn characters_that_no_text_begins_with_need_quotes() {
     for (text, character) in [
         ("a: @b\n", "@"),
-        ("a: `b`\n", "`"),
         ("a: %5\n", "%"),
         ("a: !b\n", "!b"),
         ("a: !b c\n", "!b"),
@@ -236,10 +238,20 @@ fn characters_that_no_text_begins_with_need_quotes() {
         );
         assert_eq!(found, [told], "{text}");
     }
+    let (_, found) = read::<BTreeMap<String, String>>("a: `b`\n");
+    assert!(
+        found[0].starts_with("1:4 a text cannot begin with a backtick without quotes"),
+        "{found:?}"
+    );
     let texts: Vec<String> = value("['@b', \"%5\", '!b', !!str 007, !!str no]");
     assert_eq!(texts, ["@b", "%5", "!b", "007", "no"]);
     let (_, found) = read::<Vec<String>>("- #a\n- b\n");
-    assert_eq!(found, ["1:1 `#a` is a comment: nothing is written before it [put the text in quotes, as in \"@a\"]"]);
+    assert_eq!(
+        found,
+        [
+            "1:1 `#a` is a comment: nothing is written before it [put the text in quotes, as in \"@a\"]"
+        ]
+    );
 }
 
 #[test]
@@ -250,7 +262,10 @@ fn aliases_cannot_make_a_file_large() {
         text += &format!("a{at}: &a{at} [{}]\n", vec![before; 10].join(", "));
     }
     let (_, found) = read::<BTreeMap<String, Shelf>>(&text);
-    assert!(found[0].contains("the aliases of this file make it too large"), "{found:?}");
+    assert!(
+        found[0].contains("the aliases of this file make it too large"),
+        "{found:?}"
+    );
     let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
     let (_, found) = read::<Vec<String>>(&deep);
     assert_eq!(found.len(), 1);
@@ -260,39 +275,99 @@ fn aliases_cannot_make_a_file_large() {
 #[test]
 fn switches_and_numbers_are_read_where_they_are_expected() {
     for (word, meant) in [
-        ("true", true), ("True", true), ("yes", true), ("on", true), ("Y", true),
-        ("false", false), ("NO", false), ("off", false), ("n", false),
+        ("true", true),
+        ("True", true),
+        ("yes", true),
+        ("on", true),
+        ("Y", true),
+        ("false", false),
+        ("NO", false),
+        ("off", false),
+        ("n", false),
     ] {
-        assert_eq!(value::<Shop>(&format!("open: {word}")).open, meant, "{word}");
+        assert_eq!(
+            value::<Shop>(&format!("open: {word}")).open,
+            meant,
+            "{word}"
+        );
     }
     let wrong = [
-        ("open: \"true\"", "1:7 true or false is needed here, not the text `true` [remove the quotes]"),
-        ("open: ja", "1:7 true or false is needed here, not `ja` [write true or false]"),
-        ("open: 1", "1:7 true or false is needed here, not `1` [write true or false]"),
-        ("open:", "1:1 true or false is needed here, and nothing is written [write true or false, or remove the line]"),
-        ("shelves: a", "1:10 a list is needed here, not `a` [write `[a]`]"),
-        ("shelves: [a]", "1:11 a mapping (`key: value`) is needed here, not `a` [write a mapping (`key: value`)]"),
-        ("name: {a: b}", "1:7 a text is needed here, not a mapping [put the text in quotes if `: ` belongs to it]"),
-        ("name:", "1:1 a text is needed here, and nothing is written [write a text, or remove the line]"),
-        ("{name：x}", "1:2 unknown key `name：x` [`：` is a full-width colon: write `: `, an ASCII colon and a space]"),
-        ("{name:x}", "1:2 unknown key `name:x` [write a space after the colon: `name: …`]"),
-        ("kind: [small]", "1:7 one of the words small, large is needed here, not a list [write one of the words small, large]"),
+        (
+            "open: \"true\"",
+            "1:7 true or false is needed here, not the text `true` [remove the quotes]",
+        ),
+        (
+            "open: ja",
+            "1:7 true or false is needed here, not `ja` [write true or false]",
+        ),
+        (
+            "open: 1",
+            "1:7 true or false is needed here, not `1` [write true or false]",
+        ),
+        (
+            "open:",
+            "1:1 true or false is needed here, and nothing is written [write true or false, or remove the line]",
+        ),
+        (
+            "shelves: a",
+            "1:10 a list is needed here, not `a` [write `[a]`]",
+        ),
+        (
+            "shelves: [a]",
+            "1:11 a mapping (`key: value`) is needed here, not `a` [write a mapping (`key: value`)]",
+        ),
+        (
+            "name: {a: b}",
+            "1:7 a text is needed here, not a mapping [put the text in quotes if `: ` belongs to it]",
+        ),
+        (
+            "name:",
+            "1:1 a text is needed here, and nothing is written [write a text, or remove the line]",
+        ),
+        (
+            "{name：x}",
+            "1:2 unknown key `name：x` [`：` is a full-width colon: write `: `, an ASCII colon and a space]",
+        ),
+        (
+            "{name:x}",
+            "1:2 unknown key `name:x` [write a space after the colon: `name: …`]",
+        ),
+        (
+            "kind: [small]",
+            "1:7 one of the words small, large is needed here, not a list [write one of the words small, large]",
+        ),
     ];
     for (text, told) in wrong {
         assert_eq!(read::<Shop>(text).1, [told], "{text}");
     }
     let sizes = [
-        ("\"3\"", "1:15 a whole number is needed here, not the text `3` [remove the quotes]"),
-        ("1_000", "1:15 a whole number is needed here, not `1_000` [write 1000]"),
-        ("0x1F", "1:15 a whole number is needed here, not `0x1F` [write a whole number, such as 3]"),
-        ("3.0", "1:15 a whole number is needed here, not `3.0` [write a whole number, such as 3]"),
+        (
+            "\"3\"",
+            "1:15 a whole number is needed here, not the text `3` [remove the quotes]",
+        ),
+        (
+            "1_000",
+            "1:15 a whole number is needed here, not `1_000` [write 1000]",
+        ),
+        (
+            "0x1F",
+            "1:15 a whole number is needed here, not `0x1F` [write a whole number, such as 3]",
+        ),
+        (
+            "3.0",
+            "1:15 a whole number is needed here, not `3.0` [write a whole number, such as 3]",
+        ),
         (
             "5000000000",
             "1:15 a whole number from 0 to 4294967295 is needed here, not `5000000000` [write a whole number from 0 to 4294967295]",
         ),
     ];
     for (size, told) in sizes {
-        assert_eq!(read::<Shelf>(&format!("{{id: a, size: {size}}}")).1, [told], "{size}");
+        assert_eq!(
+            read::<Shelf>(&format!("{{id: a, size: {size}}}")).1,
+            [told],
+            "{size}"
+        );
     }
     assert_eq!(value::<Option<f64>>("0.5"), Some(0.5));
     assert_eq!(value::<Option<f64>>("3"), Some(3.0));
