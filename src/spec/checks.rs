@@ -84,7 +84,7 @@ fn default_last_runs() -> Spanned<u32> {
     Spanned::unplaced(7)
 }
 
-/// A value of a column.
+/// A value as YAML writes it.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
 #[schemars(untagged)]
 pub enum Scalar {
