@@ -43,7 +43,8 @@ pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> 
     }
     let lines = valid.iter().map(|pipeline| {
         let (path, calls) = (&pipeline.path, pipeline.calls);
-        format!("{path}: valid, at most {calls} calls a run\n")
+        let plural = if calls == 1 { "" } else { "s" };
+        format!("{path}: valid, at most {calls} call{plural} a run\n")
     });
     print_text(&lines.collect::<String>())?;
     if mistakes == 0 {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use indexmap::IndexMap;
+use memchr::memchr_iter;
 
 use super::check::Check;
 use crate::spec::diagnostic::SourceFile;
@@ -50,6 +51,8 @@ fn words(
     let mut first: HashMap<&str, usize> = HashMap::new();
     let is_blank = |word: &Spanned<String>| word.trim().is_empty();
     let all_blank = written.iter().all(is_blank);
+    let line_ends: Vec<usize> = memchr_iter(b'\n', file.text().as_bytes()).collect();
+    let line = |start: usize| line_ends.partition_point(|end| *end < start) + 1;
     for word in written {
         let text = word.trim();
         let span = word.span();
@@ -65,7 +68,8 @@ fn words(
             }
             continue;
         }
-        if let Some(line) = first.get(text) {
+        if let Some(start) = first.get(text) {
+            let line = line(*start);
             let message = format!(
                 "the keyword `{text}` stands in the set `{set}` again, first in line {line}; it is searched \
                  for once"
@@ -73,7 +77,7 @@ fn words(
             check.warn(file, span, message, "remove it here");
             continue;
         }
-        first.insert(text, file.position(span.start).0);
+        first.insert(text, span.start);
         for (message, hint) in oddities(text).into_iter().chain(spelling(file, &span)) {
             check.warn(file, span.clone(), message, hint);
         }

@@ -311,7 +311,7 @@ impl<'f> Composer<'f, '_> {
     fn mapping(&mut self, begin: Span, depth: usize) -> Result<Node, Stopped> {
         self.open.push(begin.start);
         let mut entries: Vec<(Node, Node)> = Vec::new();
-        let mut lines: HashMap<String, usize> = HashMap::new();
+        let mut starts: HashMap<String, usize> = HashMap::new();
         let mut merged = Vec::new();
         let end = loop {
             let Some(((event, span), tag)) = self.next()? else {
@@ -337,16 +337,16 @@ impl<'f> Composer<'f, '_> {
                 entries.push((key, value));
                 continue;
             };
-            let (line, _) = self.file.position(key.span.start);
-            match lines.get(name) {
+            match starts.get(name) {
                 Some(first) => {
+                    let (line, _) = self.file.position(*first);
                     let message =
-                        format!("the key `{name}` stands here twice: first in line {first}");
+                        format!("the key `{name}` stands here twice: first in line {line}");
                     let hint = "remove one of them, or rename it";
                     self.error(key.span, message, hint);
                 }
                 None => {
-                    lines.insert(name.to_owned(), line);
+                    starts.insert(name.to_owned(), key.span.start);
                     entries.push((key, value));
                 }
             }
