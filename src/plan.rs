@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::spec::contracts::Contracts;
-use crate::spec::diagnostic::Diagnostics;
+use crate::spec::diagnostic::{Diagnostic, Diagnostics};
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::{Endpoint, Source};
@@ -22,6 +22,7 @@ pub use address::{is_loopback, travels_unencrypted, unencrypted, unusable};
 use check::Check;
 use checks::checks;
 pub use checks::{DataCheck, Rule};
+use keywords::keyword_sets;
 use limits::Window;
 pub use limits::{Budgets, Limits, Money};
 pub use privacy::{Only, Privacy, PrivacyRule, Pseudonyms, RawRetention};
@@ -34,11 +35,14 @@ pub use shard::{Indivisible, Shard};
 mod address;
 mod check;
 mod checks;
+mod currency;
+mod keywords;
 pub mod limits;
 mod privacy;
 mod resolve;
 mod search;
 mod shard;
+mod zones;
 
 #[cfg(test)]
 mod tests;
@@ -75,7 +79,7 @@ pub struct Plan {
     /// Whether the group of the lake's owner may read what is private.
     pub group: bool,
     /// What is allowed but should be known.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Diagnostic>,
     pub contracts: Arc<Contracts>,
 }
 
@@ -173,11 +177,12 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     let unpriced: Vec<String> = unpriced.into_iter().cloned().collect();
     let limits = Limits::resolve(&mut check, &spec.limits, &price, &unpriced);
     let compression = check.compression(&spec.load.compression);
-    let (privacy, literal_salt) = privacy(&mut check, &loaded, &contracts);
+    let privacy = privacy(&mut check, &loaded, &contracts);
     let raw = raw_retention(&mut check, spec.raw.as_ref());
     let checks = checks(&mut check, &spec.checks, &contracts, &privacy);
 
-    let mut planner = Planner::new(&loaded, &contracts, check);
+    let words = keyword_sets(&mut check, &loaded);
+    let mut planner = Planner::new(&loaded, &contracts, words, check);
     planner.reference(&spec.source);
     for entry in &spec.extract {
         planner.entry(entry);
@@ -193,11 +198,9 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         sources,
         searches,
         follow_ups,
-        mut warnings,
         ..
     } = planner;
-    check.finish()?;
-    warnings.extend(literal_salt);
+    let warnings = check.finish()?;
 
     Ok(Plan {
         hash: hash(&searches, &follow_ups),

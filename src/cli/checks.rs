@@ -30,7 +30,10 @@ pub fn checked_plan(
     declared.variables.hide(&mut told);
     match told.is_empty() {
         true => Ok(plan),
-        false => Err(Diagnostics(told)),
+        false => {
+            told.extend(plan.warnings);
+            Err(Diagnostics(told))
+        }
     }
 }
 

@@ -83,14 +83,14 @@ impl CliError {
 
     /// As `error:`, `Caused by:`, `hint:`.
     pub fn print(&self, color: bool) {
-        if let Some(Diagnostics(all)) = &self.rendered {
-            for diagnostic in all {
+        if let Some(found) = &self.rendered {
+            for diagnostic in &found.0 {
                 note_as_is(format_args!("{}\n", diagnostic.render(color)));
             }
-            let plural = if all.len() == 1 { "" } else { "s" };
+            let mistakes = found.mistakes();
+            let plural = if mistakes == 1 { "" } else { "s" };
             note(format_args!(
-                "error: {} mistake{plural} found; nothing was done",
-                all.len()
+                "error: {mistakes} mistake{plural} found; nothing was done"
             ));
             return;
         }

@@ -133,6 +133,9 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// Warnings of a pipeline that are written to stderr.
+const MOST_WARNINGS: usize = 20;
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -230,9 +233,13 @@ impl Common {
 
     /// Warnings of a plan, unless nobody wants to see them.
     fn warn(&self, plan: &Plan) {
-        plan.warnings
-            .iter()
-            .for_each(|warning| tracing::warn!("{warning}"));
+        for warning in plan.warnings.iter().take(MOST_WARNINGS) {
+            tracing::warn!("{}", warning.line());
+        }
+        let more = plan.warnings.len().saturating_sub(MOST_WARNINGS);
+        if more > 0 {
+            tracing::warn!("{more} more warnings: `redlake validate --format json` has them all");
+        }
     }
 
     /// # Errors

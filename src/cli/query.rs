@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use chrono::{DateTime, FixedOffset};
 use clap::Args;
 use clap::ValueEnum;
 use indexmap::IndexMap;
@@ -22,8 +21,11 @@ use crate::load::Lake;
 use crate::query::catalog::named_in;
 use crate::query::duckdb::QueryError;
 use crate::run::catalog::{self, Opened};
+use crate::spec::contracts::Contracts;
+use crate::spec::mart::Mart;
 use crate::spec::table::Table;
 use crate::spec::text_file::read_text;
+use crate::spec::words::Instant;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -40,7 +42,7 @@ pub struct QueryArgs {
     /// Only runs that were committed by then, such as 2026-11-21T08:00:00+08:00; without marts, which
     /// are made of all runs
     #[arg(long, value_name = "RFC3339")]
-    as_of: Option<DateTime<FixedOffset>>,
+    as_of: Option<Instant>,
     /// Write the result to a file, in the format that its name ends with: .parquet, .csv, .ndjson,
     /// .json or .md
     #[arg(short, long, value_name = "FILE")]
@@ -103,6 +105,9 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
             (Err(Failed::Query(error)), true) if gone < AGAIN && error.is_of_gone_file() => {
                 gone += 1;
             }
+            (Err(Failed::Query(error)), _) if args.as_of.is_some() && error.is_of_names() => {
+                return Err(of_past_mart(error, &contracts));
+            }
             (written, _) => {
                 written?;
                 return Ok(ExitCode::SUCCESS);
@@ -114,6 +119,26 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
 /// How often a query begins anew because a file is gone.
 const AGAIN: u32 = 5;
 
+/// The error of a query with --as-of that names something that is not there, which may be a mart.
+fn of_past_mart(error: QueryError, contracts: &Contracts) -> CliError {
+    let words = error.to_string();
+    let is_named = |mart: &&Mart| words.contains(&format!("with name {} ", mart.table.name()));
+    let Some(mart) = contracts.marts.values().find(is_named) else {
+        return error.into();
+    };
+    let reads: Vec<&str> = mart.reads.keys().map(String::as_str).collect();
+    CliError::usage(
+        format!(
+            "`{}` is a mart, and --as-of shows tables and their views only: a mart is made of all runs",
+            mart.table.name()
+        ),
+        format!(
+            "leave out --as-of, or ask the tables that the mart reads: {}",
+            reads.join(", ")
+        ),
+    )
+}
+
 /// The lake as this command may see it.
 fn open(
     lake: &Lake,
@@ -123,7 +148,7 @@ fn open(
 ) -> Result<Opened, CliError> {
     let database = match args.as_of {
         None => catalog::open_still(lake, tables)?,
-        Some(at) => catalog::open_as_of(lake, tables, at.to_utc())?,
+        Some(Instant(at)) => catalog::open_as_of(lake, tables, at.to_utc())?,
     };
     database.spill_to(scratch.map(TempDir::path))?;
     if !args.allow_files {

@@ -22,6 +22,7 @@ use crate::run::marts::NOT_UP_TO_DATE;
 use crate::run::report::{Left, RunReport, Status};
 use crate::run::{Resume, RunOptions, run};
 use crate::spec::escape::escaped_line;
+use crate::spec::words::Instant;
 use crate::transform::Transform;
 
 #[derive(Debug, Args)]
@@ -29,8 +30,8 @@ pub struct RunArgs {
     /// The pipeline, such as pipelines/demo.yaml
     pipeline: PathBuf,
     /// Logical time of what is observed, as RFC 3339 [default: now]
-    #[arg(long, value_name = "RFC3339", value_parser = DateTime::parse_from_rfc3339)]
-    snapshot_at: Option<DateTime<FixedOffset>>,
+    #[arg(long, value_name = "RFC3339")]
+    snapshot_at: Option<Instant>,
     /// Whether a run that was cut short is continued, or closed as it is
     #[arg(long, value_enum, default_value_t = ResumeArg::Auto)]
     resume: ResumeArg,
@@ -58,7 +59,9 @@ pub enum Extent {
 
 pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
     let format = common.only(&[Format::Table, Format::Json])?;
-    let snapshot_at = args.snapshot_at.map(|at| within_years("--snapshot-at", at));
+    let snapshot_at = args
+        .snapshot_at
+        .map(|Instant(at)| within_years("--snapshot-at", at));
     let snapshot_at = snapshot_at.transpose()?;
     let contracts = common.contracts()?;
     let plan = common.plan(&args.pipeline, &contracts)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::Utc;
 use clap::Args;
 
 use super::Common;
@@ -17,6 +17,7 @@ use crate::sandbox::{Clock, NOTES_A_DAY, Options, Sandbox, faults};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use crate::spec::text_file::read_text;
+use crate::spec::words::Instant;
 use crate::spec::yaml;
 
 #[derive(Debug, Args)]
@@ -30,8 +31,8 @@ pub struct SandboxArgs {
     seed: u64,
     /// Simulated time to begin at, as RFC 3339; it goes on from there [default: now; the sandbox
     /// inside a run has a clock of its own]
-    #[arg(long, value_name = "RFC3339", value_parser = DateTime::parse_from_rfc3339)]
-    clock: Option<DateTime<FixedOffset>>,
+    #[arg(long, value_name = "RFC3339")]
+    clock: Option<Instant>,
     /// The token that callers must give
     #[arg(long, default_value = SANDBOX_TOKEN)]
     token: String,
@@ -52,7 +53,7 @@ pub struct SandboxArgs {
 
 pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
-    let start = args.clock.map(|at| within_years("--clock", at));
+    let start = args.clock.map(|Instant(at)| within_years("--clock", at));
     let start = start.transpose()?.unwrap_or_else(Utc::now);
     let clock = match args.frozen {
         true => Clock::frozen(start),

@@ -2,6 +2,7 @@
 //! that one run of `validate` shows everything.
 
 use std::ops::Range;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -9,20 +10,22 @@ use indexmap::IndexMap;
 
 use super::address::unusable;
 use super::search::{Depth, KnownShare, StopRules};
-use super::{Address, Compression, Price};
+use super::{Address, Compression, Price, currency, zones};
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::env::{VariableUse, Variables};
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SourceRef, StopWhen};
 use crate::spec::source::{Endpoint, PaginationKind, Source};
-use crate::spec::words::Span;
+use crate::spec::words::{Instant, NoInstant, Span};
 use crate::spec::yaml::Spanned;
 
 pub(super) struct Check<'a> {
     file: &'a SourceFile,
     variables: &'a Variables,
     found: Vec<Diagnostic>,
+    /// How many of them were found before planning.
+    read: usize,
 }
 
 impl<'a> Check<'a> {
@@ -31,6 +34,7 @@ impl<'a> Check<'a> {
             file: &loaded.file,
             variables: &loaded.variables,
             found: loaded.found.clone(),
+            read: loaded.found.len(),
         }
     }
 
@@ -40,8 +44,24 @@ impl<'a> Check<'a> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
+        // What could not be read is not wrong in another way, too.
+        let mut read = self.found[..self.read].iter();
+        if !read.any(|d| d.span == Some(at.span())) {
+            self.found
+                .push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+        }
+    }
+
+    /// Notes what is allowed and probably not meant.
+    pub fn warn(
+        &mut self,
+        file: &SourceFile,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.found
-            .push(Diagnostic::error(self.file, Some(at.span()), message).hint(hint));
+            .push(Diagnostic::warning(file, Some(span), message).hint(hint));
     }
 
     /// Finds secrets that would leave the pipeline: the variable of a token anywhere, and that of the
@@ -74,21 +94,32 @@ impl<'a> Check<'a> {
     /// Whether something between these places is known to be wrong: what seems to be missing there
     /// may have been taken out with it.
     pub fn is_told_in(&self, places: Range<usize>) -> bool {
-        let mut spans = self.found.iter().filter_map(|d| d.span.as_ref());
+        let mistakes = self.found.iter().filter(|d| !d.is_warning);
+        let mut spans = mistakes.filter_map(|d| d.span.as_ref());
         spans.any(|span| places.contains(&span.start))
     }
 
-    pub fn finish(mut self) -> Result<(), Diagnostics> {
+    /// Returns the warnings.
+    ///
+    /// # Errors
+    /// All that was found, if any of it is a mistake.
+    pub fn finish(mut self) -> Result<Vec<Diagnostic>, Diagnostics> {
+        let own = self.file.path().to_owned();
         // What two entries share is looked at twice.
-        self.found
-            .sort_by_key(|d| (d.span.as_ref().map(|s| s.start), d.message.clone()));
-        self.found
-            .dedup_by(|a, b| a.span == b.span && a.message == b.message);
+        self.found.sort_by_key(|d| {
+            let path = Some(d.file.path()).filter(|path| *path != own);
+            let start = d.span.as_ref().map(|s| s.start);
+            (path.map(Path::to_owned), start, d.message.clone())
+        });
+        self.found.dedup_by(|a, b| {
+            a.span == b.span && a.message == b.message && a.file.path() == b.file.path()
+        });
         self.variables.hide(&mut self.found);
-        if self.found.is_empty() {
-            Ok(())
+        let found = Diagnostics(self.found);
+        if found.mistakes() == 0 {
+            Ok(found.0)
         } else {
-            Err(Diagnostics(self.found))
+            Err(found)
         }
     }
 
@@ -134,12 +165,7 @@ impl<'a> Check<'a> {
     pub fn timezone(&mut self, name: &Spanned<String>) -> Tz {
         name.parse().unwrap_or_else(|_| {
             let message = format!("unknown time zone `{}`", name.value);
-            let names = chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name());
-            let hint = match nearest(name, names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "write an IANA name such as Asia/Shanghai".into(),
-            };
-            self.error(name, message, hint);
+            self.error(name, message, zones::hint(name));
             Tz::UTC
         })
     }
@@ -249,6 +275,7 @@ impl<'a> Check<'a> {
     fn pages(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint) -> u32 {
         match (endpoint.pagination.kind, &entry.pages) {
             (PaginationKind::Page, Some(pages)) => self.positive(&pages.max, "max"),
+            (PaginationKind::Page, None) if self.is_told_in(entry.span()) => 1,
             (PaginationKind::Page, None) => {
                 let message = format!("it is not said how far to page {}", entry.endpoint.value);
                 self.error(
@@ -315,11 +342,10 @@ impl<'a> Check<'a> {
     }
 
     fn instant(&mut self, text: &Spanned<String>) -> Option<DateTime<Utc>> {
-        match DateTime::parse_from_rfc3339(text) {
-            Ok(instant) => Some(instant.to_utc()),
-            Err(error) => {
-                let message = format!("`{}` is no RFC 3339 time: {error}", text.value);
-                self.error(text, message, "write it like 2026-03-09T12:00:00+08:00");
+        match Instant::read(text) {
+            Ok(Instant(instant)) => Some(instant.to_utc()),
+            Err(NoInstant { message, hint }) => {
+                self.error(text, message, hint);
                 None
             }
         }
@@ -335,6 +361,10 @@ impl<'a> Check<'a> {
         let mut price = Price::default();
         for (name, value) in declared {
             if name.value == "currency" {
+                if let Some(hint) = currency::hint(value) {
+                    let message = format!("unknown currency `{}`", value.value);
+                    self.error(value, message, hint);
+                }
                 price.currency = Some(value.value.clone());
                 continue;
             }
@@ -398,6 +428,9 @@ pub(super) fn seconds(span: Option<&Spanned<Span>>) -> Option<u64> {
 pub(super) fn choose<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
     match nearest(name, names.iter().copied()) {
+        _ if name.contains(['，', '、']) => {
+            "`，` and `、` separate nothing: write `, `, an ASCII comma and a space".into()
+        }
         Some(near) => format!("did you mean `{near}`?"),
         None if names.is_empty() => "none is declared".into(),
         None => format!("use one of: {}", names.join(", ")),

@@ -95,12 +95,12 @@ impl Privacy {
     }
 }
 
-/// Resolves `privacy`; what to warn of.
+/// Resolves `privacy`.
 pub(super) fn privacy(
     check: &mut Check<'_>,
     loaded: &LoadedPipeline,
     contracts: &Contracts,
-) -> (Privacy, Option<String>) {
+) -> Privacy {
     let spec = &loaded.pipeline.privacy;
     let privacy = Privacy {
         rules: rules(check, spec, contracts),
@@ -110,13 +110,16 @@ pub(super) fn privacy(
     for entry in &loaded.pipeline.extract {
         still_works(check, &privacy, loaded, entry, contracts);
     }
-    let literal = spec.salt.as_ref().is_some_and(|salt| {
+    if let Some(salt) = &spec.salt {
         let written = loaded.file.text().get(salt.span()).unwrap_or_default();
-        !is_variable(written)
-    });
-    let warning = "the salt is written into the pipeline, where anybody who reads it can tell \
-                   whose a pseudonym is: put it into the environment and write salt: \"${REDLAKE_SALT}\"";
-    (privacy, literal.then(|| warning.to_owned()))
+        if !is_variable(written) {
+            let message = "the salt is written into the pipeline, where anybody who reads it can tell \
+                           whose a pseudonym is";
+            let hint = "put it into the environment and write salt: \"${REDLAKE_SALT}\"";
+            check.warn(&loaded.file, salt.span(), message, hint);
+        }
+    }
+    privacy
 }
 
 /// Resolves `raw`.

@@ -1,14 +1,17 @@
 //! From the entries of a pipeline to searches.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use indexmap::IndexMap;
 
 use super::address::{travels_unencrypted, unencrypted};
 use super::check::{self, Check};
+use super::keywords::Word;
 use super::search::{Asked, Depth, FilterChoice, Search, search};
 use super::{Address, FollowUp, PlannedSource};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::{Extract, KeywordSet, Notes, SourceRef};
+use crate::spec::pipeline::{Extract, Notes, SourceRef};
 use crate::spec::source::{Endpoint, ParamFrom, Source};
 use crate::spec::table::ColumnType;
 use crate::spec::words::Filter;
@@ -24,7 +27,10 @@ pub struct Planner<'a> {
     /// Position of each search in `searches`, so that no question is asked twice.
     known: HashMap<String, usize>,
     pub follow_ups: Vec<FollowUp>,
-    pub warnings: Vec<String>,
+    /// The keywords by set.
+    words: IndexMap<String, Vec<Word>>,
+    /// Keywords of which it has been said that they are in two sets.
+    told: HashSet<String>,
 }
 
 /// An entry of the pipeline, and what it is made of.
@@ -37,7 +43,12 @@ struct Target<'e> {
 }
 
 impl<'a> Planner<'a> {
-    pub fn new(loaded: &'a LoadedPipeline, contracts: &'a Contracts, check: Check<'a>) -> Self {
+    pub fn new(
+        loaded: &'a LoadedPipeline,
+        contracts: &'a Contracts,
+        words: IndexMap<String, Vec<Word>>,
+        check: Check<'a>,
+    ) -> Self {
         Planner {
             loaded,
             contracts,
@@ -46,14 +57,8 @@ impl<'a> Planner<'a> {
             searches: Vec::new(),
             known: HashMap::new(),
             follow_ups: Vec::new(),
-            warnings: Vec::new(),
-        }
-    }
-
-    /// Notes a warning, once however many entries it concerns.
-    fn warn(&mut self, warning: String) {
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
+            words,
+            told: HashSet::new(),
         }
     }
 
@@ -69,7 +74,11 @@ impl<'a> Planner<'a> {
         if let Address::Url(url) = &address
             && travels_unencrypted(url)
         {
-            self.warn(unencrypted(url, &reference.name));
+            let place = reference.base_url.as_ref().unwrap_or(&reference.name);
+            let message = unencrypted(url, &reference.name);
+            let hint = "use an https address if the provider has one";
+            self.check
+                .warn(&self.loaded.file, place.span(), message, hint);
         }
         let planned = PlannedSource { address };
         match self.sources.get(&reference.name.value) {
@@ -128,9 +137,12 @@ impl<'a> Planner<'a> {
         let takes = |from| endpoint.params.values().any(|p| p.from == Some(from));
         match (takes(ParamFrom::Keyword), takes(ParamFrom::NoteId)) {
             (true, _) => {
-                for (set, keyword) in self.keywords(entry) {
+                for (set, word) in self.keywords(entry) {
                     for filters in &combinations {
-                        self.add(target, Asked::Keyword(&set, &keyword), filters);
+                        let is_known = self.add(target, Asked::Keyword(&set, &word.text), filters);
+                        if let Some(other) = is_known {
+                            self.in_two_sets(&word, &set, &other);
+                        }
                     }
                 }
             }
@@ -149,16 +161,36 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether it has been told that a set of this name cannot be read.
+    fn is_unreadable_set(&self, name: &str) -> bool {
+        let is_named = |names: &Vec<String>| names.iter().any(|named| named == name);
+        let is_read = self.loaded.pipeline.keyword_sets.contains_key(name);
+        !is_read && self.loaded.set_names.as_ref().is_none_or(is_named)
+    }
+
     /// The keywords of an entry, each with the set it is in.
-    fn keywords(&mut self, entry: &Spanned<Extract>) -> Vec<(String, String)> {
-        if entry.keywords.is_empty() {
+    fn keywords(&mut self, entry: &Spanned<Extract>) -> Vec<(String, Word)> {
+        if entry.keywords.is_empty() && !self.check.is_told_in(entry.span()) {
             let message = format!("{} needs keywords", entry.endpoint.value);
             self.check
                 .error(&entry.endpoint, message, "add `keywords: [name of a set]`");
         }
         let sets = &self.loaded.pipeline.keyword_sets;
         let mut keywords = Vec::new();
-        for name in &entry.keywords {
+        for (at, name) in entry.keywords.iter().enumerate() {
+            let earlier = &entry.keywords[..at];
+            if earlier.iter().any(|other| other.value == name.value) {
+                let message = format!(
+                    "the set `{}` is named here again; its keywords are searched for once",
+                    name.value
+                );
+                self.check
+                    .warn(&self.loaded.file, name.span(), message, "remove it here");
+                continue;
+            }
+            if self.is_unreadable_set(name) {
+                continue;
+            }
             let names = sets.keys().map(String::as_str);
             let Some(set) = self
                 .check
@@ -166,28 +198,18 @@ impl<'a> Planner<'a> {
             else {
                 continue;
             };
-            let words: Vec<String> = match &set.value {
-                KeywordSet::Words(words) => {
-                    words.iter().map(|w| w.value.trim().to_owned()).collect()
-                }
-                KeywordSet::File(list) => match self.loaded.lists.get(&list.file.value) {
-                    Some(words) => words.clone(),
-                    None => continue, // unreadable: already reported
-                },
+            let Some(words) = self.words.get(&name.value) else {
+                continue; // unreadable: already reported
             };
-            if words.iter().all(String::is_empty) {
+            if words.is_empty() && !self.check.is_told_in(set.span()) {
                 self.check.error(
                     set,
                     format!("the keyword set `{}` is empty", name.value),
                     "add a keyword",
                 );
             }
-            keywords.extend(
-                words
-                    .into_iter()
-                    .filter(|w| !w.is_empty())
-                    .map(|w| (name.value.clone(), w)),
-            );
+            let words = words.iter().cloned();
+            keywords.extend(words.map(|word| (name.value.clone(), word)));
         }
         keywords
     }
@@ -280,16 +302,12 @@ impl<'a> Planner<'a> {
                 }
             }
             (None, None, Some(file)) => {
-                if self
-                    .loaded
-                    .lists
-                    .get(&file.value)
-                    .is_some_and(Vec::is_empty)
-                {
+                let ids = self.loaded.lists.get(&file.value).map(|list| &list.entries);
+                if ids.is_some_and(Vec::is_empty) {
                     let hint = "add ids, one a line, or remove this entry";
                     self.check.error(file, "this file names no note", hint);
                 }
-                for id in self.loaded.lists.get(&file.value).into_iter().flatten() {
+                for id in ids.into_iter().flatten() {
                     self.note(target, id, file);
                 }
             }
@@ -386,8 +404,29 @@ impl<'a> Planner<'a> {
         });
     }
 
-    /// Adds a search, or widens the one that asks the same.
-    fn add(&mut self, target: Target<'_>, asked: Asked<'_>, filters: &[FilterChoice]) {
+    /// Says, once, that a keyword is in two sets.
+    fn in_two_sets(&mut self, word: &Word, set: &str, other: &str) {
+        if self.told.insert(word.text.clone()) {
+            let message = format!(
+                "the keyword `{}` is in the sets `{other}` and `{set}`; it is searched for once and counted to `{other}`",
+                word.text
+            );
+            self.check.warn(
+                &word.file,
+                word.span.clone(),
+                message,
+                "leave it out of one of them",
+            );
+        }
+    }
+
+    /// Adds a search, or widens the one that asks the same; the keyword set of that one, if it is another.
+    fn add(
+        &mut self,
+        target: Target<'_>,
+        asked: Asked<'_>,
+        filters: &[FilterChoice],
+    ) -> Option<String> {
         let Target {
             reference,
             entry,
@@ -405,18 +444,14 @@ impl<'a> Planner<'a> {
             Some(&at) => {
                 let other = &mut self.searches[at];
                 other.also(&search);
-                let in_two_sets = other.keyword_set != search.keyword_set;
-                let set = other.keyword_set.clone().unwrap_or_default();
-                if let (Some(keyword), true) = (&search.keyword, in_two_sets) {
-                    self.warn(format!(
-                        "the keyword {keyword} is in two sets; it is searched once and counted to `{set}`"
-                    ));
-                }
+                let set = other.keyword_set.clone();
+                set.filter(|_| other.keyword_set != search.keyword_set)
             }
             None => {
                 self.known
                     .insert(search.search_id.clone(), self.searches.len());
                 self.searches.push(search);
+                None
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod address;
 mod checks;
+mod keywords;
 mod limits;
 mod mistakes;
 mod privacy;
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 
 use super::{Address, Compression, EndpointEstimate, Plan, Price, Search, plan};
 use crate::spec::contracts::Contracts;
-use crate::spec::diagnostic::Diagnostics;
+use crate::spec::diagnostic::{Diagnostic, Diagnostics};
 use crate::spec::load::load_pipeline;
 use crate::spec::pipeline::OnBadValue;
 use crate::spec::words::Filter;
@@ -46,6 +47,17 @@ fn try_plan(pipeline: &str) -> Result<Plan, Diagnostics> {
 
 fn planned(pipeline: &str) -> Plan {
     try_plan(pipeline).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// What a plan warns of, each as `line:column message [hint]`.
+fn warnings(plan: &Plan) -> Vec<String> {
+    let told = |warning: &Diagnostic| {
+        let (line, column) = warning.position().expect("a place");
+        let hint = warning.hint.as_deref().expect("a hint");
+        assert!(warning.is_warning, "{warning:?}");
+        format!("{line}:{column} {} [{hint}]", warning.message)
+    };
+    plan.warnings.iter().map(told).collect()
 }
 
 /// The pipeline with one piece of its text replaced.
@@ -90,7 +102,7 @@ fn a_pipeline_that_says_little_has_sensible_defaults() {
     assert_eq!(plan.limits.retries.max, 4);
     assert_eq!(plan.limits.retries.delay, Duration::from_secs(1));
     assert_eq!(plan.price, Price::default());
-    assert_eq!(plan.warnings, Vec::<String>::new());
+    assert_eq!(warnings(&plan), Vec::<String>::new());
     let address = Address::Url("https://api.justoneapi.com".to_owned());
     assert_eq!(plan.sources["justoneapi"].address, address);
 }
@@ -201,8 +213,11 @@ extract:
         ]
     );
     assert_eq!(
-        plan.warnings,
-        ["the keyword 兰蔻 is in two sets; it is searched once and counted to `brands`"]
+        warnings(&plan),
+        [
+            "5:49 the keyword `兰蔻` is in the sets `brands` and `topics`; it is searched for once and counted \
+          to `brands` [leave it out of one of them]"
+        ]
     );
 }
 
@@ -212,7 +227,7 @@ fn two_entries_that_ask_the_same_page_as_far_as_the_deeper_one() {
     let plan = planned(&and(more));
     assert_eq!(plan.searches.len(), 2);
     assert!(plan.searches.iter().all(|s| s.max_pages == 7));
-    assert_eq!(plan.warnings, Vec::<String>::new());
+    assert_eq!(warnings(&plan), Vec::<String>::new());
 }
 
 /// The lake joins on this id over years: it must never change for the same question.
@@ -389,11 +404,14 @@ fn a_follow_up_asks_as_one_who_names_the_note() {
 fn plain_http_is_warned_of_once_but_not_on_this_machine() {
     let warnings = |address: &str| {
         let new = format!("{{name: justoneapi, base_url: '{address}'}}");
-        planned(&changed("{name: justoneapi}", &new)).warnings
+        warnings(&planned(&changed("{name: justoneapi}", &new)))
     };
     assert_eq!(
         warnings("prod-cn"),
-        ["http://47.117.133.51:30015 is plain HTTP: the token of justoneapi travels unencrypted"]
+        [
+            "4:38 http://47.117.133.51:30015 is plain HTTP: the token of justoneapi travels unencrypted \
+          [use an https address if the provider has one]"
+        ]
     );
     for remote in [
         "http://example.com",

@@ -4,8 +4,7 @@ use std::fmt;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::words::Span;
 use super::yaml::Spanned;
@@ -33,6 +32,7 @@ pub struct Check {
     /// rejected / (written + rejected), before the latest observations are chosen.
     pub max_reject_share: Option<Spanned<f64>>,
     /// The values that a column may have, by column. Null is accepted.
+    #[schemars(with = "Option<IndexMap<String, Vec<Scalar>>>")]
     pub accepted_values: Option<Spanned<AcceptedValues>>,
     /// How old the newest value of a column may be.
     pub freshness: Option<Spanned<Freshness>>,
@@ -43,8 +43,8 @@ pub struct Check {
     pub sql: Option<Spanned<String>>,
 }
 
-/// Values by column.
-pub type AcceptedValues = IndexMap<Spanned<String>, Spanned<Vec<Spanned<Scalar>>>>;
+/// Values by column, as they are written: the type of the column says what they mean.
+pub type AcceptedValues = IndexMap<Spanned<String>, Spanned<Vec<Spanned<String>>>>;
 
 /// What follows when a check fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -102,36 +102,5 @@ impl fmt::Display for Scalar {
             Scalar::Float(value) => write!(f, "{value}"),
             Scalar::Text(value) => f.write_str(value),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
-        impl Visitor<'_> for ScalarVisitor {
-            type Value = Scalar;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a text, a number, true or false")
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar::Bool(value))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Int(value))
-            }
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
-                let value = i64::try_from(value);
-                value
-                    .map(Scalar::Int)
-                    .map_err(|_| E::custom("this number is larger than any that a column can hold"))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar::Float(value))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(value.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(ScalarVisitor)
     }
 }

@@ -11,7 +11,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use super::mart::{Mart, MartFile};
 use super::source::{CLASSES, Source};
 use super::table::{CommonColumns, Table};
-use super::text_file::read_text;
+use super::text_file::{read_text, unreadable};
 use super::yaml::{self, Spanned};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
@@ -127,7 +127,15 @@ impl Contracts {
             }
         }
         for (name, file) in &contracts.table_files {
-            same_groups(&contracts.tables[name], &contracts.tables, file, found);
+            let table = &contracts.tables[name];
+            // A table that cannot be read has been told.
+            let is_told = |other: &Spanned<String>| {
+                let path = Path::new("tables").join(format!("{}.yaml", other.value));
+                files.contains_key(&path) && !contracts.tables.contains_key(&other.value)
+            };
+            if !table.latest_with.as_ref().is_some_and(is_told) {
+                same_groups(table, &contracts.tables, file, found);
+            }
         }
         // Tables that could not be read would be missed once more.
         let tables_are_whole = found.is_empty();
@@ -177,10 +185,9 @@ pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
 fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, SourceFile> {
     let mut files = BTreeMap::new();
     let mut fail = |path: &Path, error: std::io::Error| {
-        let file = SourceFile::new(path, "");
-        found.push(Diagnostic::error(&file, None, format!("cannot read this: {error}")).hint(
-            "--schemas names a folder with common_columns.yaml, sources/*.yaml and tables/*.yaml",
-        ));
+        let hint =
+            "--schemas names a folder with common_columns.yaml, sources/*.yaml and tables/*.yaml";
+        found.push(unreadable(path, &error, "cannot read this", hint));
     };
     if let Err(error) = std::fs::metadata(dir) {
         fail(dir, error);
@@ -228,13 +235,13 @@ fn is_yaml(path: &Path) -> bool {
 
 /// Reads one contract; what is wrong with it goes to `found`.
 fn read<T: DeserializeOwned>(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<T> {
-    match yaml::parse(file) {
-        Ok(node) => yaml::decode(node, file, found),
-        Err(diagnostic) => {
-            found.push(*diagnostic);
-            None
-        }
+    let before = found.len();
+    let tree = yaml::read(file, found);
+    for diagnostic in &mut found[before..] {
+        let hint = "write the contract, or remove the file";
+        diagnostic.hint.get_or_insert_with(|| hint.to_owned());
     }
+    yaml::decode(tree?, file, found)
 }
 
 fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnostic>) {
@@ -288,11 +295,13 @@ fn same_groups(
         .is_none_or(|other| names(other) != names(table))
     {
         let message = format!("`{}` is no table with the same `latest_by`", with.value);
-        let mut diagnostic = Diagnostic::error(file, Some(with.span()), message);
-        diagnostic.hint = nearest(with, tables.keys().map(String::as_str))
-            .filter(|near| *near != with.value)
-            .map(|near| format!("did you mean `{near}`?"));
-        found.push(diagnostic);
+        let near = nearest(with, tables.keys().map(String::as_str));
+        let hint = match near.filter(|near| *near != with.value) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "name a table whose `latest_by` has the same columns, or remove `latest_with`"
+                .to_owned(),
+        };
+        found.push(Diagnostic::error(file, Some(with.span()), message).hint(hint));
     }
 }
 
@@ -306,7 +315,8 @@ pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Di
         && !sorts.take(table.latest_by.len()).eq(groups)
     {
         let message = "`sort_by` must begin with the columns of `latest_by`, in their order";
-        found.push(Diagnostic::error(file, Some(first.span()), message));
+        let hint = "write those columns first in `sort_by`";
+        found.push(Diagnostic::error(file, Some(first.span()), message).hint(hint));
     }
     let view = table.latest_view.as_ref().map(|v| &v.id);
     let columns = table.columns.values();
@@ -321,11 +331,25 @@ pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Di
     for name in named {
         if !table.columns.contains_key(&name.value) {
             let message = format!("the table has no column `{}`", name.value);
-            let mut diagnostic = Diagnostic::error(file, Some(name.span()), message);
-            diagnostic.hint = nearest(name, table.columns.keys().map(String::as_str))
-                .map(|near| format!("did you mean `{near}`?"));
-            found.push(diagnostic);
+            let hint = near_or(
+                name,
+                table.columns.keys(),
+                "add it to `columns`, or remove it here",
+            );
+            found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
         }
+    }
+}
+
+/// The hint of a name that is not there: the nearest one, or what else to do.
+pub(super) fn near_or<'n>(
+    name: &str,
+    names: impl Iterator<Item = &'n String>,
+    otherwise: &str,
+) -> String {
+    match nearest(name, names.map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => otherwise.to_owned(),
     }
 }
 

@@ -37,13 +37,16 @@ impl SourceFile {
     }
 }
 
-/// One mistake in one file.
+/// One mistake in one file, or what is allowed there and probably not meant.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     pub file: SourceFile,
+    /// None: the file as a whole.
     pub span: Option<Span>,
     pub message: String,
     pub hint: Option<String>,
+    /// Whether the file is valid all the same.
+    pub is_warning: bool,
 }
 
 impl Diagnostic {
@@ -53,6 +56,14 @@ impl Diagnostic {
             span,
             message: message.into(),
             hint: None,
+            is_warning: false,
+        }
+    }
+
+    pub fn warning(file: &SourceFile, span: Option<Span>, message: impl Into<String>) -> Self {
+        Diagnostic {
+            is_warning: true,
+            ..Diagnostic::error(file, span, message)
         }
     }
 
@@ -64,6 +75,18 @@ impl Diagnostic {
     /// Line and column (from 1) of the place, if it has one.
     pub fn position(&self) -> Option<(usize, usize)> {
         self.span.as_ref().map(|s| self.file.position(s.start))
+    }
+
+    /// On one line, for a log: `file:line:column: message; hint`.
+    pub fn line(&self) -> String {
+        let path = self.file.path().display();
+        let place = match self.position() {
+            Some((line, column)) => format!("{path}:{line}:{column}"),
+            None => path.to_string(),
+        };
+        let hint = self.hint.as_deref();
+        let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+        format!("{place}: {}{hint}", self.message)
     }
 
     /// As people read it: message, place, the line with the place underlined, hint. What of it acts on a terminal
@@ -80,7 +103,12 @@ impl Diagnostic {
         let hint = self.hint.as_deref().map(escaped);
         let text = self.file.text();
         let source = escaped(text);
-        let title = Level::ERROR.primary_title(&*message);
+        let level = if self.is_warning {
+            Level::WARNING
+        } else {
+            Level::ERROR
+        };
+        let title = level.primary_title(&*message);
         let mut group = match &self.span {
             Some(span) => {
                 let shown = |offset: usize| escaped(&text[..offset]).len();
@@ -109,6 +137,13 @@ fn first_line(text: &str, span: &Span) -> Span {
 #[derive(Debug)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
+impl Diagnostics {
+    /// The number of mistakes, without warnings.
+    pub fn mistakes(&self) -> usize {
+        self.0.iter().filter(|d| !d.is_warning).count()
+    }
+}
+
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         for (i, diagnostic) in self.0.iter().enumerate() {
@@ -125,9 +160,15 @@ impl std::error::Error for Diagnostics {}
 
 /// The word among `candidates` that `word` most likely meant, if one is near enough.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|c| (strsim::normalized_damerau_levenshtein(word, c), c))
+        .map(|c| {
+            (
+                strsim::normalized_damerau_levenshtein(&word, &c.to_lowercase()),
+                c,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)

@@ -9,7 +9,7 @@ use std::ops::Range;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::diagnostic::{Diagnostic, SourceFile};
-use super::yaml::{Kind, Node};
+use super::yaml::{Kind, Node, is_null};
 
 /// Replaces every `${NAME}` below `node`; `$${` stands for a literal `${`.
 pub fn substitute(
@@ -19,7 +19,10 @@ pub fn substitute(
     found: &mut Vec<Diagnostic>,
 ) {
     match &mut node.kind {
-        Kind::String(text) if text.contains("${") => match expand(text, lookup) {
+        Kind::Plain(text) | Kind::Quoted(text) if text.contains("${") => match expand(text, lookup)
+        {
+            // What a variable holds is a value, also where it looks like none.
+            Ok(expanded) if is_null(&expanded) => node.kind = Kind::Quoted(expanded),
             Ok(expanded) => *text = expanded,
             Err(problem) => {
                 let (message, hint) = match problem {
@@ -73,7 +76,7 @@ pub fn uses(node: &Node) -> Vec<VariableUse> {
 
 fn collect_uses(node: &Node, keys: &mut Vec<String>, found: &mut Vec<VariableUse>) {
     match &node.kind {
-        Kind::String(text) => {
+        Kind::Plain(text) | Kind::Quoted(text) => {
             let names = RefCell::new(Vec::new());
             let note = |name: &str| {
                 names.borrow_mut().push(name.to_owned());
@@ -92,16 +95,11 @@ fn collect_uses(node: &Node, keys: &mut Vec<String>, found: &mut Vec<VariableUse
             .for_each(|item| collect_uses(item, keys, found)),
         Kind::Map(entries) => {
             for (key, value) in entries {
-                let name = match &key.kind {
-                    Kind::String(name) => name.clone(),
-                    _ => String::new(),
-                };
-                keys.push(name);
+                keys.push(key.text().unwrap_or_default().to_owned());
                 collect_uses(value, keys, found);
                 keys.pop();
             }
         }
-        _ => {}
     }
 }
 
@@ -124,6 +122,8 @@ impl Variables {
                 let (name, held) = (format!("${{{name}}}"), held.expose_secret());
                 if !held.is_empty() && written.contains(&name) {
                     diagnostic.message = hidden(&diagnostic.message, held, &name);
+                    let hint = diagnostic.hint.take();
+                    diagnostic.hint = hint.map(|hint| hidden(&hint, held, &name));
                 }
             }
         }

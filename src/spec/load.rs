@@ -8,8 +8,8 @@ use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use super::env::{self, VariableUse, Variables};
 use super::pipeline::{KeywordSet, Pipeline};
 use super::privacy::{without_salt, without_user_info};
-use super::text_file::read_text;
-use super::yaml::{self, Spanned};
+use super::text_file::{NotUtf8, read_text, reason, unreadable};
+use super::yaml::{self, Kind, Node, Spanned};
 
 /// A pipeline as written, with the entries of the files that it names.
 #[derive(Clone, Debug)]
@@ -17,13 +17,22 @@ pub struct LoadedPipeline {
     pub pipeline: Pipeline,
     pub file: SourceFile,
     /// Entries by the path that the pipeline names them with.
-    pub lists: HashMap<PathBuf, Vec<String>>,
+    pub lists: HashMap<PathBuf, List>,
+    /// The keyword sets that are named, those that cannot be read included; none if that cannot be told.
+    pub set_names: Option<Vec<String>>,
     /// What messages must not repeat.
     pub variables: Variables,
     /// Where the file names variables.
     pub uses: Vec<VariableUse>,
     /// What was found wrong while reading; planning adds to it, so that all is reported at once.
     pub found: Vec<Diagnostic>,
+}
+
+/// A text file that a pipeline names, with an entry a line.
+#[derive(Clone, Debug)]
+pub struct List {
+    pub file: SourceFile,
+    pub entries: Vec<Spanned<String>>,
 }
 
 /// Reads `path` and the lists it names. `lookup` finds environment variables.
@@ -36,11 +45,12 @@ pub fn load_pipeline(
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<LoadedPipeline, Diagnostics> {
     let text = read_text(path).map_err(|error| {
-        let file = SourceFile::new(path, "");
-        let unreadable =
-            Diagnostic::error(&file, None, format!("cannot read the pipeline: {error}"));
-        Diagnostics(vec![unreadable.hint(
-            "give the path of a pipeline YAML, such as pipelines/demo.yaml",
+        let hint = "give the path of a pipeline YAML, such as pipelines/demo.yaml";
+        Diagnostics(vec![unreadable(
+            path,
+            &error,
+            "cannot read the pipeline",
+            hint,
         )])
     })?;
     let file = SourceFile::new(path, text);
@@ -57,10 +67,19 @@ pub fn parse_pipeline(
     lookup: &dyn Fn(&str) -> Option<String>,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<LoadedPipeline, Diagnostics> {
-    let mut tree = yaml::parse(&file).map_err(|d| Diagnostics(vec![*d]))?;
-    let file = without_user_info(without_salt(file, &tree));
     let mut found = Vec::new();
+    let tree = yaml::read(&file, &mut found);
+    let file = without_user_info(without_salt(file, tree.as_ref()));
+    for diagnostic in &mut found {
+        diagnostic.file = file.clone();
+        let hint = "write a pipeline; `redlake init` makes one to start from";
+        diagnostic.hint.get_or_insert_with(|| hint.to_owned());
+    }
+    let Some(mut tree) = tree else {
+        return Err(Diagnostics(found));
+    };
     let uses = env::uses(&tree);
+    let set_names = set_names(&tree);
     let variables = Variables::default();
     let noted = |name: &str| variables.look_up(name, lookup);
     env::substitute(&mut tree, &file, &noted, &mut found);
@@ -73,10 +92,23 @@ pub fn parse_pipeline(
         pipeline,
         file,
         lists,
+        set_names,
         variables,
         uses,
         found,
     })
+}
+
+/// The keys of `keyword_sets`; none if it is no mapping.
+fn set_names(tree: &Node) -> Option<Vec<String>> {
+    match tree.entry("keyword_sets").map(|sets| &sets.kind) {
+        None => Some(Vec::new()),
+        Some(Kind::Map(sets)) => {
+            let names = sets.iter().filter_map(|(name, _)| name.text());
+            Some(names.map(str::to_owned).collect())
+        }
+        Some(_) => None,
+    }
 }
 
 fn read_lists(
@@ -84,7 +116,7 @@ fn read_lists(
     file: &SourceFile,
     read: &dyn Fn(&Path) -> io::Result<String>,
     found: &mut Vec<Diagnostic>,
-) -> HashMap<PathBuf, Vec<String>> {
+) -> HashMap<PathBuf, List> {
     let sets = pipeline
         .keyword_sets
         .values()
@@ -99,9 +131,12 @@ fn read_lists(
     let folder = file.path().parent().unwrap_or(Path::new(""));
     let mut lists = HashMap::new();
     for named in sets.chain(notes) {
-        match read(&folder.join(&named.value)) {
+        let path = folder.join(&named.value);
+        match read(&path) {
             Ok(text) => {
-                lists.insert(named.value.clone(), entries(&text));
+                let file = SourceFile::new(path, text);
+                let entries = entries(file.text());
+                lists.insert(named.value.clone(), List { file, entries });
             }
             Err(error) => found.push(unreadable_list(named, folder, &error, file)),
         }
@@ -110,12 +145,21 @@ fn read_lists(
 }
 
 /// The entries of a list: its lines, but for empty ones and comments.
-fn entries(text: &str) -> Vec<String> {
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-    lines
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
-        .map(str::to_owned)
-        .collect()
+fn entries(text: &str) -> Vec<Spanned<String>> {
+    let mut entries = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let begin = start + line.len() - line.trim_start().len();
+        let entry = line.trim();
+        if !entry.is_empty() && !entry.starts_with('#') {
+            entries.push(Spanned::placed(
+                entry.to_owned(),
+                begin..begin + entry.len(),
+            ));
+        }
+        start += line.len();
+    }
+    entries
 }
 
 fn unreadable_list(
@@ -125,10 +169,8 @@ fn unreadable_list(
     file: &SourceFile,
 ) -> Diagnostic {
     let path = folder.join(&named.value);
-    Diagnostic::error(
-        file,
-        Some(named.span()),
-        format!("cannot read {}: {error}", path.display()),
-    )
-    .hint("files are found relative to the pipeline")
+    let message = format!("cannot read {}: {}", path.display(), reason(error));
+    let hint = NotUtf8::of(error).map(NotUtf8::hint);
+    let hint = hint.unwrap_or_else(|| "files are found relative to the pipeline".to_owned());
+    Diagnostic::error(file, Some(named.span()), message).hint(hint)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::contracts::known_columns;
+use super::contracts::{known_columns, near_or};
 use super::diagnostic::{Diagnostic, SourceFile, nearest};
 use super::table::{Column, LatestView, RowsFrom, Table};
 use super::yaml::Spanned;
@@ -114,7 +114,8 @@ fn known_mart(
 ) {
     if tables.contains_key(&name.value) {
         let message = format!("`{}` is a table, too", name.value);
-        found.push(Diagnostic::error(file, Some(name.span()), message));
+        let hint = "rename the mart, and its file";
+        found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
     }
     if !MARTS.contains(&name.as_str()) {
         let message = format!("redlake cannot compute a mart `{}`", name.value);
@@ -136,10 +137,12 @@ fn readable(
 ) {
     let Some(table) = tables.get(&name.value) else {
         let message = format!("there is no table `{}`", name.value);
-        let mut diagnostic = Diagnostic::error(file, Some(name.span()), message);
-        diagnostic.hint = nearest(name, tables.keys().map(String::as_str))
-            .map(|near| format!("did you mean `{near}`?"));
-        found.push(diagnostic);
+        let hint = near_or(
+            name,
+            tables.keys(),
+            "read a table that `redlake schema list` names",
+        );
+        found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
         return;
     };
     for column in columns {

@@ -2,6 +2,7 @@
 
 mod arrow;
 pub mod checks;
+mod compose;
 pub mod contracts;
 mod decode;
 pub mod diagnostic;
@@ -14,6 +15,7 @@ pub mod pipeline;
 mod place;
 pub mod privacy;
 pub mod source;
+mod syntax;
 pub mod table;
 pub mod text_file;
 pub mod words;

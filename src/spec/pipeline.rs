@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use super::checks::Check;
 use super::privacy::{Privacy, Raw};
 use super::words::{Filter, Span};
-use super::yaml::Spanned;
+use super::yaml::{Spanned, written};
 
 /// A redlake pipeline: which searches to make, how often to ask, where the tables go.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -232,15 +232,8 @@ pub struct Contract {
     /// What follows a field that the source contract does not know.
     pub on_unknown_field: OnUnknownField,
     /// What follows a value that does not fit its column.
-    #[serde(deserialize_with = "bare_null")]
     #[schemars(with = "Option<OnBadValue>")]
     pub on_bad_value: OnBadValue,
-}
-
-/// Without quotes YAML reads the word `null` as no value.
-fn bare_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnBadValue, D::Error> {
-    let word = Option::deserialize(deserializer)?;
-    Ok(word.unwrap_or(OnBadValue::Null))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -362,7 +355,7 @@ impl<'de> Deserialize<'de> for KeywordSet {
                 Deserialize::deserialize(file).map(KeywordSet::File)
             }
         }
-        deserializer.deserialize_any(KeywordSetVisitor)
+        written(deserializer, KeywordSetVisitor)
     }
 }
 
@@ -388,7 +381,7 @@ impl<'de> Deserialize<'de> for FilterValues {
         }
         impl<'de> Deserialize<'de> for Values {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(ValuesVisitor)
+                written(deserializer, ValuesVisitor)
             }
         }
         let values = Spanned::<Values>::deserialize(deserializer)?;

@@ -40,6 +40,7 @@ fn entry(node: Node, name: &str) -> Option<(Node, Node)> {
     let Kind::Map(entries) = node.kind else {
         return None;
     };
-    let is_named = |key: &Node| matches!(&key.kind, Kind::String(text) if text == name);
-    entries.into_iter().find(|(key, _)| is_named(key))
+    entries
+        .into_iter()
+        .find(|(key, _)| key.text() == Some(name))
 }

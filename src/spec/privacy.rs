@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::diagnostic::SourceFile;
 use super::words::Span;
-use super::yaml::{Kind, Node, Spanned};
+use super::yaml::{Node, Spanned, written};
 
 /// What becomes of personal data before tables are written. The stored answers stay as they came:
 /// see `raw`.
@@ -68,9 +68,22 @@ pub fn is_variable(text: &str) -> bool {
 
 /// The file as diagnostics may show it: a salt that is written into it is hidden, at its place
 /// and with its length, so that all other places stay right.
-pub fn without_salt(file: SourceFile, tree: &Node) -> SourceFile {
-    let salt = entry(tree, "privacy").and_then(|privacy| entry(privacy, "salt"));
-    let Some(span) = salt.map(|salt| salt.span.clone()) else {
+///
+/// Without a tree, what looks like a salt is one.
+pub fn without_salt(file: SourceFile, tree: Option<&Node>) -> SourceFile {
+    static SALT: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\bsalt\s*[:：]\s*(?<salt>[^\n]+)").expect("a constant pattern")
+    });
+    let salt = match tree {
+        Some(tree) => tree
+            .entry("privacy")
+            .and_then(|privacy| privacy.entry("salt"))
+            .map(|salt| salt.span.clone()),
+        None => SALT
+            .captures(file.text())
+            .and_then(|found| Some(found.name("salt")?.range())),
+    };
+    let Some(span) = salt else {
         return file;
     };
     let text = file.text();
@@ -94,16 +107,6 @@ pub fn without_user_info(file: SourceFile) -> SourceFile {
         text.replace_range(user, &stars);
     }
     SourceFile::new(file.path(), text)
-}
-
-fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
-    let Kind::Map(entries) = &node.kind else {
-        return None;
-    };
-    let named = |name: &Node| matches!(&name.kind, Kind::String(name) if name == key);
-    entries
-        .iter()
-        .find_map(|(name, value)| named(name).then_some(value))
 }
 
 impl<'de> Deserialize<'de> for Secret {
@@ -140,6 +143,6 @@ impl<'de> Deserialize<'de> for Raw {
                 KeepRaw::deserialize(MapAccessDeserializer::new(map)).map(Raw::Keep)
             }
         }
-        deserializer.deserialize_any(RawVisitor)
+        written(deserializer, RawVisitor)
     }
 }

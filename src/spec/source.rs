@@ -8,7 +8,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::words::{Filter, Span as TimeSpan};
-use super::yaml::Spanned;
+use super::yaml::{Spanned, written};
 
 /// An API provider.
 #[derive(Clone, Debug, Deserialize)]
@@ -449,7 +449,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
             Deserialize::deserialize(de::value::SeqAccessDeserializer::new(seq))
         }
     }
-    deserializer.deserialize_any(Words)
+    written(deserializer, Words)
 }
 
 impl<'de> Deserialize<'de> for Conditions {
@@ -493,7 +493,7 @@ impl<'de> Deserialize<'de> for Condition {
                 Deserialize::deserialize(test).map(Condition::Test)
             }
         }
-        deserializer.deserialize_any(ConditionVisitor)
+        written(deserializer, ConditionVisitor)
     }
 }
 
@@ -523,6 +523,6 @@ impl<'de> Deserialize<'de> for Columns {
                 Ok(Columns(all))
             }
         }
-        deserializer.deserialize_any(ColumnsVisitor)
+        written(deserializer, ColumnsVisitor)
     }
 }

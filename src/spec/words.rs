@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Months, Utc};
+use chrono::{DateTime, FixedOffset, Months, NaiveDate, NaiveDateTime, Utc};
 use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -27,6 +27,59 @@ impl Filter {
             Filter::NoteType => "note_type",
             Filter::PublishedWithin => "published_within",
         }
+    }
+}
+
+/// An instant with its time zone, as RFC 3339 writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant(pub DateTime<FixedOffset>);
+
+/// Why a text is no [`Instant`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoInstant {
+    pub message: String,
+    pub hint: String,
+}
+
+impl Instant {
+    /// # Errors
+    /// A text that is no time, or has no time zone.
+    pub fn read(text: &str) -> Result<Self, NoInstant> {
+        let wrong = |message: &str, example: String| NoInstant {
+            message: format!("`{text}` {message}"),
+            hint: format!("write it like {example}"),
+        };
+        let with_zone = DateTime::parse_from_rfc3339(text).or_else(|_| text.parse());
+        with_zone.map(Instant).map_err(|_| {
+            let is_local = ["%FT%T%.f", "%F %T%.f", "%FT%R", "%F %R"]
+                .iter()
+                .any(|form| NaiveDateTime::parse_from_str(text, form).is_ok());
+            if is_local {
+                let time = text.trim().replacen(' ', "T", 1);
+                let seconds = if time.matches(':').count() == 1 {
+                    ":00"
+                } else {
+                    ""
+                };
+                return wrong("has no time zone", format!("{time}{seconds}+08:00"));
+            }
+            match text.parse::<NaiveDate>() {
+                Ok(day) => wrong(
+                    "has no time of day and no time zone",
+                    format!("{day}T12:00:00+08:00"),
+                ),
+                Err(_) => wrong("is no time", "2026-03-09T12:00:00+08:00".to_owned()),
+            }
+        })
+    }
+}
+
+impl FromStr for Instant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let said = |NoInstant { message, hint }| format!("{message}; {hint}");
+        Instant::read(text).map_err(said)
     }
 }
 

@@ -1,5 +1,5 @@
-//! YAML with places: text → a tree that knows where each value stands → typed values (the last
-//! step is in [`super::decode`]).
+//! YAML with places: text → a tree that knows where each value stands ([`super::compose`]) → typed
+//! values ([`super::decode`]).
 //!
 //! serde stops at the first error. A contract with three mistakes should show three, so the tree
 //! is decoded *tolerantly*: each error is noted, the part that caused it is taken out of the tree,
@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::compose::compose;
 use super::diagnostic::{Diagnostic, SourceFile};
 
 /// A byte range in the text that a value was read from.
@@ -33,6 +34,15 @@ impl<T> Spanned<T> {
             value,
             start: 0,
             end: 0,
+        }
+    }
+
+    /// A value that stands at these bytes.
+    pub fn placed(value: T, span: Span) -> Self {
+        Spanned {
+            value,
+            start: span.start,
+            end: span.end,
         }
     }
 
@@ -95,6 +105,20 @@ impl<T: JsonSchema> JsonSchema for Spanned<T> {
     }
 }
 
+/// The newtype name by which [`written`] asks our deserializer for texts.
+pub(super) const WRITTEN: &str = "$redlake::Written";
+
+/// Visits a value whose scalars are texts, as they are written: `007`, `no` and `null`, too.
+///
+/// # Errors
+/// As the visitor.
+pub fn written<'de, D: Deserializer<'de>, V: Visitor<'de>>(
+    deserializer: D,
+    visitor: V,
+) -> Result<V::Value, D::Error> {
+    deserializer.deserialize_newtype_struct(WRITTEN, visitor)
+}
+
 /// A YAML value and where it stands.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -104,172 +128,90 @@ pub struct Node {
 
 #[derive(Clone, Debug)]
 pub enum Kind {
-    Null,
-    Bool(bool),
-    /// A plain number, with its text: an id such as `649e46` must not lose a digit.
-    Number(String),
-    String(String),
+    /// A scalar without quotes, as it is written; empty where nothing is. What is expected decides what
+    /// it means: `no` is a text for a keyword, and false for a switch.
+    Plain(String),
+    /// A text in quotes, or of several lines.
+    Quoted(String),
     Seq(Vec<Node>),
     Map(Vec<(Node, Node)>),
 }
 
-impl Kind {
-    pub fn name(&self) -> String {
-        match self {
-            Kind::Null => "nothing".into(),
-            Kind::Bool(b) => format!("`{b}`"),
-            Kind::Number(n) => format!("the number `{n}`"),
-            Kind::String(s) => format!("the text `{s}`"),
-            Kind::Seq(_) => "a list".into(),
-            Kind::Map(_) => "a mapping".into(),
+impl Node {
+    /// The text of a scalar.
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Plain(text) | Kind::Quoted(text) => Some(text),
+            Kind::Seq(_) | Kind::Map(_) => None,
         }
     }
+
+    /// The value of a key, if it is a mapping that has it.
+    pub fn entry(&self, key: &str) -> Option<&Node> {
+        let Kind::Map(entries) = &self.kind else {
+            return None;
+        };
+        let mut entries = entries.iter();
+        let (_, value) = entries.find(|(name, _)| name.text() == Some(key))?;
+        Some(value)
+    }
+
+    /// Whether it is no value, where a value may be left out.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Plain(text) if is_null(text))
+    }
+
+    /// The number of values in it, itself included.
+    pub(super) fn size(&self) -> usize {
+        1 + self.children().map(Node::size).sum::<usize>()
+    }
+
+    /// How many lists and mappings are inside each other.
+    pub(super) fn depth(&self) -> usize {
+        self.children()
+            .map(|child| child.depth() + 1)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Node> {
+        let (items, entries): (&[Node], &[(Node, Node)]) = match &self.kind {
+            Kind::Seq(items) => (items, &[]),
+            Kind::Map(entries) => (&[], entries),
+            Kind::Plain(_) | Kind::Quoted(_) => (&[], &[]),
+        };
+        items
+            .iter()
+            .chain(entries.iter().flat_map(|(key, value)| [key, value]))
+    }
+}
+
+/// Whether a scalar without quotes is one of YAML's words for no value.
+pub(super) fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// Reads YAML text into a tree; what is wrong with it goes to `found`.
+pub fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
+    compose(file, found)
 }
 
 /// Reads YAML text into a tree.
 ///
 /// # Errors
-/// One diagnostic for what is no YAML (a bad indent, a repeated key, an unknown alias).
+/// The first mistake: what is no YAML (a bad indent, a repeated key, an unknown alias).
 pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
-    let text = file.text();
-    match serde_saphyr::from_str::<serde_saphyr::Spanned<Raw>>(text) {
-        Ok(tree) => Ok(located(text, tree)),
-        Err(error) => Err(Box::new(unreadable(file, &error))),
+    let mut found = Vec::new();
+    let tree = compose(file, &mut found);
+    match (tree, found.into_iter().next()) {
+        (Some(tree), None) => Ok(tree),
+        (_, Some(first)) => Err(Box::new(first)),
+        (None, None) => Err(Box::new(Diagnostic::error(
+            file,
+            None,
+            "this file cannot be read",
+        ))),
     }
-}
-
-/// A syntax error. Some of them know only a line and a column.
-fn unreadable(file: &SourceFile, error: &serde_saphyr::Error) -> Diagnostic {
-    let text = file.text();
-    let span = error.location().map(|at| match char_span(text, &at) {
-        span if span.start > 0 => span,
-        _ => place(text, at.line(), at.column()),
-    });
-    let message = error.without_snippet().to_string();
-    let message = message.split(" at line ").next().unwrap_or(&message);
-    let diagnostic = Diagnostic::error(
-        file,
-        span.clone(),
-        format!("this is not valid YAML: {message}"),
-    );
-    match span.map(|s| line_of(text, s.start).contains("${")) {
-        Some(true) => diagnostic.hint("inside {…} and […] write \"${NAME}\" in quotes"),
-        _ => diagnostic,
-    }
-}
-
-/// The character at a line and a column, both from 1.
-fn place(text: &str, line: u64, column: u64) -> Span {
-    let skipped = usize::try_from(line).unwrap_or(1).saturating_sub(1);
-    let start: usize = text.split_inclusive('\n').take(skipped).map(str::len).sum();
-    let column = usize::try_from(column).unwrap_or(1).saturating_sub(1);
-    let offset = text[start..]
-        .char_indices()
-        .nth(column)
-        .map_or(0, |(at, _)| at);
-    start + offset..floor_char_boundary(text, start + offset + 1)
-}
-
-fn line_of(text: &str, offset: usize) -> &str {
-    let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-    text[start..].lines().next().unwrap_or_default()
-}
-
-/// What serde-saphyr says of a value before its text is looked up.
-enum Raw {
-    Null,
-    Bool(bool),
-    Number,
-    String(String),
-    Seq(Vec<serde_saphyr::Spanned<Raw>>),
-    Map(Vec<(serde_saphyr::Spanned<Raw>, serde_saphyr::Spanned<Raw>)>),
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RawVisitor;
-        impl<'de> Visitor<'de> for RawVisitor {
-            type Value = Raw;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a YAML value")
-            }
-            fn visit_unit<E>(self) -> Result<Raw, E> {
-                Ok(Raw::Null)
-            }
-            fn visit_none<E>(self) -> Result<Raw, E> {
-                Ok(Raw::Null)
-            }
-            fn visit_some<D: Deserializer<'de>>(self, d: D) -> Result<Raw, D::Error> {
-                Raw::deserialize(d)
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-                Ok(Raw::Bool(value))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
-                Ok(Raw::Number)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
-                Ok(Raw::Number)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
-                Ok(Raw::Number)
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-                Ok(Raw::String(value.to_owned()))
-            }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Raw::Seq(items))
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Raw::Map(entries))
-            }
-        }
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-fn located(text: &str, raw: serde_saphyr::Spanned<Raw>) -> Node {
-    let span = char_span(text, &raw.defined);
-    let kind = match raw.value {
-        Raw::Null => Kind::Null,
-        Raw::Bool(b) => Kind::Bool(b),
-        Raw::Number => Kind::Number(text[span.clone()].trim().to_owned()),
-        Raw::String(s) => Kind::String(s),
-        Raw::Seq(items) => Kind::Seq(items.into_iter().map(|n| located(text, n)).collect()),
-        Raw::Map(entries) => Kind::Map(
-            entries
-                .into_iter()
-                .map(|(k, v)| (located(text, k), located(text, v)))
-                .collect(),
-        ),
-    };
-    Node { span, kind }
-}
-
-fn char_span(text: &str, at: &serde_saphyr::Location) -> Span {
-    let span = at.span();
-    let (start, len) = match (span.byte_offset(), span.byte_len()) {
-        (Some(start), Some(len)) => (start as usize, len as usize),
-        _ => return 0..0,
-    };
-    let start = floor_char_boundary(text, start);
-    start..floor_char_boundary(text, start + len)
-}
-
-fn floor_char_boundary(text: &str, mut at: usize) -> usize {
-    at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }
 
 /// Decodes a tree, noting every error; `None` if what is left has no value of type `T`.
@@ -280,7 +222,6 @@ pub fn decode<T: DeserializeOwned>(
 ) -> Option<T> {
     // Where something was taken out, so that its absence is not reported as well.
     let mut thinned: HashSet<usize> = HashSet::new();
-    let before = found.len();
     loop {
         let error = match T::deserialize(&root) {
             Ok(value) => return Some(value),
@@ -288,9 +229,11 @@ pub fn decode<T: DeserializeOwned>(
         };
         let span = error.span.clone().unwrap_or_else(|| root.span.clone());
         let follows = error.missing && thinned.contains(&span.start);
-        // What stands behind an alias stands in the tree twice, but in the file once.
-        let told = |d: &Diagnostic| d.span.as_ref() == Some(&span) && d.message == error.message;
-        if !follows && !found[before..].iter().any(told) {
+        // What stands behind an alias stands in the tree twice, but in the file once; and what could not
+        // be read is not of the wrong type, too.
+        let is_same =
+            |d: &Diagnostic| d.file.path() == file.path() && d.span.as_ref() == Some(&span);
+        if !follows && !found.iter().any(is_same) {
             let mut diagnostic = Diagnostic::error(file, Some(span.clone()), error.message);
             diagnostic.hint = error.hint;
             found.push(diagnostic);

@@ -16,6 +16,7 @@ mod faults;
 mod held;
 mod kills;
 mod marts;
+mod messages;
 mod mistakes;
 mod no_answers;
 mod odd_answers;

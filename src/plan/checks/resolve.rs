@@ -216,7 +216,7 @@ impl Resolver<'_, '_> {
         &mut self,
         table: &Table,
         name: &Spanned<String>,
-        values: &Spanned<Vec<Spanned<Scalar>>>,
+        values: &Spanned<Vec<Spanned<String>>>,
     ) -> Option<(String, Vec<Scalar>)> {
         let kind = self.column(table, name)?;
         let Some(wanted) = wanted(kind) else {
@@ -229,12 +229,17 @@ impl Resolver<'_, '_> {
             let message = format!("no accepted value of `{}` is given", name.value);
             self.check.error(values, message, "write one at least");
         }
-        for value in values.iter().filter(|value| !fits(value, kind)) {
-            let message = format!("`{}` is no value of `{}`", value.value, name.value);
-            self.check.error(value, message, format!("write {wanted}"));
+        let mut accepted = Vec::new();
+        for value in values.iter() {
+            match scalar(value, kind) {
+                Some(scalar) => accepted.push(scalar),
+                None => {
+                    let message = format!("`{}` is no value of `{}`", value.value, name.value);
+                    self.check.error(value, message, format!("write {wanted}"));
+                }
+            }
         }
-        let values = values.iter().map(|value| value.value.clone()).collect();
-        Some((name.value.clone(), values))
+        Some((name.value.clone(), accepted))
     }
 
     fn freshness(&mut self, table: &Table, freshness: &Freshness) -> Option<Rule> {
@@ -300,7 +305,7 @@ fn asked(one: &spec::Check) -> Vec<&'static str> {
 /// How a value of this type is written, if one can be listed.
 fn wanted(kind: ColumnType) -> Option<&'static str> {
     match kind {
-        ColumnType::String => Some("a text, in quotes where it looks like a number"),
+        ColumnType::String => Some("a text"),
         ColumnType::Int64 => Some("a whole number"),
         ColumnType::Float64 => Some("a number"),
         ColumnType::Bool => Some("true or false"),
@@ -308,11 +313,18 @@ fn wanted(kind: ColumnType) -> Option<&'static str> {
     }
 }
 
-fn fits(value: &Scalar, kind: ColumnType) -> bool {
-    match value {
-        Scalar::Bool(_) => kind == ColumnType::Bool,
-        Scalar::Int(_) => matches!(kind, ColumnType::Int64 | ColumnType::Float64),
-        Scalar::Float(number) => kind == ColumnType::Float64 && number.is_finite(),
-        Scalar::Text(_) => kind == ColumnType::String,
+/// The value that a text means in a column of this type.
+fn scalar(text: &str, kind: ColumnType) -> Option<Scalar> {
+    let number = || text.parse::<f64>().ok().filter(|number| number.is_finite());
+    match kind {
+        ColumnType::String => Some(Scalar::Text(text.to_owned())),
+        ColumnType::Int64 => text.parse().ok().map(Scalar::Int),
+        ColumnType::Float64 => number().map(Scalar::Float),
+        ColumnType::Bool => match text.to_ascii_lowercase().as_str() {
+            "true" => Some(Scalar::Bool(true)),
+            "false" => Some(Scalar::Bool(false)),
+            _ => None,
+        },
+        ColumnType::Timestamp | ColumnType::Date => None,
     }
 }

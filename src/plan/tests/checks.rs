@@ -22,7 +22,7 @@ fn every_form_has_a_name_and_a_severity() {
         "{table: notes, unique: [note_id, endpoint], severity: warn}",
         "{table: engagement, min_rows: 1, severity: error, name: some counts}",
         "{table: notes, max_reject_share: 0.02}",
-        "{table: notes, accepted_values: {note_type: [normal, \"5\"], has_music: [true], image_count: [0, 1]}}",
+        "{table: notes, accepted_values: {note_type: [normal, \"5\", no, 007], has_music: [true], image_count: [0, 1]}}",
         "{table: notes, freshness: {column: published_at, within: 7d}}",
         "{table: notes, row_count_change: {at_most: 0.5}}",
         "{sql: \"select *\\n  from engagement where liked_count < 0 ;\\n\"}",
@@ -53,7 +53,10 @@ fn every_form_has_a_name_and_a_severity() {
     let notes = "notes".to_owned();
     let text = |text: &str| Scalar::Text(text.to_owned());
     let accepted = [
-        ("note_type", vec![text("normal"), text("5")]),
+        (
+            "note_type",
+            vec![text("normal"), text("5"), text("no"), text("007")],
+        ),
         ("has_music", vec![Scalar::Bool(true)]),
         ("image_count", vec![Scalar::Int(0), Scalar::Int(1)]),
     ];
@@ -150,8 +153,8 @@ fn each_mistake_has_its_place_and_a_hint() {
             "12:52 `many` is no value of `image_count` [write a whole number]",
         ),
         (
-            "{table: notes, accepted_values: {note_type: [5]}}",
-            "12:50 `5` is no value of `note_type` [write a text, in quotes where it looks like a number]",
+            "{table: notes, accepted_values: {has_music: [ja]}}",
+            "12:50 `ja` is no value of `has_music` [write true or false]",
         ),
         (
             "{table: notes, accepted_values: {published_at: [x]}}",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{CONTRACTS, PIPELINE};
+use super::{CONTRACTS, PIPELINE, warnings};
 use crate::plan::{Plan, PrivacyRule, RawRetention, plan};
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::load::load_pipeline;
@@ -199,7 +199,7 @@ fn a_salt_in_the_file_is_warned_of_and_never_shown() {
     let rules = |hash: &str, salt: &str| format!("privacy: {{hash: [{hash}], salt: {salt}}}");
     let plan = with(&rules("users.nickname", literal));
     assert_eq!(plan.warnings.len(), 1);
-    assert!(plan.warnings[0].contains("put it into the environment"));
+    assert!(warnings(&plan)[0].contains("put it into the environment"));
     assert!(!format!("{plan:?}").contains(literal));
     // Other mistakes on its line show the line, and not the salt.
     for (hash, salt) in [
@@ -299,7 +299,7 @@ fn answers_are_kept_as_long_as_the_pipeline_says() {
     );
     assert_eq!(
         wrong("raw: nothing"),
-        ["expected `none` or {keep: 30d}, found string \"nothing\" []"]
+        ["`none` or {keep: 30d} is needed here, not `nothing` [write `none` or {keep: 30d}]"]
     );
     assert_eq!(
         wrong("raw: {kept: 30d}"),

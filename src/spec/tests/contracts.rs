@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::told;
 use crate::spec::contracts::{Contracts, embedded};
 use crate::spec::diagnostic::SourceFile;
-use crate::spec::load::{load_pipeline, parse_pipeline};
+use crate::spec::load::{LoadedPipeline, load_pipeline, parse_pipeline};
 
 const COMMON: &str = "
 every_table:
@@ -36,6 +36,12 @@ fn folder(table: &str) -> TempDir {
 
 fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join(name), text).expect("a writable folder");
+}
+
+/// The entries of a list that a pipeline names.
+fn entries<'l>(loaded: &'l LoadedPipeline, path: &str) -> Vec<&'l str> {
+    let entries = loaded.lists[Path::new(path)].entries.iter();
+    entries.map(|entry| entry.value.as_str()).collect()
 }
 
 fn mistakes(dir: &Path) -> Vec<String> {
@@ -82,7 +88,7 @@ extract: []
     };
     let loaded = parse_pipeline(file, &name, &list).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(loaded.pipeline.source.name.value, "shop");
-    assert_eq!(loaded.lists[Path::new("brands.txt")], ["a"]);
+    assert_eq!(entries(&loaded, "brands.txt"), ["a"]);
     assert_eq!(told(&loaded.found), Vec::<String>::new());
 }
 
@@ -114,7 +120,7 @@ fn an_unknown_column_gets_a_hint_wherever_it_is_named() {
         mistakes(folder(&table).path()),
         [
             "5:11 the table has no column `thing_di` [did you mean `thing_id`?]",
-            "6:23 the table has no column `zzz`",
+            "6:23 the table has no column `zzz` [add it to `columns`, or remove it here]",
             "7:16 the table has no column `runid` [did you mean `run_id`?]",
             "8:19 the table has no column `thingid` [did you mean `thing_id`?]",
             "11:38 the table has no column `knd` [did you mean `kind`?]",
@@ -179,10 +185,13 @@ extract: []
     write(dir.path(), "p.yaml", text);
     let loaded = load_pipeline(&dir.path().join("p.yaml"), &|_| None);
     let loaded = loaded.unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(
-        loaded.lists[Path::new("lists/brands.txt")],
-        ["海蓝之谜", "兰蔻"]
-    );
+    assert_eq!(entries(&loaded, "lists/brands.txt"), ["海蓝之谜", "兰蔻"]);
+    let list = &loaded.lists[Path::new("lists/brands.txt")];
+    let places = list
+        .entries
+        .iter()
+        .map(|entry| list.file.position(entry.span().start));
+    assert_eq!(places.collect::<Vec<_>>(), [(2, 1), (4, 3)]);
     let found = told(&loaded.found);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("7:16 cannot read "), "{found:?}");

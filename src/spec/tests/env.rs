@@ -64,5 +64,5 @@ fn keys_and_comments_are_left_alone() {
     let Kind::Map(entries) = &tree.kind else {
         panic!("no mapping: {tree:?}");
     };
-    assert!(matches!(&entries[0].0.kind, Kind::String(key) if key == "${NOBODY}"));
+    assert!(matches!(&entries[0].0.kind, Kind::Quoted(key) if key == "${NOBODY}"));
 }

@@ -91,7 +91,7 @@ fn only_marts_that_redlake_can_compute_are_declared() {
     );
     let told = mistakes(&changed(GROWTH, "mart: note_growth", "mart: notes"));
     assert!(
-        told.contains(&"1:7 `notes` is a table, too".to_owned()),
+        told.contains(&"1:7 `notes` is a table, too [rename the mart, and its file]".to_owned()),
         "{told:?}"
     );
 }

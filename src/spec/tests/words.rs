@@ -3,7 +3,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::spec::diagnostic::nearest;
-use crate::spec::words::Span;
+use crate::spec::words::{Instant, Span};
 
 fn seconds(n: u64) -> Span {
     Span::Exact(Duration::from_secs(n))
@@ -75,4 +75,41 @@ fn the_nearest_word_is_near() {
     assert_eq!(nearest("note_serch", words), Some("note_search"));
     assert_eq!(nearest("user", words), None);
     assert_eq!(nearest("note", []), None);
+}
+
+#[test]
+fn an_instant_has_a_time_zone() {
+    for text in [
+        "2026-03-09T12:00:00+08:00",
+        "2026-03-09T04:00:00Z",
+        "2026-03-09 12:00:00.5+08:00",
+    ] {
+        assert!(text.parse::<Instant>().is_ok(), "{text}");
+    }
+    let wrong = [
+        (
+            "2026-03-09T12:00:00",
+            "has no time zone; write it like 2026-03-09T12:00:00+08:00",
+        ),
+        (
+            "2026-03-09 12:00",
+            "has no time zone; write it like 2026-03-09T12:00:00+08:00",
+        ),
+        (
+            "2026-03-09",
+            "has no time of day and no time zone; write it like 2026-03-09T12:00:00+08:00",
+        ),
+        (
+            "yesterday",
+            "is no time; write it like 2026-03-09T12:00:00+08:00",
+        ),
+        ("", "is no time; write it like 2026-03-09T12:00:00+08:00"),
+        (
+            "2026-13-09T12:00:00Z",
+            "is no time; write it like 2026-03-09T12:00:00+08:00",
+        ),
+    ];
+    for (text, told) in wrong {
+        assert_eq!(text.parse::<Instant>(), Err(format!("`{text}` {told}")));
+    }
 }

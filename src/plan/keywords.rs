@@ -1,0 +1,224 @@
+//! The keywords of a pipeline, and those that nobody means as they are written.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use indexmap::IndexMap;
+use memchr::memchr_iter;
+
+use super::check::Check;
+use crate::spec::diagnostic::SourceFile;
+use crate::spec::escape::escaped_line;
+use crate::spec::load::LoadedPipeline;
+use crate::spec::pipeline::KeywordSet;
+use crate::spec::yaml::Spanned;
+
+/// A keyword as it is searched for, and where it is written.
+#[derive(Clone, Debug)]
+pub(super) struct Word {
+    pub text: String,
+    pub file: SourceFile,
+    pub span: Range<usize>,
+}
+
+/// Returns the keywords of each set, without blank ones and repetitions. A set whose file cannot be
+/// read is not there.
+pub(super) fn keyword_sets(
+    check: &mut Check<'_>,
+    loaded: &LoadedPipeline,
+) -> IndexMap<String, Vec<Word>> {
+    let mut sets = IndexMap::new();
+    for (name, set) in &loaded.pipeline.keyword_sets {
+        let (file, written) = match &set.value {
+            KeywordSet::Words(words) => (&loaded.file, words),
+            KeywordSet::File(list) => match loaded.lists.get(&list.file.value) {
+                Some(list) => (&list.file, &list.entries),
+                None => continue,
+            },
+        };
+        sets.insert(name.clone(), words(check, name, file, written));
+    }
+    sets
+}
+
+fn words(
+    check: &mut Check<'_>,
+    set: &str,
+    file: &SourceFile,
+    written: &[Spanned<String>],
+) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let is_blank = |word: &Spanned<String>| word.trim().is_empty();
+    let all_blank = written.iter().all(is_blank);
+    let line_ends: Vec<usize> = memchr_iter(b'\n', file.text().as_bytes()).collect();
+    let line = |start: usize| line_ends.partition_point(|end| *end < start) + 1;
+    for word in written {
+        let text = word.trim();
+        let span = word.span();
+        if text.is_empty() {
+            // A set of nothing else is a mistake where it is used.
+            if !all_blank {
+                check.warn(
+                    file,
+                    span,
+                    "this keyword is blank and left out",
+                    "remove it",
+                );
+            }
+            continue;
+        }
+        if let Some(start) = first.get(text) {
+            let line = line(*start);
+            let message = format!(
+                "the keyword `{text}` stands in the set `{set}` again, first in line {line}; it is searched \
+                 for once"
+            );
+            check.warn(file, span, message, "remove it here");
+            continue;
+        }
+        first.insert(text, span.start);
+        for (message, hint) in oddities(text).into_iter().chain(spelling(file, &span)) {
+            check.warn(file, span.clone(), message, hint);
+        }
+        words.push(Word {
+            text: text.to_owned(),
+            file: file.clone(),
+            span,
+        });
+    }
+    words
+}
+
+type Oddity = (String, &'static str);
+
+/// What is odd about a keyword, each with what to do.
+fn oddities(word: &str) -> Vec<Oddity> {
+    let mut found = Vec::new();
+    if let Some(comma) = word.chars().find(|c| matches!(c, '，' | '、' | '；')) {
+        let message = format!(
+            "the keyword `{word}` has a Chinese `{comma}` in it and is searched for as one keyword"
+        );
+        found.push((
+            message,
+            "if several are meant, write them with `, ` between them, or one a line",
+        ));
+    }
+    if let Some(quote) = typographic_quote(word) {
+        let message = format!("the typographic quote `{quote}` is a part of the keyword `{word}`");
+        found.push((
+            message,
+            "if it is not meant to be searched for, remove it; YAML's quotes are \" and '",
+        ));
+    }
+    let shown = escaped_line(word);
+    if shown != word {
+        let message = format!("the keyword `{shown}` has characters that cannot be seen");
+        found.push((message, "write it anew, without them"));
+    }
+    found
+}
+
+/// A quotation mark in a word; an apostrophe between letters, as in L’Oréal, is none.
+fn typographic_quote(word: &str) -> Option<char> {
+    let chars: Vec<char> = word.chars().collect();
+    let is_letter = |at: Option<usize>| {
+        at.and_then(|at| chars.get(at))
+            .is_some_and(|c| c.is_alphanumeric())
+    };
+    let mut places = chars.iter().enumerate();
+    places.find_map(|(at, c)| {
+        let is_apostrophe = *c == '’' && is_letter(at.checked_sub(1)) && is_letter(Some(at + 1));
+        let is_quote = matches!(c, '“' | '”' | '‘' | '’' | '「' | '」' | '『' | '』');
+        (is_quote && !is_apostrophe).then_some(*c)
+    })
+}
+
+/// What is odd about how a keyword is written in a YAML file.
+fn spelling(file: &SourceFile, span: &Range<usize>) -> Option<Oddity> {
+    let text = file.text();
+    let written = text.get(span.clone())?;
+    if written == "-" || written.starts_with(['"', '\'', '|', '>']) {
+        return None;
+    }
+    if written.contains('\n') {
+        let message = "this keyword goes over several lines".to_owned();
+        return Some((
+            message,
+            "begin each keyword with `- `, or write it on one line",
+        ));
+    }
+    let rest = text[span.end..].lines().next()?.trim_start();
+    let comment = rest.strip_prefix('#')?;
+    comment.starts_with(char::is_alphanumeric).then(|| {
+        let message = format!("`#{comment}` is a comment and no part of the keyword");
+        (
+            message,
+            "put the keyword in quotes if it is one, or a space after `#` if not",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn punctuation_that_separates_or_quotes_nothing_is_odd() {
+        let odd = [
+            "防晒，面霜",
+            "防晒、面霜",
+            "防晒；面霜",
+            "“防晒”",
+            "防晒”",
+            "‘面霜’",
+            "「精华」",
+            "『精华』",
+            "’90",
+            "防\u{200b}晒",
+            "防\u{feff}晒",
+        ];
+        for word in odd {
+            assert_eq!(oddities(word).len(), 1, "{word}");
+        }
+        assert_eq!(oddities("“防晒”，“面霜”").len(), 2);
+        let usual = [
+            "防晒",
+            "L’Oréal",
+            "Kiehl’s",
+            "SK-II",
+            "1,000",
+            "a:b",
+            "C#",
+            "🧴",
+            "《繁花》",
+            "防晒·霜",
+            "50+",
+        ];
+        for word in usual {
+            assert_eq!(oddities(word), [], "{word}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_keyword_is_looked_at() {
+        let told = |text: &str, word: &str| {
+            let file = SourceFile::new("p.yaml", text);
+            let start = text.find(word).expect("the word");
+            spelling(&file, &(start..start + word.len())).map(|(message, _)| message)
+        };
+        let comment = told("- 防晒 #夏天\n", "防晒");
+        assert_eq!(
+            comment.as_deref(),
+            Some("`#夏天` is a comment and no part of the keyword")
+        );
+        let lines = told("- 防晒\n  面霜\n", "防晒\n  面霜");
+        assert_eq!(
+            lines.as_deref(),
+            Some("this keyword goes over several lines")
+        );
+        assert_eq!(told("- 防晒 # summer\n", "防晒"), None);
+        assert_eq!(told("- '防晒' #夏天\n", "'防晒'"), None);
+        assert_eq!(told("- 防晒\n#夏天\n", "防晒"), None);
+    }
+}

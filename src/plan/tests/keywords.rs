@@ -1,0 +1,178 @@
+use super::{changed, planned, warnings};
+
+/// The words that are searched for, and what is warned of.
+fn searched(keywords: &str) -> (Vec<String>, Vec<String>) {
+    let plan = planned(&changed("[海蓝之谜, 兰蔻]", keywords));
+    let words = plan
+        .searches
+        .iter()
+        .filter_map(|search| search.keyword.clone());
+    (words.collect(), warnings(&plan))
+}
+
+#[test]
+fn every_keyword_is_searched_for_as_it_is_written() {
+    let words = [
+        "No",
+        "yes",
+        "on",
+        "OFF",
+        "Y",
+        "n",
+        "true",
+        "FALSE",
+        "null",
+        "Null",
+        "~",
+        "618",
+        "2024",
+        "007",
+        "0755",
+        "1_000",
+        "+86",
+        "-5",
+        "12:30",
+        "20:30:45",
+        "0x1F",
+        "0o17",
+        "0b1",
+        "3.0",
+        "0.10",
+        ".5",
+        "1e3",
+        "1.0e-3",
+        ".inf",
+        "-.Inf",
+        ".nan",
+        "2025-11-11",
+        "2025-11-11T00:00:00Z",
+        "12345678901234567890123",
+        "C#",
+        "a:b",
+        "防晒#霜",
+        "649e46",
+        "=",
+        "<<x",
+        "🧴",
+        "?a",
+        "-a",
+        ":a",
+        "a b",
+        "50%",
+    ];
+    let list: String = words.iter().map(|word| format!("\n    - {word}")).collect();
+    assert_eq!(
+        searched(&list),
+        (words.map(str::to_owned).to_vec(), Vec::new())
+    );
+    // In brackets, too.
+    let words = [
+        "昂跑",
+        "On",
+        "HOKA",
+        "no",
+        "Y",
+        "007",
+        "12:30",
+        "1e3",
+        "null",
+        "~",
+        "3.0",
+        "2025-11-11",
+    ];
+    let list = format!("[{}]", words.join(", "));
+    assert_eq!(
+        searched(&list),
+        (words.map(str::to_owned).to_vec(), Vec::new())
+    );
+    // Quotes are no part of a word, and change nothing else.
+    let list = "[\"no\", '007', \"a\\tb\", '~', '@兰蔻', \"%50\", '!a', '&b', '`c`']";
+    let (words, _) = searched(list);
+    assert_eq!(
+        words,
+        ["no", "007", "a\tb", "~", "@兰蔻", "%50", "!a", "&b", "`c`"]
+    );
+}
+
+#[test]
+fn names_are_as_they_are_written_too() {
+    for name in ["n", "on", "no", "true", "007", "1e3", "null", "2024"] {
+        let pipeline = changed("pipeline: test", &format!("pipeline: {name}"))
+            .replace("brands:", &format!("{name}:"))
+            .replace("[brands]", &format!("[{name}]"));
+        let plan = planned(&pipeline);
+        assert_eq!(plan.pipeline, name);
+        let sets = plan
+            .searches
+            .iter()
+            .map(|search| search.keyword_set.as_deref());
+        assert_eq!(sets.collect::<Vec<_>>(), [Some(name); 2]);
+    }
+}
+
+#[test]
+fn words_that_nobody_means_are_warned_of_at_their_place() {
+    let cases = [
+        (
+            "[a, 防晒，面霜]",
+            "6:15 the keyword `防晒，面霜` has a Chinese `，` in it and is searched for as one keyword [if several \
+             are meant, write them with `, ` between them, or one a line]",
+        ),
+        (
+            "[“防晒”]",
+            "6:12 the typographic quote `“` is a part of the keyword `“防晒”` [if it is not meant to be searched \
+             for, remove it; YAML's quotes are \" and ']",
+        ),
+        (
+            "[a, ' ']",
+            "6:15 this keyword is blank and left out [remove it]",
+        ),
+        (
+            "[a, '　']",
+            "6:15 this keyword is blank and left out [remove it]",
+        ),
+        (
+            "[a, b,\n    ' a ']",
+            "7:5 the keyword `a` stands in the set `brands` again, first in line 6; it is searched for once [remove \
+             it here]",
+        ),
+        (
+            "\n    - a #b c\n",
+            "7:7 `#b c` is a comment and no part of the keyword [put the keyword in quotes if it is one, or a \
+             space after `#` if not]",
+        ),
+        (
+            "\n    - a\n      b\n",
+            "7:7 this keyword goes over several lines [begin each keyword with `- `, or write it on one line]",
+        ),
+        (
+            "[\"a\\u200bb\"]",
+            "6:12 the keyword `a\\u{200b}b` has characters that cannot be seen [write it anew, without them]",
+        ),
+    ];
+    for (keywords, warning) in cases {
+        let (_, warned) = searched(keywords);
+        assert_eq!(warned, [warning], "{keywords}");
+    }
+}
+
+#[test]
+fn nothing_is_asked_for_twice() {
+    let (words, warned) = searched("[防晒, '防晒 ', 防晒, a]");
+    assert_eq!(words, ["防晒", "a"]);
+    assert_eq!(warned.len(), 2);
+    // Two names of one list.
+    let pipeline = changed("[海蓝之谜, 兰蔻]", "&b [防晒, 面霜]\n  same: *b");
+    let plan = planned(&pipeline.replace("[brands]", "[brands, same, brands]"));
+    assert_eq!(plan.searches.len(), 2);
+    assert_eq!(
+        warnings(&plan),
+        [
+            "6:15 the keyword `防晒` is in the sets `brands` and `same`; it is searched for once and counted to \
+             `brands` [leave it out of one of them]",
+            "6:19 the keyword `面霜` is in the sets `brands` and `same`; it is searched for once and counted to \
+             `brands` [leave it out of one of them]",
+            "10:30 the set `brands` is named here again; its keywords are searched for once [remove it here]",
+        ]
+    );
+}
