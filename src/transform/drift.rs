@@ -51,6 +51,7 @@ pub struct DriftRow {
     pub path: String,
     pub kind: Kind,
     pub json_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     pub count: u64,
 }

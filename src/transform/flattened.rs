@@ -112,7 +112,13 @@ impl<'t> Flattened<'t> {
         {
             let shape = &transform.shapes[at];
             let mut builder = TableBuilder::new(shape);
+            // A user's own contract may be of the version before, which had no values.
+            let has_values = shape.stored.iter().any(|column| column.name == "value");
             for row in &drift {
+                let row = &DriftRow {
+                    value: row.value.clone().filter(|_| has_values),
+                    ..row.clone()
+                };
                 let rules = transform.redaction.of(DRIFT);
                 push_record(&mut builder, shape, rules, &stamp.cells(&row.source), row)?;
             }

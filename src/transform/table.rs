@@ -307,11 +307,11 @@ impl ColumnBuilder {
     }
 }
 
-/// Appends a row whose columns are the fields of a serializable value, by name. A field without a
-/// column is left out: a contract of the user may be older than the field.
+/// Appends a row whose columns are the fields of a serializable value, by name.
 ///
 /// # Errors
-/// A value that its column cannot hold: a mistake in a user's own table contract.
+/// A field without a column, or a value that its column cannot hold: a mistake in this program
+/// or in a user's own table contract.
 pub fn push_record<T: Serialize>(
     builder: &mut TableBuilder,
     shape: &Shape,
@@ -334,6 +334,9 @@ pub fn push_record<T: Serialize>(
             (None, common) => common.cloned(),
         };
         row.push(cell);
+    }
+    if let Some(name) = fields.keys().next() {
+        return Err(wrong(format!("the contract has no column `{name}`")));
     }
     if let Some(rules) = rules {
         rules.apply(&mut row);

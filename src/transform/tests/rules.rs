@@ -483,3 +483,19 @@ fn what_the_contract_does_not_know_is_drift() {
     );
     assert_eq!(rows(&tables, "things", &["id"]), ["a", "b", "d"]);
 }
+
+#[test]
+fn a_drift_contract_of_the_version_before_still_works() {
+    let rules =
+        "- {table: things, each: '/data/items[*]', when: {/kind: note}, columns: {id: /id}}";
+    let mut contracts = contracts(rules);
+    let drift = contracts.tables.get_mut("drift").expect("a contract");
+    drift.columns.shift_remove("value");
+    drift.sort_by.pop();
+    let transform = Transform::new(Arc::new(contracts), &Privacy::default()).expect("rules");
+    let tables = flattened(&transform, &[answer(r#"[{"kind":"a"},{"kind":"b"}]"#)]);
+    assert_eq!(
+        rows(&tables, "drift", &["kind", "count"]),
+        ["unknown_value|1", "unknown_value|1"]
+    );
+}
