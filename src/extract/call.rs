@@ -117,8 +117,10 @@ impl<'a> Sending<'a> {
             slow_down,
         } = policy::decide(&outcome, source, self.attempt, retries, fastrand::f64());
         let summary = match decision {
-            Decision::Accept => envelope.summary(endpoint).map(Some),
-            Decision::Gone => Ok(Some(PageSummary::default())),
+            Decision::Accept => envelope.summary(endpoint, search).map(Some),
+            Decision::Gone => envelope
+                .check_gone(endpoint, search)
+                .map(|()| Some(PageSummary::default())),
             _ => Ok(None),
         };
         let (summary, decision, class, error) = match summary {
@@ -141,7 +143,7 @@ impl<'a> Sending<'a> {
             Err(no_page) => (
                 None,
                 Decision::FailSearch,
-                "invalid".to_owned(),
+                no_page.class().to_owned(),
                 no_page.to_string(),
             ),
         };

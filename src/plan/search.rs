@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::FollowUp;
-use crate::spec::source::{Endpoint, ParamFrom};
+use crate::spec::source::{Endpoint, Param, ParamFrom};
 use crate::spec::words::Filter;
 
 /// One (endpoint, keyword, filter combination), or one note to ask for.
@@ -46,6 +46,16 @@ impl Search {
                 stop_when: self.stop_when.clone(),
             }],
             false => self.wishes.clone(),
+        }
+    }
+
+    /// Returns the value of a parameter, where it is the same for every page.
+    pub fn value_of(&self, name: &str, param: &Param) -> Option<&str> {
+        match param.from {
+            Some(ParamFrom::Keyword) => self.keyword.as_deref(),
+            Some(ParamFrom::NoteId) => self.note_id.as_deref(),
+            Some(ParamFrom::Page) => None,
+            None => self.params.get(name).map(String::as_str),
         }
     }
 

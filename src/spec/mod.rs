@@ -14,6 +14,7 @@ pub mod pipeline;
 mod place;
 pub mod privacy;
 pub mod source;
+mod source_checks;
 pub mod table;
 pub mod text_file;
 pub mod words;

@@ -153,6 +153,9 @@ pub struct Endpoint {
     #[serde(default)]
     pub params: IndexMap<String, Param>,
     pub pagination: Pagination,
+    /// Where an answer names what it is about: parameters, each with the place of its value.
+    #[serde(default)]
+    pub about: IndexMap<Spanned<String>, String>,
     pub rows: Vec<Spanned<Rule>>,
     #[serde(default)]
     pub left_out: Vec<LeftOut>,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 
 use super::coerce::{Convert, Origin, Place, Read, Types};
-use super::mapping::{CompiledRule, Matcher, NodeId, Program, Programs, ROOT, ScopeId, Variant};
+use super::mapping::{About, CompiledRule, Matcher, NodeId, Program, Programs, ROOT, ScopeId, Variant};
 use super::tree::Level;
 use crate::spec::contracts::{Contract, Contracts};
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, nearest};
@@ -80,6 +80,18 @@ impl<'a> Compiler<'a> {
                     Some(*node)
                 })
                 .collect();
+        }
+        for (name, path) in &endpoint.about {
+            // A parameter that is not there was refused when the contract was read.
+            if let Some(param) = endpoint.params.get(&name.value) {
+                let node = self.program.descend(ROOT, path);
+                let value = self.program.capture(node, Types::STRING);
+                self.program.about.push(About {
+                    name: name.value.clone(),
+                    param: param.clone(),
+                    value,
+                });
+            }
         }
         for left_out in &endpoint.left_out {
             for at in &left_out.at {

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 
 use super::coerce::{Place, Read, Types};
+use crate::spec::source::Param;
 
 pub type NodeId = usize;
 
@@ -27,6 +28,16 @@ pub struct Program {
     /// The list that makes an answer a page, with the objects around it from the outermost;
     /// an answer without it is rejected.
     pub items: Vec<NodeId>,
+    /// Where an answer names what it is about.
+    pub about: Vec<About>,
+}
+
+/// A parameter whose value an answer repeats.
+#[derive(Debug)]
+pub struct About {
+    pub name: String,
+    pub param: Param,
+    pub value: Place,
 }
 
 /// A place in an answer that something is known about.

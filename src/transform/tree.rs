@@ -18,6 +18,7 @@ impl Program {
             scopes: vec![Scope::default()],
             rules: Vec::new(),
             items: Vec::new(),
+            about: Vec::new(),
         }
     }
 

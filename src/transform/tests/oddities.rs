@@ -181,7 +181,7 @@ impl Oddities {
 }
 
 /// Every oddity by name.
-pub const NAMES: [&str; 131] = [
+pub const NAMES: [&str; 134] = [
     // Items of a note search.
     "an ad",
     "a hot_query card",
@@ -273,6 +273,9 @@ pub const NAMES: [&str; 131] = [
     "an offset in publish_time",
     "a publish_time without an offset",
     "follower_count as text",
+    "a note's own id as a number",
+    "an answer about another note",
+    "a note with a blank id",
     "a note that is gone",
     "a note that is gone, its answer no page",
     // Whole answers.

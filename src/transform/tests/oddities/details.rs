@@ -25,6 +25,20 @@ impl Oddities {
         }
         let mut data = self.full_note(&id);
         self.spoil_item(&mut data);
+        let number = id.parse::<u64>().ok().filter(|n| n.to_string() == id);
+        if let Some(number) = number
+            && self.odd("a note's own id as a number", 3)
+        {
+            data["note_id"] = json!(number);
+        } else if self.odd("an answer about another note", 8) {
+            data["note_id"] = match self.random.u8(0..5) {
+                0 => json!(self.random.u64(..)),
+                1 => json!(format!("{id} ")),
+                _ => json!(self.id()),
+            };
+        } else if self.odd("a note with a blank id", 15) {
+            data["note_id"] = json!(*self.one_of(&["", " ", "\u{3000}"]));
+        }
         let mut answer = json!({"code": 200, "message": "success", "data": data});
         if self.odd("data null", 30) {
             answer["data"] = Value::Null;
