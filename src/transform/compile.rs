@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 
 use super::coerce::{Convert, Origin, Place, Read, Types};
-use super::mapping::{About, CompiledRule, Matcher, NodeId, Program, Programs, ROOT, ScopeId, Variant};
+use super::mapping::{
+    About, CompiledRule, Matcher, NodeId, Program, Programs, ROOT, ScopeId, Variant,
+};
 use super::tree::Level;
 use crate::spec::contracts::{Contract, Contracts};
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, nearest};

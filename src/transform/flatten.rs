@@ -208,9 +208,7 @@ impl Reading<'_, '_> {
                 Scalar::Text(text) => text != asked,
                 Scalar::Int(number) => number.to_string() != asked,
                 Scalar::Uint(number) => number.to_string() != asked,
-                Scalar::Number(digits) => {
-                    number_type(digits) == "integer" && digits != asked
-                }
+                Scalar::Number(digits) => number_type(digits) == "integer" && digits != asked,
                 // No id: the columns that read it say so.
                 Scalar::Absent | Scalar::Bool(_) | Scalar::Float(_) | Scalar::Nested(_) => false,
             };

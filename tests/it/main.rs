@@ -39,6 +39,7 @@ mod shards;
 #[cfg(unix)]
 mod small_files;
 mod stops;
+mod subjects;
 mod suggest;
 mod support;
 mod tokens;

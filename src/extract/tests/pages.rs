@@ -143,7 +143,9 @@ fn items_are_counted_and_told_apart_by_their_ids() {
     for (body, summary) in cases {
         let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
         assert_eq!(
-            envelope.summary(endpoint("justoneapi", "note_search"), &search(&[])).ok(),
+            envelope
+                .summary(endpoint("justoneapi", "note_search"), &search(&[]))
+                .ok(),
             summary,
             "{body}"
         );
@@ -188,7 +190,10 @@ fn an_answer_is_about_what_was_asked() {
         ("42", r#"{"note_id":42}"#),
         ("42", r#"{"note_id":"42"}"#),
         // Beyond every integer type.
-        ("99999999999999999999999", r#"{"note_id":99999999999999999999999}"#),
+        (
+            "99999999999999999999999",
+            r#"{"note_id":99999999999999999999999}"#,
+        ),
     ] {
         assert_eq!(told(asked, data), Ok(1), "{data}");
     }
@@ -198,7 +203,11 @@ fn an_answer_is_about_what_was_asked() {
         ("n1", r#"{"note_id":"n1 "}"#, "n1 "),
         ("42", r#"{"note_id":43}"#, "43"),
         ("42", r#"{"note_id":"042"}"#, "042"),
-        ("9007199254740993", r#"{"note_id":9007199254740992}"#, "9007199254740992"),
+        (
+            "9007199254740993",
+            r#"{"note_id":9007199254740992}"#,
+            "9007199254740992",
+        ),
     ] {
         let error = format!("the answer is about note {about}, not {asked}");
         assert_eq!(told(asked, data), Err(("mismatch", error)), "{data}");
@@ -209,9 +218,18 @@ fn an_answer_is_about_what_was_asked() {
         (r#"{"note_id":""}"#, "is blank"),
         (r#"{"note_id":" \u3000"}"#, "is blank"),
         (r#"{"note_id":4.0}"#, "is neither a text nor a whole number"),
-        (r#"{"note_id":true}"#, "is neither a text nor a whole number"),
-        (r#"{"note_id":["n1"]}"#, "is neither a text nor a whole number"),
-        (r#"{"note_id":{"id":"n1"}}"#, "is neither a text nor a whole number"),
+        (
+            r#"{"note_id":true}"#,
+            "is neither a text nor a whole number",
+        ),
+        (
+            r#"{"note_id":["n1"]}"#,
+            "is neither a text nor a whole number",
+        ),
+        (
+            r#"{"note_id":{"id":"n1"}}"#,
+            "is neither a text nor a whole number",
+        ),
     ] {
         let error = format!("the answer does not say what it is about: `/data/note_id` {why}");
         assert_eq!(told("n1", data), Err(("invalid", error)), "{data}");
