@@ -73,8 +73,9 @@ impl<'a> Sending<'a> {
         let plan = &self.context.plan;
         let search = &self.pager.search;
         let (source, endpoint) = (plan.source(&search.source), plan.endpoint(search));
+        let now = self.context.identity.clock.now();
         client
-            .fetch(source, endpoint, search, self.pager.page(), target)
+            .fetch(source, endpoint, search, self.pager.page(), target, now)
             .await
     }
 

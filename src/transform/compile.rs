@@ -148,6 +148,11 @@ impl<'a> Compiler<'a> {
             .is_some_and(|(items, each)| each.starts_with(&items));
         self.program.rules.push(CompiledRule {
             table: table_at,
+            fields: rule
+                .fields
+                .iter()
+                .map(|field| field.value.clone())
+                .collect(),
             over_items,
             each,
             when,

@@ -181,7 +181,7 @@ impl Oddities {
 }
 
 /// Every oddity by name.
-pub const NAMES: [&str; 134] = [
+pub const NAMES: [&str; 135] = [
     // Items of a note search.
     "an ad",
     "a hot_query card",
@@ -273,6 +273,7 @@ pub const NAMES: [&str; 134] = [
     "an offset in publish_time",
     "a publish_time without an offset",
     "follower_count as text",
+    "a detail of some fields",
     "a note's own id as a number",
     "an answer about another note",
     "a note with a blank id",
