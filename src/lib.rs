@@ -19,7 +19,7 @@
 //! | [`run`] | ties the stages together; resuming; what earlier runs tell; data checks; re-flattening; marts kept up to date; upkeep; the report |
 //! | [`sandbox`] | the API simulator |
 //! | [`cli`] | one file a subcommand |
-//! | [`clock`], [`durable`] | real and simulated time; folders that survive a power cut |
+//! | [`clock`], [`durable`], [`signing`] | real and simulated time; folders that survive a power cut; signs of calls |
 //!
 //! `cli → run → stages → plan → spec`: the stages do not know each other, and the engine knows no
 //! provider. `tests/it/architecture.rs` holds these rules.
@@ -35,5 +35,6 @@ pub mod query;
 pub mod raw;
 pub mod run;
 pub mod sandbox;
+pub mod signing;
 pub mod spec;
 pub mod transform;

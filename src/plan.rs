@@ -105,6 +105,9 @@ pub struct FollowUp {
     pub source: String,
     pub endpoint: String,
     pub found_by: String,
+    /// The fields that the answers are to have; all of them, if it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
     pub top: u32,
     /// The column of `engagement` that ranks them.
     pub by: String,
@@ -240,6 +243,7 @@ impl Plan {
             Depth::single(),
             Asked::Note(note_id),
             &[],
+            &follow_up.fields,
         )
     }
 

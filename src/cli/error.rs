@@ -215,6 +215,9 @@ impl From<RunError> for CliError {
                     "export {env}=…; it is read from the environment only"
                 )),
             ),
+            RunError::Access(AccessError::Signing { .. }) => {
+                (USAGE, Some("set both, or neither to send calls unsigned".into()))
+            }
             RunError::Client(ClientError::Token(_)) => {
                 (USAGE, Some("set it to the token alone, on one line".into()))
             }

@@ -1,5 +1,6 @@
 //! `redlake plan`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use super::run::part;
 use super::{Common, Format, env};
 use crate::plan::{Address, Estimate, FollowUp, Plan, Search, Shard, unusable};
 use crate::run::forecast::{Forecast, LeftToday, Outlook, outlook};
+use crate::signing::{HalfSigner, Signer};
 use crate::transform::Transform;
 
 #[derive(Debug, Args)]
@@ -40,6 +42,7 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
             likely: outlook.likely,
             left_today: outlook.left_today,
             currency: plan.price.currency.as_deref(),
+            signed_sources: signed_sources(&plan),
             searches: &plan.searches,
             follow_ups: &plan.follow_ups,
         })?,
@@ -58,8 +61,16 @@ struct PlanReport<'a> {
     likely: Option<Forecast>,
     left_today: Option<LeftToday>,
     currency: Option<&'a str>,
+    /// The sources whose calls are signed.
+    signed_sources: Vec<&'a str>,
     searches: &'a [Search],
     follow_ups: &'a [FollowUp],
+}
+
+fn signed_sources(plan: &Plan) -> Vec<&str> {
+    let names = plan.sources.keys().map(String::as_str);
+    let is_signed = |name: &&str| matches!(signer(plan, name), Some(Ok(Some(_))));
+    names.filter(is_signed).collect()
 }
 
 fn table(plan: &Plan, outlook: &Outlook) -> String {
@@ -91,6 +102,14 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
             }
         };
         let _ = writeln!(out, "  {name}: {address}");
+        out.extend(told_of_signing(plan, name));
+    }
+    for (endpoint, fields) in asked_fields(plan) {
+        let _ = writeln!(
+            out,
+            "  {endpoint} asks for the fields {}",
+            fields.join(", ")
+        );
     }
     let _ = writeln!(
         out,
@@ -140,6 +159,38 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
     };
     out.push_str(&budgets(plan, outlook));
     out
+}
+
+/// Who signs the calls to a source, or which variable is missing to sign them; nothing where they
+/// cannot be signed, or go to the sandbox.
+fn signer(plan: &Plan, name: &str) -> Option<Result<Option<Signer>, HalfSigner>> {
+    let source = plan.source(name);
+    let overridden = env(&source.base_url_env);
+    let is_simulated = matches!(plan.sources[name].address, Address::Sandbox { .. })
+        || overridden.as_deref() == Some("sandbox");
+    let signing = source.signing.as_ref().filter(|_| !is_simulated)?;
+    Some(Signer::from_env(signing, &env))
+}
+
+/// Says whether calls to a source are signed.
+fn told_of_signing(plan: &Plan, name: &str) -> Option<String> {
+    let signing = plan.source(name).signing.as_ref()?;
+    let (id, secret) = (&signing.app_id_env, &signing.secret_env);
+    Some(match signer(plan, name)? {
+        Ok(Some(_)) => format!("    calls are signed, with {id} and {secret}\n"),
+        Ok(None) => format!("    calls are not signed: {id} and {secret} are not set\n"),
+        Err(half) => format!("    calls cannot be signed: {half}\n"),
+    })
+}
+
+/// The fields that are asked for by name, by endpoint.
+fn asked_fields(plan: &Plan) -> BTreeMap<&str, &[String]> {
+    let searches = plan.searches.iter();
+    let searches = searches.map(|s| (s.endpoint.as_str(), s.fields.as_slice()));
+    let follow_ups = plan.follow_ups.iter();
+    let follow_ups = follow_ups.map(|f| (f.endpoint.as_str(), f.fields.as_slice()));
+    let asked = searches.chain(follow_ups);
+    asked.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
 /// What may be spent, and what of it the day has left.

@@ -1,5 +1,6 @@
 //! `redlake run` and `redlake extract`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -158,12 +159,15 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
         }) => {
             let token = &plan.source(source).auth.env;
             match class.as_str() {
-                "auth" => error(
-                    DENIED,
-                    source,
-                    message,
-                    format!("check the token in {token}"),
-                ),
+                "auth" => {
+                    let mut hint = format!("check the token in {token}");
+                    let signing = plan.source(source).signing.as_ref();
+                    if let Some(signing) = signing.filter(|s| env(&s.secret_env).is_some()) {
+                        let (id, secret) = (&signing.app_id_env, &signing.secret_env);
+                        let _ = write!(hint, ", and what calls are signed with: {id} and {secret}");
+                    }
+                    error(DENIED, source, message, hint)
+                }
                 "permission" => {
                     let hint = format!("the token in {token} may not use this endpoint");
                     error(DENIED, source, message, hint)

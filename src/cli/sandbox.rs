@@ -1,5 +1,6 @@
 //! `redlake sandbox`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,12 +9,13 @@ use std::sync::Arc;
 use chrono::Utc;
 use clap::Args;
 
-use super::Common;
 use super::error::{CliError, USAGE};
 use super::output::print_text;
 use super::run::within_years;
+use super::{Common, env};
 use crate::run::access::SANDBOX_TOKEN;
 use crate::sandbox::{Clock, NOTES_A_DAY, Options, Sandbox, faults};
+use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use crate::spec::text_file::read_text;
@@ -59,11 +61,13 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
         true => Clock::frozen(start),
         false => Clock::running_from(start),
     };
+    let signers = signers(&contracts)?;
     let options = Options {
         port: args.port,
         seed: args.seed,
         clock,
         token: args.token.clone().into(),
+        signers: signers.clone(),
         faults: fault_plan(args)?,
         notes_a_day: args.notes_a_day,
     };
@@ -81,13 +85,27 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
             )
         })?;
         let url = sandbox.base_url();
-        print_text(&banner(&url, &args.token, &sources))?;
+        print_text(&banner(&url, &args.token, &sources, &signers))?;
         tokio::select! {
             () = sandbox.wait() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Who has to sign calls, by source: whoever the environment says signs those of a run.
+fn signers(contracts: &Contracts) -> Result<BTreeMap<String, Signer>, CliError> {
+    let mut signers = BTreeMap::new();
+    for (name, source) in &contracts.sources {
+        let Some(signing) = &source.signing else {
+            continue;
+        };
+        let signer = Signer::from_env(signing, &env)
+            .map_err(|half| CliError::usage(half, "set both, or neither to take unsigned calls"))?;
+        signers.extend(signer.map(|signer| (name.clone(), signer)));
+    }
+    Ok(signers)
 }
 
 /// The plan of --faults and --latency.
@@ -141,11 +159,19 @@ fn indented(text: &str) -> String {
 }
 
 /// The address, and what to set to use it. The address stands alone on the first line.
-fn banner(url: &str, token: &str, contracts: &Contracts) -> String {
+fn banner(
+    url: &str,
+    token: &str,
+    contracts: &Contracts,
+    signers: &BTreeMap<String, Signer>,
+) -> String {
     let mut banner = format!("{url}\n\n");
     for source in contracts.sources.values() {
         let (address, secret) = (&source.base_url_env, &source.auth.env);
         let _ = writeln!(banner, "  export {address}={url} {secret}={token}");
+    }
+    for source in signers.keys() {
+        let _ = writeln!(banner, "\nCalls of {source} must be signed.");
     }
     banner.push_str("\nCtrl-C ends it.\n");
     banner

@@ -73,8 +73,9 @@ impl<'a> Sending<'a> {
         let plan = &self.context.plan;
         let search = &self.pager.search;
         let (source, endpoint) = (plan.source(&search.source), plan.endpoint(search));
+        let now = self.context.identity.clock.now();
         client
-            .fetch(source, endpoint, search, self.pager.page(), target)
+            .fetch(source, endpoint, search, self.pager.page(), target, now)
             .await
     }
 
@@ -117,8 +118,10 @@ impl<'a> Sending<'a> {
             slow_down,
         } = policy::decide(&outcome, source, self.attempt, retries, fastrand::f64());
         let summary = match decision {
-            Decision::Accept => envelope.summary(endpoint).map(Some),
-            Decision::Gone => Ok(Some(PageSummary::default())),
+            Decision::Accept => envelope.summary(endpoint, search).map(Some),
+            Decision::Gone => envelope
+                .check_gone(endpoint, search)
+                .map(|()| Some(PageSummary::default())),
             _ => Ok(None),
         };
         let (summary, decision, class, error) = match summary {
@@ -141,7 +144,7 @@ impl<'a> Sending<'a> {
             Err(no_page) => (
                 None,
                 Decision::FailSearch,
-                "invalid".to_owned(),
+                no_page.class().to_owned(),
                 no_page.to_string(),
             ),
         };

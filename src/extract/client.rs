@@ -7,19 +7,21 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use hyper_util::client::proxy::matcher::Matcher;
 use regex::bytes::{Regex, RegexBuilder};
-use reqwest::Url;
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use reqwest::redirect;
+use reqwest::{Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use super::policy::{Failure, Refusal, Unconnected};
 use crate::plan::{Search, is_loopback, travels_unencrypted};
 use crate::raw;
+use crate::signing::{Signed, Signer};
 use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
 
 /// Where a source is reached for this run, and as whom.
@@ -27,6 +29,8 @@ use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
 pub struct Access {
     pub base_url: String,
     pub token: SecretString,
+    /// Who signs the calls, where they are signed.
+    pub signer: Option<Signer>,
 }
 
 /// An answer as it came.
@@ -124,7 +128,10 @@ impl Client {
         if HeaderValue::from_str(token).is_err() {
             return Err(ClientError::Token(source.auth.env.clone()));
         }
-        let mask = Mask::new(token)?;
+        let mut mask = Mask::new(token)?;
+        if let Some(signer) = &access.signer {
+            mask = mask.and(signer.secret().expose_secret())?;
+        }
         let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
         if is_loopback(url.as_str()) {
             // The sandbox is here: a proxy could not reach it, and should not see its token.
@@ -153,7 +160,7 @@ impl Client {
         &self.host
     }
 
-    /// What hides the token in texts that were read from answers.
+    /// What hides the token and the secret in texts that were read from answers.
     pub fn mask(&self) -> &Mask {
         &self.mask
     }
@@ -177,7 +184,7 @@ impl Client {
     }
 
     /// Asks for one page, or for the address that the answer to such a call redirected to. A
-    /// redirect is returned, not followed.
+    /// redirect is returned, not followed. `now` is the time that a signed call has.
     ///
     /// # Errors
     /// The reason why no whole answer came; never with the URL, which holds the token.
@@ -188,6 +195,7 @@ impl Client {
         search: &Search,
         page: u32,
         target: Option<&Target>,
+        now: DateTime<Utc>,
     ) -> Result<Answer, Failure> {
         let token = self.access.token.expose_secret();
         let in_query = |url: &Url| url.query_pairs().any(|(name, _)| name == source.auth.name);
@@ -204,7 +212,8 @@ impl Client {
             AuthPlace::Query => request.query(&[(source.auth.name.as_str(), token)]),
             AuthPlace::Bearer => request.bearer_auth(token),
         };
-        let request = request.build().map_err(|_| Failure::Broken)?;
+        let mut request = request.build().map_err(|_| Failure::Broken)?;
+        let mask = self.sign(&mut request, source, endpoint, now);
         let asked = request.url().clone();
         let response = self.http.execute(request).await.map_err(|e| failure(&e))?;
         let status = response.status();
@@ -214,13 +223,13 @@ impl Client {
             value.map(|value| String::from_utf8_lossy(value.as_bytes()))
         };
         let retry_after = retry_after(headers, SystemTime::now());
-        let content_type = text(CONTENT_TYPE).map(|text| self.mask.text(&text));
-        let encoding = text(CONTENT_ENCODING).map(|text| self.mask.text(&text));
+        let content_type = text(CONTENT_TYPE).map(|text| mask.text(&text));
+        let encoding = text(CONTENT_ENCODING).map(|text| mask.text(&text));
         let hops = target.map_or(1, |target| target.hops + 1);
         let redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
             .then(|| redirect(&asked, text(LOCATION).as_deref(), hops));
         let mut body = read_body(response, self.max_answer).await?;
-        self.mask.body(&mut body);
+        mask.body(&mut body);
         Ok(Answer {
             status: status.as_u16(),
             retry_after,
@@ -229,6 +238,41 @@ impl Client {
             redirect,
             body,
         })
+    }
+
+    /// Signs a request, unless it is to an address that was signed already. What it returns hides
+    /// the sign, too.
+    fn sign(
+        &self,
+        request: &mut Request,
+        source: &Source,
+        endpoint: &Endpoint,
+        now: DateTime<Utc>,
+    ) -> Mask {
+        let (Some(signer), Some(signing), Some(method)) = (
+            &self.access.signer,
+            &source.signing,
+            &endpoint.signing_method,
+        ) else {
+            return self.mask.clone();
+        };
+        let url = request.url_mut();
+        let given = url.query_pairs().find(|(name, _)| *name == signing.sign);
+        let given = given.map(|(_, sign)| sign.into_owned());
+        let given = given.filter(|sign| !sign.is_empty());
+        let sign = given.unwrap_or_else(|| {
+            let Signed { timestamp, sign } = signer.sign(signing, method, now);
+            url.query_pairs_mut()
+                .append_pair(&signing.timestamp, &timestamp)
+                .append_pair(&signing.sign, &sign);
+            sign
+        });
+        // A redirect may have anything in its place. What is too short is an ordinary word, and
+        // what is too long is none of ours.
+        let is_long = sign.len() >= LONG_SECRET;
+        let mask = is_long.then(|| self.mask.clone().and(&sign));
+        mask.and_then(Result::ok)
+            .unwrap_or_else(|| self.mask.clone())
     }
 }
 
@@ -316,47 +360,63 @@ fn authority(url: &Url) -> String {
 /// No address needs longer to be reached. A call whose connection was never made is not billed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Hides the token where an answer repeats it: answers are kept, and errors quote them.
+/// Hides secrets where an answer repeats them: answers are kept, and errors quote them.
 #[derive(Clone)]
-pub struct Mask {
-    /// The token in every spelling that a URL or a JSON writer gives it.
+pub struct Mask(Vec<Hidden>);
+
+/// A secret: the token, what calls are signed with, or a sign.
+#[derive(Clone)]
+struct Hidden {
+    /// The secret in every spelling that a URL or a JSON writer gives it.
     spellings: Regex,
-    /// A shorter token may be an ordinary word, as the sandbox's is: a body that repeats it is kept
-    /// as it came.
+    /// A shorter secret may be an ordinary word, as the sandbox's token is: a body that repeats it
+    /// is kept as it came.
     is_long: bool,
 }
 
-/// From this length on a token cannot be an ordinary word.
+/// From this length on a secret cannot be an ordinary word.
 const LONG_SECRET: usize = 12;
 
 impl Mask {
     pub(super) fn new(token: &str) -> Result<Self, ClientError> {
-        let pattern: String = token.chars().map(spellings).collect();
-        let spellings = RegexBuilder::new(&pattern).case_insensitive(true).build();
-        Ok(Mask {
-            // What is wrong with the pattern would show the token.
-            spellings: spellings.map_err(|_| ClientError::Setup("the token is too long".into()))?,
-            is_long: token.len() >= LONG_SECRET,
-        })
+        Mask(Vec::new()).and(token)
     }
 
-    /// Hides the token in an answer's body, if it cannot be an ordinary word of it.
+    /// Hides one more secret.
+    fn and(mut self, secret: &str) -> Result<Self, ClientError> {
+        let pattern: String = secret.chars().map(spellings).collect();
+        let spellings = RegexBuilder::new(&pattern).case_insensitive(true).build();
+        // What is wrong with the pattern would show the secret.
+        let too_long = |_| ClientError::Setup("the token or the secret is too long".into());
+        self.0.push(Hidden {
+            spellings: spellings.map_err(too_long)?,
+            is_long: secret.len() >= LONG_SECRET,
+        });
+        Ok(self)
+    }
+
+    /// Hides those secrets in an answer's body that cannot be ordinary words of it.
     pub(super) fn body(&self, body: &mut Vec<u8>) {
-        if self.is_long
-            && let Cow::Owned(masked) = self.spellings.replace_all(body, &b"***"[..])
-        {
-            *body = masked;
+        for hidden in self.0.iter().filter(|hidden| hidden.is_long) {
+            if let Cow::Owned(masked) = hidden.spellings.replace_all(body, &b"***"[..]) {
+                *body = masked;
+            }
         }
     }
 
-    /// Hides the token in a text that was read from an answer.
+    /// Hides the secrets in a text that was read from an answer.
     pub fn text(&self, text: &str) -> String {
-        let masked = self.spellings.replace_all(text.as_bytes(), &b"***"[..]);
+        let mut masked = text.as_bytes().to_vec();
+        for hidden in &self.0 {
+            if let Cow::Owned(hidden) = hidden.spellings.replace_all(&masked, &b"***"[..]) {
+                masked = hidden;
+            }
+        }
         String::from_utf8_lossy(&masked).into_owned()
     }
 }
 
-/// Never the token.
+/// Never a secret.
 impl fmt::Debug for Mask {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("Mask(..)")

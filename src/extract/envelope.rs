@@ -9,7 +9,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::client::Mask;
-use crate::spec::source::{Endpoint, Source};
+use crate::plan::Search;
+use crate::spec::source::{Endpoint, PaginationKind, ParamFrom, Source};
 
 /// An answer's body as far as extraction reads it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,15 +53,36 @@ pub enum NoPage {
     NoList { place: String, found: Found },
     #[error("the answer has no item: `{place}` {}", .found.as_str())]
     NoItem { place: String, found: Found },
+    #[error("the answer does not say what it is about: `{place}` {}", .found.as_str())]
+    NoSubject { place: String, found: Found },
+    #[error("the answer is about {}{about}, not {asked}", if *.is_note { "note " } else { "" })]
+    OtherSubject {
+        is_note: bool,
+        about: String,
+        asked: String,
+    },
 }
 
-/// What stands in place of a list of items or of an object.
+impl NoPage {
+    /// Returns the class that the ledger has for it.
+    pub fn class(&self) -> &'static str {
+        match self {
+            NoPage::OtherSubject { .. } => "mismatch",
+            NoPage::NoList { .. } | NoPage::NoItem { .. } | NoPage::NoSubject { .. } => "invalid",
+        }
+    }
+}
+
+/// What stands in place of a list of items, of an object or of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     Nothing,
     Null,
     NoObject,
+    EmptyObject,
     NoList,
+    Blank,
+    NoId,
 }
 
 impl Found {
@@ -69,7 +91,10 @@ impl Found {
             Found::Nothing => "is missing",
             Found::Null => "is null",
             Found::NoObject => "is no object",
+            Found::EmptyObject => "is an empty object",
             Found::NoList => "is no list",
+            Found::Blank => "is blank",
+            Found::NoId => "is neither a text nor a whole number",
         }
     }
 }
@@ -84,6 +109,13 @@ fn shortened(text: String) -> String {
         return text;
     }
     text.chars().take(MAX_WORDS - 1).chain(['…']).collect()
+}
+
+/// Whether an answer has to say what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Required,
+    Optional,
 }
 
 /// What a page holds, for the rules that decide whether to ask for the next one.
@@ -142,8 +174,27 @@ impl Envelope {
     /// Returns the items of an accepted answer. An answer of pages without data is an empty page.
     ///
     /// # Errors
-    /// Data without the list, or an answer of one item without the item, is no page.
-    pub fn summary(&self, endpoint: &Endpoint) -> Result<PageSummary, NoPage> {
+    /// Data without the list, an answer of one item without the item or without its id, and an
+    /// answer about something else than was asked for are no page.
+    pub fn summary(&self, endpoint: &Endpoint, search: &Search) -> Result<PageSummary, NoPage> {
+        let summary = self.items(endpoint)?;
+        match endpoint.pagination.kind {
+            PaginationKind::Single => self.check_subject(endpoint, search, Subject::Required)?,
+            PaginationKind::Page => self.check_subject(endpoint, search, Subject::Optional)?,
+        }
+        Ok(summary)
+    }
+
+    /// Checks that an answer, which says that what was asked for is gone, is about that.
+    ///
+    /// # Errors
+    /// It is about something else.
+    pub fn check_gone(&self, endpoint: &Endpoint, search: &Search) -> Result<(), NoPage> {
+        self.check_subject(endpoint, search, Subject::Optional)
+    }
+
+    /// Returns the items of an accepted answer, whatever it is about.
+    fn items(&self, endpoint: &Endpoint) -> Result<PageSummary, NoPage> {
         let pagination = &endpoint.pagination;
         let Some(path) = &pagination.items else {
             if let Some(place) = &pagination.item {
@@ -196,11 +247,49 @@ impl Envelope {
         let found = match root.ok().and_then(|mut root| root.at(place)) {
             None => Found::Nothing,
             Some(raw) if raw.get() == "null" => Found::Null,
-            Some(raw) if raw.get().starts_with('{') => return Ok(()),
-            Some(_) => Found::NoObject,
+            Some(raw) => match members(raw) {
+                None => Found::NoObject,
+                Some(members) if members.is_empty() => Found::EmptyObject,
+                Some(_) => return Ok(()),
+            },
         };
         let place = place.to_owned();
         Err(NoPage::NoItem { place, found })
+    }
+
+    /// Compares what the answer says it is about with what was asked.
+    fn check_subject(
+        &self,
+        endpoint: &Endpoint,
+        search: &Search,
+        subject: Subject,
+    ) -> Result<(), NoPage> {
+        let mut root = serde_json::from_str(&self.body).ok().map(Lazy::new);
+        for (name, place) in &endpoint.about {
+            let Some(param) = endpoint.params.get(&name.value) else {
+                continue;
+            };
+            let Some(asked) = search.value_of(name, param) else {
+                continue;
+            };
+            let value = root.as_mut().and_then(|root| root.at(place));
+            match value.map_or(Err(Found::Nothing), id) {
+                Ok(about) if about == asked => {}
+                Ok(about) => {
+                    return Err(NoPage::OtherSubject {
+                        is_note: param.from == Some(ParamFrom::NoteId),
+                        about: shortened(about),
+                        asked: asked.to_owned(),
+                    });
+                }
+                Err(Found::Nothing | Found::Null) if subject == Subject::Optional => {}
+                Err(found) => {
+                    let place = place.clone();
+                    return Err(NoPage::NoSubject { place, found });
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -315,6 +404,22 @@ fn members<'a>(object: &'a RawValue) -> Option<HashMap<String, Lazy<'a>>> {
     let members: HashMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
     let lazy = members.into_iter().map(|(key, raw)| (key, Lazy::new(raw)));
     Some(lazy.collect())
+}
+
+/// Returns an id as text: a text that is not blank, or the digits of a whole number.
+fn id(value: &RawValue) -> Result<String, Found> {
+    match scalar(value) {
+        Some(text) if text.trim().is_empty() => Err(Found::Blank),
+        Some(text) if value.get().starts_with('"') || is_whole(&text) => Ok(text),
+        None if value.get() == "null" => Err(Found::Null),
+        Some(_) | None => Err(Found::NoId),
+    }
+}
+
+/// Returns whether a number, as it is written, has nothing but digits and a sign.
+fn is_whole(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn scalar(value: &RawValue) -> Option<String> {

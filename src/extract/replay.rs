@@ -163,7 +163,7 @@ impl Replayed {
         };
         self.pages += 1;
         self.items += header.item_count;
-        let summary = Envelope::read(text.as_bytes(), source).summary(endpoint);
+        let summary = Envelope::read(text.as_bytes(), source).summary(endpoint, &pager.search);
         pager.advance(&summary.unwrap_or_default());
         // What was decided then counts, whatever the lake has learnt since.
         let progress = match header.stop.as_deref().and_then(Stop::named) {

@@ -53,6 +53,7 @@ fn search(params: &[(&str, &str)]) -> Search {
         max_pages: 3,
         stop_when: StopRules::default(),
         wishes: Vec::new(),
+        fields: Vec::new(),
     }
 }
 

@@ -75,10 +75,18 @@ impl<'a> Check<'a> {
             .collect();
         for found in uses {
             let name = found.name.as_str();
-            let is_token = contracts.sources.values().any(|s| s.auth.env == name);
+            let mut sources = contracts.sources.values();
+            let is_token = sources.any(|s| s.auth.env == name);
+            let mut signings = contracts
+                .sources
+                .values()
+                .filter_map(|s| s.signing.as_ref());
             let (what, hint) = if is_token {
                 let hint = "take it out: the token is read from the environment by itself";
                 ("holds a token", hint)
+            } else if signings.any(|signing| signing.secret_env == name) {
+                let hint = "take it out: the secret is read from the environment by itself";
+                ("holds a secret", hint)
             } else if salts.contains(&name) && !is_salt(found) {
                 ("holds the salt", "use another variable here")
             } else {

@@ -26,6 +26,8 @@ pub struct Planner<'a> {
     pub searches: Vec<Search>,
     /// Position of each search in `searches`, so that no question is asked twice.
     known: HashMap<String, usize>,
+    /// The fields that each endpoint is asked for, by source and endpoint.
+    fields: HashMap<(String, String), Vec<String>>,
     pub follow_ups: Vec<FollowUp>,
     /// The keywords by set.
     words: IndexMap<String, Vec<Word>>,
@@ -40,6 +42,7 @@ struct Target<'e> {
     entry: &'e Spanned<Extract>,
     endpoint: &'e Endpoint,
     depth: &'e Depth,
+    fields: &'e [String],
 }
 
 impl<'a> Planner<'a> {
@@ -56,6 +59,7 @@ impl<'a> Planner<'a> {
             sources: BTreeMap::new(),
             searches: Vec::new(),
             known: HashMap::new(),
+            fields: HashMap::new(),
             follow_ups: Vec::new(),
             words,
             told: HashSet::new(),
@@ -127,11 +131,13 @@ impl<'a> Planner<'a> {
         let sorts = entry.filters.get(&Filter::Sort);
         let newest = sorts.is_some_and(|s| s.as_slice().iter().any(|s| s.value == NEWEST));
         let depth = &self.check.depth(entry, endpoint, newest);
+        let fields = &self.fields(reference, entry, endpoint);
         let target = Target {
             reference,
             entry,
             endpoint,
             depth,
+            fields,
         };
         let combinations = self.filters(target);
         let takes = |from| endpoint.params.values().any(|p| p.from == Some(from));
@@ -166,6 +172,55 @@ impl<'a> Planner<'a> {
         let is_named = |names: &Vec<String>| names.iter().any(|named| named == name);
         let is_read = self.loaded.pipeline.keyword_sets.contains_key(name);
         !is_read && self.loaded.set_names.as_ref().is_none_or(is_named)
+    }
+
+    /// Returns the fields that an entry asks for, in the contract's order; none stands for all.
+    fn fields(
+        &mut self,
+        reference: &SourceRef,
+        entry: &Spanned<Extract>,
+        endpoint: &Endpoint,
+    ) -> Vec<String> {
+        let fields = match &entry.fields {
+            Some(named) => self.named_fields(named, entry, endpoint),
+            None => Vec::new(),
+        };
+        let (source, name) = (reference.name.value.clone(), &entry.endpoint.value);
+        let of_others = self.fields.entry((source, name.clone()));
+        if *of_others.or_insert_with(|| fields.clone()) != fields {
+            let message = format!("another entry asks {name} for other fields");
+            let hint = "give them the same `fields`: of two answers about a note a run keeps the later one";
+            self.check.error(&entry.endpoint, message, hint);
+        }
+        fields
+    }
+
+    fn named_fields(
+        &mut self,
+        named: &Spanned<Vec<Spanned<String>>>,
+        entry: &Spanned<Extract>,
+        endpoint: &Endpoint,
+    ) -> Vec<String> {
+        let Some(param) = endpoint.fields_param() else {
+            let message = format!("{} takes no fields", entry.endpoint.value);
+            self.check.error(named, message, "remove `fields:`");
+            return Vec::new();
+        };
+        if named.is_empty() {
+            let hint = "name one, or remove `fields:` to ask for all";
+            self.check.error(named, "no field is named", hint);
+        }
+        let mut asked: Vec<&str> = param.always.iter().map(|f| f.value.as_str()).collect();
+        for name in named.iter() {
+            let known = param.fields.iter().map(String::as_str);
+            let find = |name: &str| param.fields.iter().find(|field| *field == name);
+            if let Some(field) = self.check.known("field", name, known, find) {
+                asked.push(field);
+            }
+        }
+        let fields = param.fields.iter();
+        let asked = fields.filter(|field| asked.contains(&field.as_str()));
+        asked.cloned().collect()
     }
 
     /// The keywords of an entry, each with the set it is in.
@@ -397,6 +452,7 @@ impl<'a> Planner<'a> {
             source: target.reference.name.value.clone(),
             endpoint: target.entry.endpoint.value.clone(),
             found_by: found_by.value.clone(),
+            fields: target.fields.to_vec(),
             top,
             by: by.value.clone(),
             seen_within_s: check::seconds(notes.seen_within.as_ref()),
@@ -432,6 +488,7 @@ impl<'a> Planner<'a> {
             entry,
             endpoint,
             depth,
+            fields,
         } = target;
         let (source, name) = (&reference.name, &entry.endpoint);
         let mut depth = depth.clone();
@@ -439,7 +496,7 @@ impl<'a> Planner<'a> {
         if sort.is_none_or(|sort| sort.value != NEWEST) {
             depth.stop_when.older_than_s = None;
         }
-        let search = search(source, name, endpoint, depth, asked, filters);
+        let search = search(source, name, endpoint, depth, asked, filters, fields);
         match self.known.get(&search.search_id) {
             Some(&at) => {
                 let other = &mut self.searches[at];

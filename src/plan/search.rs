@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::FollowUp;
-use crate::spec::source::{Endpoint, ParamFrom};
+use crate::spec::source::{Endpoint, Param, ParamFrom};
 use crate::spec::words::Filter;
 
 /// One (endpoint, keyword, filter combination), or one note to ask for.
@@ -24,6 +24,9 @@ pub struct Search {
     pub filters: BTreeMap<Filter, String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note_id: Option<String>,
+    /// The fields that the answer is to have; all of them, if it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub fields: Vec<String>,
     /// The provider's own words for all of this, but for the page.
     pub params: BTreeMap<String, String>,
     /// The most pages that anybody wants.
@@ -46,6 +49,16 @@ impl Search {
                 stop_when: self.stop_when.clone(),
             }],
             false => self.wishes.clone(),
+        }
+    }
+
+    /// Returns the value of a parameter, where it is the same for every page.
+    pub fn value_of(&self, name: &str, param: &Param) -> Option<&str> {
+        match param.from {
+            Some(ParamFrom::Keyword) => self.keyword.as_deref(),
+            Some(ParamFrom::NoteId) => self.note_id.as_deref(),
+            Some(ParamFrom::Page) => None,
+            Some(ParamFrom::Fields) | None => self.params.get(name).map(String::as_str),
         }
     }
 
@@ -138,6 +151,7 @@ pub fn search(
     depth: Depth,
     asked: Asked<'_>,
     filters: &[FilterChoice],
+    fields: &[String],
 ) -> Search {
     let (keyword_set, keyword, note_id) = match asked {
         Asked::Keyword(set, word) => (Some(set.to_owned()), Some(word.to_owned()), None),
@@ -152,6 +166,7 @@ pub fn search(
         let value = match declared.from {
             Some(ParamFrom::Keyword) => keyword.clone(),
             Some(ParamFrom::NoteId) => note_id.clone(),
+            Some(ParamFrom::Fields) => (!fields.is_empty()).then(|| fields.join(",")),
             Some(ParamFrom::Page) | None => None,
         };
         params.extend(value.map(|v| (param.clone(), v)));
@@ -173,6 +188,10 @@ pub fn search(
         part(filter.as_str());
         part(value);
     }
+    if !fields.is_empty() {
+        part("fields");
+        part(&fields.join(","));
+    }
     Search {
         search_id: short(&hasher.finalize()),
         source: source.to_owned(),
@@ -181,6 +200,7 @@ pub fn search(
         keyword_set,
         filters,
         note_id,
+        fields: fields.to_vec(),
         params,
         max_pages: depth.max_pages,
         stop_when: depth.stop_when,
@@ -217,15 +237,18 @@ impl fmt::Display for Search {
         for word in self.keyword.iter().chain(&self.note_id) {
             write!(f, " {word}")?;
         }
-        let filters: Vec<String> = self
+        let mut choices: Vec<String> = self
             .filters
             .iter()
             .map(|(filter, value)| format!("{}: {value}", filter.as_str()))
             .collect();
-        if filters.is_empty() {
+        if !self.fields.is_empty() {
+            choices.push(format!("fields: {}", self.fields.join(" ")));
+        }
+        if choices.is_empty() {
             Ok(())
         } else {
-            write!(f, " ({})", filters.join(", "))
+            write!(f, " ({})", choices.join(", "))
         }
     }
 }

@@ -34,6 +34,7 @@ fn header(page: u32) -> PageHeader {
             max_pages: 3,
             stop_when: StopRules::default(),
             wishes: Vec::new(),
+            fields: Vec::new(),
         },
         page,
         fetched_at: at,

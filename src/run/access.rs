@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::extract::client::Access;
 use crate::plan::{Address, Plan, travels_unencrypted, unencrypted, unusable};
 use crate::sandbox::{self, Sandbox};
+use crate::signing::{HalfSigner, Signer};
 use crate::spec::contracts::Contracts;
 
 #[derive(Debug, Error)]
@@ -19,6 +20,11 @@ pub enum AccessError {
     /// Never with the address: it may hold a password.
     #[error("the address in {env} {reason}")]
     Address { env: String, reason: &'static str },
+    #[error("calls to {source_name} cannot be signed: {half}")]
+    Signing {
+        source_name: String,
+        half: HalfSigner,
+    },
     #[error("{simulated} is the sandbox and {real} is not: their notes do not know each other")]
     Mixed { simulated: String, real: String },
     #[error("the sandbox cannot be started")]
@@ -49,7 +55,7 @@ impl Accesses {
     /// environment says: a rehearsal must never cost money.
     ///
     /// # Errors
-    /// A token that is not set.
+    /// A token that is not set, or one of the two variables that calls are signed with.
     pub fn resolve(plan: &Plan, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, AccessError> {
         let set = |name: &str| env(name).filter(|value| !value.trim().is_empty());
         let mut resolved = BTreeMap::new();
@@ -81,9 +87,16 @@ impl Accesses {
                     if base_url != *url && travels_unencrypted(&base_url) {
                         tracing::warn!("{}", unencrypted(&base_url, name));
                     }
+                    let signing = source.signing.as_ref();
+                    let signer = signing.map(|signing| Signer::from_env(signing, env));
+                    let signer = signer.transpose().map_err(|half| AccessError::Signing {
+                        source_name: name.clone(),
+                        half,
+                    })?;
                     Resolved::Network(Access {
                         base_url,
                         token: token.trim().into(),
+                        signer: signer.flatten(),
                     })
                 }
             };
@@ -148,7 +161,11 @@ impl Accesses {
                     let sandbox = Sandbox::start(options, Arc::clone(contracts)).await?;
                     let base_url = sandbox.base_url();
                     sandboxes.push(sandbox);
-                    Access { base_url, token }
+                    Access {
+                        base_url,
+                        token,
+                        signer: None,
+                    }
                 }
             };
             accesses.insert(name, access);

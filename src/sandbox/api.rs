@@ -3,13 +3,16 @@
 //! What the source contracts say is not repeated here: paths, tokens, parameters and codes are
 //! read from them. This module knows which data each operation shows, and in which envelope.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use axum::http::{Method, StatusCode};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
+use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::AuthPlace;
 
@@ -29,6 +32,8 @@ use super::world::dice::Dice;
 pub struct Api {
     pub world: World,
     token: SecretString,
+    /// Who has to sign calls, by source.
+    signers: BTreeMap<String, Signer>,
     routes: Vec<Route>,
 }
 
@@ -51,6 +56,7 @@ enum Data {
     Notes(Box<NotePage>),
     Users(UserPage),
     Detail(Box<NoteDetail>),
+    Fields(Map<String, Value>),
 }
 
 /// How a call ends.
@@ -62,13 +68,21 @@ enum Outcome {
     Code(BusinessCode, String),
 }
 
+/// A sign is good for so long, in either direction.
+const SIGN_AGE: TimeDelta = TimeDelta::minutes(5);
+
 /// A keyword or note id that asks for a code: `code:303`, `code-429`.
 const CODE_WISHES: [&str; 2] = ["code:", "code-"];
 
 impl Api {
     /// # Errors
     /// If a contract lacks a code that the sandbox has to answer with.
-    pub fn new(contracts: &Contracts, world: World, token: SecretString) -> io::Result<Self> {
+    pub fn new(
+        contracts: &Contracts,
+        world: World,
+        token: SecretString,
+        signers: BTreeMap<String, Signer>,
+    ) -> io::Result<Self> {
         let mut routes = Vec::new();
         for source in contracts.sources.values() {
             for (name, endpoint) in &source.endpoints {
@@ -78,6 +92,7 @@ impl Api {
         Ok(Api {
             world,
             token,
+            signers,
             routes,
         })
     }
@@ -106,11 +121,15 @@ impl Api {
         }
     }
 
-    /// Path and parameters of a call, without its token: equal for equal questions.
+    /// Path and parameters of a call, without its token and its sign: equal for equal questions.
     pub fn question(&self, call: &Call) -> String {
-        let auth = self.route(call).map(|(route, _)| &route.source.auth);
-        let is_token = |name: &str| auth.is_some_and(|auth| auth.name == name);
-        let query = call.query.iter().filter(|(name, _)| !is_token(name));
+        let source = self.route(call).map(|(route, _)| &route.source);
+        let signing = source.and_then(|source| source.signing.as_ref());
+        let is_of_caller = |name: &str| {
+            source.is_some_and(|source| source.auth.name == name)
+                || signing.is_some_and(|s| s.timestamp == name || s.sign == name)
+        };
+        let query = call.query.iter().filter(|(name, _)| !is_of_caller(name));
         let mut params: Vec<_> = query
             .map(|(name, value)| format!("{name:?}={value:?}"))
             .collect();
@@ -131,6 +150,11 @@ impl Api {
         match self.route(call) {
             Some((route, path_params)) => {
                 let outcome = match self.token_for(route, call) {
+                    Token::Right if !self.is_signed(route, call) => {
+                        let message =
+                            "the call is not signed, or not with the application's secret";
+                        Outcome::Code(route.codes.auth.clone(), message.to_owned())
+                    }
                     Token::Right => self.outcome(route, call, path_params, now, paging),
                     Token::Missing | Token::Wrong => route.says(&route.codes.auth),
                 };
@@ -195,6 +219,28 @@ impl Api {
         }
     }
 
+    /// Returns whether a call is signed as it has to be, at about this time.
+    fn is_signed(&self, route: &Route, call: &Call) -> bool {
+        let signer = self.signers.get(route.source_name());
+        let (Some(signer), Some(signing), Some(method)) = (
+            signer,
+            &route.source.signing,
+            &route.endpoint.signing_method,
+        ) else {
+            return true;
+        };
+        let seconds = call
+            .param(&signing.timestamp)
+            .and_then(|text| text.parse().ok());
+        let Some(at) = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)) else {
+            return false;
+        };
+        // The caller's clock is the machine's, whatever the simulated time is.
+        let is_recent = (Utc::now() - at).abs() <= SIGN_AGE;
+        let sign = signer.sign(signing, method, at).sign;
+        is_recent && call.param(&signing.sign) == Some(sign.as_str())
+    }
+
     fn outcome(
         &self,
         route: &Route,
@@ -216,7 +262,11 @@ impl Api {
                 .keyword()
                 .and_then(|keyword| Ok((keyword, params.page()?)))
                 .map(|(keyword, page)| self.users(route, &keyword, page, now, paging)),
-            Operation::NoteDetail => params.note_id().map(|id| self.detail(route, &id, now)),
+            Operation::NoteDetail => {
+                let fields = params.fields();
+                let id = params.note_id();
+                id.map(|id| self.detail(route, &id, fields.as_deref(), now))
+            }
         };
         outcome.unwrap_or_else(|BadParam(problem)| {
             let code = route.codes.bad_request.clone();
@@ -273,20 +323,37 @@ impl Api {
         Outcome::Data(Data::Users(UserPage::of(&authors, now.timestamp())))
     }
 
-    fn detail(&self, route: &Route, id: &str, now: DateTime<Utc>) -> Outcome {
+    fn detail(
+        &self,
+        route: &Route,
+        id: &str,
+        fields: Option<&[&str]>,
+        now: DateTime<Utc>,
+    ) -> Outcome {
         if let Some(code) = wished_code(id) {
             return route.says(&code);
         }
         if id == documented::NOTE_ID {
-            return Outcome::Documented(documented::NOTE_DETAIL);
+            return match fields {
+                None => Outcome::Documented(documented::NOTE_DETAIL),
+                Some(fields) => {
+                    let answer: Value = serde_json::from_str(documented::NOTE_DETAIL)
+                        .expect("the documented answer is JSON");
+                    Outcome::Data(Data::Fields(only(&answer["data"], fields)))
+                }
+            };
         }
-        match self.world.note(id, now.timestamp()) {
-            Some(note) => {
-                let detail = NoteDetail::of(&note, now.timestamp());
-                Outcome::Data(Data::Detail(Box::new(detail)))
+        let Some(note) = self.world.note(id, now.timestamp()) else {
+            return route.says(&route.codes.not_found);
+        };
+        let detail = NoteDetail::of(&note, now.timestamp());
+        Outcome::Data(match fields {
+            None => Data::Detail(Box::new(detail)),
+            Some(fields) => {
+                let detail = serde_json::to_value(detail).expect("a detail is JSON");
+                Data::Fields(only(&detail, fields))
             }
-            None => route.says(&route.codes.not_found),
-        }
+        })
     }
 
     fn unknown_path(&self, path: &str, trace: Trace) -> Answer {
@@ -356,6 +423,15 @@ impl Route {
             body,
         }
     }
+}
+
+/// These fields of an object.
+fn only(object: &Value, fields: &[&str]) -> Map<String, Value> {
+    let found = fields.iter().filter_map(|field| {
+        let value = object.get(field)?;
+        Some(((*field).to_owned(), value.clone()))
+    });
+    found.collect()
 }
 
 /// The code that a keyword or a note id asks for.

@@ -57,6 +57,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -66,6 +67,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 
 pub use clock::Clock;
@@ -91,6 +93,8 @@ pub struct Options {
     pub clock: Clock,
     /// The one token that all simulated APIs accept.
     pub token: SecretString,
+    /// Who has to sign calls, by source. Calls to other sources are not signed.
+    pub signers: BTreeMap<String, Signer>,
     pub faults: faults::Plan,
     /// How many notes every keyword gets a day, one of [`NOTES_A_DAY`]; without it each has a rate
     /// of its own, 2 to 12.
@@ -105,6 +109,7 @@ impl Options {
             seed: 1,
             clock,
             token,
+            signers: BTreeMap::new(),
             faults: faults::Plan::default(),
             notes_a_day: None,
         }
@@ -135,7 +140,7 @@ impl Sandbox {
             seed: options.seed,
             notes_a_day: options.notes_a_day,
         };
-        let api = Api::new(&contracts, world, options.token)?;
+        let api = Api::new(&contracts, world, options.token, options.signers)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;
         let (stopper, stop) = stop();

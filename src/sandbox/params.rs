@@ -32,6 +32,13 @@ impl Params<'_> {
         value.map(str::to_owned).ok_or_else(missing)
     }
 
+    /// The fields that the answer is to have; all of them, if the call names none.
+    pub fn fields(&self) -> Option<Vec<&str>> {
+        let mut params = self.endpoint.params.iter();
+        let (name, _) = params.find(|(_, param)| param.from == Some(ParamFrom::Fields))?;
+        Some(self.value(name)?.split(',').map(str::trim).collect())
+    }
+
     /// The page, counted from 1.
     pub fn page(&self) -> Result<usize, BadParam> {
         let (name, value) = self.filled_from(ParamFrom::Page)?;

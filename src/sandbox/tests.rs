@@ -10,6 +10,7 @@ mod rates;
 mod samples;
 mod searches;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::http::{Method, StatusCode};
@@ -39,7 +40,7 @@ fn contracts() -> Contracts {
 
 fn api() -> &'static Api {
     static API: LazyLock<Api> =
-        LazyLock::new(|| Api::new(&contracts(), WORLD, TOKEN.into()).unwrap());
+        LazyLock::new(|| Api::new(&contracts(), WORLD, TOKEN.into(), BTreeMap::new()).unwrap());
     &API
 }
 
@@ -119,7 +120,7 @@ fn the_same_seed_and_time_give_the_same_answer() {
     let call = call(NOTES, &[("keyword", KEYWORD)]);
     let answer = |seed| {
         let world = World { seed, ..WORLD };
-        let api = Api::new(&contracts(), world, TOKEN.into()).unwrap();
+        let api = Api::new(&contracts(), world, TOKEN.into(), BTreeMap::new()).unwrap();
         api.answer(&call, noon(), 1, Paging::Straight).body
     };
     assert_eq!(answer(1), answer(1));
@@ -290,7 +291,7 @@ fn a_contract_without_a_needed_code_is_refused() {
             .codes
             .retain(|_, code| code.class.value != "auth");
     }
-    assert!(Api::new(&contracts, WORLD, TOKEN.into()).is_err());
+    assert!(Api::new(&contracts, WORLD, TOKEN.into(), BTreeMap::new()).is_err());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use super::mart::{Mart, MartFile};
 use super::source::{CLASSES, Source};
+use super::source_checks;
 use super::table::{CommonColumns, Table};
 use super::text_file::{read_text, unreadable};
 use super::yaml::{self, Spanned};
@@ -102,6 +103,7 @@ impl Contracts {
                 if let Some(source) = read::<Source>(file, found) {
                     same_name(&source.source, file, found);
                     known_classes(&source, file, found);
+                    source_checks::check(&source, file, found);
                     let name = source.source.value.clone();
                     contracts.sources.insert(
                         name,

@@ -15,6 +15,7 @@ pub mod pipeline;
 mod place;
 pub mod privacy;
 pub mod source;
+mod source_checks;
 mod syntax;
 pub mod table;
 pub mod text_file;

@@ -123,6 +123,9 @@ pub struct Extract {
     /// Values by filter; every combination is a search of its own.
     #[serde(default)]
     pub filters: IndexMap<Filter, FilterValues>,
+    /// The fields that answers are to have, where the endpoint takes them: such as `[title,
+    /// content]`. What is not asked for is null. Without this, answers have all fields.
+    pub fields: Option<Spanned<Vec<Spanned<String>>>>,
     /// How far to page.
     pub pages: Option<Pages>,
     /// The notes to ask for, where the endpoint takes a note id.

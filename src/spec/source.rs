@@ -22,6 +22,8 @@ pub struct Source {
     /// Environment variable that overrides the address.
     pub base_url_env: String,
     pub auth: Auth,
+    /// How calls are signed for an application that has a secret.
+    pub signing: Option<Signing>,
     /// Headers sent with every call.
     #[serde(default)]
     pub headers: IndexMap<String, String>,
@@ -56,6 +58,27 @@ pub enum AuthPlace {
     Query,
     Bearer,
 }
+
+/// How calls are signed. They are where the environment has both the id and the secret.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signing {
+    /// Environment variable that holds the application's id.
+    pub app_id_env: String,
+    /// Environment variable that holds the application's secret.
+    pub secret_env: String,
+    /// What `{version}` stands for.
+    pub version: String,
+    /// The text whose MD5 is the sign, with the names of [`SIGNED_PARTS`] in braces.
+    pub text: Spanned<String>,
+    /// Query parameter of the time of the call, in Unix seconds.
+    pub timestamp: String,
+    /// Query parameter of the sign, in hexadecimal digits.
+    pub sign: String,
+}
+
+/// What the text that is signed can be made of.
+pub const SIGNED_PARTS: [&str; 5] = ["method", "app_id", "timestamp", "version", "secret"];
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,9 +173,14 @@ pub struct Endpoint {
     pub description: String,
     /// Path below the base address; `{name}` is filled with the parameter of that name.
     pub path: String,
+    /// What `{method}` stands for in the text that is signed. Without it no call is signed.
+    pub signing_method: Option<String>,
     #[serde(default)]
     pub params: IndexMap<String, Param>,
     pub pagination: Pagination,
+    /// Where an answer names what it is about: parameters, each with the place of its value.
+    #[serde(default)]
+    pub about: IndexMap<Spanned<String>, String>,
     pub rows: Vec<Spanned<Rule>>,
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
@@ -173,6 +201,12 @@ pub struct Param {
     /// Other spellings of the provider's words, by dialect name.
     #[serde(default)]
     pub dialects: IndexMap<String, IndexMap<String, String>>,
+    /// The fields that can be asked for by name, where it is filled from `fields`.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// Those that are asked for beside the ones that a pipeline names.
+    #[serde(default)]
+    pub always: Vec<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -181,6 +215,8 @@ pub enum ParamFrom {
     Keyword,
     Page,
     NoteId,
+    /// The fields that an answer is to have, separated by commas. Not sent where all are wanted.
+    Fields,
 }
 
 /// How an endpoint's answers follow each other.
@@ -216,6 +252,10 @@ pub enum PaginationKind {
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub table: Spanned<String>,
+    /// The fields of the answer that the columns are read from. A search that asks for fields, and
+    /// for none of these, gives no row.
+    #[serde(default)]
+    pub fields: Vec<Spanned<String>>,
     /// The list whose elements give rows; the whole answer gives one row without it.
     pub each: Option<String>,
     /// Elements that do not match give no row.
@@ -418,6 +458,14 @@ impl Condition {
             Condition::OneOf(words) => words,
             Condition::Test(test) => test.none_of.as_deref().unwrap_or_default(),
         }
+    }
+}
+
+impl Endpoint {
+    /// Returns the parameter that says which fields an answer is to have.
+    pub fn fields_param(&self) -> Option<&Param> {
+        let mut params = self.params.values();
+        params.find(|param| param.from == Some(ParamFrom::Fields))
     }
 }
 

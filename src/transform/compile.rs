@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::captures::Place;
 use super::coerce::{Convert, Origin, Read, Types};
 use super::conditions::{Alternatives, Matcher};
-use super::mapping::{CompiledRule, NodeId, Program, Programs, ROOT, ScopeId, Variant};
+use super::mapping::{About, CompiledRule, NodeId, Program, Programs, ROOT, ScopeId, Variant};
 use super::tree::Level;
 use crate::spec::contracts::{Contract, Contracts};
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, nearest};
@@ -83,6 +83,18 @@ impl<'a> Compiler<'a> {
                 })
                 .collect();
         }
+        for (name, path) in &endpoint.about {
+            // A parameter that is not there was refused when the contract was read.
+            if let Some(param) = endpoint.params.get(&name.value) {
+                let node = self.program.descend(ROOT, path);
+                let value = self.program.capture(node, Types::STRING);
+                self.program.about.push(About {
+                    name: name.value.clone(),
+                    param: param.clone(),
+                    value,
+                });
+            }
+        }
         for left_out in &endpoint.left_out {
             for at in &left_out.at {
                 let (parent, _) = self.program.walk_loops(ROOT, at);
@@ -147,6 +159,11 @@ impl<'a> Compiler<'a> {
             .is_some_and(|(items, each)| each.starts_with(&items));
         self.program.rules.push(CompiledRule {
             table: table_at,
+            fields: rule
+                .fields
+                .iter()
+                .map(|field| field.value.clone())
+                .collect(),
             over_items,
             each,
             when,

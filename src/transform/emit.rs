@@ -77,7 +77,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
 
     pub fn emit(&mut self) {
         for rule in &self.page.program.rules {
-            if !self.sink.wants(rule.table) {
+            if !self.sink.wants(rule.table) || !self.is_asked_for(rule) {
                 continue;
             }
             self.over_items = rule.over_items;
@@ -87,6 +87,14 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             self.sink.tally(rule.table).given += self.given(rule);
             self.descend(&rule.each, &mut |this| this.element(rule));
         }
+    }
+
+    /// Returns whether the search asked for a field that the rule reads.
+    fn is_asked_for(&self, rule: &CompiledRule) -> bool {
+        let asked = &self.page.header.search.fields;
+        asked.is_empty()
+            || rule.fields.is_empty()
+            || rule.fields.iter().any(|field| asked.contains(field))
     }
 
     /// How many rows the answer may give, as counted by the walk. The parts of exploded texts and

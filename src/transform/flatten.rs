@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::captures::Captures;
+use super::captures::{Captures, PAGE, Scalar, number_type};
 use super::decode::{Body, KeyOrder, Walked, walk};
 use super::emit::{Emitter, Page, window};
 use super::mapping::Program;
@@ -12,6 +12,7 @@ use super::sink::{Finished, Sink, Spill};
 use super::{RunStamp, Transform, TransformError};
 use crate::raw::body::BodyText;
 use crate::raw::{PageHeader, RawPage};
+use crate::spec::source::ParamFrom;
 
 /// Flattens pages of one run, on one thread.
 pub struct Flattener<'t> {
@@ -100,6 +101,7 @@ impl<'t> Flattener<'t> {
 }
 
 const NO_PAGE: &str = "the answer is no page";
+const NO_SUBJECT: &str = "the answer does not say what it is about";
 
 /// One answer on its way to rows.
 struct Reading<'r, 't> {
@@ -119,28 +121,23 @@ impl Reading<'_, '_> {
         memory: &mut Captures<'static>,
     ) -> Result<(), &'static str> {
         let BodyText { text, is_replaced } = body;
-        let mut walked = self.attempt(text, *is_replaced, memory);
-        if walked.is_err()
+        let mut emitted = self.attempt(text, *is_replaced, memory);
+        if emitted.is_err()
             && let Some(repaired) = without_lone_surrogates(text)
         {
-            walked = self.attempt(&repaired, true, memory);
+            emitted = self.attempt(&repaired, true, memory);
         }
-        match walked {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("the answer has no list of items"),
-            Err(_) => Err("the answer is no JSON"),
-        }
+        emitted.unwrap_or(Err("the answer is no JSON"))
     }
 
-    /// Walks a text and appends its rows; returns whether it has the list of items. A text with a
-    /// number that the walk refuses or rounds is walked once more, with its numbers as they are
-    /// written.
+    /// Walks a text and appends its rows; or returns why it gives none. A text with a number that
+    /// the walk refuses or rounds is walked once more, with its numbers as they are written.
     fn attempt(
         &mut self,
         text: &str,
         is_replaced: bool,
         memory: &mut Captures<'static>,
-    ) -> Result<bool, serde_json::Error> {
+    ) -> Result<Result<(), &'static str>, serde_json::Error> {
         let body = Body {
             text,
             is_replaced,
@@ -149,7 +146,7 @@ impl Reading<'_, '_> {
         let mut captures = Captures::recycled(std::mem::take(memory));
         let mut walked = self.walk(body, &mut captures);
         let is_exact = walked.as_ref().is_ok_and(|walked| !walked.is_inexact);
-        if !is_exact && let Some(numbers) = QuotedNumbers::new(text) {
+        let emitted = if !is_exact && let Some(numbers) = QuotedNumbers::new(text) {
             self.sink.page_drift.take();
             let body = Body {
                 text: &numbers.text,
@@ -158,13 +155,15 @@ impl Reading<'_, '_> {
             };
             let mut captures = Captures::recycled(captures);
             walked = self.walk(body, &mut captures);
-            self.emit(&walked, &captures);
+            let emitted = walked.map(|walked| self.emit(&walked, &captures));
             *memory = Captures::recycled(captures);
+            emitted
         } else {
-            self.emit(&walked, &captures);
+            let emitted = walked.map(|walked| self.emit(&walked, &captures));
             *memory = Captures::recycled(captures);
-        }
-        walked.map(|walked| walked.has_items)
+            emitted
+        };
+        emitted
     }
 
     fn walk<'a>(
@@ -180,10 +179,12 @@ impl Reading<'_, '_> {
         walked
     }
 
-    fn emit(&mut self, walked: &Result<Walked, serde_json::Error>, captures: &Captures<'_>) {
-        if !walked.as_ref().is_ok_and(|walked| walked.has_items) {
-            return;
+    /// Appends the rows of an answer; or returns why it gives none.
+    fn emit(&mut self, walked: &Walked, captures: &Captures<'_>) -> Result<(), &'static str> {
+        if !walked.has_items {
+            return Err("the answer has no list of items");
         }
+        self.check_subject(captures)?;
         let page = Page {
             transform: self.transform,
             program: self.program,
@@ -193,6 +194,32 @@ impl Reading<'_, '_> {
             window: window(self.header),
         };
         Emitter::new(page, self.sink).emit();
+        Ok(())
+    }
+
+    /// Checks that an answer is about what was asked, if it says what it is about.
+    fn check_subject(&self, captures: &Captures<'_>) -> Result<(), &'static str> {
+        for about in &self.program.about {
+            let Some(asked) = self.header.search.value_of(&about.name, &about.param) else {
+                continue;
+            };
+            let is_other = match captures.get(PAGE, about.value.slot) {
+                Scalar::Text(text) if text.trim().is_empty() => return Err(NO_SUBJECT),
+                Scalar::Text(text) => text != asked,
+                Scalar::Int(number) => number.to_string() != asked,
+                Scalar::Uint(number) => number.to_string() != asked,
+                Scalar::Number(digits) => number_type(digits) == "integer" && digits != asked,
+                // No id: the columns that read it say so.
+                Scalar::Absent | Scalar::Bool(_) | Scalar::Float(_) | Scalar::Nested(_) => false,
+            };
+            if is_other {
+                return Err(match about.param.from {
+                    Some(ParamFrom::NoteId) => "the answer is about another note",
+                    _ => "the answer is about something else",
+                });
+            }
+        }
+        Ok(())
     }
 }
 

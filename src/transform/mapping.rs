@@ -12,6 +12,7 @@ use indexmap::IndexMap;
 use super::captures::Place;
 use super::coerce::{Read, Types};
 use super::conditions::Alternatives;
+use crate::spec::source::Param;
 
 pub type NodeId = usize;
 
@@ -29,6 +30,16 @@ pub struct Program {
     /// The list that makes an answer a page, with the objects around it from the outermost;
     /// an answer without it is rejected.
     pub items: Vec<NodeId>,
+    /// Where an answer names what it is about.
+    pub about: Vec<About>,
+}
+
+/// A parameter whose value an answer repeats.
+#[derive(Debug)]
+pub struct About {
+    pub name: String,
+    pub param: Param,
+    pub value: Place,
 }
 
 /// A place in an answer that something is known about.
@@ -79,6 +90,8 @@ pub struct Scope {
 #[derive(Debug)]
 pub struct CompiledRule {
     pub table: usize,
+    /// The fields that its columns are read from: a search that asks for others gives no row.
+    pub fields: Vec<String>,
     /// Whether `each` goes over the page's items, whose places are positions in a ranking.
     pub over_items: bool,
     /// Loops from the page to the elements that `when` looks at.

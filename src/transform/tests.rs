@@ -155,6 +155,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
         max_pages: 3,
         stop_when: StopRules::default(),
         wishes: Vec::new(),
+        fields: Vec::new(),
     };
     let header = PageHeader {
         v: VERSION,

@@ -19,6 +19,7 @@ impl Program {
             scopes: vec![Scope::default()],
             rules: Vec::new(),
             items: Vec::new(),
+            about: Vec::new(),
         }
     }
 

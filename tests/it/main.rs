@@ -40,6 +40,7 @@ mod shards;
 #[cfg(unix)]
 mod small_files;
 mod stops;
+mod subjects;
 mod suggest;
 mod support;
 mod tokens;

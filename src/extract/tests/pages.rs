@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::{endpoint, search, source};
 use crate::extract::client::Mask;
-use crate::extract::envelope::{Envelope, PageSummary};
+use crate::extract::envelope::{Envelope, NoPage, PageSummary};
 use crate::extract::pager::{Added, Pager, Stop};
+use crate::plan::Search;
 
 fn page(item_count: u64, ids: &[&str]) -> PageSummary {
     PageSummary {
@@ -142,21 +143,112 @@ fn items_are_counted_and_told_apart_by_their_ids() {
     for (body, summary) in cases {
         let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
         assert_eq!(
-            envelope.summary(endpoint("justoneapi", "note_search")).ok(),
+            envelope
+                .summary(endpoint("justoneapi", "note_search"), &search(&[]))
+                .ok(),
             summary,
             "{body}"
         );
     }
     let detail = |body: &str| {
         let envelope = Envelope::read(body.as_bytes(), source("xhs_open"));
-        let summary = envelope.summary(endpoint("xhs_open", "note_detail"));
+        let summary = envelope.summary(endpoint("xhs_open", "note_detail"), &note("n1"));
         summary.map_err(|no_page| no_page.to_string())
     };
-    assert_eq!(detail(r#"{"code":200,"data":{}}"#), Ok(page(1, &[])));
     let none = |why: &str| Err(format!("the answer has no item: `/data` {why}"));
     assert_eq!(detail(r#"{"code":200}"#), none("is missing"));
     assert_eq!(detail(r#"{"code":200,"data":null}"#), none("is null"));
     assert_eq!(detail(r#"{"code":200,"data":[]}"#), none("is no object"));
+    assert_eq!(detail(r#"{"code":200,"data":"{}"}"#), none("is no object"));
+    assert_eq!(
+        detail(r#"{"code":200,"data":{ }}"#),
+        none("is an empty object")
+    );
+}
+
+/// A search for a note by its id.
+fn note(id: &str) -> Search {
+    Search {
+        note_id: Some(id.to_owned()),
+        keyword: None,
+        ..search(&[("note_id", id)])
+    }
+}
+
+#[test]
+fn an_answer_is_about_what_was_asked() {
+    let told = |asked: &str, data: &str| {
+        let body = format!(r#"{{"code":200,"data":{data}}}"#);
+        let envelope = Envelope::read(body.as_bytes(), source("xhs_open"));
+        let summary = envelope.summary(endpoint("xhs_open", "note_detail"), &note(asked));
+        let why = |no_page: NoPage| (no_page.class(), no_page.to_string());
+        summary.map(|summary| summary.item_count).map_err(why)
+    };
+    for (asked, data) in [
+        ("n1", r#"{"note_id":"n1"}"#),
+        ("n1", r#"{"note_id":"\u006e1","title":"t"}"#),
+        ("42", r#"{"note_id":42}"#),
+        ("42", r#"{"note_id":"42"}"#),
+        // Beyond every integer type.
+        (
+            "99999999999999999999999",
+            r#"{"note_id":99999999999999999999999}"#,
+        ),
+    ] {
+        assert_eq!(told(asked, data), Ok(1), "{data}");
+    }
+    for (asked, data, about) in [
+        ("n1", r#"{"note_id":"n2"}"#, "n2"),
+        ("n1", r#"{"note_id":"N1"}"#, "N1"),
+        ("n1", r#"{"note_id":"n1 "}"#, "n1 "),
+        ("42", r#"{"note_id":43}"#, "43"),
+        ("42", r#"{"note_id":"042"}"#, "042"),
+        (
+            "9007199254740993",
+            r#"{"note_id":9007199254740992}"#,
+            "9007199254740992",
+        ),
+    ] {
+        let error = format!("the answer is about note {about}, not {asked}");
+        assert_eq!(told(asked, data), Err(("mismatch", error)), "{data}");
+    }
+    for (data, why) in [
+        (r#"{"title":"t"}"#, "is missing"),
+        (r#"{"note_id":null}"#, "is null"),
+        (r#"{"note_id":""}"#, "is blank"),
+        (r#"{"note_id":" \u3000"}"#, "is blank"),
+        (r#"{"note_id":4.0}"#, "is neither a text nor a whole number"),
+        (
+            r#"{"note_id":true}"#,
+            "is neither a text nor a whole number",
+        ),
+        (
+            r#"{"note_id":["n1"]}"#,
+            "is neither a text nor a whole number",
+        ),
+        (
+            r#"{"note_id":{"id":"n1"}}"#,
+            "is neither a text nor a whole number",
+        ),
+    ] {
+        let error = format!("the answer does not say what it is about: `/data/note_id` {why}");
+        assert_eq!(told("n1", data), Err(("invalid", error)), "{data}");
+    }
+}
+
+#[test]
+fn an_answer_that_something_is_gone_is_about_that() {
+    let told = |data: &str| {
+        let body = format!(r#"{{"code":404,"data":{data}}}"#);
+        let envelope = Envelope::read(body.as_bytes(), source("xhs_open"));
+        let checked = envelope.check_gone(endpoint("xhs_open", "note_detail"), &note("n1"));
+        checked.map_err(|no_page| no_page.to_string())
+    };
+    for data in ["null", "{}", r#"{"note_id":"n1"}"#, r#"{"note_id":null}"#] {
+        assert_eq!(told(data), Ok(()), "{data}");
+    }
+    let other = Err("the answer is about note n2, not n1".to_owned());
+    assert_eq!(told(r#"{"note_id":"n2"}"#), other);
 }
 
 #[test]
@@ -164,7 +256,7 @@ fn times_are_read_from_the_notes_that_follow_the_order() {
     let published = |items: &str| {
         let body = format!(r#"{{"code":0,"data":{{"items":[{items}]}}}}"#);
         let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
-        let summary = envelope.summary(endpoint("justoneapi", "note_search"));
+        let summary = envelope.summary(endpoint("justoneapi", "note_search"), &search(&[]));
         summary.expect("a page").published
     };
     let cases = [
@@ -210,7 +302,7 @@ fn times_are_read_from_the_notes_that_follow_the_order() {
         br#"{"data":{"users":[{"id":"u","timestamp":5}]}}"#,
         source("justoneapi"),
     );
-    let users = users.summary(endpoint("justoneapi", "user_search"));
+    let users = users.summary(endpoint("justoneapi", "user_search"), &search(&[]));
     assert_eq!(users, Ok(page(1, &["u"])));
 }
 
@@ -232,12 +324,12 @@ fn a_missing_list_is_named() {
     ];
     for (body, what) in cases {
         let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));
-        let no_list = envelope.summary(endpoint("justoneapi", "note_search"));
+        let no_list = envelope.summary(endpoint("justoneapi", "note_search"), &search(&[]));
         let told = no_list.expect_err(body).to_string();
         assert_eq!(told, format!("the answer has no list of items: {what}"));
     }
     let users = Envelope::read(br#"{"code":0,"data":{"items":[]}}"#, source("justoneapi"));
-    let no_list = users.summary(endpoint("justoneapi", "user_search"));
+    let no_list = users.summary(endpoint("justoneapi", "user_search"), &search(&[]));
     let told = no_list.expect_err("another list").to_string();
     assert_eq!(
         told,

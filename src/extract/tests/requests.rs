@@ -149,7 +149,15 @@ fn a_client_needs_an_address_and_hides_the_token() {
     let client = |base_url: &str| {
         let base_url = base_url.to_owned();
         let token = "the-token".into();
-        Client::new(source("justoneapi"), Access { base_url, token }, 1 << 20)
+        Client::new(
+            source("justoneapi"),
+            Access {
+                base_url,
+                token,
+                signer: None,
+            },
+            1 << 20,
+        )
     };
     assert!(
         matches!(client("nowhere"), Err(ClientError::Address(env)) if env == "JUSTONEAPI_BASE_URL")
@@ -203,6 +211,7 @@ fn a_token_that_no_header_can_carry_is_told_without_showing_it() {
     let access = Access {
         base_url: "http://127.0.0.1:9".to_owned(),
         token: "two\nlines".into(),
+        signer: None,
     };
     let error = Client::new(source("xhs_open"), access, 1).expect_err("no such token");
     let text = format!("{error} {error:?}");

@@ -81,6 +81,7 @@ async fn extract(
         let access = Access {
             base_url: url.to_string(),
             token: "token".into(),
+            signer: None,
         };
         let client = Client::new(source(name), access, 1 << 20).expect("a client");
         (name.to_string(), client)

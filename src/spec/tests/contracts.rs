@@ -71,6 +71,38 @@ fn contracts_are_read_from_texts_as_from_a_folder() {
     assert_eq!(contracts.tables.len(), 0);
 }
 
+/// The mistakes in the built-in contracts after a change of the open platform's.
+fn mistakes_in_xhs_open(old: &str, new: &str) -> Vec<String> {
+    let mut files = embedded();
+    let path = Path::new("sources/xhs_open.yaml");
+    let text = files[path].text();
+    assert!(text.contains(old), "{old}");
+    let changed = SourceFile::new(path, text.replace(old, new));
+    files.insert(path.to_owned(), changed);
+    told(&Contracts::from_texts(&files).expect_err("a mistake").0)
+}
+
+#[test]
+fn what_an_answer_is_about_is_a_parameter_at_a_place() {
+    let about = "about: {note_id: /data/note_id}";
+    for (changed, told) in [
+        (
+            "about: {note_ids: /data/note_id}",
+            "there is no parameter `note_ids`",
+        ),
+        ("about: {note_id: data}", "`data` is no path"),
+    ] {
+        let mistakes = mistakes_in_xhs_open(about, changed);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].contains(told), "{mistakes:?}");
+    }
+    let mistakes = mistakes_in_xhs_open("note_id: {from: note_id}", "note_id: {from: page}");
+    assert!(
+        mistakes[0].contains("differs from page to page"),
+        "{mistakes:?}"
+    );
+}
+
 #[test]
 fn a_pipeline_is_read_from_a_text() {
     let text = "

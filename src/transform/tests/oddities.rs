@@ -181,7 +181,7 @@ impl Oddities {
 }
 
 /// Every oddity by name.
-pub const NAMES: [&str; 146] = [
+pub const NAMES: [&str; 150] = [
     // Items of a note search.
     "an ad",
     "a hot_query card",
@@ -287,6 +287,10 @@ pub const NAMES: [&str; 146] = [
     "an offset in publish_time",
     "a publish_time without an offset",
     "follower_count as text",
+    "a detail of some fields",
+    "a note's own id as a number",
+    "an answer about another note",
+    "a note with a blank id",
     "a note that is gone",
     "a note that is gone, its answer no page",
     // Whole answers.

@@ -159,6 +159,72 @@ fn a_note_that_is_gone_is_a_page_without_a_note() {
     assert_eq!(count(&tables.batches["search_pages"]), 1);
 }
 
+/// What becomes of a detail that names this id, where the note `42` was asked for.
+fn detail_about(note_id: &str) -> Tables {
+    let body = format!(
+        r#"{{"code":200,"data":{{"note_id":{note_id},"title":"t","tags":["a"],"author":{{"user_id":"u"}}}}}}"#
+    );
+    let mut page = page("xhs_open", "note_detail", body);
+    page.header.search.note_id = Some("42".to_owned());
+    flattened(&built_in(), &[page])
+}
+
+#[test]
+fn an_answer_about_another_note_gives_no_rows() {
+    for id in [r#""42""#, "42", r#""\u0034\u0032""#] {
+        let tables = detail_about(id);
+        assert_eq!(tables.rejects, [], "{id}");
+        assert_eq!(rows(&tables, "notes", &["note_id"]), ["42"], "{id}");
+    }
+    let other = [
+        r#""43""#,
+        r#""42 ""#,
+        "43",
+        "-42",
+        "18446744073709551615",
+        "99999999999999999999999",
+    ];
+    let of_other = other.map(|id| (id, "the answer is about another note"));
+    let blank =
+        [r#""""#, r#"" \u3000""#].map(|id| (id, "the answer does not say what it is about"));
+    for (id, reason) in of_other.into_iter().chain(blank) {
+        let tables = detail_about(id);
+        let told: Vec<_> = tables
+            .rejects
+            .iter()
+            .map(|r| (r.table.as_deref(), &*r.reason))
+            .collect();
+        assert_eq!(told, [(None, reason)], "{id}");
+        assert!(tables.rejects[0].value.is_some(), "{id}");
+        for table in [
+            "notes",
+            "engagement",
+            "users",
+            "user_stats",
+            "note_tags",
+            "search_pages",
+        ] {
+            assert_eq!(count(&tables.batches[table]), 0, "{id}: {table}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_id_is_rejected_by_the_rows_that_need_one() {
+    for id in ["null", "true", "4.5", "[42]"] {
+        let tables = detail_about(id);
+        assert!(
+            tables
+                .rejects
+                .iter()
+                .all(|r| r.column.as_deref() == Some("note_id")),
+            "{id}"
+        );
+        assert_eq!(count(&tables.batches["notes"]), 0, "{id}");
+        assert_eq!(count(&tables.batches["note_tags"]), 0, "{id}");
+    }
+}
+
 #[test]
 fn a_page_of_an_unknown_endpoint_is_an_error() {
     let transform = built_in();

@@ -17,11 +17,13 @@ use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::super::RunStamp;
+use crate::plan::Search;
 use crate::raw::RawPage;
 use crate::spec::contracts::Contracts;
-use crate::spec::source::{Columns, Endpoint};
+use crate::spec::source::{Columns, Endpoint, ParamFrom};
 use crate::spec::table::RowsFrom;
 use drift::{Differences, Known};
+use places::Spot;
 pub use places::{Place, Step};
 pub use rendered::difference;
 use rows::Interpreter;
@@ -131,10 +133,12 @@ impl<'c> Reference<'c> {
             if body.is_replaced || whole_characters(&body.text) != body.text {
                 known.replaced(&answer, &Vec::new(), counted);
             }
-            if has_items(endpoint, &answer) {
-                rows.page(endpoint, known, page, &answer);
-            } else {
+            if !has_items(endpoint, &answer) {
                 rows.reject_page(page, "the answer has no list of items");
+            } else if let Some(reason) = other_subject(endpoint, search, &answer) {
+                rows.reject_page(page, reason);
+            } else {
+                rows.page(endpoint, known, page, &answer);
             }
         }
         let mut drift = Vec::new();
@@ -243,6 +247,39 @@ fn has_items(endpoint: &Endpoint, answer: &Value) -> bool {
         }
     }
     value.is_array()
+}
+
+/// Why an answer is not about what was asked.
+fn other_subject(endpoint: &Endpoint, search: &Search, answer: &Value) -> Option<&'static str> {
+    for (name, path) in &endpoint.about {
+        let from = endpoint.params[&name.value].from;
+        let (asked, reason) = match from {
+            Some(ParamFrom::NoteId) => (search.note_id.clone(), "the answer is about another note"),
+            Some(ParamFrom::Keyword) => {
+                (search.keyword.clone(), "the answer is about something else")
+            }
+            _ => (
+                search.params.get(&name.value).cloned(),
+                "the answer is about something else",
+            ),
+        };
+        let (Some(asked), Some(value)) = (asked, Spot::page(answer).at(path)) else {
+            continue;
+        };
+        let told = match value {
+            _ if values::is_written_float(value) => continue,
+            Value::String(text) if text.trim().is_empty() => {
+                return Some("the answer does not say what it is about");
+            }
+            Value::String(text) => values::written_number(value).unwrap_or(text).to_owned(),
+            Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
+            _ => continue,
+        };
+        if told != asked {
+            return Some(reason);
+        }
+    }
+    None
 }
 
 /// The columns of every table that redlake writes itself.

@@ -176,6 +176,7 @@ fn header(page: u64) -> PageHeader {
             max_pages: PAGES_A_SEARCH as u32,
             stop_when: StopRules::default(),
             wishes: Vec::new(),
+            fields: Vec::new(),
         },
         page: on_page as u32 + 1,
         fetched_at: fetched_at(page),

@@ -81,6 +81,7 @@ pub fn header(source: &str, endpoint: &str) -> PageHeader {
         max_pages: 3,
         stop_when: StopRules::default(),
         wishes: Vec::new(),
+        fields: Vec::new(),
     };
     PageHeader {
         v: VERSION,

@@ -24,7 +24,24 @@ impl Oddities {
             return self.gone(asked);
         }
         let mut data = self.full_note(&id);
+        if self.odd("a detail of some fields", 4) {
+            asked.page.header.search.fields = self.some_fields(&mut data);
+        }
         self.spoil_item(&mut data);
+        let number = id.parse::<u64>().ok().filter(|n| n.to_string() == id);
+        if let Some(number) = number
+            && self.odd("a note's own id as a number", 3)
+        {
+            data["note_id"] = json!(number);
+        } else if self.odd("an answer about another note", 8) {
+            data["note_id"] = match self.random.u8(0..5) {
+                0 => json!(self.random.u64(..)),
+                1 => json!(format!("{id} ")),
+                _ => json!(self.id()),
+            };
+        } else if self.odd("a note with a blank id", 15) {
+            data["note_id"] = json!(*self.one_of(&["", " ", "\u{3000}"]));
+        }
         let mut answer = json!({"code": 200, "message": "success", "data": data});
         if self.odd("data null", 30) {
             answer["data"] = Value::Null;
@@ -44,6 +61,13 @@ impl Oddities {
             page.header.class = "not_found".to_owned();
         }
         page
+    }
+
+    /// Takes out the fields that a search did not ask for; the names of the others.
+    fn some_fields(&mut self, data: &mut Value) -> Vec<String> {
+        let fields = data.as_object_mut().expect("a note");
+        fields.retain(|name, _| name == "note_id" || self.random.u8(0..4) == 0);
+        fields.keys().cloned().collect()
     }
 
     fn full_note(&mut self, id: &str) -> Value {

@@ -48,6 +48,9 @@ impl Known {
         if let Some(path) = &endpoint.pagination.items {
             known.add(&steps(path));
         }
+        for path in endpoint.about.values() {
+            known.reading(steps(path), TEXT);
+        }
         for left_out in &endpoint.left_out {
             for at in &left_out.at {
                 for field in &left_out.fields {

@@ -72,7 +72,12 @@ impl<'c> Interpreter<'c> {
     }
 
     pub fn page(&mut self, endpoint: &Endpoint, known: &Known, page: &RawPage, answer: &Value) {
+        let asked = &page.header.search.fields;
         for rule in &endpoint.rows {
+            let mut read = rule.fields.iter().map(|field| &field.value);
+            if !asked.is_empty() && !rule.fields.is_empty() && !read.any(|f| asked.contains(f)) {
+                continue;
+            }
             let each = rule.each.as_deref().unwrap_or_default();
             let items = endpoint.pagination.items.as_ref();
             for spot in Spot::page(answer).elements(each) {

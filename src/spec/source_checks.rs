@@ -1,0 +1,90 @@
+//! What a source contract says of its requests must fit together.
+
+use super::diagnostic::{Diagnostic, SourceFile, nearest};
+use super::source::{Endpoint, ParamFrom, SIGNED_PARTS, Signing, Source};
+use super::yaml::Spanned;
+
+/// Finds the mistakes in what a contract says of its requests.
+pub fn check(source: &Source, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    if let Some(signing) = &source.signing {
+        check_signing(signing, file, found);
+    }
+    for endpoint in source.endpoints.values() {
+        check_about(endpoint, file, found);
+        check_fields(endpoint, file, found);
+    }
+}
+
+/// Checks that the text that is signed has a secret in it, and no part that is not known.
+fn check_signing(signing: &Signing, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    let text = &signing.text;
+    let names = text.split('{').skip(1).map(|rest| {
+        let (name, _) = rest.split_once('}').unwrap_or((rest, ""));
+        name
+    });
+    let names: Vec<&str> = names.collect();
+    for name in names.iter().filter(|name| !SIGNED_PARTS.contains(name)) {
+        let message = format!("`{{{name}}}` is nothing that can be signed");
+        let hint = format!("use {{{}}}", SIGNED_PARTS.join("}, {"));
+        found.push(error(file, text, message, Some(hint)));
+    }
+    if !names.contains(&"secret") {
+        let message = "a sign without a secret proves nothing".to_owned();
+        let hint = "put `{secret}` into the text".to_owned();
+        found.push(error(file, text, message, Some(hint)));
+    }
+}
+
+/// Checks that fields are named only where a parameter knows them.
+fn check_fields(endpoint: &Endpoint, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    let known = endpoint.fields_param().map(|param| param.fields.as_slice());
+    let known = known.unwrap_or_default();
+    let always = endpoint.params.values().flat_map(|param| &param.always);
+    let of_rules = endpoint.rows.iter().flat_map(|rule| &rule.fields);
+    for name in always.chain(of_rules) {
+        if !known.contains(&name.value) {
+            let message = format!("`{}` is no field that can be asked for", name.value);
+            let hint = did_you_mean(name, known.iter().map(String::as_str));
+            found.push(error(file, name, message, hint));
+        }
+    }
+}
+
+/// Checks that `about` names parameters that have one value for a whole search, and places.
+fn check_about(endpoint: &Endpoint, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    for (name, path) in &endpoint.about {
+        match endpoint.params.get(&name.value) {
+            None => {
+                let message = format!("there is no parameter `{}`", name.value);
+                let known = endpoint.params.keys().map(String::as_str);
+                found.push(error(file, name, message, did_you_mean(name, known)));
+            }
+            Some(param) if param.from == Some(ParamFrom::Page) => {
+                let message = format!("`{}` differs from page to page", name.value);
+                let hint = "name a parameter that a whole search is asked with";
+                found.push(error(file, name, message, Some(hint.to_owned())));
+            }
+            Some(_) if !path.starts_with('/') => {
+                let message = format!("`{path}` is no path");
+                let hint = "a path is like /data/note_id, from the whole answer";
+                found.push(error(file, name, message, Some(hint.to_owned())));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn error(
+    file: &SourceFile,
+    at: &Spanned<String>,
+    message: String,
+    hint: Option<String>,
+) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(file, Some(at.span()), message);
+    diagnostic.hint = hint;
+    diagnostic
+}
+
+fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(name, known).map(|near| format!("did you mean `{near}`?"))
+}
