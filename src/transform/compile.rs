@@ -148,11 +148,7 @@ impl<'a> Compiler<'a> {
             .is_some_and(|(items, each)| each.starts_with(&items));
         self.program.rules.push(CompiledRule {
             table: table_at,
-            fields: rule
-                .fields
-                .iter()
-                .map(|field| field.value.clone())
-                .collect(),
+            any_of_fields: names(&rule.any_of_fields),
             over_items,
             each,
             when,
@@ -279,6 +275,7 @@ impl<'a> Compiler<'a> {
                     origin,
                     convert,
                     path: path.unwrap_or_default(),
+                    all_of_fields: names(&mapping.all_of_fields),
                 });
             }
         }
@@ -439,6 +436,10 @@ impl<'a> Compiler<'a> {
         diagnostic.hint = hint;
         self.found.push(diagnostic);
     }
+}
+
+fn names(declared: &[Spanned<String>]) -> Vec<String> {
+    declared.iter().map(|name| name.value.clone()).collect()
 }
 
 fn did_you_mean(name: &str) -> String {

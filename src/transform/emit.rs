@@ -92,8 +92,16 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     fn is_asked_for(&self, rule: &CompiledRule) -> bool {
         let asked = &self.page.header.search.fields;
         asked.is_empty()
-            || rule.fields.is_empty()
-            || rule.fields.iter().any(|field| asked.contains(field))
+            || rule.any_of_fields.is_empty()
+            || rule.any_of_fields.iter().any(|field| asked.contains(field))
+    }
+
+    /// Returns whether the search asked for all fields that a value is made of.
+    fn is_whole(&self, read: &Read) -> bool {
+        let asked = &self.page.header.search.fields;
+        read.all_of_fields.is_empty()
+            || asked.is_empty()
+            || read.all_of_fields.iter().all(|field| asked.contains(field))
     }
 
     /// How many rows the answer may give, as counted by the walk. The parts of exploded texts and
@@ -234,7 +242,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
 
     /// The first of the reads that has a value.
     fn read(&self, reads: &'p [Read], part: &Part<'p>) -> Result<Option<Cell<'p>>, Bad<'p>> {
-        for read in reads {
+        for read in reads.iter().filter(|read| self.is_whole(read)) {
             if let Origin::Hash(places) = &read.origin {
                 match self.hash(places) {
                     Some(hash) => return Ok(Some(Cell::Text(Cow::Owned(hash)))),

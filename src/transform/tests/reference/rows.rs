@@ -71,8 +71,9 @@ impl<'c> Interpreter<'c> {
     pub fn page(&mut self, endpoint: &Endpoint, page: &RawPage, answer: &Value) {
         let asked = &page.header.search.fields;
         for rule in &endpoint.rows {
-            let mut read = rule.fields.iter().map(|field| &field.value);
-            if !asked.is_empty() && !rule.fields.is_empty() && !read.any(|f| asked.contains(f)) {
+            let fields: Vec<_> = rule.any_of_fields.iter().map(|f| &f.value).collect();
+            if !asked.is_empty() && !fields.is_empty() && !fields.iter().any(|f| asked.contains(f))
+            {
                 continue;
             }
             let each = rule.each.as_deref().unwrap_or_default();
@@ -184,6 +185,11 @@ impl<'c> Interpreter<'c> {
     ) -> Result<Cell, (&'static str, Option<String>)> {
         let declared = making.rule.columns.iter().find(|(n, _)| n.value == name);
         for mapping in declared.iter().flat_map(|(_, Columns(mappings))| mappings) {
+            let asked = &making.header.search.fields;
+            let mut fields = mapping.all_of_fields.iter().map(|field| &field.value);
+            if !asked.is_empty() && !fields.all(|field| asked.contains(field)) {
+                continue;
+            }
             let value = making.value(mapping);
             let reading = Reading {
                 mapping,
