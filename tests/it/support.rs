@@ -405,7 +405,7 @@ price: {{note_search: 0.1, currency: CNY}}
 version: 1
 pipeline: detail
 source: {name: xhs_open}
-extract: [{endpoint: note_detail, notes: {ids: [n]}}]
+extract: [{endpoint: note_detail, notes: {ids: ['n']}}]
 ",
         );
         let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);
