@@ -24,7 +24,8 @@ pub const REFUSED: u8 = 6;
 pub const BUSY: u8 = 7;
 
 pub const ENVIRONMENT: &str = "\
-Environment: JUSTONEAPI_TOKEN and XHS_OPEN_TOKEN hold the tokens, JUSTONEAPI_BASE_URL and \
+Environment: JUSTONEAPI_TOKEN and XHS_OPEN_TOKEN hold the tokens, XHS_OPEN_APP_ID and \
+XHS_OPEN_APP_SECRET sign the open platform's calls where both are set, JUSTONEAPI_BASE_URL and \
 XHS_OPEN_BASE_URL override the addresses (`sandbox` is one too; a pipeline that says `sandbox` \
 stays there), REDLAKE_LAKE names the lake.
 

@@ -102,7 +102,7 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
             }
         };
         let _ = writeln!(out, "  {name}: {address}");
-        out.extend(told_of_signing(plan, name));
+        out.extend(signing_line(plan, name));
     }
     for (endpoint, fields) in asked_fields(plan) {
         let _ = writeln!(
@@ -173,7 +173,7 @@ fn signer(plan: &Plan, name: &str) -> Option<Result<Option<Signer>, HalfSigner>>
 }
 
 /// Says whether calls to a source are signed.
-fn told_of_signing(plan: &Plan, name: &str) -> Option<String> {
+fn signing_line(plan: &Plan, name: &str) -> Option<String> {
     let signing = plan.source(name).signing.as_ref()?;
     let (id, secret) = (&signing.app_id_env, &signing.secret_env);
     Some(match signer(plan, name)? {

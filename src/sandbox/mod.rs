@@ -21,6 +21,10 @@
 //!   answers printed in the providers' documents;
 //! - the keyword `code:303` and the note id `code-429` give that business code.
 //!
+//! A call that names `fields`, where its contract has such a parameter, is answered with these alone.
+//! Calls of a source with an application's secret ([`Options::signers`]) must be signed with it, at a
+//! time that is five minutes from the machine's at most.
+//!
 //! The control routes need no token and meet no fault:
 //!
 //! | route | does |

@@ -255,7 +255,7 @@ pub struct Rule {
     /// The fields of the answer that the columns are read from. A search that asks for fields, and
     /// for none of these, gives no row.
     #[serde(default)]
-    pub fields: Vec<Spanned<String>>,
+    pub any_of_fields: Vec<Spanned<String>>,
     /// The list whose elements give rows; the whole answer gives one row without it.
     pub each: Option<String>,
     /// Elements that do not match give no row.
@@ -372,6 +372,10 @@ pub struct Mapping {
     /// Whether this instant lies in the time window that the search asked for.
     #[serde(default)]
     pub within_window: bool,
+    /// The fields of the answer that the value is made of. A search that asks for fields, and not
+    /// for all of these, has no value here.
+    #[serde(default)]
+    pub all_of_fields: Vec<Spanned<String>>,
 }
 
 /// How an instant is written.

@@ -35,6 +35,8 @@ pub struct Read {
     pub when: Alternatives,
     /// The place of the value in the answer, as drift names it; empty where there is none.
     pub path: String,
+    /// The fields that it is made of: a search that does not ask for all of them has no value.
+    pub all_of_fields: Vec<String>,
 }
 
 /// Where a value comes from.

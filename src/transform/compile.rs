@@ -159,11 +159,7 @@ impl<'a> Compiler<'a> {
             .is_some_and(|(items, each)| each.starts_with(&items));
         self.program.rules.push(CompiledRule {
             table: table_at,
-            fields: rule
-                .fields
-                .iter()
-                .map(|field| field.value.clone())
-                .collect(),
+            any_of_fields: names(&rule.any_of_fields),
             over_items,
             each,
             when,
@@ -299,6 +295,7 @@ impl<'a> Compiler<'a> {
                     convert,
                     when,
                     path: path.unwrap_or_default(),
+                    all_of_fields: names(&mapping.all_of_fields),
                 });
             }
         }
@@ -509,6 +506,10 @@ fn matcher(test: &Test) -> Option<Matcher> {
     let is_true = test.is_true.map(Matcher::IsTrue);
     let mut tests = [none_of, exists, filled, is_true].into_iter().flatten();
     tests.next().filter(|_| tests.next().is_none())
+}
+
+fn names(declared: &[Spanned<String>]) -> Vec<String> {
+    declared.iter().map(|name| name.value.clone()).collect()
 }
 
 fn did_you_mean(name: &str) -> String {

@@ -93,8 +93,16 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     fn is_asked_for(&self, rule: &CompiledRule) -> bool {
         let asked = &self.page.header.search.fields;
         asked.is_empty()
-            || rule.fields.is_empty()
-            || rule.fields.iter().any(|field| asked.contains(field))
+            || rule.any_of_fields.is_empty()
+            || rule.any_of_fields.iter().any(|field| asked.contains(field))
+    }
+
+    /// Returns whether the search asked for all fields that a value is made of.
+    fn is_whole(&self, read: &Read) -> bool {
+        let asked = &self.page.header.search.fields;
+        read.all_of_fields.is_empty()
+            || asked.is_empty()
+            || read.all_of_fields.iter().all(|field| asked.contains(field))
     }
 
     /// How many rows the answer may give, as counted by the walk. The parts of exploded texts and
@@ -288,7 +296,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     /// The first of the reads that has a value.
     fn read(&self, reads: &'p [Read], part: &Part<'p>) -> Result<Option<Cell<'p>>, Bad<'p>> {
         for read in reads {
-            if !self.applies(&read.when) {
+            if !(self.is_whole(read) && self.applies(&read.when)) {
                 continue;
             }
             if let Origin::Hash(places) = &read.origin {

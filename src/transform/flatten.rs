@@ -146,7 +146,7 @@ impl Reading<'_, '_> {
         let mut captures = Captures::recycled(std::mem::take(memory));
         let mut walked = self.walk(body, &mut captures);
         let is_exact = walked.as_ref().is_ok_and(|walked| !walked.is_inexact);
-        let emitted = if !is_exact && let Some(numbers) = QuotedNumbers::new(text) {
+        if !is_exact && let Some(numbers) = QuotedNumbers::new(text) {
             self.sink.page_drift.take();
             let body = Body {
                 text: &numbers.text,
@@ -162,8 +162,7 @@ impl Reading<'_, '_> {
             let emitted = walked.map(|walked| self.emit(&walked, &captures));
             *memory = Captures::recycled(captures);
             emitted
-        };
-        emitted
+        }
     }
 
     fn walk<'a>(

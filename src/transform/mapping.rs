@@ -91,7 +91,7 @@ pub struct Scope {
 pub struct CompiledRule {
     pub table: usize,
     /// The fields that its columns are read from: a search that asks for others gives no row.
-    pub fields: Vec<String>,
+    pub any_of_fields: Vec<String>,
     /// Whether `each` goes over the page's items, whose places are positions in a ranking.
     pub over_items: bool,
     /// Loops from the page to the elements that `when` looks at.

@@ -87,16 +87,17 @@ fn a_column_added_in_yaml_appears_without_a_build() {
 
 #[test]
 fn the_help_names_every_variable_that_a_contract_reads() {
+    const ENDS: [&str; 4] = ["_TOKEN", "_BASE_URL", "_APP_ID", "_APP_SECRET"];
     let help = succeed(redlake().arg("--help")).stdout;
     let help = String::from_utf8(help).expect("UTF-8");
-    for name in ["justoneapi", "xhs_open"] {
+    for (name, count) in [("justoneapi", 2), ("xhs_open", 4)] {
         let path = repository("schemas/sources").join(format!("{name}.yaml"));
         let contract = std::fs::read_to_string(path).expect("a contract");
         let words = contract.split(|c: char| !c.is_ascii_uppercase() && c != '_');
         let variables: Vec<&str> = words
-            .filter(|word| word.ends_with("_TOKEN") || word.ends_with("_BASE_URL"))
+            .filter(|word| ENDS.iter().any(|end| word.ends_with(end)))
             .collect();
-        assert_eq!(variables.len(), 2, "{variables:?}");
+        assert_eq!(variables.len(), count, "{variables:?}");
         assert!(
             variables.iter().all(|variable| help.contains(variable)),
             "{help}"

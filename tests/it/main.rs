@@ -13,6 +13,7 @@ mod documented;
 mod escapes;
 mod evolution;
 mod faults;
+mod fields;
 mod held;
 mod kills;
 mod marts;
@@ -37,6 +38,7 @@ mod sandbox;
 mod schema;
 mod secrets;
 mod shards;
+mod signing;
 #[cfg(unix)]
 mod small_files;
 mod stops;

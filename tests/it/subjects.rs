@@ -154,7 +154,7 @@ fn a_detail_without_its_data_or_its_id_is_no_success() {
         .each_ref()
         .map(|(id, answer, _)| (*id, answer.clone()));
     let (code, stderr) = run(&lake, &answers, &[]);
-    assert_eq!(code, Some(8), "{stderr}");
+    assert_ne!(code, Some(0), "{stderr}");
     for (id, _, why) in &cases {
         let told = format!("failed: note_detail {id}: {why}");
         assert!(stderr.contains(&told), "{told}\n{stderr}");

@@ -156,6 +156,8 @@ pub fn redlake() -> Command {
         "JUSTONEAPI_BASE_URL",
         "XHS_OPEN_TOKEN",
         "XHS_OPEN_BASE_URL",
+        "XHS_OPEN_APP_ID",
+        "XHS_OPEN_APP_SECRET",
         "REDLAKE_LAKE",
         "CARGO",
         "http_proxy",
@@ -224,7 +226,12 @@ impl SandboxProcess {
 
     /// A sandbox with these flags.
     pub fn with(flags: &[&str]) -> Self {
-        let mut child = redlake()
+        SandboxProcess::of(&mut redlake(), flags)
+    }
+
+    /// A sandbox with these flags, started by a command that has an environment.
+    pub fn of(redlake: &mut Command, flags: &[&str]) -> Self {
+        let mut child = redlake
             .args(["sandbox", "--port", "0", "--clock", "2026-03-09T04:00:00Z"])
             .args(flags)
             .stdout(Stdio::piped())
@@ -398,7 +405,7 @@ price: {{note_search: 0.1, currency: CNY}}
 version: 1
 pipeline: detail
 source: {name: xhs_open}
-extract: [{endpoint: note_detail, notes: {ids: [n]}}]
+extract: [{endpoint: note_detail, notes: {ids: ['n']}}]
 ",
         );
         let mut command = lake.redlake(&["run", pipeline.to_str().expect("UTF-8")]);

@@ -104,6 +104,43 @@ fn what_an_answer_is_about_is_a_parameter_at_a_place() {
 }
 
 #[test]
+fn fields_are_named_as_their_parameter_knows_them() {
+    for (old, new) in [
+        ("always: [note_id]", "always: [noteid]"),
+        ("any_of_fields: [like_count", "any_of_fields: [liked_count"),
+        ("all_of_fields: [title", "all_of_fields: [titel"),
+    ] {
+        let mistakes = mistakes_in_xhs_open(old, new);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(
+            mistakes[0].contains("is no field that can be asked for"),
+            "{mistakes:?}"
+        );
+        assert!(mistakes[0].contains("did you mean"), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn the_text_that_is_signed_has_known_parts_and_a_secret() {
+    for (old, new, told) in [
+        (
+            "{app_id}",
+            "{appid}",
+            "`{appid}` is nothing that can be signed",
+        ),
+        (
+            "{version}{secret}",
+            "{version}",
+            "a sign without a secret proves nothing",
+        ),
+    ] {
+        let mistakes = mistakes_in_xhs_open(old, new);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].contains(told), "{mistakes:?}");
+    }
+}
+
+#[test]
 fn a_pipeline_is_read_from_a_text() {
     let text = "
 version: 1

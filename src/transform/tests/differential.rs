@@ -219,6 +219,7 @@ fn generated_pages_have_every_oddity() {
         "the answer has no list of items",
         "the answer is about another note",
         "the answer is no JSON",
+        "the answer is no page: gone",
         "the answer is no page: not_found",
         "the answer is no page: quota",
         "the answer is no page: transient",

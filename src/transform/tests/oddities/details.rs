@@ -27,7 +27,6 @@ impl Oddities {
         if self.odd("a detail of some fields", 4) {
             asked.page.header.search.fields = self.some_fields(&mut data);
         }
-        self.spoil_item(&mut data);
         let number = id.parse::<u64>().ok().filter(|n| n.to_string() == id);
         if let Some(number) = number
             && self.odd("a note's own id as a number", 3)
@@ -42,6 +41,7 @@ impl Oddities {
         } else if self.odd("a note with a blank id", 15) {
             data["note_id"] = json!(*self.one_of(&["", " ", "\u{3000}"]));
         }
+        self.spoil_item(&mut data);
         let mut answer = json!({"code": 200, "message": "success", "data": data});
         if self.odd("data null", 30) {
             answer["data"] = Value::Null;

@@ -74,8 +74,9 @@ impl<'c> Interpreter<'c> {
     pub fn page(&mut self, endpoint: &Endpoint, known: &Known, page: &RawPage, answer: &Value) {
         let asked = &page.header.search.fields;
         for rule in &endpoint.rows {
-            let mut read = rule.fields.iter().map(|field| &field.value);
-            if !asked.is_empty() && !rule.fields.is_empty() && !read.any(|f| asked.contains(f)) {
+            let fields: Vec<_> = rule.any_of_fields.iter().map(|f| &f.value).collect();
+            if !asked.is_empty() && !fields.is_empty() && !fields.iter().any(|f| asked.contains(f))
+            {
                 continue;
             }
             let each = rule.each.as_deref().unwrap_or_default();
@@ -200,7 +201,10 @@ impl<'c> Interpreter<'c> {
     ) -> Result<Cell, (&'static str, Option<String>)> {
         let declared = making.rule.columns.iter().find(|(n, _)| n.value == name);
         for mapping in declared.iter().flat_map(|(_, Columns(mappings))| mappings) {
-            if !some_hold(&mapping.when, &making.spot) {
+            let asked = &making.header.search.fields;
+            let mut fields = mapping.all_of_fields.iter().map(|field| &field.value);
+            let is_whole = asked.is_empty() || fields.all(|field| asked.contains(field));
+            if !is_whole || !some_hold(&mapping.when, &making.spot) {
                 continue;
             }
             let value = making.value(mapping);
