@@ -111,7 +111,7 @@ mod tests {
 
     fn row(path: &str, kind: Kind, json_type: &'static str, value: Option<&str>) -> DriftRow {
         DriftRow {
-            source: "justoneapi".to_owned(),
+            source: String::new(),
             endpoint: "note_search".to_owned(),
             path: path.to_owned(),
             kind,

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::client::Mask;
 use crate::plan::Search;
+use crate::spec::blank::is_blank;
 use crate::spec::source::{Endpoint, PaginationKind, ParamFrom, Source};
 
 /// An answer's body as far as extraction reads it.
@@ -229,7 +230,8 @@ impl Envelope {
         };
         for mut item in items.into_iter().map(Lazy::new) {
             let id = |path: &String| item.at(path).and_then(scalar);
-            summary.ids.extend(pagination.item_id.iter().find_map(id));
+            let item_id = pagination.item_id.iter().find_map(id);
+            summary.ids.extend(item_id.filter(|id| !is_blank(id)));
             let published = pagination.item_published_s.as_deref();
             let published = published.and_then(|path| item.at(path)).and_then(scalar);
             let seconds = published.and_then(|text| text.parse::<i64>().ok());
@@ -409,7 +411,7 @@ fn members<'a>(object: &'a RawValue) -> Option<HashMap<String, Lazy<'a>>> {
 /// Returns an id as text: a text that is not blank, or the digits of a whole number.
 fn id(value: &RawValue) -> Result<String, Found> {
     match scalar(value) {
-        Some(text) if text.trim().is_empty() => Err(Found::Blank),
+        Some(text) if is_blank(&text) => Err(Found::Blank),
         Some(text) if value.get().starts_with('"') || is_whole(&text) => Ok(text),
         None if value.get() == "null" => Err(Found::Null),
         Some(_) | None => Err(Found::NoId),

@@ -1,6 +1,7 @@
 //! The three YAML contracts: pipelines, sources, tables. Shapes, loading, places of mistakes.
 
 mod arrow;
+pub mod blank;
 pub mod checks;
 mod compose;
 pub mod contracts;

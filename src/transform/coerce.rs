@@ -18,13 +18,14 @@ use serde_json::value::RawValue;
 use super::captures::{Place, Scalar, number_type};
 use super::conditions::Alternatives;
 use super::repair::is_exact_integer;
+use crate::spec::blank::is_blank;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
 use html::html_text;
 use instants::instant;
 use numbers::{boolean, count, finite, float, integer, is_zero};
+pub use texts::hashtags;
 use texts::url;
-pub use texts::{hashtags, is_blank};
 
 /// One way to get a column's value.
 #[derive(Debug)]

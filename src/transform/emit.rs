@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use indexmap::IndexSet;
 
 use super::captures::{Captures, FrameId, PAGE, Place, Scalar};
-use super::coerce::{Cell, Origin, Read, as_text, hashtags, is_blank, is_true};
+use super::coerce::{Cell, Origin, Read, as_text, hashtags, is_true};
 use super::conditions::{Alternatives, Matcher};
 use super::mapping::{CompiledRule, Program, Variant};
 use super::privacy::Redaction;
@@ -15,6 +15,7 @@ use super::sink::Sink;
 use super::table::{Observed, Shape};
 use super::{RunStamp, Transform, days};
 use crate::raw::PageHeader;
+use crate::spec::blank::is_blank;
 use crate::spec::pipeline::OnBadValue;
 use crate::spec::table::Fill;
 use crate::spec::words::{Filter, Span};

@@ -12,6 +12,7 @@ use super::sink::{Finished, Sink, Spill};
 use super::{RunStamp, Transform, TransformError};
 use crate::raw::body::BodyText;
 use crate::raw::{PageHeader, RawPage};
+use crate::spec::blank::is_blank;
 use crate::spec::source::ParamFrom;
 
 /// Flattens pages of one run, on one thread.
@@ -203,7 +204,7 @@ impl Reading<'_, '_> {
                 continue;
             };
             let is_other = match captures.get(PAGE, about.value.slot) {
-                Scalar::Text(text) if text.trim().is_empty() => return Err(NO_SUBJECT),
+                Scalar::Text(text) if is_blank(text) => return Err(NO_SUBJECT),
                 Scalar::Text(text) => text != asked,
                 Scalar::Int(number) => number.to_string() != asked,
                 Scalar::Uint(number) => number.to_string() != asked,

@@ -139,6 +139,11 @@ fn items_are_counted_and_told_apart_by_their_ids() {
                 {"hot_query":{}}, {"note":{"id":null}}, null]}}"#,
             Some(page(5, &["n1", "7"])),
         ),
+        // Blank ids are none: two items without an id are not the same.
+        (
+            r#"{"data":{"items":[{"note":{"id":""}},{"note":{"id":" "}},{"note":{"id":"\u3000\u200b"}}]}}"#,
+            Some(page(3, &[])),
+        ),
     ];
     for (body, summary) in cases {
         let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));

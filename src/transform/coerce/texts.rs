@@ -1,4 +1,4 @@
-//! Addresses, ids and hashtags.
+//! Addresses and hashtags.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -35,14 +35,6 @@ fn is_scheme(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-}
-
-/// Whether a text shows nothing: it is empty, or has only blanks, control characters and characters
-/// of no width.
-pub fn is_blank(text: &str) -> bool {
-    let has_no_width = |c| matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}');
-    text.chars()
-        .all(|c| c.is_whitespace() || c.is_control() || has_no_width(c))
 }
 
 /// The hashtags of a text, without `#`, in order: `#tag[话题]#` as the app writes a linked tag, or
