@@ -1,7 +1,7 @@
 //! Provides the prebuilt `libduckdb` that the crate `duckdb` links with.
 //!
-//! Compiling DuckDB takes over an hour on two cores. Unless the feature `bundled` asks for that,
-//! the library comes ready-made from the first of these that has it:
+//! Compiling DuckDB takes over an hour on two cores, and the sources in the published crate lack the
+//! extension icu. So the library comes prebuilt from the first of these that has it:
 //!
 //! 1. the folder `DUCKDB_LIB_DIR`
 //! 2. the cache (`REDLAKE_CACHE_DIR`, or `redlake/` in the user's cache folder)
@@ -81,9 +81,6 @@ fn main() -> ExitCode {
 }
 
 fn link() -> Result<(), String> {
-    if env::var_os("CARGO_FEATURE_BUNDLED").is_some() {
-        return Ok(());
-    }
     let target = Target::of_this_build();
     let library = provide(&target)?;
     announce(&target, &library)
@@ -322,8 +319,7 @@ fn nothing_found(target: &Target, why_not_npm: &str) -> String {
 
 hint: do one of these, then build again{npm}
   - set DUCKDB_LIB_DIR to a folder with {files} of DuckDB {DUCKDB_VERSION}
-  - set DUCKDB_DOWNLOAD_LIB=1, and the crate libduckdb-sys downloads it from DuckDB's releases
-  - build with `--features bundled`, which compiles DuckDB: over an hour on two cores",
+  - set DUCKDB_DOWNLOAD_LIB=1, and the crate libduckdb-sys downloads it from DuckDB's releases",
         triple = target.triple,
         why_not_npm = why_not_npm.replace('\n', "\n    "),
     )

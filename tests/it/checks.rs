@@ -321,8 +321,9 @@ fn rejects_and_row_counts_are_held_against_what_is_allowed() {
 }
 
 #[test]
-fn the_checks_of_the_readme_are_valid() {
-    let readme = fs::read_to_string(crate::support::repository("README.md")).expect("the README");
+fn the_checks_of_the_documents_are_valid() {
+    let pipelines = crate::support::repository("pipelines/README.md");
+    let readme = fs::read_to_string(pipelines).expect("the document");
     let blocks = readme.split("```yaml\n").skip(1);
     let mut blocks = blocks.filter_map(|block| block.split("```").next());
     let block = blocks.find(|block| block.starts_with("checks:\n"));

@@ -1,12 +1,30 @@
-//! The README shows what a reader gets.
+//! The documents show what a reader gets, and their links lead somewhere.
+
+use std::path::{Path, PathBuf};
 
 use crate::support::{Lake, repository, succeed};
 
-/// The queries of the README with the output it shows for them.
-fn shown() -> Vec<(String, String)> {
-    let readme = std::fs::read_to_string(repository("README.md")).expect("the README");
+/// Every document of the repository.
+const DOCUMENTS: [&str; 9] = [
+    "README.md",
+    "pipelines/README.md",
+    "schemas/README.md",
+    "src/README.md",
+    "tests/README.md",
+    "sample_data/README.md",
+    "tests/readers/README.md",
+    "tests/spark/README.md",
+    "tests/bench/transform/README.md",
+];
+
+fn read(document: &str) -> String {
+    std::fs::read_to_string(repository(document)).unwrap_or_else(|e| panic!("{document}: {e}"))
+}
+
+/// The queries that a document shows with their output.
+fn shown(document: &str) -> Vec<(String, String)> {
     let mut shown = Vec::new();
-    for block in readme.split("```console\n").skip(1) {
+    for block in read(document).split("```console\n").skip(1) {
         let block = block.split("```").next().expect("a closed block");
         for part in block.split("$ ").skip(1) {
             let (command, output) = part.split_once('\n').unwrap_or((part, ""));
@@ -20,13 +38,14 @@ fn shown() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_query_gives_what_the_readme_shows() {
-    let queries = shown();
+fn every_query_gives_what_the_documents_show() {
+    let documents = ["README.md", "schemas/README.md"];
+    let of_each = documents.map(shown);
     assert!(
-        queries.len() >= 4,
-        "only {} queries were found",
-        queries.len()
+        of_each[0].len() >= 3 && of_each[1].len() >= 3,
+        "{of_each:?}"
     );
+    let queries = of_each.concat();
     let lake = Lake::new();
     lake.run(&repository("pipelines/demo.yaml"), &[]);
     for (sql, expected) in queries {
@@ -45,7 +64,7 @@ fn settled(line: &str) -> &str {
 
 #[test]
 fn the_first_command_prints_what_the_readme_shows() {
-    let readme = std::fs::read_to_string(repository("README.md")).expect("the README");
+    let readme = read("README.md");
     let block = readme.split("```console\n").nth(1).expect("a block");
     let block = block.split("```").next().expect("a closed block");
     let expected: Vec<&str> = block.lines().skip(1).map(settled).collect();
@@ -64,7 +83,7 @@ fn the_first_command_prints_what_the_readme_shows() {
 
 #[test]
 fn the_readme_names_every_table() {
-    let readme = std::fs::read_to_string(repository("README.md")).expect("the README");
+    let readme = read("README.md");
     let listed = succeed(crate::support::redlake().args(["schema", "list"])).stdout;
     for line in String::from_utf8(listed).expect("UTF-8").lines() {
         let table = line.split_whitespace().next().expect("a name");
@@ -73,4 +92,59 @@ fn the_readme_names_every_table() {
             "{table} is not in the README"
         );
     }
+}
+
+#[test]
+fn the_readme_is_a_front_page() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 150, "{lines} lines");
+}
+
+/// The heading as the anchor that a link names: small letters, blanks as dashes, no punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter_map(|c| match c {
+        ' ' => Some('-'),
+        '-' | '_' => Some(c),
+        c if c.is_alphanumeric() => Some(c.to_ascii_lowercase()),
+        _ => None,
+    });
+    kept.collect()
+}
+
+fn anchors(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut in_code = false;
+    let mut anchors = Vec::new();
+    for line in text.lines() {
+        in_code ^= line.starts_with("```");
+        if let Some(heading) = line.strip_prefix('#').filter(|_| !in_code) {
+            anchors.push(anchor(heading.trim_start_matches('#')));
+        }
+    }
+    anchors
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let mut links = 0;
+    for document in DOCUMENTS {
+        let folder: PathBuf = repository(document).parent().expect("a folder").to_owned();
+        for rest in read(document).split("](").skip(1) {
+            let target = rest.split(')').next().expect("a text");
+            if target.contains("://") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() {
+                repository(document)
+            } else {
+                folder.join(file)
+            };
+            assert!(path.exists(), "{document} links to {target}");
+            let is_there = heading.is_empty() || anchors(&path).iter().any(|a| a == heading);
+            assert!(is_there, "{document} links to the heading {target}");
+            links += 1;
+        }
+    }
+    assert!(links > 20, "only {links} links were found");
 }
