@@ -193,10 +193,7 @@ pub async fn run(
     let continued = settle(open, &plan, transform, &lake, options)?;
 
     // Closing a run commits; every record of a lake is read only where that may have been.
-    let commits = match any_open {
-        true => lake.commits()?,
-        false => commits,
-    };
+    let commits = if any_open { lake.commits()? } else { commits };
     let begun = Begun::new(continued, &plan, &lake, &commits, &accesses, options)?;
     let Begun {
         identity,

@@ -28,12 +28,11 @@ pub fn checked_plan(
         .map(|(at, error)| told(&declared, at, &error));
     let mut told: Vec<Diagnostic> = told.collect();
     declared.variables.hide(&mut told);
-    match told.is_empty() {
-        true => Ok(plan),
-        false => {
-            told.extend(plan.warnings);
-            Err(Diagnostics(told))
-        }
+    if told.is_empty() {
+        Ok(plan)
+    } else {
+        told.extend(plan.warnings);
+        Err(Diagnostics(told))
     }
 }
 

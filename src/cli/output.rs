@@ -62,9 +62,10 @@ pub fn print_as_is(text: &str) -> Result<(), CliError> {
 
 /// A reader who has seen enough, such as `head`, is no error.
 pub fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
-    match is_closed_pipe(error.as_ref()) {
-        true => Ok(()),
-        false => Err(CliError::new(INTERNAL, error, None)),
+    if is_closed_pipe(error.as_ref()) {
+        Ok(())
+    } else {
+        Err(CliError::new(INTERNAL, error, None))
     }
 }
 

@@ -218,9 +218,10 @@ fn budgets(plan: &Plan, outlook: &Outlook) -> String {
             .cost_per_day
             .map(|m| format!("{m} {currency} a day")),
     );
-    let mut out = match parts.is_empty() {
-        true => String::new(),
-        false => format!("  budgets: {}\n", parts.join(", ")),
+    let mut out = if parts.is_empty() {
+        String::new()
+    } else {
+        format!("  budgets: {}\n", parts.join(", "))
     };
     if let Some(LeftToday { calls, cost }) = outlook.left_today {
         let calls = calls.map(|n| format!("{} calls", grouped(n)));

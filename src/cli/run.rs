@@ -193,14 +193,16 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
             value,
             spent,
         })) => {
-            let by = match limit.ends_with("_per_day") {
-                true => " today by the runs of this lake",
-                false => "",
+            let by = if limit.ends_with("_per_day") {
+                " today by the runs of this lake"
+            } else {
+                ""
             };
             let message = format!("the budget `{limit}` of {value} is used up: {spent} spent{by}");
-            let again = match limit.ends_with("_per_day") {
-                true => "run again on another day (or sooner with a larger one)",
-                false => "run again to go on (with the budget anew), or raise it",
+            let again = if limit.ends_with("_per_day") {
+                "run again on another day (or sooner with a larger one)"
+            } else {
+                "run again to go on (with the budget anew), or raise it"
             };
             let hint = format!("what was fetched is kept; {again}{}", left(report));
             let error = anyhow::anyhow!(message);

@@ -57,9 +57,10 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let start = args.clock.map(|Instant(at)| within_years("--clock", at));
     let start = start.transpose()?.unwrap_or_else(Utc::now);
-    let clock = match args.frozen {
-        true => Clock::frozen(start),
-        false => Clock::running_from(start),
+    let clock = if args.frozen {
+        Clock::frozen(start)
+    } else {
+        Clock::running_from(start)
     };
     let signers = signers(&contracts)?;
     let options = Options {
@@ -120,15 +121,14 @@ fn fault_plan(args: &SandboxArgs) -> Result<faults::Plan, CliError> {
 
 /// JSON is YAML too, so that mistakes are shown in the same way wherever the plan stands.
 fn read_faults(given: &str) -> Result<faults::Plan, CliError> {
-    let file = match given.trim_start().starts_with('{') {
-        true => SourceFile::new("--faults", given),
-        false => {
-            let text = read_text(Path::new(given)).map_err(|e| {
-                let hint = "give the path of a fault plan, or JSON that begins with {";
-                CliError::usage(format_args!("cannot read the faults in {given}: {e}"), hint)
-            })?;
-            SourceFile::new(given, text)
-        }
+    let file = if given.trim_start().starts_with('{') {
+        SourceFile::new("--faults", given)
+    } else {
+        let text = read_text(Path::new(given)).map_err(|e| {
+            let hint = "give the path of a fault plan, or JSON that begins with {";
+            CliError::usage(format_args!("cannot read the faults in {given}: {e}"), hint)
+        })?;
+        SourceFile::new(given, text)
     };
     let tree = yaml::parse(&file).map_err(|mistake| Diagnostics(vec![*mistake]))?;
     let mut found = Vec::new();

@@ -113,9 +113,10 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     line("run", format!("{}{continued}", report.run_id));
     line("lake", report.lake.display().to_string());
 
-    let status = match report.held {
-        true => "held",
-        false => report.status.as_str(),
+    let status = if report.held {
+        "held"
+    } else {
+        report.status.as_str()
     };
     let mut out = format!(
         "{}: {status} in {:.1} s\n{text}",
@@ -200,8 +201,9 @@ pub fn program() -> &'static str {
 /// A word as a shell reads it back.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_./=-".contains(c);
-    match word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }

@@ -137,13 +137,15 @@ fn through(
             hint,
         ));
     }
-    let input: Box<dyn Read> = match is_standard(input) {
-        true => Box::new(io::stdin()),
-        false => Box::new(File::open(input).map_err(|e| cannot("open", input, &e))?),
+    let input: Box<dyn Read> = if is_standard(input) {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(input).map_err(|e| cannot("open", input, &e))?)
     };
-    let passed = match is_standard(output) {
-        true => pipe(&transform, piped, input, io::stdout()),
-        false => to_file(output, |out| pipe(&transform, piped, input, out))?,
+    let passed = if is_standard(output) {
+        pipe(&transform, piped, input, io::stdout())
+    } else {
+        to_file(output, |out| pipe(&transform, piped, input, out))?
     };
     match passed {
         Ok(passed) => told(table, passed),
@@ -168,9 +170,10 @@ fn to_file<T>(
 ) -> Result<Result<T, RunError>, CliError> {
     let cannot = |error: io::Error| cannot("write", path, &error);
     let in_place = path.exists() && !path.is_file();
-    let beside = match in_place {
-        true => path.to_owned(),
-        false => part_of(path),
+    let beside = if in_place {
+        path.to_owned()
+    } else {
+        part_of(path)
     };
     let mut out = io::BufWriter::new(File::create(&beside).map_err(cannot)?);
     let written = write(&mut out);

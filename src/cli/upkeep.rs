@@ -106,9 +106,10 @@ fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {
         (before + day.files_before, after + day.files_after)
     });
     let done = if dry_run { "would become" } else { "became" };
-    let _ = match days.is_empty() {
-        true => writeln!(text, "nothing to compact"),
-        false => writeln!(text, "{} files {done} {}", grouped(before), grouped(after)),
+    let _ = if days.is_empty() {
+        writeln!(text, "nothing to compact")
+    } else {
+        writeln!(text, "{} files {done} {}", grouped(before), grouped(after))
     };
     text
 }
@@ -193,18 +194,20 @@ pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliEr
     if let Some(error) = failed {
         return Err(error.into());
     }
-    match verified.problems.is_empty() || (args.quarantine && args.dry_run) {
-        true => Ok(ExitCode::SUCCESS),
-        false => Ok(ExitCode::from(REFUSED)),
+    if verified.problems.is_empty() || (args.quarantine && args.dry_run) {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::from(REFUSED))
     }
 }
 
 fn verify_summary(verified: &Verified, would_move: bool) -> String {
     let mut text = String::new();
     for problem in &verified.problems {
-        let moved = match would_move && problem.kind == ProblemKind::Stranger {
-            true => "; would be moved",
-            false => "",
+        let moved = if would_move && problem.kind == ProblemKind::Stranger {
+            "; would be moved"
+        } else {
+            ""
         };
         let (kind, path, detail) = (problem.kind.as_str(), &problem.path, &problem.detail);
         let path = escaped_line(path);

@@ -111,9 +111,10 @@ impl Pager {
         self.pages += 1;
         self.items += page.item_count;
         let all_known = !page.ids.is_empty() && repeated == page.ids.len() as u64;
-        self.stale = match all_known || page.item_count == 0 {
-            true => self.stale + 1,
-            false => 0,
+        self.stale = if all_known || page.item_count == 0 {
+            self.stale + 1
+        } else {
+            0
         };
         let stop = self.stop_after(page);
         self.last_page = page.ids.iter().cloned().collect();

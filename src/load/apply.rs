@@ -37,9 +37,10 @@ pub(super) fn finish_commits(root: &Path) -> Result<(), LakeError> {
             continue;
         }
         let record: CommitRecord = read(&record)?;
-        match record.applied {
-            true => remove_dir_if_there(&staging)?,
-            false => apply(root, &record)?,
+        if record.applied {
+            remove_dir_if_there(&staging)?
+        } else {
+            apply(root, &record)?
         }
     }
     Ok(())

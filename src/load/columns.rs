@@ -113,9 +113,10 @@ impl Lake {
         let uniform: BTreeSet<&str> = stored.uniform().collect();
         let is_mixed = |table: &&str| stored.0.contains_key(*table) && !uniform.contains(table);
         let mixed: Vec<&str> = tables.into_iter().filter(is_mixed).collect();
-        match mixed.is_empty() {
-            true => Ok(()),
-            false => self.recount_columns(mixed),
+        if mixed.is_empty() {
+            Ok(())
+        } else {
+            self.recount_columns(mixed)
         }
     }
 }
@@ -189,9 +190,10 @@ fn of_table(folder: &Path) -> Result<BTreeSet<Columns>, LakeError> {
 }
 
 fn listed(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
-    match folder.exists() {
-        true => list(folder),
-        false => Ok(Vec::new()),
+    if folder.exists() {
+        list(folder)
+    } else {
+        Ok(Vec::new())
     }
 }
 

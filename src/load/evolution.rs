@@ -103,9 +103,10 @@ pub fn check(stored: &Stored, contracts: &Contracts, purpose: Purpose) -> Result
         |d: &&Difference| purpose == Purpose::Add || !matches!(d.kind, Kind::Unreadable(_));
     let told = differences.iter().filter(matters);
     let told: Vec<Diagnostic> = told.filter_map(|d| diagnostic(d, contracts)).collect();
-    match told.is_empty() {
-        true => Ok(()),
-        false => Err(Diagnostics(told)),
+    if told.is_empty() {
+        Ok(())
+    } else {
+        Err(Diagnostics(told))
     }
 }
 

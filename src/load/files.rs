@@ -38,9 +38,10 @@ pub fn step() -> io::Result<()> {
 
 pub fn create_dir(path: &Path) -> Result<(), LakeError> {
     // Where it is there already, nothing changes.
-    let made = match path.is_dir() {
-        true => Ok(()),
-        false => step().and_then(|()| durable::create_dir_all(path)),
+    let made = if path.is_dir() {
+        Ok(())
+    } else {
+        step().and_then(|()| durable::create_dir_all(path))
     };
     made.map_err(failed("create the folder", path))
 }
@@ -191,12 +192,13 @@ pub fn remove_if_there(path: &Path) -> Result<(), LakeError> {
 /// Removes a folder in which nothing lies; that it is gone need not outlive a power cut.
 pub fn remove_if_empty(folder: &Path) -> Result<(), LakeError> {
     let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    match is_empty {
-        true => match step().and_then(|()| fs::remove_dir(folder)) {
+    if is_empty {
+        match step().and_then(|()| fs::remove_dir(folder)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", folder)(e)),
             _ => Ok(()),
-        },
-        false => Ok(()),
+        }
+    } else {
+        Ok(())
     }
 }
 

@@ -274,9 +274,10 @@ impl Lake {
         let moved = live.iter().any(|(path, live)| {
             live.runs.contains(&held.run_id) && adds(&live.file.table) && !replaces(path)
         });
-        match changed || gone || moved {
-            true => Err(LakeError::Outdated(held.run_id.clone())),
-            false => Ok(()),
+        if changed || gone || moved {
+            Err(LakeError::Outdated(held.run_id.clone()))
+        } else {
+            Ok(())
         }
     }
 }
@@ -309,9 +310,10 @@ fn is_whole(folder: &Path, file: &AddedFile) -> Result<(), LakeError> {
         reason,
     };
     let found = checksum(&path).map_err(|error| damaged(error.to_string()))?;
-    match found == file.checksum {
-        true => Ok(()),
-        false => Err(damaged("its checksum is another".to_owned())),
+    if found == file.checksum {
+        Ok(())
+    } else {
+        Err(damaged("its checksum is another".to_owned()))
     }
 }
 

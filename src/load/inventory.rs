@@ -98,9 +98,10 @@ fn live(commits: &[CommitRecord]) -> BTreeMap<String, LiveFile> {
             files.remove(path);
         }
         for file in &commit.add {
-            let runs = match file.runs.is_empty() {
-                true => BTreeSet::from([commit.run_id.clone()]),
-                false => file.runs.clone(),
+            let runs = if file.runs.is_empty() {
+                BTreeSet::from([commit.run_id.clone()])
+            } else {
+                file.runs.clone()
             };
             let live = LiveFile {
                 file: file.clone(),

@@ -131,9 +131,10 @@ fn computed(mart: &str, rows: &[(&str, Value)]) -> Vec<Value> {
     writer.write(&batch).expect("JSON");
     writer.finish().expect("JSON");
     let text = writer.into_inner();
-    let mut rows: Vec<Value> = match text.is_empty() {
-        true => Vec::new(),
-        false => serde_json::from_slice(&text).expect("JSON"),
+    let mut rows: Vec<Value> = if text.is_empty() {
+        Vec::new()
+    } else {
+        serde_json::from_slice(&text).expect("JSON")
     };
     for row in &mut rows {
         let row = row.as_object_mut().expect("an object");

@@ -43,12 +43,13 @@ pub struct Search {
 impl Search {
     /// How far each entry that asks for it wants it paged; one at least.
     pub fn depths(&self) -> Vec<Depth> {
-        match self.wishes.is_empty() {
-            true => vec![Depth {
+        if self.wishes.is_empty() {
+            vec![Depth {
                 max_pages: self.max_pages,
                 stop_when: self.stop_when.clone(),
-            }],
-            false => self.wishes.clone(),
+            }]
+        } else {
+            self.wishes.clone()
         }
     }
 

@@ -54,14 +54,17 @@ impl Plan {
             budgets,
             ..
         } = self.limits;
-        let divided = |limit: &'static str, value: u64| match value < u64::from(shard.count) {
-            true => Err(Indivisible {
-                limit,
-                value: value.to_string(),
-                count: shard.count,
-                why: "",
-            }),
-            false => Ok(shard.share(value)),
+        let divided = |limit: &'static str, value: u64| {
+            if value < u64::from(shard.count) {
+                Err(Indivisible {
+                    limit,
+                    value: value.to_string(),
+                    count: shard.count,
+                    why: "",
+                })
+            } else {
+                Ok(shard.share(value))
+            }
         };
         let calls = |limit, value: Option<u64>| value.map(|v| divided(limit, v)).transpose();
         // A part that pays for no call would end with the budget used up, every time.
@@ -72,14 +75,15 @@ impl Plan {
         let money = |limit: &'static str, value: Option<Money>| {
             let Some(value) = value else { return Ok(None) };
             let part = Money(shard.share(value.0));
-            match part < dearest {
-                true => Err(Indivisible {
+            if part < dearest {
+                Err(Indivisible {
                     limit,
                     value: value.to_string(),
                     count: shard.count,
                     why: ": a part would pay for no call",
-                }),
-                false => Ok(Some(part)),
+                })
+            } else {
+                Ok(Some(part))
             }
         };
         self.limits.concurrency = divided("concurrency", concurrency.into())? as u32;

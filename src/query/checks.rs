@@ -75,13 +75,14 @@ pub fn statements(
     let others = format!("run_id IS DISTINCT FROM {run_id}");
     let ours = format!("run_id = {run_id}");
     // Files that the run shared with others are staged without its rows, too.
-    let whole = |table: &Table| match (staged.replaces)(table.name()) {
-        true => {
+    let whole = |table: &Table| {
+        if (staged.replaces)(table.name()) {
             let before = of_lake(Some(others.clone()), table);
             let now = of_staging(Some(ours.clone()), table);
             before.into_iter().chain(now).collect()
+        } else {
+            of_lake(None, table).into_iter().collect()
         }
-        false => of_lake(None, table).into_iter().collect(),
     };
     let mut statements = views(tables, &columns.unreadable, whole);
     statements.push(format!("CREATE SCHEMA {RUN}"));

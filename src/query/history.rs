@@ -75,13 +75,14 @@ pub struct UsualCalls {
 impl Earlier {
     fn condition(&self) -> String {
         let pipelines: Vec<String> = self.pipelines.iter().map(|p| literal(p)).collect();
-        match pipelines.is_empty() {
-            true => "false".to_owned(),
-            false => format!(
+        if pipelines.is_empty() {
+            "false".to_owned()
+        } else {
+            format!(
                 "pipeline IN ({}) AND run_id <> {}",
                 pipelines.join(", "),
                 literal(&self.but_run_id)
-            ),
+            )
         }
     }
 }

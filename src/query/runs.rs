@@ -29,12 +29,13 @@ pub struct CallsOf {
 /// The query for the list of runs; those in `held` wait for a decision.
 pub fn list(held: &[&str]) -> String {
     let held: Vec<String> = held.iter().map(|run_id| literal(run_id)).collect();
-    let status = match held.is_empty() {
-        true => "status".to_owned(),
-        false => format!(
+    let status = if held.is_empty() {
+        "status".to_owned()
+    } else {
+        format!(
             "CASE WHEN run_id IN ({}) THEN 'held' ELSE status END AS status",
             held.join(", ")
-        ),
+        )
     };
     format!(
         "SELECT run_id, pipeline, snapshot_at, {status}, searches_done, requests, \

@@ -21,12 +21,11 @@ impl Lines {
     pub fn new(input: impl Read + 'static) -> Result<Self, RawError> {
         let mut input = BufReader::with_capacity(1 << 18, input);
         let begin = input.fill_buf().map_err(unreadable)?;
-        let input: Box<dyn BufRead> = match begin.starts_with(&MAGIC) {
-            true => {
-                let decoder = zstd::Decoder::with_buffer(input).map_err(unreadable)?;
-                Box::new(BufReader::with_capacity(1 << 18, decoder))
-            }
-            false => Box::new(input),
+        let input: Box<dyn BufRead> = if begin.starts_with(&MAGIC) {
+            let decoder = zstd::Decoder::with_buffer(input).map_err(unreadable)?;
+            Box::new(BufReader::with_capacity(1 << 18, decoder))
+        } else {
+            Box::new(input)
         };
         Ok(Lines {
             input,

@@ -38,14 +38,15 @@ pub(super) fn keep_worlds_apart(
         .chain(open)
         .any(|(pipeline, world)| *pipeline == plan.pipeline && world != simulated);
     let word = |simulated| if simulated { "simulated" } else { "real" };
-    match other {
-        false => Ok(()),
-        true => Err(RunError::MixedLake {
+    if other {
+        Err(RunError::MixedLake {
             lake: lake.root().to_owned(),
             pipeline: plan.pipeline.clone(),
             held: word(!simulated),
             new: word(simulated),
-        }),
+        })
+    } else {
+        Ok(())
     }
 }
 
@@ -101,9 +102,10 @@ impl Begun {
         options: &RunOptions,
     ) -> Result<Self, RunError> {
         if let Some(open) = open {
-            let clock = match accesses.simulated() {
-                true => Clock::simulated(open.head.snapshot_at),
-                false => Clock::Real,
+            let clock = if accesses.simulated() {
+                Clock::simulated(open.head.snapshot_at)
+            } else {
+                Clock::Real
             };
             let journal = Journal::reopen(open.path.clone())?;
             return Ok(Begun {

@@ -101,16 +101,13 @@ impl Run<'_> {
         let ledger = self.ledger(done, report)?;
         let raw = self.lake.measure_raw(&self.raw)?;
         let run = self.run_ref(next.closes, &raw);
-        let holding = match next.closes {
-            true => {
-                let gone = self.gone(&staging, &next, true)?;
-                let results = audit.results.clone();
-                Some(staging.hold(&run, gone, Some(next.id.clone()), results)?)
-            }
-            false => {
-                staging.abandon()?;
-                None
-            }
+        let holding = if next.closes {
+            let gone = self.gone(&staging, &next, true)?;
+            let results = audit.results.clone();
+            Some(staging.hold(&run, gone, Some(next.id.clone()), results)?)
+        } else {
+            staging.abandon()?;
+            None
         };
         let staging = self.lake.stage(&next.id)?;
         self.stage_ledger(&staging, &ledger)?;
@@ -134,19 +131,20 @@ impl Run<'_> {
 
     fn next(&self, closes: bool) -> Result<Next, RunError> {
         let run_id = &self.stamp.run_id;
-        Ok(match self.lake.has_commit(run_id) {
-            true => Next {
+        Ok(if self.lake.has_commit(run_id) {
+            Next {
                 kind: CommitKind::Replace,
                 id: Uuid::now_v7().to_string(),
                 closes,
                 rewriting: Some(self.lake.rewrite_lock()?),
-            },
-            false => Next {
+            }
+        } else {
+            Next {
                 kind: CommitKind::Run,
                 id: run_id.clone(),
                 closes,
                 rewriting: None,
-            },
+            }
         })
     }
 

@@ -72,12 +72,11 @@ pub fn compact(
         if partitions.is_empty() {
             continue;
         }
-        match dry_run {
-            true => {
-                let forecast = partitions.values().map(|files| forecast(dt, files));
-                compacted.days.extend(forecast);
-            }
-            false => compact_day(lake, &rewriter, dt, &partitions, &mut compacted)?,
+        if dry_run {
+            let forecast = partitions.values().map(|files| forecast(dt, files));
+            compacted.days.extend(forecast);
+        } else {
+            compact_day(lake, &rewriter, dt, &partitions, &mut compacted)?
         }
     }
     if !dry_run {

@@ -164,9 +164,10 @@ fn likely(plan: &Plan, usual: &[UsualCalls]) -> Option<Forecast> {
         let endpoint = follow_up.endpoint.as_str();
         let own = usual.iter().filter(|u| u.endpoint == endpoint);
         let a_run = own.clone().map(|u| u.runs as f64).sum::<f64>() / runs as f64;
-        let a_run = match a_run > 0.0 {
-            true => a_run.min(follow_up.top.into()),
-            false => follow_up.top.into(),
+        let a_run = if a_run > 0.0 {
+            a_run.min(follow_up.top.into())
+        } else {
+            follow_up.top.into()
         };
         let one = by_endpoint.get(endpoint).map(Average::of_one);
         let (calls, billed, waited) = one.unwrap_or((1.0, 1.0, 0.0));

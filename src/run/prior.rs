@@ -164,9 +164,10 @@ impl<'a> Prior<'a> {
     ) -> Result<Vec<Search>, RunError> {
         let looks_back =
             follow_up.seen_within_s.is_some() || follow_up.not_refreshed_for_s.is_some();
-        let mut notes = match looks_back && !self.earlier.pipelines.is_empty() {
-            true => self.worth_asking(follow_up, found)?,
-            false => found,
+        let mut notes = if looks_back && !self.earlier.pipelines.is_empty() {
+            self.worth_asking(follow_up, found)?
+        } else {
+            found
         };
         notes.retain(|(id, _)| {
             let search = self.plan.follow_up_search(follow_up, id);
@@ -233,9 +234,10 @@ pub(super) fn ledgers_since(
 ) -> BTreeSet<NaiveDate> {
     let first = since.checked_sub_days(Days::new(1)).unwrap_or(since);
     let is_late = |commit: &&CommitRecord| {
-        let at = match simulated {
-            true => commit.snapshot_at,
-            false => commit.committed_at,
+        let at = if simulated {
+            commit.snapshot_at
+        } else {
+            commit.committed_at
         };
         !commit.pipeline.is_empty() && at.date_naive() >= first
     };

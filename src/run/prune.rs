@@ -160,9 +160,10 @@ fn prune_raw(
     dry_run: bool,
     pruned: &mut Pruned,
 ) -> Result<(), RunError> {
-    let removed = match dry_run {
-        true => lake.size_of_raw(files),
-        false => lake.remove_raw(files)?,
+    let removed = if dry_run {
+        lake.size_of_raw(files)
+    } else {
+        lake.remove_raw(files)?
     };
     pruned.raw_files += removed.files;
     pruned.raw_bytes += removed.bytes;

@@ -162,9 +162,10 @@ impl OpenRun {
         let ended: Vec<SearchEnd> = ended.collect();
         let asked = replayed.calls.iter().map(|call| &call.search_id);
         let asked = asked.collect::<std::collections::HashSet<_>>().len();
-        let planned = match head.plan_hash == plan.hash {
-            true => plan.searches.len().max(asked),
-            false => asked,
+        let planned = if head.plan_hash == plan.hash {
+            plan.searches.len().max(asked)
+        } else {
+            asked
         };
         let finished_at = replayed.calls.last().map_or(head.started_at, |call| {
             let took = TimeDelta::from_std(Duration::from_millis(call.duration_ms)).ok();

@@ -206,9 +206,10 @@ fn require_finished(lake: &Lake, run_id: &str) -> Result<(), RunError> {
         entries => entries?,
     };
     let is_closed = entries.last() == Some(&Entry::Closed);
-    match is_closed || lake.commits()?.iter().any(|c| c.closes(run_id)) {
-        true => Ok(()),
-        false => Err(RunError::OpenRun(run_id.to_owned())),
+    if is_closed || lake.commits()?.iter().any(|c| c.closes(run_id)) {
+        Ok(())
+    } else {
+        Err(RunError::OpenRun(run_id.to_owned()))
     }
 }
 

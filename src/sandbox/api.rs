@@ -286,9 +286,12 @@ impl Api {
             return route.says(&code);
         }
         let is_documented = query.keyword == documented::NOTE_KEYWORD;
-        query.page = paging.shown(query.page, || match is_documented {
-            true => 1,
-            false => search::last_note_page(&self.world, &query, now),
+        query.page = paging.shown(query.page, || {
+            if is_documented {
+                1
+            } else {
+                search::last_note_page(&self.world, &query, now)
+            }
         });
         let hits = match (is_documented, query.page) {
             (true, 1) => return Outcome::Documented(documented::NOTE_SEARCH),
@@ -311,9 +314,12 @@ impl Api {
             return route.says(&code);
         }
         let is_documented = keyword == documented::USER_KEYWORD;
-        let page = paging.shown(page, || match is_documented {
-            true => 1,
-            false => search::last_user_page(&self.world, keyword),
+        let page = paging.shown(page, || {
+            if is_documented {
+                1
+            } else {
+                search::last_user_page(&self.world, keyword)
+            }
         });
         let authors = match (is_documented, page) {
             (true, 1) => return Outcome::Documented(documented::USER_SEARCH),

@@ -20,9 +20,10 @@ impl Params<'_> {
     pub fn keyword(&self) -> Result<String, BadParam> {
         let (name, value) = self.filled_from(ParamFrom::Keyword)?;
         let keyword = value.unwrap_or_default().trim();
-        match keyword.is_empty() {
-            true => Err(BadParam(format!("{name} is required"))),
-            false => Ok(keyword.to_owned()),
+        if keyword.is_empty() {
+            Err(BadParam(format!("{name} is required")))
+        } else {
+            Ok(keyword.to_owned())
         }
     }
 

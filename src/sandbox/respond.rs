@@ -115,9 +115,10 @@ impl Request {
                 format!("{}{link}{REDIRECTED}={word}", self.target)
             }
         };
-        let other_name = match self.host.starts_with("localhost") {
-            true => "127.0.0.1",
-            false => "localhost",
+        let other_name = if self.host.starts_with("localhost") {
+            "127.0.0.1"
+        } else {
+            "localhost"
         };
         match to {
             RedirectTo::OtherHost => format!("http://{other_name}:{port}{target}"),

@@ -43,9 +43,10 @@ impl Content {
         let bytes = bytes.into();
         Content {
             length: Some(bytes.len() as u64),
-            steps: match bytes.is_empty() {
-                true => VecDeque::new(),
-                false => [Step::Bytes(bytes)].into(),
+            steps: if bytes.is_empty() {
+                VecDeque::new()
+            } else {
+                [Step::Bytes(bytes)].into()
             },
         }
     }

@@ -166,9 +166,10 @@ fn every_code_can_be_asked_for() {
     for source in contracts().sources.values() {
         for (code, known) in &source.codes {
             let wish = format!("code-{code}");
-            let call = match source.endpoints.contains_key("note_detail") {
-                true => detail(&wish),
-                false => call(USERS, &[("keyword", &wish)]),
+            let call = if source.endpoints.contains_key("note_detail") {
+                detail(&wish)
+            } else {
+                call(USERS, &[("keyword", &wish)])
             };
             let answer = answer(&call);
             let body = json(&answer);
@@ -260,9 +261,10 @@ fn what_does_not_exist_is_not_found() {
         ..call(NOTES, &[("keyword", KEYWORD)])
     };
     let real = ids(&notes_at(&[("keyword", KEYWORD)], noon()))[0].to_owned();
-    let made_up = match real.ends_with('0') {
-        true => format!("{}1", &real[..23]),
-        false => format!("{}0", &real[..23]),
+    let made_up = if real.ends_with('0') {
+        format!("{}1", &real[..23])
+    } else {
+        format!("{}0", &real[..23])
     };
     for call in [
         call("/api/unknown", &[]),

@@ -240,12 +240,13 @@ fn mend(node: &Node, wanted: &str) -> String {
                 .chars()
                 .filter(|c| !matches!(c, '_' | ',' | ' '))
                 .collect();
-            match fits(&digits, wanted) {
-                true => format!("write {digits}"),
-                false => format!(
+            if fits(&digits, wanted) {
+                format!("write {digits}")
+            } else {
+                format!(
                     "write {wanted}, such as {}",
                     if wanted == WHOLE { "3" } else { "0.5" }
-                ),
+                )
             }
         }
         Kind::Map(_) if wanted == TEXT => "put the text in quotes if `: ` belongs to it".to_owned(),

@@ -169,9 +169,10 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         let below: u64 = nested
             .map(|v| beneath(captures, self.innermost(), &v.then_each))
             .sum();
-        match variants.iter().any(|v| v.target.is_some()) {
-            true => below,
-            false => 1,
+        if variants.iter().any(|v| v.target.is_some()) {
+            below
+        } else {
+            1
         }
     }
 

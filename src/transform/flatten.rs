@@ -66,19 +66,18 @@ impl<'t> Flattener<'t> {
         };
         let order = self.orders.entry(key).or_default();
         let mut captures = std::mem::take(&mut self.captures);
-        let outcome = match header.accepted {
-            true => {
-                let mut reading = Reading {
-                    transform,
-                    program,
-                    stamp: &self.stamp,
-                    header,
-                    order,
-                    sink: &mut self.sink,
-                };
-                reading.read(body, &mut captures)
-            }
-            false => Err(NO_PAGE),
+        let outcome = if header.accepted {
+            let mut reading = Reading {
+                transform,
+                program,
+                stamp: &self.stamp,
+                header,
+                order,
+                sink: &mut self.sink,
+            };
+            reading.read(body, &mut captures)
+        } else {
+            Err(NO_PAGE)
         };
         self.captures = captures;
         if let Err(reason) = outcome {

@@ -285,9 +285,10 @@ impl<'s> Merge<'s> {
             Some(parent) => parent.newest(&group.key)? > Some(group.newest.as_slice()),
             None => false,
         };
-        match outdated {
-            true => self.superseded += group.rows.len() as u64,
-            false => self.chosen.extend(&group.rows),
+        if outdated {
+            self.superseded += group.rows.len() as u64
+        } else {
+            self.chosen.extend(&group.rows)
         }
         group.rows.clear();
         group.begun = false;
@@ -318,9 +319,12 @@ impl<'s> Merge<'s> {
     fn sift_down(&mut self, mut at: usize) {
         loop {
             let children = [2 * at + 1, 2 * at + 2];
-            let smaller = |a: usize, b: usize| match self.precedes(self.heap[b], self.heap[a]) {
-                true => b,
-                false => a,
+            let smaller = |a: usize, b: usize| {
+                if self.precedes(self.heap[b], self.heap[a]) {
+                    b
+                } else {
+                    a
+                }
             };
             let least = children
                 .into_iter()
@@ -416,9 +420,10 @@ impl NewestWriter {
     fn push(&mut self, key: &[u8], observed: &[u8]) -> Result<(), ArrowError> {
         self.keys.push(key.to_vec());
         self.observed.extend_from_slice(observed);
-        match self.keys.len() < ROWS {
-            true => Ok(()),
-            false => self.flush(),
+        if self.keys.len() < ROWS {
+            Ok(())
+        } else {
+            self.flush()
         }
     }
 

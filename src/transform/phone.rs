@@ -15,9 +15,10 @@ pub fn scrub_phone_numbers(text: &str) -> Cow<'_, str> {
     let mut at = 0;
     let mut follows_digit = false;
     while let Some(c) = text[at..].chars().next() {
-        let number = match follows_digit {
-            true => None,
-            false => number_length(&text[at..]),
+        let number = if follows_digit {
+            None
+        } else {
+            number_length(&text[at..])
         };
         if let Some(length) = number {
             scrubbed.push_str(&text[copied..at]);
@@ -45,13 +46,15 @@ const DIGITS: usize = 11;
 /// How many bytes of the text are a number, if it begins with one.
 fn number_length(text: &str) -> Option<usize> {
     let plus = text.starts_with(['+', '\u{FF0B}']);
-    let start = match plus {
-        true => text.chars().next().map_or(0, char::len_utf8),
-        false => 0,
+    let start = if plus {
+        text.chars().next().map_or(0, char::len_utf8)
+    } else {
+        0
     };
-    let codes: &[&[u32]] = match plus {
-        true => &[&[8, 6]],
-        false => &[&[], &[8, 6], &[0, 0, 8, 6]],
+    let codes: &[&[u32]] = if plus {
+        &[&[8, 6]]
+    } else {
+        &[&[], &[8, 6], &[0, 0, 8, 6]]
     };
     codes.iter().find_map(|code| {
         let mut digits = Digits { text, at: start };

@@ -66,10 +66,7 @@ impl Redaction {
 
     /// A text that is on its way to a column of free text, or that such a column is made of.
     pub fn scrub<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
-        match self.scrubs {
-            true => scrub(text),
-            false => text,
-        }
+        if self.scrubs { scrub(text) } else { text }
     }
 
     /// The beginning of a value that made no row, as `rejects` shows it. Where columns are hashed

@@ -31,9 +31,10 @@ impl Keys {
         };
         let is_key = |c: &usize| shape.group.contains(c) || shape.order.contains(c);
         let rest: Vec<usize> = (0..shape.stored.len()).filter(|c| !is_key(c)).collect();
-        let order = match shape.order.is_empty() {
-            true => None,
-            false => Some(comparable(&columns(&shape.order))?),
+        let order = if shape.order.is_empty() {
+            None
+        } else {
+            Some(comparable(&columns(&shape.order))?)
         };
         let observed = rows.columns().last().filter(|_| shape.latest);
         Ok(Keys {
@@ -91,13 +92,15 @@ pub fn sorted(rows: &RecordBatch, shape: &Shape) -> Result<(RecordBatch, u64), A
     let keys = Keys::of(rows, shape)?;
     let count = u32::try_from(rows.num_rows())
         .map_err(|_| ArrowError::ComputeError("more than 2^32 rows at once".to_owned()))?;
-    let order = match shape.group.is_empty() {
-        true => (0..count).collect(),
-        false => in_order(&keys, count),
+    let order = if shape.group.is_empty() {
+        (0..count).collect()
+    } else {
+        in_order(&keys, count)
     };
-    let kept = match shape.latest {
-        true => latest(&order, &keys),
-        false => order,
+    let kept = if shape.latest {
+        latest(&order, &keys)
+    } else {
+        order
     };
     let superseded = u64::from(count) - kept.len() as u64;
     let kept = take_record_batch(rows, &UInt32Array::from(kept))?;

@@ -149,9 +149,10 @@ impl<'c> Unknown<'c> {
                 endpoint: key.endpoint.clone(),
                 paths: field.paths.clone(),
                 seen: field.seen.types().clone(),
-                examples: match examples {
-                    true => field.seen.examples().to_vec(),
-                    false => Vec::new(),
+                examples: if examples {
+                    field.seen.examples().to_vec()
+                } else {
+                    Vec::new()
                 },
                 column,
                 note,

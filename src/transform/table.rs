@@ -120,9 +120,10 @@ impl Shape {
         let (group, sort) = (places(&table.latest_by), places(&table.sort_by));
         let latest = !group.is_empty();
         // Contracts are checked: `sort_by` begins with the columns of `latest_by`.
-        let (group, order) = match latest {
-            true => (group.clone(), sort[group.len()..].to_vec()),
-            false => (sort, Vec::new()),
+        let (group, order) = if latest {
+            (group.clone(), sort[group.len()..].to_vec())
+        } else {
+            (sort, Vec::new())
         };
         let mut fields: Vec<Field> = stored
             .iter()

@@ -32,9 +32,10 @@ pub struct SuggestArgs {
 pub fn main(args: &SuggestArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let transform = Transform::new(contracts.clone(), &Privacy::default())?;
-    let raw = match args.raw.is_empty() {
-        true => newest_raw(&Lake::open_existing(&common.lake())?, args.runs)?,
-        false => args.raw.clone(),
+    let raw = if args.raw.is_empty() {
+        newest_raw(&Lake::open_existing(&common.lake())?, args.runs)?
+    } else {
+        args.raw.clone()
     };
     let found = suggest(&contracts, &transform, &raw, args.examples)?;
     match common.format {
@@ -135,9 +136,10 @@ fn told(field: &Suggestion) -> String {
     let seen: Vec<String> = seen
         .map(|(kind, count)| format!("{count} x {kind}"))
         .collect();
-    let examples = match field.examples.is_empty() {
-        true => String::new(),
-        false => format!(", such as {}", field.examples.join(", ")),
+    let examples = if field.examples.is_empty() {
+        String::new()
+    } else {
+        format!(", such as {}", field.examples.join(", "))
     };
     let note = field.note.as_ref();
     let note = note.map_or(String::new(), |note| format!("; {note}"));

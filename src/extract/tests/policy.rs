@@ -81,9 +81,10 @@ fn row(what: &str, outcome: &Outcome, source: &Source) -> String {
     let (class, billed) = (verdict.class, format!("{:?}", verdict.billed));
     let plain = attempts(outcome, source, 0);
     let after_unknown = attempts(outcome, source, 1);
-    let after_unknown = match after_unknown == plain {
-        true => String::new(),
-        false => format!(" | once unknown: {after_unknown}"),
+    let after_unknown = if after_unknown == plain {
+        String::new()
+    } else {
+        format!(" | once unknown: {after_unknown}")
     };
     format!("{what:<28} {class:<13} {billed:<8} {plain}{after_unknown}")
 }

@@ -232,9 +232,10 @@ impl Fault {
                 .map(|_| ())
                 .map_err(|_| format!("no header can have the value {content_type:?}")),
             Fault::Huge { megabytes, .. } | Fault::Bomb { megabytes, .. } => {
-                match (1..=MOST_MEGABYTES).contains(megabytes) {
-                    true => Ok(()),
-                    false => Err(format!("megabytes is from 1 to {MOST_MEGABYTES}")),
+                if (1..=MOST_MEGABYTES).contains(megabytes) {
+                    Ok(())
+                } else {
+                    Err(format!("megabytes is from 1 to {MOST_MEGABYTES}"))
                 }
             }
             Fault::Drip {

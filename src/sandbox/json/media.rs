@@ -136,9 +136,10 @@ const SIZES: [(u64, u64); 5] = [
 /// The images of a note; a video has one, its cover.
 pub fn images(note: &Note, now: i64) -> Vec<Image> {
     let mut dice = note.dice("images");
-    let count = match note.is_video() {
-        true => 1,
-        false => dice.tier(&[(30, 1..3), (45, 3..7), (20, 7..10), (5, 10..19)]),
+    let count = if note.is_video() {
+        1
+    } else {
+        dice.tier(&[(30, 1..3), (45, 3..7), (20, 7..10), (5, 10..19)])
     };
     let (width, height) = dice.pick(&SIZES);
     let folder = dice.pick(&["notes_uhdr", "notes_pre_post", "spectrum"]);

@@ -207,9 +207,10 @@ impl User {
 impl TagInfo {
     fn of(note: &Note) -> Self {
         let mut dice = note.dice("tag info");
-        let (title, kind) = match dice.chance(10) {
-            true => (dice.pick(&["好物推荐", "官方活动", "热门话题"]), "topic"),
-            false => ("", ""),
+        let (title, kind) = if dice.chance(10) {
+            (dice.pick(&["好物推荐", "官方活动", "热门话题"]), "topic")
+        } else {
+            ("", "")
         };
         TagInfo { title, kind }
     }
@@ -225,9 +226,10 @@ fn abstract_show(note: &Note, tags: &[String]) -> Option<String> {
 /// Mostly the first image; in a few notes the author chose another one.
 fn cover_index(note: &Note, images: usize) -> u64 {
     let mut dice = note.dice("cover");
-    match dice.chance(6) {
-        true => dice.below(images as u64),
-        false => 0,
+    if dice.chance(6) {
+        dice.below(images as u64)
+    } else {
+        0
     }
 }
 

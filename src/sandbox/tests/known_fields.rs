@@ -74,9 +74,10 @@ fn known_paths(envelope: &Envelope, endpoint: &Endpoint) -> Known {
 
 fn rule_paths(rule: &Rule) -> Vec<String> {
     let each = rule.each.clone().unwrap_or_default();
-    let places = match rule.at.is_empty() {
-        true => vec![each],
-        false => rule.at.iter().map(|at| format!("{each}{at}")).collect(),
+    let places = if rule.at.is_empty() {
+        vec![each]
+    } else {
+        rule.at.iter().map(|at| format!("{each}{at}")).collect()
     };
     let mut paths = Vec::new();
     let exploded = rule

@@ -23,9 +23,10 @@ pub fn url(text: Cow<'_, str>) -> Result<Cow<'_, str>, Bad> {
     {
         return Err("not a URL");
     }
-    match text.starts_with("//") {
-        true => Ok(Cow::Owned(format!("https:{text}"))),
-        false => Ok(text),
+    if text.starts_with("//") {
+        Ok(Cow::Owned(format!("https:{text}")))
+    } else {
+        Ok(text)
     }
 }
 

@@ -280,9 +280,10 @@ impl Seen {
     }
 
     fn list(&self, path: &str) -> String {
-        let elements = match self.inside.contains_key("") {
-            true => format!(" of {}", self.inside[""]),
-            false => self.told_inside(),
+        let elements = if self.inside.contains_key("") {
+            format!(" of {}", self.inside[""])
+        } else {
+            self.told_inside()
         };
         format!(
             "a list{elements}; `then_each: {path}[*]` in a rule of its own makes a row of each element"
@@ -294,9 +295,10 @@ impl Seen {
         let fields: Vec<_> = fields
             .map(|(key, kind)| format!("{key} ({kind})"))
             .collect();
-        match fields.is_empty() {
-            true => String::new(),
-            false => format!(" with the fields {}", fields.join(", ")),
+        if fields.is_empty() {
+            String::new()
+        } else {
+            format!(" with the fields {}", fields.join(", "))
         }
     }
 }

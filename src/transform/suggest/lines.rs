@@ -98,9 +98,10 @@ pub fn mapping_line(
             .then(|| "empty_is_null: true".to_owned()),
     );
     let (name, path) = (key(name), plain_or_quoted(path));
-    let text = match keys.is_empty() {
-        true => format!("{name}: {path}"),
-        false => format!("{name}: {{path: {path}, {}}}", keys.join(", ")),
+    let text = if keys.is_empty() {
+        format!("{name}: {path}")
+    } else {
+        format!("{name}: {{path: {path}, {}}}", keys.join(", "))
     };
     let first = rule.columns.keys().next().map(Spanned::span);
     line(file, first, &text, "          ")
@@ -132,17 +133,19 @@ fn key(name: &str) -> String {
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     // Words that YAML reads as something else than text.
     let words = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    match is_plain && !words.contains(&name) {
-        true => name.to_owned(),
-        false => quoted(name),
+    if is_plain && !words.contains(&name) {
+        name.to_owned()
+    } else {
+        quoted(name)
     }
 }
 
 fn plain_or_quoted(path: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/_-.".contains(c);
-    match path.chars().all(is_plain) {
-        true => path.to_owned(),
-        false => quoted(path),
+    if path.chars().all(is_plain) {
+        path.to_owned()
+    } else {
+        quoted(path)
     }
 }
 

@@ -50,13 +50,13 @@ pub fn places(endpoint: &Endpoint, path: &str) -> Vec<Place> {
 fn stands(rule: &Rule) -> Vec<String> {
     let each = rule.each.as_deref().unwrap_or_default();
     let then = rule.then_each.as_deref().unwrap_or_default();
-    match rule.at.is_empty() {
-        true => vec![format!("{each}{then}")],
-        false => rule
-            .at
+    if rule.at.is_empty() {
+        vec![format!("{each}{then}")]
+    } else {
+        rule.at
             .iter()
             .map(|at| format!("{each}{at}{then}"))
-            .collect(),
+            .collect()
     }
 }
 

@@ -18,12 +18,13 @@ fn note(id: &str) -> Value {
 fn told(tables: &Tables, kind: &str) -> Vec<String> {
     let columns = ["kind", "path", "value", "count"];
     let of_kind = |row: &String| Some(row.strip_prefix(kind)?.strip_prefix('|')?.to_owned());
-    match tables.batches.contains_key("drift") {
-        true => rows(tables, "drift", &columns)
+    if tables.batches.contains_key("drift") {
+        rows(tables, "drift", &columns)
             .iter()
             .filter_map(of_kind)
-            .collect(),
-        false => Vec::new(),
+            .collect()
+    } else {
+        Vec::new()
     }
 }
 

@@ -127,9 +127,10 @@ impl Oddities {
         let mut page = asked.page.clone();
         page.body = written(answer, &mut self.random).into_bytes();
         // The last of all, so that it decides what stays.
-        let micros = match self.odd("a page fetched when others were", 3) {
-            true => 90_000_000,
-            false => self.random.i64(0..90_000_000),
+        let micros = if self.odd("a page fetched when others were", 3) {
+            90_000_000
+        } else {
+            self.random.i64(0..90_000_000)
         };
         let header = &mut page.header;
         header.fetched_at = time("2026-03-09T20:00:01Z") + chrono::Duration::microseconds(micros);

@@ -109,9 +109,12 @@ fn a_tag_without_end_takes_no_time() {
 fn written_number() -> impl Strategy<Value = String> {
     let digit = |values: &'static str| {
         let values: Vec<char> = values.chars().collect();
-        (prop::sample::select(values), any::<bool>()).prop_map(|(digit, wide)| match wide {
-            true => char::from_u32(digit as u32 + 0xFEE0).unwrap_or(digit),
-            false => digit,
+        (prop::sample::select(values), any::<bool>()).prop_map(|(digit, wide)| {
+            if wide {
+                char::from_u32(digit as u32 + 0xFEE0).unwrap_or(digit)
+            } else {
+                digit
+            }
         })
     };
     let separator = prop::sample::select(vec![

@@ -103,9 +103,10 @@ impl Oddities {
     }
 
     fn full_author(&mut self) -> Value {
-        let followers = match self.odd("follower_count as text", 5) {
-            true => json!(self.count_text()),
-            false => json!(self.random.u32(..)),
+        let followers = if self.odd("follower_count as text", 5) {
+            json!(self.count_text())
+        } else {
+            json!(self.random.u32(..))
         };
         json!({
             "user_id": format!("author{}", self.random.u8(0..80)),

@@ -67,9 +67,10 @@ impl Oddities {
         let note = self.note(search_id);
         if self.odd("an unknown kind", 30) {
             let kinds = ["note_v2", "live_v2", "", "\u{1F600}", "NOTE", "ads "];
-            let kind = match self.odd("an unknown kind that looks like data", 3) {
-                true => format!("kind{}", self.random.u8(..)),
-                false => (*self.one_of(&kinds)).to_owned(),
+            let kind = if self.odd("an unknown kind that looks like data", 3) {
+                format!("kind{}", self.random.u8(..))
+            } else {
+                (*self.one_of(&kinds)).to_owned()
             };
             return match self.random.u8(0..3) {
                 0 => json!({"model_type": kind, "card": {"note": note}}),
@@ -77,9 +78,10 @@ impl Oddities {
                 _ => json!({"model_type": kind, "note": note}),
             };
         }
-        let mut item = match self.odd("an ad", 8) {
-            true => json!({"model_type": "ads", "ads": {"model_type": "note", "note": note}}),
-            false => json!({"model_type": "note", "note": note}),
+        let mut item = if self.odd("an ad", 8) {
+            json!({"model_type": "ads", "ads": {"model_type": "note", "note": note}})
+        } else {
+            json!({"model_type": "note", "note": note})
         };
         if self.odd("another mark of an ad", 12) {
             self.mark_as_ad(&mut item);
@@ -198,9 +200,10 @@ impl Oddities {
         } else if self.odd("an empty title", 12) {
             note.insert("title".to_owned(), json!(""));
         }
-        let title = match self.odd("a tag_info title", 10) {
-            true => self.word(),
-            false => String::new(),
+        let title = if self.odd("a tag_info title", 10) {
+            self.word()
+        } else {
+            String::new()
         };
         note.insert("tag_info".to_owned(), json!({"title": title, "type": ""}));
         any
@@ -217,9 +220,10 @@ impl Oddities {
             let millis = published * 1_000 + self.random.i64(0..1_000_000);
             note.insert("update_time".to_owned(), json!(millis));
         }
-        let last = match self.odd("last_update_time 0", 2) {
-            true => 0,
-            false => published + 7,
+        let last = if self.odd("last_update_time 0", 2) {
+            0
+        } else {
+            published + 7
         };
         note.insert("last_update_time".to_owned(), json!(last));
     }
@@ -264,9 +268,10 @@ impl Oddities {
         }
         note.insert("images_list".to_owned(), json!(list));
         if !self.odd("no cover index", 20) {
-            let cover = match self.odd("a cover beyond the list", 20) {
-                true => self.random.i64(18..30),
-                false => self.random.i64(0..2),
+            let cover = if self.odd("a cover beyond the list", 20) {
+                self.random.i64(18..30)
+            } else {
+                self.random.i64(0..2)
             };
             note.insert("cover_image_index".to_owned(), json!(cover));
         }

@@ -72,13 +72,15 @@ impl Oddities {
         if self.odd("a keycap emoji", 20) {
             return format!("#\u{FE0F}\u{20E3}{}", self.one_of(&["", "1", "买[话题]#"]));
         }
-        let sign = match self.odd("a hashtag behind a full-width sign", 6) {
-            true => "\u{FF03}",
-            false => "#",
+        let sign = if self.odd("a hashtag behind a full-width sign", 6) {
+            "\u{FF03}"
+        } else {
+            "#"
         };
-        match self.odd("a linked hashtag", 2) {
-            true => format!("{sign}{word}[话题]{}", self.one_of(&["#", sign, ""])),
-            false => format!("{sign}{word}"),
+        if self.odd("a linked hashtag", 2) {
+            format!("{sign}{word}[话题]{}", self.one_of(&["#", sign, ""]))
+        } else {
+            format!("{sign}{word}")
         }
     }
 

@@ -18,13 +18,15 @@ impl Oddities {
     fn user(&mut self) -> Value {
         let id = format!("user{}", self.random.u8(..));
         let mut user = Object::new();
-        let name = match self.odd("a nickname of many", 3) {
-            true => "Amir".to_owned(),
-            false => self.word(),
+        let name = if self.odd("a nickname of many", 3) {
+            "Amir".to_owned()
+        } else {
+            self.word()
         };
-        let red_id = match self.odd("a red_id of letters", 5) {
-            true => format!("{}_{}", self.one_of(&["lin", "Mei"]), self.random.u8(..)),
-            false => self.random.u64(1..99_999_999_999).to_string(),
+        let red_id = if self.odd("a red_id of letters", 5) {
+            format!("{}_{}", self.one_of(&["lin", "Mei"]), self.random.u8(..))
+        } else {
+            self.random.u64(1..99_999_999_999).to_string()
         };
         self.user_lines(&mut user, &red_id);
         self.user_counts(&mut user);
@@ -166,12 +168,11 @@ impl Oddities {
     }
 
     fn facet_option(&mut self, id: &str) -> Value {
-        let sub_filters = match self.odd("sub_filters that are there", 8) {
-            true => json!([{"id": "more", "filter_tags": [{"id": "deep"}]}]),
-            false => {
-                self.count("sub_filters null");
-                Value::Null
-            }
+        let sub_filters = if self.odd("sub_filters that are there", 8) {
+            json!([{"id": "more", "filter_tags": [{"id": "deep"}]}])
+        } else {
+            self.count("sub_filters null");
+            Value::Null
         };
         json!({
             "id": id,

@@ -417,9 +417,10 @@ impl Differences {
             *of_field += usize::from(value.is_some());
             let is_told = told < MOST && *of_field <= MOST_VALUES;
             told += usize::from(is_told);
-            let (path, value) = match is_told {
-                true => (path, value),
-                false => ("(other paths)".to_owned(), None),
+            let (path, value) = if is_told {
+                (path, value)
+            } else {
+                ("(other paths)".to_owned(), None)
             };
             *kept.entry((path, kind, json_type, value)).or_default() += count;
         }

@@ -100,12 +100,13 @@ impl<'c> Interpreter<'c> {
 
     fn element(&mut self, element: Making<'_>) {
         let rule = element.rule;
-        let object = match rule.at.is_empty() {
-            true => Some((element.spot.clone(), "")),
-            false => rule.at.iter().find_map(|path| {
+        let object = if rule.at.is_empty() {
+            Some((element.spot.clone(), ""))
+        } else {
+            rule.at.iter().find_map(|path| {
                 let object = element.spot.at(path)?;
                 Some((element.spot.inside(object), path.as_str()))
-            }),
+            })
         };
         let Some((object, at)) = object else {
             let broken = Broken {
