@@ -73,12 +73,13 @@ fn difference(
         return (!table.has_removed(name)).then(|| (Kind::Gone, kinds.clone()));
     };
     let others = others(column, kinds);
-    let kind = match others.iter().all(|kind| column.was.contains(kind)) {
-        false => Kind::Retyped(column.kind),
-        true if !readable(column.kind, &others) => Kind::Unreadable(column.kind),
-        true => return None,
-    };
-    Some((kind, others))
+    if !others.iter().all(|kind| column.was.contains(kind)) {
+        Some((Kind::Retyped(column.kind), others))
+    } else if !readable(column.kind, &others) {
+        Some((Kind::Unreadable(column.kind), others))
+    } else {
+        None
+    }
 }
 
 /// The types of a column that are not the contract's.

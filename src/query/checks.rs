@@ -88,10 +88,11 @@ pub fn statements(
     statements.push(format!("CREATE SCHEMA {RUN}"));
     for table in tables.values() {
         let view = of_run(table.name());
-        let (part, unreadable) = match (staged.replaces)(table.name()) {
+        let (part, unreadable) = if (staged.replaces)(table.name()) {
             // New files have the types of the contract.
-            true => (of_staging(Some(ours.clone()), table), &Unreadable::new()),
-            false => (of_lake(Some(ours.clone()), table), &columns.unreadable),
+            (of_staging(Some(ours.clone()), table), &Unreadable::new())
+        } else {
+            (of_lake(Some(ours.clone()), table), &columns.unreadable)
         };
         statements.push(table_view(&view, table, unreadable, part.as_slice()));
     }

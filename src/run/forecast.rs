@@ -69,10 +69,11 @@ pub fn outlook(
     let commits = lake.commits()?;
     let simulated = is_rehearsal(plan, env);
     let of_world = commits.iter().filter(|c| c.simulated == simulated);
-    let now = match simulated {
+    let now = if simulated {
         // The simulated day of the last run.
-        true => of_world.map(|c| c.snapshot_at).max().unwrap_or_default(),
-        false => Utc::now(),
+        of_world.map(|c| c.snapshot_at).max().unwrap_or_default()
+    } else {
+        Utc::now()
     };
     let prior = Prior::new(plan, &lake, &commits, "", now, simulated);
     let spent = prior.spent_today(now)?.unwrap_or_default();

@@ -76,10 +76,11 @@ fn comparable(columns: &[ArrayRef]) -> Result<Rows, ArrowError> {
         .iter()
         .map(|c| SortField::new(c.data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
-    match columns.is_empty() {
+    if columns.is_empty() {
         // Rows without columns know no number of rows; none are ever asked for.
-        true => Ok(converter.empty_rows(0, 0)),
-        false => converter.convert_columns(columns),
+        Ok(converter.empty_rows(0, 0))
+    } else {
+        converter.convert_columns(columns)
     }
 }
 

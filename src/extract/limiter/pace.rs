@@ -73,11 +73,12 @@ impl Pace {
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         self.fill(now);
         let for_pause = self.paused_until.saturating_sub(now);
-        let for_token = match self.tokens < 1.0 {
+        let for_token = if self.tokens < 1.0 {
             // Any rate above 0 is allowed: the next call may be further off than a `Duration` is long.
-            true => Duration::try_from_secs_f64((1.0 - self.tokens) / self.rate_at(now))
-                .unwrap_or(Duration::MAX),
-            false => Duration::ZERO,
+            Duration::try_from_secs_f64((1.0 - self.tokens) / self.rate_at(now))
+                .unwrap_or(Duration::MAX)
+        } else {
+            Duration::ZERO
         };
         let wait = for_pause.max(for_token).max(self.for_window(now));
         if wait > Duration::ZERO {

@@ -70,11 +70,14 @@ fn nesting(html: &str) -> usize {
         let name = tag.trim_start_matches('/');
         let end = name.find(|c: char| !c.is_ascii_alphanumeric());
         let name = name[..end.unwrap_or(name.len())].to_ascii_lowercase();
-        match closes {
-            _ if name.is_empty() || light.contains(&name.as_str()) => {}
-            true => open = open.saturating_sub(1),
-            false => open += 1,
+        if name.is_empty() || light.contains(&name.as_str()) {
+            continue;
         }
+        open = if closes {
+            open.saturating_sub(1)
+        } else {
+            open + 1
+        };
         deepest = deepest.max(open);
     }
     deepest

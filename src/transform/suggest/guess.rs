@@ -243,12 +243,12 @@ impl Seen {
     }
 
     fn note_on_text(&self) -> Option<String> {
-        match self.filled {
-            false => Some("always an empty text so far".to_owned()),
-            true if self.decimals && self.reads(Reading::Number) => {
-                Some("numbers as text: type float64 would fit, too".to_owned())
-            }
-            true => None,
+        if !self.filled {
+            Some("always an empty text so far".to_owned())
+        } else if self.decimals && self.reads(Reading::Number) {
+            Some("numbers as text: type float64 would fit, too".to_owned())
+        } else {
+            None
         }
     }
 
