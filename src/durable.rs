@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Accounts that may read private files, besides their owner. Has no effect where there are no Unix modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Access {
+pub enum FileAccess {
     /// None: folders are made with mode 0700, files with 0600.
     #[default]
     Owner,
@@ -14,29 +14,29 @@ pub enum Access {
     Group,
 }
 
-impl Access {
+impl FileAccess {
     /// The mode of a private folder.
     pub fn folder_mode(self) -> u32 {
         match self {
-            Access::Owner => 0o700,
-            Access::Group => 0o750,
+            FileAccess::Owner => 0o700,
+            FileAccess::Group => 0o750,
         }
     }
 
     /// The mode of a private file.
     pub fn file_mode(self) -> u32 {
         match self {
-            Access::Owner => 0o600,
-            Access::Group => 0o640,
+            FileAccess::Owner => 0o600,
+            FileAccess::Group => 0o640,
         }
     }
 
-    /// The access that a folder gives: [`Access::Group`] if its mode is that of a folder shared with a group.
+    /// The access that a folder gives: [`FileAccess::Group`] if its mode is that of a folder shared with a group.
     pub fn of_folder(folder: &Path) -> Self {
-        if mode_of(folder).is_some_and(|mode| mode == Access::Group.folder_mode()) {
-            Access::Group
+        if mode_of(folder).is_some_and(|mode| mode == FileAccess::Group.folder_mode()) {
+            FileAccess::Group
         } else {
-            Access::Owner
+            FileAccess::Owner
         }
     }
 }
@@ -48,11 +48,11 @@ pub fn create_dir_all(path: &Path) -> io::Result<()> {
 
 /// Makes a folder and those around it that are missing, none of which other accounts may enter, whatever the
 /// umask; every new name is on disk when this returns. Folders that exist keep their modes.
-pub fn create_private_dir_all(path: &Path, access: Access) -> io::Result<()> {
+pub fn create_private_dir_all(path: &Path, access: FileAccess) -> io::Result<()> {
     make_dir_all(path, Some(access))
 }
 
-fn make_dir_all(path: &Path, access: Option<Access>) -> io::Result<()> {
+fn make_dir_all(path: &Path, access: Option<FileAccess>) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -78,7 +78,11 @@ fn make_dir_all(path: &Path, access: Option<Access>) -> io::Result<()> {
 
 /// Opens a file with these options, and makes it, where they say so, as one that other accounts may not read,
 /// whatever the umask. A file that exists keeps its mode.
-pub fn open_private(options: &mut OpenOptions, path: &Path, access: Access) -> io::Result<File> {
+pub fn open_private(
+    options: &mut OpenOptions,
+    path: &Path,
+    access: FileAccess,
+) -> io::Result<File> {
     let is_new = !path.exists();
     with_file_mode(options, access.file_mode());
     let file = options.open(path)?;

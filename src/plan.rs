@@ -19,17 +19,17 @@ use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::{Endpoint, Source};
 
 pub use address::{is_loopback, travels_unencrypted, unencrypted, unusable};
-use check::Check;
+use check::Checker;
 use checks::checks;
-pub use checks::{DataCheck, Rule};
+pub use checks::{CheckRule, DataCheck};
 use keywords::keyword_sets;
 use limits::Window;
 pub use limits::{Budgets, Limits, Money};
 pub use privacy::{Only, Privacy, PrivacyRule, Pseudonyms, RawRetention};
 use privacy::{privacy, raw_retention};
 use resolve::Planner;
-use search::{Asked, hash, search};
 pub use search::{Depth, KnownShare, Search, StopRules};
+use search::{SearchSubject, hash, search};
 pub use shard::{Indivisible, Shard};
 
 mod address;
@@ -168,7 +168,7 @@ pub struct EndpointEstimate {
 /// # Errors
 /// All that is wrong with the pipeline, each with its place and a hint.
 pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, Diagnostics> {
-    let mut check = Check::new(&loaded);
+    let mut check = Checker::new(&loaded);
     let spec = &loaded.pipeline;
     check.version(&spec.version);
     check.secrets(&loaded.uses, &contracts);
@@ -241,7 +241,7 @@ impl Plan {
             name,
             endpoint,
             Depth::single(),
-            Asked::Note(note_id),
+            SearchSubject::Note(note_id),
             &[],
             &follow_up.fields,
         )

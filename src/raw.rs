@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::durable::{self, Access};
+use crate::durable::{self, FileAccess};
 use crate::plan::Search;
 use body::BodyText;
 use frames::{Frames, PageDecoder};
@@ -172,7 +172,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct RawWriter {
     watch: Arc<RawWatch>,
-    access: Access,
+    access: FileAccess,
     file: Option<Opened>,
     unsynced: bool,
 }
@@ -268,14 +268,14 @@ impl RawWriter {
                 path,
                 written: Mutex::default(),
             }),
-            access: Access::default(),
+            access: FileAccess::default(),
             file: None,
             unsynced: false,
         }
     }
 
     /// Sets the accounts that may read the file once it is made.
-    pub fn readable_by(self, access: Access) -> Self {
+    pub fn readable_by(self, access: FileAccess) -> Self {
         RawWriter { access, ..self }
     }
 
@@ -346,7 +346,7 @@ impl RawWriter {
 ///
 /// # Errors
 /// A folder that cannot be made or written, or a disk without room for a page.
-pub fn check_writable(path: &Path, access: Access) -> Result<(), RawError> {
+pub fn check_writable(path: &Path, access: FileAccess) -> Result<(), RawError> {
     let probe = path.with_extension("probe");
     let try_it = || {
         durable::create_private_dir_all(path.parent().unwrap_or(Path::new(".")), access)?;
@@ -365,7 +365,7 @@ const PROBE: usize = 1 << 20;
 
 /// Opens a raw file for more pages, and makes its name durable. A frame that was torn when its
 /// writer died is cut off. Damaged bytes stay where they are: they may hold what was paid for.
-fn open(path: &Path, access: Access) -> Result<Opened, RawError> {
+fn open(path: &Path, access: FileAccess) -> Result<Opened, RawError> {
     let whole = if path.exists() {
         whole_frames(path)?
     } else {

@@ -53,7 +53,7 @@ use crate::query::duckdb::QueryError;
 use crate::raw::{RawError, RawWriter, check_writable};
 use crate::sandbox::Sandbox;
 use crate::transform::flattened::Flattened;
-use crate::transform::workers::{RawRead, Work};
+use crate::transform::workers::{RawRead, WorkerInput};
 use crate::transform::{RunStamp, Transform, TransformError};
 use access::{AccessError, Accesses};
 use begin::{Begun, budget, keep_worlds_apart, settle, warn_of_orphans};
@@ -379,7 +379,7 @@ fn flatten<'t>(
     stamp: &RunStamp,
     raw: impl IntoIterator<Item = PathBuf>,
     only: &[&str],
-    work: Work<'t>,
+    work: WorkerInput<'t>,
 ) -> Result<(Flattened<'t>, RawRead), RunError> {
     // A source that answered nothing has no file.
     let files = raw.into_iter().filter(|path| path.exists());

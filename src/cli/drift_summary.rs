@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::spec::escape::escaped_line;
-use crate::transform::drift::{DriftRow, Kind};
+use crate::transform::drift::{DriftKind, DriftRow};
 
 /// Lines that the summary has for drift at most.
 const MOST_LINES: usize = 5;
@@ -15,7 +15,7 @@ const MOST_NAMES: usize = 6;
 struct Object<'r> {
     endpoint: &'r str,
     path: &'r str,
-    fields: BTreeMap<Kind, BTreeSet<String>>,
+    fields: BTreeMap<DriftKind, BTreeSet<String>>,
 }
 
 /// Returns how many fields differ from their contract.
@@ -28,7 +28,7 @@ pub fn fields(rows: &[DriftRow]) -> usize {
 pub fn lines(rows: &[DriftRow]) -> String {
     let mut objects = by_object(rows);
     objects.sort_by_key(|object| std::cmp::Reverse(object.len()));
-    let has_unknown = rows.iter().any(|row| row.kind == Kind::UnknownField);
+    let has_unknown = rows.iter().any(|row| row.kind == DriftKind::UnknownField);
     let room = MOST_LINES - usize::from(has_unknown);
     let shown = if objects.len() > room {
         room - 1
@@ -64,8 +64,8 @@ fn by_object(rows: &[DriftRow]) -> Vec<Object<'_>> {
                 fields: BTreeMap::new(),
             });
         let name = match (row.kind, &row.value) {
-            (Kind::UnknownValue, Some(value)) => format!("{field} `{value}`"),
-            (Kind::TypeChanged, _) => format!("{field} ({})", row.json_type),
+            (DriftKind::UnknownValue, Some(value)) => format!("{field} `{value}`"),
+            (DriftKind::TypeChanged, _) => format!("{field} ({})", row.json_type),
             _ => field.to_owned(),
         };
         object.fields.entry(row.kind).or_default().insert(name);
@@ -82,16 +82,16 @@ impl Object<'_> {
     fn line(&self) -> String {
         let kinds = self.fields.iter().map(|(kind, names)| {
             let what = match (kind, names.len()) {
-                (Kind::UnknownField, 1) => "unknown field",
-                (Kind::UnknownField, _) => "unknown fields",
-                (Kind::TypeChanged, 1) => "changed type",
-                (Kind::TypeChanged, _) => "changed types",
-                (Kind::UnknownValue, 1) => "unknown value",
-                (Kind::UnknownValue, _) => "unknown values",
-                (Kind::BadValue, 1) => "bad value",
-                (Kind::BadValue, _) => "bad values",
-                (Kind::ReplacedCharacter, 1) => "field with replaced characters",
-                (Kind::ReplacedCharacter, _) => "fields with replaced characters",
+                (DriftKind::UnknownField, 1) => "unknown field",
+                (DriftKind::UnknownField, _) => "unknown fields",
+                (DriftKind::TypeChanged, 1) => "changed type",
+                (DriftKind::TypeChanged, _) => "changed types",
+                (DriftKind::UnknownValue, 1) => "unknown value",
+                (DriftKind::UnknownValue, _) => "unknown values",
+                (DriftKind::BadValue, 1) => "bad value",
+                (DriftKind::BadValue, _) => "bad values",
+                (DriftKind::ReplacedCharacter, 1) => "field with replaced characters",
+                (DriftKind::ReplacedCharacter, _) => "fields with replaced characters",
             };
             let mut listed: Vec<&str> = names.iter().map(String::as_str).take(MOST_NAMES).collect();
             if names.len() > MOST_NAMES {
@@ -109,7 +109,7 @@ impl Object<'_> {
 mod tests {
     use super::*;
 
-    fn row(path: &str, kind: Kind, json_type: &'static str, value: Option<&str>) -> DriftRow {
+    fn row(path: &str, kind: DriftKind, json_type: &'static str, value: Option<&str>) -> DriftRow {
         DriftRow {
             source: String::new(),
             endpoint: "note_search".to_owned(),
@@ -128,33 +128,38 @@ mod tests {
             .map(|at| {
                 row(
                     &format!("{note}/new{at}"),
-                    Kind::UnknownField,
+                    DriftKind::UnknownField,
                     "string",
                     None,
                 )
             })
             .collect();
         rows.extend([
-            row(&format!("{note}/new1"), Kind::UnknownField, "integer", None),
+            row(
+                &format!("{note}/new1"),
+                DriftKind::UnknownField,
+                "integer",
+                None,
+            ),
             row(
                 &format!("{note}/liked_count"),
-                Kind::TypeChanged,
+                DriftKind::TypeChanged,
                 "string",
                 None,
             ),
             row(
                 "/data/items[*]/model_type",
-                Kind::UnknownValue,
+                DriftKind::UnknownValue,
                 "string",
                 Some("note_v2"),
             ),
             row(
                 "/data/items[*]/model_type",
-                Kind::UnknownValue,
+                DriftKind::UnknownValue,
                 "string",
                 Some("x\ny"),
             ),
-            row("/extra", Kind::UnknownField, "null", None),
+            row("/extra", DriftKind::UnknownField, "null", None),
         ]);
         assert_eq!(fields(&rows), 12);
         assert_eq!(
@@ -176,15 +181,15 @@ mod tests {
                 .collect()
         };
         for (count, kind, shown) in [
-            (4, Kind::UnknownField, 5),
-            (5, Kind::UnknownField, 5),
-            (900, Kind::UnknownField, 5),
-            (5, Kind::TypeChanged, 5),
-            (6, Kind::TypeChanged, 5),
-            (0, Kind::TypeChanged, 0),
+            (4, DriftKind::UnknownField, 5),
+            (5, DriftKind::UnknownField, 5),
+            (900, DriftKind::UnknownField, 5),
+            (5, DriftKind::TypeChanged, 5),
+            (6, DriftKind::TypeChanged, 5),
+            (0, DriftKind::TypeChanged, 0),
         ] {
             assert_eq!(lines(&of(count, kind)).lines().count(), shown, "{count}");
         }
-        assert!(lines(&of(900, Kind::UnknownField)).contains("897 more in the table drift"));
+        assert!(lines(&of(900, DriftKind::UnknownField)).contains("897 more in the table drift"));
     }
 }

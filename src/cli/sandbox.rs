@@ -14,7 +14,7 @@ use super::output::print_text;
 use super::run::within_years;
 use super::{Common, env};
 use crate::run::access::SANDBOX_TOKEN;
-use crate::sandbox::{Clock, NOTES_A_DAY, Options, Sandbox, faults};
+use crate::sandbox::{NOTES_A_DAY, Options, Sandbox, SandboxClock, faults};
 use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile};
@@ -58,9 +58,9 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
     let start = args.clock.map(|Instant(at)| within_years("--clock", at));
     let start = start.transpose()?.unwrap_or_else(Utc::now);
     let clock = if args.frozen {
-        Clock::frozen(start)
+        SandboxClock::frozen(start)
     } else {
-        Clock::running_from(start)
+        SandboxClock::running_from(start)
     };
     let signers = signers(&contracts)?;
     let options = Options {
@@ -110,17 +110,17 @@ fn signers(contracts: &Contracts) -> Result<BTreeMap<String, Signer>, CliError> 
 }
 
 /// The plan of --faults and --latency.
-fn fault_plan(args: &SandboxArgs) -> Result<faults::Plan, CliError> {
+fn fault_plan(args: &SandboxArgs) -> Result<faults::FaultPlan, CliError> {
     let mut plan = match &args.faults {
         Some(given) => read_faults(given)?,
-        None => faults::Plan::default(),
+        None => faults::FaultPlan::default(),
     };
     plan.latency_ms = args.latency.unwrap_or(plan.latency_ms);
     Ok(plan)
 }
 
 /// JSON is YAML too, so that mistakes are shown in the same way wherever the plan stands.
-fn read_faults(given: &str) -> Result<faults::Plan, CliError> {
+fn read_faults(given: &str) -> Result<faults::FaultPlan, CliError> {
     let file = if given.trim_start().starts_with('{') {
         SourceFile::new("--faults", given)
     } else {
@@ -132,10 +132,10 @@ fn read_faults(given: &str) -> Result<faults::Plan, CliError> {
     };
     let tree = yaml::parse(&file).map_err(|mistake| Diagnostics(vec![*mistake]))?;
     let mut found = Vec::new();
-    let plan = yaml::decode::<faults::Plan>(tree, &file, &mut found);
+    let plan = yaml::decode::<faults::FaultPlan>(tree, &file, &mut found);
     // What is left of a plan with mistakes has other numbers in its lists.
     if found.is_empty()
-        && let Some(Err(problem)) = plan.as_ref().map(faults::Plan::check)
+        && let Some(Err(problem)) = plan.as_ref().map(faults::FaultPlan::check)
     {
         found.push(Diagnostic::error(&file, None, problem));
     }

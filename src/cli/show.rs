@@ -13,7 +13,7 @@ use super::output::{grouped, pretty, print_json, print_text};
 use super::summary::{program, shell_word};
 use super::{Common, Format};
 use crate::load::commit::AddedFile;
-use crate::load::held::{CheckResult, Held, Outcome};
+use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::run::show::{Discarded, Shown, discard, publish, show};
 
 #[derive(Debug, Args)]
@@ -164,7 +164,11 @@ fn waiting(held: &Held, lake: &Path) -> String {
         "\nHeld since {since} UTC, and committed by `publish`:\n{}\n",
         files(&held.add)
     );
-    for check in held.checks.iter().filter(|c| c.outcome != Outcome::Passed) {
+    for check in held
+        .checks
+        .iter()
+        .filter(|c| c.outcome != HeldOutcome::Passed)
+    {
         out.push_str(&evidence(check));
     }
     let (program, lake) = (program(), lake_flag(lake));

@@ -18,7 +18,7 @@ use crate::run::compact::{Compacted, CompactedDay, compact, first_open_day};
 use crate::run::prune::{Pruned, Unwanted, prune};
 use crate::run::verify::verify;
 use crate::spec::escape::escaped_line;
-use crate::spec::words::Span;
+use crate::spec::words::TimeSpan;
 
 #[derive(Debug, Args)]
 pub struct CompactArgs {
@@ -35,10 +35,10 @@ pub struct CompactArgs {
 pub struct PruneArgs {
     /// Raw pages of finished runs whose last commit is older than this, such as 90d
     #[arg(long, value_name = "AGE", group = "what")]
-    raw_older_than: Option<Span>,
+    raw_older_than: Option<TimeSpan>,
     /// Tables and marts of days that ended longer ago than this, such as 730d
     #[arg(long, value_name = "AGE", group = "what")]
-    tables_older_than: Option<Span>,
+    tables_older_than: Option<TimeSpan>,
     /// Rows and raw pages of one run
     #[arg(long, value_name = "RUN_ID", group = "what")]
     run: Option<String>,
@@ -119,7 +119,7 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let now = Utc::now();
-    let ago = |span: &Span| {
+    let ago = |span: &TimeSpan| {
         span.before(now)
             .ok_or_else(|| CliError::usage("the age is too great", "write for example 90d"))
     };

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::day::Day;
+use super::day::DailySpend;
 use super::journal::JournalError;
 use super::ledger::Call;
 use crate::plan::{Budgets, Money};
@@ -85,7 +85,7 @@ struct State {
     /// This run's part of the day.
     today: Spent,
     /// What the other runs of the lake spend.
-    others: Option<Day>,
+    others: Option<DailySpend>,
 }
 
 impl Budget {
@@ -97,7 +97,7 @@ impl Budget {
         now: DateTime<Utc>,
         run: Spent,
         today: Spent,
-        others: Option<Day>,
+        others: Option<DailySpend>,
     ) -> Self {
         let state = State {
             run,

@@ -11,11 +11,11 @@ use super::envelope::{Envelope, Flaw, PageSummary};
 use super::journal::Sent;
 use super::ledger::Call;
 use super::pager::Pager;
-use super::policy::{self, Attempt, Decision, Failure, Outcome, Verdict};
+use super::policy::{self, Attempt, CallOutcome, Decision, Failure, Verdict};
 use crate::spec::source::Billed;
 
 /// A call that is about to be sent, or under way.
-pub struct Sending<'a> {
+pub struct CallUnderWay<'a> {
     context: &'a Context,
     pager: &'a Pager,
     attempt: Attempt,
@@ -43,7 +43,7 @@ pub struct Answered {
     pub fetched_at: DateTime<Utc>,
 }
 
-impl<'a> Sending<'a> {
+impl<'a> CallUnderWay<'a> {
     pub fn new(context: &'a Context, pager: &'a Pager, attempt: Attempt) -> Self {
         let search = &pager.search;
         let sent = Sent {
@@ -56,7 +56,7 @@ impl<'a> Sending<'a> {
             started_at: context.identity.clock.now(),
             price: context.plan.price.of(&search.endpoint),
         };
-        Sending {
+        CallUnderWay {
             context,
             pager,
             attempt,
@@ -101,14 +101,14 @@ impl<'a> Sending<'a> {
         let outcome = match (&fetched, &redirect) {
             (Ok(_), Some(redirect)) => {
                 let refused = redirect.as_ref().err();
-                Outcome::Redirect(refused.map(|refused| refused.why))
+                CallOutcome::Redirect(refused.map(|refused| refused.why))
             }
-            (Ok(answer), None) => Outcome::Answer {
+            (Ok(answer), None) => CallOutcome::Answer {
                 status: answer.status,
                 code: envelope.code.clone(),
                 retry_after: answer.retry_after,
             },
-            (Err(failure), _) => Outcome::Failure(failure.clone()),
+            (Err(failure), _) => CallOutcome::Failure(failure.clone()),
         };
         let retries = plan.limits.retries;
         let Verdict {

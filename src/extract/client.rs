@@ -26,7 +26,7 @@ use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
 
 /// Where a source is reached for this run, and as whom.
 #[derive(Clone, Debug)]
-pub struct Access {
+pub struct SourceAccess {
     pub base_url: String,
     pub token: SecretString,
     /// Who signs the calls, where they are signed.
@@ -99,7 +99,7 @@ pub enum ClientError {
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
-    access: Access,
+    access: SourceAccess,
     /// Host and port of the source, for messages.
     host: String,
     /// The largest body that is read, in bytes after decompression.
@@ -110,7 +110,11 @@ pub struct Client {
 impl Client {
     /// # Errors
     /// An address that is no URL, or headers that HTTP cannot carry.
-    pub fn new(source: &Source, access: Access, max_answer: usize) -> Result<Self, ClientError> {
+    pub fn new(
+        source: &Source,
+        access: SourceAccess,
+        max_answer: usize,
+    ) -> Result<Self, ClientError> {
         // A process has one TLS provider; that somebody else installed one is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let callable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();

@@ -11,12 +11,12 @@ use chrono_tz::Tz;
 
 use super::budget::Spent;
 use super::journal::{Entry, JournalError, failed, parse, whole_lines};
-use crate::durable::{self, Access};
+use crate::durable::{self, FileAccess};
 use crate::plan::{Money, Shard};
 
 /// Watches the journals of a lake.
 #[derive(Debug)]
-pub struct Day {
+pub struct DailySpend {
     of: DayOf,
     /// Held from looking until the call is in our journal: two processes never both take the last
     /// call of a budget.
@@ -62,9 +62,9 @@ pub struct DayOf {
     pub before: BTreeMap<NaiveDate, Spent>,
 }
 
-impl Day {
+impl DailySpend {
     pub fn new(of: DayOf) -> Self {
-        Day {
+        DailySpend {
             of,
             lock: None,
             tails: HashMap::new(),
@@ -104,7 +104,7 @@ impl Day {
             if self.lock.is_none() {
                 let mut options = OpenOptions::new();
                 let options = options.create(true).truncate(false).write(true);
-                let access = Access::of_folder(&self.of.folder);
+                let access = FileAccess::of_folder(&self.of.folder);
                 self.lock = Some(durable::open_private(options, &path, access)?);
             }
             let file = self.lock.as_ref().map(File::try_clone).transpose()?;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::ledger::Call;
-use crate::durable::{self, Access};
+use crate::durable::{self, FileAccess};
 use crate::plan::{Search, Shard};
 
 /// A line.
@@ -107,7 +107,7 @@ impl Journal {
     ///
     /// # Errors
     /// The file cannot be made.
-    pub fn create(path: PathBuf, head: RunHead, access: Access) -> Result<Self, JournalError> {
+    pub fn create(path: PathBuf, head: RunHead, access: FileAccess) -> Result<Self, JournalError> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let open = || {
             durable::create_private_dir_all(folder, access)?;

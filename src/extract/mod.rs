@@ -48,7 +48,7 @@ use journal::{Journal, JournalError};
 use lanes::Lanes;
 use ledger::Call;
 use limiter::Limiter;
-use pager::{Pager, Stop};
+use pager::{Pager, StopReason};
 use replay::Progress;
 use store::Store;
 use turn::{Next, Taken, Turn};
@@ -140,7 +140,7 @@ pub enum Event<'a> {
     },
     Done {
         search: &'a Search,
-        stop: Stop,
+        stop: StopReason,
     },
     Failed {
         search: &'a Search,
@@ -164,7 +164,7 @@ pub struct Extracted {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchEnd {
     pub search_id: String,
-    pub stop: Stop,
+    pub stop: StopReason,
     pub error: Option<String>,
 }
 

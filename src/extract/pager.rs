@@ -36,7 +36,7 @@ pub struct Pager {
 /// Why a search asked for no further page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stop {
+pub enum StopReason {
     /// The plan allows no more pages.
     MaxPages,
     /// The provider had no more items.
@@ -98,7 +98,7 @@ impl Pager {
     }
 
     /// Takes a page in; whether to stop after it.
-    pub fn advance(&mut self, page: &PageSummary) -> (Added, Option<Stop>) {
+    pub fn advance(&mut self, page: &PageSummary) -> (Added, Option<StopReason>) {
         let repeated = page
             .ids
             .iter()
@@ -122,9 +122,9 @@ impl Pager {
     }
 
     /// Why to stop, once nobody wants another page: what ended it for the last who did.
-    fn stop_after(&mut self, page: &PageSummary) -> Option<Stop> {
+    fn stop_after(&mut self, page: &PageSummary) -> Option<StopReason> {
         if self.kind == PaginationKind::Single {
-            return Some(Stop::Single);
+            return Some(StopReason::Single);
         }
         if self.open.is_empty() {
             // It went on all the same: a run that is continued keeps to what was decided then.
@@ -142,7 +142,7 @@ impl Pager {
     }
 
     /// The first reason that holds; the page limit is the last one asked, for it says least.
-    fn stops(&self, wish: &Depth, page: &PageSummary) -> Option<Stop> {
+    fn stops(&self, wish: &Depth, page: &PageSummary) -> Option<StopReason> {
         let StopRules {
             empty,
             short_page,
@@ -154,12 +154,12 @@ impl Pager {
         let is_known = known.is_some_and(|rule| self.is_known(page, rule));
         let is_old = older_than_s.is_some_and(|age| self.is_older(page, age));
         let reasons = [
-            (*empty && nothing, Stop::Empty),
-            (self.goes_in_circles(page), Stop::Repeated),
-            (short, Stop::ShortPage),
-            (is_known, Stop::KnownShare),
-            (is_old, Stop::OlderThan),
-            (self.pages >= wish.max_pages, Stop::MaxPages),
+            (*empty && nothing, StopReason::Empty),
+            (self.goes_in_circles(page), StopReason::Repeated),
+            (short, StopReason::ShortPage),
+            (is_known, StopReason::KnownShare),
+            (is_old, StopReason::OlderThan),
+            (self.pages >= wish.max_pages, StopReason::MaxPages),
         ];
         let holds = reasons.into_iter().find(|(holds, _)| *holds);
         holds.map(|(_, stop)| stop)
@@ -191,38 +191,38 @@ impl Pager {
     }
 }
 
-impl Stop {
+impl StopReason {
     pub fn named(name: &str) -> Option<Self> {
         let name: StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
-        Stop::deserialize(name).ok()
+        StopReason::deserialize(name).ok()
     }
 
     pub fn as_str(self) -> &'static str {
         match self {
-            Stop::MaxPages => "max_pages",
-            Stop::Empty => "empty",
-            Stop::ShortPage => "short_page",
-            Stop::KnownShare => "known_share",
-            Stop::OlderThan => "older_than",
-            Stop::Repeated => "repeated",
-            Stop::Single => "single",
-            Stop::Gone => "gone",
-            Stop::Failed => "failed",
+            StopReason::MaxPages => "max_pages",
+            StopReason::Empty => "empty",
+            StopReason::ShortPage => "short_page",
+            StopReason::KnownShare => "known_share",
+            StopReason::OlderThan => "older_than",
+            StopReason::Repeated => "repeated",
+            StopReason::Single => "single",
+            StopReason::Gone => "gone",
+            StopReason::Failed => "failed",
         }
     }
 
     /// As part of a sentence about searches: `8 reached the page limit`.
     pub fn explain(self) -> &'static str {
         match self {
-            Stop::MaxPages => "reached the page limit",
-            Stop::Empty => "came to the end",
-            Stop::ShortPage => "came to a short page",
-            Stop::KnownShare => "came to what is known",
-            Stop::OlderThan => "came to older notes",
-            Stop::Repeated => "got the same page again",
-            Stop::Single => "asked once",
-            Stop::Gone => "found nothing any more",
-            Stop::Failed => "failed",
+            StopReason::MaxPages => "reached the page limit",
+            StopReason::Empty => "came to the end",
+            StopReason::ShortPage => "came to a short page",
+            StopReason::KnownShare => "came to what is known",
+            StopReason::OlderThan => "came to older notes",
+            StopReason::Repeated => "got the same page again",
+            StopReason::Single => "asked once",
+            StopReason::Gone => "found nothing any more",
+            StopReason::Failed => "failed",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::spec::source::{Action, Billed, Code, OnUnknownOutcome, Source};
 
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum CallOutcome {
     Answer {
         status: u16,
         code: Option<String>,
@@ -113,7 +113,7 @@ pub enum Decision {
 /// Decides on the outcome of a call. `jitter` is a random number in `0..1`: delays are exponential
 /// with full jitter, so that many clients do not return at once.
 pub fn decide(
-    outcome: &Outcome,
+    outcome: &CallOutcome,
     source: &Source,
     attempt: Attempt,
     retries: Retries,
@@ -174,7 +174,7 @@ enum Do {
     AsContractSays,
 }
 
-fn judge(outcome: &Outcome, source: &Source) -> Judgement {
+fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
     let judgement = |class: &str, billed, action| Judgement {
         class: class.to_owned(),
         billed,
@@ -184,12 +184,12 @@ fn judge(outcome: &Outcome, source: &Source) -> Judgement {
     let known = |class, billed, action| judgement(class, billed, Do::Declared(action));
     let unknown = |class| judgement(class, Billed::Unknown, Do::AsContractSays);
     let (status, code, retry_after) = match outcome {
-        Outcome::Answer {
+        CallOutcome::Answer {
             status,
             code,
             retry_after,
         } => (*status, code, *retry_after),
-        Outcome::Redirect(refusal) => {
+        CallOutcome::Redirect(refusal) => {
             return match refusal {
                 None => judgement("redirected", Billed::No, Do::Follow),
                 // Every further call would be redirected, too.
@@ -204,7 +204,7 @@ fn judge(outcome: &Outcome, source: &Source) -> Judgement {
                 }
             };
         }
-        Outcome::Failure(failure) => {
+        CallOutcome::Failure(failure) => {
             return match failure {
                 // The call was never made.
                 Failure::Connect(_) => known("transport", Billed::No, Action::Retry),

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use super::envelope::Envelope;
 use super::journal::{Entry, Sent};
 use super::ledger::Call;
-use super::pager::{Pager, Stop};
-use super::policy::{Attempt, Outcome, decide};
+use super::pager::{Pager, StopReason};
+use super::policy::{Attempt, CallOutcome, decide};
 use super::{Known, SearchEnd, known_to};
 use crate::plan::{Plan, Search};
 use crate::raw::{RawError, RawPage, RawReader};
@@ -103,7 +103,7 @@ pub fn replay<'p>(
     for (search_id, error) in noted.failed {
         let end = SearchEnd {
             search_id: search_id.clone(),
-            stop: Stop::Failed,
+            stop: StopReason::Failed,
             error: Some(error),
         };
         replayed.progress.insert(search_id, Progress::Ended(end));
@@ -166,7 +166,7 @@ impl Replayed {
         let summary = Envelope::read(text.as_bytes(), source).summary(endpoint, &pager.search);
         pager.advance(&summary.unwrap_or_default());
         // What was decided then counts, whatever the lake has learnt since.
-        let progress = match header.stop.as_deref().and_then(Stop::named) {
+        let progress = match header.stop.as_deref().and_then(StopReason::named) {
             Some(stop) => Progress::Ended(SearchEnd {
                 search_id: id.clone(),
                 stop,
@@ -208,7 +208,7 @@ fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
     let envelope = source.map(|source| Envelope::read(page.text().text.as_bytes(), source));
     let envelope = envelope.unwrap_or_default();
     let code = envelope.code.clone();
-    let outcome = Outcome::Answer {
+    let outcome = CallOutcome::Answer {
         status: header.status,
         code: code.clone(),
         retry_after: None,

@@ -115,7 +115,7 @@ fn journal_path(folder: &Path, run_id: &str) -> PathBuf {
 fn journal(folder: &Path, head: RunHead, entries: &[Entry]) -> Journal {
     let path = journal_path(folder, &head.run_id);
     let journal =
-        Journal::create(path, head, crate::durable::Access::Owner).expect("a new journal");
+        Journal::create(path, head, crate::durable::FileAccess::Owner).expect("a new journal");
     for entry in entries {
         journal.append(entry).expect("a writable journal");
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::Reserved;
-use super::call::{Answered, Ended, Sending};
+use super::call::{Answered, CallUnderWay, Ended};
 use super::client::Target;
 use super::journal::Entry;
 use super::ledger::Call;
-use super::pager::{Pager, Stop};
+use super::pager::{Pager, StopReason};
 use super::policy::{Attempt, Decision};
 use super::{Context, Cut, ExtractError, SearchEnd};
 use crate::plan::Money;
@@ -122,7 +122,7 @@ impl Turn {
                 let search_id = self.pager.search.search_id.clone();
                 let end = SearchEnd {
                     search_id,
-                    stop: Stop::Failed,
+                    stop: StopReason::Failed,
                     error: Some(error),
                 };
                 (self.pager.page(), Next::Ended(self.pager, end))
@@ -175,7 +175,7 @@ impl Turn {
         &'a self,
         context: &'a Context,
         price: Money,
-    ) -> Result<Option<Sending<'a>>, ExtractError> {
+    ) -> Result<Option<CallUnderWay<'a>>, ExtractError> {
         let (_, limiter) = &context.sources[&self.pager.search.source];
         loop {
             tokio::select! {
@@ -185,7 +185,7 @@ impl Turn {
             }
             // Where pages that were paid for are gone, no further one is paid for.
             context.store.check(&self.pager.search.source)?;
-            let sending = Sending::new(context, &self.pager, self.attempt);
+            let sending = CallUnderWay::new(context, &self.pager, self.attempt);
             let settled = context.budget.settled();
             let now = sending.sent.started_at;
             let sent = Entry::Sent(sending.sent.clone());
@@ -212,7 +212,7 @@ impl Turn {
         let page = self.pager.page();
         let (added, stop) = self.pager.advance(&answered.summary);
         let stop = match ended.decision {
-            Decision::Gone => Some(Stop::Gone),
+            Decision::Gone => Some(StopReason::Gone),
             _ => stop,
         };
         let header = PageHeader {

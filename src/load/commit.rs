@@ -32,7 +32,7 @@ use super::files::{
 use super::held;
 use super::raw_zone::RawFile;
 use super::{COMMITS, FORMAT, Lake, LakeError, RAW, STAGING, STATE};
-use crate::durable::Access;
+use crate::durable::FileAccess;
 
 /// What a commit did. For a run, the commit id is its run id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -128,7 +128,7 @@ pub struct Staging {
     root: PathBuf,
     id: String,
     folder: PathBuf,
-    access: Access,
+    access: FileAccess,
     staged: Mutex<Staged>,
     /// Tells other processes that this staging is alive.
     _lock: File,
@@ -303,7 +303,7 @@ impl Staging {
         &self.root
     }
 
-    pub(super) fn access(&self) -> Access {
+    pub(super) fn access(&self) -> FileAccess {
         self.access
     }
 

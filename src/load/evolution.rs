@@ -18,11 +18,11 @@ pub struct Difference {
     pub column: String,
     /// The types that files hold it with and its contract does not have.
     pub stored: BTreeSet<ColumnType>,
-    pub kind: Kind,
+    pub kind: ChangeKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ChangeKind {
     /// The contract does not have it any more, and does not say why.
     Gone,
     /// It has another type, and the contract does not say that it had this one.
@@ -68,15 +68,15 @@ fn difference(
     table: &Table,
     name: &str,
     kinds: &BTreeSet<ColumnType>,
-) -> Option<(Kind, BTreeSet<ColumnType>)> {
+) -> Option<(ChangeKind, BTreeSet<ColumnType>)> {
     let Some(column) = table.columns.get(name) else {
-        return (!table.has_removed(name)).then(|| (Kind::Gone, kinds.clone()));
+        return (!table.has_removed(name)).then(|| (ChangeKind::Gone, kinds.clone()));
     };
     let others = others(column, kinds);
     if !others.iter().all(|kind| column.was.contains(kind)) {
-        Some((Kind::Retyped(column.kind), others))
+        Some((ChangeKind::Retyped(column.kind), others))
     } else if !readable(column.kind, &others) {
-        Some((Kind::Unreadable(column.kind), others))
+        Some((ChangeKind::Unreadable(column.kind), others))
     } else {
         None
     }
@@ -101,7 +101,7 @@ fn readable(kind: ColumnType, others: &BTreeSet<ColumnType>) -> bool {
 pub fn check(stored: &Stored, contracts: &Contracts, purpose: Purpose) -> Result<(), Diagnostics> {
     let differences = differences(stored, &contracts.tables);
     let matters =
-        |d: &&Difference| purpose == Purpose::Add || !matches!(d.kind, Kind::Unreadable(_));
+        |d: &&Difference| purpose == Purpose::Add || !matches!(d.kind, ChangeKind::Unreadable(_));
     let told = differences.iter().filter(matters);
     let told: Vec<Diagnostic> = told.filter_map(|d| diagnostic(d, contracts)).collect();
     if told.is_empty() {
@@ -147,7 +147,7 @@ pub fn file_columns(stored: &Stored, tables: &IndexMap<String, Table>) -> FileCo
 pub fn unreadable(stored: &Stored, tables: &IndexMap<String, Table>) -> Unreadable {
     let mut unreadable = BTreeMap::new();
     for difference in differences(stored, tables) {
-        if let Kind::Retyped(kind) | Kind::Unreadable(kind) = difference.kind
+        if let ChangeKind::Retyped(kind) | ChangeKind::Unreadable(kind) = difference.kind
             && !readable(kind, &difference.stored)
         {
             let message = format!("{}; {}", difference.message(), FLATTEN);
@@ -166,15 +166,15 @@ impl Difference {
         let Difference { table, column, .. } = self;
         let stored = words(&self.stored, " and ");
         match self.kind {
-            Kind::Gone => format!(
+            ChangeKind::Gone => format!(
                 "the lake holds the column `{column}` of `{table}` ({stored}), which its contract no \
                  longer has"
             ),
-            Kind::Retyped(kind) => format!(
+            ChangeKind::Retyped(kind) => format!(
                 "the column `{column}` of `{table}` is {} here, and {stored} in files of the lake",
                 kind.as_str()
             ),
-            Kind::Unreadable(kind) => format!(
+            ChangeKind::Unreadable(kind) => format!(
                 "the column `{column}` of `{table}` is {kind} here, and files of the lake still hold \
                  {stored}, which cannot be read as {kind}",
                 kind = kind.as_str()
@@ -190,19 +190,19 @@ impl Difference {
             "give the new column another name and say `removed: {{{column}: why}}` of this one"
         );
         match self.kind {
-            Kind::Gone => {
+            ChangeKind::Gone => {
                 format!("put it back, or say `removed: {{{column}: why}}`; views then leave it out")
             }
-            Kind::Retyped(kind) if readable(kind, &self.stored) => format!(
+            ChangeKind::Retyped(kind) if readable(kind, &self.stored) => format!(
                 "add `was: [{was}]` to the column, and its old values are read as {}",
                 kind.as_str()
             ),
             // The ledger is never written anew.
             _ if table.rows_from != RowsFrom::Pages => rename,
-            Kind::Retyped(_) => {
+            ChangeKind::Retyped(_) => {
                 format!("{rename}; or add `was: [{was}]` and {FLATTEN}")
             }
-            Kind::Unreadable(_) => FLATTEN.to_owned(),
+            ChangeKind::Unreadable(_) => FLATTEN.to_owned(),
         }
     }
 }
@@ -210,7 +210,7 @@ impl Difference {
 fn diagnostic(difference: &Difference, contracts: &Contracts) -> Option<Diagnostic> {
     let Difference { table, column, .. } = difference;
     let place = match difference.kind {
-        Kind::Gone => contracts.place_of_table(table),
+        ChangeKind::Gone => contracts.place_of_table(table),
         _ => contracts.place_of_column(table, column),
     };
     let (file, span) = place.or_else(|| contracts.place_of_table(table))?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{LakeError, is_read_only};
-use crate::durable::{self, Access};
+use crate::durable::{self, FileAccess};
 
 /// Wraps an I/O error with what was being done, and to what.
 pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LakeError {
@@ -47,7 +47,7 @@ pub fn create_dir(path: &Path) -> Result<(), LakeError> {
 }
 
 /// Makes a folder that other accounts may not enter.
-pub fn create_private_dir(path: &Path, access: Access) -> Result<(), LakeError> {
+pub fn create_private_dir(path: &Path, access: FileAccess) -> Result<(), LakeError> {
     let made = if path.is_dir() {
         Ok(())
     } else {
@@ -60,7 +60,7 @@ pub fn create_private_dir(path: &Path, access: Access) -> Result<(), LakeError> 
 ///
 /// # Errors
 /// The file cannot be made.
-pub fn create_private(path: &Path, access: Access) -> io::Result<File> {
+pub fn create_private(path: &Path, access: FileAccess) -> io::Result<File> {
     step()?;
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true);
@@ -73,7 +73,7 @@ pub fn open_lock(path: &Path) -> Result<File, LakeError> {
 }
 
 /// Opens a lock that other accounts may not see.
-pub fn open_private_lock(path: &Path, access: Access) -> Result<File, LakeError> {
+pub fn open_private_lock(path: &Path, access: FileAccess) -> Result<File, LakeError> {
     let opened = step().and_then(|()| durable::open_private(&mut lock_options(), path, access));
     opened.map_err(failed("open the lock", path))
 }
@@ -108,7 +108,7 @@ pub fn replace_json<T: Serialize>(path: &Path, value: &T) -> Result<(), LakeErro
 pub fn replace_private_json<T: Serialize>(
     path: &Path,
     value: &T,
-    access: Access,
+    access: FileAccess,
 ) -> Result<(), LakeError> {
     replace_json_with(path, value, |beside| create_private(beside, access))
 }

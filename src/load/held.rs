@@ -52,7 +52,7 @@ pub struct Held {
 pub struct CheckResult {
     pub name: String,
     pub severity: Severity,
-    pub outcome: Outcome,
+    pub outcome: HeldOutcome,
     /// What was found, or why the check could not be made.
     pub message: String,
     /// How many rows its query gave.
@@ -63,19 +63,19 @@ pub struct CheckResult {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum HeldOutcome {
     Passed,
     /// It failed and is of severity `warn`.
     Warned,
     Failed,
 }
 
-impl Outcome {
+impl HeldOutcome {
     pub fn as_str(self) -> &'static str {
         match self {
-            Outcome::Passed => "passed",
-            Outcome::Warned => "warned",
-            Outcome::Failed => "failed",
+            HeldOutcome::Passed => "passed",
+            HeldOutcome::Warned => "warned",
+            HeldOutcome::Failed => "failed",
         }
     }
 }

@@ -30,7 +30,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::durable::Access;
+use crate::durable::FileAccess;
 use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
@@ -46,7 +46,7 @@ const FORMAT: u32 = 1;
 pub struct Lake {
     root: PathBuf,
     /// Accounts that may read what is private: pages, stagings, journals, files in quarantine.
-    access: Access,
+    access: FileAccess,
 }
 
 #[derive(Debug, Error)]
@@ -196,7 +196,7 @@ impl Lake {
     /// A folder that cannot be written, a lake of a newer format or without its state, or a commit that
     /// cannot be finished.
     pub fn open(root: &Path) -> Result<Self, LakeError> {
-        Lake::open_with(root, Access::of_folder(&root.join(RAW)))
+        Lake::open_with(root, FileAccess::of_folder(&root.join(RAW)))
     }
 
     /// Opens the lake at `root` as [`Lake::open`]; what is made from now on and is private is for its owner, and
@@ -205,11 +205,15 @@ impl Lake {
     /// # Errors
     /// As [`Lake::open`].
     pub fn open_for(root: &Path, group: bool) -> Result<Self, LakeError> {
-        let access = if group { Access::Group } else { Access::Owner };
+        let access = if group {
+            FileAccess::Group
+        } else {
+            FileAccess::Owner
+        };
         Lake::open_with(root, access)
     }
 
-    fn open_with(root: &Path, access: Access) -> Result<Self, LakeError> {
+    fn open_with(root: &Path, access: FileAccess) -> Result<Self, LakeError> {
         is_there(root)?;
         let lake = Lake {
             root: root.to_owned(),
@@ -244,7 +248,7 @@ impl Lake {
             Err(LakeError::Io { source, .. }) if is_read_only(&source) => {
                 let lake = Lake {
                     root: root.to_owned(),
-                    access: Access::of_folder(&root.join(RAW)),
+                    access: FileAccess::of_folder(&root.join(RAW)),
                 };
                 lake.check_format()?;
                 // Another account may be committing; then its record is not applied yet.
@@ -326,7 +330,7 @@ impl Lake {
     }
 
     /// The accounts that may read what is private.
-    pub fn access(&self) -> Access {
+    pub fn access(&self) -> FileAccess {
         self.access
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::verify::QUARANTINE;
 use super::{Lake, RAW, STAGING, STATE};
-use crate::durable::{Access, mode_of};
+use crate::durable::{FileAccess, mode_of};
 
 /// What should be known of a lake whose files are all right.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,7 +21,7 @@ impl Lake {
     /// its other folders may be, too.
     pub fn open_folders(&self) -> Vec<Remark> {
         let root = self.root();
-        let wanted = Access::of_folder(&root.join(RAW)).folder_mode();
+        let wanted = FileAccess::of_folder(&root.join(RAW)).folder_mode();
         let folders = [
             RAW.to_owned(),
             STAGING.to_owned(),

@@ -105,7 +105,7 @@ mod unix {
 
     use super::super::LakeError;
     use super::super::files::failed;
-    use crate::durable::Access;
+    use crate::durable::FileAccess;
 
     /// A folder of the lake that no link leads to.
     pub struct Folder(OwnedFd);
@@ -117,7 +117,7 @@ mod unix {
         }
 
         /// Opens a folder, by its path in the lake, and makes what is missing of it private.
-        pub fn make(root: &Path, path: &Path, access: Access) -> Result<Self, LakeError> {
+        pub fn make(root: &Path, path: &Path, access: FileAccess) -> Result<Self, LakeError> {
             walk(root, path, Some(access))
         }
 
@@ -127,7 +127,7 @@ mod unix {
             name: &OsStr,
             to: &Folder,
             free: &OsStr,
-            access: Access,
+            access: FileAccess,
         ) -> io::Result<bool> {
             match rustix::fs::statat(&to.0, free, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {}
@@ -146,7 +146,7 @@ mod unix {
         }
     }
 
-    fn walk(root: &Path, path: &Path, access: Option<Access>) -> Result<Folder, LakeError> {
+    fn walk(root: &Path, path: &Path, access: Option<FileAccess>) -> Result<Folder, LakeError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut folder = rustix::fs::open(root, flags, Mode::empty())
             .map_err(|error| failed("open", root)(error.into()))?;
@@ -203,7 +203,7 @@ mod unix {
     }
 
     /// Lets no other account read a file, unless it has a second name, where its mode is of use, or is another's.
-    fn make_private(folder: &OwnedFd, name: &OsStr, access: Access) -> io::Result<()> {
+    fn make_private(folder: &OwnedFd, name: &OsStr, access: FileAccess) -> io::Result<()> {
         let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
         if !is_file || found.st_nlink > 1 {
@@ -231,7 +231,7 @@ mod portable {
 
     use super::super::LakeError;
     use super::super::files::failed;
-    use crate::durable::{self, Access};
+    use crate::durable::{self, FileAccess};
 
     /// A folder of the lake that no link leads to.
     pub struct Folder(PathBuf);
@@ -250,7 +250,7 @@ mod portable {
         }
 
         /// Finds a folder, by its path in the lake, and makes what is missing of it.
-        pub fn make(root: &Path, path: &Path, access: Access) -> Result<Self, LakeError> {
+        pub fn make(root: &Path, path: &Path, access: FileAccess) -> Result<Self, LakeError> {
             let folder = Folder::open(root, path)?;
             let made = durable::create_private_dir_all(&folder.0, access);
             made.map_err(failed("create the folder", &folder.0))?;
@@ -263,7 +263,7 @@ mod portable {
             name: &OsStr,
             to: &Folder,
             free: &OsStr,
-            _: Access,
+            _: FileAccess,
         ) -> io::Result<bool> {
             let target = to.0.join(free);
             if fs::symlink_metadata(&target).is_ok() {

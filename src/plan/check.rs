@@ -17,10 +17,10 @@ use crate::spec::env::{VariableUse, Variables};
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SourceRef, StopWhen};
 use crate::spec::source::{Endpoint, PaginationKind, Source};
-use crate::spec::words::{Instant, NoInstant, Span};
+use crate::spec::words::{Instant, NoInstant, TimeSpan};
 use crate::spec::yaml::Spanned;
 
-pub(super) struct Check<'a> {
+pub(super) struct Checker<'a> {
     file: &'a SourceFile,
     variables: &'a Variables,
     found: Vec<Diagnostic>,
@@ -28,9 +28,9 @@ pub(super) struct Check<'a> {
     read: usize,
 }
 
-impl<'a> Check<'a> {
+impl<'a> Checker<'a> {
     pub fn new(loaded: &'a LoadedPipeline) -> Self {
-        Check {
+        Checker {
             file: &loaded.file,
             variables: &loaded.variables,
             found: loaded.found.clone(),
@@ -428,7 +428,7 @@ const SANDBOX: &str = "sandbox";
 /// A week: long enough that a note is remembered while searches still show it.
 const KNOWN_WITHIN_S: u64 = 7 * 86_400;
 
-pub(super) fn seconds(span: Option<&Spanned<Span>>) -> Option<u64> {
+pub(super) fn seconds(span: Option<&Spanned<TimeSpan>>) -> Option<u64> {
     span.map(|span| span.as_duration().as_secs())
 }
 

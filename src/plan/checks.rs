@@ -4,7 +4,7 @@ mod resolve;
 
 use std::fmt;
 
-use crate::spec::checks::{Scalar, Severity};
+use crate::spec::checks::{CheckValue, Severity};
 
 pub(super) use resolve::checks;
 
@@ -13,11 +13,11 @@ pub(super) use resolve::checks;
 pub struct DataCheck {
     pub name: String,
     pub severity: Severity,
-    pub rule: Rule,
+    pub rule: CheckRule,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Rule {
+pub enum CheckRule {
     NotNull {
         table: String,
         columns: Vec<String>,
@@ -38,7 +38,7 @@ pub enum Rule {
     AcceptedValues {
         table: String,
         /// Each column with its values, which are of the column's type.
-        values: Vec<(String, Vec<Scalar>)>,
+        values: Vec<(String, Vec<CheckValue>)>,
     },
     Freshness {
         table: String,
@@ -54,24 +54,26 @@ pub enum Rule {
 }
 
 /// What a check without a name is called.
-impl fmt::Display for Rule {
+impl fmt::Display for CheckRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rule::NotNull { table, columns } => {
+            CheckRule::NotNull { table, columns } => {
                 write!(f, "{table}: not_null {}", columns.join(", "))
             }
-            Rule::Unique { table, columns } => write!(f, "{table}: unique {}", columns.join(", ")),
-            Rule::MinRows { table, rows } => write!(f, "{table}: min_rows {rows}"),
-            Rule::MaxRejectShare { table, share } => {
+            CheckRule::Unique { table, columns } => {
+                write!(f, "{table}: unique {}", columns.join(", "))
+            }
+            CheckRule::MinRows { table, rows } => write!(f, "{table}: min_rows {rows}"),
+            CheckRule::MaxRejectShare { table, share } => {
                 write!(f, "{table}: max_reject_share {share}")
             }
-            Rule::AcceptedValues { table, values } => {
+            CheckRule::AcceptedValues { table, values } => {
                 let columns: Vec<&str> = values.iter().map(|(c, _)| c.as_str()).collect();
                 write!(f, "{table}: accepted_values {}", columns.join(", "))
             }
-            Rule::Freshness { table, column, .. } => write!(f, "{table}: freshness {column}"),
-            Rule::RowCountChange { table, .. } => write!(f, "{table}: row_count_change"),
-            Rule::Sql(sql) => {
+            CheckRule::Freshness { table, column, .. } => write!(f, "{table}: freshness {column}"),
+            CheckRule::RowCountChange { table, .. } => write!(f, "{table}: row_count_change"),
+            CheckRule::Sql(sql) => {
                 let words: Vec<&str> = sql.split_whitespace().collect();
                 let line = words.join(" ");
                 match line.char_indices().nth(LONGEST_NAME) {

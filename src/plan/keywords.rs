@@ -6,7 +6,7 @@ use std::ops::Range;
 use indexmap::IndexMap;
 use memchr::memchr_iter;
 
-use super::check::Check;
+use super::check::Checker;
 use crate::spec::diagnostic::SourceFile;
 use crate::spec::escape::escaped_line;
 use crate::spec::load::LoadedPipeline;
@@ -24,7 +24,7 @@ pub(super) struct Word {
 /// Returns the keywords of each set, without blank ones and repetitions. A set whose file cannot be
 /// read is not there.
 pub(super) fn keyword_sets(
-    check: &mut Check<'_>,
+    check: &mut Checker<'_>,
     loaded: &LoadedPipeline,
 ) -> IndexMap<String, Vec<Word>> {
     let mut sets = IndexMap::new();
@@ -42,7 +42,7 @@ pub(super) fn keyword_sets(
 }
 
 fn words(
-    check: &mut Check<'_>,
+    check: &mut Checker<'_>,
     set: &str,
     file: &SourceFile,
     written: &[Spanned<String>],

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::check::Check;
+use super::check::Checker;
 use super::{Price, Retries};
-use crate::spec::pipeline::Limits as Declared;
+use crate::spec::pipeline::LimitOptions as Declared;
 use crate::spec::yaml::Spanned;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +70,7 @@ impl Limits {
     /// The limits as declared; what is wrong with them is noted in `check`. `unpriced` are the
     /// called endpoints without a price.
     pub(super) fn resolve(
-        check: &mut Check<'_>,
+        check: &mut Checker<'_>,
         declared: &Declared,
         price: &Price,
         unpriced: &[String],
@@ -79,7 +79,7 @@ impl Limits {
         let default_burst = ((per_second / CALLS_PER_BURST).floor() as u32).max(1);
         let burst = declared.burst.as_ref();
         let mib = check.positive(&declared.max_answer_mib, "max_answer_mib");
-        let money = |check: &mut Check<'_>, text: &Option<Spanned<String>>| {
+        let money = |check: &mut Checker<'_>, text: &Option<Spanned<String>>| {
             let text = text.as_ref()?;
             let amount = check.amount(text)?;
             let dearest = price.per_call.values().copied().fold(0.0, f64::max);
@@ -90,7 +90,7 @@ impl Limits {
             }
             Some(Money::of(amount))
         };
-        let count = |check: &mut Check<'_>, number: &Option<Spanned<u64>>, what| {
+        let count = |check: &mut Checker<'_>, number: &Option<Spanned<u64>>, what| {
             let number = number.as_ref()?;
             if number.value == 0 {
                 check.too_small(number, what);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretBox};
 
-use super::check::Check;
+use super::check::Checker;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::Extract;
 use crate::spec::privacy::{Raw, Secret, is_variable};
-use crate::spec::source::{Columns, Endpoint, Rule};
+use crate::spec::source::{ColumnReads, Endpoint, RowRule};
 use crate::spec::yaml::Spanned;
 
 use rules::rules;
@@ -97,7 +97,7 @@ impl Privacy {
 
 /// Resolves `privacy`.
 pub(super) fn privacy(
-    check: &mut Check<'_>,
+    check: &mut Checker<'_>,
     loaded: &LoadedPipeline,
     contracts: &Contracts,
 ) -> Privacy {
@@ -123,7 +123,7 @@ pub(super) fn privacy(
 }
 
 /// Resolves `raw`.
-pub(super) fn raw_retention(check: &mut Check<'_>, raw: Option<&Spanned<Raw>>) -> RawRetention {
+pub(super) fn raw_retention(check: &mut Checker<'_>, raw: Option<&Spanned<Raw>>) -> RawRetention {
     match raw.map(|raw| (raw, raw.value)) {
         None => RawRetention::Forever,
         Some((_, Raw::Word(_))) => RawRetention::UntilTables,
@@ -139,7 +139,7 @@ pub(super) fn raw_retention(check: &mut Check<'_>, raw: Option<&Spanned<Raw>>) -
 }
 
 fn pseudonyms(
-    check: &mut Check<'_>,
+    check: &mut Checker<'_>,
     salt: Option<&Spanned<Secret>>,
     hashed: Option<&Spanned<String>>,
 ) -> Option<Pseudonyms> {
@@ -166,7 +166,7 @@ const SHORTEST_SALT: usize = 16;
 
 /// What an entry needs of the lake must stay there.
 fn still_works(
-    check: &mut Check<'_>,
+    check: &mut Checker<'_>,
     privacy: &Privacy,
     loaded: &LoadedPipeline,
     entry: &Extract,
@@ -209,10 +209,10 @@ fn finds_hidden(privacy: &Privacy, endpoint: &Endpoint) -> bool {
 }
 
 /// The words of ours that a rule may write into a column.
-fn words_of<'r>(rows: &'r Rule, column: &str) -> Vec<&'r String> {
+fn words_of<'r>(rows: &'r RowRule, column: &str) -> Vec<&'r String> {
     let columns = rows.columns.iter();
     let mappings = columns.filter(|(name, _)| name.value == column);
-    let mappings = mappings.flat_map(|(_, Columns(mappings))| mappings);
+    let mappings = mappings.flat_map(|(_, ColumnReads(mappings))| mappings);
     let words = mappings.flat_map(|mapping| {
         let listed = mapping.values.iter().flat_map(|values| values.values());
         listed.chain(&mapping.constant).chain(&mapping.otherwise)

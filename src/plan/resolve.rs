@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use indexmap::IndexMap;
 
 use super::address::{travels_unencrypted, unencrypted};
-use super::check::{self, Check};
+use super::check::{self, Checker};
 use super::keywords::Word;
-use super::search::{Asked, Depth, FilterChoice, Search, search};
+use super::search::{Depth, FilterChoice, Search, SearchSubject, search};
 use super::{Address, FollowUp, PlannedSource};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
@@ -21,7 +21,7 @@ use crate::spec::yaml::Spanned;
 pub struct Planner<'a> {
     loaded: &'a LoadedPipeline,
     contracts: &'a Contracts,
-    pub check: Check<'a>,
+    pub check: Checker<'a>,
     pub sources: BTreeMap<String, PlannedSource>,
     pub searches: Vec<Search>,
     /// Position of each search in `searches`, so that no question is asked twice.
@@ -50,7 +50,7 @@ impl<'a> Planner<'a> {
         loaded: &'a LoadedPipeline,
         contracts: &'a Contracts,
         words: IndexMap<String, Vec<Word>>,
-        check: Check<'a>,
+        check: Checker<'a>,
     ) -> Self {
         Planner {
             loaded,
@@ -145,7 +145,8 @@ impl<'a> Planner<'a> {
             (true, _) => {
                 for (set, word) in self.keywords(entry) {
                     for filters in &combinations {
-                        let is_known = self.add(target, Asked::Keyword(&set, &word.text), filters);
+                        let is_known =
+                            self.add(target, SearchSubject::Keyword(&set, &word.text), filters);
                         if let Some(other) = is_known {
                             self.in_two_sets(&word, &set, &other);
                         }
@@ -155,7 +156,7 @@ impl<'a> Planner<'a> {
             (false, true) => self.notes(target),
             (false, false) => {
                 for filters in &combinations {
-                    self.add(target, Asked::Nothing, filters);
+                    self.add(target, SearchSubject::Nothing, filters);
                 }
             }
         }
@@ -391,7 +392,7 @@ impl<'a> Planner<'a> {
             let hint = "an id is letters and digits, such as 649c46ab000000002702ad36";
             return self.check.error(at, format!("`{id}` is no note id"), hint);
         }
-        self.add(target, Asked::Note(id), &[]);
+        self.add(target, SearchSubject::Note(id), &[]);
     }
 
     fn follow_up(
@@ -480,7 +481,7 @@ impl<'a> Planner<'a> {
     fn add(
         &mut self,
         target: Target<'_>,
-        asked: Asked<'_>,
+        asked: SearchSubject<'_>,
         filters: &[FilterChoice],
     ) -> Option<String> {
         let Target {

@@ -113,7 +113,7 @@ impl Default for StopRules {
 
 /// What a search is about.
 #[derive(Clone, Copy)]
-pub enum Asked<'a> {
+pub enum SearchSubject<'a> {
     Keyword(&'a str, &'a str),
     Note(&'a str),
     Nothing,
@@ -150,14 +150,14 @@ pub fn search(
     name: &str,
     endpoint: &Endpoint,
     depth: Depth,
-    asked: Asked<'_>,
+    asked: SearchSubject<'_>,
     filters: &[FilterChoice],
     fields: &[String],
 ) -> Search {
     let (keyword_set, keyword, note_id) = match asked {
-        Asked::Keyword(set, word) => (Some(set.to_owned()), Some(word.to_owned()), None),
-        Asked::Note(id) => (None, None, Some(id.to_owned())),
-        Asked::Nothing => (None, None, None),
+        SearchSubject::Keyword(set, word) => (Some(set.to_owned()), Some(word.to_owned()), None),
+        SearchSubject::Note(id) => (None, None, Some(id.to_owned())),
+        SearchSubject::Nothing => (None, None, None),
     };
     let mut params: BTreeMap<String, String> = filters
         .iter()

@@ -18,9 +18,9 @@ pub fn statements(
     files: impl Fn(&Table) -> Option<Files>,
 ) -> Vec<String> {
     views(tables, &columns.unreadable, |table| {
-        let all = |files| Part {
+        let all = |files| ViewPart {
             files,
-            ..Part::of_lake(lake, table, columns)
+            ..ViewPart::of_lake(lake, table, columns)
         };
         files(table).map(all).into_iter().collect()
     })
@@ -43,10 +43,10 @@ pub fn statements_as_of(
         statements.push(format!("INSERT INTO {AS_OF} VALUES {}", runs.join(", ")));
     }
     statements.extend(views(tables, &columns.unreadable, |table| {
-        let some = |files| Part {
+        let some = |files| ViewPart {
             files,
             condition: Some(format!("run_id IN (SELECT run_id FROM {AS_OF})")),
-            ..Part::of_lake(lake, table, columns)
+            ..ViewPart::of_lake(lake, table, columns)
         };
         files(table).map(some).into_iter().collect()
     }));
@@ -107,7 +107,7 @@ pub enum Files {
 }
 
 /// Files below a folder that has `tables/` in it, and which of their rows count.
-pub(super) struct Part<'a> {
+pub(super) struct ViewPart<'a> {
     pub root: &'a Path,
     pub files: Files,
     /// SQL; all rows without it.
@@ -117,10 +117,10 @@ pub(super) struct Part<'a> {
     pub uniform: bool,
 }
 
-impl<'a> Part<'a> {
+impl<'a> ViewPart<'a> {
     /// All rows of a table in the lake.
     pub fn of_lake(lake: &'a Path, table: &Table, columns: &FileColumns) -> Self {
-        Part {
+        ViewPart {
             root: lake,
             files: Files::Any,
             condition: None,
@@ -154,7 +154,7 @@ const BETWEEN_PATHS: &str = "\u{1f}";
 pub(super) fn views<'a>(
     tables: &IndexMap<String, Table>,
     unreadable: &Unreadable,
-    parts: impl Fn(&Table) -> Vec<Part<'a>>,
+    parts: impl Fn(&Table) -> Vec<ViewPart<'a>>,
 ) -> Vec<String> {
     let mut statements = Vec::new();
     for table in tables.values() {
@@ -184,7 +184,7 @@ pub(super) fn table_view(
     view: &str,
     table: &Table,
     unreadable: &Unreadable,
-    parts: &[Part<'_>],
+    parts: &[ViewPart<'_>],
 ) -> String {
     let typed = |(name, column): (&String, &Column)| {
         let kind = sql_type(column.kind);

@@ -8,10 +8,10 @@ use arrow::datatypes::Int64Type;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use indexmap::IndexMap;
 
-use super::catalog::{Files, Part, identifier, literal, table_view, views};
-use super::duckdb::{Answer, Database, QueryError};
-use crate::plan::Rule;
-use crate::spec::checks::Scalar;
+use super::catalog::{Files, ViewPart, identifier, literal, table_view, views};
+use super::duckdb::{Database, QueryAnswer, QueryError};
+use crate::plan::CheckRule;
+use crate::spec::checks::CheckValue;
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::Table;
 
@@ -58,14 +58,14 @@ pub fn statements(
 ) -> Vec<String> {
     let run_id = literal(staged.run_id);
     let of_lake = |condition: Option<String>, table: &Table| {
-        has_files(staged.lake, table).then(|| Part {
+        has_files(staged.lake, table).then(|| ViewPart {
             condition,
-            ..Part::of_lake(staged.lake, table, columns)
+            ..ViewPart::of_lake(staged.lake, table, columns)
         })
     };
     // Files of two kinds may be staged: new ones, and those that the run shared with others.
     let of_staging = |condition: Option<String>, table: &Table| {
-        has_files(staged.folder, table).then_some(Part {
+        has_files(staged.folder, table).then_some(ViewPart {
             root: staged.folder,
             files: Files::Any,
             condition,
@@ -106,20 +106,20 @@ fn of_run(table: &str) -> String {
 
 /// The query for what is wrong; its rows are the evidence. `key` names the columns that tell the
 /// table's rows apart.
-pub fn query(rule: &Rule, checked: &Checked<'_>, key: &[&str], rejected: Rejected) -> String {
+pub fn query(rule: &CheckRule, checked: &Checked<'_>, key: &[&str], rejected: Rejected) -> String {
     match rule {
-        Rule::NotNull { table, columns } => {
+        CheckRule::NotNull { table, columns } => {
             let empty = columns.iter().map(|c| format!("{} IS NULL", identifier(c)));
             let condition = join(empty, " OR ");
             rows_where(table, key, columns, &condition)
         }
-        Rule::Unique { table, columns } => unique(table, columns),
-        Rule::MinRows { table, rows } => format!(
+        CheckRule::Unique { table, columns } => unique(table, columns),
+        CheckRule::MinRows { table, rows } => format!(
             "SELECT count(*) AS rows, {rows} AS min_rows FROM {} HAVING count(*) < {rows}",
             of_run(table)
         ),
-        Rule::MaxRejectShare { table, share } => reject_share(table, *share, rejected),
-        Rule::AcceptedValues { table, values } => {
+        CheckRule::MaxRejectShare { table, share } => reject_share(table, *share, rejected),
+        CheckRule::AcceptedValues { table, values } => {
             let wrong = values.iter().map(|(column, accepted)| {
                 let accepted = join(accepted.iter().map(scalar), ", ");
                 format!("{} NOT IN ({accepted})", identifier(column))
@@ -128,12 +128,12 @@ pub fn query(rule: &Rule, checked: &Checked<'_>, key: &[&str], rejected: Rejecte
             let columns: Vec<String> = values.iter().map(|(column, _)| column.clone()).collect();
             rows_where(table, key, &columns, &condition)
         }
-        Rule::Freshness {
+        CheckRule::Freshness {
             table,
             column,
             within_s,
         } => freshness(table, column, *within_s, checked.snapshot_at),
-        Rule::RowCountChange {
+        CheckRule::RowCountChange {
             table,
             last_runs,
             at_most,
@@ -142,7 +142,7 @@ pub fn query(rule: &Rule, checked: &Checked<'_>, key: &[&str], rejected: Rejecte
              WHERE earlier_runs > 0 AND abs(rows - median) > {at_most} * median",
             compared(table, *last_runs, checked)
         ),
-        Rule::Sql(sql) => sql.clone(),
+        CheckRule::Sql(sql) => sql.clone(),
     }
 }
 
@@ -223,8 +223,8 @@ fn compared(table: &str, last_runs: u32, checked: &Checked<'_>) -> String {
 }
 
 /// A query for what has to be said of a check that passes, as one text, if anything has.
-fn remark_query(rule: &Rule, checked: &Checked<'_>) -> Option<String> {
-    let Rule::RowCountChange {
+fn remark_query(rule: &CheckRule, checked: &Checked<'_>) -> Option<String> {
+    let CheckRule::RowCountChange {
         table, last_runs, ..
     } = rule
     else {
@@ -241,9 +241,9 @@ fn instant(at: DateTime<Utc>) -> String {
     format!("TIMESTAMPTZ {}", literal(&text))
 }
 
-fn scalar(value: &Scalar) -> String {
+fn scalar(value: &CheckValue) -> String {
     match value {
-        Scalar::Text(text) => literal(text),
+        CheckValue::Text(text) => literal(text),
         other => other.to_string(),
     }
 }
@@ -291,7 +291,7 @@ pub fn bind(database: &Database, query: &str) -> Result<(), QueryError> {
 /// What DuckDB says of the query.
 pub fn remark(
     database: &Database,
-    rule: &Rule,
+    rule: &CheckRule,
     checked: &Checked<'_>,
 ) -> Result<Option<String>, QueryError> {
     let Some(query) = remark_query(rule, checked) else {
@@ -301,7 +301,7 @@ pub fn remark(
 }
 
 /// The texts of the first column.
-fn texts(answer: &Answer) -> Vec<String> {
+fn texts(answer: &QueryAnswer) -> Vec<String> {
     let columns = answer.batches.iter().map(|batch| batch.column(0));
     let texts = columns.filter_map(|column| column.as_string_opt::<i32>());
     texts

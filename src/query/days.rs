@@ -4,7 +4,7 @@
 use chrono::NaiveDate;
 
 use super::catalog::{identifier, literal};
-use super::duckdb::{Answer, Database, QueryError};
+use super::duckdb::{Database, QueryAnswer, QueryError};
 use crate::spec::table::{ColumnType, Table};
 
 /// These columns of all rows of a table on a date.
@@ -16,7 +16,7 @@ pub fn rows(
     table: &Table,
     columns: &[String],
     date: NaiveDate,
-) -> Result<Answer, QueryError> {
+) -> Result<QueryAnswer, QueryError> {
     let name = identifier(table.name());
     let columns = select(table, columns);
     database.query(&format!("SELECT {columns} FROM {name} WHERE {}", on(date)))
@@ -26,7 +26,7 @@ pub fn rows(
 ///
 /// # Errors
 /// The lake cannot be read.
-pub fn hits_found_before(database: &Database, date: NaiveDate) -> Result<Answer, QueryError> {
+pub fn hits_found_before(database: &Database, date: NaiveDate) -> Result<QueryAnswer, QueryError> {
     let hits = "SELECT DISTINCT pipeline, keyword, entity_id AS note_id FROM search_results \
                 WHERE entity = 'note' AND";
     database.query(&format!(
@@ -45,7 +45,7 @@ pub fn notes_seen_before(
     database: &Database,
     tables: &[&str],
     date: NaiveDate,
-) -> Result<Answer, QueryError> {
+) -> Result<QueryAnswer, QueryError> {
     let seen = tables.iter().map(|table| {
         let table = identifier(table);
         format!("SELECT pipeline, note_id FROM {table} WHERE {}", on(date))
@@ -69,7 +69,7 @@ pub fn counts_before(
     engagement: &Table,
     columns: &[String],
     date: NaiveDate,
-) -> Result<Answer, QueryError> {
+) -> Result<QueryAnswer, QueryError> {
     database.query(&format!(
         "SELECT {} FROM (SELECT * FROM engagement \
          SEMI JOIN (SELECT pipeline, note_id FROM engagement WHERE {}) USING (pipeline, note_id) \

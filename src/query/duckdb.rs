@@ -70,7 +70,7 @@ pub struct Database {
 
 /// A query's result.
 #[derive(Debug)]
-pub struct Answer {
+pub struct QueryAnswer {
     pub schema: SchemaRef,
     pub batches: Vec<RecordBatch>,
 }
@@ -270,11 +270,11 @@ impl Database {
     ///
     /// # Errors
     /// What DuckDB says of it.
-    pub fn query(&self, sql: &str) -> Result<Answer, QueryError> {
+    pub fn query(&self, sql: &str) -> Result<QueryAnswer, QueryError> {
         let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
         let result = statement.query_arrow([]).map_err(QueryError::Sql)?;
         let schema = result.get_schema();
-        Ok(Answer {
+        Ok(QueryAnswer {
             schema,
             batches: result.collect(),
         })

@@ -7,7 +7,7 @@ use crate::spec::table::Table;
 
 /// A column as files hold it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StoredColumn {
+pub struct RewrittenColumn {
     pub name: String,
     /// Whether every file has it, without nulls.
     pub required: bool,
@@ -19,7 +19,7 @@ pub struct Rewrite<'r> {
     pub table: &'r Table,
     pub files: Vec<PathBuf>,
     /// Of all files together.
-    pub stored: Vec<StoredColumn>,
+    pub stored: Vec<RewrittenColumn>,
     /// Rows of this run are left out. All else then stays as it is, also the columns' types, which
     /// may be older than the contract.
     pub but_run: Option<&'r str>,
@@ -38,17 +38,17 @@ pub fn stored_columns(files: &[PathBuf]) -> String {
 impl Rewrite<'_> {
     /// The columns to write: the contract's in its order, then those that it does not know, for
     /// nothing is lost.
-    pub fn columns(&self) -> Vec<StoredColumn> {
+    pub fn columns(&self) -> Vec<RewrittenColumn> {
         let stored = |name: &str| self.stored.iter().find(|c| c.name == name);
         let known = self
             .table
             .columns
             .iter()
-            .map(|(name, column)| StoredColumn {
+            .map(|(name, column)| RewrittenColumn {
                 name: name.clone(),
                 required: column.required && stored(name).is_some_and(|c| c.required),
             });
-        let is_unknown = |c: &&StoredColumn| !self.table.columns.contains_key(&c.name);
+        let is_unknown = |c: &&RewrittenColumn| !self.table.columns.contains_key(&c.name);
         known
             .chain(self.stored.iter().filter(is_unknown).cloned())
             .collect()
@@ -88,7 +88,7 @@ impl Rewrite<'_> {
 
     fn rows(&self) -> String {
         let stored = |name: &str| self.stored.iter().any(|c| c.name == name);
-        let read = |StoredColumn { name, .. }: &StoredColumn| {
+        let read = |RewrittenColumn { name, .. }: &RewrittenColumn| {
             let named = identifier(name);
             match self.table.columns.get(name) {
                 Some(column) if stored(name) && self.but_run.is_none() => {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use secrecy::SecretString;
 use thiserror::Error;
 
-use crate::extract::client::Access;
+use crate::extract::client::SourceAccess;
 use crate::plan::{Address, Plan, travels_unencrypted, unencrypted, unusable};
 use crate::sandbox::{self, Sandbox};
 use crate::signing::{HalfSigner, Signer};
@@ -37,7 +37,7 @@ pub struct Accesses(BTreeMap<String, Resolved>);
 
 #[derive(Debug)]
 enum Resolved {
-    Network(Access),
+    Network(SourceAccess),
     Sandbox {
         seed: u64,
         clock: Option<DateTime<Utc>>,
@@ -93,7 +93,7 @@ impl Accesses {
                         source_name: name.clone(),
                         half,
                     })?;
-                    Resolved::Network(Access {
+                    Resolved::Network(SourceAccess {
                         base_url,
                         token: token.trim().into(),
                         signer: signer.flatten(),
@@ -145,7 +145,7 @@ impl Accesses {
         self,
         contracts: &Arc<Contracts>,
         now: DateTime<Utc>,
-    ) -> Result<(BTreeMap<String, Access>, Vec<Sandbox>), AccessError> {
+    ) -> Result<(BTreeMap<String, SourceAccess>, Vec<Sandbox>), AccessError> {
         let mut accesses = BTreeMap::new();
         let mut sandboxes = Vec::new();
         for (name, resolved) in self.0 {
@@ -153,7 +153,7 @@ impl Accesses {
                 Resolved::Network(access) => access,
                 Resolved::Sandbox { seed, .. } => {
                     let token = SecretString::from(SANDBOX_TOKEN);
-                    let clock = sandbox::Clock::frozen(now);
+                    let clock = sandbox::SandboxClock::frozen(now);
                     let options = sandbox::Options {
                         seed,
                         ..sandbox::Options::new(clock, token.clone())
@@ -161,7 +161,7 @@ impl Accesses {
                     let sandbox = Sandbox::start(options, Arc::clone(contracts)).await?;
                     let base_url = sandbox.base_url();
                     sandboxes.push(sandbox);
-                    Access {
+                    SourceAccess {
                         base_url,
                         token,
                         signer: None,

@@ -9,8 +9,8 @@ use super::RunError;
 use crate::extract::with_causes;
 use crate::load::Lake;
 use crate::load::commit::Staging;
-use crate::load::held::{CheckResult, Outcome};
-use crate::plan::{DataCheck, Plan, Rule};
+use crate::load::held::{CheckResult, HeldOutcome};
+use crate::plan::{CheckRule, DataCheck, Plan};
 use crate::query::checks::{self, Checked, Rejected, Staged};
 use crate::query::duckdb::{Database, QueryError};
 use crate::spec::checks::Severity;
@@ -88,7 +88,7 @@ impl Audit {
             Ok(((0, _), remark)) => {
                 let said = remark.map(|remark| format!("{}: {remark}", check.name));
                 self.remarks.extend(said);
-                result(check, Outcome::Passed, String::new(), 0, Vec::new())
+                result(check, HeldOutcome::Passed, String::new(), 0, Vec::new())
             }
             Ok(((count, rows), _)) => {
                 let rows: Vec<Row> = rows.iter().filter_map(|row| parsed(row)).collect();
@@ -110,23 +110,23 @@ impl Audit {
             results.filter(|r| r.outcome == outcome).count() as u64
         };
         Checks {
-            passed: of(Outcome::Passed),
-            warned: of(Outcome::Warned),
-            failed: of(Outcome::Failed),
+            passed: of(HeldOutcome::Passed),
+            warned: of(HeldOutcome::Warned),
+            failed: of(HeldOutcome::Failed),
         }
     }
 
     /// Those that did not pass.
     pub fn not_passed(&self) -> Vec<CheckResult> {
         let results = self.results.iter();
-        let bad = results.filter(|result| result.outcome != Outcome::Passed);
+        let bad = results.filter(|result| result.outcome != HeldOutcome::Passed);
         bad.cloned().collect()
     }
 
     /// Why the tables must not be committed, if they must not.
     pub fn blocks(&self) -> Option<String> {
         let results = self.results.iter();
-        let failed = results.filter(|result| result.outcome == Outcome::Failed);
+        let failed = results.filter(|result| result.outcome == HeldOutcome::Failed);
         let names: Vec<&str> = failed.map(|result| result.name.as_str()).collect();
         match names.as_slice() {
             [] => None,
@@ -149,7 +149,7 @@ impl Audit {
 pub fn unable(plan: &Plan, lake: &Path) -> Result<Vec<(usize, QueryError)>, QueryError> {
     let queries = plan.checks.iter().enumerate();
     let queries = queries.filter_map(|(at, check)| match &check.rule {
-        Rule::Sql(sql) => Some((at, sql)),
+        CheckRule::Sql(sql) => Some((at, sql)),
         _ => None,
     });
     let queries: Vec<(usize, &String)> = queries.collect();
@@ -181,30 +181,30 @@ fn query(check: &DataCheck, plan: &Plan, subject: &Subject<'_>, checked: &Checke
     checks::query(&check.rule, checked, &key, rejected)
 }
 
-fn table_of(rule: &Rule) -> Option<&str> {
+fn table_of(rule: &CheckRule) -> Option<&str> {
     match rule {
-        Rule::NotNull { table, .. }
-        | Rule::Unique { table, .. }
-        | Rule::MinRows { table, .. }
-        | Rule::MaxRejectShare { table, .. }
-        | Rule::AcceptedValues { table, .. }
-        | Rule::Freshness { table, .. }
-        | Rule::RowCountChange { table, .. } => Some(table),
-        Rule::Sql(_) => None,
+        CheckRule::NotNull { table, .. }
+        | CheckRule::Unique { table, .. }
+        | CheckRule::MinRows { table, .. }
+        | CheckRule::MaxRejectShare { table, .. }
+        | CheckRule::AcceptedValues { table, .. }
+        | CheckRule::Freshness { table, .. }
+        | CheckRule::RowCountChange { table, .. } => Some(table),
+        CheckRule::Sql(_) => None,
     }
 }
 
 /// What became of a check that does not pass.
-fn worst(severity: Severity) -> Outcome {
+fn worst(severity: Severity) -> HeldOutcome {
     match severity {
-        Severity::Error => Outcome::Failed,
-        Severity::Warn => Outcome::Warned,
+        Severity::Error => HeldOutcome::Failed,
+        Severity::Warn => HeldOutcome::Warned,
     }
 }
 
 fn result(
     check: &DataCheck,
-    outcome: Outcome,
+    outcome: HeldOutcome,
     message: String,
     failing_rows: u64,
     rows: Vec<Row>,
@@ -222,9 +222,9 @@ fn result(
 fn tell(result: &CheckResult) {
     let CheckResult { name, message, .. } = result;
     match result.outcome {
-        Outcome::Passed => tracing::debug!("the data check {name} passed"),
-        Outcome::Warned => tracing::warn!("the data check {name} failed: {message}"),
-        Outcome::Failed => tracing::error!("the data check {name} failed: {message}"),
+        HeldOutcome::Passed => tracing::debug!("the data check {name} passed"),
+        HeldOutcome::Warned => tracing::warn!("the data check {name} failed: {message}"),
+        HeldOutcome::Failed => tracing::error!("the data check {name} failed: {message}"),
     }
 }
 
@@ -246,7 +246,7 @@ fn parsed(row: &str) -> Option<Row> {
 const LONGEST: usize = 200;
 
 /// What is wrong, in words. `first` is the first row of the evidence.
-fn message(rule: &Rule, count: u64, first: Option<&Row>) -> String {
+fn message(rule: &CheckRule, count: u64, first: Option<&Row>) -> String {
     let said = |column: &str| match first.and_then(|row| row.get(column)) {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
@@ -258,16 +258,16 @@ fn message(rule: &Rule, count: u64, first: Option<&Row>) -> String {
         n => format!("{n} rows"),
     };
     match rule {
-        Rule::NotNull { columns, .. } => format!("{rows} without {}", columns.join(" or ")),
-        Rule::Unique { columns, .. } => {
+        CheckRule::NotNull { columns, .. } => format!("{rows} without {}", columns.join(" or ")),
+        CheckRule::Unique { columns, .. } => {
             let of = columns.join(", ");
             match count {
                 1 => format!("1 value of {of} comes more than once"),
                 n => format!("{n} values of {of} come more than once"),
             }
         }
-        Rule::MinRows { rows, .. } => format!("{} rows; at least {rows} wanted", said("rows")),
-        Rule::MaxRejectShare { share, .. } => {
+        CheckRule::MinRows { rows, .. } => format!("{} rows; at least {rows} wanted", said("rows")),
+        CheckRule::MaxRejectShare { share, .. } => {
             let (rejected, written) = (number("rejected"), number("written"));
             let found = rejected.zip(written).map(|(r, w)| r / (r + w));
             format!(
@@ -277,11 +277,11 @@ fn message(rule: &Rule, count: u64, first: Option<&Row>) -> String {
                 found.unwrap_or_default()
             )
         }
-        Rule::AcceptedValues { values, .. } => {
+        CheckRule::AcceptedValues { values, .. } => {
             let columns: Vec<&str> = values.iter().map(|(column, _)| column.as_str()).collect();
             format!("{rows} with another value of {}", columns.join(" or "))
         }
-        Rule::Freshness {
+        CheckRule::Freshness {
             column, within_s, ..
         } => match said("newest").as_str() {
             "null" => format!("no row has a value of {column}"),
@@ -291,13 +291,13 @@ fn message(rule: &Rule, count: u64, first: Option<&Row>) -> String {
                 said("snapshot_at")
             ),
         },
-        Rule::RowCountChange { at_most, .. } => format!(
+        CheckRule::RowCountChange { at_most, .. } => format!(
             "{} rows; {} is the median of the last runs ({}), and a change of {at_most} is allowed",
             said("rows"),
             said("median"),
             said("earlier_runs")
         ),
-        Rule::Sql(_) => format!("the query gave {rows}"),
+        CheckRule::Sql(_) => format!("the query gave {rows}"),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::load::raw_zone::RawFile;
 use crate::load::{Lake, encode, table_path};
 use crate::plan::Plan;
 use crate::transform::RunStamp;
-use crate::transform::flattened::{Flattened, Outcome};
+use crate::transform::flattened::{FlattenOutcome, Flattened};
 
 /// A commit under way.
 struct Next {
@@ -224,7 +224,7 @@ pub(super) fn stage(
     stamp: &RunStamp,
     tables: Flattened<'_>,
     threads: usize,
-) -> Result<Outcome, RunError> {
+) -> Result<FlattenOutcome, RunError> {
     tables.write(threads, |rows| {
         let (table, schema, most) = (rows.table().to_owned(), rows.schema(), rows.most);
         let mut batches = rows.peekable();

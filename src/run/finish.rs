@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 
-use super::ledger::{self, RunRow};
+use super::ledger::{self, RunRecord};
 use super::marts::follow;
 use super::prior::Prior;
 use super::report::{DamagedPage, RunReport, Status};
@@ -21,7 +21,7 @@ use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
 use crate::transform::flattened::Flattened;
 use crate::transform::spill::Scratch;
-use crate::transform::workers::{MEMORY, RawRead, Work};
+use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
 use crate::transform::{RunStamp, Transform, select};
 
 /// A run under way, or one that is closed.
@@ -225,7 +225,7 @@ impl Run<'_> {
         done: &Done,
         report: &RunReport,
     ) -> Result<BTreeMap<String, RecordBatch>, RunError> {
-        let run = RunRow {
+        let run = RunRecord {
             started_at: done.started_at,
             finished_at: done.finished_at,
             status: report.status,
@@ -252,7 +252,7 @@ impl Run<'_> {
         only: &[&str],
         scratch: &'s Scratch,
     ) -> Result<(Flattened<'s>, RawRead), RunError> {
-        let work = Work {
+        let work = WorkerInput {
             threads: self.threads,
             scratch,
             memory: MEMORY,

@@ -21,7 +21,7 @@ pub const TABLES: [&str; 2] = ["requests", "runs"];
 
 /// One run; its fields are the columns of the table `runs`.
 #[derive(Debug, Serialize)]
-pub struct RunRow<'a> {
+pub struct RunRecord<'a> {
     pub started_at: DateTime<Utc>,
     pub finished_at: DateTime<Utc>,
     pub status: Status,
@@ -47,7 +47,7 @@ pub fn tables(
     stamp: &RunStamp,
     source: &str,
     calls: &[Call],
-    run: &RunRow<'_>,
+    run: &RunRecord<'_>,
 ) -> Result<BTreeMap<String, RecordBatch>, ArrowError> {
     let table = |name: &str| {
         let missing = || ArrowError::SchemaError(format!("the table {name} has no contract"));
@@ -104,7 +104,7 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         provider_request_id: Some(String::new()),
         error: Some(String::new()),
     };
-    let run = RunRow {
+    let run = RunRecord {
         started_at: at,
         finished_at: at,
         status: Status::Complete,

@@ -28,7 +28,7 @@ use crate::marts::{Day, Relation, VERSION, earlier};
 use crate::plan::{Compression, Plan};
 use crate::query::catalog::only;
 use crate::query::days;
-use crate::query::duckdb::{Answer, Database, QueryError};
+use crate::query::duckdb::{Database, QueryAnswer, QueryError};
 use crate::spec::contracts::Contracts;
 use crate::spec::files::FileColumns;
 use crate::spec::mart::Mart;
@@ -260,13 +260,13 @@ impl Source {
             }
         };
         let relations = read.into_iter().map(|(name, answer)| {
-            let Answer { schema, batches } = answer;
+            let QueryAnswer { schema, batches } = answer;
             (name, Relation { schema, batches })
         });
         Ok(Day::new(date, relations).map_err(|error| with_causes(&error)))
     }
 
-    fn read(&self, date: NaiveDate) -> Result<BTreeMap<String, Answer>, QueryError> {
+    fn read(&self, date: NaiveDate) -> Result<BTreeMap<String, QueryAnswer>, QueryError> {
         let database = &self.database;
         let mut read = BTreeMap::new();
         for (name, columns) in &self.reads {

@@ -90,7 +90,11 @@ impl<'a> Prior<'a> {
     ///
     /// # Errors
     /// The lake cannot be read.
-    pub fn day(&self, now: DateTime<Utc>, own: PathBuf) -> Result<Option<day::Day>, RunError> {
+    pub fn day(
+        &self,
+        now: DateTime<Utc>,
+        own: PathBuf,
+    ) -> Result<Option<day::DailySpend>, RunError> {
         let budgets = &self.plan.limits.budgets;
         if budgets.requests_per_day.is_none() && budgets.cost_per_day.is_none() {
             return Ok(None);
@@ -104,7 +108,7 @@ impl<'a> Prior<'a> {
             before: self.spent_by_day(now)?,
             folder,
         };
-        Ok(Some(day::Day::new(of)))
+        Ok(Some(day::DailySpend::new(of)))
     }
 
     /// What runs without a journal spent, by day.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::RunError;
 use super::checks::{Audit, Checks};
 use crate::extract::ledger::Totals;
-use crate::extract::pager::Stop;
+use crate::extract::pager::StopReason;
 use crate::extract::{Cut, Extracted};
 use crate::load::held::CheckResult;
 use crate::plan::{Plan, Search};
@@ -35,7 +35,7 @@ pub struct RunReport {
     pub rejects: u64,
     /// Values that the contract does not know.
     pub drift: u64,
-    pub stops: BTreeMap<Stop, u64>,
+    pub stops: BTreeMap<StopReason, u64>,
     pub checks: Checks,
     /// The checks that did not pass, with the rows that are wrong.
     pub check_results: Vec<CheckResult>,
@@ -141,7 +141,7 @@ impl Status {
             Some(Cut::Aborted { .. } | Cut::Broken) => Status::Failed,
             Some(Cut::Stopped { .. } | Cut::Budget(_)) => Status::Stopped,
             Some(Cut::Interrupted) => Status::Interrupted,
-            None if extracted.ended.iter().any(|e| e.stop == Stop::Failed) => Status::Partial,
+            None if extracted.ended.iter().any(|e| e.stop == StopReason::Failed) => Status::Partial,
             None => Status::Complete,
         }
     }
@@ -166,7 +166,10 @@ impl RunReport {
         searches: &[Search],
         extracted: &Extracted,
     ) -> Self {
-        let failed = extracted.ended.iter().filter(|e| e.stop == Stop::Failed);
+        let failed = extracted
+            .ended
+            .iter()
+            .filter(|e| e.stop == StopReason::Failed);
         let failures: Vec<FailedSearch> = failed
             .map(|end| {
                 let search = searches.iter().find(|s| s.search_id == end.search_id);
@@ -271,9 +274,13 @@ fn left(plan: &Plan, extracted: &Extracted) -> Left {
 }
 
 /// How many searches ended for each reason; failures are counted elsewhere.
-fn stops(extracted: &Extracted) -> BTreeMap<Stop, u64> {
+fn stops(extracted: &Extracted) -> BTreeMap<StopReason, u64> {
     let mut stops = BTreeMap::new();
-    for end in extracted.ended.iter().filter(|e| e.stop != Stop::Failed) {
+    for end in extracted
+        .ended
+        .iter()
+        .filter(|e| e.stop != StopReason::Failed)
+    {
         *stops.entry(end.stop).or_default() += 1;
     }
     stops

@@ -23,7 +23,7 @@ use crate::plan::Plan;
 use crate::query::runs;
 use crate::raw::{PageHeader, RawError, RawReader};
 use crate::transform::spill::Scratch;
-use crate::transform::workers::{MEMORY, RawRead, Work};
+use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
 use crate::transform::{RunStamp, Transform};
 
 /// A run whose rows were replaced, or would be but for a data check.
@@ -110,7 +110,7 @@ fn replace(
     let stamp = &RunStamp::new(&first.run_id, pipeline, first.snapshot_at, timezone);
     let folder = lake.scratch()?;
     let scratch = Scratch::new(folder.path().to_owned());
-    let work = Work {
+    let work = WorkerInput {
         threads,
         scratch: &scratch,
         memory: MEMORY,

@@ -15,7 +15,7 @@ use crate::load::inventory::LiveFile;
 use crate::load::{Lake, encode, evolution};
 use crate::plan::Compression;
 use crate::query::duckdb::{Database, QueryError};
-use crate::query::rewrite::{Rewrite, StoredColumn, stored_columns};
+use crate::query::rewrite::{Rewrite, RewrittenColumn, stored_columns};
 use crate::spec::contracts::Contracts;
 use crate::spec::files::Unreadable;
 use crate::spec::table::Table;
@@ -158,12 +158,12 @@ impl<'l> Rewriter<'l> {
         })
     }
 
-    fn stored_columns(&self, files: &[PathBuf]) -> Result<Vec<StoredColumn>, RunError> {
+    fn stored_columns(&self, files: &[PathBuf]) -> Result<Vec<RewrittenColumn>, RunError> {
         let answer = self.database.query(&stored_columns(files))?;
         let columns = answer.batches.iter().flat_map(|batch| {
             let (names, required) = (batch.column(0).as_string::<i32>(), batch.column(1));
             let required = required.as_boolean();
-            (0..batch.num_rows()).map(|row| StoredColumn {
+            (0..batch.num_rows()).map(|row| RewrittenColumn {
                 name: names.value(row).to_owned(),
                 required: required.value(row),
             })
@@ -290,7 +290,7 @@ fn stage_files(
 }
 
 /// DuckDB's columns, required where all files had them so.
-fn with_required(schema: &Schema, columns: &[StoredColumn]) -> SchemaRef {
+fn with_required(schema: &Schema, columns: &[RewrittenColumn]) -> SchemaRef {
     let fields = schema.fields().iter().zip(columns);
     let fields = fields.map(|(field, c)| field.as_ref().clone().with_nullable(!c.required));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))

@@ -11,7 +11,7 @@ use crate::raw::RawReader;
 use crate::spec::contracts::Contracts;
 use crate::transform::spill::Scratch;
 use crate::transform::suggest::{Suggestion, Unknown};
-use crate::transform::workers::{MEMORY, Work};
+use crate::transform::workers::{MEMORY, WorkerInput};
 use crate::transform::{RunStamp, Transform};
 
 /// What could be made of the fields that contracts do not know.
@@ -48,7 +48,7 @@ pub fn suggest(
     let mut drift = Vec::new();
     let folder = tempfile::tempdir().map_err(RunError::Scratch)?;
     let scratch = Scratch::new(folder.path().to_owned());
-    let work = Work {
+    let work = WorkerInput {
         threads: 1,
         scratch: &scratch,
         memory: MEMORY,

@@ -7,7 +7,7 @@ use super::access::{AccessError, Accesses, default_clock};
 use super::prior::ledgers_since;
 use super::report::Status;
 use crate::extract::budget::Exhausted;
-use crate::extract::pager::Stop;
+use crate::extract::pager::StopReason;
 use crate::extract::{Cut, Extracted, SearchEnd};
 use crate::load::commit::CommitRecord;
 use crate::plan::{Plan, plan};
@@ -103,14 +103,26 @@ fn a_status_tells_the_worst_that_happened() {
         spent: "3".to_owned(),
     };
     let cases = [
-        (None, Stop::Empty, Status::Complete),
-        (None, Stop::Gone, Status::Complete),
-        (None, Stop::Failed, Status::Partial),
-        (Some(stopped(cut("quota"))), Stop::Failed, Status::Stopped),
-        (Some(aborted(cut("auth"))), Stop::Failed, Status::Failed),
-        (Some(Cut::Interrupted), Stop::Failed, Status::Interrupted),
-        (Some(Cut::Budget(calls)), Stop::Empty, Status::Stopped),
-        (Some(Cut::Broken), Stop::Empty, Status::Failed),
+        (None, StopReason::Empty, Status::Complete),
+        (None, StopReason::Gone, Status::Complete),
+        (None, StopReason::Failed, Status::Partial),
+        (
+            Some(stopped(cut("quota"))),
+            StopReason::Failed,
+            Status::Stopped,
+        ),
+        (
+            Some(aborted(cut("auth"))),
+            StopReason::Failed,
+            Status::Failed,
+        ),
+        (
+            Some(Cut::Interrupted),
+            StopReason::Failed,
+            Status::Interrupted,
+        ),
+        (Some(Cut::Budget(calls)), StopReason::Empty, Status::Stopped),
+        (Some(Cut::Broken), StopReason::Empty, Status::Failed),
     ];
     for (cut, stop, status) in cases {
         let end = SearchEnd {

@@ -16,9 +16,9 @@ use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::AuthPlace;
 
-use super::call::{Asked, Call, Token};
+use super::call::{ApiCall, Asked, Token};
 use super::documented;
-use super::envelope::{BusinessCode, Envelope, Trace};
+use super::envelope::{AnswerEnvelope, BusinessCode, Trace};
 use super::json::note_detail::NoteDetail;
 use super::json::note_page::NotePage;
 use super::json::user_page::UserPage;
@@ -39,7 +39,7 @@ pub struct Api {
 
 /// What the sandbox says.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ApiAnswer {
     pub status: StatusCode,
     /// `None` where no source could say one.
     pub code: Option<BusinessCode>,
@@ -102,7 +102,7 @@ impl Api {
     }
 
     /// What a call asks for.
-    pub fn asked(&self, call: &Call) -> Asked {
+    pub fn asked(&self, call: &ApiCall) -> Asked {
         let Some((route, path_params)) = self.route(call) else {
             return Asked::default();
         };
@@ -122,7 +122,7 @@ impl Api {
     }
 
     /// Path and parameters of a call, without its token and its sign: equal for equal questions.
-    pub fn question(&self, call: &Call) -> String {
+    pub fn question(&self, call: &ApiCall) -> String {
         let source = self.route(call).map(|(route, _)| &route.source);
         let signing = source.and_then(|source| source.signing.as_ref());
         let is_of_caller = |name: &str| {
@@ -137,7 +137,7 @@ impl Api {
         format!("{} {} {}", call.method, call.path, params.join(" "))
     }
 
-    pub fn token(&self, call: &Call) -> Token {
+    pub fn token(&self, call: &ApiCall) -> Token {
         match self.route(call) {
             Some((route, _)) => self.token_for(route, call),
             None => Token::Missing,
@@ -145,7 +145,13 @@ impl Api {
     }
 
     /// The answer to the call with this number.
-    pub fn answer(&self, call: &Call, now: DateTime<Utc>, number: u64, paging: Paging) -> Answer {
+    pub fn answer(
+        &self,
+        call: &ApiCall,
+        now: DateTime<Utc>,
+        number: u64,
+        paging: Paging,
+    ) -> ApiAnswer {
         let trace = self.trace(now, number);
         match self.route(call) {
             Some((route, path_params)) => {
@@ -168,24 +174,24 @@ impl Api {
     /// unless there is another message.
     pub fn refuse(
         &self,
-        call: &Call,
+        call: &ApiCall,
         now: DateTime<Utc>,
         number: u64,
         code: BusinessCode,
         message: Option<String>,
-    ) -> Answer {
+    ) -> ApiAnswer {
         let trace = self.trace(now, number);
         match self.route_or_first(call) {
             Some(route) => {
                 let message = message.unwrap_or_else(|| code.meaning(&route.source));
                 route.answer(Outcome::Code(code, message), trace)
             }
-            None => Answer::of_nobody(),
+            None => ApiAnswer::of_nobody(),
         }
     }
 
     /// The first code of a class in the contract of the source that is called.
-    pub fn code_of_class(&self, call: &Call, class: &str) -> Option<BusinessCode> {
+    pub fn code_of_class(&self, call: &ApiCall, class: &str) -> Option<BusinessCode> {
         BusinessCode::of_class(&self.route_or_first(call)?.source, &[class])
     }
 
@@ -195,18 +201,18 @@ impl Api {
     }
 
     /// The route of a call and what its path says. All endpoints are asked by GET.
-    fn route(&self, call: &Call) -> Option<(&Route, Vec<(String, String)>)> {
+    fn route(&self, call: &ApiCall) -> Option<(&Route, Vec<(String, String)>)> {
         let mut routes = self.routes.iter().filter(|_| call.method == Method::GET);
         routes.find_map(|route| Some((route, route.path_params(&call.path)?)))
     }
 
     /// No contract says who answers for a path that none declares: the first source does.
-    fn route_or_first(&self, call: &Call) -> Option<&Route> {
+    fn route_or_first(&self, call: &ApiCall) -> Option<&Route> {
         let route = self.route(call).map(|(route, _)| route);
         route.or(self.routes.first())
     }
 
-    fn token_for(&self, route: &Route, call: &Call) -> Token {
+    fn token_for(&self, route: &Route, call: &ApiCall) -> Token {
         let auth = &route.source.auth;
         let given = match auth.place {
             AuthPlace::Query => call.param(&auth.name),
@@ -220,7 +226,7 @@ impl Api {
     }
 
     /// Returns whether a call is signed as it has to be, at about this time.
-    fn is_signed(&self, route: &Route, call: &Call) -> bool {
+    fn is_signed(&self, route: &Route, call: &ApiCall) -> bool {
         let signer = self.signers.get(route.source_name());
         let (Some(signer), Some(signing), Some(method)) = (
             signer,
@@ -244,7 +250,7 @@ impl Api {
     fn outcome(
         &self,
         route: &Route,
-        call: &Call,
+        call: &ApiCall,
         path_params: Vec<(String, String)>,
         now: DateTime<Utc>,
         paging: Paging,
@@ -362,24 +368,24 @@ impl Api {
         })
     }
 
-    fn unknown_path(&self, path: &str, trace: Trace) -> Answer {
+    fn unknown_path(&self, path: &str, trace: Trace) -> ApiAnswer {
         match self.routes.first() {
             Some(route) => {
                 let message = format!("no endpoint has the path {path}");
                 let outcome = Outcome::Code(route.codes.not_found.clone(), message);
-                Answer {
+                ApiAnswer {
                     ..route.answer(outcome, trace)
                 }
             }
-            None => Answer::of_nobody(),
+            None => ApiAnswer::of_nobody(),
         }
     }
 }
 
-impl Answer {
+impl ApiAnswer {
     /// Where no contract has an endpoint that the sandbox knows.
     fn of_nobody() -> Self {
-        Answer {
+        ApiAnswer {
             status: StatusCode::NOT_FOUND,
             code: None,
             success: false,
@@ -395,7 +401,7 @@ impl Route {
         Outcome::Code(code.clone(), code.meaning(&self.source))
     }
 
-    fn answer(&self, outcome: Outcome, trace: Trace) -> Answer {
+    fn answer(&self, outcome: Outcome, trace: Trace) -> ApiAnswer {
         let success = !matches!(outcome, Outcome::Code(..));
         let (code, message, data) = match outcome {
             Outcome::Documented(body) => {
@@ -409,7 +415,7 @@ impl Route {
             Outcome::Code(code, message) => (code, message, None),
         };
         let has_trace = self.source.envelope.request_id.is_some();
-        let envelope = Envelope {
+        let envelope = AnswerEnvelope {
             code,
             data,
             message,
@@ -420,8 +426,8 @@ impl Route {
         self.write(envelope.code, success, body)
     }
 
-    fn write(&self, code: BusinessCode, success: bool, body: String) -> Answer {
-        Answer {
+    fn write(&self, code: BusinessCode, success: bool, body: String) -> ApiAnswer {
+        ApiAnswer {
             status: code.http_status(&self.source),
             billed: code.is_billed(&self.source),
             code: Some(code),

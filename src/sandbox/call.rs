@@ -5,14 +5,14 @@ use serde::Serialize;
 
 /// What a client sends.
 #[derive(Clone, Debug, Default)]
-pub struct Call {
+pub struct ApiCall {
     pub method: Method,
     pub path: String,
     pub query: Vec<(String, String)>,
     pub bearer: Option<String>,
 }
 
-impl Call {
+impl ApiCall {
     /// The first value of a query parameter.
     pub fn param(&self, name: &str) -> Option<&str> {
         let mut query = self.query.iter();

@@ -8,16 +8,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 /// The sandbox's time. Clones are the same clock: advancing one advances all.
 #[derive(Clone, Debug)]
-pub struct Clock {
+pub struct SandboxClock {
     start: DateTime<Utc>,
     /// Since when time passes by itself; a frozen clock only moves when it is advanced.
     running_since: Option<Instant>,
     advanced_ms: Arc<AtomicI64>,
 }
 
-impl Clock {
+impl SandboxClock {
     pub fn frozen(at: DateTime<Utc>) -> Self {
-        Clock {
+        SandboxClock {
             start: at,
             running_since: None,
             advanced_ms: Arc::default(),
@@ -25,9 +25,9 @@ impl Clock {
     }
 
     pub fn running_from(start: DateTime<Utc>) -> Self {
-        Clock {
+        SandboxClock {
             running_since: Some(Instant::now()),
-            ..Clock::frozen(start)
+            ..SandboxClock::frozen(start)
         }
     }
 

@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for BusinessCode {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Envelope<T> {
+pub struct AnswerEnvelope<T> {
     pub code: BusinessCode,
     pub data: Option<T>,
     pub message: String,

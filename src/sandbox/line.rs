@@ -13,17 +13,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Hands out connections that can be broken.
-pub struct Lines(pub TcpListener);
+pub struct WireLines(pub TcpListener);
 
-impl Listener for Lines {
-    type Io = Line;
+impl Listener for WireLines {
+    type Io = WireLine;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+    async fn accept(&mut self) -> (WireLine, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Answers are written at once; a delay would be felt by tests that measure time.
         let _ = stream.set_nodelay(true);
-        let line = Line {
+        let line = WireLine {
             stream,
             cutter: Cutter::default(),
         };
@@ -36,7 +36,7 @@ impl Listener for Lines {
 }
 
 /// A connection.
-pub struct Line {
+pub struct WireLine {
     stream: TcpStream,
     cutter: Cutter,
 }
@@ -52,13 +52,13 @@ impl Cutter {
     }
 }
 
-impl Connected<IncomingStream<'_, Lines>> for Cutter {
-    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
+impl Connected<IncomingStream<'_, WireLines>> for Cutter {
+    fn connect_info(stream: IncomingStream<'_, WireLines>) -> Self {
         stream.io().cutter.clone()
     }
 }
 
-impl Line {
+impl WireLine {
     /// # Errors
     /// The connection has been cut; closing it is then a reset, as of a server that crashed.
     fn intact(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -71,7 +71,7 @@ impl Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for WireLine {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context,
@@ -81,7 +81,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for WireLine {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context,

@@ -74,12 +74,12 @@ use tokio::task::JoinHandle;
 use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 
-pub use clock::Clock;
+pub use clock::SandboxClock;
 
 use api::Api;
 use calls::Calls;
 use faults::Strikes;
-use line::{Cutter, Lines};
+use line::{Cutter, WireLines};
 use server::Shared;
 use stop::{Stopper, stop};
 use world::World;
@@ -94,12 +94,12 @@ pub struct Options {
     /// 0 takes any free port.
     pub port: u16,
     pub seed: u64,
-    pub clock: Clock,
+    pub clock: SandboxClock,
     /// The one token that all simulated APIs accept.
     pub token: SecretString,
     /// Who has to sign calls, by source. Calls to other sources are not signed.
     pub signers: BTreeMap<String, Signer>,
-    pub faults: faults::Plan,
+    pub faults: faults::FaultPlan,
     /// How many notes every keyword gets a day, one of [`NOTES_A_DAY`]; without it each has a rate
     /// of its own, 2 to 12.
     pub notes_a_day: Option<u64>,
@@ -107,14 +107,14 @@ pub struct Options {
 
 impl Options {
     /// The world with seed 1 on any free port, without faults.
-    pub fn new(clock: Clock, token: SecretString) -> Self {
+    pub fn new(clock: SandboxClock, token: SecretString) -> Self {
         Options {
             port: 0,
             seed: 1,
             clock,
             token,
             signers: BTreeMap::new(),
-            faults: faults::Plan::default(),
+            faults: faults::FaultPlan::default(),
             notes_a_day: None,
         }
     }
@@ -158,7 +158,7 @@ impl Sandbox {
             port: address.port(),
         }));
         let service = router.into_make_service_with_connect_info::<Cutter>();
-        let server = axum::serve(Lines(listener), service).with_graceful_shutdown(stopped);
+        let server = axum::serve(WireLines(listener), service).with_graceful_shutdown(stopped);
         Ok(Sandbox {
             address,
             stopper,

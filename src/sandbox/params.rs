@@ -1,7 +1,7 @@
 //! Reading a call's parameters, as the source contract declares them.
 
 use crate::spec::source::{Endpoint, Param, ParamFrom};
-use crate::spec::words::{Filter, Span};
+use crate::spec::words::{Filter, TimeSpan};
 
 use super::search::{NoteKind, NoteQuery, Sort};
 
@@ -58,7 +58,7 @@ impl Params<'_> {
             page: self.page()?,
             sort: sort.unwrap_or(Sort::General),
             kind: kind.unwrap_or(NoteKind::All),
-            window: self.filter(Filter::PublishedWithin, Span::window)?,
+            window: self.filter(Filter::PublishedWithin, TimeSpan::window)?,
         })
     }
 

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use super::api::Answer;
+use super::api::ApiAnswer;
 use super::envelope::BusinessCode;
 use super::faults::{Bomb, Fault, RetryAfter, StatusBody, compressed};
 use super::sending::{Content, first_half};
@@ -50,7 +50,7 @@ impl Message {
         }
     }
 
-    pub fn of(answer: Answer) -> Self {
+    pub fn of(answer: ApiAnswer) -> Self {
         let content = Content::whole(answer.body);
         Message {
             code: answer.code,
@@ -120,7 +120,7 @@ fn http_date(at: DateTime<Utc>) -> Option<HeaderValue> {
 }
 
 /// What a fault makes of an answer. Faults that are answers themselves leave it as it is.
-pub fn disturbed(fault: Option<&Fault>, answer: Answer, mut dice: Dice) -> Reply {
+pub fn disturbed(fault: Option<&Fault>, answer: ApiAnswer, mut dice: Dice) -> Reply {
     let body = Bytes::from(answer.body.clone());
     let with_content = |answer, content| Message {
         content,
@@ -213,24 +213,24 @@ pub fn disturbed(fault: Option<&Fault>, answer: Answer, mut dice: Dice) -> Reply
 const TRAILER: &str = "\n<!-- served by proxy-7 -->";
 
 /// An answer with other data.
-fn with_data(answer: Answer, data: Value) -> Answer {
+fn with_data(answer: ApiAnswer, data: Value) -> ApiAnswer {
     edited(answer, |fields| {
         fields.insert("data".to_owned(), data);
     })
 }
 
 /// An answer whose words stand in `msg`.
-pub fn with_msg(answer: Answer, msg: &str) -> Answer {
+pub fn with_msg(answer: ApiAnswer, msg: &str) -> ApiAnswer {
     edited(answer, |fields| {
         fields.remove("message");
         fields.insert("msg".to_owned(), msg.into());
     })
 }
 
-fn edited(answer: Answer, edit: impl FnOnce(&mut Map<String, Value>)) -> Answer {
+fn edited(answer: ApiAnswer, edit: impl FnOnce(&mut Map<String, Value>)) -> ApiAnswer {
     let mut fields = serde_json::from_str(&answer.body).expect("an envelope is an object");
     edit(&mut fields);
-    Answer {
+    ApiAnswer {
         body: Value::Object(fields).to_string(),
         ..answer
     }

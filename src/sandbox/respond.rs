@@ -10,13 +10,13 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep_until};
 
-use super::api::Answer;
-use super::call::{Asked, Call};
+use super::api::ApiAnswer;
+use super::call::{ApiCall, Asked};
 use super::calls::{Arrival, Handover, Underway};
 use super::faults::{Fault, RedirectTo};
 use super::line::Cutter;
 use super::reply::{Message, Reply, disturbed, with_msg};
-use super::sending::Sending;
+use super::sending::BodySending;
 use super::server::Shared;
 use super::world::dice::Dice;
 
@@ -25,7 +25,7 @@ const REDIRECTED: &str = "_sandbox_redirect";
 
 /// A call and what else its request said.
 struct Request {
-    call: Call,
+    call: ApiCall,
     asked: Asked,
     /// Path and query as they came, token and all: for the client's eyes only.
     target: String,
@@ -63,7 +63,7 @@ pub async fn respond(
                 content,
                 ..
             } = message;
-            let body = Sending::new(content, underway, &shared.stop);
+            let body = BodySending::new(content, underway, &shared.stop);
             let mut response = (status, Body::new(body)).into_response();
             response.headers_mut().extend(headers);
             response
@@ -83,7 +83,7 @@ pub async fn respond(
 impl Request {
     fn new(shared: &Shared, method: Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let query = Query::try_from_uri(uri).map_or_else(|_| Vec::new(), |Query(pairs)| pairs);
-        let call = Call {
+        let call = ApiCall {
             method,
             path: uri.path().to_owned(),
             query,
@@ -178,7 +178,12 @@ impl Outcome {
 }
 
 /// What the call asks for, on the page that a fault makes of it.
-fn right_answer(shared: &Shared, request: &Request, number: u64, fault: Option<&Fault>) -> Answer {
+fn right_answer(
+    shared: &Shared,
+    request: &Request,
+    number: u64,
+    fault: Option<&Fault>,
+) -> ApiAnswer {
     let paging = fault.map(Fault::paging).unwrap_or_default();
     let now = shared.clock.now();
     shared.api.answer(&request.call, now, number, paging)
@@ -191,7 +196,7 @@ fn outcome(
     request: &Request,
     number: u64,
     fault: Option<&Fault>,
-    right: Answer,
+    right: ApiAnswer,
 ) -> Outcome {
     let (api, call, now) = (&shared.api, &request.call, shared.clock.now());
     let unbilled = |message| Outcome {
@@ -261,11 +266,11 @@ fn settle(
     request: &Request,
     now: DateTime<Utc>,
     number: u64,
-    answer: Answer,
+    answer: ApiAnswer,
     fault: Option<&Fault>,
-) -> (Answer, bool, Option<&'static str>) {
+) -> (ApiAnswer, bool, Option<&'static str>) {
     let is_billed =
-        |answer: &Answer| fault.map_or(answer.billed, |fault| fault.billed(answer.billed));
+        |answer: &ApiAnswer| fault.map_or(answer.billed, |fault| fault.billed(answer.billed));
     let Some(source) = &request.asked.source else {
         let billed = is_billed(&answer);
         return (answer, billed, None);

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 
-use crate::spec::words::Span;
+use crate::spec::words::TimeSpan;
 
 use super::world::author::Author;
 use super::world::dice::Dice;
@@ -28,7 +28,7 @@ pub struct NoteQuery {
     pub page: usize,
     pub sort: Sort,
     pub kind: NoteKind,
-    pub window: Option<Span>,
+    pub window: Option<TimeSpan>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

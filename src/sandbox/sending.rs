@@ -11,7 +11,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use super::calls::Underway;
-use super::stop::{Stop, Stopped};
+use super::stop::{StopSignal, Stopped};
 
 /// What is sent, step by step.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ pub fn first_half(bytes: &Bytes) -> Bytes {
 }
 
 /// A body that says how far it has come.
-pub struct Sending {
+pub struct BodySending {
     steps: VecDeque<Step>,
     /// Bytes that are still to come, where it is known.
     rest: Option<u64>,
@@ -112,12 +112,12 @@ pub struct Sending {
     stopped: Option<Stopped>,
 }
 
-impl Sending {
-    pub fn new(content: Content, underway: Underway, stop: &Stop) -> Self {
+impl BodySending {
+    pub fn new(content: Content, underway: Underway, stop: &StopSignal) -> Self {
         if content.steps.is_empty() {
             underway.done();
         }
-        Sending {
+        BodySending {
             stopped: (content.steps.len() > 1).then(|| stop.stopped()),
             steps: content.steps,
             rest: content.length,
@@ -150,7 +150,7 @@ impl Sending {
     }
 }
 
-impl HttpBody for Sending {
+impl HttpBody for BodySending {
     type Data = Bytes;
     type Error = io::Error;
 

@@ -14,19 +14,19 @@ use serde::{Deserialize, Serialize};
 
 use super::api::Api;
 use super::calls::{Calls, Counts};
-use super::clock::Clock;
-use super::faults::{Plan, Strikes};
+use super::clock::SandboxClock;
+use super::faults::{FaultPlan, Strikes};
 use super::reply::JSON;
 use super::respond::respond;
-use super::stop::Stop;
+use super::stop::StopSignal;
 
 /// What all calls share.
 pub struct Shared {
     pub api: Api,
-    pub clock: Clock,
+    pub clock: SandboxClock,
     pub calls: Arc<Calls>,
     pub strikes: Mutex<Strikes>,
-    pub stop: Stop,
+    pub stop: StopSignal,
     /// Where the sandbox listens.
     pub port: u16,
 }
@@ -100,7 +100,7 @@ async fn faults(State(shared): State<Arc<Shared>>) -> Response {
 
 /// Begins a plan from its start, also if it is the one that is there.
 async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    let plan = match serde_json::from_slice::<Plan>(&body) {
+    let plan = match serde_json::from_slice::<FaultPlan>(&body) {
         Ok(plan) => plan,
         Err(error) => return refused(format!("send a fault plan as JSON: {error}")),
     };

@@ -8,18 +8,18 @@ use tokio::sync::watch;
 pub type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct StopSignal(watch::Receiver<bool>);
 
 /// Says that the sandbox stops; being dropped says it too.
 #[derive(Debug)]
 pub struct Stopper(watch::Sender<bool>);
 
-pub fn stop() -> (Stopper, Stop) {
+pub fn stop() -> (Stopper, StopSignal) {
     let (sender, receiver) = watch::channel(false);
-    (Stopper(sender), Stop(receiver))
+    (Stopper(sender), StopSignal(receiver))
 }
 
-impl Stop {
+impl StopSignal {
     pub fn stopped(&self) -> Stopped {
         let mut receiver = self.0.clone();
         Box::pin(async move {

@@ -17,8 +17,8 @@ use axum::http::{Method, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::api::{Answer, Api};
-use super::call::{Asked, Call};
+use super::api::{Api, ApiAnswer};
+use super::call::{ApiCall, Asked};
 use super::documented;
 use super::search::Paging;
 use super::world::World;
@@ -49,9 +49,9 @@ fn noon() -> DateTime<Utc> {
 }
 
 /// A call with the right token in both places.
-fn call(path: &str, query: &[(&str, &str)]) -> Call {
+fn call(path: &str, query: &[(&str, &str)]) -> ApiCall {
     let query = [&[("token", TOKEN)], query].concat();
-    Call {
+    ApiCall {
         method: Method::GET,
         path: path.to_owned(),
         query: query
@@ -62,26 +62,26 @@ fn call(path: &str, query: &[(&str, &str)]) -> Call {
     }
 }
 
-fn detail(id: &str) -> Call {
+fn detail(id: &str) -> ApiCall {
     call(&format!("/v1/notes/{id}"), &[])
 }
 
-fn answer(call: &Call) -> Answer {
+fn answer(call: &ApiCall) -> ApiAnswer {
     api().answer(call, noon(), 1, Paging::Straight)
 }
 
-fn json(answer: &Answer) -> Value {
+fn json(answer: &ApiAnswer) -> Value {
     serde_json::from_str(&answer.body).unwrap()
 }
 
 /// The answer's body, its code and its status.
-fn ask_at(call: &Call, now: DateTime<Utc>) -> (Value, Value, u16) {
+fn ask_at(call: &ApiCall, now: DateTime<Utc>) -> (Value, Value, u16) {
     let answer = api().answer(call, now, 1, Paging::Straight);
     let body = json(&answer);
     (body.clone(), body["code"].clone(), answer.status.as_u16())
 }
 
-fn ask(call: &Call) -> (Value, Value, u16) {
+fn ask(call: &ApiCall) -> (Value, Value, u16) {
     ask_at(call, noon())
 }
 
@@ -256,7 +256,7 @@ fn parameters_are_checked_as_the_contract_says() {
 
 #[test]
 fn what_does_not_exist_is_not_found() {
-    let post = Call {
+    let post = ApiCall {
         method: Method::POST,
         ..call(NOTES, &[("keyword", KEYWORD)])
     };

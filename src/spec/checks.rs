@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::words::Span;
+use super::words::TimeSpan;
 use super::yaml::Spanned;
 
 /// A check of a run's rows before they are committed: exactly one of `not_null`, `unique`,
@@ -32,7 +32,7 @@ pub struct Check {
     /// rejected / (written + rejected), before the latest observations are chosen.
     pub max_reject_share: Option<Spanned<f64>>,
     /// The values that a column may have, by column. Null is accepted.
-    #[schemars(with = "Option<IndexMap<String, Vec<Scalar>>>")]
+    #[schemars(with = "Option<IndexMap<String, Vec<CheckValue>>>")]
     pub accepted_values: Option<Spanned<AcceptedValues>>,
     /// How old the newest value of a column may be.
     pub freshness: Option<Spanned<Freshness>>,
@@ -65,7 +65,7 @@ pub struct Freshness {
     /// The longest time from its newest value to the run's snapshot time. No value at all is not
     /// fresh.
     #[schemars(with = "String")]
-    pub within: Span,
+    pub within: TimeSpan,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -87,20 +87,20 @@ fn default_last_runs() -> Spanned<u32> {
 /// A value as YAML writes it.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
 #[schemars(untagged)]
-pub enum Scalar {
+pub enum CheckValue {
     Bool(bool),
     Int(i64),
     Float(f64),
     Text(String),
 }
 
-impl fmt::Display for Scalar {
+impl fmt::Display for CheckValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Scalar::Bool(value) => write!(f, "{value}"),
-            Scalar::Int(value) => write!(f, "{value}"),
-            Scalar::Float(value) => write!(f, "{value}"),
-            Scalar::Text(value) => f.write_str(value),
+            CheckValue::Bool(value) => write!(f, "{value}"),
+            CheckValue::Int(value) => write!(f, "{value}"),
+            CheckValue::Float(value) => write!(f, "{value}"),
+            CheckValue::Text(value) => f.write_str(value),
         }
     }
 }

@@ -7,7 +7,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, options};
 
 use super::diagnostic::{Diagnostic, SourceFile};
 use super::syntax;
-use super::yaml::{Kind, Node, Span};
+use super::yaml::{ByteSpan, Node, NodeKind};
 
 /// Lists and mappings inside each other, those behind aliases included.
 const DEEPEST: usize = 100;
@@ -49,7 +49,7 @@ pub fn compose(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
         found.push(Diagnostic::error(file, None, message));
         return None;
     };
-    if let Kind::Plain(text) = &root.kind
+    if let NodeKind::Plain(text) = &root.kind
         && found.len() == before
         && let Some(diagnostic) = syntax::no_key(file, &root.span, text)
     {
@@ -65,7 +65,7 @@ struct Stopped;
 /// A value that an alias can stand for.
 struct Anchor {
     name: String,
-    place: Span,
+    place: ByteSpan,
     /// None while the value itself is being read.
     node: Option<Node>,
     depth: usize,
@@ -85,16 +85,16 @@ struct Composer<'f, 'd> {
 }
 
 /// An event, and its bytes.
-type Placed<'f> = (Event<'f>, Span);
+type Placed<'f> = (Event<'f>, ByteSpan);
 
 impl<'f> Composer<'f, '_> {
-    fn error(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+    fn error(&mut self, span: ByteSpan, message: impl Into<String>, hint: impl Into<String>) {
         let diagnostic = Diagnostic::error(self.file, Some(span), message);
         self.found.push(diagnostic.hint(hint));
     }
 
     /// The next event; none at the end.
-    fn next(&mut self) -> Result<Option<(Placed<'f>, Option<Span>)>, Stopped> {
+    fn next(&mut self) -> Result<Option<(Placed<'f>, Option<ByteSpan>)>, Stopped> {
         let (event, span) = match self.parser.next_event() {
             None => return Ok(None),
             Some(Ok(next)) => next,
@@ -134,7 +134,8 @@ impl<'f> Composer<'f, '_> {
                 event => root = Some(self.node(event, span, tag, 0)?),
             }
         }
-        let is_written = |root: &Node| !matches!(&root.kind, Kind::Plain(text) if text.is_empty());
+        let is_written =
+            |root: &Node| !matches!(&root.kind, NodeKind::Plain(text) if text.is_empty());
         Ok(root.filter(is_written))
     }
 
@@ -142,8 +143,8 @@ impl<'f> Composer<'f, '_> {
     fn node(
         &mut self,
         event: Event<'f>,
-        span: Span,
-        tag: Option<Span>,
+        span: ByteSpan,
+        tag: Option<ByteSpan>,
         depth: usize,
     ) -> Result<Node, Stopped> {
         if depth > DEEPEST {
@@ -159,7 +160,7 @@ impl<'f> Composer<'f, '_> {
             let message = format!("a text cannot begin with `{written}` without quotes");
             self.error(tag.clone(), message, syntax::QUOTE);
             if let Event::Scalar(text, _, 0, _) = &event {
-                let kind = Kind::Quoted(text.to_string());
+                let kind = NodeKind::Quoted(text.to_string());
                 let span = tag.start..span.end.max(tag.end);
                 return Ok(Node { span, kind });
             }
@@ -178,7 +179,7 @@ impl<'f> Composer<'f, '_> {
                     "`*{name}` stands for a value marked `&{name}` above, and there is none"
                 );
                 self.error(span.clone(), message, syntax::QUOTE);
-                let kind = Kind::Quoted(name.into_owned());
+                let kind = NodeKind::Quoted(name.into_owned());
                 return Ok(Node { span, kind });
             }
             _ => {
@@ -210,7 +211,7 @@ impl<'f> Composer<'f, '_> {
     }
 
     /// The value that an alias stands for, placed where it is written.
-    fn alias(&mut self, id: usize, span: Span, depth: usize) -> Result<Node, Stopped> {
+    fn alias(&mut self, id: usize, span: ByteSpan, depth: usize) -> Result<Node, Stopped> {
         let Some(anchor) = self.anchors.get_mut(&id) else {
             return Err(Stopped);
         };
@@ -248,17 +249,17 @@ impl<'f> Composer<'f, '_> {
         }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span, is_text: bool) -> Node {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, span: ByteSpan, is_text: bool) -> Node {
         let kind = match style {
             // Where nothing is written the parser puts a null.
-            ScalarStyle::Plain if span.is_empty() => Kind::Plain(String::new()),
-            ScalarStyle::Plain if !is_text => Kind::Plain(text.to_owned()),
-            _ => Kind::Quoted(text.to_owned()),
+            ScalarStyle::Plain if span.is_empty() => NodeKind::Plain(String::new()),
+            ScalarStyle::Plain if !is_text => NodeKind::Plain(text.to_owned()),
+            _ => NodeKind::Quoted(text.to_owned()),
         };
         Node { span, kind }
     }
 
-    fn list(&mut self, begin: Span, depth: usize) -> Result<Node, Stopped> {
+    fn list(&mut self, begin: ByteSpan, depth: usize) -> Result<Node, Stopped> {
         self.open.push(begin.start);
         let mut items = Vec::new();
         let end = loop {
@@ -280,7 +281,7 @@ impl<'f> Composer<'f, '_> {
         self.open.pop();
         let last = items.last().map(|item| item.span.end);
         let span = begin.start..self.end(&begin, end, last);
-        let kind = Kind::Seq(items);
+        let kind = NodeKind::Seq(items);
         Ok(Node { span, kind })
     }
 
@@ -304,11 +305,11 @@ impl<'f> Composer<'f, '_> {
             let word = rest.split_whitespace().next().unwrap_or(rest).to_owned();
             let message = format!("`{word}` is a comment: nothing is written before it");
             self.error(item.span.clone(), message, syntax::QUOTE);
-            item.kind = Kind::Quoted(word);
+            item.kind = NodeKind::Quoted(word);
         }
     }
 
-    fn mapping(&mut self, begin: Span, depth: usize) -> Result<Node, Stopped> {
+    fn mapping(&mut self, begin: ByteSpan, depth: usize) -> Result<Node, Stopped> {
         self.open.push(begin.start);
         let mut entries: Vec<(Node, Node)> = Vec::new();
         let mut starts: HashMap<String, usize> = HashMap::new();
@@ -329,7 +330,7 @@ impl<'f> Composer<'f, '_> {
                 // The place of a value that is not there is its key.
                 value.span = key.span.clone();
             }
-            if matches!(&key.kind, Kind::Plain(text) if text == "<<") {
+            if matches!(&key.kind, NodeKind::Plain(text) if text == "<<") {
                 merged.push(value);
                 continue;
             }
@@ -358,7 +359,7 @@ impl<'f> Composer<'f, '_> {
         for value in merged {
             self.merge(value, &mut entries);
         }
-        let kind = Kind::Map(entries);
+        let kind = NodeKind::Map(entries);
         Ok(Node { span, kind })
     }
 
@@ -366,11 +367,11 @@ impl<'f> Composer<'f, '_> {
     fn merge(&mut self, value: Node, entries: &mut Vec<(Node, Node)>) {
         let span = value.span.clone();
         let values = match value.kind {
-            Kind::Seq(values) => values,
+            NodeKind::Seq(values) => values,
             _ => vec![value],
         };
         for value in values {
-            let Kind::Map(more) = value.kind else {
+            let NodeKind::Map(more) = value.kind else {
                 let message = "`<<` takes over the keys of another mapping";
                 self.error(
                     span.clone(),
@@ -388,7 +389,7 @@ impl<'f> Composer<'f, '_> {
     }
 
     /// Where a list or mapping ends: at its bracket, or with its last value.
-    fn end(&self, begin: &Span, end: usize, last: Option<usize>) -> usize {
+    fn end(&self, begin: &ByteSpan, end: usize, last: Option<usize>) -> usize {
         let end = if begin.is_empty() {
             last.unwrap_or(begin.start)
         } else {

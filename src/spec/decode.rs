@@ -7,14 +7,14 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Unexpected, Visitor};
 
 use super::diagnostic::nearest;
-use super::yaml::{Kind, Node, SPANNED, Span, WRITTEN, is_null};
+use super::yaml::{ByteSpan, Node, NodeKind, SPANNED, WRITTEN, is_null};
 
 /// Why a tree has no value of the wanted type, and where.
 #[derive(Debug)]
 pub struct DecodeError {
     pub message: String,
     pub hint: Option<String>,
-    pub span: Option<Span>,
+    pub span: Option<ByteSpan>,
     /// Whether a key is missing, which may be because it was taken out.
     pub missing: bool,
     /// A word that is none of those that are known.
@@ -33,7 +33,7 @@ impl DecodeError {
     }
 
     /// The innermost place wins: outer levels only add one where there is none yet.
-    fn at(mut self, span: &Span) -> Self {
+    fn at(mut self, span: &ByteSpan) -> Self {
         self.span.get_or_insert_with(|| span.clone());
         self
     }
@@ -213,11 +213,11 @@ fn needed(wanted: &str, found: Option<&str>) -> String {
 /// The error of a value that is not what is wanted.
 fn mismatch(node: &Node, wanted: &str) -> DecodeError {
     let found = match &node.kind {
-        Kind::Plain(text) if text.is_empty() => None,
-        Kind::Plain(text) => Some(format!("`{text}`")),
-        Kind::Quoted(text) => Some(format!("the text `{text}`")),
-        Kind::Seq(_) => Some("a list".to_owned()),
-        Kind::Map(_) => Some("a mapping".to_owned()),
+        NodeKind::Plain(text) if text.is_empty() => None,
+        NodeKind::Plain(text) => Some(format!("`{text}`")),
+        NodeKind::Quoted(text) => Some(format!("the text `{text}`")),
+        NodeKind::Seq(_) => Some("a list".to_owned()),
+        NodeKind::Map(_) => Some("a mapping".to_owned()),
     };
     let hint = mend(node, wanted);
     DecodeError::new(needed(wanted, found.as_deref()), Some(hint)).at(&node.span)
@@ -230,12 +230,12 @@ fn mend(node: &Node, wanted: &str) -> String {
     }
     let is_list = wanted.starts_with(LIST);
     match &node.kind {
-        Kind::Plain(text) if text.is_empty() => {
+        NodeKind::Plain(text) if text.is_empty() => {
             format!("write {wanted}, or remove the line")
         }
-        Kind::Plain(text) | Kind::Quoted(text) if is_list => format!("write `[{text}]`"),
-        Kind::Quoted(text) if fits(text, wanted) => "remove the quotes".to_owned(),
-        Kind::Plain(text) | Kind::Quoted(text) if wanted == WHOLE || wanted == NUMBER => {
+        NodeKind::Plain(text) | NodeKind::Quoted(text) if is_list => format!("write `[{text}]`"),
+        NodeKind::Quoted(text) if fits(text, wanted) => "remove the quotes".to_owned(),
+        NodeKind::Plain(text) | NodeKind::Quoted(text) if wanted == WHOLE || wanted == NUMBER => {
             let digits: String = text
                 .chars()
                 .filter(|c| !matches!(c, '_' | ',' | ' '))
@@ -249,8 +249,10 @@ fn mend(node: &Node, wanted: &str) -> String {
                 )
             }
         }
-        Kind::Map(_) if wanted == TEXT => "put the text in quotes if `: ` belongs to it".to_owned(),
-        Kind::Seq(_) if wanted == TEXT => "write one text, without [ ] or `- `".to_owned(),
+        NodeKind::Map(_) if wanted == TEXT => {
+            "put the text in quotes if `: ` belongs to it".to_owned()
+        }
+        NodeKind::Seq(_) if wanted == TEXT => "write one text, without [ ] or `- `".to_owned(),
         _ => format!("write {wanted}"),
     }
 }
@@ -296,7 +298,7 @@ fn switch(text: &str) -> Option<bool> {
 impl Node {
     fn visit_whole<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, DecodeError> {
         let value = match &self.kind {
-            Kind::Plain(text) => whole(text),
+            NodeKind::Plain(text) => whole(text),
             _ => None,
         };
         match value {
@@ -309,7 +311,7 @@ impl Node {
 
     fn visit_number<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, DecodeError> {
         let value = match &self.kind {
-            Kind::Plain(text) => number(text),
+            NodeKind::Plain(text) => number(text),
             _ => None,
         };
         match value {
@@ -326,10 +328,10 @@ impl Node {
         scalar: impl FnOnce(V, &str, bool) -> Result<V::Value, DecodeError>,
     ) -> Result<V::Value, DecodeError> {
         match &self.kind {
-            Kind::Plain(text) => scalar(visitor, text, true),
-            Kind::Quoted(text) => scalar(visitor, text, false),
-            Kind::Seq(items) => visitor.visit_seq(Items(items.iter())),
-            Kind::Map(entries) => visitor.visit_map(Entries {
+            NodeKind::Plain(text) => scalar(visitor, text, true),
+            NodeKind::Quoted(text) => scalar(visitor, text, false),
+            NodeKind::Seq(items) => visitor.visit_seq(Items(items.iter())),
+            NodeKind::Map(entries) => visitor.visit_map(Entries {
                 rest: entries.iter(),
                 value: None,
             }),
@@ -361,9 +363,9 @@ impl<'de> Deserializer<'de> for &Node {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.kind {
-            Kind::Plain(text) if text.is_empty() => Err(mismatch(self, TEXT)),
-            Kind::Plain(text) | Kind::Quoted(text) => visitor.visit_str(text),
-            Kind::Seq(_) | Kind::Map(_) => Err(mismatch(self, TEXT)),
+            NodeKind::Plain(text) if text.is_empty() => Err(mismatch(self, TEXT)),
+            NodeKind::Plain(text) | NodeKind::Quoted(text) => visitor.visit_str(text),
+            NodeKind::Seq(_) | NodeKind::Map(_) => Err(mismatch(self, TEXT)),
         }
         .map_err(|e: DecodeError| e.at(&self.span))
     }
@@ -378,7 +380,7 @@ impl<'de> Deserializer<'de> for &Node {
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         let value = match &self.kind {
-            Kind::Plain(text) => switch(text),
+            NodeKind::Plain(text) => switch(text),
             _ => None,
         };
         match value {
@@ -413,14 +415,14 @@ impl<'de> Deserializer<'de> for &Node {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.kind {
-            Kind::Seq(_) => self.deserialize_any(visitor),
+            NodeKind::Seq(_) => self.deserialize_any(visitor),
             _ => Err(mismatch(self, LIST)),
         }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.kind {
-            Kind::Map(_) => self.deserialize_any(visitor),
+            NodeKind::Map(_) => self.deserialize_any(visitor),
             _ => Err(mismatch(self, MAPPING)),
         }
     }
@@ -452,7 +454,7 @@ impl<'de> Deserializer<'de> for &Node {
                 node: self,
                 step: 0,
             }),
-            WRITTEN if matches!(&self.kind, Kind::Plain(text) if text.is_empty()) => {
+            WRITTEN if matches!(&self.kind, NodeKind::Plain(text) if text.is_empty()) => {
                 Err(mismatch(self, &expectation(&visitor)))
             }
             WRITTEN => self.visit(visitor, |visitor, text, _| visitor.visit_str(text)),
@@ -468,8 +470,8 @@ impl<'de> Deserializer<'de> for &Node {
     ) -> Result<V::Value, DecodeError> {
         let one_of = format!("one of the words {}", variants.join(", "));
         let word = match &self.kind {
-            Kind::Plain(text) if text.is_empty() => return Err(mismatch(self, &one_of)),
-            Kind::Plain(text)
+            NodeKind::Plain(text) if text.is_empty() => return Err(mismatch(self, &one_of)),
+            NodeKind::Plain(text)
                 if variants.contains(&"yes") && !variants.contains(&text.as_str()) =>
             {
                 match switch(text) {
@@ -478,8 +480,8 @@ impl<'de> Deserializer<'de> for &Node {
                     None => text,
                 }
             }
-            Kind::Plain(text) | Kind::Quoted(text) => text,
-            Kind::Seq(_) | Kind::Map(_) => return Err(mismatch(self, &one_of)),
+            NodeKind::Plain(text) | NodeKind::Quoted(text) => text,
+            NodeKind::Seq(_) | NodeKind::Map(_) => return Err(mismatch(self, &one_of)),
         };
         let word: StrDeserializer<DecodeError> = word.into_deserializer();
         visitor.visit_enum(word).map_err(|e| e.at(&self.span))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::escape::{escaped, escaped_line};
-use super::yaml::Span;
+use super::yaml::ByteSpan;
 
 /// A file's name and text, cheap to share among the diagnostics that point into it.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl SourceFile {
 pub struct Diagnostic {
     pub file: SourceFile,
     /// None: the file as a whole.
-    pub span: Option<Span>,
+    pub span: Option<ByteSpan>,
     pub message: String,
     pub hint: Option<String>,
     /// Whether the file is valid all the same.
@@ -50,7 +50,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub fn error(file: &SourceFile, span: Option<Span>, message: impl Into<String>) -> Self {
+    pub fn error(file: &SourceFile, span: Option<ByteSpan>, message: impl Into<String>) -> Self {
         Diagnostic {
             file: file.clone(),
             span,
@@ -60,7 +60,7 @@ impl Diagnostic {
         }
     }
 
-    pub fn warning(file: &SourceFile, span: Option<Span>, message: impl Into<String>) -> Self {
+    pub fn warning(file: &SourceFile, span: Option<ByteSpan>, message: impl Into<String>) -> Self {
         Diagnostic {
             is_warning: true,
             ..Diagnostic::error(file, span, message)
@@ -112,7 +112,7 @@ impl Diagnostic {
         let mut group = match &self.span {
             Some(span) => {
                 let shown = |offset: usize| escaped(&text[..offset]).len();
-                let Span { start, end } = first_line(text, span);
+                let ByteSpan { start, end } = first_line(text, span);
                 let primary = AnnotationKind::Primary.span(shown(start)..shown(end));
                 title.element(Snippet::source(&*source).path(&*path).annotation(primary))
             }
@@ -126,7 +126,7 @@ impl Diagnostic {
 }
 
 /// A mapping spans many lines; its first one is enough to find it.
-fn first_line(text: &str, span: &Span) -> Span {
+fn first_line(text: &str, span: &ByteSpan) -> ByteSpan {
     let end = text[span.clone()]
         .find('\n')
         .map_or(span.end, |at| span.start + at);

@@ -9,7 +9,7 @@ use std::ops::Range;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::diagnostic::{Diagnostic, SourceFile};
-use super::yaml::{Kind, Node, is_null};
+use super::yaml::{Node, NodeKind, is_null};
 
 /// Replaces every `${NAME}` below `node`; `$${` stands for a literal `${`.
 pub fn substitute(
@@ -19,31 +19,33 @@ pub fn substitute(
     found: &mut Vec<Diagnostic>,
 ) {
     match &mut node.kind {
-        Kind::Plain(text) | Kind::Quoted(text) if text.contains("${") => match expand(text, lookup)
-        {
-            // What a variable holds is a value, also where it looks like none.
-            Ok(expanded) if is_null(&expanded) => node.kind = Kind::Quoted(expanded),
-            Ok(expanded) => *text = expanded,
-            Err(problem) => {
-                let (message, hint) = match problem {
-                    Problem::Missing(name) => (
-                        format!("the environment variable `{name}` is not set"),
-                        format!("set it before the run, for example: export {name}=…"),
-                    ),
-                    Problem::Unclosed => (
-                        "`${` has no closing `}`".to_owned(),
-                        "write ${NAME}, or $${ for the characters themselves".to_owned(),
-                    ),
-                };
-                found.push(Diagnostic::error(file, Some(node.span.clone()), message).hint(hint));
+        NodeKind::Plain(text) | NodeKind::Quoted(text) if text.contains("${") => {
+            match expand(text, lookup) {
+                // What a variable holds is a value, also where it looks like none.
+                Ok(expanded) if is_null(&expanded) => node.kind = NodeKind::Quoted(expanded),
+                Ok(expanded) => *text = expanded,
+                Err(problem) => {
+                    let (message, hint) = match problem {
+                        Problem::Missing(name) => (
+                            format!("the environment variable `{name}` is not set"),
+                            format!("set it before the run, for example: export {name}=…"),
+                        ),
+                        Problem::Unclosed => (
+                            "`${` has no closing `}`".to_owned(),
+                            "write ${NAME}, or $${ for the characters themselves".to_owned(),
+                        ),
+                    };
+                    found
+                        .push(Diagnostic::error(file, Some(node.span.clone()), message).hint(hint));
+                }
             }
-        },
-        Kind::Seq(items) => {
+        }
+        NodeKind::Seq(items) => {
             items
                 .iter_mut()
                 .for_each(|item| substitute(item, file, lookup, found));
         }
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             entries
                 .iter_mut()
                 .for_each(|(_, value)| substitute(value, file, lookup, found));
@@ -76,7 +78,7 @@ pub fn uses(node: &Node) -> Vec<VariableUse> {
 
 fn collect_uses(node: &Node, keys: &mut Vec<String>, found: &mut Vec<VariableUse>) {
     match &node.kind {
-        Kind::Plain(text) | Kind::Quoted(text) => {
+        NodeKind::Plain(text) | NodeKind::Quoted(text) => {
             let names = RefCell::new(Vec::new());
             let note = |name: &str| {
                 names.borrow_mut().push(name.to_owned());
@@ -90,10 +92,10 @@ fn collect_uses(node: &Node, keys: &mut Vec<String>, found: &mut Vec<VariableUse
                 span: node.span.clone(),
             }));
         }
-        Kind::Seq(items) => items
+        NodeKind::Seq(items) => items
             .iter()
             .for_each(|item| collect_uses(item, keys, found)),
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             for (key, value) in entries {
                 keys.push(key.text().unwrap_or_default().to_owned());
                 collect_uses(value, keys, found);

@@ -9,7 +9,7 @@ use super::env::{self, VariableUse, Variables};
 use super::pipeline::{KeywordSet, Pipeline};
 use super::privacy::{without_salt, without_user_info};
 use super::text_file::{NotUtf8, read_text, reason, unreadable};
-use super::yaml::{self, Kind, Node, Spanned};
+use super::yaml::{self, Node, NodeKind, Spanned};
 
 /// A pipeline as written, with the entries of the files that it names.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ pub fn parse_pipeline(
 fn set_names(tree: &Node) -> Option<Vec<String>> {
     match tree.entry("keyword_sets").map(|sets| &sets.kind) {
         None => Some(Vec::new()),
-        Some(Kind::Map(sets)) => {
+        Some(NodeKind::Map(sets)) => {
             let names = sets.iter().filter_map(|(name, _)| name.text());
             Some(names.map(str::to_owned).collect())
         }

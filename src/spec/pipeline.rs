@@ -10,8 +10,8 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::checks::Check;
-use super::privacy::{Privacy, Raw};
-use super::words::{Filter, Span};
+use super::privacy::{PrivacyOptions, Raw};
+use super::words::{Filter, TimeSpan};
 use super::yaml::{Spanned, written};
 
 /// A redlake pipeline: which searches to make, how often to ask, where the tables go.
@@ -34,20 +34,20 @@ pub struct Pipeline {
     pub extract: Vec<Spanned<Extract>>,
     /// How hard the sources may be asked, and how much a run and a day may cost.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: LimitOptions,
     /// For how long a run that was cut short is continued by the next one, under its own id and
     /// snapshot time. An older one is closed as it is, and a new run begins. Default: 6h.
     #[serde(default = "default_resume_within")]
     #[schemars(with = "String")]
-    pub resume_within: Span,
+    pub resume_within: TimeSpan,
     /// Price of a call by endpoint, and `currency`.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, NumberOrText>")]
     pub price: IndexMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
-    pub contract: Contract,
+    pub contract: ContractOptions,
     #[serde(default)]
-    pub privacy: Privacy,
+    pub privacy: PrivacyOptions,
     /// How long the stored answers of a run are kept.
     pub raw: Option<Spanned<Raw>>,
     /// What the tables of a run must hold to be committed.
@@ -165,11 +165,11 @@ pub struct StopWhen {
     pub known_share: Option<Spanned<f64>>,
     /// How long ago an earlier run may have found them. Default: 7d.
     #[schemars(with = "Option<String>")]
-    pub known_within: Option<Spanned<Span>>,
+    pub known_within: Option<Spanned<TimeSpan>>,
     /// A page of which nine in ten notes were published longer ago than this. Only for searches
     /// with `sort: newest`; in another order old notes say nothing about the next page.
     #[schemars(with = "Option<String>")]
-    pub older_than: Option<Spanned<Span>>,
+    pub older_than: Option<Spanned<TimeSpan>>,
 }
 
 /// Which notes to ask for: exactly one of `found_by`, `ids` and `file`.
@@ -184,10 +184,10 @@ pub struct Notes {
     /// Take notes from the lake, too, that were found no longer ago than this. Those that are
     /// gone are left out, unless they were found again since.
     #[schemars(with = "Option<String>")]
-    pub seen_within: Option<Spanned<Span>>,
+    pub seen_within: Option<Spanned<TimeSpan>>,
     /// Leave out notes that this endpoint has answered for in this time.
     #[schemars(with = "Option<String>")]
-    pub not_refreshed_for: Option<Spanned<Span>>,
+    pub not_refreshed_for: Option<Spanned<TimeSpan>>,
     /// The count of `engagement` that ranks them, largest first.
     pub by: Option<Spanned<String>>,
     /// Note ids.
@@ -199,7 +199,7 @@ pub struct Notes {
 /// How hard a source may be asked.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
+pub struct LimitOptions {
     /// Calls a second to one source; may be a fraction. Default: 2.
     pub requests_per_second: Spanned<f64>,
     /// Calls that may follow each other at once after a pause. Default: one for every 20
@@ -211,7 +211,7 @@ pub struct Limits {
     pub retries: u32,
     /// Longest wait before the first retry; it doubles with each one. Default: 1s.
     #[schemars(with = "String")]
-    pub retry_delay: Span,
+    pub retry_delay: TimeSpan,
     /// The largest answer that is read, in MiB after decompression. Default: 32.
     pub max_answer_mib: Spanned<u32>,
     /// The most calls of one run, retries included. A run that reaches a budget commits what it
@@ -231,7 +231,7 @@ pub struct Limits {
 /// What to do when answers differ from the source contract.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Contract {
+pub struct ContractOptions {
     /// What follows a field that the source contract does not know.
     pub on_unknown_field: OnUnknownField,
     /// What follows a value that does not fit its column.
@@ -288,8 +288,8 @@ fn default_seed() -> u64 {
     1
 }
 
-fn default_resume_within() -> Span {
-    Span::Exact(Duration::from_secs(6 * 3_600))
+fn default_resume_within() -> TimeSpan {
+    TimeSpan::Exact(Duration::from_secs(6 * 3_600))
 }
 
 impl Default for StopWhen {
@@ -304,14 +304,14 @@ impl Default for StopWhen {
     }
 }
 
-impl Default for Limits {
+impl Default for LimitOptions {
     fn default() -> Self {
-        Limits {
+        LimitOptions {
             requests_per_second: Spanned::unplaced(2.0),
             burst: None,
             concurrency: Spanned::unplaced(4),
             retries: 4,
-            retry_delay: Span::Exact(Duration::from_secs(1)),
+            retry_delay: TimeSpan::Exact(Duration::from_secs(1)),
             max_answer_mib: Spanned::unplaced(32),
             requests_per_run: None,
             requests_per_day: None,

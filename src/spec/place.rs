@@ -3,17 +3,17 @@
 
 use super::contracts::Contracts;
 use super::diagnostic::SourceFile;
-use super::yaml::{self, Kind, Node, Span};
+use super::yaml::{self, ByteSpan, Node, NodeKind};
 
 impl Contracts {
     /// The file that declares a table, and its name there.
-    pub fn place_of_table(&self, table: &str) -> Option<(SourceFile, Span)> {
+    pub fn place_of_table(&self, table: &str) -> Option<(SourceFile, ByteSpan)> {
         let file = self.table_files.get(table)?;
         Some((file.clone(), self.tables.get(table)?.table.span()))
     }
 
     /// Where a column of a table is declared: in the table's own file, or among the common columns.
-    pub fn place_of_column(&self, table: &str, column: &str) -> Option<(SourceFile, Span)> {
+    pub fn place_of_column(&self, table: &str, column: &str) -> Option<(SourceFile, ByteSpan)> {
         let own = self.table_files.get(table);
         let own = own.and_then(|file| key(file, &["columns", column]));
         let common = || {
@@ -26,7 +26,7 @@ impl Contracts {
 }
 
 /// Where the key at the end of this path stands.
-fn key(file: &SourceFile, path: &[&str]) -> Option<(SourceFile, Span)> {
+fn key(file: &SourceFile, path: &[&str]) -> Option<(SourceFile, ByteSpan)> {
     let mut node = yaml::parse(file).ok()?;
     let mut span = None;
     for name in path {
@@ -37,7 +37,7 @@ fn key(file: &SourceFile, path: &[&str]) -> Option<(SourceFile, Span)> {
 }
 
 fn entry(node: Node, name: &str) -> Option<(Node, Node)> {
-    let Kind::Map(entries) = node.kind else {
+    let NodeKind::Map(entries) = node.kind else {
         return None;
     };
     entries

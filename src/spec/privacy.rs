@@ -11,14 +11,14 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::diagnostic::SourceFile;
-use super::words::Span;
+use super::words::TimeSpan;
 use super::yaml::{Node, Spanned, written};
 
 /// What becomes of personal data before tables are written. The stored answers stay as they came:
 /// see `raw`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Privacy {
+pub struct PrivacyOptions {
     /// Text columns, as `table.column`, whose values become pseudonyms: equal texts give equal
     /// ones in every table and run, as long as the salt is the same.
     pub hash: Vec<Spanned<String>>,
@@ -47,7 +47,7 @@ pub enum Raw {
 pub struct KeepRaw {
     /// How long, counted from the run's first commit.
     #[schemars(with = "String")]
-    pub keep: Span,
+    pub keep: TimeSpan,
 }
 
 #[derive(Clone, Copy, Debug, JsonSchema)]

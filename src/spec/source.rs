@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::words::{Filter, Span as TimeSpan};
+use super::words::{Filter, TimeSpan};
 use super::yaml::{Spanned, written};
 
 /// An API provider.
@@ -33,7 +33,7 @@ pub struct Source {
     pub timeout: TimeSpan,
     /// Whether a page may be asked for again, once, when nobody knows what became of the call.
     pub on_unknown_outcome: OnUnknownOutcome,
-    pub envelope: Envelope,
+    pub envelope: EnvelopePaths,
     /// What each business code means.
     pub codes: IndexMap<String, Code>,
     pub endpoints: IndexMap<String, Endpoint>,
@@ -100,7 +100,7 @@ pub enum OnUnknownOutcome {
 /// Where the business result stands in an answer. Paths are JSON pointers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Envelope {
+pub struct EnvelopePaths {
     pub code: String,
     /// The places of the provider's words; the first that has some counts.
     #[serde(deserialize_with = "one_or_many")]
@@ -181,7 +181,7 @@ pub struct Endpoint {
     /// Where an answer names what it is about: parameters, each with the place of its value.
     #[serde(default)]
     pub about: IndexMap<Spanned<String>, String>,
-    pub rows: Vec<Spanned<Rule>>,
+    pub rows: Vec<Spanned<RowRule>>,
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
     /// Values that are known and that no rule needs.
@@ -250,7 +250,7 @@ pub enum PaginationKind {
 /// How one kind of row is read from an answer. See `schemas/README.md` for the path language.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub struct RowRule {
     pub table: Spanned<String>,
     /// The fields of the answer that the columns are read from. A search that asks for fields, and
     /// for none of these, gives no row.
@@ -271,7 +271,7 @@ pub struct Rule {
     pub then_when: Conditions,
     /// Text that gives as many rows as it has parts.
     pub explode: Option<Explode>,
-    pub columns: IndexMap<Spanned<String>, Columns>,
+    pub columns: IndexMap<Spanned<String>, ColumnReads>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -311,7 +311,7 @@ pub struct Test {
 
 /// Where a column's value comes from: the first of these that has one.
 #[derive(Clone, Debug)]
-pub struct Columns(pub Vec<Mapping>);
+pub struct ColumnReads(pub Vec<Mapping>);
 
 /// One way to get a column's value. Exactly one of the first ten keys says what is read; the
 /// others say when it counts and what becomes of it.
@@ -473,7 +473,7 @@ impl Endpoint {
     }
 }
 
-impl Rule {
+impl RowRule {
     /// The paths of all lists and objects that rows are read from, for the error messages.
     pub fn place(&self) -> String {
         let mut place = self.each.clone().unwrap_or_default();
@@ -549,30 +549,30 @@ impl<'de> Deserialize<'de> for Condition {
     }
 }
 
-impl<'de> Deserialize<'de> for Columns {
+impl<'de> Deserialize<'de> for ColumnReads {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ColumnsVisitor;
         impl<'de> Visitor<'de> for ColumnsVisitor {
-            type Value = Columns;
+            type Value = ColumnReads;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("a path, a mapping such as {path: /x, unit: s}, or a list of these")
             }
-            fn visit_str<E>(self, path: &str) -> Result<Columns, E> {
-                Ok(Columns(vec![Mapping {
+            fn visit_str<E>(self, path: &str) -> Result<ColumnReads, E> {
+                Ok(ColumnReads(vec![Mapping {
                     path: Some(path.to_owned()),
                     ..Mapping::default()
                 }]))
             }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Columns, A::Error> {
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<ColumnReads, A::Error> {
                 let mapping = de::value::MapAccessDeserializer::new(map);
-                Ok(Columns(vec![Deserialize::deserialize(mapping)?]))
+                Ok(ColumnReads(vec![Deserialize::deserialize(mapping)?]))
             }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Columns, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<ColumnReads, A::Error> {
                 let mut all = Vec::new();
-                while let Some(Columns(some)) = seq.next_element()? {
+                while let Some(ColumnReads(some)) = seq.next_element()? {
                     all.extend(some);
                 }
-                Ok(Columns(all))
+                Ok(ColumnReads(all))
             }
         }
         written(deserializer, ColumnsVisitor)

@@ -1,7 +1,7 @@
 //! What a source contract says of its requests must fit together.
 
 use super::diagnostic::{Diagnostic, SourceFile, nearest};
-use super::source::{Columns, Endpoint, ParamFrom, SIGNED_PARTS, Signing, Source};
+use super::source::{ColumnReads, Endpoint, ParamFrom, SIGNED_PARTS, Signing, Source};
 use super::yaml::Spanned;
 
 /// Finds the mistakes in what a contract says of its requests.
@@ -42,7 +42,7 @@ fn check_fields(endpoint: &Endpoint, file: &SourceFile, found: &mut Vec<Diagnost
     let always = endpoint.params.values().flat_map(|param| &param.always);
     let of_rules = endpoint.rows.iter().flat_map(|rule| &rule.any_of_fields);
     let columns = endpoint.rows.iter().flat_map(|rule| rule.columns.values());
-    let mappings = columns.flat_map(|Columns(mappings)| mappings);
+    let mappings = columns.flat_map(|ColumnReads(mappings)| mappings);
     let of_mappings = mappings.flat_map(|mapping| &mapping.all_of_fields);
     for name in always.chain(of_rules).chain(of_mappings) {
         if !known.contains(&name.value) {

@@ -3,7 +3,7 @@
 use granit_parser::ErrorKind;
 
 use super::diagnostic::{Diagnostic, SourceFile};
-use super::yaml::Span;
+use super::yaml::ByteSpan;
 
 /// The hint where a text begins with a character that means something else.
 pub const QUOTE: &str = "put the text in quotes, as in \"@a\"";
@@ -35,7 +35,7 @@ pub fn explained(
 }
 
 /// Explains why a file that is one text (at `span`) has no key, if that can be told.
-pub fn no_key(file: &SourceFile, span: &Span, value: &str) -> Option<Diagnostic> {
+pub fn no_key(file: &SourceFile, span: &ByteSpan, value: &str) -> Option<Diagnostic> {
     let text = file.text();
     let found = match value.find('：') {
         Some(_) => full_width_colon(text, span.start),
@@ -50,12 +50,12 @@ pub fn no_key(file: &SourceFile, span: &Span, value: &str) -> Option<Diagnostic>
 }
 
 struct Finding {
-    span: Span,
+    span: ByteSpan,
     message: String,
     hint: String,
 }
 
-fn finding(span: Span, message: impl Into<String>, hint: impl Into<String>) -> Finding {
+fn finding(span: ByteSpan, message: impl Into<String>, hint: impl Into<String>) -> Finding {
     Finding {
         span,
         message: message.into(),
@@ -296,7 +296,7 @@ fn line_start(text: &str, at: usize) -> usize {
 }
 
 /// The bytes of the character at `at`; none at the end of a line.
-fn character(text: &str, at: usize) -> Span {
+fn character(text: &str, at: usize) -> ByteSpan {
     let character = text[at..].chars().next().filter(|c| *c != '\n');
     at..at + character.map_or(0, char::len_utf8)
 }

@@ -85,41 +85,41 @@ impl FromStr for Instant {
 
 /// A length of time as contracts write it: `90s`, `5min`, `7d`; in a search window also months.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
+pub enum TimeSpan {
     Exact(Duration),
     /// Calendar months, which have no fixed length.
     Months(u32),
 }
 
-impl Span {
+impl TimeSpan {
     /// The length; a month counts as 30 days where nothing better is known.
     pub fn as_duration(self) -> Duration {
         match self {
-            Span::Exact(duration) => duration,
-            Span::Months(months) => Duration::from_secs(u64::from(months) * 30 * 86_400),
+            TimeSpan::Exact(duration) => duration,
+            TimeSpan::Months(months) => Duration::from_secs(u64::from(months) * 30 * 86_400),
         }
     }
 
     /// The instant that lies this long before `end`.
     pub fn before(self, end: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Span::Exact(duration) => {
+            TimeSpan::Exact(duration) => {
                 end.checked_sub_signed(chrono::Duration::from_std(duration).ok()?)
             }
-            Span::Months(months) => end.checked_sub_months(Months::new(months)),
+            TimeSpan::Months(months) => end.checked_sub_months(Months::new(months)),
         }
     }
 
     /// Reads a time window word such as `1d`, `1w` or `6m`, in which `m` is a month.
-    pub fn window(word: &str) -> Option<Span> {
+    pub fn window(word: &str) -> Option<TimeSpan> {
         match split_number(word)? {
-            (n, "m") => Some(Span::Months(n)),
+            (n, "m") => Some(TimeSpan::Months(n)),
             _ => word.parse().ok(),
         }
     }
 }
 
-impl FromStr for Span {
+impl FromStr for TimeSpan {
     type Err = String;
 
     /// `500ms`, `90s`, `5min`, `2h`, `7d`, `1w`.
@@ -128,7 +128,7 @@ impl FromStr for Span {
             || format!("`{text}` is no length of time; write 500ms, 90s, 5min, 2h, 7d or 1w");
         let (n, unit) = split_number(text).ok_or_else(wrong)?;
         let n = u64::from(n);
-        Ok(Span::Exact(match unit {
+        Ok(TimeSpan::Exact(match unit {
             "ms" => Duration::from_millis(n),
             "s" => Duration::from_secs(n),
             "min" => Duration::from_secs(n * 60),
@@ -145,15 +145,15 @@ fn split_number(text: &str) -> Option<(u32, &str)> {
     Some((text[..digits].parse().ok()?, text[digits..].trim()))
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct SpanVisitor;
         impl Visitor<'_> for SpanVisitor {
-            type Value = Span;
+            type Value = TimeSpan;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("a length of time such as 90s, 5min, 2h or 7d")
             }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TimeSpan, E> {
                 text.parse().map_err(E::custom)
             }
         }

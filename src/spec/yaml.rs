@@ -17,7 +17,7 @@ use super::compose::compose;
 use super::diagnostic::{Diagnostic, SourceFile};
 
 /// A byte range in the text that a value was read from.
-pub type Span = Range<usize>;
+pub type ByteSpan = Range<usize>;
 
 /// A value and where it stands, for errors that are found after decoding.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ impl<T> Spanned<T> {
     }
 
     /// A value that stands at these bytes.
-    pub fn placed(value: T, span: Span) -> Self {
+    pub fn placed(value: T, span: ByteSpan) -> Self {
         Spanned {
             value,
             start: span.start,
@@ -46,7 +46,7 @@ impl<T> Spanned<T> {
         }
     }
 
-    pub fn span(&self) -> Span {
+    pub fn span(&self) -> ByteSpan {
         self.start..self.end
     }
 
@@ -122,12 +122,12 @@ pub fn written<'de, D: Deserializer<'de>, V: Visitor<'de>>(
 /// A YAML value and where it stands.
 #[derive(Clone, Debug)]
 pub struct Node {
-    pub span: Span,
-    pub kind: Kind,
+    pub span: ByteSpan,
+    pub kind: NodeKind,
 }
 
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum NodeKind {
     /// A scalar without quotes, as it is written; empty where nothing is. What is expected decides what
     /// it means: `no` is a text for a keyword, and false for a switch.
     Plain(String),
@@ -141,14 +141,14 @@ impl Node {
     /// The text of a scalar.
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Plain(text) | Kind::Quoted(text) => Some(text),
-            Kind::Seq(_) | Kind::Map(_) => None,
+            NodeKind::Plain(text) | NodeKind::Quoted(text) => Some(text),
+            NodeKind::Seq(_) | NodeKind::Map(_) => None,
         }
     }
 
     /// The value of a key, if it is a mapping that has it.
     pub fn entry(&self, key: &str) -> Option<&Node> {
-        let Kind::Map(entries) = &self.kind else {
+        let NodeKind::Map(entries) = &self.kind else {
             return None;
         };
         let mut entries = entries.iter();
@@ -158,7 +158,7 @@ impl Node {
 
     /// Whether it is no value, where a value may be left out.
     pub fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Plain(text) if is_null(text))
+        matches!(&self.kind, NodeKind::Plain(text) if is_null(text))
     }
 
     /// The number of values in it, itself included.
@@ -176,9 +176,9 @@ impl Node {
 
     fn children(&self) -> impl Iterator<Item = &Node> {
         let (items, entries): (&[Node], &[(Node, Node)]) = match &self.kind {
-            Kind::Seq(items) => (items, &[]),
-            Kind::Map(entries) => (&[], entries),
-            Kind::Plain(_) | Kind::Quoted(_) => (&[], &[]),
+            NodeKind::Seq(items) => (items, &[]),
+            NodeKind::Map(entries) => (&[], entries),
+            NodeKind::Plain(_) | NodeKind::Quoted(_) => (&[], &[]),
         };
         items
             .iter()
@@ -244,17 +244,17 @@ pub fn decode<T: DeserializeOwned>(
 }
 
 /// Takes the value (or the entry whose key) stands at `span` out of the tree; where its parent starts.
-fn remove(node: &mut Node, span: &Span) -> Option<usize> {
+fn remove(node: &mut Node, span: &ByteSpan) -> Option<usize> {
     let start = node.span.start;
     match &mut node.kind {
-        Kind::Seq(items) => {
+        NodeKind::Seq(items) => {
             if let Some(at) = items.iter().position(|n| n.span == *span) {
                 items.remove(at);
                 return Some(start);
             }
             items.iter_mut().find_map(|n| remove(n, span))
         }
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             if let Some(at) = entries
                 .iter()
                 .position(|(k, v)| k.span == *span || v.span == *span)

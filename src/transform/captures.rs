@@ -37,7 +37,7 @@ enum Slot<'a> {
 
 /// A captured value: how many loops deep its frame is, and its slot there.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
+pub struct SlotPlace {
     pub depth: usize,
     pub slot: usize,
 }

@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use regex::Regex;
 use serde_json::value::RawValue;
 
-use super::captures::{Place, Scalar, number_type};
+use super::captures::{Scalar, SlotPlace, number_type};
 use super::conditions::Alternatives;
 use super::repair::is_exact_integer;
 use crate::spec::blank::is_blank;
@@ -43,19 +43,19 @@ pub struct Read {
 /// Where a value comes from.
 #[derive(Debug)]
 pub enum Origin {
-    Value(Place),
+    Value(SlotPlace),
     /// The element of a list whose number stands elsewhere, and a slot in its frame.
     Pick {
         depth: usize,
         list: usize,
-        index: Place,
+        index: SlotPlace,
         slot: usize,
     },
     /// BLAKE3 of these texts.
-    Hash(Vec<Place>),
+    Hash(Vec<SlotPlace>),
     Constant(String),
     Index,
-    IndexEquals(Place),
+    IndexEquals(SlotPlace),
     Key,
     Exploded,
     /// Whether an element of a list is this text.
@@ -64,7 +64,7 @@ pub enum Origin {
         list: usize,
         slot: usize,
         /// Whether there is a list.
-        present: Place,
+        present: SlotPlace,
         text: String,
     },
 }
@@ -83,7 +83,7 @@ pub enum Cell<'a> {
 }
 
 /// Why a value has no cell.
-pub type Bad = &'static str;
+pub type BadReason = &'static str;
 
 /// What becomes of a value on its way to a column.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ impl Convert {
         &'a self,
         value: Scalar<'a>,
         window: Option<DateTime<Utc>>,
-    ) -> Result<Option<Cell<'a>>, Bad> {
+    ) -> Result<Option<Cell<'a>>, BadReason> {
         if let Some(pointer) = &self.json {
             return self.inside(value, pointer, window);
         }
@@ -227,7 +227,7 @@ impl Convert {
         value: Scalar<'a>,
         pointer: &str,
         window: Option<DateTime<Utc>>,
-    ) -> Result<Option<Cell<'a>>, Bad> {
+    ) -> Result<Option<Cell<'a>>, BadReason> {
         let text = match value {
             Scalar::Absent | Scalar::Text("") => return Ok(None),
             Scalar::Text(text) => text,
@@ -261,7 +261,7 @@ impl Convert {
         &'a self,
         value: Scalar<'a>,
         values: &'a IndexMap<String, String>,
-    ) -> Result<Option<Cell<'a>>, Bad> {
+    ) -> Result<Option<Cell<'a>>, BadReason> {
         let word = match value {
             Scalar::Absent => None,
             other => Some(as_text(other)?),
@@ -276,7 +276,7 @@ impl Convert {
         &self,
         value: Scalar<'a>,
         window: Option<DateTime<Utc>>,
-    ) -> Result<Option<Cell<'a>>, Bad> {
+    ) -> Result<Option<Cell<'a>>, BadReason> {
         if self.is_null(value) {
             return Ok(None);
         }
@@ -315,7 +315,7 @@ impl Convert {
         }
     }
 
-    fn text<'a>(&self, value: Scalar<'a>) -> Result<Cow<'a, str>, Bad> {
+    fn text<'a>(&self, value: Scalar<'a>) -> Result<Cow<'a, str>, BadReason> {
         let text = as_text(value)?;
         let text = match self.form {
             Some(Form::HtmlText) => Cow::Owned(html_text(&text)?),
@@ -430,7 +430,7 @@ pub fn is_true(value: Scalar<'_>) -> bool {
 const GROUP: &str = "value";
 
 /// Text, or an integer's digits: providers have sent the same id as a number and as text.
-pub fn as_text(value: Scalar<'_>) -> Result<Cow<'_, str>, Bad> {
+pub fn as_text(value: Scalar<'_>) -> Result<Cow<'_, str>, BadReason> {
     match value {
         Scalar::Text(text) => Ok(Cow::Borrowed(text)),
         Scalar::Int(number) => Ok(Cow::Owned(number.to_string())),

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use super::captures::Place;
+use super::captures::SlotPlace;
 use super::coerce::{Convert, Origin, Read, Types};
 use super::conditions::{Alternatives, Matcher};
 use super::mapping::{About, CompiledRule, NodeId, Program, Programs, ROOT, ScopeId, Variant};
 use super::tree::Level;
 use crate::spec::contracts::{Contract, Contracts};
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, nearest};
-use crate::spec::source::{Columns, Condition, Conditions, Endpoint, Mapping, Rule, Source, Test};
+use crate::spec::source::{
+    ColumnReads, Condition, Conditions, Endpoint, Mapping, RowRule, Source, Test,
+};
 use crate::spec::table::{RowsFrom, Table};
-use crate::spec::yaml::{Span, Spanned};
+use crate::spec::yaml::{ByteSpan, Spanned};
 
 /// Compiles all rules of all sources.
 ///
@@ -117,7 +119,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn rule(&mut self, rule: &Spanned<Rule>) {
+    fn rule(&mut self, rule: &Spanned<RowRule>) {
         let Some((table_at, _, table)) = self.tables.get_full(&rule.table.value) else {
             let near = nearest(&rule.table, self.tables.keys().map(String::as_str));
             let message = format!("there is no table `{}`", rule.table.value);
@@ -171,7 +173,7 @@ impl<'a> Compiler<'a> {
 
     fn variant(
         &mut self,
-        rule: &Spanned<Rule>,
+        rule: &Spanned<RowRule>,
         table: &Table,
         element: NodeId,
         at: Option<&str>,
@@ -233,7 +235,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn known_columns(&mut self, rule: &Spanned<Rule>, table: &Table) {
+    fn known_columns(&mut self, rule: &Spanned<RowRule>, table: &Table) {
         for name in rule.columns.keys() {
             let message = match table.columns.get(&name.value) {
                 Some(column) if column.fill.is_some() => {
@@ -269,7 +271,7 @@ impl<'a> Compiler<'a> {
     fn reads(
         &mut self,
         name: &Spanned<String>,
-        Columns(mappings): &Columns,
+        ColumnReads(mappings): &ColumnReads,
         table: &Table,
         levels: &[Level],
     ) -> Vec<Read> {
@@ -307,7 +309,7 @@ impl<'a> Compiler<'a> {
         &mut self,
         mapping: &Mapping,
         levels: &[Level],
-        span: Span,
+        span: ByteSpan,
         types: Types,
     ) -> Option<Origin> {
         let told = self.found.len();
@@ -370,7 +372,7 @@ impl<'a> Compiler<'a> {
         &mut self,
         Conditions(alternatives): &Conditions,
         levels: &[Level],
-        span: Span,
+        span: ByteSpan,
     ) -> Alternatives {
         alternatives
             .iter()
@@ -382,8 +384,8 @@ impl<'a> Compiler<'a> {
         &mut self,
         conditions: &IndexMap<String, Condition>,
         levels: &[Level],
-        span: &Span,
-    ) -> Vec<(Place, Matcher)> {
+        span: &ByteSpan,
+    ) -> Vec<(SlotPlace, Matcher)> {
         let mut compiled = Vec::new();
         for (path, condition) in conditions {
             let matcher = match condition {
@@ -419,12 +421,18 @@ impl<'a> Compiler<'a> {
         compiled
     }
 
-    fn value(&mut self, path: &str, levels: &[Level], span: Span, types: Types) -> Option<Place> {
+    fn value(
+        &mut self,
+        path: &str,
+        levels: &[Level],
+        span: ByteSpan,
+        types: Types,
+    ) -> Option<SlotPlace> {
         self.resolve(path, levels, span)
             .map(|node| self.program.capture(node, types))
     }
 
-    fn length(&mut self, path: &str, levels: &[Level], span: Span) -> Option<Place> {
+    fn length(&mut self, path: &str, levels: &[Level], span: ByteSpan) -> Option<SlotPlace> {
         let node = self.resolve(path, levels, span)?;
         Some(self.program.length(node))
     }
@@ -433,7 +441,7 @@ impl<'a> Compiler<'a> {
         &mut self,
         [list, index_at, item]: [&str; 3],
         levels: &[Level],
-        span: Span,
+        span: ByteSpan,
         types: Types,
     ) -> Option<Origin> {
         let index = self.value(index_at, levels, span.clone(), Types::INTEGER)?;
@@ -451,7 +459,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Whether the list at `path` has an element that is `text`.
-    fn has(&mut self, path: &str, text: &str, levels: &[Level], span: Span) -> Option<Origin> {
+    fn has(&mut self, path: &str, text: &str, levels: &[Level], span: ByteSpan) -> Option<Origin> {
         if text.is_empty() {
             let hint = "add `has: text`, the element that is looked for".to_owned();
             self.error(span, "`has_in` needs `has`".to_owned(), Some(hint));
@@ -473,7 +481,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The node that `path` names, `^` being one step outward.
-    fn resolve(&mut self, path: &str, levels: &[Level], span: Span) -> Option<NodeId> {
+    fn resolve(&mut self, path: &str, levels: &[Level], span: ByteSpan) -> Option<NodeId> {
         let outward = path.chars().take_while(|c| *c == '^').count();
         let rest = &path[outward..];
         if !rest.is_empty() && !rest.starts_with('/') {
@@ -491,7 +499,7 @@ impl<'a> Compiler<'a> {
         )
     }
 
-    fn error(&mut self, span: Span, message: String, hint: Option<String>) {
+    fn error(&mut self, span: ByteSpan, message: String, hint: Option<String>) {
         let mut diagnostic = Diagnostic::error(&self.source.file, Some(span), message);
         diagnostic.hint = hint;
         self.found.push(diagnostic);

@@ -1,6 +1,6 @@
 //! Conditions on captured values, as rules and mappings have them.
 
-use super::captures::Place;
+use super::captures::SlotPlace;
 
 /// A condition on a captured value.
 #[derive(Debug)]
@@ -13,4 +13,4 @@ pub enum Matcher {
 }
 
 /// Sets of conditions: one of them has to hold as a whole; none at all always hold.
-pub type Alternatives = Vec<Vec<(Place, Matcher)>>;
+pub type Alternatives = Vec<Vec<(SlotPlace, Matcher)>>;

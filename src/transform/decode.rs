@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::captures::{Captures, FrameId, PAGE, Scalar, number_type};
 use super::coerce::as_text;
-use super::drift::{Drift, Kind};
+use super::drift::{Drift, DriftKind};
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 
 /// A body to walk.
@@ -159,7 +159,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         if !null && (container || unexpected) {
             self.walk
                 .drift
-                .count(&node.path, Kind::TypeChanged, value.type_name());
+                .count(&node.path, DriftKind::TypeChanged, value.type_name());
         }
         if node.is_element {
             let json_type = value.type_name();
@@ -176,7 +176,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
             && let Scalar::Text(text) = value
             && text.contains(char::REPLACEMENT_CHARACTER)
         {
-            let kind = Kind::ReplacedCharacter;
+            let kind = DriftKind::ReplacedCharacter;
             self.walk.drift.count(&node.path, kind, value.type_name());
         }
         // An answer without data is an empty page; data without a list is not.
@@ -202,7 +202,9 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
             captures.set(self.frame, slot, Scalar::Bool(true));
         }
         if !expected {
-            self.walk.drift.count(&node.path, Kind::TypeChanged, kind);
+            self.walk
+                .drift
+                .count(&node.path, DriftKind::TypeChanged, kind);
             if let Some(slot) = node.value {
                 captures.set(self.frame, slot, Scalar::Nested(kind));
             }
@@ -359,7 +361,7 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
                 (Key::Unknown(key), None) => {
                     let kind = self.walk.type_of(map.next_value::<&RawValue>()?);
                     let path = format!("{}/{key}", node.path);
-                    self.walk.drift.count(&path, Kind::UnknownField, kind);
+                    self.walk.drift.count(&path, DriftKind::UnknownField, kind);
                 }
             }
         }

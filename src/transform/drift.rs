@@ -9,7 +9,7 @@ use super::privacy::Redaction;
 /// What is different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum DriftKind {
     /// A key that the contract neither maps nor lists as left out.
     UnknownField,
     /// A JSON type that the contract does not expect: a list or an object where there was a value,
@@ -31,15 +31,15 @@ const OTHER_PATHS: &str = "(other paths)";
 /// Most values of one field that are told apart; the field may turn out to hold data.
 const MOST_VALUES: usize = 20;
 
-/// Path, kind, JSON type, and the value where the kind is [`Kind::UnknownValue`].
-type Difference = (String, Kind, &'static str, Option<String>);
+/// Path, kind, JSON type, and the value where the kind is [`DriftKind::UnknownValue`].
+type Difference = (String, DriftKind, &'static str, Option<String>);
 
 /// Counts differences by path, while the pages of one endpoint are walked. Of too many paths the
 /// first in order are told apart, so that the order of the pages does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct Drift {
     paths: BTreeMap<Difference, u64>,
-    others: BTreeMap<(Kind, &'static str), u64>,
+    others: BTreeMap<(DriftKind, &'static str), u64>,
 }
 
 /// One difference and how often it was seen; its fields are the columns of the table `drift`.
@@ -49,7 +49,7 @@ pub struct DriftRow {
     pub source: String,
     pub endpoint: String,
     pub path: String,
-    pub kind: Kind,
+    pub kind: DriftKind,
     pub json_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -57,14 +57,17 @@ pub struct DriftRow {
 }
 
 impl Drift {
-    pub fn count(&mut self, path: &str, kind: Kind, json_type: &'static str) {
+    pub fn count(&mut self, path: &str, kind: DriftKind, json_type: &'static str) {
         self.add((path.to_owned(), kind, json_type, None), 1);
     }
 
     /// Counts a value that the contract does not list.
     pub fn count_value(&mut self, path: &str, json_type: &'static str, value: &str) {
         let value = Some(value.to_owned());
-        self.add((path.to_owned(), Kind::UnknownValue, json_type, value), 1);
+        self.add(
+            (path.to_owned(), DriftKind::UnknownValue, json_type, value),
+            1,
+        );
     }
 
     /// Keys may be data, and values may be: what may not be kept of them is taken out.
@@ -132,7 +135,7 @@ impl Drift {
 
     pub fn rows(&self, source: &str, endpoint: &str) -> impl Iterator<Item = DriftRow> {
         let row =
-            move |path: &str, kind: Kind, json_type, value: Option<&String>, count| DriftRow {
+            move |path: &str, kind: DriftKind, json_type, value: Option<&String>, count| DriftRow {
                 source: source.to_owned(),
                 endpoint: endpoint.to_owned(),
                 path: path.to_owned(),
@@ -152,14 +155,14 @@ impl Drift {
     }
 }
 
-impl Kind {
+impl DriftKind {
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::UnknownField => "unknown_field",
-            Kind::TypeChanged => "type_changed",
-            Kind::BadValue => "bad_value",
-            Kind::UnknownValue => "unknown_value",
-            Kind::ReplacedCharacter => "replaced_character",
+            DriftKind::UnknownField => "unknown_field",
+            DriftKind::TypeChanged => "type_changed",
+            DriftKind::BadValue => "bad_value",
+            DriftKind::UnknownValue => "unknown_value",
+            DriftKind::ReplacedCharacter => "replaced_character",
         }
     }
 }

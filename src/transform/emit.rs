@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use indexmap::IndexSet;
 
-use super::captures::{Captures, FrameId, PAGE, Place, Scalar};
+use super::captures::{Captures, FrameId, PAGE, Scalar, SlotPlace};
 use super::coerce::{Cell, Origin, Read, as_text, hashtags, is_true};
 use super::conditions::{Alternatives, Matcher};
 use super::mapping::{CompiledRule, Program, Variant};
@@ -18,11 +18,11 @@ use crate::raw::PageHeader;
 use crate::spec::blank::is_blank;
 use crate::spec::pipeline::OnBadValue;
 use crate::spec::table::Fill;
-use crate::spec::words::{Filter, Span};
+use crate::spec::words::{Filter, TimeSpan};
 
 /// What the rows of a page are made from.
 #[derive(Clone, Copy)]
-pub struct Page<'p> {
+pub struct PageInput<'p> {
     pub transform: &'p Transform,
     pub program: &'p Program,
     pub captures: &'p Captures<'p>,
@@ -34,7 +34,7 @@ pub struct Page<'p> {
 
 /// Appends the rows of one page to the tables.
 pub struct Emitter<'e, 'p, 't> {
-    page: Page<'p>,
+    page: PageInput<'p>,
     sink: &'e mut Sink<'t>,
     /// The elements around a row, from the page inward, and the row's place in each list.
     frames: Vec<FrameId>,
@@ -47,7 +47,7 @@ pub struct Emitter<'e, 'p, 't> {
 }
 
 /// Why a column has no value that fits.
-pub struct Bad<'p> {
+pub struct BadCell<'p> {
     reason: &'static str,
     value: Scalar<'p>,
     /// Where it stands, as drift names it.
@@ -60,11 +60,11 @@ type Part<'p> = Option<(usize, Cow<'p, str>)>;
 /// Where the time window begins that the search of a page asked for.
 pub fn window(header: &PageHeader) -> Option<DateTime<Utc>> {
     let word = header.search.filters.get(&Filter::PublishedWithin)?;
-    Span::window(word)?.before(header.fetched_at)
+    TimeSpan::window(word)?.before(header.fetched_at)
 }
 
 impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
-    pub fn new(page: Page<'p>, sink: &'e mut Sink<'t>) -> Self {
+    pub fn new(page: PageInput<'p>, sink: &'e mut Sink<'t>) -> Self {
         Emitter {
             page,
             sink,
@@ -151,7 +151,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 let left_out = self.below(&rule.variants);
                 self.sink.tally(rule.table).skipped += left_out;
             }
-            return self.reject(rule, &rule.at, &Bad::missing());
+            return self.reject(rule, &rule.at, &BadCell::missing());
         };
         for other in rule.variants.iter().filter(|v| !std::ptr::eq(*v, variant)) {
             if other.target.is_some() && !exploded {
@@ -200,7 +200,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
 
     /// The list element that a row would be made of and why it can give none, with its path: null, or
     /// no object where objects are known.
-    fn misfit(&self, variant: &'p Variant) -> Option<(&'p str, Bad<'p>)> {
+    fn misfit(&self, variant: &'p Variant) -> Option<(&'p str, BadCell<'p>)> {
         let (node, path) = variant.element.as_ref()?;
         let node = &self.page.program.nodes[*node];
         let is_object = !node.children.is_empty() || node.over_keys;
@@ -213,7 +213,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             _ => return None,
         };
         let value = Scalar::Nested(found);
-        let bad = Bad {
+        let bad = BadCell {
             reason,
             value,
             path: &node.path,
@@ -262,7 +262,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         self.sink.push(rule.table, &mut self.cells, observed);
     }
 
-    fn reject(&mut self, rule: &CompiledRule, column: &str, bad: &Bad<'_>) {
+    fn reject(&mut self, rule: &CompiledRule, column: &str, bad: &BadCell<'_>) {
         let header = self.page.header;
         let search = &header.search;
         let table = &self.page.transform.shapes[rule.table];
@@ -281,22 +281,22 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     /// Why a required column has no value.
-    fn no_value(&self, reads: &'p [Read]) -> Bad<'p> {
+    fn no_value(&self, reads: &'p [Read]) -> BadCell<'p> {
         let blank = reads
             .iter()
             .find_map(|read| match self.find(&read.origin, None) {
-                Scalar::Text(text) if is_blank(text) && read.convert.is_id() => Some(Bad {
+                Scalar::Text(text) if is_blank(text) && read.convert.is_id() => Some(BadCell {
                     reason: "a blank id",
                     value: Scalar::Text(text),
                     path: &read.path,
                 }),
                 _ => None,
             });
-        blank.unwrap_or_else(Bad::missing)
+        blank.unwrap_or_else(BadCell::missing)
     }
 
     /// The first of the reads that has a value.
-    fn read(&self, reads: &'p [Read], part: &Part<'p>) -> Result<Option<Cell<'p>>, Bad<'p>> {
+    fn read(&self, reads: &'p [Read], part: &Part<'p>) -> Result<Option<Cell<'p>>, BadCell<'p>> {
         for read in reads {
             if !(self.is_whole(read) && self.applies(&read.when)) {
                 continue;
@@ -314,7 +314,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                     let (value, path) = (Scalar::Absent, read.path.as_str());
                     return cell
                         .map(|cell| cell.map(Cell::into_owned))
-                        .map_err(|reason| Bad {
+                        .map_err(|reason| BadCell {
                             reason,
                             value,
                             path,
@@ -327,7 +327,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 Ok(cell) => return Ok(cell),
                 Err(reason) => {
                     let path = read.path.as_str();
-                    return Err(Bad {
+                    return Err(BadCell {
                         reason,
                         value,
                         path,
@@ -389,7 +389,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     /// BLAKE3 (hex) of the texts, each with its length before it; nothing where all are absent.
-    fn hash(&self, places: &[Place]) -> Option<String> {
+    fn hash(&self, places: &[SlotPlace]) -> Option<String> {
         let mut hasher = self.redaction().hasher();
         let mut any = false;
         for place in places {
@@ -403,7 +403,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     /// The hashtags of the texts, each once, in the order they stand.
-    fn distinct_hashtags(&self, texts: &[Place]) -> IndexSet<Cow<'p, str>> {
+    fn distinct_hashtags(&self, texts: &[SlotPlace]) -> IndexSet<Cow<'p, str>> {
         let mut tags = IndexSet::new();
         for place in texts {
             let Scalar::Text(text) = self.get(*place) else {
@@ -424,7 +424,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     fn fill(&self, fill: Fill) -> Option<Cell<'p>> {
-        let Page { header, stamp, .. } = self.page;
+        let PageInput { header, stamp, .. } = self.page;
         let search = &header.search;
         let text = |text: &'p str| Some(Cell::Text(Cow::Borrowed(text)));
         let maybe =
@@ -457,11 +457,11 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     fn applies(&self, alternatives: &Alternatives) -> bool {
-        let holds = |(place, matcher): &(Place, Matcher)| matcher.matches(self.get(*place));
+        let holds = |(place, matcher): &(SlotPlace, Matcher)| matcher.matches(self.get(*place));
         alternatives.is_empty() || alternatives.iter().any(|all| all.iter().all(holds))
     }
 
-    fn get(&self, place: Place) -> Scalar<'p> {
+    fn get(&self, place: SlotPlace) -> Scalar<'p> {
         let frame = self.frames[place.depth];
         self.page.captures.get(frame, place.slot)
     }
@@ -486,9 +486,9 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 }
 
-impl Bad<'_> {
+impl BadCell<'_> {
     fn missing() -> Self {
-        Bad {
+        BadCell {
             reason: "missing",
             value: Scalar::Absent,
             path: "",

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::captures::{Captures, PAGE, Scalar, number_type};
 use super::decode::{Body, KeyOrder, Walked, walk};
-use super::emit::{Emitter, Page, window};
+use super::emit::{Emitter, PageInput, window};
 use super::mapping::Program;
 use super::reject::Reject;
 use super::repair::{QuotedNumbers, without_lone_surrogates};
@@ -184,7 +184,7 @@ impl Reading<'_, '_> {
             return Err("the answer has no list of items");
         }
         self.check_subject(captures)?;
-        let page = Page {
+        let page = PageInput {
             transform: self.transform,
             program: self.program,
             captures,

@@ -8,7 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
-use super::drift::{DriftRow, Kind};
+use super::drift::{DriftKind, DriftRow};
 use super::merge::{Merge, Newest, NewestReader, NewestWriter, Part, few_enough};
 use super::reject::Reject;
 use super::sink::Finished;
@@ -33,7 +33,7 @@ pub struct Flattened<'t> {
 
 /// What a run's tables came to.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct FlattenOutcome {
     pub rejects: u64,
     pub drift: Vec<DriftRow>,
     pub tallies: Tallies,
@@ -43,7 +43,7 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 pub struct Tables {
     pub batches: BTreeMap<String, RecordBatch>,
-    pub outcome: Outcome,
+    pub outcome: FlattenOutcome,
 }
 
 /// The rows of one table, batch by batch, in order.
@@ -139,7 +139,9 @@ impl<'t> Flattened<'t> {
 
     /// The first difference that the contract does not know as a field.
     pub fn unknown_field(&self) -> Option<&DriftRow> {
-        self.drift.iter().find(|row| row.kind == Kind::UnknownField)
+        self.drift
+            .iter()
+            .find(|row| row.kind == DriftKind::UnknownField)
     }
 
     /// Gives the rows of every table that has any to `write`, on so many threads.
@@ -150,7 +152,7 @@ impl<'t> Flattened<'t> {
         self,
         threads: usize,
         write: impl Fn(&mut TableRows<'_>) -> Result<(), E> + Sync,
-    ) -> Result<Outcome, E> {
+    ) -> Result<FlattenOutcome, E> {
         let Flattened {
             transform,
             stamp,
@@ -206,7 +208,7 @@ impl<'t> Flattened<'t> {
         let named = transform
             .fed_by_pages()
             .map(|at| (shapes[at].name.clone(), tallies[at]));
-        Ok(Outcome {
+        Ok(FlattenOutcome {
             rejects,
             drift,
             tallies: named.collect(),

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 
-use super::captures::Place;
+use super::captures::SlotPlace;
 use super::coerce::{Read, Types};
 use super::conditions::Alternatives;
 use crate::spec::source::Param;
@@ -39,7 +39,7 @@ pub struct Program {
 pub struct About {
     pub name: String,
     pub param: Param,
-    pub value: Place,
+    pub value: SlotPlace,
 }
 
 /// A place in an answer that something is known about.
@@ -109,7 +109,7 @@ pub struct CompiledRule {
 #[derive(Debug)]
 pub struct Variant {
     /// Whether this variant's object is there; always, where the rule names none.
-    pub present: Option<Place>,
+    pub present: Option<SlotPlace>,
     /// Loops below the object.
     pub then_each: Vec<usize>,
     /// The scope of the innermost of them.
@@ -119,7 +119,7 @@ pub struct Variant {
     pub element: Option<(NodeId, String)>,
     pub then_when: Alternatives,
     /// Texts whose hashtags give the rows.
-    pub hashtags: Option<Vec<Place>>,
+    pub hashtags: Option<Vec<SlotPlace>>,
     /// For every column of the table the ways to read it; none for a filled or absent one.
     pub columns: Vec<Vec<Read>>,
 }

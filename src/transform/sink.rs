@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use arrow::error::ArrowError;
 
 use super::coerce::Cell;
-use super::drift::{Drift, Kind};
-use super::emit::Bad;
+use super::drift::{Drift, DriftKind};
+use super::emit::BadCell;
 use super::flattened::is_ours;
 use super::merge::Part;
 use super::reject::Reject;
@@ -98,10 +98,10 @@ impl<'t> Sink<'t> {
         self.tallies[table].written += 1;
     }
 
-    pub fn nulled(&mut self, table: usize, bad: &Bad<'_>) {
+    pub fn nulled(&mut self, table: usize, bad: &BadCell<'_>) {
         self.tallies[table].nulled += 1;
         self.page_drift
-            .count(bad.path, Kind::BadValue, bad.json_type());
+            .count(bad.path, DriftKind::BadValue, bad.json_type());
     }
 
     /// Takes what broke the contract.

@@ -11,16 +11,16 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::drift::{DriftRow, Kind};
+use super::drift::{DriftKind, DriftRow};
 use super::repair::without_lone_surrogates;
 use crate::raw::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::ColumnType;
 use guess::{Guess, Seen};
 use lines::{contract_line, mapping_line};
-use places::{Names, Place, places};
+use places::{ColumnPlace, Names, places};
 
-pub use lines::Line;
+pub use lines::SuggestedLine;
 pub use places::snake_case;
 
 /// An unknown field, and the column that it could be.
@@ -48,9 +48,9 @@ pub struct SuggestedColumn {
     #[serde(rename = "type")]
     pub kind: ColumnType,
     /// For the table's contract; none if it has the column, or an earlier suggestion adds it.
-    pub contract: Option<Line>,
+    pub contract: Option<SuggestedLine>,
     /// For the source's contract.
-    pub mapping: Line,
+    pub mapping: SuggestedLine,
 }
 
 /// Looks at pages for the fields that drift has found.
@@ -75,7 +75,7 @@ struct Field {
     paths: Vec<String>,
     /// The key at the end of the paths.
     key: Option<String>,
-    places: Vec<Place>,
+    places: Vec<ColumnPlace>,
     seen: Seen,
 }
 
@@ -83,7 +83,10 @@ impl<'c> Unknown<'c> {
     /// The unknown fields among these differences.
     pub fn new(contracts: &'c Contracts, drift: &[DriftRow]) -> Self {
         let mut fields: IndexMap<FieldKey, Field> = IndexMap::new();
-        for row in drift.iter().filter(|row| row.kind == Kind::UnknownField) {
+        for row in drift
+            .iter()
+            .filter(|row| row.kind == DriftKind::UnknownField)
+        {
             // What was not told apart has no path.
             let known = row.path.starts_with('/');
             let source = contracts.sources.get(&row.source);

@@ -1,6 +1,6 @@
 //! Growing the tree of keys that an answer is walked with: nodes, loops, scopes and slots.
 
-use super::captures::Place;
+use super::captures::SlotPlace;
 use super::coerce::Types;
 use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT, Scope, ScopeId};
 
@@ -134,19 +134,19 @@ impl Program {
     }
 
     /// The place of a node's value, which is expected to be of these types.
-    pub fn capture(&mut self, node: NodeId, types: Types) -> Place {
+    pub fn capture(&mut self, node: NodeId, types: Types) -> SlotPlace {
         let expects = &mut self.nodes[node].expects;
         *expects = Some(expects.unwrap_or_default().or(types));
         self.slot(node, |node| &mut node.value)
     }
 
     /// The place of the number of its elements.
-    pub fn length(&mut self, node: NodeId) -> Place {
+    pub fn length(&mut self, node: NodeId) -> SlotPlace {
         self.slot(node, |node| &mut node.length)
     }
 
     /// The place of whether it is there.
-    pub fn presence(&mut self, node: NodeId) -> Place {
+    pub fn presence(&mut self, node: NodeId) -> SlotPlace {
         self.slot(node, |node| &mut node.presence)
     }
 
@@ -157,14 +157,14 @@ impl Program {
     }
 
     /// The slot of one kind that a node has, or a new one.
-    fn slot(&mut self, node: NodeId, kind: fn(&mut KeyNode) -> &mut Option<usize>) -> Place {
+    fn slot(&mut self, node: NodeId, kind: fn(&mut KeyNode) -> &mut Option<usize>) -> SlotPlace {
         let node = &mut self.nodes[node];
         let scope = &mut self.scopes[node.scope];
         let slot = *kind(node).get_or_insert_with(|| {
             scope.slots += 1;
             scope.slots - 1
         });
-        Place {
+        SlotPlace {
             depth: scope.depth,
             slot,
         }

@@ -14,7 +14,7 @@ use crate::raw::frames::{Frames, Page, PageDecoder};
 
 /// How hard the machine may be used.
 #[derive(Clone, Copy, Debug)]
-pub struct Work<'t> {
+pub struct WorkerInput<'t> {
     pub threads: usize,
     /// Where rows wait that do not fit into memory.
     pub scratch: &'t Scratch,
@@ -35,7 +35,7 @@ pub struct RawRead {
     pub unsealed: Vec<PathBuf>,
 }
 
-/// What [`Work::memory`] usually is.
+/// What [`WorkerInput::memory`] usually is.
 pub const MEMORY: usize = 48 << 20;
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;
@@ -88,7 +88,7 @@ impl Transform {
         stamp: &RunStamp,
         files: impl IntoIterator<Item = PathBuf>,
         only: &[&str],
-        work: Work<'t>,
+        work: WorkerInput<'t>,
     ) -> Result<(Flattened<'t>, RawRead), TransformError> {
         let files = Mutex::new(Files {
             paths: files.into_iter().collect(),

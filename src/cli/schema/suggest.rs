@@ -14,7 +14,7 @@ use crate::load::Lake;
 use crate::plan::Privacy;
 use crate::run::suggest::{Suggestions, newest_raw, suggest};
 use crate::transform::Transform;
-use crate::transform::suggest::{Line, Suggestion};
+use crate::transform::suggest::{SuggestedLine, Suggestion};
 
 #[derive(Debug, Args)]
 pub struct SuggestArgs {
@@ -93,11 +93,12 @@ const HOW_TO: &str = "\
 ";
 
 /// Lines by file, the line they stand before, and what else tells where.
-type Groups<'f> = BTreeMap<(&'f PathBuf, Option<usize>, String), Vec<(&'f Suggestion, &'f Line)>>;
+type Groups<'f> =
+    BTreeMap<(&'f PathBuf, Option<usize>, String), Vec<(&'f Suggestion, &'f SuggestedLine)>>;
 
 fn group(
     (file, before, rule): &(&PathBuf, Option<usize>, String),
-    lines: &[(&Suggestion, &Line)],
+    lines: &[(&Suggestion, &SuggestedLine)],
 ) -> String {
     let place = match before {
         Some(number) => format!("before line {number}"),

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{SHANGHAI, done, head, journal, journal_path, sent, time};
 use crate::extract::budget::{Budget, Reserved, Spent};
-use crate::extract::day::{Day, DayOf};
+use crate::extract::day::{DailySpend, DayOf};
 use crate::extract::journal::{Entry, JournalError, Sent, read};
 use crate::plan::{Budgets, Money};
 use crate::spec::source::Billed;
@@ -245,7 +245,7 @@ fn a_call_that_cannot_be_noted_is_not_made() {
 }
 
 /// Watches the day for a run; its journal is there already.
-fn day(folder: &Path, run_id: &str) -> Day {
+fn day(folder: &Path, run_id: &str) -> DailySpend {
     let of = DayOf {
         folder: folder.to_owned(),
         own: journal_path(folder, run_id),
@@ -254,7 +254,7 @@ fn day(folder: &Path, run_id: &str) -> Day {
         timezone: SHANGHAI,
         before: Default::default(),
     };
-    Day::new(of)
+    DailySpend::new(of)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{SHANGHAI, done, head, journal, journal_path, sent};
 use crate::extract::budget::Spent;
-use crate::extract::day::{Day, DayOf, journals, part, weight};
+use crate::extract::day::{DailySpend, DayOf, journals, part, weight};
 use crate::extract::journal::{Entry, JournalError, RunHead};
 use crate::plan::{Money, Shard};
 use crate::spec::source::Billed;
@@ -47,7 +47,7 @@ fn of(folder: &Path) -> DayOf {
     }
 }
 
-fn look(day: &mut Day, on: u32) -> Spent {
+fn look(day: &mut DailySpend, on: u32) -> Spent {
     let (spent, _lock) = day.look(date(on)).expect("readable journals");
     assert_eq!(day.peek(date(on)).expect("readable journals"), spent);
     spent
@@ -81,7 +81,7 @@ fn the_calls_of_other_runs_are_counted_by_day() {
     journal(dir.path(), head("b"), &entries);
     // Our own is not counted: we know it.
     ran(dir.path(), head("own"), 50);
-    let mut day = Day::new(of(dir.path()));
+    let mut day = DailySpend::new(of(dir.path()));
     assert_eq!(look(&mut day, 9), spent(4, 0.3));
     assert_eq!(look(&mut day, 10), spent(1, 0.1));
     assert_eq!(look(&mut day, 8), spent(0, 0.0));
@@ -92,7 +92,7 @@ fn the_calls_of_other_runs_are_counted_by_day() {
 #[test]
 fn a_journal_is_read_on_where_it_was_left() {
     let dir = folder();
-    let mut day = Day::new(of(dir.path()));
+    let mut day = DailySpend::new(of(dir.path()));
     assert_eq!(look(&mut day, 9), spent(0, 0.0));
     let other = journal(dir.path(), head("other"), &[]);
     assert_eq!(look(&mut day, 9), spent(0, 0.0));
@@ -117,7 +117,7 @@ fn a_torn_last_line_counts_once_it_is_whole() {
     let path = journal_path(dir.path(), "other");
     let line = serde_json::to_string(&Entry::Sent(sent("2", LATE, Some(0.1))));
     let line = line.expect("JSON") + "\n";
-    let mut day = Day::new(of(dir.path()));
+    let mut day = DailySpend::new(of(dir.path()));
     for at in 0..line.len() {
         let mut file = OpenOptions::new().append(true).open(&path).expect("a file");
         file.write_all(&line.as_bytes()[at..=at]).expect("writable");
@@ -136,7 +136,7 @@ fn what_is_no_journal_is_told() {
     let path = journal_path(dir.path(), "other");
     fs::write(&path, "{\"run\": 1}\n").expect("writable");
     fs::write(dir.path().join("note.txt"), "not looked at").expect("writable");
-    let error = Day::new(of(dir.path()))
+    let error = DailySpend::new(of(dir.path()))
         .look(date(9))
         .expect_err("an error");
     assert!(
@@ -154,9 +154,9 @@ fn rehearsals_and_real_runs_do_not_count_for_each_other() {
     };
     ran(dir.path(), head("real"), 2);
     ran(dir.path(), simulated("rehearsed"), 5);
-    let mut real = Day::new(of(dir.path()));
+    let mut real = DailySpend::new(of(dir.path()));
     assert_eq!(look(&mut real, 9), spent(2, 0.2));
-    let mut rehearsal = Day::new(DayOf {
+    let mut rehearsal = DailySpend::new(DayOf {
         simulated: true,
         ..of(dir.path())
     });
@@ -167,7 +167,7 @@ fn rehearsals_and_real_runs_do_not_count_for_each_other() {
 fn runs_without_a_journal_count_too() {
     let dir = folder();
     ran(dir.path(), head("other"), 1);
-    let mut day = Day::new(DayOf {
+    let mut day = DailySpend::new(DayOf {
         before: BTreeMap::from([(date(9), spent(40, 3.5)), (date(8), spent(1, 1.0))]),
         ..of(dir.path())
     });
@@ -214,20 +214,20 @@ fn a_shard_looks_at_a_day_as_its_share() {
     ran(dir.path(), of_shard("beside", "2/2"), 10);
     ran(dir.path(), of_shard("otherwise", "3/4"), 5);
     ran(dir.path(), head("whole"), 20);
-    let mut day = Day::new(DayOf {
+    let mut day = DailySpend::new(DayOf {
         shard: shard("1/2"),
         ..of(dir.path())
     });
     // 1 of its own, 3 of another division's 5, 10 of the whole run's 20.
     assert_eq!(look(&mut day, 9), spent(14, 0.1 + 0.25 + 1.0));
-    let mut whole = Day::new(of(dir.path()));
+    let mut whole = DailySpend::new(of(dir.path()));
     assert_eq!(look(&mut whole, 9), spent(36, 3.6));
 }
 
 #[test]
 fn nobody_else_looks_until_the_lock_is_dropped() {
     let dir = folder();
-    let mut day = Day::new(of(dir.path()));
+    let mut day = DailySpend::new(of(dir.path()));
     let path = dir.path().join("budget.lock");
     // A glance leaves no trace.
     day.peek(date(9)).expect("no journals");

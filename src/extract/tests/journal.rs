@@ -126,7 +126,7 @@ fn a_journal_is_begun_once() {
     let dir = folder();
     let (journal, all) = whole(dir.path());
     let path = journal.path().to_owned();
-    let error = Journal::create(path.clone(), head("run"), crate::durable::Access::Owner)
+    let error = Journal::create(path.clone(), head("run"), crate::durable::FileAccess::Owner)
         .expect_err("an error");
     assert!(error.to_string().starts_with("cannot create "), "{error}");
     assert_eq!(read(&path).expect("a journal"), all);

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{endpoint, search, source};
 use crate::extract::client::Mask;
 use crate::extract::envelope::{Envelope, NoPage, PageSummary};
-use crate::extract::pager::{Added, Pager, Stop};
+use crate::extract::pager::{Added, Pager, StopReason};
 use crate::plan::Search;
 
 fn page(item_count: u64, ids: &[&str]) -> PageSummary {
@@ -42,7 +42,7 @@ fn a_search_ends_at_its_last_page() {
         asked.push(pager.page());
         match pager.advance(&page(20, &[])) {
             (_, None) => {}
-            (_, stop) => break assert_eq!(stop, Some(Stop::MaxPages)),
+            (_, stop) => break assert_eq!(stop, Some(StopReason::MaxPages)),
         }
     }
     assert_eq!(asked, [1, 2, 3]);
@@ -55,13 +55,13 @@ fn an_empty_page_ends_a_search() {
     assert_eq!(pager.advance(&page(20, &[])), (added(0, 20), None));
     assert_eq!(
         pager.advance(&page(0, &[])),
-        (added(20, 0), Some(Stop::Empty))
+        (added(20, 0), Some(StopReason::Empty))
     );
     // On the last page allowed, too, the end of the results is the better reason.
     let mut pager = note_search();
     pager.advance(&page(1, &[]));
     pager.advance(&page(1, &[]));
-    assert_eq!(pager.advance(&page(0, &[])).1, Some(Stop::Empty));
+    assert_eq!(pager.advance(&page(0, &[])).1, Some(StopReason::Empty));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn what_earlier_pages_had_is_not_new() {
 fn one_answer_is_all_of_a_note() {
     let mut pager = pager("xhs_open", "note_detail");
     assert_eq!(pager.page(), 1);
-    assert_eq!(pager.advance(&page(0, &[])).1, Some(Stop::Single));
+    assert_eq!(pager.advance(&page(0, &[])).1, Some(StopReason::Single));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::source;
 use crate::extract::policy::{
-    Attempt, Decision, Failure, Outcome, Refusal, Unconnected, Verdict, decide,
+    Attempt, CallOutcome, Decision, Failure, Refusal, Unconnected, Verdict, decide,
 };
 use crate::plan::Retries;
 use crate::spec::source::{Billed, Source};
@@ -25,8 +25,8 @@ fn first() -> Attempt {
     }
 }
 
-fn answer(status: u16, code: Option<&str>, retry_after: Option<u64>) -> Outcome {
-    Outcome::Answer {
+fn answer(status: u16, code: Option<&str>, retry_after: Option<u64>) -> CallOutcome {
+    CallOutcome::Answer {
         status,
         code: code.map(str::to_owned),
         retry_after: retry_after.map(Duration::from_secs),
@@ -34,12 +34,12 @@ fn answer(status: u16, code: Option<&str>, retry_after: Option<u64>) -> Outcome 
 }
 
 /// The verdict with the longest possible delay.
-fn judged(outcome: &Outcome, source: &Source, attempt: Attempt) -> Verdict {
+fn judged(outcome: &CallOutcome, source: &Source, attempt: Attempt) -> Verdict {
     decide(outcome, source, attempt, RETRIES, 1.0)
 }
 
 /// What the attempts 1 to 5 do, equal ones told once; `unknown` of those before are unknown.
-fn attempts(outcome: &Outcome, source: &Source, unknown: u32) -> String {
+fn attempts(outcome: &CallOutcome, source: &Source, unknown: u32) -> String {
     let mut told: Vec<(String, usize)> = Vec::new();
     for number in 1..=5 {
         let verdict = judged(outcome, source, Attempt { number, unknown });
@@ -67,7 +67,7 @@ fn attempts(outcome: &Outcome, source: &Source, unknown: u32) -> String {
 
 /// One line a row: what came, what it means, whether it is billed, what the attempts 1 to 5 do,
 /// and, if that is something else, what they do after an attempt with an unknown outcome.
-fn row(what: &str, outcome: &Outcome, source: &Source) -> String {
+fn row(what: &str, outcome: &CallOutcome, source: &Source) -> String {
     let verdict = judged(outcome, source, first());
     for number in 1..=5 {
         for unknown in 0..=1 {
@@ -90,7 +90,7 @@ fn row(what: &str, outcome: &Outcome, source: &Source) -> String {
 }
 
 /// The row of an outcome, and those with `Retry-After` that differ from it.
-fn rows(what: &str, source: &Source, outcome: impl Fn(Option<u64>) -> Outcome) -> Vec<String> {
+fn rows(what: &str, source: &Source, outcome: impl Fn(Option<u64>) -> CallOutcome) -> Vec<String> {
     let plain = row("", &outcome(None), source);
     let mut rows = vec![row(what, &outcome(None), source)];
     for seconds in [7, 3_600] {
@@ -150,12 +150,12 @@ fn every_outcome_has_its_verdict() {
             ("Undecodable", Failure::Undecodable { encoding: "gzip" }),
         ];
         for (what, failure) in failures {
-            table.push(row(what, &Outcome::Failure(failure), source));
+            table.push(row(what, &CallOutcome::Failure(failure), source));
         }
         table.push(format!("# {name}: a redirect"));
-        table.push(row("followed", &Outcome::Redirect(None), source));
+        table.push(row("followed", &CallOutcome::Redirect(None), source));
         for refusal in REFUSALS {
-            let outcome = Outcome::Redirect(Some(refusal));
+            let outcome = CallOutcome::Redirect(Some(refusal));
             table.push(row(&format!("{refusal:?}"), &outcome, source));
         }
     }
@@ -168,8 +168,8 @@ fn without_retries_the_first_attempt_is_the_last() {
     let outcomes = [
         answer(503, None, Some(1)),
         answer(429, Some("429"), Some(1)),
-        Outcome::Failure(unconnected()),
-        Outcome::Failure(Failure::Timeout),
+        CallOutcome::Failure(unconnected()),
+        CallOutcome::Failure(Failure::Timeout),
     ];
     for outcome in outcomes {
         let verdict = decide(&outcome, source("xhs_open"), first(), none, 0.5);
@@ -178,7 +178,7 @@ fn without_retries_the_first_attempt_is_the_last() {
 }
 
 /// Anything that may come of a call, the likely and the odd.
-fn any_outcome() -> impl Strategy<Value = Outcome> {
+fn any_outcome() -> impl Strategy<Value = CallOutcome> {
     let code = prop_oneof![
         2 => Just(None),
         2 => prop::sample::select(vec!["0", "200", "301", "302", "404", "429", "500", "503"])
@@ -200,8 +200,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     let refusal = prop::option::of(prop::sample::select(REFUSALS.to_vec()));
     prop_oneof![
         4 => answered,
-        2 => failure.prop_map(Outcome::Failure),
-        1 => refusal.prop_map(Outcome::Redirect),
+        2 => failure.prop_map(CallOutcome::Failure),
+        1 => refusal.prop_map(CallOutcome::Redirect),
     ]
 }
 
@@ -224,7 +224,7 @@ proptest! {
             answer(500, None, None),
             answer(429, None, None),
             answer(200, Some("302"), None),
-            Outcome::Failure(unconnected()),
+            CallOutcome::Failure(unconnected()),
         ]),
     ) {
         let delay = Duration::from_millis(delay);

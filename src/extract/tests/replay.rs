@@ -10,7 +10,7 @@ use super::{done, planned, search, sent, time};
 use crate::extract::envelope::PageSummary;
 use crate::extract::journal::{Entry, Sent};
 use crate::extract::ledger::Call;
-use crate::extract::pager::{Pager, Stop};
+use crate::extract::pager::{Pager, StopReason};
 use crate::extract::replay::{Progress, Replayed, replay};
 use crate::extract::{Known, KnownTo, SearchEnd};
 use crate::plan::{KnownShare, Plan, Search, StopRules};
@@ -81,7 +81,13 @@ impl Story {
     }
 
     /// A page is sent for and comes, of this search; it ends it, or not.
-    fn page_of(&mut self, search: &Search, page: u32, ids: &[&str], stop: Option<Stop>) -> Call {
+    fn page_of(
+        &mut self,
+        search: &Search,
+        page: u32,
+        ids: &[&str],
+        stop: Option<StopReason>,
+    ) -> Call {
         let sent = self.send();
         let header = PageHeader {
             search: search.clone(),
@@ -94,7 +100,7 @@ impl Story {
         call
     }
 
-    fn page(&mut self, page: u32, ids: &[&str], stop: Option<Stop>) -> Call {
+    fn page(&mut self, page: u32, ids: &[&str], stop: Option<StopReason>) -> Call {
         self.page_of(&search(&[]), page, ids, stop)
     }
 
@@ -163,7 +169,12 @@ fn a_run_that_has_done_nothing_stands_at_its_start() {
 
 #[test]
 fn a_search_ends_for_the_reason_that_its_last_page_gives() {
-    for stop in [Stop::Empty, Stop::OlderThan, Stop::MaxPages, Stop::Gone] {
+    for stop in [
+        StopReason::Empty,
+        StopReason::OlderThan,
+        StopReason::MaxPages,
+        StopReason::Gone,
+    ] {
         let mut story = Story::new();
         let calls = [
             story.page(1, &["a", "b"], None),
@@ -192,10 +203,10 @@ fn a_search_under_way_goes_on_after_its_last_page() {
     let (added, stop) = pager.clone().advance(&summary(&["b", "e"]));
     assert_eq!(
         (added.items_before, added.new_items, stop),
-        (4, 1, Some(Stop::MaxPages))
+        (4, 1, Some(StopReason::MaxPages))
     );
     let (_, stop) = pager.advance(&summary(&["d", "c"]));
-    assert_eq!(stop, Some(Stop::Repeated));
+    assert_eq!(stop, Some(StopReason::Repeated));
 }
 
 /// What the lake has learnt since is no reason to end a search, but for the next page.
@@ -221,7 +232,7 @@ fn what_was_decided_then_counts() {
     let replayed = story.replayed_from(&[story.raw()], &known);
     let mut pager = under_way(replayed, ID);
     let (_, stop) = pager.advance(&summary(&["c", "d"]));
-    assert_eq!(stop, Some(Stop::KnownShare));
+    assert_eq!(stop, Some(StopReason::KnownShare));
 }
 
 #[test]
@@ -241,7 +252,7 @@ fn a_search_that_failed_has_failed() {
     let replayed = story.replayed();
     let end = SearchEnd {
         search_id: ID.to_owned(),
-        stop: Stop::Failed,
+        stop: StopReason::Failed,
         error: Some("code 400".to_owned()),
     };
     assert_eq!(ended(&replayed, ID), end);
@@ -337,16 +348,16 @@ fn a_run_that_went_on_the_next_day_has_two_files() {
     let first = story.raw();
     let second = story.dir.path().join("2.ndjson.zst");
     story.writer = RawWriter::new(second.clone());
-    story.page(2, &["b"], Some(Stop::Empty));
+    story.page(2, &["b"], Some(StopReason::Empty));
     let replayed = story.replayed_from(&[first, second], &Known::new());
-    assert_eq!(ended(&replayed, ID).stop, Stop::Empty);
+    assert_eq!(ended(&replayed, ID).stop, StopReason::Empty);
     assert_eq!(replayed.pages, 2);
 }
 
 #[test]
 fn what_was_chosen_stays_chosen() {
     let mut story = Story::new();
-    story.page(1, &["a"], Some(Stop::MaxPages));
+    story.page(1, &["a"], Some(StopReason::MaxPages));
     story.journal.push(Entry::Chosen { searches: vec![] });
     assert_eq!(story.replayed().chosen, Some(vec![]));
     let searches = vec![search(&[("note_id", "a")])];
@@ -388,10 +399,10 @@ fn every_search_has_its_own_place() {
     };
     story.page(1, &["a"], None);
     story.page_of(&other, 1, &["a"], None);
-    story.page(2, &["b"], Some(Stop::Empty));
+    story.page(2, &["b"], Some(StopReason::Empty));
     story.page_of(&other, 2, &["b"], None);
     let replayed = story.replayed();
-    assert_eq!(ended(&replayed, ID).stop, Stop::Empty);
+    assert_eq!(ended(&replayed, ID).stop, StopReason::Empty);
     let order: Vec<&str> = replayed
         .calls
         .iter()

@@ -6,7 +6,7 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use super::{endpoint, search, source};
 use crate::extract::client::{
-    Access, Client, ClientError, Mask, redirect, request, retry_after, unconnected,
+    Client, ClientError, Mask, SourceAccess, redirect, request, retry_after, unconnected,
 };
 use crate::extract::policy::{Refusal, Unconnected};
 
@@ -151,7 +151,7 @@ fn a_client_needs_an_address_and_hides_the_token() {
         let token = "the-token".into();
         Client::new(
             source("justoneapi"),
-            Access {
+            SourceAccess {
                 base_url,
                 token,
                 signer: None,
@@ -208,7 +208,7 @@ fn a_short_token_is_masked_in_messages_and_leaves_bodies_alone() {
 
 #[test]
 fn a_token_that_no_header_can_carry_is_told_without_showing_it() {
-    let access = Access {
+    let access = SourceAccess {
         base_url: "http://127.0.0.1:9".to_owned(),
         token: "two\nlines".into(),
         signer: None,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{endpoint, search};
 use crate::extract::envelope::PageSummary;
-use crate::extract::pager::{Pager, Stop};
+use crate::extract::pager::{Pager, StopReason};
 use crate::plan::{Depth, KnownShare, Search, StopRules};
 
 const MANY: u32 = 1_000;
@@ -80,7 +80,7 @@ fn older_than(seconds: u64) -> StopRules {
 }
 
 /// Why the search stops after these pages, one a letter: the last page's reason.
-fn after(mut pager: Pager, pages: &[PageSummary]) -> Option<Stop> {
+fn after(mut pager: Pager, pages: &[PageSummary]) -> Option<StopReason> {
     let (last, before) = pages.split_last().expect("a page");
     for page in before {
         assert_eq!(pager.advance(page).1, None, "{page:?}");
@@ -96,9 +96,9 @@ fn a_short_page_is_the_last() {
     };
     assert_eq!(after(pager(rules(20), MANY, &[]), &[cards(20)]), None);
     let short = after(pager(rules(20), MANY, &[]), &[cards(20), cards(19)]);
-    assert_eq!(short, Some(Stop::ShortPage));
+    assert_eq!(short, Some(StopReason::ShortPage));
     let one = after(pager(rules(1), MANY, &[]), &[cards(1), cards(0)]);
-    assert_eq!(one, Some(Stop::Empty));
+    assert_eq!(one, Some(StopReason::Empty));
     // Where an empty page is no end of its own, it has fewer items all the same.
     let rules = StopRules {
         empty: false,
@@ -107,7 +107,7 @@ fn a_short_page_is_the_last() {
     let pages = [cards(20), cards(0)];
     assert_eq!(
         after(pager(rules, MANY, &[]), &pages),
-        Some(Stop::ShortPage)
+        Some(StopReason::ShortPage)
     );
 }
 
@@ -116,18 +116,18 @@ fn an_empty_page_may_be_no_end() {
     let pages = [cards(0), cards(20), cards(0), cards(20)];
     assert_eq!(after(pager(none(), MANY, &[]), &pages), None);
     let last = after(pager(none(), 4, &[]), &pages);
-    assert_eq!(last, Some(Stop::MaxPages));
+    assert_eq!(last, Some(StopReason::MaxPages));
     // Two in a row bring nothing new.
     let pages = [cards(20), cards(0), cards(0)];
     let circles = after(pager(none(), MANY, &[]), &pages);
-    assert_eq!(circles, Some(Stop::Repeated));
+    assert_eq!(circles, Some(StopReason::Repeated));
 }
 
 #[test]
 fn a_page_that_repeats_the_last_ends_every_search() {
     let pages = [items(&["a", "b"]), items(&["a", "b"])];
     let repeated = after(pager(none(), MANY, &[]), &pages);
-    assert_eq!(repeated, Some(Stop::Repeated));
+    assert_eq!(repeated, Some(StopReason::Repeated));
     // Also in another order, with cards between, and with a note twice.
     let shuffled = PageSummary {
         item_count: 5,
@@ -135,7 +135,7 @@ fn a_page_that_repeats_the_last_ends_every_search() {
     };
     let pages = [items(&["a", "b"]), shuffled];
     let repeated = after(pager(none(), MANY, &[]), &pages);
-    assert_eq!(repeated, Some(Stop::Repeated));
+    assert_eq!(repeated, Some(StopReason::Repeated));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_second_page_in_a_row_without_anything_new_ends_a_search() {
     assert_eq!(after(pager(none(), MANY, &[]), &again[..3]), None);
     assert_eq!(
         after(pager(none(), MANY, &[]), &again),
-        Some(Stop::Repeated)
+        Some(StopReason::Repeated)
     );
     // Something new in between, or a page of cards, begins the count anew.
     let news = [
@@ -208,22 +208,25 @@ fn a_search_of_two_wishes_goes_on_as_long_as_one_of_them_would() {
     };
     // Neither wants more than the first page, where it is known.
     let stop = after(with_both(&["a", "b"]), &[items(&["a", "b"])]);
-    assert_eq!(stop, Some(Stop::MaxPages));
+    assert_eq!(stop, Some(StopReason::MaxPages));
     let news = [items(&["a"]), items(&["b"]), items(&["x"])];
     assert_eq!(after(with_both(&["x"]), &news[..2]), None);
-    assert_eq!(after(with_both(&["x"]), &news), Some(Stop::KnownShare));
+    assert_eq!(
+        after(with_both(&["x"]), &news),
+        Some(StopReason::KnownShare)
+    );
 }
 
 #[test]
 fn a_page_of_what_is_known_ends_a_search() {
     let ids = ["a", "b", "c", "d"];
     let cases = [
-        (0.75, &ids[..3], Some(Stop::KnownShare)),
+        (0.75, &ids[..3], Some(StopReason::KnownShare)),
         (0.75, &ids[..2], None),
         (0.76, &ids[..3], None),
         (1.0, &ids[..3], None),
-        (1.0, &ids[..], Some(Stop::KnownShare)),
-        (f64::MIN_POSITIVE, &ids[..1], Some(Stop::KnownShare)),
+        (1.0, &ids[..], Some(StopReason::KnownShare)),
+        (f64::MIN_POSITIVE, &ids[..1], Some(StopReason::KnownShare)),
         (f64::MIN_POSITIVE, &[], None),
     ];
     for (share, earlier, stop) in cases {
@@ -242,7 +245,7 @@ fn each_note_of_a_page_counts_once_for_the_known() {
             std::slice::from_ref(&page),
         )
     };
-    assert_eq!(two(0.66), Some(Stop::KnownShare));
+    assert_eq!(two(0.66), Some(StopReason::KnownShare));
     assert_eq!(two(0.67), None);
     // Cards without an id count neither way.
     let page = PageSummary {
@@ -250,7 +253,7 @@ fn each_note_of_a_page_counts_once_for_the_known() {
         ..items(&["a", "b"])
     };
     let all = after(pager(known(1.0), MANY, &["a", "b"]), &[page]);
-    assert_eq!(all, Some(Stop::KnownShare));
+    assert_eq!(all, Some(StopReason::KnownShare));
     // A page of such cards says nothing.
     let cards = after(pager(known(0.1), MANY, &["a"]), &[cards(20)]);
     assert_eq!(cards, None);
@@ -270,7 +273,11 @@ fn a_share_that_is_reached_exactly_is_reached() {
             let share = percent as f64 / 100.0;
             let stop = |earlier| after(pager(known(share), MANY, earlier), &[items(&ids)]);
             let place = format!("{share} of {count}");
-            assert_eq!(stop(&ids[..enough]), Some(Stop::KnownShare), "{place}");
+            assert_eq!(
+                stop(&ids[..enough]),
+                Some(StopReason::KnownShare),
+                "{place}"
+            );
             assert_eq!(stop(&ids[..enough - 1]), None, "{place}");
         }
     }
@@ -280,8 +287,8 @@ fn a_share_that_is_reached_exactly_is_reached() {
 fn a_page_of_old_notes_ends_a_search() {
     let (young, old) = (ago(DAY_S), ago(DAY_S + 1));
     let stop = |times: &[i64]| after(pager(older_than(DAY_S), MANY, &[]), &[published(times)]);
-    assert_eq!(stop(&[old; 20]), Some(Stop::OlderThan));
-    assert_eq!(stop(&[old]), Some(Stop::OlderThan));
+    assert_eq!(stop(&[old; 20]), Some(StopReason::OlderThan));
+    assert_eq!(stop(&[old]), Some(StopReason::OlderThan));
     // As old as that is not yet older.
     assert_eq!(stop(&[young; 20]), None);
     // A note that its author pinned to the top is old among the young.
@@ -291,9 +298,9 @@ fn a_page_of_old_notes_ends_a_search() {
     // One young note, or two of twenty, came out of order among the old.
     let mut times = [old; 20];
     times[7] = young;
-    assert_eq!(stop(&times), Some(Stop::OlderThan));
+    assert_eq!(stop(&times), Some(StopReason::OlderThan));
     times[19] = young;
-    assert_eq!(stop(&times), Some(Stop::OlderThan));
+    assert_eq!(stop(&times), Some(StopReason::OlderThan));
     times[0] = young;
     assert_eq!(stop(&times), None);
     assert_eq!(stop(&[old, old, old, old, young]), None);
@@ -309,7 +316,7 @@ fn without_times_no_page_is_old() {
         item_count: 20,
         ..published(&[ago(2)])
     };
-    assert_eq!(stop(page), Some(Stop::OlderThan));
+    assert_eq!(stop(page), Some(StopReason::OlderThan));
     // Longer ago than there is time.
     let never = after(pager(older_than(u64::MAX), MANY, &[]), &[published(&[1])]);
     assert_eq!(never, None);
@@ -337,17 +344,17 @@ fn of_several_reasons_the_one_that_says_most_counts() {
         pager.advance(&page).1
     };
     let once = |rules: &StopRules| pager(rules.clone(), 1, &["a"]).advance(&page).1;
-    assert_eq!(twice(&rules), Some(Stop::Repeated));
-    assert_eq!(once(&rules), Some(Stop::ShortPage));
+    assert_eq!(twice(&rules), Some(StopReason::Repeated));
+    assert_eq!(once(&rules), Some(StopReason::ShortPage));
     rules.short_page = None;
-    assert_eq!(once(&rules), Some(Stop::KnownShare));
+    assert_eq!(once(&rules), Some(StopReason::KnownShare));
     rules.known = None;
-    assert_eq!(once(&rules), Some(Stop::OlderThan));
+    assert_eq!(once(&rules), Some(StopReason::OlderThan));
     rules.older_than_s = None;
-    assert_eq!(once(&rules), Some(Stop::MaxPages));
+    assert_eq!(once(&rules), Some(StopReason::MaxPages));
     // The end of the results comes before all of them.
     let nothing = after(pager(rules, 1, &["a"]), &[cards(0)]);
-    assert_eq!(nothing, Some(Stop::Empty));
+    assert_eq!(nothing, Some(StopReason::Empty));
 }
 
 #[test]
@@ -364,13 +371,13 @@ fn every_reason_has_a_name_that_is_read_back() {
         "failed",
     ];
     for name in names {
-        let stop = Stop::named(name).unwrap_or_else(|| panic!("{name} is unknown"));
+        let stop = StopReason::named(name).unwrap_or_else(|| panic!("{name} is unknown"));
         assert_eq!(stop.as_str(), name);
         let json = serde_json::to_string(&stop).expect("JSON");
         assert_eq!(json, format!("\"{name}\""));
     }
-    assert_eq!(Stop::named("Empty"), None);
-    assert_eq!(Stop::named(""), None);
+    assert_eq!(StopReason::named("Empty"), None);
+    assert_eq!(StopReason::named(""), None);
 }
 
 fn any_page() -> impl Strategy<Value = PageSummary> {
@@ -422,11 +429,11 @@ proptest! {
         });
         prop_assert_eq!((pager.pages, pager.items), (asked, sum));
         let reason = reason.expect("a reason");
-        prop_assert!(reason != Stop::MaxPages || asked == max_pages);
-        prop_assert!(reason != Stop::Empty || rules.empty);
-        prop_assert!(reason != Stop::ShortPage || rules.short_page.is_some());
-        prop_assert!(reason != Stop::KnownShare || rules.known.is_some());
-        prop_assert!(reason != Stop::OlderThan || rules.older_than_s.is_some());
-        prop_assert!(reason != Stop::Repeated || asked > 1);
+        prop_assert!(reason != StopReason::MaxPages || asked == max_pages);
+        prop_assert!(reason != StopReason::Empty || rules.empty);
+        prop_assert!(reason != StopReason::ShortPage || rules.short_page.is_some());
+        prop_assert!(reason != StopReason::KnownShare || rules.known.is_some());
+        prop_assert!(reason != StopReason::OlderThan || rules.older_than_s.is_some());
+        prop_assert!(reason != StopReason::Repeated || asked > 1);
     }
 }

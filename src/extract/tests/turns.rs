@@ -12,11 +12,11 @@ use tokio::sync::watch;
 use super::{SHANGHAI, head, journal, journal_path, planned, source, time};
 use crate::clock::Clock;
 use crate::extract::budget::{Budget, Spent};
-use crate::extract::call::Sending;
-use crate::extract::client::{Access, Answer, Client};
+use crate::extract::call::CallUnderWay;
+use crate::extract::client::{Answer, Client, SourceAccess};
 use crate::extract::journal::{Entry, Journal, read};
 use crate::extract::ledger::Call;
-use crate::extract::pager::{Pager, Stop};
+use crate::extract::pager::{Pager, StopReason};
 use crate::extract::policy::{Attempt, Failure};
 use crate::extract::replay::{Progress, Replayed, replay};
 use crate::extract::store::Store;
@@ -78,7 +78,7 @@ async fn extract(
     progress: HashMap<String, Progress>,
 ) -> Extracted {
     let client = |(name, url): &(&str, &str)| {
-        let access = Access {
+        let access = SourceAccess {
             base_url: url.to_string(),
             token: "token".into(),
             signer: None,
@@ -267,7 +267,7 @@ async fn a_run_that_is_continued_brings_what_was_missing() {
                 "{cut} entries, {kept} pages"
             );
             assert_eq!(rest.calls.len(), 6 - kept);
-            assert!(rest.ended.iter().all(|end| end.stop == Stop::Empty));
+            assert!(rest.ended.iter().all(|end| end.stop == StopReason::Empty));
             assert_eq!((rest.ended.len(), rest.left.len()), (2, 0));
         }
     }
@@ -311,7 +311,7 @@ fn what_may_be_paid_is_kept_and_has_its_price() {
         number: 1,
         unknown: 0,
     };
-    let sending = Sending::new(&context, &pager, first);
+    let sending = CallUnderWay::new(&context, &pager, first);
     let cases = [
         (
             answer(200, r#"{"code":0,"data":{"items":[{}]}}"#),

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{RUN, add, commit, file, files, lake, path_of, visible};
 use crate::load::commit::{CommitKind, RunRef};
-use crate::load::held::{CheckResult, Holding, Outcome};
+use crate::load::held::{CheckResult, HeldOutcome, Holding};
 use crate::load::{Lake, LakeError};
 use crate::spec::checks::Severity;
 
@@ -12,7 +12,7 @@ fn result() -> CheckResult {
     CheckResult {
         name: "notes: min_rows 9".to_owned(),
         severity: Severity::Error,
-        outcome: Outcome::Failed,
+        outcome: HeldOutcome::Failed,
         message: "3 rows; at least 9 wanted".to_owned(),
         failing_rows: 1,
         rows: vec![[("rows".to_owned(), 3.into())].into_iter().collect()],

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{DataCheck, Rule};
-use crate::plan::check::{Check, choose};
+use super::{CheckRule, DataCheck};
+use crate::plan::check::{Checker, choose};
 use crate::plan::privacy::{Privacy, PrivacyRule};
-use crate::spec::checks::{self as spec, Freshness, RowCountChange, Scalar};
+use crate::spec::checks::{self as spec, CheckValue, Freshness, RowCountChange};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::{ColumnType, RowsFrom, Table};
 use crate::spec::yaml::Spanned;
 
 /// Resolves `checks`.
 pub fn checks(
-    check: &mut Check<'_>,
+    check: &mut Checker<'_>,
     declared: &[Spanned<spec::Check>],
     contracts: &Contracts,
     privacy: &Privacy,
@@ -43,7 +43,7 @@ pub fn checks(
 }
 
 struct Resolver<'r, 'c> {
-    check: &'r mut Check<'c>,
+    check: &'r mut Checker<'c>,
     contracts: &'r Contracts,
     privacy: &'r Privacy,
 }
@@ -63,7 +63,7 @@ impl Resolver<'_, '_> {
 
     /// What a check asks, if it asks one thing and all that it names exists. `end` is where the next
     /// one begins.
-    fn rule(&mut self, one: &Spanned<spec::Check>, end: usize) -> Option<Rule> {
+    fn rule(&mut self, one: &Spanned<spec::Check>, end: usize) -> Option<CheckRule> {
         let asked = asked(one);
         if asked.is_empty() && self.check.is_told_in(one.span().start..end) {
             return None;
@@ -95,7 +95,7 @@ impl Resolver<'_, '_> {
         self.of_table(one, name, table).filter(|_| asked.len() == 1)
     }
 
-    fn sql(&mut self, sql: &Spanned<String>, table: Option<&Spanned<String>>) -> Option<Rule> {
+    fn sql(&mut self, sql: &Spanned<String>, table: Option<&Spanned<String>>) -> Option<CheckRule> {
         if let Some(table) = table {
             let hint = "remove `table`; the query names its tables itself";
             self.check.error(table, "`sql` takes no table", hint);
@@ -109,7 +109,7 @@ impl Resolver<'_, '_> {
             self.check.error(sql, "there is no SQL to run", hint);
             return None;
         }
-        Some(Rule::Sql(text.to_owned()))
+        Some(CheckRule::Sql(text.to_owned()))
     }
 
     fn of_table(
@@ -117,22 +117,22 @@ impl Resolver<'_, '_> {
         one: &spec::Check,
         name: &Spanned<String>,
         contract: &Table,
-    ) -> Option<Rule> {
+    ) -> Option<CheckRule> {
         let table = name.value.clone();
         if let Some(columns) = &one.not_null {
             let columns = self.columns(contract, columns, true)?;
-            return Some(Rule::NotNull { table, columns });
+            return Some(CheckRule::NotNull { table, columns });
         }
         if let Some(columns) = &one.unique {
             let columns = self.columns(contract, columns, false)?;
-            return Some(Rule::Unique { table, columns });
+            return Some(CheckRule::Unique { table, columns });
         }
         if let Some(rows) = &one.min_rows {
             if rows.value == 0 {
                 self.check.too_small(rows, "min_rows");
             }
             let rows = rows.value;
-            return Some(Rule::MinRows { table, rows });
+            return Some(CheckRule::MinRows { table, rows });
         }
         if let Some(share) = &one.max_reject_share {
             if contract.rows_from != RowsFrom::Pages {
@@ -146,7 +146,7 @@ impl Resolver<'_, '_> {
                     .error(share, message, "0.02 allows two rows in a hundred");
             }
             let share = share.value;
-            return Some(Rule::MaxRejectShare { table, share });
+            return Some(CheckRule::MaxRejectShare { table, share });
         }
         if let Some(values) = &one.accepted_values {
             if values.is_empty() {
@@ -158,7 +158,7 @@ impl Resolver<'_, '_> {
                 .map(|(column, values)| self.accepted(contract, column, values))
                 .collect();
             let values = resolved.into_iter().collect::<Option<_>>()?;
-            return Some(Rule::AcceptedValues { table, values });
+            return Some(CheckRule::AcceptedValues { table, values });
         }
         if let Some(freshness) = &one.freshness {
             return self.freshness(contract, freshness);
@@ -217,7 +217,7 @@ impl Resolver<'_, '_> {
         table: &Table,
         name: &Spanned<String>,
         values: &Spanned<Vec<Spanned<String>>>,
-    ) -> Option<(String, Vec<Scalar>)> {
+    ) -> Option<(String, Vec<CheckValue>)> {
         let kind = self.column(table, name)?;
         let Some(wanted) = wanted(kind) else {
             let message = format!("the values of `{}` are instants or days", name.value);
@@ -242,7 +242,7 @@ impl Resolver<'_, '_> {
         Some((name.value.clone(), accepted))
     }
 
-    fn freshness(&mut self, table: &Table, freshness: &Freshness) -> Option<Rule> {
+    fn freshness(&mut self, table: &Table, freshness: &Freshness) -> Option<CheckRule> {
         let column = &freshness.column;
         if self.column(table, column)? != ColumnType::Timestamp {
             let message = format!("`{}` holds no instants", column.value);
@@ -252,21 +252,21 @@ impl Resolver<'_, '_> {
             self.check.error(column, message, hint);
         }
         self.not_dropped(table, column);
-        Some(Rule::Freshness {
+        Some(CheckRule::Freshness {
             table: table.name().to_owned(),
             column: column.value.clone(),
             within_s: freshness.within.as_duration().as_secs(),
         })
     }
 
-    fn row_count_change(&mut self, table: String, change: &RowCountChange) -> Rule {
+    fn row_count_change(&mut self, table: String, change: &RowCountChange) -> CheckRule {
         let at_most = &change.at_most;
         if !(at_most.value >= 0.0 && at_most.value.is_finite()) {
             let hint = "0.5 allows half as many rows and half as many more";
             self.check
                 .error(at_most, "`at_most` must be 0 or more", hint);
         }
-        Rule::RowCountChange {
+        CheckRule::RowCountChange {
             table,
             last_runs: self.check.positive(&change.last_runs, "last_runs"),
             at_most: at_most.value,
@@ -314,15 +314,15 @@ fn wanted(kind: ColumnType) -> Option<&'static str> {
 }
 
 /// The value that a text means in a column of this type.
-fn scalar(text: &str, kind: ColumnType) -> Option<Scalar> {
+fn scalar(text: &str, kind: ColumnType) -> Option<CheckValue> {
     let number = || text.parse::<f64>().ok().filter(|number| number.is_finite());
     match kind {
-        ColumnType::String => Some(Scalar::Text(text.to_owned())),
-        ColumnType::Int64 => text.parse().ok().map(Scalar::Int),
-        ColumnType::Float64 => number().map(Scalar::Float),
+        ColumnType::String => Some(CheckValue::Text(text.to_owned())),
+        ColumnType::Int64 => text.parse().ok().map(CheckValue::Int),
+        ColumnType::Float64 => number().map(CheckValue::Float),
         ColumnType::Bool => match text.to_ascii_lowercase().as_str() {
-            "true" => Some(Scalar::Bool(true)),
-            "false" => Some(Scalar::Bool(false)),
+            "true" => Some(CheckValue::Bool(true)),
+            "false" => Some(CheckValue::Bool(false)),
             _ => None,
         },
         ColumnType::Timestamp | ColumnType::Date => None,

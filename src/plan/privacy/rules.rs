@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Only, Place, PrivacyRule};
-use crate::plan::check::{Check, choose};
+use crate::plan::check::{Checker, choose};
 use crate::spec::contracts::Contracts;
-use crate::spec::privacy::Privacy;
+use crate::spec::privacy::PrivacyOptions;
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 use crate::spec::yaml::Spanned;
 
 /// The rule of each column that has one; what is wrong with them is told.
 pub(super) fn rules(
-    check: &mut Check<'_>,
-    spec: &Privacy,
+    check: &mut Checker<'_>,
+    spec: &PrivacyOptions,
     contracts: &Contracts,
 ) -> BTreeMap<Place, PrivacyRule> {
     let mut rules = Rules {
@@ -37,7 +37,7 @@ pub(super) fn rules(
 
 /// Collects the rules of columns.
 struct Rules<'c, 'a> {
-    check: &'c mut Check<'a>,
+    check: &'c mut Checker<'a>,
     contracts: &'c Contracts,
     /// The rules so far, each with where it was named.
     named: BTreeMap<Place, (Spanned<String>, PrivacyRule)>,

@@ -2,8 +2,8 @@
 
 use super::mistakes::mistakes;
 use super::{and, planned};
-use crate::plan::{DataCheck, Rule};
-use crate::spec::checks::{Scalar, Severity};
+use crate::plan::{CheckRule, DataCheck};
+use crate::spec::checks::{CheckValue, Severity};
 
 /// The plan's checks of these entries, each a line of YAML.
 fn checks(entries: &[&str]) -> Vec<DataCheck> {
@@ -51,26 +51,26 @@ fn every_form_has_a_name_and_a_severity() {
         ]
     );
     let notes = "notes".to_owned();
-    let text = |text: &str| Scalar::Text(text.to_owned());
+    let text = |text: &str| CheckValue::Text(text.to_owned());
     let accepted = [
         (
             "note_type",
             vec![text("normal"), text("5"), text("no"), text("007")],
         ),
-        ("has_music", vec![Scalar::Bool(true)]),
-        ("image_count", vec![Scalar::Int(0), Scalar::Int(1)]),
+        ("has_music", vec![CheckValue::Bool(true)]),
+        ("image_count", vec![CheckValue::Int(0), CheckValue::Int(1)]),
     ];
     let values = accepted.map(|(column, values)| (column.to_owned(), values));
     assert_eq!(
         planned[4].rule,
-        Rule::AcceptedValues {
+        CheckRule::AcceptedValues {
             table: notes.clone(),
             values: values.to_vec()
         }
     );
     assert_eq!(
         planned[5].rule,
-        Rule::Freshness {
+        CheckRule::Freshness {
             table: notes.clone(),
             column: "published_at".to_owned(),
             within_s: 7 * 86_400
@@ -78,14 +78,14 @@ fn every_form_has_a_name_and_a_severity() {
     );
     assert_eq!(
         planned[6].rule,
-        Rule::RowCountChange {
+        CheckRule::RowCountChange {
             table: notes,
             last_runs: 7,
             at_most: 0.5
         }
     );
     let sql = "select *\n  from engagement where liked_count < 0".to_owned();
-    assert_eq!(planned[7].rule, Rule::Sql(sql));
+    assert_eq!(planned[7].rule, CheckRule::Sql(sql));
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::fs;
 use chrono::{DateTime, Utc};
 
 use super::{FileColumns, Lake, TABLES, rows};
-use crate::plan::Rule;
+use crate::plan::CheckRule;
 use crate::query::checks::{Checked, Rejected, Staged, failing, query, remark};
 use crate::query::duckdb::Database;
-use crate::spec::checks::Scalar;
+use crate::spec::checks::CheckValue;
 
 /// A lake in which the run `now` stages files, and has committed some before.
 struct Audit {
@@ -48,11 +48,11 @@ impl Audit {
     }
 
     /// The rows that are wrong, as JSON, and how many there are.
-    fn failing(&self, rule: &Rule) -> (u64, Vec<String>) {
+    fn failing(&self, rule: &CheckRule) -> (u64, Vec<String>) {
         self.counted(rule, Rejected::default())
     }
 
-    fn counted(&self, rule: &Rule, rejected: Rejected) -> (u64, Vec<String>) {
+    fn counted(&self, rule: &CheckRule, rejected: Rejected) -> (u64, Vec<String>) {
         let sql = query(rule, &checked(), &["note_id", "endpoint"], rejected);
         failing(&self.database(&|_| true), &sql).unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
@@ -86,7 +86,7 @@ const C: &str = "'c', 'note_search', NULL, TIMESTAMPTZ '2026-03-01 00:00:00Z', '
 #[test]
 fn empty_values_are_found() {
     let audit = Audit::notes(&[A, B, C]);
-    let rule = |columns: &[&str]| Rule::NotNull {
+    let rule = |columns: &[&str]| CheckRule::NotNull {
         table: notes(),
         columns: names(columns),
     };
@@ -106,7 +106,7 @@ fn empty_values_are_found() {
 #[test]
 fn values_that_come_twice_are_found_and_nulls_are_none() {
     let audit = Audit::notes(&[A, B, B, C, C]);
-    let rule = |columns: &[&str]| Rule::Unique {
+    let rule = |columns: &[&str]| CheckRule::Unique {
         table: notes(),
         columns: names(columns),
     };
@@ -124,7 +124,7 @@ fn values_that_come_twice_are_found_and_nulls_are_none() {
 
 #[test]
 fn a_table_without_a_file_is_empty() {
-    let rule = |rows| Rule::MinRows {
+    let rule = |rows| CheckRule::MinRows {
         table: notes(),
         rows,
     };
@@ -145,13 +145,13 @@ fn a_table_without_a_file_is_empty() {
 #[test]
 fn other_values_are_found_and_null_is_accepted() {
     let audit = Audit::notes(&[A, B, C]);
-    let rule = |accepted: &str| Rule::AcceptedValues {
+    let rule = |accepted: &str| CheckRule::AcceptedValues {
         table: notes(),
         values: vec![(
             "note_type".to_owned(),
             vec![
-                Scalar::Text(accepted.to_owned()),
-                Scalar::Text("it's".to_owned()),
+                CheckValue::Text(accepted.to_owned()),
+                CheckValue::Text("it's".to_owned()),
             ],
         )],
     };
@@ -162,7 +162,7 @@ fn other_values_are_found_and_null_is_accepted() {
 
 #[test]
 fn the_newest_value_must_be_new_enough() {
-    let rule = |hours: u64| Rule::Freshness {
+    let rule = |hours: u64| CheckRule::Freshness {
         table: notes(),
         column: "published_at".to_owned(),
         within_s: hours * 3_600,
@@ -200,7 +200,7 @@ fn the_share_of_rejects_is_told_with_their_reasons() {
     let rejects: Vec<&str> = rejects.iter().map(String::as_str).collect();
     let columns = "\"table\", endpoint, \"column\", reason, run_id";
     audit.staging.add("rejects", columns, &rejects);
-    let rule = |share| Rule::MaxRejectShare {
+    let rule = |share| CheckRule::MaxRejectShare {
         table: notes(),
         share,
     };
@@ -257,8 +257,8 @@ fn whole_run(audit: &mut Audit, id: &str, pipeline: &str, status: &str, hour: us
     }
 }
 
-fn change(last_runs: u32, at_most: f64) -> Rule {
-    Rule::RowCountChange {
+fn change(last_runs: u32, at_most: f64) -> CheckRule {
+    CheckRule::RowCountChange {
         table: notes(),
         last_runs,
         at_most,

@@ -37,30 +37,30 @@ pub enum Fault {
     Redirect { to: RedirectTo },
 
     /// No byte is ever sent; the connection stays open.
-    Timeout(Work),
+    Timeout(FaultWork),
     /// Half of the answer's body, then nothing; the connection stays open.
-    TimeoutInBody(Work),
+    TimeoutInBody(FaultWork),
     /// The connection is reset before any byte of an answer.
-    Reset(Work),
+    Reset(FaultWork),
     /// The connection is closed after half of the answer's body.
-    ResetInBody(Work),
+    ResetInBody(FaultWork),
 
     /// A complete HTTP answer whose body is the first half of the answer.
-    Truncated(Work),
+    Truncated(FaultWork),
     /// Random bytes with status 200.
-    Garbage(Work),
+    Garbage(FaultWork),
     /// A proxy's page with status 200.
-    Html(Work),
+    Html(FaultWork),
     /// Nothing with status 200.
-    Empty(Work),
+    Empty(FaultWork),
     /// The answer with a comment of HTML behind it.
-    Trailing(Work),
+    Trailing(FaultWork),
     /// The answer with one more field, whose value is NaN.
-    Nan(Work),
+    Nan(FaultWork),
     /// The answer with an empty object for its data.
-    EmptyData(Work),
+    EmptyData(FaultWork),
     /// The answer with null for its data.
-    NullData(Work),
+    NullData(FaultWork),
     /// The answer with another Content-Type.
     ContentType {
         content_type: String,
@@ -68,9 +68,9 @@ pub enum Fault {
         billed: Option<bool>,
     },
     /// The answer with Content-Encoding gzip, whether or not the client accepts it.
-    Gzip(Work),
+    Gzip(FaultWork),
     /// The answer as it is, with Content-Encoding gzip.
-    FalseGzip(Work),
+    FalseGzip(FaultWork),
 
     /// The answer with a long text in it, in chunks.
     Huge {
@@ -88,7 +88,7 @@ pub enum Fault {
         billed: Option<bool>,
     },
     /// As `huge`, without end.
-    Endless(Work),
+    Endless(FaultWork),
     /// The answer, slowly and in small pieces.
     Drip {
         bytes_per_second: u64,
@@ -97,7 +97,7 @@ pub enum Fault {
     },
 
     /// A page has the content of the page before.
-    Duplicate(Work),
+    Duplicate(FaultWork),
     /// So many items came in at the front of the list after its first page was shown: the last
     /// items of the page before come again.
     Shift {
@@ -106,15 +106,15 @@ pub enum Fault {
         billed: Option<bool>,
     },
     /// After the last page comes the first one again: no page is empty.
-    EndlessPages(Work),
+    EndlessPages(FaultWork),
     /// After the last page comes the last one again: no page is empty.
-    RepeatLast(Work),
+    RepeatLast(FaultWork),
 }
 
 /// A fault that strikes when the server may have done the work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Work {
+pub struct FaultWork {
     /// Whether the call is billed. Without it: as the answer would have been, but for `timeout`
     /// and `reset`, which are not billed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -45,7 +45,7 @@ pub const KINDS: &str = include_str!("kinds.yaml");
 /// Which faults strike which calls.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Plan {
+pub struct FaultPlan {
     pub seed: u64,
     /// How long every answer takes, in milliseconds.
     pub latency_ms: u64,
@@ -57,12 +57,12 @@ pub struct Plan {
     pub script: Vec<Option<Fault>>,
     /// In YAML the word `on` is also a way to write true, and may be read so.
     #[serde(alias = "true")]
-    pub on: Vec<Rule>,
+    pub on: Vec<FaultRule>,
 }
 
-impl Default for Plan {
+impl Default for FaultPlan {
     fn default() -> Self {
-        Plan {
+        FaultPlan {
             seed: 1,
             latency_ms: 0,
             quota: None,
@@ -85,7 +85,7 @@ pub struct Chance {
 /// A fault that strikes the calls that match all that is given.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub struct FaultRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,7 @@ pub struct Rule {
     pub fault: Fault,
 }
 
-impl Rule {
+impl FaultRule {
     fn matches(&self, asked: &Asked) -> bool {
         fn fits<T: PartialEq>(wanted: &Option<T>, asked: &Option<T>) -> bool {
             wanted.is_none() || wanted == asked
@@ -122,7 +122,7 @@ impl Rule {
 /// Shares are decimal fractions, whose sum may be a little off: ten times 0.1 is not quite 1.
 const ROUNDING: f64 = 1e-9;
 
-impl Plan {
+impl FaultPlan {
     /// # Errors
     /// What no fault can be: the text says where it stands in the plan and why it cannot be.
     pub fn check(&self) -> Result<(), String> {

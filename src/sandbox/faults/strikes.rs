@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Fault, Plan};
+use super::{Fault, FaultPlan};
 use crate::sandbox::call::Asked;
 use crate::sandbox::world::dice::Dice;
 
 /// A plan and how far it has come.
 #[derive(Debug)]
 pub struct Strikes {
-    plan: Plan,
+    plan: FaultPlan,
     /// How many calls each rule has struck.
     struck: Vec<u64>,
     /// Entries of the script that are used up.
@@ -22,7 +22,7 @@ pub struct Strikes {
 }
 
 impl Strikes {
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: FaultPlan) -> Self {
         Strikes {
             struck: vec![0; plan.on.len()],
             plan,
@@ -32,7 +32,7 @@ impl Strikes {
         }
     }
 
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &FaultPlan {
         &self.plan
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, FixedOffset, Utc};
 use serde::Serialize;
 
-use crate::sandbox::world::author::Verified;
+use crate::sandbox::world::author::Verification;
 use crate::sandbox::world::dice::Dice;
 use crate::sandbox::world::note::Note;
 use crate::sandbox::world::{DAY, HOUR, phrases};
@@ -193,8 +193,8 @@ impl User {
             red_official_verify_type: verified.as_number(),
             track_duration: 0,
             vshow: 0,
-            show_red_official_verify_icon: verified == Verified::Company,
-            red_official_verified: verified != Verified::No,
+            show_red_official_verify_icon: verified == Verification::Company,
+            red_official_verified: verified != Verification::No,
             userid: author.id.clone(),
             red_id: author.red_id(),
             nickname: author.nickname(),

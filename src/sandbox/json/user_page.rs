@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::documented;
-use crate::sandbox::world::author::{Author, Verified};
+use crate::sandbox::world::author::{Author, Verification};
 
 use super::shortened;
 
@@ -115,8 +115,8 @@ impl UserItem {
             image: author.avatar(360),
             followed: false,
             red_id: author.red_id(),
-            show_red_official_verify_icon: verified == Verified::Company,
-            red_official_verified: verified != Verified::No,
+            show_red_official_verify_icon: verified == Verification::Company,
+            red_official_verified: verified != Verification::No,
             link: format!("xhsdiscover://1/user/user.{}", author.id),
             sub_title: sub_title(author, now),
             desc: desc(author, now),

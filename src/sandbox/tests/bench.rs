@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::{KEYWORD, NOTES, TOKEN, contracts, noon};
-use crate::sandbox::{Clock, Options, Sandbox, faults};
+use crate::sandbox::{Options, Sandbox, SandboxClock, faults};
 
 pub struct Bench {
     pub sandbox: Sandbox,
@@ -19,10 +19,10 @@ pub struct Bench {
 impl Bench {
     /// With a fault plan as JSON.
     pub async fn start(plan: Value) -> Self {
-        let faults: faults::Plan = serde_json::from_value(plan).unwrap();
+        let faults: faults::FaultPlan = serde_json::from_value(plan).unwrap();
         Bench::with(Options {
             faults,
-            ..Options::new(Clock::frozen(noon()), TOKEN.into())
+            ..Options::new(SandboxClock::frozen(noon()), TOKEN.into())
         })
         .await
     }

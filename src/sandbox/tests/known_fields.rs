@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{NOTES, USERS, all_notes, call, contracts, detail, ids, json};
-use crate::sandbox::call::Call;
-use crate::spec::source::{Columns, Endpoint, Envelope, Mapping, Rule};
+use crate::sandbox::call::ApiCall;
+use crate::spec::source::{ColumnReads, Endpoint, EnvelopePaths, Mapping, RowRule};
 
 #[test]
 fn all_fields_are_known() {
@@ -28,19 +28,19 @@ fn all_fields_are_known() {
     }
 }
 
-fn note_searches() -> Vec<Call> {
+fn note_searches() -> Vec<ApiCall> {
     let pages = ["1", "2", "3", "4", "5"];
     let searches = pages.map(|page| call(NOTES, &[("keyword", "兰蔻"), ("page", page)]));
     searches.into_iter().collect()
 }
 
-fn user_searches() -> Vec<Call> {
+fn user_searches() -> Vec<ApiCall> {
     let pages = ["1", "2"];
     let searches = pages.map(|page| call(USERS, &[("keyword", "兰蔻"), ("page", page)]));
     searches.into_iter().collect()
 }
 
-fn note_details() -> Vec<Call> {
+fn note_details() -> Vec<ApiCall> {
     let notes = all_notes(&[("keyword", "兰蔻")]);
     ids(&notes).into_iter().take(40).map(detail).collect()
 }
@@ -54,7 +54,7 @@ struct Known {
     left_out: BTreeSet<String>,
 }
 
-fn known_paths(envelope: &Envelope, endpoint: &Endpoint) -> Known {
+fn known_paths(envelope: &EnvelopePaths, endpoint: &Endpoint) -> Known {
     let mut known = Known::default();
     known
         .mapped
@@ -72,7 +72,7 @@ fn known_paths(envelope: &Envelope, endpoint: &Endpoint) -> Known {
     known
 }
 
-fn rule_paths(rule: &Rule) -> Vec<String> {
+fn rule_paths(rule: &RowRule) -> Vec<String> {
     let each = rule.each.clone().unwrap_or_default();
     let places = if rule.at.is_empty() {
         vec![each]
@@ -106,7 +106,7 @@ fn rule_paths(rule: &Rule) -> Vec<String> {
     paths
 }
 
-fn column_paths(columns: &Columns) -> Vec<String> {
+fn column_paths(columns: &ColumnReads) -> Vec<String> {
     columns.0.iter().flat_map(mapping_paths).collect()
 }
 

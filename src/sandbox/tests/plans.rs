@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::bench::{self, Bench};
 use super::{KEYWORD, TOKEN};
 use crate::sandbox::call::Asked;
-use crate::sandbox::faults::{EXAMPLE, Fault, KINDS, Plan, Strikes};
+use crate::sandbox::faults::{EXAMPLE, Fault, FaultPlan, KINDS, Strikes};
 use crate::spec::diagnostic::SourceFile;
 use crate::spec::yaml;
 
-fn plan(json: Value) -> Plan {
-    let plan: Plan = serde_json::from_value(json).unwrap();
+fn plan(json: Value) -> FaultPlan {
+    let plan: FaultPlan = serde_json::from_value(json).unwrap();
     plan.check().unwrap();
     plan
 }
@@ -26,7 +26,7 @@ fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
 }
 
 /// The kinds that strike so many equal calls, one after the other.
-fn strikes(plan: Plan, asked: &Asked, calls: u64) -> Vec<Option<String>> {
+fn strikes(plan: FaultPlan, asked: &Asked, calls: u64) -> Vec<Option<String>> {
     let mut strikes = Strikes::new(plan);
     let mut next = || strikes.next(asked, "question");
     (0..calls)
@@ -36,12 +36,12 @@ fn strikes(plan: Plan, asked: &Asked, calls: u64) -> Vec<Option<String>> {
 
 #[test]
 fn the_documented_plan_is_one() {
-    let plan: Plan = from_yaml(EXAMPLE);
+    let plan: FaultPlan = from_yaml(EXAMPLE);
     plan.check().unwrap();
     assert_eq!((plan.seed, plan.script.len(), plan.on.len()), (7, 3, 2));
     assert_eq!(plan.on[0].keyword.as_deref(), Some("\u{5170}\u{853b}"));
     let json = serde_json::to_value(&plan).unwrap();
-    assert_eq!(serde_json::from_value::<Plan>(json).unwrap(), plan);
+    assert_eq!(serde_json::from_value::<FaultPlan>(json).unwrap(), plan);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn mistakes_are_named_with_their_place() {
             "no header can have",
         ),
     ] {
-        let problem = serde_json::from_value::<Plan>(wrong)
+        let problem = serde_json::from_value::<FaultPlan>(wrong)
             .unwrap()
             .check()
             .unwrap_err();
@@ -153,7 +153,7 @@ fn mistakes_are_named_with_their_place() {
         json!({"on": [{"fault": {"kind": "code"}}]}),
         json!({"on": [{"path": "/", "fault": empty}]}),
     ] {
-        assert!(serde_json::from_value::<Plan>(unreadable).is_err());
+        assert!(serde_json::from_value::<FaultPlan>(unreadable).is_err());
     }
     let tenths = vec![json!({"share": 0.1, "fault": empty}); 10];
     plan(json!({"random": tenths}));

@@ -6,7 +6,7 @@ use super::bench::{self, Bench, note_ids};
 use super::{KEYWORD, TOKEN, WORLD, noon};
 use crate::sandbox::world::topics::TOPICS;
 use crate::sandbox::world::{BEGINNING, DAY, Stream, World};
-use crate::sandbox::{Clock, Options, Sandbox};
+use crate::sandbox::{Options, Sandbox, SandboxClock};
 
 #[test]
 fn every_stream_has_that_many_notes_on_every_day() {
@@ -38,7 +38,7 @@ fn every_stream_has_that_many_notes_on_every_day() {
 fn options(notes_a_day: u64) -> Options {
     Options {
         notes_a_day: Some(notes_a_day),
-        ..Options::new(Clock::frozen(noon()), TOKEN.into())
+        ..Options::new(SandboxClock::frozen(noon()), TOKEN.into())
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{NOTES, USERS, answer, call, detail, json, noon, notes_at};
-use crate::sandbox::call::Call;
+use crate::sandbox::call::ApiCall;
 
 /// Chosen because almost every oddity of the world shows on its pages, and its last page is short.
 const KEYWORD: &str = "减脂餐推荐";
@@ -42,7 +42,7 @@ fn folder() -> PathBuf {
 }
 
 /// Every file with the call that it answers.
-fn samples() -> Vec<(String, Call)> {
+fn samples() -> Vec<(String, ApiCall)> {
     let mut samples = Vec::new();
     for (sort, word, pages) in [("general", "general", 3), ("newest", "time_descending", 2)] {
         for page in 1..=pages {

@@ -16,19 +16,19 @@ pub struct Author {
 
 /// How the platform vouches for an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verified {
+pub enum Verification {
     No,
     Person,
     Company,
 }
 
-impl Verified {
+impl Verification {
     /// The provider's number for it.
     pub fn as_number(self) -> u8 {
         match self {
-            Verified::No => 0,
-            Verified::Person => 1,
-            Verified::Company => 2,
+            Verification::No => 0,
+            Verification::Person => 1,
+            Verification::Company => 2,
         }
     }
 }
@@ -84,11 +84,11 @@ impl Author {
         )
     }
 
-    pub fn verified(&self) -> Verified {
+    pub fn verified(&self) -> Verification {
         match self.dice("verified").below(100) {
-            0..82 => Verified::No,
-            82..93 => Verified::Person,
-            _ => Verified::Company,
+            0..82 => Verification::No,
+            82..93 => Verification::Person,
+            _ => Verification::Company,
         }
     }
 

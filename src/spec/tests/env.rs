@@ -1,6 +1,6 @@
 use super::{file, told};
 use crate::spec::env::substitute;
-use crate::spec::yaml::{Kind, Node, decode, parse};
+use crate::spec::yaml::{Node, NodeKind, decode, parse};
 
 fn lookup(name: &str) -> Option<String> {
     match name {
@@ -61,8 +61,8 @@ fn what_cannot_be_replaced_is_told_with_its_place() {
 fn keys_and_comments_are_left_alone() {
     let (tree, found) = substituted("# needs ${NOBODY}\n\"${NOBODY}\": 1 # ${NOBODY}\n");
     assert_eq!(found, Vec::<String>::new());
-    let Kind::Map(entries) = &tree.kind else {
+    let NodeKind::Map(entries) = &tree.kind else {
         panic!("no mapping: {tree:?}");
     };
-    assert!(matches!(&entries[0].0.kind, Kind::Quoted(key) if key == "${NOBODY}"));
+    assert!(matches!(&entries[0].0.kind, NodeKind::Quoted(key) if key == "${NOBODY}"));
 }

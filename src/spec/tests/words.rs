@@ -3,16 +3,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::spec::diagnostic::nearest;
-use crate::spec::words::{Instant, Span};
+use crate::spec::words::{Instant, TimeSpan};
 
-fn seconds(n: u64) -> Span {
-    Span::Exact(Duration::from_secs(n))
+fn seconds(n: u64) -> TimeSpan {
+    TimeSpan::Exact(Duration::from_secs(n))
 }
 
 #[test]
 fn lengths_of_time_are_read() {
     let cases = [
-        ("500ms", Span::Exact(Duration::from_millis(500))),
+        ("500ms", TimeSpan::Exact(Duration::from_millis(500))),
         ("90s", seconds(90)),
         ("5min", seconds(300)),
         ("2h", seconds(7_200)),
@@ -39,19 +39,19 @@ fn what_is_no_length_of_time_is_refused() {
         "99999999999s",
         "五s",
     ] {
-        let error = text.parse::<Span>().expect_err(text);
+        let error = text.parse::<TimeSpan>().expect_err(text);
         assert!(error.starts_with(&format!("`{text}` is no length of time")));
     }
 }
 
 #[test]
 fn m_is_a_month_only_in_a_search_window() {
-    assert_eq!(Span::window("6m"), Some(Span::Months(6)));
-    assert_eq!(Span::window("1w"), Some(seconds(604_800)));
-    assert_eq!(Span::window("6x"), None);
-    assert_eq!(Span::window("month"), None);
+    assert_eq!(TimeSpan::window("6m"), Some(TimeSpan::Months(6)));
+    assert_eq!(TimeSpan::window("1w"), Some(seconds(604_800)));
+    assert_eq!(TimeSpan::window("6x"), None);
+    assert_eq!(TimeSpan::window("month"), None);
     assert_eq!(
-        Span::Months(6).as_duration(),
+        TimeSpan::Months(6).as_duration(),
         Duration::from_secs(180 * 86_400)
     );
 }
@@ -60,7 +60,7 @@ fn m_is_a_month_only_in_a_search_window() {
 fn a_window_goes_back_by_calendar_months() {
     let end: DateTime<Utc> = "2026-08-31T04:00:00Z".parse().expect("a time");
     let begin = |word: &str| {
-        let begin = Span::window(word).and_then(|span| span.before(end));
+        let begin = TimeSpan::window(word).and_then(|span| span.before(end));
         begin.map(|at| at.to_rfc3339())
     };
     assert_eq!(begin("1d").as_deref(), Some("2026-08-30T04:00:00+00:00"));

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use html2text::render::TrivialDecorator;
 use html2text::{Element, Handle};
 
-use super::Bad;
+use super::BadReason;
 
 /// The text of an HTML fragment, a line for each block.
-pub fn html_text(html: &str) -> Result<String, Bad> {
+pub fn html_text(html: &str) -> Result<String, BadReason> {
     // Laying deeply nested elements out takes time without bound.
     if html.len() > MOST_HTML || nesting(html) > DEEPEST_HTML {
         return Err(TOO_MUCH);
@@ -19,7 +19,7 @@ pub fn html_text(html: &str) -> Result<String, Bad> {
     Ok(text.trim_end().to_owned())
 }
 
-fn laid_out(html: &str) -> Result<String, Bad> {
+fn laid_out(html: &str) -> Result<String, BadReason> {
     // Without the brackets and number signs that other decorators put around links and headings.
     let config = html2text::config::with_decorator(TrivialDecorator::new())
         .no_link_wrapping()
@@ -58,7 +58,7 @@ const MOST_HTML: usize = 1 << 20;
 const DEEPEST_HTML: usize = 100;
 /// With the elements that need no closing tag, and those that a wrong tag has not closed.
 const DEEPEST_TREE: usize = 3 * DEEPEST_HTML;
-const TOO_MUCH: Bad = "HTML that is too large or too deeply nested";
+const TOO_MUCH: BadReason = "HTML that is too large or too deeply nested";
 
 /// How many elements are open at once at most. Those that need no closing tag do not count.
 fn nesting(html: &str) -> usize {

@@ -1,18 +1,18 @@
 //! Whole numbers, fractions, truth values and shortened counts.
 
-use super::Bad;
+use super::BadReason;
 use crate::transform::captures::{Scalar, number_type};
 
-const LARGER_THAN_INT64: Bad = "larger than int64";
-const SMALLER_THAN_INT64: Bad = "smaller than int64";
-const NOT_WHOLE: Bad = "not a whole number";
-const NO_COUNT: Bad = "not a count";
-const NOT_EXACT: Bad = "an integer beyond 2^53, which float64 does not hold exactly";
+const LARGER_THAN_INT64: BadReason = "larger than int64";
+const SMALLER_THAN_INT64: BadReason = "smaller than int64";
+const NOT_WHOLE: BadReason = "not a whole number";
+const NO_COUNT: BadReason = "not a count";
+const NOT_EXACT: BadReason = "an integer beyond 2^53, which float64 does not hold exactly";
 /// Below 2^53 a float that is whole is exact; 2^53 may have been 2^53 + 1.
 const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
 
 /// A whole number, also as digits in a text, also as `5.0` or `5e0`.
-pub fn integer(value: Scalar<'_>) -> Result<i64, Bad> {
+pub fn integer(value: Scalar<'_>) -> Result<i64, BadReason> {
     match value {
         Scalar::Int(number) => Ok(number),
         Scalar::Uint(_) => Err(LARGER_THAN_INT64),
@@ -28,7 +28,7 @@ pub fn integer(value: Scalar<'_>) -> Result<i64, Bad> {
 }
 
 /// Parses the digits of an `i64`; `otherwise` is the reason where there are other characters.
-fn parse_digits(text: &str, otherwise: Bad) -> Result<i64, Bad> {
+fn parse_digits(text: &str, otherwise: BadReason) -> Result<i64, BadReason> {
     text.parse().map_err(|_| {
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -41,7 +41,7 @@ fn parse_digits(text: &str, otherwise: Bad) -> Result<i64, Bad> {
     })
 }
 
-pub fn float(value: Scalar<'_>) -> Result<f64, Bad> {
+pub fn float(value: Scalar<'_>) -> Result<f64, BadReason> {
     match value {
         Scalar::Int(number) if number.unsigned_abs() <= 1 << 53 => Ok(number as f64),
         Scalar::Int(_) | Scalar::Uint(_) => Err(NOT_EXACT),
@@ -69,7 +69,7 @@ pub fn float(value: Scalar<'_>) -> Result<f64, Bad> {
 }
 
 /// The number, unless it is beyond every float64.
-pub fn finite(number: f64) -> Result<f64, Bad> {
+pub fn finite(number: f64) -> Result<f64, BadReason> {
     if number.is_finite() {
         Ok(number)
     } else if number > 0.0 {
@@ -124,7 +124,7 @@ impl Decimal {
         }
     }
 
-    fn integer(&self) -> Result<i64, Bad> {
+    fn integer(&self) -> Result<i64, BadReason> {
         let beyond = if self.is_negative {
             SMALLER_THAN_INT64
         } else {
@@ -141,7 +141,7 @@ impl Decimal {
     }
 }
 
-pub fn boolean(value: Scalar<'_>) -> Result<bool, Bad> {
+pub fn boolean(value: Scalar<'_>) -> Result<bool, BadReason> {
     match value {
         Scalar::Bool(value) => Ok(value),
         Scalar::Int(0) => Ok(false),
@@ -152,7 +152,7 @@ pub fn boolean(value: Scalar<'_>) -> Result<bool, Bad> {
 }
 
 /// A count, possibly shortened: `1.2万` is 12,000, `10万+` at least 100,000, `1,234` is 1,234.
-pub fn count(value: Scalar<'_>) -> Result<i64, Bad> {
+pub fn count(value: Scalar<'_>) -> Result<i64, BadReason> {
     match value {
         Scalar::Text(text) => parse_count(text),
         other => integer(other),
@@ -160,7 +160,7 @@ pub fn count(value: Scalar<'_>) -> Result<i64, Bad> {
 }
 
 /// Exact decimal arithmetic: `24.2万` must not become 241,999.
-fn parse_count(text: &str) -> Result<i64, Bad> {
+fn parse_count(text: &str) -> Result<i64, BadReason> {
     // Full-width digits, comma, full stop and plus lie at a fixed distance from the plain ones.
     let half_width = |c: char| match c {
         '\u{FF10}'..='\u{FF19}' | '\u{FF0B}' | '\u{FF0C}' | '\u{FF0E}' => {

@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use memchr::memchr2;
 use regex::Regex;
 
-use super::Bad;
+use super::BadReason;
 
 /// An address: a scheme and something after it, without spaces. One that begins with `//` is
 /// https, as in a web page.
-pub fn url(text: Cow<'_, str>) -> Result<Cow<'_, str>, Bad> {
+pub fn url(text: Cow<'_, str>) -> Result<Cow<'_, str>, BadReason> {
     let rest = match text.split_once(':') {
         _ if text.starts_with("//") => &text[2..],
         Some((scheme, rest)) if is_scheme(scheme) => rest.trim_start_matches('/'),

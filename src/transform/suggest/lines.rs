@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::SourceFile;
-use crate::spec::source::{Form, Mapping, Rule, Unit};
+use crate::spec::source::{Form, Mapping, RowRule, Unit};
 use crate::spec::table::ColumnType;
-use crate::spec::yaml::{Span, Spanned};
+use crate::spec::yaml::{ByteSpan, Spanned};
 
 /// A line for a contract.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
+pub struct SuggestedLine {
     pub file: PathBuf,
     /// The line, from 1, that it stands before; none where the columns stand in braces, which it
     /// must be written into.
@@ -28,7 +28,7 @@ pub fn contract_line(
     name: &str,
     kind: ColumnType,
     description: &str,
-) -> Line {
+) -> SuggestedLine {
     let own = contracts.place_of_table(table);
     let first = contracts
         .tables
@@ -53,7 +53,7 @@ pub fn contract_line(
     match (first, own) {
         (Some((file, span)), _) => line(&file, Some(span), &text, "  "),
         (None, Some((file, _))) => line(&file, None, &text, "  "),
-        (None, None) => Line {
+        (None, None) => SuggestedLine {
             file: PathBuf::new(),
             before_line: None,
             text,
@@ -64,11 +64,11 @@ pub fn contract_line(
 /// Reads a column in a rule.
 pub fn mapping_line(
     file: &SourceFile,
-    rule: &Spanned<Rule>,
+    rule: &Spanned<RowRule>,
     name: &str,
     path: &str,
     reading: &Mapping,
-) -> Line {
+) -> SuggestedLine {
     let mut keys = Vec::new();
     keys.extend(reading.unit.map(|unit| {
         let word = match unit {
@@ -108,7 +108,7 @@ pub fn mapping_line(
 }
 
 /// A line before the one that begins with what stands at `first`, indented as that is.
-fn line(file: &SourceFile, first: Option<Span>, text: &str, usual: &str) -> Line {
+fn line(file: &SourceFile, first: Option<ByteSpan>, text: &str, usual: &str) -> SuggestedLine {
     let block = first.and_then(|span| {
         let before = &file.text()[..span.start];
         let indent = &before[before.rfind('\n').map_or(0, |at| at + 1)..];
@@ -119,7 +119,7 @@ fn line(file: &SourceFile, first: Option<Span>, text: &str, usual: &str) -> Line
         Some((number, indent)) => (Some(number), indent),
         None => (None, usual),
     };
-    Line {
+    SuggestedLine {
         file: file.path().to_owned(),
         before_line: before,
         text: format!("{indent}{text}"),

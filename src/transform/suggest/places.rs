@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use crate::spec::diagnostic::SourceFile;
-use crate::spec::source::{Endpoint, Rule};
+use crate::spec::source::{Endpoint, RowRule};
 use crate::spec::table::{ColumnType, Table};
 use crate::spec::yaml::Spanned;
 
 /// A rule that could read a field.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Place {
+pub struct ColumnPlace {
     /// Its number among the endpoint's rules.
     pub rule: usize,
     /// The field's path from where the rule stands.
@@ -21,7 +21,7 @@ pub struct Place {
 
 /// The rules that stand nearest to a path, in the contract's order. A rule whose rows are parts of
 /// a text, or some of the elements only, comes after those that make a row of each.
-pub fn places(endpoint: &Endpoint, path: &str) -> Vec<Place> {
+pub fn places(endpoint: &Endpoint, path: &str) -> Vec<ColumnPlace> {
     let mut nearest = (0, false);
     let mut places = Vec::new();
     for (number, rule) in endpoint.rows.iter().enumerate() {
@@ -40,14 +40,14 @@ pub fn places(endpoint: &Endpoint, path: &str) -> Vec<Place> {
         }
         if near >= nearest {
             nearest = near;
-            places.push(Place { rule: number, path });
+            places.push(ColumnPlace { rule: number, path });
         }
     }
     places
 }
 
 /// Where a rule reads from: one place for each of its objects.
-fn stands(rule: &Rule) -> Vec<String> {
+fn stands(rule: &RowRule) -> Vec<String> {
     let each = rule.each.as_deref().unwrap_or_default();
     let then = rule.then_each.as_deref().unwrap_or_default();
     if rule.at.is_empty() {
@@ -100,19 +100,19 @@ impl<'c> Names<'c> {
     /// places are not empty.
     pub fn choose(
         &mut self,
-        (file, rules): (&SourceFile, &[Spanned<Rule>]),
-        places: &[Place],
+        (file, rules): (&SourceFile, &[Spanned<RowRule>]),
+        places: &[ColumnPlace],
         key: &str,
         kind: ColumnType,
         fits: &dyn Fn(ColumnType) -> bool,
     ) -> Choice {
         let name = snake_case(key);
-        let id = |place: &Place| (file.path().to_owned(), rules[place.rule].span().start);
+        let id = |place: &ColumnPlace| (file.path().to_owned(), rules[place.rule].span().start);
         let unread = places.iter().find_map(|place| {
             let unread = self.unread(&rules[place.rule], &id(place), &name);
             Some((place, unread.filter(|kind| fits(*kind))?))
         });
-        let likeness = |place: &&Place| self.likeness(&rules[place.rule], &name, kind);
+        let likeness = |place: &&ColumnPlace| self.likeness(&rules[place.rule], &name, kind);
         // Of those that are alike the first.
         let likest = places.iter().rev().max_by_key(likeness);
         let (place, name, kind) = match unread {
@@ -150,7 +150,7 @@ impl<'c> Names<'c> {
 
     /// The type of such a column of the rule's table, which it has or will have, and the rule does
     /// not read.
-    fn unread(&self, rule: &Rule, id: &RuleId, name: &str) -> Option<ColumnType> {
+    fn unread(&self, rule: &RowRule, id: &RuleId, name: &str) -> Option<ColumnType> {
         let key = (rule.table.value.clone(), name.to_owned());
         let suggested = self.suggested.get(&key);
         let is_read = rule.columns.keys().any(|column| column.value == name)
@@ -164,7 +164,7 @@ impl<'c> Names<'c> {
     /// How well a column fits the rule's table: how many columns are of this type and end in the
     /// same word, so that another count comes to the counts; then whether its rows tell of things,
     /// not of places in a list.
-    fn likeness(&self, rule: &Rule, name: &str, kind: ColumnType) -> (usize, bool) {
+    fn likeness(&self, rule: &RowRule, name: &str, kind: ColumnType) -> (usize, bool) {
         let last = |name: &str| name.rsplit('_').next().unwrap_or_default().to_owned();
         let Some(table) = self.tables.get(&rule.table.value) else {
             return (0, false);

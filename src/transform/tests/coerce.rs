@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
 use crate::transform::captures::Scalar;
-use crate::transform::coerce::{Bad, Cell, Convert, hashtags};
+use crate::transform::coerce::{BadReason, Cell, Convert, hashtags};
 
 fn text(text: &str) -> Scalar<'_> {
     Scalar::Text(text)
@@ -17,17 +17,17 @@ fn converted<'a>(
     kind: ColumnType,
     mapping: Mapping,
     value: Scalar<'a>,
-) -> Result<Option<Cell<'a>>, Bad> {
+) -> Result<Option<Cell<'a>>, BadReason> {
     let convert = Convert::compile(&mapping, kind).expect("a mapping that makes sense");
     let cell = convert.apply(value, None)?;
     Ok(cell.map(Cell::into_owned))
 }
 
-fn plain(kind: ColumnType, value: Scalar<'_>) -> Result<Option<Cell<'_>>, Bad> {
+fn plain(kind: ColumnType, value: Scalar<'_>) -> Result<Option<Cell<'_>>, BadReason> {
     converted(kind, Mapping::default(), value)
 }
 
-fn count(value: Scalar<'_>) -> Result<Option<Cell<'_>>, Bad> {
+fn count(value: Scalar<'_>) -> Result<Option<Cell<'_>>, BadReason> {
     let form = Some(Form::Count);
     converted(
         ColumnType::Int64,

@@ -16,7 +16,7 @@ use crate::raw::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::spec::pipeline::OnBadValue;
 use crate::transform::Transform;
-use crate::transform::drift::Kind;
+use crate::transform::drift::DriftKind;
 
 static CONTRACTS: LazyLock<Arc<Contracts>> =
     LazyLock::new(|| Arc::new(Contracts::load(None).unwrap_or_else(|e| panic!("{e}"))));
@@ -141,7 +141,7 @@ fn bad_values_become_null_in_the_same_places() {
         let bad: u64 = tables
             .drift
             .iter()
-            .filter(|row| row.kind == Kind::BadValue)
+            .filter(|row| row.kind == DriftKind::BadValue)
             .map(|row| row.count)
             .sum();
         let told: u64 = tables.tallies.values().map(|tally| tally.nulled).sum();

@@ -20,7 +20,7 @@ use super::super::RunStamp;
 use crate::plan::Search;
 use crate::raw::RawPage;
 use crate::spec::contracts::Contracts;
-use crate::spec::source::{Columns, Endpoint, ParamFrom};
+use crate::spec::source::{ColumnReads, Endpoint, ParamFrom};
 use crate::spec::table::RowsFrom;
 use drift::{Differences, Known};
 use places::Spot;
@@ -89,7 +89,7 @@ impl<'c> Reference<'c> {
         let columns = endpoints
             .flat_map(|e| &e.rows)
             .flat_map(|rule| rule.columns.values());
-        let written = columns.flat_map(|Columns(mappings)| mappings.iter());
+        let written = columns.flat_map(|ColumnReads(mappings)| mappings.iter());
         let patterns = written
             .filter_map(|mapping| mapping.pattern.clone())
             .map(|p| (p.clone(), Regex::new(&p).expect("a pattern")));

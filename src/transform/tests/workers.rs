@@ -9,7 +9,7 @@ use super::{built_in, flattened, page, sample_pages, stamp};
 use crate::raw::{RawPage, RawWriter, encode};
 use crate::transform::flattened::Tables;
 use crate::transform::spill::Scratch;
-use crate::transform::workers::{MEMORY, RawRead, Work};
+use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
 use crate::transform::{Transform, TransformError};
 
 /// A raw file of these pages.
@@ -31,7 +31,7 @@ fn tables(
 ) -> Result<Tables, TransformError> {
     let folder = TempDir::new().expect("a temporary folder");
     let scratch = Scratch::new(folder.path().to_owned());
-    let work = Work {
+    let work = WorkerInput {
         threads,
         memory,
         scratch: &scratch,
@@ -126,7 +126,7 @@ fn a_bad_page_among_many_costs_one_reject() {
 fn read_one(path: &Path, threads: usize) -> (Tables, RawRead) {
     let folder = TempDir::new().expect("a temporary folder");
     let scratch = Scratch::new(folder.path().to_owned());
-    let work = Work {
+    let work = WorkerInput {
         threads,
         memory: MEMORY,
         scratch: &scratch,
@@ -185,7 +185,7 @@ fn a_torn_end_is_left_out_and_told() {
     std::fs::write(&torn, &bytes[..bytes.len() - 7]).expect("a writable file");
     let expected = tables(&transform, vec![whole], 1, MEMORY).expect("tables");
     let scratch = Scratch::new(dir.path().to_owned());
-    let work = Work {
+    let work = WorkerInput {
         threads: 2,
         memory: MEMORY,
         scratch: &scratch,

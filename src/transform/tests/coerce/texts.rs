@@ -6,7 +6,7 @@ use super::{converted, plain, text};
 use crate::spec::source::{Form, Mapping};
 use crate::spec::table::ColumnType;
 use crate::transform::captures::Scalar;
-use crate::transform::coerce::{Bad, Cell, hashtags};
+use crate::transform::coerce::{BadReason, Cell, hashtags};
 
 #[test]
 fn an_id_is_text_whether_it_came_as_text_or_as_a_number() {
@@ -214,7 +214,7 @@ proptest! {
 /// A closing tag that closes nothing must not hide how deep the elements are.
 #[test]
 fn wrong_closing_tags_do_not_hide_the_depth() {
-    fn html(html: &str) -> Result<Option<Cell<'_>>, Bad> {
+    fn html(html: &str) -> Result<Option<Cell<'_>>, BadReason> {
         let form = Some(Form::HtmlText);
         let mapping = Mapping {
             form,

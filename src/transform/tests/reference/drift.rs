@@ -9,10 +9,12 @@ use super::rows::fragment;
 use super::values::{as_text, is_written_float, written_number};
 use super::{Cell, Row, stamped};
 use crate::spec::contracts::Contracts;
-use crate::spec::source::{Columns, Condition, Endpoint, Form, Mapping, Rule, Source, Test, Unit};
+use crate::spec::source::{
+    ColumnReads, Condition, Endpoint, Form, Mapping, RowRule, Source, Test, Unit,
+};
 use crate::spec::table::ColumnType;
 use crate::transform::RunStamp;
-use crate::transform::drift::Kind;
+use crate::transform::drift::DriftKind;
 
 /// The names of JSON types.
 type JsonType = &'static str;
@@ -149,7 +151,7 @@ impl Known {
     }
 
     /// A rule, its columns read from `at`.
-    fn rule(&mut self, rule: &Rule, at: &str, contracts: &Contracts) {
+    fn rule(&mut self, rule: &RowRule, at: &str, contracts: &Contracts) {
         let mut levels = vec![Place::new()];
         into_elements(&mut levels, rule.each.as_deref());
         self.conditions(rule.when.iter(), &levels);
@@ -165,7 +167,7 @@ impl Known {
             self.reading(at_path(&levels, path), TEXT);
         }
         let table = &contracts.tables[&rule.table.value];
-        for (name, Columns(mappings)) in &rule.columns {
+        for (name, ColumnReads(mappings)) in &rule.columns {
             for mapping in mappings {
                 self.mapping(mapping, table.columns[&name.value].kind, &levels);
             }
@@ -256,7 +258,7 @@ impl Known {
         }
         match value {
             Value::String(text) if text.contains('\u{fffd}') => {
-                counted.count(written(place), Kind::ReplacedCharacter, "string");
+                counted.count(written(place), DriftKind::ReplacedCharacter, "string");
             }
             Value::Array(elements) if self.lists.contains(place) => {
                 for element in elements {
@@ -292,7 +294,8 @@ impl Known {
         {
             counted.count_value(written(place), json_type(value), fragment(&text));
         }
-        let mut changed = || counted.count(written(place), Kind::TypeChanged, json_type(value));
+        let mut changed =
+            || counted.count(written(place), DriftKind::TypeChanged, json_type(value));
         match value {
             _ if self.left_out.contains(place) => {}
             Value::Null => {}
@@ -313,7 +316,7 @@ impl Known {
                         false if over_values => Step::Values,
                         false => {
                             let path = format!("{}/{key}", written(place));
-                            counted.count(path, Kind::UnknownField, json_type(inner));
+                            counted.count(path, DriftKind::UnknownField, json_type(inner));
                             continue;
                         }
                     };
@@ -396,22 +399,22 @@ const MOST_VALUES: usize = 20;
 
 /// How often each difference of an endpoint was seen.
 #[derive(Debug, Default)]
-pub struct Differences(BTreeMap<(String, Kind, JsonType, Option<String>), u64>);
+pub struct Differences(BTreeMap<(String, DriftKind, JsonType, Option<String>), u64>);
 
 impl Differences {
-    pub fn count(&mut self, path: String, kind: Kind, json_type: JsonType) {
+    pub fn count(&mut self, path: String, kind: DriftKind, json_type: JsonType) {
         *self.0.entry((path, kind, json_type, None)).or_default() += 1;
     }
 
     fn count_value(&mut self, path: String, json_type: JsonType, value: String) {
-        let difference = (path, Kind::UnknownValue, json_type, Some(value));
+        let difference = (path, DriftKind::UnknownValue, json_type, Some(value));
         *self.0.entry(difference).or_default() += 1;
     }
 
     pub fn rows(self, stamp: &RunStamp, source: &str, endpoint: &str) -> Vec<Row> {
         let mut kept = BTreeMap::new();
         let mut told = 0;
-        let mut values: BTreeMap<(String, Kind, JsonType), usize> = BTreeMap::new();
+        let mut values: BTreeMap<(String, DriftKind, JsonType), usize> = BTreeMap::new();
         for ((path, kind, json_type, value), count) in self.0 {
             let of_field = values.entry((path.clone(), kind, json_type)).or_default();
             *of_field += usize::from(value.is_some());
@@ -424,7 +427,7 @@ impl Differences {
             };
             *kept.entry((path, kind, json_type, value)).or_default() += count;
         }
-        type Kept = (String, Kind, JsonType, Option<String>);
+        type Kept = (String, DriftKind, JsonType, Option<String>);
         let row = |((path, kind, json_type, value), count): (Kept, u64)| {
             let mut row = stamped(stamp, source);
             row.insert("endpoint".to_owned(), Cell::from(endpoint));

@@ -13,9 +13,9 @@ use super::values::{NUMBER, Reading, as_text, hash, hashtags, is_blank, truth, w
 use super::{Cell, Observed, Row, Settings, snapshot_at, snapshot_date, stamped};
 use crate::raw::{PageHeader, RawPage};
 use crate::spec::contracts::Contracts;
-use crate::spec::source::{Columns, Condition, Conditions, Endpoint, Mapping, Rule, Test};
+use crate::spec::source::{ColumnReads, Condition, Conditions, Endpoint, Mapping, RowRule, Test};
 use crate::spec::table::{Column, Fill, Table};
-use crate::spec::words::{Filter, Span};
+use crate::spec::words::{Filter, TimeSpan};
 use crate::transform::RunStamp;
 
 pub struct Interpreter<'c> {
@@ -31,7 +31,7 @@ pub struct Interpreter<'c> {
 /// One row to be made: its rule, its page and where it stands.
 struct Making<'p> {
     known: &'p Known,
-    rule: &'p Rule,
+    rule: &'p RowRule,
     table: &'p Table,
     header: &'p PageHeader,
     /// Whether the outermost list is the page's items.
@@ -201,7 +201,10 @@ impl<'c> Interpreter<'c> {
         making: &Making<'_>,
     ) -> Result<Cell, (&'static str, Option<String>)> {
         let declared = making.rule.columns.iter().find(|(n, _)| n.value == name);
-        for mapping in declared.iter().flat_map(|(_, Columns(mappings))| mappings) {
+        for mapping in declared
+            .iter()
+            .flat_map(|(_, ColumnReads(mappings))| mappings)
+        {
             let asked = &making.header.search.fields;
             let mut fields = mapping.all_of_fields.iter().map(|field| &field.value);
             let is_whole = asked.is_empty() || fields.all(|field| asked.contains(field));
@@ -322,7 +325,7 @@ impl Making<'_> {
         let declared = self.rule.columns.iter().find(|(n, _)| n.value == name);
         let mut values = declared
             .iter()
-            .flat_map(|(_, Columns(mappings))| mappings)
+            .flat_map(|(_, ColumnReads(mappings))| mappings)
             .filter_map(|mapping| self.value(mapping));
         match values.find(is_blank).filter(|_| is_id(column)) {
             Some(blank) => ("a blank id", Some(shown(&blank))),
@@ -345,7 +348,7 @@ impl Making<'_> {
     /// Where the time window that the search asked for begins.
     fn window(&self) -> Option<DateTime<Utc>> {
         let word = self.header.search.filters.get(&Filter::PublishedWithin)?;
-        Span::window(word)?.before(self.header.fetched_at)
+        TimeSpan::window(word)?.before(self.header.fetched_at)
     }
 
     /// What a mapping reads.

@@ -9,7 +9,7 @@ use super::super::{note_search, page};
 use super::{suggested, suggested_by, with_fields};
 use crate::spec::contracts::Contracts;
 use crate::transform::Transform;
-use crate::transform::suggest::Line;
+use crate::transform::suggest::SuggestedLine;
 
 #[test]
 fn a_column_belongs_to_the_nearest_rule_and_to_its_like() {
@@ -166,7 +166,7 @@ endpoints:
         .unwrap_or_else(|e| panic!("{e}"));
     let body = json!({"code": 0, "as": [{"m": 1}], "bs": [{"m": 1}], "m": 1});
     let found = suggested_by(&transform, &[page("shop", "list", body.to_string())], false);
-    let place = |line: &Line| {
+    let place = |line: &SuggestedLine| {
         let file = line
             .file
             .strip_prefix(dir.path())
