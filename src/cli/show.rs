@@ -12,8 +12,8 @@ use super::error::CliError;
 use super::output::{grouped, pretty, print_json, print_text};
 use super::summary::{program, shell_word};
 use super::{Common, Format};
-use crate::load::commit::AddedFile;
 use crate::load::held::{CheckResult, Held, HeldOutcome};
+use crate::load::record::AddedFile;
 use crate::run::show::{Discarded, Shown, discard, publish, show};
 
 #[derive(Debug, Args)]

@@ -2,32 +2,15 @@
 //! harm.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::columns;
-use super::commit::{CommitRecord, LOCK, read, record_path};
 use super::files::{
     create_dir, exchange, failed, link, list, remove_dir_if_there, remove_if_empty,
     remove_if_there, rename, replace_json, sync_parent,
 };
-use super::{Lake, LakeError, STAGING, held};
+use super::{LakeError, STAGING};
 use crate::durable::{mode_of, set_mode};
-
-impl Lake {
-    /// Finishes commits that were cut off and clears stagings that nobody will commit.
-    pub(super) fn recover(&self) -> Result<(), LakeError> {
-        let _guard = self.commit_lock()?;
-        finish_commits(&self.root)?;
-        columns::make(&self.root)?;
-        for (_, staging) in stagings(&self.root)? {
-            if is_abandoned(&staging) && !held::is_held(&self.root, &staging) {
-                remove_dir_if_there(&staging)?;
-            }
-        }
-        Ok(())
-    }
-}
+use crate::load::record::{CommitRecord, read, record_path};
 
 /// Applies the records whose staging folders are still there. The commit lock is held.
 pub(super) fn finish_commits(root: &Path) -> Result<(), LakeError> {
@@ -47,7 +30,7 @@ pub(super) fn finish_commits(root: &Path) -> Result<(), LakeError> {
 }
 
 /// The staging folders, each with the id of its commit.
-fn stagings(root: &Path) -> Result<Vec<(String, PathBuf)>, LakeError> {
+pub(super) fn stagings(root: &Path) -> Result<Vec<(String, PathBuf)>, LakeError> {
     let folders = list(&root.join(STAGING))?.into_iter();
     let with_id = |path: PathBuf| {
         let id = path.file_name().unwrap_or_default().to_string_lossy();
@@ -162,10 +145,12 @@ fn replace_partition(
     Ok(())
 }
 
-/// Whether the process that staged these files is dead.
-fn is_abandoned(staging: &Path) -> bool {
-    match File::open(staging.join(LOCK)) {
-        Ok(lock) => lock.try_lock().is_ok(),
-        Err(_) => true,
-    }
+pub(super) const HELD: &str = "held.json";
+
+/// Removes a staging; from the first step on it is garbage.
+pub(super) fn drop_staging(folder: &Path) -> Result<(), LakeError> {
+    let path = folder.join(HELD);
+    remove_if_there(&path)?;
+    sync_parent(&path)?;
+    remove_dir_if_there(folder)
 }

@@ -11,116 +11,24 @@
 //! process is dead, unless it is held (see [`super::held`]).
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 use arrow::datatypes::Schema;
-use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::apply::{apply, finish_commits};
-use super::clock;
+use super::apply::{apply, drop_staging, finish_commits};
 use super::columns::{self, Stored};
 use super::files::{
-    create_private, create_private_dir, failed, list, open_lock, open_private_lock,
-    remove_dir_if_there, replace_json, step, sync_parent,
+    create_private, create_private_dir, failed, list, open_private_lock, remove_dir_if_there,
+    replace_json, step, sync_parent,
 };
-use super::held;
-use super::raw_zone::RawFile;
-use super::{COMMITS, FORMAT, Lake, LakeError, RAW, STAGING, STATE};
+use super::locks::{LOCK, commit_lock};
+use super::record::{AddedFile, CommitKind, CommitRecord, RunRef, next_commit_time, record_path};
+use super::{FORMAT, Lake, LakeError, RAW, STAGING};
 use crate::durable::FileAccess;
-
-/// What a commit did. For a run, the commit id is its run id.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CommitRecord {
-    pub format: u32,
-    pub commit_id: String,
-    pub kind: CommitKind,
-    pub pipeline: String,
-    pub run_id: String,
-    /// The logical time of what the run observed.
-    pub snapshot_at: DateTime<Utc>,
-    /// Whether the run observed the sandbox's world, not the real one.
-    pub simulated: bool,
-    pub committed_at: DateTime<Utc>,
-    /// Whether nothing of the run is left to be done.
-    #[serde(default)]
-    pub closes_run: bool,
-    pub add: Vec<AddedFile>,
-    /// Paths relative to the lake.
-    pub remove: Vec<String>,
-    /// The raw files of the run, where the run itself committed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub raw: Vec<RawFile>,
-    pub applied: bool,
-}
-
-impl CommitRecord {
-    /// Whether nothing of this run is left to be done after it.
-    pub fn closes(&self, run_id: &str) -> bool {
-        self.closes_run && self.run_id == run_id
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CommitKind {
-    /// A run's first commit.
-    Run,
-    /// More of a run that was continued, or its pages flattened anew.
-    Replace,
-    /// Files of a day put together, rows as they were.
-    Compact,
-    /// Rows that are no longer wanted.
-    Prune,
-    /// Marts of a date, computed from the tables. Of no run and no pipeline.
-    Marts,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AddedFile {
-    /// Relative to the lake.
-    pub path: String,
-    pub table: String,
-    pub rows: u64,
-    pub bytes: u64,
-    /// BLAKE3 of the file, hex.
-    pub checksum: String,
-    /// The runs that may have rows in it, where they are not the commit's run alone.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub runs: BTreeSet<String>,
-}
-
-/// The run whose files a commit adds.
-#[derive(Clone, Copy, Debug)]
-pub struct RunRef<'a> {
-    pub run_id: &'a str,
-    pub pipeline: &'a str,
-    pub snapshot_at: DateTime<Utc>,
-    pub simulated: bool,
-    /// Whether nothing of the run is left to be done.
-    pub closes: bool,
-    /// The raw files that the commit's rows and ledger are made of.
-    pub raw: &'a [RawFile],
-}
-
-impl<'a> RunRef<'a> {
-    /// For commits that belong to no run and no pipeline: they are named after themselves.
-    pub fn of_no_run(commit_id: &'a str, snapshot_at: DateTime<Utc>, simulated: bool) -> Self {
-        RunRef {
-            run_id: commit_id,
-            pipeline: "",
-            snapshot_at,
-            simulated,
-            closes: false,
-            raw: &[],
-        }
-    }
-}
 
 /// Files on their way into the lake.
 #[derive(Debug)]
@@ -175,16 +83,6 @@ impl Lake {
         Ok(ScratchFolder(staging))
     }
 
-    /// All commits, the oldest first.
-    ///
-    /// # Errors
-    /// A record that cannot be read.
-    pub fn commits(&self) -> Result<Vec<CommitRecord>, LakeError> {
-        let mut records = records(&self.root)?;
-        records.sort_by(|a, b| (a.committed_at, &a.commit_id).cmp(&(b.committed_at, &b.commit_id)));
-        Ok(records)
-    }
-
     /// All raw files, each with the run it belongs to.
     ///
     /// # Errors
@@ -205,10 +103,6 @@ impl Lake {
             (run_id, path)
         };
         Ok(files.into_iter().map(with_run).collect())
-    }
-
-    pub(super) fn commit_lock(&self) -> Result<File, LakeError> {
-        commit_lock(&self.root)
     }
 }
 
@@ -319,7 +213,7 @@ impl Staging {
     /// # Errors
     /// The folder cannot be removed; it is garbage all the same.
     pub fn abandon(self) -> Result<(), LakeError> {
-        held::drop_staging(&self.folder)
+        drop_staging(&self.folder)
     }
 
     fn staged(&self) -> MutexGuard<'_, Staged> {
@@ -354,7 +248,7 @@ impl Staging {
             run_id: run.run_id.to_owned(),
             snapshot_at: run.snapshot_at,
             simulated: run.simulated,
-            committed_at: clock::next(&self.root)?,
+            committed_at: next_commit_time(&self.root)?,
             closes_run: run.closes,
             add,
             remove,
@@ -387,52 +281,6 @@ impl Drop for ScratchFolder {
         let _ = remove_dir_if_there(&self.0.folder);
     }
 }
-
-/// All commits, in no order.
-pub(super) fn records(root: &Path) -> Result<Vec<CommitRecord>, LakeError> {
-    let files = list(&root.join(COMMITS))?;
-    files
-        .iter()
-        .filter(|p| p.extension().is_some_and(|e| e == "json"))
-        .map(|p| read(p))
-        .collect()
-}
-
-pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {
-    root.join(COMMITS).join(format!("{commit_id}.json"))
-}
-
-/// Reads a file of ours that says its format.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LakeError> {
-    #[derive(Deserialize)]
-    struct FormatOnly {
-        format: u32,
-    }
-    let text = fs::read_to_string(path).map_err(failed("read", path))?;
-    let damaged = |e: serde_json::Error| LakeError::Record {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    };
-    // A newer record may have other fields: its number is looked at first.
-    let FormatOnly { format } = serde_json::from_str(&text).map_err(damaged)?;
-    if format != FORMAT {
-        let path = path.to_owned();
-        return Err(LakeError::Newer {
-            path,
-            found: format,
-        });
-    }
-    serde_json::from_str(&text).map_err(damaged)
-}
-
-pub(super) fn commit_lock(root: &Path) -> Result<File, LakeError> {
-    let path = root.join(STATE).join("commit.lock");
-    let file = open_lock(&path)?;
-    file.lock().map_err(failed("lock", &path))?;
-    Ok(file)
-}
-
-pub(super) const LOCK: &str = ".lock";
 
 /// Counts and hashes what passes through.
 struct Hashing<W> {

@@ -231,3 +231,10 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
     paths.sort();
     Ok(paths)
 }
+
+/// BLAKE3 of a file, hex.
+pub(super) fn checksum(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}

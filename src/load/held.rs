@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::apply::{HELD, drop_staging};
 use super::apply::{apply, finish_commits};
-use super::clock;
 use super::columns;
-use super::commit::{AddedFile, CommitKind, CommitRecord, RunRef, Staging};
-use super::commit::{commit_lock, read, record_path};
-use super::files::{
-    list, remove_dir_if_there, remove_if_there, rename, replace_json, replace_private_json,
-    sync_parent,
-};
-use super::verify::checksum;
+use super::commit::Staging;
+use super::files::{list, rename, replace_json, replace_private_json};
+use super::record::next_commit_time;
 use super::{FORMAT, Lake, LakeError, STAGING};
+use crate::load::files::checksum;
+use crate::load::locks::commit_lock;
+use crate::load::record::{AddedFile, CommitKind, CommitRecord, RunRef};
+use crate::load::record::{read, record_path};
 use crate::spec::checks::Severity;
 
 /// A commit that waits for a decision.
@@ -115,7 +115,7 @@ impl Staging {
             run_id: run.run_id.to_owned(),
             snapshot_at: run.snapshot_at,
             simulated: run.simulated,
-            held_at: clock::next(&root)?,
+            held_at: next_commit_time(&root)?,
             ledger_commit,
             add,
             remove,
@@ -195,7 +195,7 @@ impl Lake {
             run_id: held.run_id,
             snapshot_at: held.snapshot_at,
             simulated: held.simulated,
-            committed_at: clock::next(self.root())?,
+            committed_at: next_commit_time(self.root())?,
             closes_run: true,
             add: held.add,
             remove: held.remove,
@@ -294,14 +294,6 @@ pub(super) fn is_held(root: &Path, folder: &Path) -> bool {
     }
 }
 
-/// Removes a staging; from the first step on it is garbage.
-pub(super) fn drop_staging(folder: &Path) -> Result<(), LakeError> {
-    let path = folder.join(HELD);
-    remove_if_there(&path)?;
-    sync_parent(&path)?;
-    remove_dir_if_there(folder)
-}
-
 /// Whether a held file is as it was staged.
 fn is_whole(folder: &Path, file: &AddedFile) -> Result<(), LakeError> {
     let path = folder.join(&file.path);
@@ -316,5 +308,3 @@ fn is_whole(folder: &Path, file: &AddedFile) -> Result<(), LakeError> {
         Err(damaged("its checksum is another".to_owned()))
     }
 }
-
-const HELD: &str = "held.json";

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 
-use super::commit::{AddedFile, CommitRecord, record_path};
 use super::files::{failed, open_lock};
 use super::{Lake, LakeError, STATE};
+use crate::load::record::{AddedFile, CommitRecord, record_path};
 
 /// A file that was committed and not removed since.
 #[derive(Clone, Debug, PartialEq)]

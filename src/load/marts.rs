@@ -7,9 +7,9 @@ use std::path::Path;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::commit::{CommitKind, CommitRecord};
 use super::files::{failed, list, open_lock, replace_json};
 use super::{Lake, LakeError, STATE, partition};
+use crate::load::record::{CommitKind, CommitRecord};
 
 /// Held while marts are computed and committed; released when dropped, or when the process dies.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Lake {
         let path = self.root.join(STATE).join("marts.lock");
         let lock = open_lock(&path)?;
         lock.lock().map_err(failed("lock", &path))?;
-        self.hold_commits()?;
+        self.lock_exclusive()?;
         Ok(MartsLock(lock))
     }
 
@@ -61,7 +61,7 @@ impl Lake {
         definition: &str,
     ) -> Result<Inputs, LakeError> {
         let mut commits: BTreeMap<NaiveDate, BTreeSet<String>> = BTreeMap::new();
-        let _held = self.hold_commits()?;
+        let _held = self.lock_exclusive()?;
         let records = self.commits()?.into_iter();
         for record in records.filter(|record| changes_rows(record.kind)) {
             for date in dates(&record, tables) {

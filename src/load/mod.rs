@@ -1,7 +1,6 @@
 //! The lake on disk: where things lie, and how they get there all or none.
 
 mod apply;
-mod clock;
 pub mod columns;
 pub mod commit;
 pub mod encode;
@@ -9,13 +8,12 @@ pub mod evolution;
 mod files;
 pub mod held;
 pub mod inventory;
+pub mod locks;
 pub mod marts;
-pub mod modes;
-pub mod quarantine;
 pub mod raw_zone;
-pub mod readers;
+pub mod record;
+mod recover;
 pub mod retain;
-pub mod still;
 pub mod verify;
 
 #[cfg(test)]
@@ -37,6 +35,9 @@ use crate::spec::diagnostic::Diagnostics;
 use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
 use evolution::Purpose;
+
+/// The folder of files that no commit added, below that of the lake's state.
+const QUARANTINE: &str = "quarantine";
 
 /// Version of the folder layout and of commit records.
 const FORMAT: u32 = 1;
@@ -252,7 +253,7 @@ impl Lake {
                 };
                 lake.check_format()?;
                 // Another account may be committing; then its record is not applied yet.
-                let _still = lake.hold_still()?;
+                let _still = lake.lock_shared()?;
                 match lake.commits()?.into_iter().find(|commit| !commit.applied) {
                     None => Ok(lake),
                     Some(commit) => Err(LakeError::Unfinished(commit.commit_id)),
@@ -346,7 +347,7 @@ impl Lake {
 
     /// Where runs under way keep their journals; made with the first one.
     pub fn journals(&self) -> PathBuf {
-        self.root.join(STATE).join(modes::JOURNALS)
+        self.root.join(STATE).join(verify::modes::JOURNALS)
     }
 
     /// Where a run keeps its journal.

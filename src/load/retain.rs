@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::commit::CommitRecord;
 use super::files::{remove_if_there, sync_parent};
 use super::{Lake, LakeError};
+use crate::load::record::CommitRecord;
 use crate::plan::RawRetention;
 
 /// What was removed from the raw zone.

@@ -15,8 +15,9 @@ use arrow::datatypes::Schema;
 use chrono::NaiveDate;
 use tempfile::TempDir;
 
-use super::commit::{CommitKind, CommitRecord, RunRef, Staging};
+use super::commit::Staging;
 use super::{Lake, LakeError, table_path};
+use crate::load::record::{CommitKind, CommitRecord, RunRef};
 
 /// A new lake in a folder of its own.
 fn lake() -> (TempDir, Lake) {
@@ -257,8 +258,8 @@ fn commits_wait_for_readers_who_list_files_and_readers_do_not_wait_for_each_othe
         lock.expect("a lock").try_lock().is_ok()
     };
     assert!(committing());
-    let first = lake.hold_still().expect("a lock");
-    let second = lake.hold_still().expect("a lock");
+    let first = lake.lock_shared().expect("a lock");
+    let second = lake.lock_shared().expect("a lock");
     assert!(!committing());
     drop(first);
     assert!(!committing());

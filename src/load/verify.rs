@@ -1,18 +1,22 @@
 //! Whether the lake holds what its commits say, and nothing else.
 
+pub mod modes;
+pub mod quarantine;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::commit::AddedFile;
+use super::files::checksum;
 use super::files::{failed, list};
 use super::inventory::LiveFile;
-use super::modes::Remark;
-use super::quarantine::Moved;
 use super::{Lake, LakeError};
+use crate::load::record::AddedFile;
+use crate::load::verify::modes::Remark;
+use crate::load::verify::quarantine::Moved;
 use crate::spec::table::FOLDERS;
 
 /// What was looked at, and what is wrong with it.
@@ -135,7 +139,7 @@ impl Lake {
 
     /// The files that commits added, and those that are there, at one moment.
     fn snapshot(&self) -> Result<(BTreeMap<String, LiveFile>, Vec<Found>), LakeError> {
-        let _still = self.hold_still()?;
+        let _still = self.lock_shared()?;
         let mut there = Vec::new();
         for folder in FOLDERS {
             files_below(&self.root, &self.root.join(folder), &mut there)?;
@@ -202,13 +206,3 @@ fn problem(path: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
         Err(error) => Some((ProblemKind::Damaged, error.to_string())),
     }
 }
-
-/// BLAKE3 of a file, hex.
-pub(super) fn checksum(path: &Path) -> io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
-/// The folder of files that no commit added, below that of the lake's state.
-pub(super) const QUARANTINE: &str = "quarantine";

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::ledger;
-use crate::load::commit::{CommitKind, CommitRecord};
+use crate::load::record::{CommitKind, CommitRecord};
 use crate::load::{Lake, LakeError};
 
 /// The runs whose tables were committed by then. Rows of those that were continued or flattened anew since

@@ -18,7 +18,7 @@ use crate::extract::ledger::Call;
 use crate::extract::replay::Replayed;
 use crate::extract::{RunIdentity, with_causes};
 use crate::load::Lake;
-use crate::load::commit::CommitRecord;
+use crate::load::record::CommitRecord;
 use crate::plan::{Money, Plan};
 use crate::raw::RawReader;
 use crate::spec::source::Billed;

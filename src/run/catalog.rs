@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::RunError;
 use super::as_of::runs_as_of;
 use crate::load::Lake;
-use crate::load::readers::Reading;
+use crate::load::locks::readers::Reading;
 use crate::query::catalog::only;
 use crate::query::duckdb::{Database, write_catalog};
 use crate::spec::contracts::Contracts;
@@ -48,7 +48,7 @@ pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, Run
 /// The lake cannot be read.
 pub fn open_still(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, RunError> {
     let reading = lake.begin_reading()?;
-    let _still = lake.hold_still()?;
+    let _still = lake.lock_shared()?;
     let columns = lake.file_columns(tables)?;
     Ok(Opened {
         database: Database::open_still(lake.root(), tables, &columns)?,
@@ -79,7 +79,7 @@ pub fn open_as_of(
     at: DateTime<Utc>,
 ) -> Result<Opened, RunError> {
     let reading = lake.begin_reading()?;
-    let _still = lake.hold_still()?;
+    let _still = lake.lock_shared()?;
     let runs = runs_as_of(lake, at)?;
     let columns = lake.file_columns(tables)?;
     Ok(Opened {

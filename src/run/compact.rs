@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::RunError;
 use super::rewrite::{FILE_BYTES, Rewriter};
-use crate::load::commit::{CommitKind, RunRef};
 use crate::load::inventory::LiveFile;
-use crate::load::readers::patience;
+use crate::load::locks::readers::patience;
+use crate::load::record::{CommitKind, RunRef};
 use crate::load::{Lake, LakeError};
 use crate::spec::contracts::Contracts;
 

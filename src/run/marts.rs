@@ -20,9 +20,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::extract::with_causes;
-use crate::load::commit::{CommitKind, RunRef};
 use crate::load::encode;
 use crate::load::marts::{FailedMart, mart_path};
+use crate::load::record::{CommitKind, RunRef};
 use crate::load::{Lake, LakeError};
 use crate::marts::{Day, Relation, VERSION, earlier};
 use crate::plan::{Compression, Plan};
@@ -243,7 +243,7 @@ impl Source {
     fn day(&mut self, lake: &Lake, date: NaiveDate) -> Result<Result<Day, String>, MartsError> {
         let read = {
             // Files do not come and go between one query and the next.
-            let _held = lake.hold_commits()?;
+            let _held = lake.lock_exclusive()?;
             let columns = lake.file_columns(&self.tables)?;
             if columns != self.columns {
                 let database = Database::open(lake.root(), &self.tables, &columns);

@@ -13,7 +13,7 @@ use crate::extract::budget::Spent;
 use crate::extract::day::{self, DayOf, journals};
 use crate::extract::{Known, KnownTo};
 use crate::load::Lake;
-use crate::load::commit::{AddedFile, CommitRecord};
+use crate::load::record::{AddedFile, CommitRecord};
 use crate::plan::{FollowUp, Money, Plan, Search};
 use crate::query::history::{self, Earlier};
 use crate::transform::select::{self, Ranked};

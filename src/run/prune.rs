@@ -13,9 +13,10 @@ use super::rewrite::{forget_old_columns, take_rows_out};
 use super::show::find;
 use super::{RunError, ledger};
 use crate::load::Lake;
-use crate::load::commit::{CommitKind, CommitRecord, RunRef, Staging};
+use crate::load::commit::Staging;
 use crate::load::inventory::LiveFile;
-use crate::load::readers::patience;
+use crate::load::locks::readers::patience;
+use crate::load::record::{CommitKind, CommitRecord, RunRef};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 

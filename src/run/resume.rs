@@ -15,7 +15,7 @@ use crate::extract::ledger::Call;
 use crate::extract::replay::{Progress, Replayed, replay};
 use crate::extract::{Extracted, Known, SearchEnd};
 use crate::load::Lake;
-use crate::load::commit::CommitRecord;
+use crate::load::record::CommitRecord;
 use crate::plan::{Plan, Shard};
 use crate::transform::{RunStamp, Transform};
 

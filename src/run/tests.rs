@@ -9,7 +9,7 @@ use super::report::Status;
 use crate::extract::budget::Exhausted;
 use crate::extract::pager::StopReason;
 use crate::extract::{Cut, Extracted, SearchEnd};
-use crate::load::commit::CommitRecord;
+use crate::load::record::CommitRecord;
 use crate::plan::{Plan, plan};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::{RunError, catalog, ledger};
 use crate::extract::with_causes;
-use crate::load::modes::Remark;
 use crate::load::raw_zone::{CommittedRaw, checksum_of_beginning};
+use crate::load::verify::modes::Remark;
 use crate::load::verify::{Problem, ProblemKind, Verified};
 use crate::load::{Lake, raw_source};
 use crate::query::runs::{self, PagesOf};

@@ -61,8 +61,8 @@ fn a_journal_has_whole_lines_when_the_disk_is_full() {
     };
     let fill = |folder: &Path| {
         let path = folder.join("run.ndjson");
-        let journal =
-            Journal::create(path, head(), redlake::durable::FileAccess::Owner).expect("a new journal");
+        let journal = Journal::create(path, head(), redlake::durable::FileAccess::Owner)
+            .expect("a new journal");
         let lines = (0..).find(|n| journal.append(&entry(*n)).is_err());
         lines.unwrap_or(0)
     };

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::{RUN, lake, path_of};
 use crate::load::Lake;
-use crate::load::commit::{CommitKind, Staging};
+use crate::load::commit::Staging;
+use crate::load::record::CommitKind;
 use crate::spec::table::ColumnType;
 
 fn schema(columns: &[(&str, DataType)]) -> Schema {

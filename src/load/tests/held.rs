@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::{RUN, add, commit, file, files, lake, path_of, visible};
-use crate::load::commit::{CommitKind, RunRef};
 use crate::load::held::{CheckResult, HeldOutcome, Holding};
+use crate::load::record::{CommitKind, RunRef};
 use crate::load::{Lake, LakeError};
 use crate::spec::checks::Severity;
 

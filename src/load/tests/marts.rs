@@ -7,8 +7,8 @@ use chrono::NaiveDate;
 
 use super::{RUN, commit, lake};
 use crate::load::Lake;
-use crate::load::commit::CommitKind;
 use crate::load::marts::{Computed, FailedMart, Inputs, mart_path};
+use crate::load::record::CommitKind;
 
 fn date(day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, day).expect("a date")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{RUN, add, commit, file, files, lake, path_of, visible};
 use crate::load::Lake;
-use crate::load::commit::{AddedFile, CommitKind, CommitRecord};
+use crate::load::record::{AddedFile, CommitKind, CommitRecord};
 
 /// A record as it lies on disk before it is applied.
 fn record(lake: &Lake, id: &str, add: &[&str], remove: &[&str]) {

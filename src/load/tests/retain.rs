@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::lake;
 use crate::load::Lake;
-use crate::load::commit::{AddedFile, CommitKind, CommitRecord};
+use crate::load::record::{AddedFile, CommitKind, CommitRecord};
 use crate::load::retain::Removed;
 use crate::plan::RawRetention;
 

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::verify::QUARANTINE;
-use super::{Lake, RAW, STAGING, STATE};
 use crate::durable::{FileAccess, mode_of};
+use crate::load::QUARANTINE;
+use crate::load::{Lake, RAW, STAGING, STATE};
 
 /// What should be known of a lake whose files are all right.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,4 +42,4 @@ impl Lake {
 }
 
 /// The folder of journals, below that of the lake's state.
-pub(super) const JOURNALS: &str = "runs";
+pub(in crate::load) const JOURNALS: &str = "runs";

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::files::{failed, step};
-use super::inventory::LiveFile;
-use super::verify::QUARANTINE;
-use super::{Lake, LakeError, STATE};
+use crate::load::QUARANTINE;
+use crate::load::files::{failed, step};
+use crate::load::inventory::LiveFile;
+use crate::load::{Lake, LakeError, STATE};
 
 /// A file that was moved. Both paths are relative to the lake.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -103,9 +103,9 @@ mod unix {
     use rustix::fs::{AtFlags, FileType, Mode, OFlags};
     use rustix::io::Errno;
 
-    use super::super::LakeError;
-    use super::super::files::failed;
     use crate::durable::FileAccess;
+    use crate::load::LakeError;
+    use crate::load::files::failed;
 
     /// A folder of the lake that no link leads to.
     pub struct Folder(OwnedFd);
@@ -229,9 +229,9 @@ mod portable {
     use std::io;
     use std::path::{Path, PathBuf};
 
-    use super::super::LakeError;
-    use super::super::files::failed;
     use crate::durable::{self, FileAccess};
+    use crate::load::LakeError;
+    use crate::load::files::failed;
 
     /// A folder of the lake that no link leads to.
     pub struct Folder(PathBuf);

@@ -15,8 +15,8 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::files::{failed, open_lock, open_shared_lock};
-use super::{Lake, LakeError, STATE};
+use crate::load::files::{failed, open_lock, open_shared_lock};
+use crate::load::{Lake, LakeError, STATE};
 
 /// While it is held, files that are there stay where they are, unless a run or a mart is committed. Released when
 /// dropped.
@@ -68,7 +68,7 @@ impl Lake {
     }
 
     /// Makes the locks that are not there: an account that cannot write the lake shares them all the same.
-    pub(super) fn make_reader_locks(&self) -> Result<(), LakeError> {
+    pub(in crate::load) fn make_reader_locks(&self) -> Result<(), LakeError> {
         for path in [GATE, READERS].map(|name| self.lock_path(name)) {
             if !path.exists() {
                 open_lock(&path)?;

@@ -1,25 +1,22 @@
-//! Looking at a lake while nobody changes it.
+//! The lock of commits. Order of all locks, of which a process may skip any: pipeline, rewrite,
+//! marts, readers, commit.
 
 use std::fs::File;
+use std::path::Path;
 
-use super::apply::finish_commits;
-use super::files::{failed, open_shared_lock};
+use super::files::{failed, open_lock, open_shared_lock};
 use super::{Lake, LakeError, STATE};
+
+pub mod readers;
 
 /// While it is held, no commit changes a file: what is read together belongs together. Released when
 /// dropped. Whoever holds it commits nothing.
 #[derive(Debug)]
-pub struct CommitsHeld(#[expect(dead_code, reason = "held, not read")] File);
+pub struct CommitsHeld(#[expect(dead_code, reason = "held, not read")] pub(super) File);
 
 impl Lake {
-    /// Waits for a commit that is being made and finishes one that was cut off.
-    ///
-    /// # Errors
-    /// A lock that cannot be taken, or a commit that cannot be finished.
-    pub fn hold_commits(&self) -> Result<CommitsHeld, LakeError> {
-        let guard = self.commit_lock()?;
-        finish_commits(&self.root)?;
-        Ok(CommitsHeld(guard))
+    pub(super) fn commit_lock(&self) -> Result<File, LakeError> {
+        commit_lock(&self.root)
     }
 
     /// Keeps commits waiting while files are listed, so that all that are found are of the same state; several
@@ -28,7 +25,7 @@ impl Lake {
     ///
     /// # Errors
     /// A lock that cannot be taken.
-    pub fn hold_still(&self) -> Result<Option<CommitsHeld>, LakeError> {
+    pub fn lock_shared(&self) -> Result<Option<CommitsHeld>, LakeError> {
         let path = self.root.join(STATE).join("commit.lock");
         let Some(file) = open_shared_lock(&path)? else {
             return Ok(None);
@@ -37,3 +34,13 @@ impl Lake {
         Ok(Some(CommitsHeld(file)))
     }
 }
+
+pub(super) fn commit_lock(root: &Path) -> Result<File, LakeError> {
+    let path = root.join(STATE).join("commit.lock");
+    let file = open_lock(&path)?;
+    file.lock().map_err(failed("lock", &path))?;
+    Ok(file)
+}
+
+/// File in a staging folder that its process keeps locked.
+pub(super) const LOCK: &str = ".lock";

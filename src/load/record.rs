@@ -1,0 +1,211 @@
+//! The record of a commit, how records are read, and the order of commits.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::files::{failed, list, replace_json};
+use super::raw_zone::RawFile;
+use super::{COMMITS, FORMAT, Lake, LakeError, STATE};
+
+/// What a commit did. For a run, the commit id is its run id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    pub format: u32,
+    pub commit_id: String,
+    pub kind: CommitKind,
+    pub pipeline: String,
+    pub run_id: String,
+    /// The logical time of what the run observed.
+    pub snapshot_at: DateTime<Utc>,
+    /// Whether the run observed the sandbox's world, not the real one.
+    pub simulated: bool,
+    pub committed_at: DateTime<Utc>,
+    /// Whether nothing of the run is left to be done.
+    #[serde(default)]
+    pub closes_run: bool,
+    pub add: Vec<AddedFile>,
+    /// Paths relative to the lake.
+    pub remove: Vec<String>,
+    /// The raw files of the run, where the run itself committed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raw: Vec<RawFile>,
+    pub applied: bool,
+}
+
+impl CommitRecord {
+    /// Whether nothing of this run is left to be done after it.
+    pub fn closes(&self, run_id: &str) -> bool {
+        self.closes_run && self.run_id == run_id
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitKind {
+    /// A run's first commit.
+    Run,
+    /// More of a run that was continued, or its pages flattened anew.
+    Replace,
+    /// Files of a day put together, rows as they were.
+    Compact,
+    /// Rows that are no longer wanted.
+    Prune,
+    /// Marts of a date, computed from the tables. Of no run and no pipeline.
+    Marts,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddedFile {
+    /// Relative to the lake.
+    pub path: String,
+    pub table: String,
+    pub rows: u64,
+    pub bytes: u64,
+    /// BLAKE3 of the file, hex.
+    pub checksum: String,
+    /// The runs that may have rows in it, where they are not the commit's run alone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub runs: BTreeSet<String>,
+}
+
+/// The run whose files a commit adds.
+#[derive(Clone, Copy, Debug)]
+pub struct RunRef<'a> {
+    pub run_id: &'a str,
+    pub pipeline: &'a str,
+    pub snapshot_at: DateTime<Utc>,
+    pub simulated: bool,
+    /// Whether nothing of the run is left to be done.
+    pub closes: bool,
+    /// The raw files that the commit's rows and ledger are made of.
+    pub raw: &'a [RawFile],
+}
+
+impl<'a> RunRef<'a> {
+    /// For commits that belong to no run and no pipeline: they are named after themselves.
+    pub fn of_no_run(commit_id: &'a str, snapshot_at: DateTime<Utc>, simulated: bool) -> Self {
+        RunRef {
+            run_id: commit_id,
+            pipeline: "",
+            snapshot_at,
+            simulated,
+            closes: false,
+            raw: &[],
+        }
+    }
+}
+
+impl Lake {
+    /// All commits, the oldest first.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn commits(&self) -> Result<Vec<CommitRecord>, LakeError> {
+        let mut records = records(&self.root)?;
+        records.sort_by(|a, b| (a.committed_at, &a.commit_id).cmp(&(b.committed_at, &b.commit_id)));
+        Ok(records)
+    }
+}
+
+/// All commits, in no order.
+pub(super) fn records(root: &Path) -> Result<Vec<CommitRecord>, LakeError> {
+    let files = list(&root.join(COMMITS))?;
+    files
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "json"))
+        .map(|p| read(p))
+        .collect()
+}
+
+pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {
+    root.join(COMMITS).join(format!("{commit_id}.json"))
+}
+
+/// Reads a file of ours that says its format.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LakeError> {
+    #[derive(Deserialize)]
+    struct FormatOnly {
+        format: u32,
+    }
+    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    let damaged = |e: serde_json::Error| LakeError::Record {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    };
+    // A newer record may have other fields: its number is looked at first.
+    let FormatOnly { format } = serde_json::from_str(&text).map_err(damaged)?;
+    if format != FORMAT {
+        let path = path.to_owned();
+        return Err(LakeError::Newer {
+            path,
+            found: format,
+        });
+    }
+    serde_json::from_str(&text).map_err(damaged)
+}
+
+/// The time of the lake's newest commit.
+#[derive(Serialize, Deserialize)]
+struct Newest {
+    committed_at: DateTime<Utc>,
+}
+
+/// Returns the time of the next commit: now, or just after the newest one, since the order of
+/// commits is that of their times. The commit lock is held.
+///
+/// # Errors
+/// The newest time cannot be written, or, where it is not known, a record not be read.
+pub(super) fn next_commit_time(root: &Path) -> Result<DateTime<Utc>, LakeError> {
+    let path = root.join(STATE).join("clock.json");
+    let kept = fs::read_to_string(&path).ok();
+    let kept = kept.and_then(|text| serde_json::from_str::<Newest>(&text).ok());
+    let newest = match kept {
+        Some(kept) => Some(kept.committed_at),
+        None => records(root)?
+            .iter()
+            .map(|record| record.committed_at)
+            .max(),
+    };
+    let committed_at = after(newest, Utc::now());
+    replace_json(&path, &Newest { committed_at })?;
+    Ok(committed_at)
+}
+
+fn after(newest: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let Some(newest) = newest.filter(|newest| *newest >= now) else {
+        return now;
+    };
+    if newest - now > TOLERATED {
+        tracing::warn!(
+            "this machine's clock says {}, and the lake's newest commit was at {}: one of the two is wrong; \
+             commits keep their order all the same",
+            now.format("%F %T UTC"),
+            newest.format("%F %T UTC")
+        );
+    }
+    let next = newest.checked_add_signed(TimeDelta::microseconds(1));
+    next.unwrap_or(newest)
+}
+
+/// Tolerated clock skew between machines.
+const TOLERATED: TimeDelta = TimeDelta::seconds(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_put_a_commit_before_another() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("a time");
+        assert_eq!(after(None, at(10)), at(10));
+        assert_eq!(after(Some(at(9)), at(10)), at(10));
+        let step = TimeDelta::microseconds(1);
+        assert_eq!(after(Some(at(10)), at(10)), at(10) + step);
+        assert_eq!(after(Some(at(9_000)), at(10)), at(9_000) + step);
+    }
+}

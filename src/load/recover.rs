@@ -1,0 +1,42 @@
+//! Completing what was cut off.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::apply::{finish_commits, stagings};
+use super::files::remove_dir_if_there;
+use super::locks::{CommitsHeld, LOCK};
+use super::{Lake, LakeError, columns, held};
+
+impl Lake {
+    /// Finishes commits that were cut off and clears stagings that nobody will commit.
+    pub(super) fn recover(&self) -> Result<(), LakeError> {
+        let _guard = self.commit_lock()?;
+        finish_commits(&self.root)?;
+        columns::make(&self.root)?;
+        for (_, staging) in stagings(&self.root)? {
+            if is_abandoned(&staging) && !held::is_held(&self.root, &staging) {
+                remove_dir_if_there(&staging)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a commit that is being made and finishes one that was cut off.
+    ///
+    /// # Errors
+    /// A lock that cannot be taken, or a commit that cannot be finished.
+    pub fn lock_exclusive(&self) -> Result<CommitsHeld, LakeError> {
+        let guard = self.commit_lock()?;
+        finish_commits(&self.root)?;
+        Ok(CommitsHeld(guard))
+    }
+}
+
+/// Whether the process that staged these files is dead.
+fn is_abandoned(staging: &Path) -> bool {
+    match File::open(staging.join(LOCK)) {
+        Ok(lock) => lock.try_lock().is_ok(),
+        Err(_) => true,
+    }
+}
