@@ -1,6 +1,7 @@
 //! What may still be spent. A call is paid for before it is sent: budgets are never exceeded,
 //! however many calls are under way.
 
+use crate::extract::ledger::Spent;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -12,32 +13,6 @@ use super::day::DailySpend;
 use super::journal::JournalError;
 use super::ledger::Call;
 use crate::plan::{Budgets, Money};
-use crate::spec::source::Billed;
-
-/// Calls and what they cost. What nobody knows to be unbilled counts as billed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spent {
-    pub calls: u64,
-    pub cost: Money,
-}
-
-impl Spent {
-    pub fn plus(self, other: Spent) -> Spent {
-        Spent {
-            calls: self.calls.saturating_add(other.calls),
-            cost: self.cost.plus(other.cost),
-        }
-    }
-
-    /// What a call counts that has ended; `price` is its price.
-    pub fn on(call: &Call, price: Money) -> Spent {
-        let cost = match call.billed {
-            Billed::No => Money::default(),
-            Billed::Yes | Billed::Unknown => price,
-        };
-        Spent { calls: 1, cost }
-    }
-}
 
 /// A budget that is used up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::Context;
 use super::client::{Answer, Client, Refused, Target};
 use super::envelope::{Envelope, Flaw, PageSummary};
-use super::journal::Sent;
 use super::ledger::Call;
 use super::pager::Pager;
 use super::policy::{self, Attempt, CallOutcome, Decision, Failure, Verdict};
+use crate::extract::ledger::Sent;
 use crate::spec::source::Billed;
 
 /// A call that is about to be sent, or under way.

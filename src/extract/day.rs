@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
-use super::budget::Spent;
 use super::journal::{Entry, JournalError, failed, parse, whole_lines};
 use crate::durable::{self, FileAccess};
+use crate::extract::ledger::Spent;
 use crate::plan::{Money, Shard};
 
 /// Watches the journals of a lake.

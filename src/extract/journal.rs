@@ -5,6 +5,7 @@
 //! disk; the journal is written before that, and synced with it. So a process that is killed
 //! loses nothing, and a power cut at most the lines of calls that were under way.
 
+use crate::extract::ledger::Sent;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -53,20 +54,6 @@ pub struct RunHead {
     /// By the real clock.
     pub opened_at: DateTime<Utc>,
     pub simulated: bool,
-}
-
-/// A call that is about to be sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sent {
-    pub request_id: String,
-    pub source: String,
-    pub search_id: String,
-    pub endpoint: String,
-    pub page: u32,
-    pub attempt: u32,
-    pub started_at: DateTime<Utc>,
-    /// What it costs if it is billed; null if no price is declared.
-    pub price: Option<f64>,
 }
 
 #[derive(Debug, Error)]

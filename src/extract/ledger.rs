@@ -1,9 +1,9 @@
 //! The ledger: every call, what became of it, and what it cost.
 
+use crate::plan::limits::Money;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::journal::Sent;
 use crate::spec::source::Billed;
 
 /// One call; its fields are the columns of the table `requests`.
@@ -97,5 +97,44 @@ impl Totals {
             totals.cost += call.cost.unwrap_or_default();
         }
         totals
+    }
+}
+
+/// A call that is about to be sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sent {
+    pub request_id: String,
+    pub source: String,
+    pub search_id: String,
+    pub endpoint: String,
+    pub page: u32,
+    pub attempt: u32,
+    pub started_at: DateTime<Utc>,
+    /// What it costs if it is billed; null if no price is declared.
+    pub price: Option<f64>,
+}
+
+/// Calls and what they cost. What nobody knows to be unbilled counts as billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    pub calls: u64,
+    pub cost: Money,
+}
+
+impl Spent {
+    pub fn plus(self, other: Spent) -> Spent {
+        Spent {
+            calls: self.calls.saturating_add(other.calls),
+            cost: self.cost.plus(other.cost),
+        }
+    }
+
+    /// What a call counts that has ended; `price` is its price.
+    pub fn on(call: &Call, price: Money) -> Spent {
+        let cost = match call.billed {
+            Billed::No => Money::default(),
+            Billed::Yes | Billed::Unknown => price,
+        };
+        Spent { calls: 1, cost }
     }
 }

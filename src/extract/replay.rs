@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 
 use super::envelope::Envelope;
-use super::journal::{Entry, Sent};
+use super::journal::Entry;
 use super::ledger::Call;
 use super::pager::{Pager, StopReason};
 use super::policy::{Attempt, CallOutcome, decide};
 use super::{Known, SearchEnd, known_to};
+use crate::extract::ledger::Sent;
 use crate::plan::{Plan, Search};
 use crate::raw::{RawError, RawPage, RawReader};
 use crate::spec::source::Billed;

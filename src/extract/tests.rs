@@ -18,8 +18,9 @@ use std::sync::{Arc, LazyLock};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::journal::{Entry, Journal, RunHead, Sent};
+use super::journal::{Entry, Journal, RunHead};
 use super::ledger::Call;
+use crate::extract::ledger::Sent;
 use crate::plan::{Plan, Search, StopRules, plan};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;

@@ -26,7 +26,7 @@ fn lake() -> (TempDir, Lake) {
     (dir, lake)
 }
 
-const RUN: RunRef<'_> = RunRef {
+pub(crate) const RUN: RunRef<'_> = RunRef {
     raw: &[],
     run_id: "run",
     pipeline: "test",

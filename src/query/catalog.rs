@@ -1,5 +1,8 @@
 //! The SQL of the catalog: a view a table, and those that are derived from it. Pure.
 
+use crate::query::sql::identifier;
+use crate::query::sql::literal;
+use crate::query::sql::plain_glob;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -254,24 +257,4 @@ pub fn sql_type(kind: ColumnType) -> &'static str {
         ColumnType::Timestamp => "TIMESTAMP WITH TIME ZONE",
         ColumnType::Date => "DATE",
     }
-}
-
-pub(super) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A glob that matches just this path, whatever characters it has.
-pub(super) fn plain_glob(path: &str) -> String {
-    if !path.contains(['*', '?', '[']) {
-        return path.to_owned();
-    }
-    let plain = |c| match c {
-        '*' | '?' | '[' => format!("[{c}]"),
-        c => String::from(c),
-    };
-    path.chars().map(plain).collect()
-}
-
-pub(super) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

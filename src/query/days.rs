@@ -3,8 +3,8 @@
 
 use chrono::NaiveDate;
 
-use super::catalog::{identifier, literal};
 use super::duckdb::{Database, QueryAnswer, QueryError};
+use crate::query::sql::{identifier, literal};
 use crate::spec::table::{ColumnType, Table};
 
 /// These columns of all rows of a table on a date.

@@ -1,5 +1,7 @@
 //! DuckDB over the lake.
 
+use crate::query::{sql, staged};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::catalog::{self, Files};
-use super::checks::{self, Staged};
+use crate::query::staged::Staged;
 use crate::spec::files::FileColumns;
 use crate::spec::table::{FOLDERS, Table};
 
@@ -115,7 +117,7 @@ impl Database {
             ..*staged
         };
         let has_files = |root: &Path, table: &Table| has_files(root, table);
-        Self::with(&checks::statements(&staged, tables, columns, has_files).join(";\n"))
+        Self::with(&staged::statements(&staged, tables, columns, has_files).join(";\n"))
     }
 
     /// The views of [`Database::open_staged`] without any row.
@@ -130,7 +132,7 @@ impl Database {
             replaces: &|_| true,
         };
         let columns = FileColumns::default();
-        let statements = checks::statements(&nowhere, tables, &columns, |_, _| false);
+        let statements = staged::statements(&nowhere, tables, &columns, |_, _| false);
         Self::with(&statements.join(";\n"))
     }
 
@@ -178,7 +180,7 @@ impl Database {
     /// DuckDB does not take it.
     pub fn spill_to(&self, scratch: Option<&Path>) -> Result<(), QueryError> {
         let scratch = scratch.map(Path::to_string_lossy).unwrap_or_default();
-        let scratch = catalog::literal(&scratch);
+        let scratch = sql::literal(&scratch);
         self.set(&format!("SET temp_directory = {scratch}"))
     }
 
@@ -206,8 +208,8 @@ impl Database {
             let folder = folder.to_string_lossy();
             // The second is as the views name it.
             let names = [
-                catalog::literal(&folder),
-                catalog::literal(&catalog::plain_glob(&folder)),
+                sql::literal(&folder),
+                sql::literal(&sql::plain_glob(&folder)),
             ];
             names.join(", ")
         });
@@ -255,7 +257,7 @@ impl Database {
     /// [`QueryError::NotSelect`]
     pub fn require_select(&self, text: &str) -> Result<(), QueryError> {
         // The function takes nothing else. Other mistakes in the text are told better where it is run.
-        let explained = format!("EXPLAIN SELECT 1 FROM query({})", catalog::literal(text));
+        let explained = format!("EXPLAIN SELECT 1 FROM query({})", sql::literal(text));
         match self.query(&explained) {
             Err(QueryError::Sql(error)) if words(&error).starts_with("Parser Error") => {
                 let words = words(&error);

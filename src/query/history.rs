@@ -10,8 +10,8 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::catalog::{identifier, literal};
 use super::duckdb::{Database, QueryError};
+use crate::query::sql::{identifier, literal};
 
 /// The tables that are asked.
 pub const TABLES: [&str; 5] = [

@@ -7,6 +7,8 @@ pub mod duckdb;
 pub mod history;
 pub mod rewrite;
 pub mod runs;
+mod sql;
+pub mod staged;
 pub mod views;
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::catalog::{identifier, literal, sql_type};
+use super::catalog::sql_type;
+use crate::query::sql::{identifier, literal};
 use crate::spec::table::Table;
 
 /// A column as files hold it.
@@ -117,7 +118,7 @@ impl Rewrite<'_> {
 fn list(files: &[PathBuf]) -> String {
     let files: Vec<String> = files
         .iter()
-        .map(|file| literal(&super::catalog::plain_glob(&file.to_string_lossy())))
+        .map(|file| literal(&crate::query::sql::plain_glob(&file.to_string_lossy())))
         .collect();
     format!("[{}]", files.join(", "))
 }

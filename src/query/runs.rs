@@ -6,9 +6,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::catalog::literal;
 use super::duckdb::{Database, QueryError};
 use super::history::rows;
+use crate::query::sql::literal;
 
 /// A row of the table `runs`, by column.
 pub type RunRow = IndexMap<String, Value>;

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::catalog::{identifier, literal};
+use crate::query::sql::{identifier, literal};
 use crate::spec::table::{Column, ColumnType, LatestView, Table};
 
 /// A derived view, as people read of it.

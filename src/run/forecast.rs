@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::RunError;
 use super::access::is_rehearsal;
 use super::prior::Prior;
-use crate::extract::budget::Spent;
+use crate::extract::ledger::Spent;
 use crate::load::Lake;
 use crate::plan::{Plan, Search};
 use crate::query::history::{self, UsualCalls};

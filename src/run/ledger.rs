@@ -14,7 +14,8 @@ use crate::spec::contracts::Contracts;
 use crate::spec::source::Billed;
 use crate::transform::RunStamp;
 use crate::transform::privacy::Redaction;
-use crate::transform::table::{Shape, TableBuilder, push_record};
+use crate::transform::shape::Shape;
+use crate::transform::table::{TableBuilder, push_record};
 
 /// The tables that a run writes of itself.
 pub const TABLES: [&str; 2] = ["requests", "runs"];

@@ -9,8 +9,8 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use super::catalog::Opened;
 use super::{RunError, catalog, ledger};
-use crate::extract::budget::Spent;
 use crate::extract::day::{self, DayOf, journals};
+use crate::extract::ledger::Spent;
 use crate::extract::{Known, KnownTo};
 use crate::load::Lake;
 use crate::load::record::{AddedFile, CommitRecord};

@@ -55,6 +55,7 @@ mod routes;
 mod search;
 mod sending;
 mod server;
+mod shared;
 mod stop;
 mod world;
 
@@ -76,11 +77,11 @@ use crate::spec::contracts::Contracts;
 
 pub use clock::SandboxClock;
 
+use crate::sandbox::shared::Shared;
 use api::Api;
 use calls::Calls;
 use faults::Strikes;
 use line::{Cutter, WireLines};
-use server::Shared;
 use stop::{Stopper, stop};
 use world::World;
 

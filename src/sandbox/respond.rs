@@ -17,8 +17,8 @@ use super::faults::{Fault, RedirectTo};
 use super::line::Cutter;
 use super::reply::{Message, Reply, disturbed, with_msg};
 use super::sending::BodySending;
-use super::server::Shared;
 use super::world::dice::Dice;
+use crate::sandbox::shared::Shared;
 
 /// The parameter by which the sandbox knows a call that it has redirected itself.
 const REDIRECTED: &str = "_sandbox_redirect";

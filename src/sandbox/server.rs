@@ -1,6 +1,7 @@
 //! The sandbox on the network: what all calls share, and the control routes below `/_sandbox`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::sandbox::shared::Shared;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,31 +13,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
-use super::api::Api;
-use super::calls::{Calls, Counts};
-use super::clock::SandboxClock;
+use super::calls::Counts;
 use super::faults::{FaultPlan, Strikes};
 use super::reply::JSON;
 use super::respond::respond;
-use super::stop::StopSignal;
-
-/// What all calls share.
-pub struct Shared {
-    pub api: Api,
-    pub clock: SandboxClock,
-    pub calls: Arc<Calls>,
-    pub strikes: Mutex<Strikes>,
-    pub stop: StopSignal,
-    /// Where the sandbox listens.
-    pub port: u16,
-}
-
-impl Shared {
-    /// Strikes are whole after every step, so a panic elsewhere cannot have spoilt them.
-    pub fn strikes(&self) -> MutexGuard<'_, Strikes> {
-        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()

@@ -7,7 +7,8 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, options};
 
 use super::diagnostic::{Diagnostic, SourceFile};
 use super::syntax;
-use super::yaml::{ByteSpan, Node, NodeKind};
+use crate::spec::diagnostic::ByteSpan;
+use crate::spec::node::{Node, NodeKind};
 
 /// Lists and mappings inside each other, those behind aliases included.
 const DEEPEST: usize = 100;

@@ -7,7 +7,9 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Unexpected, Visitor};
 
 use super::diagnostic::nearest;
-use super::yaml::{ByteSpan, Node, NodeKind, SPANNED, WRITTEN, is_null};
+use super::yaml::{SPANNED, WRITTEN, is_null};
+use crate::spec::diagnostic::ByteSpan;
+use crate::spec::node::{Node, NodeKind};
 
 /// Why a tree has no value of the wanted type, and where.
 #[derive(Debug)]

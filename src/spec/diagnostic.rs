@@ -7,7 +7,6 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::escape::{escaped, escaped_line};
-use super::yaml::ByteSpan;
 
 /// A file's name and text, cheap to share among the diagnostics that point into it.
 #[derive(Clone, Debug)]
@@ -173,3 +172,6 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)
 }
+
+/// A byte range in the text that a value was read from.
+pub type ByteSpan = std::ops::Range<usize>;

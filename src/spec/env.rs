@@ -9,7 +9,8 @@ use std::ops::Range;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::diagnostic::{Diagnostic, SourceFile};
-use super::yaml::{Node, NodeKind, is_null};
+use super::yaml::is_null;
+use crate::spec::node::{Node, NodeKind};
 
 /// Replaces every `${NAME}` below `node`; `$${` stands for a literal `${`.
 pub fn substitute(

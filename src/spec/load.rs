@@ -9,7 +9,8 @@ use super::env::{self, VariableUse, Variables};
 use super::pipeline::{KeywordSet, Pipeline};
 use super::privacy::{without_salt, without_user_info};
 use super::text_file::{NotUtf8, read_text, reason, unreadable};
-use super::yaml::{self, Node, NodeKind, Spanned};
+use super::yaml::{self, Spanned};
+use crate::spec::node::{Node, NodeKind};
 
 /// A pipeline as written, with the entries of the files that it names.
 #[derive(Clone, Debug)]

@@ -3,7 +3,9 @@
 
 use super::contracts::Contracts;
 use super::diagnostic::SourceFile;
-use super::yaml::{self, ByteSpan, Node, NodeKind};
+use super::yaml;
+use crate::spec::diagnostic::ByteSpan;
+use crate::spec::node::{Node, NodeKind};
 
 impl Contracts {
     /// The file that declares a table, and its name there.

@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::diagnostic::SourceFile;
 use super::words::TimeSpan;
-use super::yaml::{Node, Spanned, written};
+use super::yaml::{Spanned, written};
+use crate::spec::node::Node;
 
 /// What becomes of personal data before tables are written. The stored answers stay as they came:
 /// see `raw`.

@@ -3,7 +3,7 @@
 use granit_parser::ErrorKind;
 
 use super::diagnostic::{Diagnostic, SourceFile};
-use super::yaml::ByteSpan;
+use crate::spec::diagnostic::ByteSpan;
 
 /// The hint where a text begins with a character that means something else.
 pub const QUOTE: &str = "put the text in quotes, as in \"@a\"";

@@ -5,9 +5,11 @@
 //! is decoded *tolerantly*: each error is noted, the part that caused it is taken out of the tree,
 //! and decoding starts again, until it succeeds or nothing more can be taken out.
 
+use crate::spec::diagnostic::ByteSpan;
+use crate::spec::node::Node;
+use crate::spec::node::NodeKind;
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 
 use schemars::JsonSchema;
 use serde::de::{self, DeserializeOwned, Visitor};
@@ -15,9 +17,6 @@ use serde::{Deserialize, Deserializer};
 
 use super::compose::compose;
 use super::diagnostic::{Diagnostic, SourceFile};
-
-/// A byte range in the text that a value was read from.
-pub type ByteSpan = Range<usize>;
 
 /// A value and where it stands, for errors that are found after decoding.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,73 +116,6 @@ pub fn written<'de, D: Deserializer<'de>, V: Visitor<'de>>(
     visitor: V,
 ) -> Result<V::Value, D::Error> {
     deserializer.deserialize_newtype_struct(WRITTEN, visitor)
-}
-
-/// A YAML value and where it stands.
-#[derive(Clone, Debug)]
-pub struct Node {
-    pub span: ByteSpan,
-    pub kind: NodeKind,
-}
-
-#[derive(Clone, Debug)]
-pub enum NodeKind {
-    /// A scalar without quotes, as it is written; empty where nothing is. What is expected decides what
-    /// it means: `no` is a text for a keyword, and false for a switch.
-    Plain(String),
-    /// A text in quotes, or of several lines.
-    Quoted(String),
-    Seq(Vec<Node>),
-    Map(Vec<(Node, Node)>),
-}
-
-impl Node {
-    /// The text of a scalar.
-    pub fn text(&self) -> Option<&str> {
-        match &self.kind {
-            NodeKind::Plain(text) | NodeKind::Quoted(text) => Some(text),
-            NodeKind::Seq(_) | NodeKind::Map(_) => None,
-        }
-    }
-
-    /// The value of a key, if it is a mapping that has it.
-    pub fn entry(&self, key: &str) -> Option<&Node> {
-        let NodeKind::Map(entries) = &self.kind else {
-            return None;
-        };
-        let mut entries = entries.iter();
-        let (_, value) = entries.find(|(name, _)| name.text() == Some(key))?;
-        Some(value)
-    }
-
-    /// Whether it is no value, where a value may be left out.
-    pub fn is_null(&self) -> bool {
-        matches!(&self.kind, NodeKind::Plain(text) if is_null(text))
-    }
-
-    /// The number of values in it, itself included.
-    pub(super) fn size(&self) -> usize {
-        1 + self.children().map(Node::size).sum::<usize>()
-    }
-
-    /// How many lists and mappings are inside each other.
-    pub(super) fn depth(&self) -> usize {
-        self.children()
-            .map(|child| child.depth() + 1)
-            .max()
-            .unwrap_or(0)
-    }
-
-    fn children(&self) -> impl Iterator<Item = &Node> {
-        let (items, entries): (&[Node], &[(Node, Node)]) = match &self.kind {
-            NodeKind::Seq(items) => (items, &[]),
-            NodeKind::Map(entries) => (&[], entries),
-            NodeKind::Plain(_) | NodeKind::Quoted(_) => (&[], &[]),
-        };
-        items
-            .iter()
-            .chain(entries.iter().flat_map(|(key, value)| [key, value]))
-    }
 }
 
 /// Whether a scalar without quotes is one of YAML's words for no value.

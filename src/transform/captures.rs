@@ -6,8 +6,6 @@
 
 use std::num::NonZeroU32;
 
-use super::mapping::{Program, Scope, ScopeId};
-
 /// A value as it stands in an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scalar<'a> {
@@ -107,15 +105,15 @@ impl<'a> Captures<'a> {
     }
 
     /// Makes room for the page's own values.
-    pub fn begin(&mut self, program: &Program) {
-        self.elements.resize(program.scopes.len(), 0);
-        self.push_frame(&program.scopes[0], Slot::Value(Scalar::Absent));
+    pub fn begin(&mut self, scopes: &[Scope]) {
+        self.elements.resize(scopes.len(), 0);
+        self.push_frame(&scopes[0], Slot::Value(Scalar::Absent));
     }
 
     /// A frame for one more element of the list that is the `loop_at`-th of its parent.
     pub fn add_element(
         &mut self,
-        program: &Program,
+        scopes: &[Scope],
         parent: FrameId,
         loop_at: usize,
         scope: ScopeId,
@@ -125,7 +123,7 @@ impl<'a> Captures<'a> {
             Some(key) => self.keep(key),
             None => Slot::Value(Scalar::Absent),
         };
-        let frame = self.push_frame(&program.scopes[scope], key);
+        let frame = self.push_frame(&scopes[scope], key);
         self.elements[scope] += 1;
         // The page is frame 0, so no element is. A page of 2^32 elements fits no memory.
         let id = u32::try_from(frame).ok().and_then(NonZeroU32::new);
@@ -248,4 +246,15 @@ pub fn number_type(text: &str) -> &'static str {
     } else {
         "number"
     }
+}
+
+pub type ScopeId = usize;
+
+/// What the frames of a scope hold.
+#[derive(Debug, Default)]
+pub struct Scope {
+    pub slots: usize,
+    pub loops: usize,
+    /// Loops around it.
+    pub depth: usize,
 }

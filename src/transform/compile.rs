@@ -7,15 +7,17 @@ use indexmap::IndexMap;
 use super::captures::SlotPlace;
 use super::coerce::{Convert, Origin, Read, Types};
 use super::conditions::{Alternatives, Matcher};
-use super::mapping::{About, CompiledRule, NodeId, Program, Programs, ROOT, ScopeId, Variant};
+use super::mapping::{About, CompiledRule, NodeId, Program, Programs, ROOT, Variant};
 use super::tree::Level;
 use crate::spec::contracts::{Contract, Contracts};
+use crate::spec::diagnostic::ByteSpan;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics, nearest};
 use crate::spec::source::{
     ColumnReads, Condition, Conditions, Endpoint, Mapping, RowRule, Source, Test,
 };
 use crate::spec::table::{RowsFrom, Table};
-use crate::spec::yaml::{ByteSpan, Spanned};
+use crate::spec::yaml::Spanned;
+use crate::transform::captures::ScopeId;
 
 /// Compiles all rules of all sources.
 ///

@@ -45,7 +45,7 @@ pub fn walk<'a>(
     order: &mut KeyOrder,
     drift: &mut Drift,
 ) -> Result<Walked, serde_json::Error> {
-    captures.begin(program);
+    captures.begin(&program.scopes);
     order.begin(program);
     let mut walk = Walk {
         program,
@@ -216,7 +216,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         let Loop { at, scope, element } = looped;
         let program = self.walk.program;
         let captures = &mut self.walk.captures;
-        let frame = captures.add_element(program, self.frame, at, scope, key);
+        let frame = captures.add_element(&program.scopes, self.frame, at, scope, key);
         self.step(element, frame)
     }
 

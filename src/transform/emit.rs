@@ -1,5 +1,6 @@
 //! Rows from what was captured of a page.
 
+use crate::transform::reject::BadCell;
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
@@ -12,13 +13,14 @@ use super::mapping::{CompiledRule, Program, Variant};
 use super::privacy::Redaction;
 use super::reject::Reject;
 use super::sink::Sink;
-use super::table::{Observed, Shape};
+use super::table::Observed;
 use super::{RunStamp, Transform, days};
 use crate::raw::PageHeader;
 use crate::spec::blank::is_blank;
 use crate::spec::pipeline::OnBadValue;
 use crate::spec::table::Fill;
 use crate::spec::words::{Filter, TimeSpan};
+use crate::transform::shape::Shape;
 
 /// What the rows of a page are made from.
 #[derive(Clone, Copy)]
@@ -44,14 +46,6 @@ pub struct Emitter<'e, 'p, 't> {
     over_items: bool,
     /// When the page was observed.
     observed: Observed,
-}
-
-/// Why a column has no value that fits.
-pub struct BadCell<'p> {
-    reason: &'static str,
-    value: Scalar<'p>,
-    /// Where it stands, as drift names it.
-    pub path: &'p str,
 }
 
 /// A part of a text that gives a row, and its place among them.
@@ -483,33 +477,6 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     /// Place of the item on the page, from 1; none for what is no item.
     fn position(&self) -> Option<u64> {
         self.outermost().filter(|_| self.over_items).map(|i| i + 1)
-    }
-}
-
-impl BadCell<'_> {
-    fn missing() -> Self {
-        BadCell {
-            reason: "missing",
-            value: Scalar::Absent,
-            path: "",
-        }
-    }
-
-    pub fn json_type(&self) -> &'static str {
-        self.value.type_name()
-    }
-
-    /// The offending value as text.
-    fn shown(&self) -> Option<String> {
-        Some(match self.value {
-            Scalar::Absent => return None,
-            Scalar::Bool(value) => value.to_string(),
-            Scalar::Int(value) => value.to_string(),
-            Scalar::Uint(value) => value.to_string(),
-            Scalar::Float(value) => value.to_string(),
-            Scalar::Number(text) | Scalar::Text(text) => text.to_owned(),
-            Scalar::Nested(kind) => format!("<{kind}>"),
-        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tables of a run, ready to be written.
 
+use crate::transform::shape::DRIFT;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -14,9 +15,10 @@ use super::reject::Reject;
 use super::sink::Finished;
 use super::sorted::sorted;
 use super::spill::Scratch;
-use super::table::{Shape, TableBuilder, push_record};
+use super::table::{TableBuilder, push_record};
 use super::tally::{Tallies, Tally};
 use super::{RunStamp, Transform, TransformError};
+use crate::transform::shape::Shape;
 
 /// All that became of a run's pages.
 pub struct Flattened<'t> {
@@ -281,13 +283,6 @@ fn newest_of_parents(
         newest.insert(parent, Merge::new(shape, parts, None)?.newest(writer)?);
     }
     Ok(newest)
-}
-
-/// The name of the table that differences go to.
-const DRIFT: &str = "drift";
-
-pub fn is_ours(table: &str) -> bool {
-    [super::sink::REJECTS, DRIFT].contains(&table)
 }
 
 /// Works on all tasks, the last first, on so many threads; ends with the first error.

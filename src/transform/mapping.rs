@@ -5,6 +5,8 @@
 //! *frame* of captured values for each element ([`super::captures`]). Rows are made from the frames
 //! afterwards, so a column may refer to a key that stands behind its list in the answer.
 
+use crate::transform::captures::Scope;
+use crate::transform::captures::ScopeId;
 use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
@@ -18,8 +20,6 @@ pub type NodeId = usize;
 
 /// The answer as a whole.
 pub const ROOT: NodeId = 0;
-
-pub type ScopeId = usize;
 
 /// One endpoint's compiled rules.
 #[derive(Debug)]
@@ -75,15 +75,6 @@ pub struct Loop {
     pub at: usize,
     pub scope: ScopeId,
     pub element: NodeId,
-}
-
-/// What the frames of a scope hold.
-#[derive(Debug, Default)]
-pub struct Scope {
-    pub slots: usize,
-    pub loops: usize,
-    /// Loops around it.
-    pub depth: usize,
 }
 
 /// How rows of one table are made from frames.

@@ -13,7 +13,8 @@ use arrow::ipc::reader::StreamReader;
 
 use super::sorted::Keys;
 use super::spill::{Scratch, SpillWriter, Spilled, in_small_batches};
-use super::table::{Observed, Shape};
+use super::table::Observed;
+use crate::transform::shape::Shape;
 
 /// Rows of a batch that a merge gives.
 const ROWS: usize = 8_192;

@@ -27,6 +27,7 @@ pub mod privacy;
 pub mod reject;
 pub mod repair;
 pub mod select;
+pub mod shape;
 pub mod sink;
 pub mod spill;
 pub mod suggest;
@@ -56,12 +57,12 @@ use crate::spec::contracts::Contracts;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::pipeline::OnBadValue;
 use crate::spec::table::{RowsFrom, Table};
+use crate::transform::shape::{Shape, shapes};
 use coerce::Cell;
 use flatten::Flattener;
 use flattened::Flattened;
 use mapping::Programs;
 use privacy::Redaction;
-use table::{Shape, shapes};
 use tally::Tally;
 
 /// The compiled contracts: turns any number of runs into tables.
@@ -197,7 +198,7 @@ impl Transform {
     /// A table that flattening makes.
     pub fn table(&self, name: &str) -> Option<&Table> {
         let contract = self.contracts.tables.get(name)?;
-        let made = flattened::is_ours(name) || contract.rows_from == RowsFrom::Pages;
+        let made = shape::is_ours(name) || contract.rows_from == RowsFrom::Pages;
         made.then_some(contract)
     }
 

@@ -8,10 +8,10 @@ use indexmap::IndexMap;
 use super::coerce::Cell;
 use super::phone::scrub_phone_numbers;
 use super::reject::fragment;
-use super::table::Shape;
 use crate::plan::{Privacy, PrivacyRule, Pseudonyms};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
+use crate::transform::shape::Shape;
 
 /// The rules, by table.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Items that broke the contract, kept with the reason.
 
+use crate::transform::captures::Scalar;
 use std::fmt;
 
 use serde::Serialize;
@@ -67,5 +68,40 @@ pub fn fragment(value: &str) -> String {
     match value.char_indices().nth(FRAGMENT) {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.to_owned(),
+    }
+}
+
+/// Why a column has no value that fits.
+pub struct BadCell<'p> {
+    pub reason: &'static str,
+    pub value: Scalar<'p>,
+    /// Where it stands, as drift names it.
+    pub path: &'p str,
+}
+
+impl BadCell<'_> {
+    pub fn missing() -> Self {
+        BadCell {
+            reason: "missing",
+            value: Scalar::Absent,
+            path: "",
+        }
+    }
+
+    pub fn json_type(&self) -> &'static str {
+        self.value.type_name()
+    }
+
+    /// The offending value as text.
+    pub fn shown(&self) -> Option<String> {
+        Some(match self.value {
+            Scalar::Absent => return None,
+            Scalar::Bool(value) => value.to_string(),
+            Scalar::Int(value) => value.to_string(),
+            Scalar::Uint(value) => value.to_string(),
+            Scalar::Float(value) => value.to_string(),
+            Scalar::Number(text) | Scalar::Text(text) => text.to_owned(),
+            Scalar::Nested(kind) => format!("<{kind}>"),
+        })
     }
 }

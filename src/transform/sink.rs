@@ -1,23 +1,22 @@
 //! Where one worker's rows, rejects, drift and counts go.
 
+use crate::transform::shape::REJECTS;
 use std::collections::BTreeMap;
 
 use arrow::error::ArrowError;
 
 use super::coerce::Cell;
 use super::drift::{Drift, DriftKind};
-use super::emit::BadCell;
-use super::flattened::is_ours;
 use super::merge::Part;
 use super::reject::Reject;
 use super::sorted::sorted;
 use super::spill::Scratch;
-use super::table::{Observed, Shape, TableBuilder, push_record};
+use super::table::{Observed, TableBuilder, push_record};
 use super::tally::Tally;
 use super::{RunStamp, Transform};
-
-/// The name of the table that rejected items go to.
-pub const REJECTS: &str = "rejects";
+use crate::transform::reject::BadCell;
+use crate::transform::shape::Shape;
+use crate::transform::shape::is_ours;
 
 /// What one worker has made of the pages it was given.
 pub struct Sink<'t> {

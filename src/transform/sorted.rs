@@ -9,7 +9,7 @@ use arrow::compute::take_record_batch;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
-use super::table::Shape;
+use crate::transform::shape::Shape;
 
 /// The keys of a batch's rows, as comparable bytes.
 pub struct Keys {

@@ -1,5 +1,7 @@
 //! Arrow schemas and row builders from the table contracts.
 
+use crate::transform::shape::Shape;
+use crate::transform::shape::StoredColumn;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,10 +9,9 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder,
     RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use chrono::DateTime;
-use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ use super::coerce::Cell;
 use super::privacy::RowRules;
 use super::sorted::sorted;
 use crate::raw::PageHeader;
-use crate::spec::table::{ColumnType, Fill, Table};
+use crate::spec::table::ColumnType;
 
 /// When a row was observed: time of the fetch, then page, then place on the page; the search's id
 /// tells two searches apart that saw the same in the same microsecond. Compares as bytes.
@@ -49,140 +50,6 @@ impl Observed {
     }
 }
 
-/// How a table's rows are kept until they are written: without the columns that are equal in all
-/// rows of a run.
-#[derive(Debug)]
-pub struct Shape {
-    pub name: String,
-    /// All columns, in the contract's order.
-    pub schema: SchemaRef,
-    /// The types of all columns.
-    kinds: Vec<ColumnType>,
-    /// The columns that differ from row to row.
-    pub stored: Vec<StoredColumn>,
-    /// The schema of `stored`, with when the row was observed where that decides.
-    pub stored_schema: SchemaRef,
-    /// Of several observations of such a group (as `order`, places in `stored`) only the latest
-    /// counts, if `latest`.
-    pub group: Vec<usize>,
-    pub latest: bool,
-    /// The order of rows inside a group.
-    pub order: Vec<usize>,
-    /// The table whose observations outdate those of this one, too.
-    pub parent: Option<usize>,
-}
-
-/// A column whose values differ from row to row.
-#[derive(Debug)]
-pub struct StoredColumn {
-    /// Place among the contract's columns.
-    pub at: usize,
-    pub name: String,
-    pub kind: ColumnType,
-    pub fill: Option<Fill>,
-    pub required: bool,
-}
-
-/// The shapes of all tables, in the order of the contracts.
-pub fn shapes(tables: &IndexMap<String, Table>) -> Vec<Shape> {
-    let shape = |table: &Table| Shape {
-        parent: table
-            .latest_with
-            .as_ref()
-            .and_then(|parent| tables.get_index_of(&parent.value)),
-        ..Shape::new(table)
-    };
-    tables.values().map(shape).collect()
-}
-
-/// The name of the column that tells when a row was observed, while rows are kept.
-const OBSERVED: &str = " observed";
-
-impl Shape {
-    pub fn new(table: &Table) -> Self {
-        let stored: Vec<StoredColumn> = table
-            .columns
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, column))| !column.fill.is_some_and(is_of_run))
-            .map(|(at, (name, column))| StoredColumn {
-                at,
-                name: name.clone(),
-                kind: column.kind,
-                fill: column.fill,
-                required: column.required,
-            })
-            .collect();
-        let places = |names: &[crate::spec::yaml::Spanned<String>]| -> Vec<usize> {
-            let place = |name: &String| stored.iter().position(|c| c.name == *name);
-            names.iter().filter_map(|n| place(&n.value)).collect()
-        };
-        let (group, sort) = (places(&table.latest_by), places(&table.sort_by));
-        let latest = !group.is_empty();
-        // Contracts are checked: `sort_by` begins with the columns of `latest_by`.
-        let (group, order) = if latest {
-            (group.clone(), sort[group.len()..].to_vec())
-        } else {
-            (sort, Vec::new())
-        };
-        let mut fields: Vec<Field> = stored
-            .iter()
-            .map(|c| table.columns[c.at].to_arrow(&c.name))
-            .collect();
-        if latest {
-            let kind = DataType::FixedSizeBinary(Observed::LEN as i32);
-            fields.push(Field::new(OBSERVED, kind, false));
-        }
-        Shape {
-            name: table.name().to_owned(),
-            schema: table.to_arrow(),
-            kinds: table.columns.values().map(|c| c.kind).collect(),
-            stored,
-            stored_schema: Arc::new(Schema::new(fields)),
-            group,
-            latest,
-            order,
-            parent: None,
-        }
-    }
-
-    /// Rows as they are written: all columns, in the contract's order.
-    ///
-    /// # Errors
-    /// A required column without a value.
-    pub fn complete(
-        &self,
-        rows: &RecordBatch,
-        stamp: &RunStamp,
-    ) -> Result<RecordBatch, ArrowError> {
-        let cells = stamp.cells("");
-        let constant = |name: &str, kind| {
-            let mut builder = ColumnBuilder::new(kind);
-            let cell = cells.get(name);
-            (0..rows.num_rows()).for_each(|_| builder.append(cell.cloned()));
-            builder.finish()
-        };
-        let fields = self.schema.fields().iter().zip(&self.kinds).enumerate();
-        let column = |(at, (field, kind)): (usize, (&Arc<Field>, &ColumnType))| match self
-            .stored
-            .iter()
-            .position(|c| c.at == at)
-        {
-            Some(place) => Arc::clone(rows.column(place)),
-            None => constant(field.name(), *kind),
-        };
-        RecordBatch::try_new(Arc::clone(&self.schema), fields.map(column).collect())
-    }
-}
-
-/// Whether a column is equal in all rows of a run.
-fn is_of_run(fill: Fill) -> bool {
-    matches!(
-        fill,
-        Fill::RunId | Fill::Pipeline | Fill::SnapshotAt | Fill::SnapshotDate
-    )
-}
-
 /// Collects the rows of one table.
 #[derive(Debug)]
 pub struct TableBuilder {
@@ -193,7 +60,7 @@ pub struct TableBuilder {
 }
 
 #[derive(Debug)]
-enum ColumnBuilder {
+pub(crate) enum ColumnBuilder {
     Text(StringBuilder),
     Int(Int64Builder),
     Float(Float64Builder),
@@ -360,4 +227,34 @@ fn record_cell(value: Value, kind: ColumnType) -> Result<Option<Cell<'static>>, 
         _ => None,
     };
     cell.map(Some).ok_or_else(|| wrong(&value))
+}
+
+impl Shape {
+    /// Rows as they are written: all columns, in the contract's order.
+    ///
+    /// # Errors
+    /// A required column without a value.
+    pub fn complete(
+        &self,
+        rows: &RecordBatch,
+        stamp: &RunStamp,
+    ) -> Result<RecordBatch, ArrowError> {
+        let cells = stamp.cells("");
+        let constant = |name: &str, kind| {
+            let mut builder = ColumnBuilder::new(kind);
+            let cell = cells.get(name);
+            (0..rows.num_rows()).for_each(|_| builder.append(cell.cloned()));
+            builder.finish()
+        };
+        let fields = self.schema.fields().iter().zip(&self.kinds).enumerate();
+        let column = |(at, (field, kind)): (usize, (&Arc<Field>, &ColumnType))| match self
+            .stored
+            .iter()
+            .position(|c| c.at == at)
+        {
+            Some(place) => Arc::clone(rows.column(place)),
+            None => constant(field.name(), *kind),
+        };
+        RecordBatch::try_new(Arc::clone(&self.schema), fields.map(column).collect())
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::captures::SlotPlace;
 use super::coerce::Types;
-use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT, Scope, ScopeId};
+use super::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
+use crate::transform::captures::{Scope, ScopeId};
 
 /// One step outward from a row: the element it lies in, and the path from there.
 #[derive(Clone, Debug)]

@@ -7,9 +7,11 @@ use std::sync::Barrier;
 use tempfile::TempDir;
 
 use super::{SHANGHAI, done, head, journal, journal_path, sent, time};
-use crate::extract::budget::{Budget, Reserved, Spent};
+use crate::extract::budget::{Budget, Reserved};
 use crate::extract::day::{DailySpend, DayOf};
-use crate::extract::journal::{Entry, JournalError, Sent, read};
+use crate::extract::journal::{Entry, JournalError, read};
+use crate::extract::ledger::Sent;
+use crate::extract::ledger::Spent;
 use crate::plan::{Budgets, Money};
 use crate::spec::source::Billed;
 

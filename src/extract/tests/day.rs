@@ -9,9 +9,9 @@ use chrono::NaiveDate;
 use tempfile::TempDir;
 
 use super::{SHANGHAI, done, head, journal, journal_path, sent};
-use crate::extract::budget::Spent;
 use crate::extract::day::{DailySpend, DayOf, journals, part, weight};
 use crate::extract::journal::{Entry, JournalError, RunHead};
+use crate::extract::ledger::Spent;
 use crate::plan::{Money, Shard};
 use crate::spec::source::Billed;
 

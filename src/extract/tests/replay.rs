@@ -8,8 +8,9 @@ use tempfile::TempDir;
 
 use super::{done, planned, search, sent, time};
 use crate::extract::envelope::PageSummary;
-use crate::extract::journal::{Entry, Sent};
+use crate::extract::journal::Entry;
 use crate::extract::ledger::Call;
+use crate::extract::ledger::Sent;
 use crate::extract::pager::{Pager, StopReason};
 use crate::extract::replay::{Progress, Replayed, replay};
 use crate::extract::{Known, KnownTo, SearchEnd};

@@ -11,11 +11,12 @@ use tokio::sync::watch;
 
 use super::{SHANGHAI, head, journal, journal_path, planned, source, time};
 use crate::clock::Clock;
-use crate::extract::budget::{Budget, Spent};
+use crate::extract::budget::Budget;
 use crate::extract::call::CallUnderWay;
 use crate::extract::client::{Answer, Client, SourceAccess};
 use crate::extract::journal::{Entry, Journal, read};
 use crate::extract::ledger::Call;
+use crate::extract::ledger::Spent;
 use crate::extract::pager::{Pager, StopReason};
 use crate::extract::policy::{Attempt, Failure};
 use crate::extract::replay::{Progress, Replayed, replay};

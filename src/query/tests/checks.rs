@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::{FileColumns, Lake, TABLES, rows};
 use crate::plan::CheckRule;
-use crate::query::checks::{Checked, Rejected, Staged, failing, query, remark};
+use crate::query::checks::{Checked, Rejected, failing, query, remark};
 use crate::query::duckdb::Database;
+use crate::query::staged::Staged;
 use crate::spec::checks::CheckValue;
 
 /// A lake in which the run `now` stages files, and has committed some before.
@@ -243,7 +244,7 @@ fn runs_of(counts: &[usize]) -> Audit {
     audit
 }
 
-const RUN: &str = "run_id, pipeline, status, snapshot_at, shard";
+pub(crate) const RUN: &str = "run_id, pipeline, status, snapshot_at, shard";
 
 fn whole_run(audit: &mut Audit, id: &str, pipeline: &str, status: &str, hour: usize, notes: usize) {
     let at = format!("TIMESTAMPTZ '2026-03-09 {hour:02}:00:00Z'");

@@ -2,9 +2,9 @@
 
 use super::dice::Dice;
 use super::id::Id;
-use super::note::saturating;
 use super::phrases::{NAME_CORES, NAME_ENDS, NAME_STARTS, TRADES};
 use super::{BEGINNING, DAY, Stream, World};
+use crate::sandbox::world::growth::saturating;
 
 /// An account. Its features are rolled when they are asked for.
 #[derive(Clone, Debug)]

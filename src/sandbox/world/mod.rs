@@ -9,6 +9,7 @@
 
 pub mod author;
 pub mod dice;
+pub mod growth;
 pub mod id;
 pub mod note;
 pub mod phrases;

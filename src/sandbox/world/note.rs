@@ -5,6 +5,7 @@ use super::dice::Dice;
 use super::phrases::PLACES;
 use super::text::Text;
 use super::{DAY, HOUR, Stream, World};
+use crate::sandbox::world::growth::saturating;
 
 /// A note that exists. Its features are rolled when they are asked for.
 #[derive(Clone, Debug)]
@@ -100,12 +101,4 @@ impl Note {
             nice: grown(0..4),
         }
     }
-}
-
-/// A count on its way to `total`: half of it is there at `half_life`, the rest comes ever slower.
-/// In whole numbers, so that all machines agree.
-pub fn saturating(total: u64, age: u64, half_life: u64) -> u64 {
-    let (total, age) = (u128::from(total), u128::from(age));
-    let count = total * age / (age + u128::from(half_life)).max(1);
-    count as u64 // at most the total, which is a u64
 }

@@ -1,6 +1,7 @@
 use super::{file, told};
 use crate::spec::env::substitute;
-use crate::spec::yaml::{Node, NodeKind, decode, parse};
+use crate::spec::node::{Node, NodeKind};
+use crate::spec::yaml::{decode, parse};
 
 fn lookup(name: &str) -> Option<String> {
     match name {

@@ -1,0 +1,21 @@
+//! Quoting for SQL.
+
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A glob that matches just this path, whatever characters it has.
+pub(super) fn plain_glob(path: &str) -> String {
+    if !path.contains(['*', '?', '[']) {
+        return path.to_owned();
+    }
+    let plain = |c| match c {
+        '*' | '?' | '[' => format!("[{c}]"),
+        c => String::from(c),
+    };
+    path.chars().map(plain).collect()
+}
+
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

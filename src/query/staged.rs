@@ -1,0 +1,73 @@
+//! Views of the files of a run that are staged and not yet committed.
+
+use super::catalog::{Files, ViewPart, table_view, views};
+use crate::query::checks::RUN;
+use crate::query::checks::of_run;
+use crate::query::sql::literal;
+use crate::spec::files::{FileColumns, Unreadable};
+use crate::spec::table::Table;
+use indexmap::IndexMap;
+use std::path::Path;
+
+/// Files that wait to be committed, and the lake that they are for.
+#[derive(Clone, Copy)]
+pub struct Staged<'a> {
+    pub lake: &'a Path,
+    /// The staging folder, which has `tables/` in it.
+    pub folder: &'a Path,
+    pub run_id: &'a str,
+    /// Whether the staged files stand for all that the run has of a table.
+    pub replaces: &'a dyn Fn(&str) -> bool,
+}
+
+/// The statements that make all views: the lake with the run's staged rows in place of those it
+/// committed before, and in the schema `run` the rows of the run alone. A table without files is
+/// empty. `has_files` says whether there are files of a table below a folder.
+pub fn statements(
+    staged: &Staged<'_>,
+    tables: &IndexMap<String, Table>,
+    columns: &FileColumns,
+    has_files: impl Fn(&Path, &Table) -> bool,
+) -> Vec<String> {
+    let run_id = literal(staged.run_id);
+    let of_lake = |condition: Option<String>, table: &Table| {
+        has_files(staged.lake, table).then(|| ViewPart {
+            condition,
+            ..ViewPart::of_lake(staged.lake, table, columns)
+        })
+    };
+    // Files of two kinds may be staged: new ones, and those that the run shared with others.
+    let of_staging = |condition: Option<String>, table: &Table| {
+        has_files(staged.folder, table).then_some(ViewPart {
+            root: staged.folder,
+            files: Files::Any,
+            condition,
+            uniform: false,
+        })
+    };
+    let others = format!("run_id IS DISTINCT FROM {run_id}");
+    let ours = format!("run_id = {run_id}");
+    // Files that the run shared with others are staged without its rows, too.
+    let whole = |table: &Table| {
+        if (staged.replaces)(table.name()) {
+            let before = of_lake(Some(others.clone()), table);
+            let now = of_staging(Some(ours.clone()), table);
+            before.into_iter().chain(now).collect()
+        } else {
+            of_lake(None, table).into_iter().collect()
+        }
+    };
+    let mut statements = views(tables, &columns.unreadable, whole);
+    statements.push(format!("CREATE SCHEMA {RUN}"));
+    for table in tables.values() {
+        let view = of_run(table.name());
+        let (part, unreadable) = if (staged.replaces)(table.name()) {
+            // New files have the types of the contract.
+            (of_staging(Some(ours.clone()), table), &Unreadable::new())
+        } else {
+            (of_lake(Some(ours.clone()), table), &columns.unreadable)
+        };
+        statements.push(table_view(&view, table, unreadable, part.as_slice()));
+    }
+    statements
+}

@@ -1,0 +1,52 @@
+//! Names in contracts that refer to other names.
+
+use super::diagnostic::{Diagnostic, SourceFile, nearest};
+use super::table::Table;
+
+/// Every column that a table's contract refers to is one of its columns.
+pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    let sorts = table.sort_by.iter().map(|name| &name.value);
+    let groups = table.latest_by.iter().map(|name| &name.value);
+    let mut named = table.sort_by.iter().chain(&table.latest_by);
+    if let Some(first) = table.latest_by.first()
+        && named.all(|name| table.columns.contains_key(&name.value))
+        && !sorts.take(table.latest_by.len()).eq(groups)
+    {
+        let message = "`sort_by` must begin with the columns of `latest_by`, in their order";
+        let hint = "write those columns first in `sort_by`";
+        found.push(Diagnostic::error(file, Some(first.span()), message).hint(hint));
+    }
+    let view = table.latest_view.as_ref().map(|v| &v.id);
+    let columns = table.columns.values();
+    let identity_by = columns.filter_map(|column| column.identity_by.as_ref());
+    let named = table
+        .sort_by
+        .iter()
+        .chain(&table.latest_by)
+        .chain(&table.bloom_filter)
+        .chain(view)
+        .chain(identity_by);
+    for name in named {
+        if !table.columns.contains_key(&name.value) {
+            let message = format!("the table has no column `{}`", name.value);
+            let hint = near_or(
+                name,
+                table.columns.keys(),
+                "add it to `columns`, or remove it here",
+            );
+            found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
+        }
+    }
+}
+
+/// The hint of a name that is not there: the nearest one, or what else to do.
+pub(super) fn near_or<'n>(
+    name: &str,
+    names: impl Iterator<Item = &'n String>,
+    otherwise: &str,
+) -> String {
+    match nearest(name, names.map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => otherwise.to_owned(),
+    }
+}
