@@ -1,4 +1,4 @@
-//! A note: what it is, and what its counts are at an instant.
+//! A note: its properties, and its counts at an instant.
 
 use super::author::Author;
 use super::dice::Dice;
@@ -6,18 +6,18 @@ use super::phrases::PLACES;
 use super::text::Text;
 use super::{DAY, HOUR, Stream, World};
 
-/// A note that exists. Its features are rolled when they are asked for.
+/// A note that exists. Its properties are computed on demand.
 #[derive(Clone, Debug)]
 pub struct Note {
     pub id: String,
-    /// Unix seconds.
+    /// Publication time in Unix seconds.
     pub published_at: i64,
     pub author: Author,
     pub(super) stream: Stream,
     pub(super) world: World,
 }
 
-/// How many people did what with a note.
+/// Interaction counts of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Engagement {
     pub liked: u64,
@@ -36,7 +36,7 @@ pub struct Place {
 }
 
 impl Note {
-    /// Chance for one question about this note.
+    /// Returns the random numbers for one question about this note.
     pub fn dice(&self, question: &str) -> Dice {
         Dice::new(self.world.seed, question, &self.id)
     }
@@ -49,7 +49,7 @@ impl Note {
         self.dice("video seconds").between(7, 320)
     }
 
-    /// The text at `now`: an edit adds a line at the end.
+    /// Returns the text at `now`: an edit adds a line at the end.
     pub fn text(&self, now: i64) -> Text {
         let mut text = Text::write(&mut self.dice("text"), self.stream.topic());
         if self.edited_at(now).is_some() {
@@ -58,7 +58,7 @@ impl Note {
         text
     }
 
-    /// When the author changed the note, if that was before `now`.
+    /// Returns the time of the author's edit, if it happened by `now`.
     pub fn edited_at(&self, now: i64) -> Option<i64> {
         let mut dice = self.dice("edit");
         let delay = dice.between(HOUR as u64, 20 * DAY as u64) as i64;
@@ -76,7 +76,7 @@ impl Note {
         })
     }
 
-    /// Counts at `now`. They grow fast at first and slower later, and never fall.
+    /// Returns the counts at `now`. They grow fast at first and more slowly later, and never fall.
     pub fn engagement(&self, now: i64) -> Engagement {
         let mut dice = self.dice("engagement");
         let age = (now - self.published_at).max(0) as u64;
@@ -102,8 +102,8 @@ impl Note {
     }
 }
 
-/// A count on its way to `total`: half of it is there at `half_life`, the rest comes ever slower.
-/// In whole numbers, so that all machines agree.
+/// Returns a count that approaches `total`: half of it at `half_life`, the rest ever more slowly.
+/// Integer arithmetic, so all machines agree.
 pub fn saturating(total: u64, age: u64, half_life: u64) -> u64 {
     let (total, age) = (u128::from(total), u128::from(age));
     let count = total * age / (age + u128::from(half_life)).max(1);
