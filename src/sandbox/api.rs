@@ -1,7 +1,7 @@
-//! The simulated APIs without their network: a call in, an answer out.
+//! The simulated APIs without the network: maps a call to an answer.
 //!
-//! What the source contracts say is not repeated here: paths, tokens, parameters and codes are
-//! read from them. This module knows which data each operation shows, and in which envelope.
+//! Paths, tokens, parameters and codes are read from the source contracts. This module defines
+//! which data each operation returns, and in which envelope.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,18 +32,18 @@ use super::world::dice::Dice;
 pub struct Api {
     pub world: World,
     token: SecretString,
-    /// Who has to sign calls, by source.
+    /// Signers of the calls, by source.
     signers: BTreeMap<String, Signer>,
     routes: Vec<Route>,
 }
 
-/// What the sandbox says.
+/// An answer of the sandbox.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    /// `None` where no source could say one.
+    /// `None` if no source could give a code.
     pub code: Option<BusinessCode>,
-    /// Whether it is what was asked for.
+    /// True if the answer has the requested data.
     pub success: bool,
     pub billed: bool,
     pub body: String,
@@ -59,24 +59,26 @@ enum Data {
     Fields(Map<String, Value>),
 }
 
-/// How a call ends.
+/// Outcome of a call.
 enum Outcome {
     Data(Data),
-    /// An answer that stands ready, envelope and all.
+    /// A complete documented answer, including its envelope.
     Documented(&'static str),
-    /// A code and what to say of it.
+    /// A code and its message.
     Code(BusinessCode, String),
 }
 
-/// A sign is good for so long, in either direction.
+/// Maximum difference of a signature's timestamp from the current time, in either direction.
 const SIGN_AGE: TimeDelta = TimeDelta::minutes(5);
 
-/// A keyword or note id that asks for a code: `code:303`, `code-429`.
+/// Prefixes of a keyword or note id that requests a code: `code:303`, `code-429`.
 const CODE_WISHES: [&str; 2] = ["code:", "code-"];
 
 impl Api {
+    /// Creates the endpoints of all contracts.
+    ///
     /// # Errors
-    /// If a contract lacks a code that the sandbox has to answer with.
+    /// A contract lacks a code that the sandbox has to answer with.
     pub fn new(
         contracts: &Contracts,
         world: World,
@@ -101,7 +103,7 @@ impl Api {
         self.routes.iter().map(|route| route.name.as_str())
     }
 
-    /// What a call asks for.
+    /// Returns the request of a call in redlake's vocabulary.
     pub fn asked(&self, call: &Call) -> Asked {
         let Some((route, path_params)) = self.route(call) else {
             return Asked::default();
@@ -121,7 +123,8 @@ impl Api {
         }
     }
 
-    /// Path and parameters of a call, without its token and its sign: equal for equal questions.
+    /// Returns path and parameters of a call without its token and signature. Equal requests give
+    /// equal texts.
     pub fn question(&self, call: &Call) -> String {
         let source = self.route(call).map(|(route, _)| &route.source);
         let signing = source.and_then(|source| source.signing.as_ref());
@@ -144,7 +147,7 @@ impl Api {
         }
     }
 
-    /// The answer to the call with this number.
+    /// Returns the answer to the call with this number.
     pub fn answer(&self, call: &Call, now: DateTime<Utc>, number: u64, paging: Paging) -> Answer {
         let trace = self.trace(now, number);
         match self.route(call) {
@@ -164,8 +167,8 @@ impl Api {
         }
     }
 
-    /// The answer that says a code instead of what the call asks for, with the code's own meaning
-    /// unless there is another message.
+    /// Returns an answer with a code instead of the requested data. The message is the meaning of
+    /// the code if `message` is `None`.
     pub fn refuse(
         &self,
         call: &Call,
@@ -184,7 +187,7 @@ impl Api {
         }
     }
 
-    /// The first code of a class in the contract of the source that is called.
+    /// Returns the first code of a class in the contract of the called source.
     pub fn code_of_class(&self, call: &Call, class: &str) -> Option<BusinessCode> {
         BusinessCode::of_class(&self.route_or_first(call)?.source, &[class])
     }
@@ -194,13 +197,14 @@ impl Api {
         Trace::new(now, request_id)
     }
 
-    /// The route of a call and what its path says. All endpoints are asked by GET.
+    /// Returns the route of a call and its path parameters. All endpoints use GET.
     fn route(&self, call: &Call) -> Option<(&Route, Vec<(String, String)>)> {
         let mut routes = self.routes.iter().filter(|_| call.method == Method::GET);
         routes.find_map(|route| Some((route, route.path_params(&call.path)?)))
     }
 
-    /// No contract says who answers for a path that none declares: the first source does.
+    /// Returns the route of a call. No contract declares who answers an unknown path: the first
+    /// source does.
     fn route_or_first(&self, call: &Call) -> Option<&Route> {
         let route = self.route(call).map(|(route, _)| route);
         route.or(self.routes.first())
@@ -219,7 +223,7 @@ impl Api {
         }
     }
 
-    /// Returns whether a call is signed as it has to be, at about this time.
+    /// True if a call is signed as required, at about the current time, or needs no signature.
     fn is_signed(&self, route: &Route, call: &Call) -> bool {
         let signer = self.signers.get(route.source_name());
         let (Some(signer), Some(signing), Some(method)) = (
@@ -235,7 +239,7 @@ impl Api {
         let Some(at) = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)) else {
             return false;
         };
-        // The caller's clock is the machine's, whatever the simulated time is.
+        // The caller uses the clock of the machine, regardless of the simulated time.
         let is_recent = (Utc::now() - at).abs() <= SIGN_AGE;
         let sign = signer.sign(signing, method, at).sign;
         is_recent && call.param(&signing.sign) == Some(sign.as_str())
@@ -371,7 +375,7 @@ impl Api {
 }
 
 impl Answer {
-    /// Where no contract has an endpoint that the sandbox knows.
+    /// Returns the answer for contracts without an endpoint that the sandbox knows.
     fn of_nobody() -> Self {
         Answer {
             status: StatusCode::NOT_FOUND,
@@ -384,7 +388,7 @@ impl Answer {
 }
 
 impl Route {
-    /// A code with its own meaning.
+    /// Returns a code with its own meaning as the message.
     fn says(&self, code: &BusinessCode) -> Outcome {
         Outcome::Code(code.clone(), code.meaning(&self.source))
     }
@@ -409,7 +413,7 @@ impl Route {
             message,
             trace: has_trace.then_some(trace),
         };
-        // Only a map with keys that are no text could fail, and there is none.
+        // Only a map with non-text keys could fail, and there is none.
         let body = serde_json::to_string(&envelope).unwrap_or_default();
         self.write(envelope.code, success, body)
     }
@@ -425,7 +429,7 @@ impl Route {
     }
 }
 
-/// These fields of an object.
+/// Returns the named fields of an object.
 fn only(object: &Value, fields: &[&str]) -> Map<String, Value> {
     let found = fields.iter().filter_map(|field| {
         let value = object.get(field)?;
@@ -434,7 +438,7 @@ fn only(object: &Value, fields: &[&str]) -> Map<String, Value> {
     found.collect()
 }
 
-/// The code that a keyword or a note id asks for.
+/// Returns the code that a keyword or a note id requests.
 fn wished_code(text: &str) -> Option<BusinessCode> {
     let code = CODE_WISHES
         .iter()
