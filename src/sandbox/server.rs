@@ -1,4 +1,5 @@
-//! The sandbox on the network: what all calls share, and the control routes below `/_sandbox`.
+//! HTTP server of the sandbox: the state shared by all calls, and the control routes below
+//! `/_sandbox`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,19 +21,19 @@ use super::reply::JSON;
 use super::respond::respond;
 use super::stop::Stop;
 
-/// What all calls share.
+/// State that all calls share.
 pub struct Shared {
     pub api: Api,
     pub clock: Clock,
     pub calls: Arc<Calls>,
     pub strikes: Mutex<Strikes>,
     pub stop: Stop,
-    /// Where the sandbox listens.
+    /// Port that the sandbox listens on.
     pub port: u16,
 }
 
 impl Shared {
-    /// Strikes are whole after every step, so a panic elsewhere cannot have spoilt them.
+    /// Locks the strikes. They are consistent after every step, so a poisoned lock is still usable.
     pub fn strikes(&self) -> MutexGuard<'_, Strikes> {
         self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,7 +50,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
 }
 
 fn json(value: &impl Serialize) -> Response {
-    // Only a map with keys that are no text could fail, and there is none.
+    // Only a map with non-text keys could fail, and there is none.
     let body = serde_json::to_string(value).unwrap_or_default();
     ([(CONTENT_TYPE, JSON)], body).into_response()
 }
@@ -98,7 +99,8 @@ async fn faults(State(shared): State<Arc<Shared>>) -> Response {
     json(shared.strikes().plan())
 }
 
-/// Begins a plan from its start, also if it is the one that is there.
+/// Replaces the fault plan. The new plan starts from its beginning, also if it equals the current
+/// one.
 async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let plan = match serde_json::from_slice::<Plan>(&body) {
         Ok(plan) => plan,
