@@ -219,7 +219,7 @@ fn with_data(answer: Answer, data: Value) -> Answer {
     })
 }
 
-/// Moves the message of an answer to the field `msg`.
+/// Replaces the field `message` of an answer by a field `msg` with this text.
 pub fn with_msg(answer: Answer, msg: &str) -> Answer {
     edited(answer, |fields| {
         fields.remove("message");
