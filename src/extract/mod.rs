@@ -298,7 +298,7 @@ impl Extractor {
         broken
     }
 
-    /// Queues the searches that have a page left by source, and records those that have ended.
+    /// Queues the unfinished searches by source, and records those that have ended.
     fn lanes(&mut self, searches: Vec<Search>, extracted: &mut Extracted) -> Lanes {
         let mut lanes = Lanes::default();
         for search in searches {

@@ -59,7 +59,7 @@ struct Entry {
     billed: bool,
     /// The kind of the fault that struck, or the limit that was reached: quota, balance.
     fault: Option<String>,
-    /// True if the token of the call was right.
+    /// True if the call had the right token. `token_given` is true if it had any token.
     token_ok: bool,
     token_given: bool,
     /// True if the call follows a redirect of the sandbox.
