@@ -25,7 +25,7 @@ pub enum Progress {
 /// The state of an interrupted run.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// By search id.
+    /// Progress by search id.
     pub progress: HashMap<String, Progress>,
     /// Every call so far, the oldest first.
     pub calls: Vec<Call>,
