@@ -1,4 +1,4 @@
-//! Signs of calls: what a provider checks a call's sender with, beside the token.
+//! Signatures of calls, which a provider checks in addition to the token.
 
 use std::fmt;
 
@@ -16,22 +16,22 @@ pub struct Signer {
     secret: SecretString,
 }
 
-/// Neither the secret nor whose it is.
+/// Shows neither the secret nor the application id.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("Signer(..)")
     }
 }
 
-/// What a signed call carries.
+/// Parameters that a signed call carries.
 pub struct Signed {
     /// Unix seconds.
     pub timestamp: String,
-    /// In hexadecimal digits. Whoever knows it can make the same call.
+    /// Signature in hexadecimal digits. Anyone who has it can repeat the call.
     pub sign: String,
 }
 
-/// One of the two variables is set.
+/// Error: only one of the two variables is set.
 #[derive(Debug, Error)]
 #[error("{set} is set and {missing} is not")]
 pub struct HalfSigner {
@@ -47,10 +47,11 @@ impl Signer {
         }
     }
 
-    /// Returns who signs the calls of a source; nobody where neither variable is set.
+    /// Reads the signer of a source from the environment. Returns `None` if neither variable is
+    /// set.
     ///
     /// # Errors
-    /// One of the two is set.
+    /// Only one of the two variables is set.
     pub fn from_env(
         signing: &Signing,
         env: &dyn Fn(&str) -> Option<String>,
@@ -76,7 +77,7 @@ impl Signer {
         &self.secret
     }
 
-    /// Signs a call that is made at this time.
+    /// Signs a call at this time.
     pub fn sign(&self, signing: &Signing, method: &str, at: DateTime<Utc>) -> Signed {
         let timestamp = at.timestamp().to_string();
         let text = SecretString::from(filled(
@@ -95,14 +96,14 @@ impl Signer {
     }
 }
 
-/// Puts values in the place of their names in braces. Braces in a value are left as they are.
+/// Replaces names in braces by their values. Braces in a value are left as they are.
 fn filled(text: &str, values: &[(&str, &str)]) -> String {
     let mut parts = text.split('{');
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (name, rest) = part.split_once('}').unwrap_or((part, ""));
         let value = values.iter().find(|(known, _)| *known == name);
-        // The contract has no other names: they were refused when it was read.
+        // The contract has only known names: others were refused when it was read.
         let (_, value) = value.expect("a known name");
         filled.push_str(value);
         filled.push_str(rest);

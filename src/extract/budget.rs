@@ -1,5 +1,5 @@
-//! What may still be spent. A call is paid for before it is sent: budgets are never exceeded,
-//! however many calls are under way.
+//! Budgets. A call is reserved before it is sent, so budgets are never exceeded, regardless of the
+//! number of calls under way.
 
 use crate::extract::ledger::Spent;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,32 +17,32 @@ use crate::plan::{Budgets, Money};
 /// A budget that is used up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exhausted {
-    /// The key of `limits` that says it.
+    /// Key in `limits` that sets the budget.
     pub limit: &'static str,
-    /// The budget, as a number of calls or an amount of money.
+    /// The budget: a number of calls or an amount of money.
     pub value: String,
-    /// What is spent of it.
+    /// Amount that is spent of it.
     pub spent: String,
 }
 
 impl Exhausted {
-    /// Whether it is the run's own budget, not the day's.
+    /// True for a budget per run, false for a budget per day.
     pub fn is_of_run(&self) -> bool {
         self.limit.ends_with("_per_run")
     }
 }
 
-/// What became of the wish to make a call.
+/// Outcome of a budget reservation.
 #[derive(Debug)]
 pub enum Reserved {
-    /// It may be sent; it is in the journal.
+    /// The call may be sent; it is recorded in the journal.
     Granted,
-    /// Calls under way may yet turn out to be unbilled: ask again when one has ended.
+    /// Calls under way may turn out to be unbilled: try again when one has ended.
     Wait,
     Exhausted(Exhausted),
 }
 
-/// The budgets of a run under way.
+/// Budgets of a run under way.
 #[derive(Debug)]
 pub struct Budget {
     limits: Budgets,
@@ -54,18 +54,19 @@ pub struct Budget {
 #[derive(Debug)]
 struct State {
     run: Spent,
-    /// Of the calls under way, none of which is in `run.cost` or `today.cost`.
+    /// Price of the calls under way, which `run.cost` and `today.cost` do not include.
     under_way: Money,
     date: NaiveDate,
-    /// This run's part of the day.
+    /// Spending of this run on `date`.
     today: Spent,
     /// What the other runs of the lake spend.
     others: Option<DailySpend>,
 }
 
 impl Budget {
-    /// `run` is what the run has spent already, and `today` what of it falls on this day. With a
-    /// budget for the day, `others` knows what other runs spend.
+    /// Creates the budgets of a run. `run` is what the run has spent so far, and `today` the part
+    /// of it that falls on the current day. `others` reads the spending of other runs; a budget for
+    /// the day needs it.
     pub fn new(
         limits: Budgets,
         timezone: Tz,
@@ -89,11 +90,11 @@ impl Budget {
         }
     }
 
-    /// Asks for a call at this price. If it is granted, `send` has noted it where other processes
-    /// see it, before any of them can ask.
+    /// Reserves a call at this price. If it is granted, `send` has recorded it in the journal
+    /// before any other process can reserve.
     ///
     /// # Errors
-    /// The journals cannot be read or written.
+    /// A journal cannot be read or written.
     pub fn reserve(
         &self,
         price: Money,
@@ -102,12 +103,12 @@ impl Budget {
     ) -> Result<Reserved, JournalError> {
         let mut state = self.state();
         let date = now.with_timezone(&self.timezone).date_naive();
-        // A clock that is set back does not bring the day before back.
+        // A clock that is set back does not return to the previous day.
         if date > state.date {
             (state.date, state.today) = (date, Spent::default());
         }
         let date = state.date;
-        // Held until the call is in the journal.
+        // The lock is held until the call is in the journal.
         let others = match &mut state.others {
             Some(day) => Some(day.look(date)?),
             None => None,
@@ -160,13 +161,13 @@ impl Budget {
         Ok(Reserved::Granted)
     }
 
-    /// A call that was granted has ended.
+    /// Replaces the reservation of a granted call by its cost, once it has ended.
     pub fn settle(&self, call: &Call, price: Money) {
         let cost = Spent::on(call, price).cost;
         let mut state = self.state();
         state.under_way = state.under_way.minus(price);
         state.run.cost = state.run.cost.plus(cost);
-        // A call that was sent before midnight belongs to the day before.
+        // A call that was sent before midnight belongs to the previous day.
         let sent = call.started_at.with_timezone(&self.timezone).date_naive();
         if sent == state.date {
             state.today.cost = state.today.cost.plus(cost);
@@ -175,12 +176,12 @@ impl Budget {
         self.settled.notify_waiters();
     }
 
-    /// Resolves when a call ends; to be made before asking, so that none is missed.
+    /// Resolves when a call ends. Create it before reserving, so that no end is missed.
     pub fn settled(&self) -> tokio::sync::futures::Notified<'_> {
         self.settled.notified()
     }
 
-    /// Every step leaves whole numbers, so a panic elsewhere cannot have spoilt them.
+    /// Locks the state. It is consistent after every step, so a poisoned lock is still usable.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

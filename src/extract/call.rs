@@ -1,4 +1,4 @@
-//! One call: from its sending to its row in the ledger.
+//! A single call, from sending to its row in the ledger.
 
 use std::time::{Duration, Instant};
 
@@ -23,22 +23,22 @@ pub struct CallUnderWay<'a> {
     started: Instant,
 }
 
-/// A call that has ended: its row, what to do, and what it brought.
+/// A finished call: its row, the decision and its answer.
 pub struct Ended {
     pub call: Call,
     pub decision: Decision,
     /// See [`Verdict::slow_down`].
     pub slow_down: Option<Option<Duration>>,
-    /// The address to ask next, if the decision is to follow a redirect.
+    /// Address to request next, if the decision is to follow a redirect.
     pub target: Option<Target>,
-    /// What may have been paid is kept, page or not.
+    /// Answer to store. Every answer that may have been billed is stored, page or not.
     pub answer: Option<Answered>,
 }
 
-/// An answer that is kept.
+/// An answer that is stored.
 pub struct Answered {
     pub answer: Answer,
-    /// Nothing, if the answer is no page.
+    /// Empty if the answer is not a page.
     pub summary: PageSummary,
     pub fetched_at: DateTime<Utc>,
 }
@@ -65,10 +65,10 @@ impl<'a> CallUnderWay<'a> {
         }
     }
 
-    /// Asks for the page, or for the address that an earlier call for it was redirected to.
+    /// Requests the page, or the address that an earlier call for it was redirected to.
     ///
     /// # Errors
-    /// The reason why no whole answer came.
+    /// The reason why no complete answer arrived.
     pub async fn fetch(&self, client: &Client, target: Option<&Target>) -> Result<Answer, Failure> {
         let plan = &self.context.plan;
         let search = &self.pager.search;
@@ -79,7 +79,7 @@ impl<'a> CallUnderWay<'a> {
             .await
     }
 
-    /// What came of it.
+    /// Judges the outcome of the call.
     pub fn judge(&self, fetched: Result<Answer, Failure>) -> Ended {
         let fetched_at = self.context.identity.clock.now();
         let plan = &self.context.plan;
@@ -93,7 +93,7 @@ impl<'a> CallUnderWay<'a> {
         let client = client.map(|(client, _)| client);
         let mask = client.map(Client::mask);
         let envelope = envelope.masked(mask);
-        // A business code counts more than the status that it came with.
+        // A business code takes precedence over a redirect status.
         let redirect = match &fetched {
             Ok(answer) if envelope.code.is_none() => answer.redirect.clone(),
             _ => None,
@@ -131,7 +131,8 @@ impl<'a> CallUnderWay<'a> {
                     (Ok(answer), Some(redirect)) => explain_redirect(answer, redirect),
                     (Ok(answer), None) => explain(answer, &envelope),
                 };
-                // What is no answer of the provider may be another server's, or no server's.
+                // An answer without a code may come from another server, so the message names the
+                // host.
                 let error = match client {
                     Some(client) if envelope.code.is_none() => {
                         format!("{}: {error}", client.host())
@@ -140,7 +141,7 @@ impl<'a> CallUnderWay<'a> {
                 };
                 (summary, decision, class, error)
             }
-            // An accepted answer that is no page.
+            // The answer was accepted, but is not a page.
             Err(no_page) => (
                 None,
                 Decision::FailSearch,
@@ -177,7 +178,7 @@ impl<'a> CallUnderWay<'a> {
         }
     }
 
-    /// The row of a call that was given up: nobody knows whether it was billed.
+    /// Returns the row of an abandoned call: billing is unknown.
     pub fn dropped(&self) -> Call {
         let error = "given up: the run was told to stop before the answer came";
         Call {
@@ -194,7 +195,7 @@ impl<'a> CallUnderWay<'a> {
     }
 }
 
-/// Says what is wrong with an answer, in the provider's words where it has some.
+/// Describes an error answer, in the words of the provider if it has any.
 fn explain(answer: &Answer, envelope: &Envelope) -> String {
     let status = answer.status;
     if let Some(code) = &envelope.code {
@@ -212,8 +213,8 @@ fn explain(answer: &Answer, envelope: &Envelope) -> String {
     format!("HTTP {status}: {what}")
 }
 
-/// Says where a redirect leads, and why it is not followed if it is not. The address is without
-/// its query, which may hold the token.
+/// Describes the target of a redirect, and the reason if it is refused. The address is shown
+/// without its query, which may hold the token.
 fn explain_redirect(answer: &Answer, redirect: &Result<Target, Refused>) -> String {
     match redirect {
         Ok(target) => format!("redirected to {target}"),

@@ -1,4 +1,4 @@
-//! HTTP: the one place that talks to the network, and the one that sees a token.
+//! HTTP client: the only code that uses the network, and the only code that sees a token.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,37 +24,37 @@ use crate::raw;
 use crate::signing::{Signed, Signer};
 use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
 
-/// Where a source is reached for this run, and as whom.
+/// Base address and credentials of a source for this run.
 #[derive(Clone, Debug)]
 pub struct SourceAccess {
     pub base_url: String,
     pub token: SecretString,
-    /// Who signs the calls, where they are signed.
+    /// Signer of the calls; `None` if calls to the source are not signed.
     pub signer: Option<Signer>,
 }
 
-/// An answer as it came.
+/// An HTTP answer as received.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub retry_after: Option<Duration>,
     pub content_type: Option<String>,
-    /// The Content-Encoding that is not undone, because redlake does not accept it.
+    /// Content-Encoding that is left in place because redlake does not support it.
     pub encoding: Option<String>,
-    /// Where it redirects to, if its status is that of a redirect.
+    /// Target of the redirect, if the status is a redirect.
     pub redirect: Option<Result<Target, Refused>>,
     pub body: Vec<u8>,
 }
 
-/// The address that a redirect leads to, on the origin of the source.
+/// Address that a redirect leads to, on the origin of the source.
 #[derive(Clone, PartialEq)]
 pub struct Target {
     url: Url,
-    /// How many redirects in a row led to it, from 1.
+    /// Number of consecutive redirects that led to it, from 1.
     hops: u32,
 }
 
-/// Host, port and path. The query may hold the token.
+/// Shows host, port and path. The query is left out because it may hold the token.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&shown(&self.url))
@@ -71,7 +71,7 @@ impl fmt::Debug for Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub why: Refusal,
-    /// Host, port and path of the address, if it is one.
+    /// Host, port and path of the target, if it is a valid address.
     pub to: Option<String>,
 }
 
@@ -86,7 +86,7 @@ impl Answer {
 pub enum ClientError {
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(String),
-    /// Never with the address: it may hold a password.
+    /// The address is left out because it may hold a password.
     #[error("the address of the source, which {0} may override, cannot be called")]
     Address(String),
     #[error("the source contract has the unusable header `{0}`")]
@@ -95,19 +95,21 @@ pub enum ClientError {
     Token(String),
 }
 
-/// One source's HTTP client.
+/// HTTP client of one source.
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
     access: SourceAccess,
     /// Host and port of the source, for messages.
     host: String,
-    /// The largest body that is read, in bytes after decompression.
+    /// Largest body that is read, in bytes after decompression.
     max_answer: usize,
     mask: Mask,
 }
 
 impl Client {
+    /// Creates the client of a source.
+    ///
     /// # Errors
     /// An address that is no URL, or headers that HTTP cannot carry.
     pub fn new(
@@ -138,14 +140,14 @@ impl Client {
         }
         let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
         if is_loopback(url.as_str()) {
-            // The sandbox is here: a proxy could not reach it, and should not see its token.
+            // A proxy cannot reach the sandbox on this machine, and must not see its token.
             builder = builder.no_proxy();
         }
         let http = builder
             .user_agent(concat!("redlake/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .timeout(source.timeout())
-            // Each redirect is a call of its own, under the limiter and in the ledger.
+            // Each redirect is a separate call, under the limiter and in the ledger.
             .redirect(redirect::Policy::none())
             .referer(false)
             .build()
@@ -159,19 +161,19 @@ impl Client {
         })
     }
 
-    /// Host and port of the source.
+    /// Returns host and port of the source.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// What hides the token and the secret in texts that were read from answers.
+    /// Returns the mask that hides the token and the secret in texts from answers.
     pub fn mask(&self) -> &Mask {
         &self.mask
     }
 
-    /// Returns the proxy of the environment that calls go through in plain text, so that it sees the
-    /// token: as host and port. An https address is reached through a tunnel that a proxy cannot look
-    /// into.
+    /// Returns host and port of the proxy from the environment that sees the token, because calls
+    /// go through it unencrypted. An https address is reached through a tunnel that the proxy
+    /// cannot read.
     pub fn seen_by_proxy(&self) -> Option<String> {
         if !travels_unencrypted(&self.access.base_url) {
             return None;
@@ -180,18 +182,18 @@ impl Client {
         let proxy = Matcher::from_env().intercept(&address)?;
         proxy.uri().authority().map(|authority| {
             let host = authority.as_str();
-            // A proxy may have a password, too.
+            // The address of a proxy may hold a password.
             host.rsplit_once('@')
                 .map_or(host, |(_, host)| host)
                 .to_owned()
         })
     }
 
-    /// Asks for one page, or for the address that the answer to such a call redirected to. A
-    /// redirect is returned, not followed. `now` is the time that a signed call has.
+    /// Requests one page, or the address that the answer to such a call redirected to. Redirects
+    /// are returned, not followed. `now` is the timestamp of a signed call.
     ///
     /// # Errors
-    /// The reason why no whole answer came; never with the URL, which holds the token.
+    /// The reason why no complete answer arrived. It never holds the URL, which contains the token.
     pub async fn fetch(
         &self,
         source: &Source,
@@ -244,8 +246,8 @@ impl Client {
         })
     }
 
-    /// Signs a request, unless it is to an address that was signed already. What it returns hides
-    /// the sign, too.
+    /// Signs a request, unless its address already carries a signature. The returned mask hides the
+    /// signature, too.
     fn sign(
         &self,
         request: &mut Request,
@@ -271,8 +273,8 @@ impl Client {
                 .append_pair(&signing.sign, &sign);
             sign
         });
-        // A redirect may have anything in its place. What is too short is an ordinary word, and
-        // what is too long is none of ours.
+        // A redirect may have any text in its place. A text that is too short is an ordinary word,
+        // and one that is too long for a mask is not our signature.
         let is_long = sign.len() >= LONG_SECRET;
         let mask = is_long.then(|| self.mask.clone().and(&sign));
         mask.and_then(Result::ok)
@@ -280,7 +282,7 @@ impl Client {
     }
 }
 
-/// The path below the base address and the query, without the token.
+/// Returns the path below the base address and the query, without the token.
 pub(super) fn request(
     endpoint: &Endpoint,
     search: &Search,
@@ -301,7 +303,7 @@ pub(super) fn request(
     (path, query)
 }
 
-/// A value as one segment of a path, whatever characters it has.
+/// Encodes a value as one segment of a path.
 fn path_segment(value: &str) -> String {
     let mut url = Url::parse("http://segment").expect("a constant URL");
     if let Ok(mut segments) = url.path_segments_mut() {
@@ -310,10 +312,10 @@ fn path_segment(value: &str) -> String {
     url.path().trim_start_matches('/').to_owned()
 }
 
-/// So many redirects in a row are followed.
+/// Maximum number of consecutive redirects.
 const MAX_HOPS: u32 = 5;
 
-/// Returns where a redirect leads, if it stays on the origin that the token was meant for.
+/// Returns the target of a redirect if it stays on the origin that the token is meant for.
 pub(super) fn redirect(from: &Url, location: Option<&str>, hops: u32) -> Result<Target, Refused> {
     let refused = |why, to: Option<&Url>| Refused {
         why,
@@ -340,19 +342,19 @@ pub(super) fn redirect(from: &Url, location: Option<&str>, hops: u32) -> Result<
     if hops > MAX_HOPS {
         return Err(refused(Refusal::TooMany { followed: MAX_HOPS }, Some(&url)));
     }
-    // A user name in the address would take the place of the token. An address with a host can
-    // have one, and can be without.
+    // A user name in the address would replace the token. Clearing it succeeds on every address
+    // with a host.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     Ok(Target { url, hops })
 }
 
-/// Host, port and path of an address, without the query, which may hold the token.
+/// Formats host, port and path of an address. The query is left out because it may hold the token.
 fn shown(url: &Url) -> String {
     format!("{}{}", authority(url), url.path())
 }
 
-/// Host and port of an address; without a port that its scheme implies.
+/// Formats host and port of an address, without the default port of its scheme.
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
@@ -361,24 +363,24 @@ fn authority(url: &Url) -> String {
     }
 }
 
-/// No address needs longer to be reached. A call whose connection was never made is not billed.
+/// Time limit for a connection. A call whose connection was never made is not billed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Hides secrets where an answer repeats them: answers are kept, and errors quote them.
+/// Hides secrets that an answer repeats, because answers are stored and errors quote them.
 #[derive(Clone)]
 pub struct Mask(Vec<Hidden>);
 
-/// A secret: the token, what calls are signed with, or a sign.
+/// A secret: the token, the signing secret, or a signature.
 #[derive(Clone)]
 struct Hidden {
-    /// The secret in every spelling that a URL or a JSON writer gives it.
+    /// Matches the secret in every spelling that a URL or a JSON writer produces.
     spellings: Regex,
-    /// A shorter secret may be an ordinary word, as the sandbox's token is: a body that repeats it
-    /// is kept as it came.
+    /// True if the secret is too long to be an ordinary word. A shorter one, such as the token of
+    /// the sandbox, is not hidden in bodies, which are stored as received.
     is_long: bool,
 }
 
-/// From this length on a secret cannot be an ordinary word.
+/// Minimum length, in bytes, of a secret that cannot be an ordinary word.
 const LONG_SECRET: usize = 12;
 
 impl Mask {
@@ -386,11 +388,11 @@ impl Mask {
         Mask(Vec::new()).and(token)
     }
 
-    /// Hides one more secret.
+    /// Adds a secret to hide.
     fn and(mut self, secret: &str) -> Result<Self, ClientError> {
         let pattern: String = secret.chars().map(spellings).collect();
         let spellings = RegexBuilder::new(&pattern).case_insensitive(true).build();
-        // What is wrong with the pattern would show the secret.
+        // The error of the pattern is dropped because it would show the secret.
         let too_long = |_| ClientError::Setup("the token or the secret is too long".into());
         self.0.push(Hidden {
             spellings: spellings.map_err(too_long)?,
@@ -399,7 +401,7 @@ impl Mask {
         Ok(self)
     }
 
-    /// Hides those secrets in an answer's body that cannot be ordinary words of it.
+    /// Hides the secrets in a body, except those short enough to be ordinary words.
     pub(super) fn body(&self, body: &mut Vec<u8>) {
         for hidden in self.0.iter().filter(|hidden| hidden.is_long) {
             if let Cow::Owned(masked) = hidden.spellings.replace_all(body, &b"***"[..]) {
@@ -420,15 +422,15 @@ impl Mask {
     }
 }
 
-/// Never a secret.
+/// Shows no secret.
 impl fmt::Debug for Mask {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("Mask(..)")
     }
 }
 
-/// The ways to write a character: as it is, percent-encoded any number of times, escaped in JSON or
-/// in JSON inside a string, as an HTML entity.
+/// Returns a pattern for all ways to write a character: literal, percent-encoded any number of
+/// times, escaped in JSON or in JSON inside a string, or as an HTML entity.
 fn spellings(c: char) -> String {
     let plain = regex::escape(&c.to_string());
     let mut bytes = [0; 4];
@@ -452,7 +454,7 @@ fn spellings(c: char) -> String {
     format!("(?:{plain}|{percent}|{escape}|{entity}{more})")
 }
 
-/// Reads a body piece by piece, and no more of it than `limit` bytes.
+/// Reads a body in chunks, up to `limit` bytes.
 async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Failure> {
     if response.content_length().is_some_and(|n| n > limit as u64) {
         return Err(Failure::TooLarge { limit });
@@ -467,21 +469,21 @@ async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<
     Ok(body)
 }
 
-/// Returns what an error of the HTTP client means.
+/// Maps an error of the HTTP client to a failure.
 fn failure(error: &reqwest::Error) -> Failure {
     if error.is_connect() {
         Failure::Connect(unconnected(error))
     } else if error.is_timeout() {
         Failure::Timeout
     } else if is_undecodable(error) {
-        // The only encoding that is asked for, and so the only one that is undone.
+        // Only gzip is requested, so only gzip is decoded.
         Failure::Undecodable { encoding: "gzip" }
     } else {
         Failure::Broken
     }
 }
 
-/// Returns why a connection could not be made.
+/// Returns the reason why a connection could not be made.
 pub(super) fn unconnected(error: &(dyn Error + 'static)) -> Unconnected {
     let mut last = String::new();
     for cause in causes(error) {
@@ -489,7 +491,7 @@ pub(super) fn unconnected(error: &(dyn Error + 'static)) -> Unconnected {
         if let Some(error) = cause.downcast_ref::<rustls::Error>() {
             return Unconnected::Tls(tls(error));
         }
-        // The resolver's errors have no type of their own.
+        // Errors of the resolver have no type of their own.
         if last.starts_with("dns error") || last.starts_with("failed to lookup address") {
             return Unconnected::HostNotFound;
         }
@@ -513,7 +515,7 @@ pub(super) fn unconnected(error: &(dyn Error + 'static)) -> Unconnected {
     Unconnected::Other(last)
 }
 
-/// Returns why no encrypted connection was agreed on.
+/// Returns the reason why the TLS handshake failed.
 fn tls(error: &rustls::Error) -> String {
     use rustls::{CertificateError, Error as Tls};
     match error {
@@ -529,15 +531,15 @@ fn tls(error: &rustls::Error) -> String {
         Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
             "the server does not speak TLS".to_owned()
         }
-        // Its words are meant for readers.
+        // The message of rustls is readable.
         error => error.to_string(),
     }
 }
 
-/// Returns whether a body is not what its Content-Encoding says, rather than cut off on its way.
+/// True if a body does not match its Content-Encoding, as opposed to a truncated one.
 fn is_undecodable(error: &reqwest::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    // The connection's errors have no type that can be asked for.
+    // Errors of the connection have no public type.
     let is_network = |text: &str| text.starts_with("error reading a body from connection");
     let is_coding =
         |error: &io::Error| matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof);
@@ -551,8 +553,8 @@ fn is_undecodable(error: &reqwest::Error) -> bool {
     coding
 }
 
-/// An error and what caused it, outermost first. An [`io::Error`] hides the error that it holds
-/// from [`Error::source`], which names that error's source instead.
+/// Returns an error and its causes, outermost first. [`Error::source`] of an [`io::Error`] skips
+/// the error that it holds, so that error is visited explicitly.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| {
         let error: &'a (dyn Error + 'static) = *error;
@@ -566,8 +568,9 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     })
 }
 
-/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3). A date is measured from the server's
-/// own `Date`, where it sends one: its clock and ours may differ. A date that is past is no wait.
+/// Parses `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3). A date is compared with the
+/// `Date` of the server if it is sent, because the clocks may differ. A date in the past is a wait
+/// of zero.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let date = |name| {
         let text = headers

@@ -1,5 +1,5 @@
-//! What the other runs of a lake spend on a day, read from their journals: also while they run
-//! beside this one.
+//! Spending of the other runs of a lake on a day. It is read from their journals, including those
+//! of runs that are under way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -14,51 +14,51 @@ use crate::durable::{self, FileAccess};
 use crate::extract::ledger::Spent;
 use crate::plan::{Money, Shard};
 
-/// Watches the journals of a lake.
+/// Reads the journals of a lake incrementally.
 #[derive(Debug)]
 pub struct DailySpend {
     of: DayOf,
-    /// Held from looking until the call is in our journal: two processes never both take the last
-    /// call of a budget.
+    /// Held from reading the journals until the call is in our journal, so two processes never both
+    /// take the last call of a budget.
     lock: Option<File>,
     tails: HashMap<PathBuf, Tail>,
 }
 
-/// A journal as far as it was read.
+/// State of one journal up to the offset that was read.
 #[derive(Debug, Default)]
 struct Tail {
     read: u64,
     closed: bool,
     counts: bool,
-    /// What is shared by all shards is counted in part.
+    /// Divisor for spending that all shards share.
     divided_by: u64,
     under_way: HashMap<String, (NaiveDate, Money)>,
     spent: BTreeMap<NaiveDate, Spent>,
 }
 
-/// Released when dropped.
+/// A lock on the budget of the day, released when dropped.
 #[derive(Debug)]
 pub struct DayLock(Option<File>);
 
 impl Drop for DayLock {
     fn drop(&mut self) {
-        // It is released with its process anyway.
+        // The operating system releases the lock when the process exits.
         let _ = self.0.as_ref().map(File::unlock);
     }
 }
 
-/// Whose day is looked at.
+/// The run whose day is read, and its lake.
 #[derive(Clone, Debug)]
 pub struct DayOf {
-    /// Folder of the journals.
+    /// Folder that holds the journals.
     pub folder: PathBuf,
-    /// The journal that is not looked at.
+    /// Journal of this run, which is skipped.
     pub own: PathBuf,
     pub shard: Option<Shard>,
-    /// Only runs of the same world count: a rehearsal costs nothing.
+    /// True if this run is simulated. Only runs of the same kind count: a rehearsal costs nothing.
     pub simulated: bool,
     pub timezone: Tz,
-    /// Spent by runs that have no journal any more, by day.
+    /// Spending by day of runs that no longer have a journal.
     pub before: BTreeMap<NaiveDate, Spent>,
 }
 
@@ -71,8 +71,8 @@ impl DailySpend {
         }
     }
 
-    /// What the others have spent on this day up to now; nobody else can spend until the lock is
-    /// dropped.
+    /// Returns what the other runs have spent on this day so far. No other process can spend until
+    /// the lock is dropped.
     ///
     /// # Errors
     /// A journal cannot be read.
@@ -81,7 +81,7 @@ impl DailySpend {
         Ok((self.peek(date)?, lock))
     }
 
-    /// What the others have spent on this day up to now.
+    /// Returns what the other runs have spent on this day so far.
     ///
     /// # Errors
     /// A journal cannot be read.
@@ -114,18 +114,18 @@ impl DailySpend {
         lock().map_err(failed("lock", &path))
     }
 
-    /// Reads on in one journal.
+    /// Reads the lines appended to one journal since the last call.
     fn follow(&mut self, path: PathBuf) -> Result<(), JournalError> {
         let (read, closed) = match self.tails.get(&path) {
             Some(tail) => (tail.read, tail.closed),
             None => (0, false),
         };
-        // Most journals are of runs that have ended; a look at a call's price must be quick.
+        // Most journals belong to runs that have ended. The check before each call must be fast.
         if closed {
             return Ok(());
         }
         let bytes = match read_from(&path, read) {
-            // It was cleared away since it was listed; what it said is known.
+            // The file was removed after it was listed. Its entries are already counted.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             bytes => bytes.map_err(failed("read", &path))?,
         };
@@ -169,7 +169,7 @@ impl DailySpend {
 }
 
 impl Tail {
-    /// Calls under way count as billed.
+    /// Returns the spending of this journal on a day. Calls under way count as billed.
     fn on(&self, date: NaiveDate) -> Spent {
         let mut spent = self.spent.get(&date).copied().unwrap_or_default();
         for (_, price) in self.under_way.values().filter(|(day, _)| *day == date) {
@@ -179,9 +179,9 @@ impl Tail {
     }
 }
 
-/// Whether what a run spends counts in the budget of another, and in how many parts it is shared.
-/// A shard has a part of the budget: the other shards spend their own, and what whole runs spend
-/// is divided.
+/// Returns whether the spending of another run counts in our budget, and by how much it is divided.
+/// A shard has a part of the budget. Other shards spend their own part, and the spending of whole
+/// runs is divided by the number of shards.
 pub fn weight(own: Option<Shard>, other: Option<Shard>) -> (bool, u64) {
     match (own, other) {
         (Some(own), Some(other)) if own.count == other.count => (own == other, 1),
@@ -190,7 +190,7 @@ pub fn weight(own: Option<Shard>, other: Option<Shard>) -> (bool, u64) {
     }
 }
 
-/// A part of what was spent, rounded up.
+/// Divides spending into equal parts, rounded up.
 pub fn part(spent: Spent, parts: u64) -> Spent {
     let parts = parts.max(1);
     Spent {
@@ -199,15 +199,16 @@ pub fn part(spent: Spent, parts: u64) -> Spent {
     }
 }
 
-/// The business date of an instant.
+/// Returns the business date of an instant.
 pub fn date_of(instant: DateTime<Utc>, timezone: Tz) -> NaiveDate {
     instant.with_timezone(&timezone).date_naive()
 }
 
-/// When calls to a source were sent since an instant, by any run whose journal is here.
+/// Returns the times at which calls to a source were sent since an instant, sorted. Covers every
+/// real run whose journal is in the folder.
 ///
 /// # Errors
-/// A journal that cannot be read.
+/// A journal cannot be read.
 pub fn sent_since(
     folder: &Path,
     source: &str,
@@ -235,13 +236,13 @@ pub fn sent_since(
     Ok(sent)
 }
 
-/// All journals in a folder, the oldest run first.
+/// Returns the paths of all journals in a folder, the oldest run first.
 ///
 /// # Errors
 /// The folder cannot be read.
 pub fn journals(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let entries = match fs::read_dir(folder) {
-        // The first run makes it.
+        // The first run creates the folder.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed("list", folder))?,
     };

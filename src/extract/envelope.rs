@@ -1,7 +1,7 @@
-//! The parts of an answer that extraction looks at: its business code and its items' ids.
+//! The parts of an answer that extraction reads: the business code and the ids of the items.
 //!
-//! Everything else is skipped unread, so that an oddity in a field that nobody wants cannot make
-//! a paid answer unreadable.
+//! All other fields are skipped unparsed, so an unexpected value in an unused field cannot make a
+//! paid answer unreadable.
 
 use std::collections::HashMap;
 
@@ -13,19 +13,19 @@ use crate::plan::Search;
 use crate::spec::blank::is_blank;
 use crate::spec::source::{Endpoint, PaginationKind, ParamFrom, Source};
 
-/// An answer's body as far as extraction reads it.
+/// The body of an answer, as far as extraction reads it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Envelope {
-    /// The business code as text, whether it was sent as a number or as text.
+    /// The business code as text, sent either as a number or as text.
     pub code: Option<String>,
     pub message: Option<String>,
     pub request_id: Option<String>,
-    /// The reason why the body is no JSON, if it is none.
+    /// The reason why the body is not JSON, if it is not.
     pub flaw: Option<Flaw>,
     body: String,
 }
 
-/// The reason why a body is no JSON. Positions are bytes of the body as UTF-8, from 0.
+/// The reason why a body is not JSON. Positions are byte offsets in the UTF-8 body, from 0.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     #[error("the answer is empty")]
@@ -47,7 +47,7 @@ fn quoted(found: &str) -> String {
     }
 }
 
-/// The reason why an accepted answer is no page.
+/// The reason why an accepted answer is not a page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPage {
     #[error("the answer has no list of items: `{place}` {}", .found.as_str())]
@@ -65,7 +65,7 @@ pub enum NoPage {
 }
 
 impl NoPage {
-    /// Returns the class that the ledger has for it.
+    /// Returns the class for the ledger.
     pub fn class(&self) -> &'static str {
         match self {
             NoPage::OtherSubject { .. } => "mismatch",
@@ -74,7 +74,7 @@ impl NoPage {
     }
 }
 
-/// What stands in place of a list of items, of an object or of an id.
+/// The value found in place of a list of items, of an object or of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     Nothing,
@@ -100,11 +100,10 @@ impl Found {
     }
 }
 
-/// So many characters of a text from an answer are kept.
+/// Maximum length, in characters, of a text that is kept from an answer.
 const MAX_WORDS: usize = 500;
 
-/// Returns a text with at most [`MAX_WORDS`] characters, the last of which is an ellipsis if more
-/// follow.
+/// Shortens a text to [`MAX_WORDS`] characters. The last one is an ellipsis if text was cut.
 fn shortened(text: String) -> String {
     if text.chars().nth(MAX_WORDS).is_none() {
         return text;
@@ -112,25 +111,25 @@ fn shortened(text: String) -> String {
     text.chars().take(MAX_WORDS - 1).chain(['…']).collect()
 }
 
-/// Whether an answer has to say what it is about.
+/// Requirement that an answer states its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Required,
     Optional,
 }
 
-/// What a page holds, for the rules that decide whether to ask for the next one.
+/// Summary of a page, for the rules that decide whether to request the next one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PageSummary {
     pub item_count: u64,
     /// Ids of the items that have one.
     pub ids: Vec<String>,
-    /// When the items that say it were published, in Unix seconds.
+    /// Publication times in Unix seconds, of the items that state one.
     pub published: Vec<i64>,
 }
 
 impl Envelope {
-    /// Reads a body, given as UTF-8. A body that is no JSON has nothing but a flaw.
+    /// Reads a body, given as UTF-8. If the body is not JSON, only `flaw` is set.
     pub fn read(body: &[u8], source: &Source) -> Self {
         let body = String::from_utf8_lossy(body);
         let text = body.trim_start_matches('\u{feff}').trim();
@@ -158,8 +157,8 @@ impl Envelope {
         }
     }
 
-    /// Hides the token, which an answer may repeat in whatever escapes, and shortens what is kept
-    /// of the answer's texts. A token that is cut in two would not be found.
+    /// Hides the secrets of the mask, which an answer may repeat in any escaping, and shortens the
+    /// texts that are kept. Masking comes first, because a token cut in two would not be found.
     pub fn masked(self, mask: Option<&Mask>) -> Self {
         let hide = |text: String| mask.map_or_else(|| text.clone(), |mask| mask.text(&text));
         let keep = |text: Option<String>| text.map(hide).map(shortened);
@@ -172,11 +171,12 @@ impl Envelope {
         }
     }
 
-    /// Returns the items of an accepted answer. An answer of pages without data is an empty page.
+    /// Returns the items of an accepted answer. An answer of a paginated endpoint without data is
+    /// an empty page.
     ///
     /// # Errors
-    /// Data without the list, an answer of one item without the item or without its id, and an
-    /// answer about something else than was asked for are no page.
+    /// The answer is not a page: it has data without the list, it is an answer of one item without
+    /// the item or its id, or it is about another subject than the request.
     pub fn summary(&self, endpoint: &Endpoint, search: &Search) -> Result<PageSummary, NoPage> {
         let summary = self.items(endpoint)?;
         match endpoint.pagination.kind {
@@ -186,15 +186,15 @@ impl Envelope {
         Ok(summary)
     }
 
-    /// Checks that an answer, which says that what was asked for is gone, is about that.
+    /// Checks the subject of an answer that reports the requested object as gone.
     ///
     /// # Errors
-    /// It is about something else.
+    /// The answer is about another subject.
     pub fn check_gone(&self, endpoint: &Endpoint, search: &Search) -> Result<(), NoPage> {
         self.check_subject(endpoint, search, Subject::Optional)
     }
 
-    /// Returns the items of an accepted answer, whatever it is about.
+    /// Returns the items of an accepted answer, without checking its subject.
     fn items(&self, endpoint: &Endpoint) -> Result<PageSummary, NoPage> {
         let pagination = &endpoint.pagination;
         let Some(path) = &pagination.items else {
@@ -235,7 +235,7 @@ impl Envelope {
             let published = pagination.item_published_s.as_deref();
             let published = published.and_then(|path| item.at(path)).and_then(scalar);
             let seconds = published.and_then(|text| text.parse::<i64>().ok());
-            // 0 stands for no time.
+            // 0 means that no time is given.
             summary
                 .published
                 .extend(seconds.filter(|seconds| *seconds > 0));
@@ -243,7 +243,7 @@ impl Envelope {
         Ok(summary)
     }
 
-    /// Checks that there is an object at a place.
+    /// Checks that there is a non-empty object at a place.
     fn check_item(&self, place: &str) -> Result<(), NoPage> {
         let root = serde_json::from_str(&self.body).map(Lazy::new);
         let found = match root.ok().and_then(|mut root| root.at(place)) {
@@ -259,7 +259,7 @@ impl Envelope {
         Err(NoPage::NoItem { place, found })
     }
 
-    /// Compares what the answer says it is about with what was asked.
+    /// Compares the subject that the answer states with the requested one.
     fn check_subject(
         &self,
         endpoint: &Endpoint,
@@ -296,8 +296,8 @@ impl Envelope {
 }
 
 impl Flaw {
-    /// Returns what is wrong with `text`, the part of `body` between blanks, where `error` was
-    /// found in it.
+    /// Returns the flaw of `text`, which is `body` without surrounding whitespace. `error` is the
+    /// parse error of `text`.
     fn of(body: &str, text: &str, error: &serde_json::Error) -> Self {
         if text.is_empty() {
             return Flaw::Empty;
@@ -314,7 +314,7 @@ impl Flaw {
         }
         let before = text.as_ptr().addr() - body.as_ptr().addr();
         let place = offset(text, error.line(), error.column());
-        // Behind a whole value comes the end of the text, or something that does not belong there.
+        // A complete value is followed by the end of the text or by trailing text.
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
         if values.next().is_some_and(|first| first.is_ok()) {
             let end = values.byte_offset();
@@ -330,11 +330,11 @@ impl Flaw {
                 at: before + text.len(),
             };
         }
-        // A control character in a string is found behind the place that is reported.
+        // For a control character in a string, the reported position is before the character.
         let is_control = error.to_string().starts_with("control character");
         let control = text[place..].find(char::is_control);
         let place = place + control.filter(|_| is_control).unwrap_or_default();
-        // The word that is no JSON begins before the letter that makes it none.
+        // The invalid word begins before the letter at which parsing failed.
         let start = if text[place..].starts_with(is_of_word) {
             text[..place].trim_end_matches(is_of_word).len()
         } else {
@@ -347,7 +347,7 @@ impl Flaw {
     }
 }
 
-/// Returns the place in bytes of a line and a column (a byte of the line), both from 1.
+/// Converts a line and a column in bytes, both from 1, to a byte offset.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     let at = lines.map(str::len).sum::<usize>() + column.saturating_sub(1);
@@ -360,7 +360,7 @@ fn is_of_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_')
 }
 
-/// Returns the word that a text begins with, or else its first character; at most 20 characters.
+/// Returns the first word of a text, or else its first character; at most 20 characters.
 fn word(text: &str) -> String {
     let word: String = text
         .chars()
@@ -368,7 +368,7 @@ fn word(text: &str) -> String {
         .take(20)
         .collect();
     if word.is_empty() {
-        // No line break or other control character gets into a message.
+        // Control characters, such as line breaks, are escaped in messages.
         return match text.chars().next() {
             Some(c) if c.is_control() => c.escape_default().to_string(),
             first => first.into_iter().collect(),
@@ -377,7 +377,7 @@ fn word(text: &str) -> String {
     word
 }
 
-/// A value whose members are found when they are first asked for, and then kept.
+/// A JSON value whose members are parsed on first access and then cached.
 struct Lazy<'a> {
     raw: &'a RawValue,
     members: Option<HashMap<String, Lazy<'a>>>,
@@ -388,7 +388,7 @@ impl<'a> Lazy<'a> {
         Lazy { raw, members: None }
     }
 
-    /// The value at a JSON pointer into objects.
+    /// Returns the value at a JSON pointer that passes through objects only.
     fn at(&mut self, pointer: &str) -> Option<&'a RawValue> {
         let mut value = self;
         for key in pointer.split('/').skip(1) {
@@ -408,7 +408,7 @@ fn members<'a>(object: &'a RawValue) -> Option<HashMap<String, Lazy<'a>>> {
     Some(lazy.collect())
 }
 
-/// Returns an id as text: a text that is not blank, or the digits of a whole number.
+/// Returns an id as text: a non-blank string, or the digits of a whole number.
 fn id(value: &RawValue) -> Result<String, Found> {
     match scalar(value) {
         Some(text) if is_blank(&text) => Err(Found::Blank),
@@ -418,7 +418,7 @@ fn id(value: &RawValue) -> Result<String, Found> {
     }
 }
 
-/// Returns whether a number, as it is written, has nothing but digits and a sign.
+/// True if a number is written with digits and an optional sign only.
 fn is_whole(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
     digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -428,7 +428,7 @@ fn scalar(value: &RawValue) -> Option<String> {
     let text = value.get();
     match text.as_bytes().first()? {
         b'"' => serde_json::from_str(text).ok(),
-        // A number as it is written: a float would cut an id of many digits.
+        // Numbers are kept as written, because a float would round an id with many digits.
         b'-' | b'0'..=b'9' => Some(text.to_owned()),
         _ => None,
     }

@@ -1,9 +1,9 @@
-//! What a run under way has done, on disk: every call before it is sent and after it has ended.
-//! A run that dies can be continued from here and the raw zone, and no call is forgotten.
+//! The journal of a run: every call is recorded on disk before it is sent and after it has ended. A
+//! run that dies is resumed from its journal and the raw zone, and no call is lost.
 //!
-//! A journal is a file of JSON lines. A page is acknowledged when its frame in the raw zone is on
-//! disk; the journal is written before that, and synced with it. So a process that is killed
-//! loses nothing, and a power cut at most the lines of calls that were under way.
+//! A journal is a file of JSON lines. A page is acknowledged when its frame in the raw zone is
+//! durable. The journal is written before that, and synced together with it. A killed process loses
+//! nothing. A power cut loses at most the lines of calls that were under way.
 
 use crate::extract::ledger::Sent;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -19,29 +19,29 @@ use super::ledger::Call;
 use crate::durable::{self, FileAccess};
 use crate::plan::{Search, Shard};
 
-/// A line.
+/// A line of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// The first line.
+    /// The first line: identity of the run.
     Run(RunHead),
     /// A call is about to be sent.
     Sent(Sent),
     /// A call has ended.
     Done(Call),
-    /// A search has failed for good.
+    /// A search has failed permanently.
     Failed { search_id: String, error: String },
-    /// The notes to ask for were chosen, and these searches ask for them.
+    /// The notes to request were chosen; these searches request them.
     Chosen { searches: Vec<Search> },
-    /// The calls above are in the lake, and with `tables` what their pages hold, too.
+    /// The calls above are in the lake. With `tables`, the items of their pages are, too.
     Committed { tables: bool },
-    /// The run's own budget is used up: whoever goes on with it has it anew.
+    /// The budget of the run is used up. Resuming resets that budget.
     BudgetSpent,
-    /// Nothing is left to do.
+    /// Nothing is left to do in this run.
     Closed,
 }
 
-/// What a run is.
+/// Identity of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunHead {
     pub run_id: String,
@@ -49,9 +49,9 @@ pub struct RunHead {
     pub plan_hash: String,
     pub shard: Option<Shard>,
     pub snapshot_at: DateTime<Utc>,
-    /// By the run's clock, which is simulated in the sandbox.
+    /// Start by the clock of the run, which is simulated in the sandbox.
     pub started_at: DateTime<Utc>,
-    /// By the real clock.
+    /// Start by the real clock.
     pub opened_at: DateTime<Utc>,
     pub simulated: bool,
 }
@@ -73,7 +73,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether the journal is not there any more.
+    /// True if the file of the journal does not exist any more.
     pub fn is_not_found(&self) -> bool {
         match self {
             JournalError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
@@ -90,7 +90,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins a journal that these accounts may read; its first line is on disk when this returns.
+    /// Creates a journal readable by the accounts of `access`. Its first line is durable on return.
     ///
     /// # Errors
     /// The file cannot be made.
@@ -116,10 +116,10 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Goes on with a journal. A line that was torn when its process died is cut off.
+    /// Opens an existing journal to append. Truncates a line that was torn when its process died.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be read, locked or written.
     pub fn reopen(path: PathBuf) -> Result<Self, JournalError> {
         let open = || {
             let whole = whole_lines(&fs::read(&path)?).len() as u64;
@@ -140,15 +140,16 @@ impl Journal {
         &self.path
     }
 
-    /// Writes a line: it survives the death of this process, though not yet a power cut.
+    /// Appends an entry. The line survives the death of this process, but not yet a power cut.
     ///
     /// # Errors
-    /// The disk refuses it.
+    /// The write fails.
     pub fn append(&self, entry: &Entry) -> Result<(), JournalError> {
         self.append_all(std::slice::from_ref(entry))
     }
 
-    /// Writes lines of which none may be there without the others, unless the power is cut.
+    /// Appends the entries in one write, so a crash cannot leave only some of them. A power cut
+    /// can.
     ///
     /// # Errors
     /// As [`Journal::append`].
@@ -159,12 +160,13 @@ impl Journal {
                 serde_json::to_writer(&mut lines, entry)?;
                 lines.push(b'\n');
             }
-            // One write: lines are torn by a power cut only.
+            // One write: only a power cut can tear lines.
             let mut file = self.lock();
             let before = file.metadata()?.len();
             let written = file.write_all(&lines);
             if written.is_err() {
-                // More may be written when there is room again, and must not follow half a line.
+                // Later lines are written when there is room again, and must not follow half a
+                // line.
                 file.set_len(before)?;
             }
             written
@@ -172,12 +174,12 @@ impl Journal {
         write().map_err(failed("write", &self.path))
     }
 
-    /// What was written survives a power cut, too, when this returns.
+    /// Syncs the file: the lines written before survive a power cut on return.
     ///
     /// # Errors
-    /// The disk refuses it.
+    /// The sync fails.
     pub fn sync(&self) -> Result<(), JournalError> {
-        // Beside the lock, so that nobody waits for the disk who only wants to write a line.
+        // Syncs outside the mutex, so appenders do not wait for fsync.
         let file = self.lock().try_clone();
         let synced = file.and_then(|file| file.sync_data());
         synced.map_err(failed("write", &self.path))
@@ -188,7 +190,7 @@ impl Journal {
     }
 }
 
-/// Takes the lock that says that the run is under way; it dies with the process.
+/// Locks the file to mark the run as under way. The lock is released when the process exits.
 fn claim(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => io::Error::other("its run is under way in another process"),
@@ -196,13 +198,13 @@ fn claim(file: &File) -> io::Result<()> {
     })
 }
 
-/// Whether the process that writes a journal is alive; it holds a lock on it.
+/// True if the process that writes a journal is alive, because it holds a lock on it.
 pub fn is_under_way(path: &Path) -> bool {
     let lock = File::open(path).map(|file| file.try_lock());
     matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
-/// The first line of a journal; nothing, if its process died before it.
+/// Reads the first line of a journal. Returns `None` if its process died before writing it.
 ///
 /// # Errors
 /// As [`read`].
@@ -220,10 +222,10 @@ pub fn head(path: &Path) -> Result<Option<RunHead>, JournalError> {
     }
 }
 
-/// The lines of a journal; one that was torn is left out.
+/// Reads all entries of a journal, without a torn last line.
 ///
 /// # Errors
-/// A file that cannot be read, or that holds something else.
+/// The file cannot be read, or a line is not a journal entry.
 pub fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
     let bytes = fs::read(path).map_err(failed("read", path))?;
     let lines = whole_lines(&bytes).split(|byte| *byte == b'\n');
@@ -239,7 +241,7 @@ pub(super) fn parse(line: &[u8], path: &Path, number: usize) -> Result<Entry, Jo
     })
 }
 
-/// Up to the last line's end.
+/// Returns the bytes up to the end of the last complete line.
 pub(super) fn whole_lines(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte == b'\n');
     &bytes[..end.map_or(0, |at| at + 1)]

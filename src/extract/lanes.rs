@@ -1,4 +1,4 @@
-//! Whose turn it is: a queue a source, so that a slow source does not hold up the others.
+//! Scheduling: one queue per source, so a slow source does not delay the others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use super::turn::Turn;
 #[derive(Debug, Default)]
 pub struct Lanes {
     by_source: BTreeMap<String, Lane>,
-    /// Those that wait before they ask again, by when they may; others take their place meanwhile.
+    /// Searches that wait before a retry, by the time at which they may retry. Other searches use
+    /// their slots meanwhile.
     resting: BTreeMap<(Instant, u64), Turn>,
     rested: u64,
 }
@@ -24,12 +25,12 @@ struct Lane {
 }
 
 impl Lanes {
-    /// Puts a search at the end of its source's queue.
+    /// Appends a search to the queue of its source.
     pub fn queue(&mut self, turn: Turn) {
         self.lane(&turn).waiting.push_back(turn);
     }
 
-    /// The next search of any source that has fewer than `concurrency` calls under way.
+    /// Returns the next search of any source with fewer than `concurrency` calls under way.
     pub fn next(&mut self, concurrency: usize) -> Option<Turn> {
         let mut lanes = self.by_source.values_mut();
         let lane = lanes.find(|l| l.running < concurrency && !l.waiting.is_empty())?;
@@ -37,14 +38,14 @@ impl Lanes {
         lane.waiting.pop_front()
     }
 
-    /// A call to a source has ended.
+    /// Records that a call to a source has ended.
     pub fn ended(&mut self, source: &str) {
         if let Some(lane) = self.by_source.get_mut(source) {
             lane.running -= 1;
         }
     }
 
-    /// Lets a search wait before its next turn.
+    /// Delays the next turn of a search.
     pub fn rest(&mut self, turn: Turn, delay: Duration) {
         self.rested += 1;
         self.resting
@@ -55,8 +56,8 @@ impl Lanes {
         !self.resting.is_empty()
     }
 
-    /// Returns when a search has waited long enough, which then comes first in its queue; never,
-    /// if none waits.
+    /// Waits until the first delayed search is due, and puts it at the front of its queue. Never
+    /// resolves if none is delayed.
     pub async fn wake(&mut self) {
         let Some((&(at, _), _)) = self.resting.first_key_value() else {
             return std::future::pending().await;
@@ -67,7 +68,7 @@ impl Lanes {
         }
     }
 
-    /// All that is left, whoever's turn it is.
+    /// Returns all remaining searches, queued and delayed.
     pub fn into_turns(self) -> impl Iterator<Item = Turn> {
         let waiting = self.by_source.into_values().flat_map(|lane| lane.waiting);
         waiting.chain(self.resting.into_values())

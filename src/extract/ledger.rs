@@ -1,4 +1,4 @@
-//! The ledger: every call, what became of it, and what it cost.
+//! The ledger: every call with its outcome and its cost.
 
 use crate::plan::limits::Money;
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::source::Billed;
 
-/// One call; its fields are the columns of the table `requests`.
+/// A row of the table `requests`: one call. The fields are the columns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     pub source: String,
@@ -28,11 +28,11 @@ pub struct Call {
     pub error: Option<String>,
 }
 
-/// The class of a call whose process did not live to see what became of it.
+/// Class of a call whose process died before the outcome was recorded.
 pub const LOST: &str = "lost";
 
 impl Call {
-    /// The row of a call that was sent, and of which nothing more is known.
+    /// Returns the row of a call that was sent and whose outcome is unknown.
     pub fn lost(sent: &Sent, error: &str) -> Self {
         Call {
             source: sent.source.clone(),
@@ -55,12 +55,12 @@ impl Call {
         }
     }
 
-    /// Returns whether the answer was accepted as a page and kept.
+    /// True if the answer was accepted as a page and stored.
     pub fn is_page(&self) -> bool {
         self.item_count.is_some() && self.error.is_none()
     }
 
-    /// Charges the call; what a call costs of which nobody knows whether it is billed is unknown.
+    /// Sets `billed` and the cost. The cost is `None` when billing is unknown.
     pub fn charged(self, billed: Billed, price: Option<f64>) -> Self {
         let cost = match billed {
             Billed::Yes => price,

@@ -1,4 +1,4 @@
-//! How often a source may be asked. One limiter a source, whatever the number of searches.
+//! Rate limiting: one limiter per source, regardless of the number of searches.
 
 mod pace;
 
@@ -10,20 +10,20 @@ use tokio::sync::Mutex as FairMutex;
 use crate::plan::limits::Window;
 pub use pace::Pace;
 
-/// Holds calls back until they may be made. Waiters are served in the order in which they came.
+/// Delays calls until they are allowed. Waiters are served in order of arrival.
 #[derive(Debug)]
 pub struct Limiter {
-    /// Held by the one that waits for the next turn; the others queue behind it.
+    /// Held by the task that waits for the next turn; other tasks queue behind it.
     queue: FairMutex<()>,
     pace: Mutex<Pace>,
     origin: Instant,
 }
 
 impl Limiter {
-    /// `rate` is in calls a second. `recent` says how long ago calls were made that the window
-    /// still counts, the longest first.
+    /// Creates a limiter. `rate` is in calls per second. `recent` lists the ages of earlier calls
+    /// that the window still counts, the oldest first.
     pub fn new(rate: f64, burst: u32, window: Option<Window>, recent: &[Duration]) -> Self {
-        // Time begins before the first of them, if the machine has been up that long.
+        // The origin is the time of the oldest call, if the machine has been up that long.
         let before = recent.first().copied().unwrap_or_default();
         let now = Instant::now();
         let origin = now.checked_sub(before).unwrap_or(now);
@@ -37,11 +37,11 @@ impl Limiter {
         }
     }
 
-    /// Returns when the next call may be sent.
+    /// Waits until the next call may be sent.
     pub async fn turn(&self) {
         let _first_in_the_queue = self.queue.lock().await;
         loop {
-            // Bound on its own line: no lock may be held while waiting.
+            // Bound on its own line: no lock may be held across the await.
             let turn = self.pace().take(self.now());
             match turn {
                 Ok(()) => return,
@@ -50,13 +50,14 @@ impl Limiter {
         }
     }
 
-    /// When a call is sent that now has its turn; see [`Limiter::slow_down`].
+    /// Returns the current time since the origin: the send time of a call that has its turn now.
+    /// See [`Limiter::slow_down`].
     pub fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
-    /// The provider said that we ask too often, about a call that was sent at `sent`. With
-    /// `pause`, it also said when to come back.
+    /// Lowers the rate after the provider rejected a call, sent at `sent`, as too frequent. `pause`
+    /// is the wait that the provider asked for, if any.
     pub fn slow_down(&self, sent: Duration, pause: Option<Duration>) {
         let now = self.now();
         let mut pace = self.pace();
@@ -66,7 +67,7 @@ impl Limiter {
         }
     }
 
-    /// A pace is whole after every step, so a panic elsewhere cannot have spoilt it.
+    /// Locks the pace. A pace is consistent after every step, so a poisoned lock is still usable.
     fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }

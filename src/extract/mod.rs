@@ -1,15 +1,15 @@
-//! Asking the sources: paging, retries, limits, budgets, the raw zone, the ledger.
+//! Extraction from the sources: paging, retries, limits, budgets, the raw zone, the ledger.
 //!
 //! ```text
 //! Extractor  keeps up to `concurrency` calls to a source under way; a search that has a page
 //!   lanes    left goes to the end of its source's queue, so all searches advance side by side
 //! turn       one call of one search, step by step:
-//!   limiter  when it may be made           budget   whether it may be paid; day: what others spend
-//!   journal  it is noted before and after  call     from its sending to its row in the ledger
-//!   client   HTTP, the token               envelope what an answer says of itself
-//!   policy   what it means                 pager    whether the search is far enough
-//!   store    its page, on disk before it counts as fetched
-//! replay     where a run that was cut short stands, from its journal and its pages
+//!   limiter  rate limit of the source      budget   reservation; day: spending of other runs
+//!   journal  record before and after       call     from sending to the row in the ledger
+//!   client   HTTP, the token               envelope the parts of an answer that are read
+//!   policy   meaning and next action       pager    decides whether the search is finished
+//!   store    the page, durable before it counts as fetched
+//! replay     restores an interrupted run from its journal and its pages
 //! ```
 
 pub mod budget;
@@ -53,17 +53,17 @@ use replay::Progress;
 use store::Store;
 use turn::{Next, Taken, Turn};
 
-/// What all pages of a run have in common.
+/// Properties that all pages of a run share.
 #[derive(Clone, Debug)]
 pub struct RunIdentity {
     pub run_id: String,
     pub snapshot_at: DateTime<Utc>,
-    /// Whether it observes the sandbox's world.
+    /// True if the run observes the world of the sandbox.
     pub simulated: bool,
     pub clock: Clock,
 }
 
-/// The ids that earlier runs found, by what asks for them.
+/// Ids that earlier runs found, by group of searches.
 pub type Known = HashMap<KnownTo, Arc<HashSet<String>>>;
 
 /// Searches at an endpoint with the same `known_within`.
@@ -75,11 +75,11 @@ pub struct KnownTo {
 }
 
 impl KnownTo {
-    /// Nothing, if the search has no rule about what is known.
+    /// Returns the group of a search; `None` if the search has no rule about known ids.
     pub fn of(search: &Search) -> Option<Self> {
         let depths = search.depths();
         let rules = depths.iter().filter_map(|depth| depth.stop_when.known);
-        // Of several wishes the narrowest: what it regards as known, the others do too.
+        // Uses the shortest `known_within`; longer windows contain its ids.
         let within_s = rules.map(|rule| rule.within_s).min()?;
         Some(KnownTo {
             source: search.source.clone(),
@@ -89,33 +89,33 @@ impl KnownTo {
     }
 }
 
-/// What a search regards as known.
+/// Returns the ids that a search regards as known.
 fn known_to(search: &Search, known: &Known) -> Arc<HashSet<String>> {
     let ids = KnownTo::of(search).and_then(|to| known.get(&to).cloned());
     ids.unwrap_or_default()
 }
 
-/// What an extraction needs besides its plan.
+/// Inputs of an extraction besides its plan.
 pub struct Needs {
     pub clients: BTreeMap<String, Client>,
     pub writers: BTreeMap<String, RawWriter>,
     pub journal: Arc<Journal>,
     pub budget: Budget,
     pub known: Known,
-    /// How long ago other runs called the sources that have a window, the longest first.
+    /// Ages of the calls of other runs to sources that have a window, the oldest first.
     pub recent: BTreeMap<String, Vec<Duration>>,
-    /// Where the searches stand that an earlier process began.
+    /// Progress of the searches that an earlier process began, by search id.
     pub progress: HashMap<String, Progress>,
-    /// Becomes true when the run is to stop.
+    /// Becomes true when the user asks the run to stop.
     pub stop: watch::Receiver<bool>,
 }
 
-/// The sources of a run, ready to be asked.
+/// The sources of a run, ready to be called.
 pub struct Extractor {
     context: Arc<Context>,
     known: Known,
     progress: HashMap<String, Progress>,
-    /// Told of every page, and of the end of every search.
+    /// Called for every page, and at the end of every search.
     pub on_event: Box<dyn Fn(&Event<'_>) + Send>,
 }
 
@@ -126,12 +126,12 @@ struct Context {
     budget: Budget,
     journal: Arc<Journal>,
     store: Store,
-    /// Why no further call is made, once there is a reason.
+    /// Reason why no further call is made; `None` until there is one.
     cut: watch::Sender<Option<Cut>>,
     stop: watch::Receiver<bool>,
 }
 
-/// What a progress display wants to know.
+/// An event for a progress display.
 pub enum Event<'a> {
     Page {
         search: &'a Search,
@@ -148,16 +148,16 @@ pub enum Event<'a> {
     },
 }
 
-/// What an extraction brought, beyond the pages in the raw zone.
+/// Result of an extraction, beyond the pages in the raw zone.
 #[derive(Debug, Default)]
 pub struct Extracted {
     pub calls: Vec<Call>,
     pub ended: Vec<SearchEnd>,
     pub pages: u64,
     pub items: u64,
-    /// Why searches are left over, if some are.
+    /// Reason why searches are left over; `None` if none are.
     pub cut: Option<Cut>,
-    /// The searches that are left over: their endpoints, and the pages that each may still need.
+    /// The unfinished searches: their endpoints, and the pages that each may still need.
     pub left: Vec<(String, u64)>,
 }
 
@@ -168,26 +168,26 @@ pub struct SearchEnd {
     pub error: Option<String>,
 }
 
-/// Why an extraction ended before all searches did.
+/// Reason why an extraction ended before all of its searches did.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cut {
-    /// Every further call would fail too: a wrong token, a missing permission.
+    /// Every further call would fail as well: wrong token, missing permission.
     Aborted {
         class: String,
         message: String,
         source: String,
     },
-    /// Quota or balance are used up.
+    /// The quota or the balance at the provider is used up.
     Stopped {
         class: String,
         message: String,
         source: String,
     },
-    /// A budget of ours is used up.
+    /// One of our own budgets is used up.
     Budget(Exhausted),
     /// The user asked to stop.
     Interrupted,
-    /// Pages cannot be kept any more; the error says why.
+    /// Pages can no longer be stored; the returned error states the reason.
     Broken,
 }
 
@@ -203,7 +203,7 @@ pub enum ExtractError {
     Task(String),
 }
 
-/// An error with all that caused it, in one line.
+/// Formats an error with its chain of causes, on one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", with_causes(cause)),
@@ -239,11 +239,11 @@ impl Extractor {
         }
     }
 
-    /// Makes the searches and keeps their pages; what they bring is added to `extracted`, also
-    /// when this fails: the ledger outlives every error.
+    /// Runs the searches and stores their pages. Results are added to `extracted`, also on failure:
+    /// the ledger outlives every error.
     ///
     /// # Errors
-    /// Only what makes keeping pages impossible. A failed search is part of the result.
+    /// Pages can no longer be stored. A failed search is not an error: it is part of the result.
     pub async fn extract(
         &mut self,
         searches: Vec<Search>,
@@ -280,7 +280,7 @@ impl Extractor {
                         Ok(None) => {}
                         Ok(Some((turn, None))) => lanes.queue(turn),
                         Ok(Some((turn, Some(delay)))) => lanes.rest(turn, delay),
-                        // Calls under way are still waited for: they are paid.
+                        // The loop still waits for the calls under way, because they are paid.
                         Err(error) => {
                             broken = broken.and(Err(error));
                             context.cut_short(Cut::Broken);
@@ -290,7 +290,7 @@ impl Extractor {
                 () = lanes.wake(), if !is_cut => {}
             }
         }
-        // The rest of a run that was cut short.
+        // The searches that an interrupted run leaves over.
         extracted
             .left
             .extend(lanes.into_turns().map(|turn| left(&turn.pager)));
@@ -298,7 +298,7 @@ impl Extractor {
         broken
     }
 
-    /// The searches that have a page left, each in the queue of its source.
+    /// Queues the unfinished searches by source, and records those that have ended.
     fn lanes(&mut self, searches: Vec<Search>, extracted: &mut Extracted) -> Lanes {
         let mut lanes = Lanes::default();
         for search in searches {
@@ -320,7 +320,8 @@ impl Extractor {
         lanes
     }
 
-    /// Counts what a turn brought; the search's next turn, if it has one.
+    /// Adds the result of a turn to `extracted`. Returns the next turn of the search, if it has
+    /// one.
     fn take_in(&self, taken: Taken, extracted: &mut Extracted) -> Option<(Turn, Option<Duration>)> {
         let Taken {
             call, page, next, ..
@@ -359,7 +360,7 @@ impl Extractor {
 }
 
 impl Context {
-    /// Lets no further call be made; the first reason counts.
+    /// Stops all further calls; the first reason counts.
     fn cut_short(&self, cut: Cut) {
         self.cut.send_if_modified(|reason| {
             let first = reason.is_none();
@@ -374,22 +375,22 @@ impl Context {
         self.cut.borrow().is_some()
     }
 
-    /// Returns when no further call may be made.
+    /// Waits until no further call may be made.
     async fn cut(&self) {
-        // The sender is ours: it cannot be gone.
+        // `self` holds the sender, so it cannot be gone.
         let _ = self.cut.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Returns when the user wants the run to stop.
+    /// Waits until the user asks the run to stop.
     async fn interrupted(&self) {
         if self.stop.clone().wait_for(|stop| *stop).await.is_err() {
-            // Nobody is left who could ask: wait for ever.
+            // The sender is gone, so no stop request can arrive: wait forever.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// A search's endpoint, and how many pages it may still need.
+/// Returns the endpoint of a search, and the number of pages that it may still need.
 fn left(pager: &Pager) -> (String, u64) {
     let pages = pager.search.max_pages.saturating_sub(pager.pages);
     (pager.search.endpoint.clone(), pages.max(1).into())

@@ -1,4 +1,4 @@
-//! When a search has been paged far enough: a pure state machine.
+//! Decides when a search needs no further page: a pure state machine.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -12,28 +12,28 @@ use super::envelope::PageSummary;
 use crate::plan::{Depth, KnownShare, Search, StopRules};
 use crate::spec::source::{Endpoint, PaginationKind};
 
-/// How far a search has come.
+/// Progress of a search.
 #[derive(Clone, Debug)]
 pub struct Pager {
     pub search: Search,
     kind: PaginationKind,
     start: u32,
-    /// The run's logical time: ages are measured from here.
+    /// Logical time of the run; ages are measured from it.
     snapshot_at: DateTime<Utc>,
     known: Arc<HashSet<String>>,
     /// Pages fetched so far.
     pub pages: u32,
-    /// Items on these pages.
+    /// Items on the fetched pages.
     pub items: u64,
     seen: HashSet<String>,
     last_page: BTreeSet<String>,
-    /// Pages in a row that brought nothing new.
+    /// Consecutive pages without a new item.
     stale: u32,
-    /// The wishes for it that are not met yet.
+    /// Depths of the entries that share the search and are not satisfied yet.
     open: Vec<Depth>,
 }
 
-/// Why a search asked for no further page.
+/// Reason why a search asked for no further page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
@@ -41,7 +41,7 @@ pub enum StopReason {
     MaxPages,
     /// The provider had no more items.
     Empty,
-    /// The page had few items: it was the last.
+    /// The page had fewer items than `short_page`, so it was the last one.
     ShortPage,
     /// Nearly all items were found by earlier runs.
     KnownShare,
@@ -49,28 +49,27 @@ pub enum StopReason {
     OlderThan,
     /// The page repeated what earlier ones had.
     Repeated,
-    /// One answer was all there is.
+    /// The endpoint is not paginated: one answer is complete.
     Single,
-    /// What was asked for is no more.
+    /// The requested object no longer exists.
     Gone,
     /// The search failed.
     Failed,
 }
 
-/// What a page added to its search.
+/// Items that a page added to its search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Added {
     pub items_before: u64,
-    /// Items that no earlier page of the search had; those without an id count as new.
+    /// Items that no earlier page of the search had. Items without an id count as new.
     pub new_items: u64,
 }
 
-/// Of ten notes on a page so many must be old for the page to be: a note that somebody pinned to
-/// the top, or that came out of order, changes nothing.
+/// A page is old when 9 of 10 dated notes are old. A pinned or out-of-order note changes nothing.
 const OLD_TENTHS: usize = 9;
 
 impl Pager {
-    /// A search that has not begun. `known` are the ids that earlier runs found.
+    /// Creates a search that has not begun. `known` holds the ids that earlier runs found.
     pub fn new(
         search: Search,
         endpoint: &Endpoint,
@@ -92,7 +91,7 @@ impl Pager {
         }
     }
 
-    /// Number of the page to ask for now.
+    /// Returns the number of the next page to request.
     pub fn page(&self) -> u32 {
         self.start + self.pages
     }
@@ -127,7 +126,7 @@ impl Pager {
             return Some(StopReason::Single);
         }
         if self.open.is_empty() {
-            // It went on all the same: a run that is continued keeps to what was decided then.
+            // A resumed run keeps the decision to continue, although every entry is satisfied.
             self.open = self.search.depths();
         }
         let mut last = None;
@@ -165,9 +164,9 @@ impl Pager {
         holds.map(|(_, stop)| stop)
     }
 
-    /// Whether it has the items of the page before, in whatever order, or is the second in a row
-    /// that brings nothing new: a provider that has no more may answer with its last page, or
-    /// begin anew, for ever.
+    /// Checks that the page has the same items as the previous one in any order, or is the second
+    /// consecutive page without a new item. A provider that has no more items may repeat its last
+    /// page, or start again from the first, forever.
     fn goes_in_circles(&self, page: &PageSummary) -> bool {
         let ids: BTreeSet<&String> = page.ids.iter().collect();
         self.stale > 1 || !ids.is_empty() && ids.into_iter().eq(&self.last_page)
@@ -176,7 +175,7 @@ impl Pager {
     fn is_known(&self, page: &PageSummary, rule: KnownShare) -> bool {
         let ids: HashSet<&String> = page.ids.iter().collect();
         let known = ids.iter().filter(|id| self.known.contains(**id)).count();
-        // 0.28 of 25 is a little more than 7 in floating point.
+        // 0.28 * 25 is slightly more than 7 in floating point.
         known > 0 && known as f64 >= rule.share * ids.len() as f64 - 1e-9
     }
 
@@ -211,7 +210,7 @@ impl StopReason {
         }
     }
 
-    /// As part of a sentence about searches: `8 reached the page limit`.
+    /// Returns the reason as part of a sentence about searches: `8 reached the page limit`.
     pub fn explain(self) -> &'static str {
         match self {
             StopReason::MaxPages => "reached the page limit",

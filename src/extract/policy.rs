@@ -1,14 +1,14 @@
-//! What an answer means and what to do about it: a pure function.
+//! Maps the outcome of a call to its meaning and the next action: a pure function.
 //!
-//! The body's business code decides, at any HTTP status: providers have answered code 303 with
-//! status 429 and with status 200. The status decides only where the body has no code.
+//! The business code of the body decides, at any HTTP status: providers have answered code 303 with
+//! status 429 and with status 200. The status decides only if the body has no code.
 
 use std::time::Duration;
 
 use crate::plan::Retries;
 use crate::spec::source::{Action, Billed, Code, OnUnknownOutcome, Source};
 
-/// What came of one call.
+/// Outcome of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallOutcome {
     Answer {
@@ -16,12 +16,12 @@ pub enum CallOutcome {
         code: Option<String>,
         retry_after: Option<Duration>,
     },
-    /// A redirect without a business code. `None` for one that is followed.
+    /// A redirect without a business code. `None` if it is followed.
     Redirect(Option<Refusal>),
     Failure(Failure),
 }
 
-/// The reason why no answer came.
+/// The reason why no answer arrived.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error(transparent)]
@@ -32,7 +32,7 @@ pub enum Failure {
     Broken,
     #[error("the answer is larger than {} MiB", limit >> 20)]
     TooLarge {
-        /// In bytes after decompression.
+        /// Limit in bytes after decompression.
         limit: usize,
     },
     #[error("the answer says that it is {encoding}, and is not")]
@@ -71,26 +71,26 @@ pub enum Refusal {
     NoAddress,
 }
 
-/// Which try at a page a call was.
+/// Position of a call among the attempts at a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// From 1.
+    /// Number of the attempt, from 1.
     pub number: u32,
-    /// How many of the tries before it ended without anybody knowing whether they were billed.
+    /// Number of earlier attempts whose billing is unknown.
     pub unknown: u32,
 }
 
-/// No delay is longer than this, whatever `Retry-After` says.
+/// Upper bound of every delay, including `Retry-After`.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// What the outcome means; see the column `class` of the table `requests`.
+    /// Class of the outcome; see the column `class` of the table `requests`.
     pub class: String,
     pub billed: Billed,
     pub decision: Decision,
-    /// Whether the source is to be asked more slowly, whatever becomes of this search; with the
-    /// time that it wants to be left alone, if it says so.
+    /// `Some` if the source must be called less often, independent of this search. The inner value
+    /// is the wait that the source asked for, if any.
     pub slow_down: Option<Option<Duration>>,
 }
 
@@ -98,9 +98,9 @@ pub struct Verdict {
 pub enum Decision {
     /// The answer is a page.
     Accept,
-    /// What was asked for is no more; that is an observation.
+    /// The requested object no longer exists. This is an observation.
     Gone,
-    /// The answer stands elsewhere on the same origin.
+    /// The answer is at another address on the same origin.
     Follow,
     Retry {
         after: Duration,
@@ -110,8 +110,8 @@ pub enum Decision {
     AbortRun,
 }
 
-/// Decides on the outcome of a call. `jitter` is a random number in `0..1`: delays are exponential
-/// with full jitter, so that many clients do not return at once.
+/// Decides on the outcome of a call. `jitter` is a random number in `0..1`: delays use exponential
+/// backoff with full jitter, so that many clients do not return at once.
 pub fn decide(
     outcome: &CallOutcome,
     source: &Source,
@@ -140,7 +140,8 @@ pub fn decide(
         Do::Declared(Action::FailSearch) => Decision::FailSearch,
         Do::Declared(Action::StopRun) => Decision::StopRun,
         Do::Declared(Action::AbortRun) => Decision::AbortRun,
-        // It may have been billed: asked again at most once, and only where the contract says so.
+        // The call may have been billed: it is retried at most once, and only if the contract
+        // allows it.
         Do::AsContractSays => match source.on_unknown_outcome {
             OnUnknownOutcome::RetryOnce if attempt.unknown == 0 && !exhausted => {
                 Decision::Retry { after: backoff() }
@@ -157,7 +158,7 @@ pub fn decide(
     }
 }
 
-/// What an outcome means, before it is known which try it was.
+/// Meaning of an outcome, independent of the attempt.
 struct Judgement {
     class: String,
     billed: Billed,
@@ -165,12 +166,12 @@ struct Judgement {
     retry_after: Option<Duration>,
 }
 
-/// What follows.
+/// Action that follows an outcome.
 #[derive(Clone, Copy)]
 enum Do {
     Declared(Action),
     Follow,
-    /// Nobody knows what became of the call.
+    /// The outcome of the call is unknown; `on_unknown_outcome` of the contract decides.
     AsContractSays,
 }
 
@@ -206,11 +207,11 @@ fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
         }
         CallOutcome::Failure(failure) => {
             return match failure {
-                // The call was never made.
+                // The call was never sent.
                 Failure::Connect(_) => known("transport", Billed::No, Action::Retry),
                 Failure::Timeout => unknown("timeout"),
                 Failure::Broken => unknown("transport"),
-                // Another try would bring as much again.
+                // A retry would return the same.
                 Failure::TooLarge { .. } | Failure::Undecodable { .. } => {
                     known("invalid", Billed::Unknown, Action::FailSearch)
                 }
@@ -222,15 +223,15 @@ fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
         ..judgement(&code.class, code.billed, Do::Declared(code.action))
     };
     if let Some(code) = code {
-        // An unknown code is never a success, and never asked again blindly.
+        // An unknown code is never a success, and never retried.
         return source.codes.get(code).map_or_else(
             || known("unknown", Billed::Unknown, Action::FailSearch),
             declared,
         );
     }
-    // Where a contract's codes are HTTP statuses, an error without a body means the same. An
-    // observation does not: any server that is not the provider knows no such path, and a success
-    // may have been billed, but is no page.
+    // If the codes of a contract are HTTP statuses, an error status without a body means the same.
+    // This does not hold for observations. Any other server also answers 404 for an unknown path. A
+    // success may have been billed, but is not a page.
     let observes = |code: &Code| matches!(code.action, Action::Accept | Action::Gone);
     if status >= 400
         && let Some(code) = source.codes.get(&status.to_string())
@@ -247,11 +248,11 @@ fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
         403 => known("permission", Billed::No, Action::AbortRun),
         404 => known("not_found", Billed::No, Action::FailSearch),
         429 => patient("rate_limited", Action::SlowDown),
-        // An error of no provider that we know: a gateway's, behind which the call may have been
-        // answered, and billed, all the same.
+        // The error may come from a gateway, behind which the call may have been answered and
+        // billed.
         500.. => unknown("server"),
         300..500 => known("bad_request", Billed::No, Action::FailSearch),
-        // A success without an envelope: it may have been billed, and is no page.
+        // A success without an envelope: it may have been billed, but is not a page.
         _ => unknown("invalid"),
     }
 }

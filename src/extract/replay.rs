@@ -1,4 +1,4 @@
-//! Where a run that was cut short stands, from its journal and its pages.
+//! Restores the state of an interrupted run from its journal and its pages.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -16,45 +16,45 @@ use crate::plan::{Plan, Search};
 use crate::raw::{RawError, RawPage, RawReader};
 use crate::spec::source::Billed;
 
-/// How far a search has come.
+/// Progress of a search.
 #[derive(Debug)]
 pub enum Progress {
     UnderWay(Box<Pager>),
     Ended(SearchEnd),
 }
 
-/// A run that was cut short.
+/// The state of an interrupted run.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// By search id.
+    /// Progress by search id.
     pub progress: HashMap<String, Progress>,
     /// Every call so far, the oldest first.
     pub calls: Vec<Call>,
     pub pages: u64,
     pub items: u64,
-    /// Calls whose page was acknowledged and cannot be read any more.
+    /// Request ids of calls whose page was acknowledged and is no longer readable.
     pub lost: HashSet<String>,
-    /// The searches for chosen notes, if they were chosen.
+    /// The searches for the chosen notes, if notes were chosen.
     pub chosen: Option<Vec<Search>>,
 }
 
-/// What a journal says of calls and searches.
+/// Calls and searches according to the journal.
 #[derive(Debug, Default)]
 struct Noted {
-    /// In the order in which they were sent.
+    /// In the order of sending.
     sent: Vec<Sent>,
     done: HashMap<String, Call>,
     failed: BTreeMap<String, String>,
     chosen: Option<Vec<Search>>,
 }
 
-/// Reads a run back. A search that has ended stays ended, for the reason that its last page
-/// gives; one that failed has failed. A call of which only its sending is known is taken from its
-/// page, or else counts as perhaps billed. A search one of whose pages was paid for and cannot be
-/// read any more has failed: it is not bought again.
+/// Restores a run. A finished search stays finished, with the stop reason of its last page. A
+/// failed search stays failed. A call that was sent without a recorded outcome is completed from
+/// its page, or else counts as possibly billed. A search fails if one of its paid pages is no
+/// longer readable: the page is not bought again.
 ///
 /// # Errors
-/// A raw file that cannot be read.
+/// A raw file cannot be read.
 pub fn replay<'p>(
     plan: &Plan,
     snapshot_at: DateTime<Utc>,
@@ -77,12 +77,12 @@ pub fn replay<'p>(
         for page in RawReader::open(path)? {
             let page = page?;
             let id = &page.header.request_id;
-            // A page counts once, in however many files it lies.
+            // A page counts once, even if several files contain it.
             if !kept.insert(id.clone()) {
                 continue;
             }
             if !noted.done.contains_key(id) {
-                // A power cut may take the line of a call whose page it left.
+                // A power cut may lose the line of a call but keep its page.
                 let sent = sent.get(id).cloned().unwrap_or_else(|| {
                     let sent = sent_of(&page, plan);
                     noted.sent.push(sent.clone());
@@ -138,7 +138,7 @@ impl Noted {
 }
 
 impl Replayed {
-    /// Takes a page in, as when it was fetched.
+    /// Records a page, as when it was fetched.
     fn take_in(&mut self, page: RawPage, plan: &Plan, snapshot_at: DateTime<Utc>, known: &Known) {
         let text = page.text().text.into_owned();
         let header = page.header;
@@ -147,7 +147,7 @@ impl Replayed {
         let Some((source, endpoint)) =
             source.and_then(|s| Some((s, s.endpoints.get(&search.endpoint)?)))
         else {
-            // The contracts have changed since; what was asked is not asked any more.
+            // The contracts have changed since, and no longer have this endpoint.
             return;
         };
         let id = search.search_id.clone();
@@ -186,7 +186,7 @@ fn lost_page(call: &Call) -> String {
     )
 }
 
-/// What is known of the sending of a call whose page is all that is left.
+/// Returns the journal entry for a call of which only the page is left.
 fn sent_of(page: &RawPage, plan: &Plan) -> Sent {
     let header = &page.header;
     let search = &header.search;
@@ -202,7 +202,7 @@ fn sent_of(page: &RawPage, plan: &Plan) -> Sent {
     }
 }
 
-/// The ledger's row of a call whose page was kept, but not its row.
+/// Returns the ledger row of a call whose page was stored without its row.
 fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
     let header = &page.header;
     let source = plan.contracts.sources.get(&header.search.source);
@@ -214,7 +214,7 @@ fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
         code: code.clone(),
         retry_after: None,
     };
-    // The same question as when it came; which try it was makes no difference to the bill.
+    // The same judgement as on arrival. The attempt number does not affect billing.
     let first = Attempt {
         number: 1,
         unknown: 0,

@@ -1,5 +1,5 @@
-//! Pages on their way to disk. One thread writes for all searches, so that a single sync covers
-//! all pages that came together.
+//! Stores pages on disk. One thread writes for all searches, so a single fsync covers all pages
+//! that arrived together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::journal::Journal;
 use super::{ExtractError, with_causes};
 use crate::raw::{PageHeader, RawWatch, RawWriter, encode};
 
-/// Pages that one sync covers, at most.
+/// Maximum number of pages per sync.
 const TOGETHER: usize = 64;
 
-/// Keeps the pages of a run.
+/// Stores the pages of a run.
 #[derive(Debug)]
 pub struct Store {
     pages: mpsc::Sender<Page>,
-    /// By source.
+    /// Watches of the raw files, by source.
     watches: BTreeMap<String, Arc<RawWatch>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,7 +30,8 @@ struct Page {
 }
 
 impl Store {
-    /// Writes to these files, one a source, and syncs the journal with them.
+    /// Starts the thread that writes to these files, one per source, and syncs the journal with
+    /// them.
     pub fn new(writers: BTreeMap<String, RawWriter>, journal: Arc<Journal>) -> Self {
         let watch = |(source, writer): (&String, &RawWriter)| (source.clone(), writer.watch());
         let watches = writers.iter().map(watch).collect();
@@ -43,19 +44,19 @@ impl Store {
         }
     }
 
-    /// Checks that the pages of a source that were kept so far are still at their place.
+    /// Checks that the stored pages of a source are still in place.
     ///
     /// # Errors
-    /// They are not: no further call may be made.
+    /// Pages are missing: no further call may be made.
     pub fn check(&self, source: &str) -> Result<(), ExtractError> {
         let watch = self.watches.get(source);
         Ok(watch.map_or(Ok(()), |watch| watch.check())?)
     }
 
-    /// Keeps an answer; when this returns, it is on disk.
+    /// Stores an answer. It is durable on return.
     ///
     /// # Errors
-    /// The disk refuses it: no further call may be made.
+    /// The write fails: no further call may be made.
     pub async fn keep(&self, header: &PageHeader, body: &[u8]) -> Result<(), ExtractError> {
         let frame = encode(header, body)?;
         let (kept, done) = oneshot::channel();
@@ -72,12 +73,12 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Waits for the pages that are still on their way.
+    /// Waits until the queued pages are written.
     fn drop(&mut self) {
         let (closed, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.pages, closed));
         if let Some(thread) = self.thread.take() {
-            // A page that it could not keep was told to the one who waits for it.
+            // A failed write was reported to the task that waits for the page.
             let _ = thread.join();
         }
     }
@@ -108,13 +109,13 @@ fn write(
         for (page, result) in written {
             let result = result.map_err(ExtractError::from);
             let result = result.and_then(|()| synced.clone().map_err(ExtractError::Disk));
-            // Whoever no longer waits has given the run up.
+            // A task that no longer waits has abandoned the run.
             let _ = page.kept.send(result);
         }
     }
 }
 
-/// One error for all who wait.
+/// Syncs all files and the journal. All waiting tasks receive the same error.
 fn sync(writers: &mut BTreeMap<String, RawWriter>, journal: &Journal) -> Result<(), String> {
     for writer in writers.values_mut() {
         writer.sync().map_err(|e| with_causes(&e))?;

@@ -1,4 +1,4 @@
-//! A search's turn: one call, what it brought kept, and what comes next.
+//! A turn of a search: one call, storing its answer, and the next step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,35 +15,35 @@ use crate::plan::Money;
 use crate::raw::{self, PageHeader};
 use crate::spec::source::Billed;
 
-/// How long a call that is under way may go on after the run was told to stop.
+/// Time that a call under way may take after the run was told to stop.
 const GRACE: Duration = Duration::from_millis(1_200);
 
-/// A search that is to make its next call.
+/// A search that is about to make its next call.
 #[derive(Clone, Debug)]
 pub struct Turn {
     pub pager: Pager,
     attempt: Attempt,
-    /// The address to ask instead of the page's own, after a redirect.
+    /// Address to request instead of that of the page, after a redirect.
     target: Option<Target>,
 }
 
-/// A turn that was taken.
+/// Outcome of a turn.
 pub struct Taken {
-    /// The call, if one was made.
+    /// The call, if the turn made one.
     pub call: Option<Call>,
-    /// Number and items of the page, if it brought one.
+    /// Number and item count of the page, if the call returned one.
     pub page: Option<(u32, u64)>,
     pub next: Next,
-    /// The disk refused what the call brought.
+    /// Error that prevented the turn from storing its answer, or from making further calls.
     pub broken: Option<ExtractError>,
 }
 
-/// What comes after a turn.
+/// The step after a turn.
 pub enum Next {
     /// Another turn, at once or after a delay.
     Turn(Turn, Option<Duration>),
     Ended(Pager, SearchEnd),
-    /// The run was cut short before the search had an end.
+    /// The run was cut short before the search ended.
     Cut(Pager),
 }
 
@@ -59,10 +59,10 @@ impl Turn {
         }
     }
 
-    /// Makes one call. When this returns, what it brought is on disk.
+    /// Makes one call. Its answer is durable on return.
     ///
     /// # Errors
-    /// What makes keeping pages impossible. A search that fails has an end as any other.
+    /// Pages can no longer be stored. A failed search is not an error: it ends like any other.
     pub async fn take(mut self, context: Arc<Context>) -> Result<Taken, ExtractError> {
         let (client, limiter) = &context.sources[&self.pager.search.source];
         let price = context.plan.price.of(&self.pager.search.endpoint);
@@ -111,7 +111,8 @@ impl Turn {
                 (self.pager.page(), Next::Turn(self, None))
             }
             Decision::Retry { after } => {
-                // The redirect is asked for again: it may lead elsewhere by then.
+                // A retry requests the original address again: the redirect may lead elsewhere by
+                // then.
                 self.target = None;
                 self.attempt.number += 1;
                 self.attempt.unknown += u32::from(ended.call.billed == Billed::Unknown);
@@ -146,7 +147,7 @@ impl Turn {
                 (self.pager.page(), Next::Cut(self.pager))
             }
         };
-        // An answer that is no page, but may have been paid.
+        // The answer is not a page, but may have been billed.
         if let Some(answered) = &ended.answer {
             let header = header(&context, next.pager(), page, &ended.call, answered);
             let kept = context.store.keep(&header, &answered.answer.body).await;
@@ -169,8 +170,8 @@ impl Turn {
         Ok(Taken::new(ended.call, next))
     }
 
-    /// Waits for the limits and the budgets; nothing, if the run is cut short first. What it
-    /// returns is in the journal.
+    /// Waits for the limits and the budgets, and reserves a call. The returned call is in the
+    /// journal. Returns `None` if the run is cut short first.
     async fn permission<'a>(
         &'a self,
         context: &'a Context,
@@ -183,7 +184,7 @@ impl Turn {
                 () = context.cut() => return Ok(None),
                 () = limiter.turn() => {}
             }
-            // Where pages that were paid for are gone, no further one is paid for.
+            // Paid pages that are missing from disk stop further paid calls.
             context.store.check(&self.pager.search.source)?;
             let sending = CallUnderWay::new(context, &self.pager, self.attempt);
             let settled = context.budget.settled();
@@ -204,7 +205,7 @@ impl Turn {
         }
     }
 
-    /// Takes a page in and keeps it.
+    /// Records a page in the pager and stores it.
     async fn page(mut self, context: &Context, ended: Ended) -> Result<Taken, ExtractError> {
         let Some(answered) = &ended.answer else {
             return Err(ExtractError::Task("an accepted answer is missing".into()));
@@ -256,7 +257,7 @@ impl Taken {
         }
     }
 
-    /// No call was made.
+    /// Returns a turn that made no call.
     fn none(pager: Pager) -> Self {
         Taken {
             call: None,
@@ -266,15 +267,16 @@ impl Taken {
         }
     }
 
-    /// An answer could not be kept. It may have been paid all the same: the ledger has its call.
+    /// Returns a turn whose answer could not be stored. The call may have been billed, so it stays
+    /// in the ledger.
     fn unkept(context: &Context, call: Call, pager: Pager, error: ExtractError) -> Self {
         let call = Call {
-            // No page of the run has these items.
+            // The items are on no page of the run.
             item_count: None,
             error: Some("the answer could not be kept".to_owned()),
             ..call
         };
-        // The disk may refuse this, too; the row that is returned reaches the ledger all the same.
+        // This append may fail, too. The returned row reaches the ledger regardless.
         let _ = context.journal.append(&Entry::Done(call.clone()));
         Taken {
             broken: Some(error),
@@ -299,7 +301,7 @@ impl Next {
     }
 }
 
-/// What the raw zone says of an answer that is no page.
+/// Returns the raw-zone header of an answer that is not a page.
 fn header(
     context: &Context,
     pager: &Pager,

@@ -1,7 +1,7 @@
-//! The simulated APIs without their network: a call in, an answer out.
+//! The simulated APIs without the network: maps a call to an answer.
 //!
-//! What the source contracts say is not repeated here: paths, tokens, parameters and codes are
-//! read from them. This module knows which data each operation shows, and in which envelope.
+//! Paths, tokens, parameters and codes are read from the source contracts. This module defines
+//! which data each operation returns, and in which envelope.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,18 +32,18 @@ use super::world::dice::Dice;
 pub struct Api {
     pub world: World,
     token: SecretString,
-    /// Who has to sign calls, by source.
+    /// Signers of the calls, by source.
     signers: BTreeMap<String, Signer>,
     routes: Vec<Route>,
 }
 
-/// What the sandbox says.
+/// An answer of the sandbox.
 #[derive(Clone, Debug)]
 pub struct ApiAnswer {
     pub status: StatusCode,
-    /// `None` where no source could say one.
+    /// `None` if no source could give a code.
     pub code: Option<BusinessCode>,
-    /// Whether it is what was asked for.
+    /// True if the answer has the requested data.
     pub success: bool,
     pub billed: bool,
     pub body: String,
@@ -59,24 +59,26 @@ enum Data {
     Fields(Map<String, Value>),
 }
 
-/// How a call ends.
+/// Outcome of a call.
 enum Outcome {
     Data(Data),
-    /// An answer that stands ready, envelope and all.
+    /// A complete documented answer, including its envelope.
     Documented(&'static str),
-    /// A code and what to say of it.
+    /// A code and its message.
     Code(BusinessCode, String),
 }
 
-/// A sign is good for so long, in either direction.
+/// Maximum difference of a signature's timestamp from the current time, in either direction.
 const SIGN_AGE: TimeDelta = TimeDelta::minutes(5);
 
-/// A keyword or note id that asks for a code: `code:303`, `code-429`.
+/// Prefixes of a keyword or note id that requests a code: `code:303`, `code-429`.
 const CODE_WISHES: [&str; 2] = ["code:", "code-"];
 
 impl Api {
+    /// Creates the endpoints of all contracts.
+    ///
     /// # Errors
-    /// If a contract lacks a code that the sandbox has to answer with.
+    /// A contract lacks a code that the sandbox has to answer with.
     pub fn new(
         contracts: &Contracts,
         world: World,
@@ -170,8 +172,8 @@ impl Api {
         }
     }
 
-    /// The answer that says a code instead of what the call asks for, with the code's own meaning
-    /// unless there is another message.
+    /// Returns an answer with a code instead of the requested data. The message is the meaning of
+    /// the code if `message` is `None`.
     pub fn refuse(
         &self,
         call: &ApiCall,
@@ -241,7 +243,7 @@ impl Api {
         let Some(at) = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)) else {
             return false;
         };
-        // The caller's clock is the machine's, whatever the simulated time is.
+        // The caller uses the clock of the machine, regardless of the simulated time.
         let is_recent = (Utc::now() - at).abs() <= SIGN_AGE;
         let sign = signer.sign(signing, method, at).sign;
         is_recent && call.param(&signing.sign) == Some(sign.as_str())
@@ -396,7 +398,7 @@ impl ApiAnswer {
 }
 
 impl Route {
-    /// A code with its own meaning.
+    /// Returns a code with its own meaning as the message.
     fn says(&self, code: &BusinessCode) -> Outcome {
         Outcome::Code(code.clone(), code.meaning(&self.source))
     }
@@ -421,7 +423,7 @@ impl Route {
             message,
             trace: has_trace.then_some(trace),
         };
-        // Only a map with keys that are no text could fail, and there is none.
+        // Only a map with non-text keys could fail, and there is none.
         let body = serde_json::to_string(&envelope).unwrap_or_default();
         self.write(envelope.code, success, body)
     }
@@ -437,7 +439,7 @@ impl Route {
     }
 }
 
-/// These fields of an object.
+/// Returns the named fields of an object.
 fn only(object: &Value, fields: &[&str]) -> Map<String, Value> {
     let found = fields.iter().filter_map(|field| {
         let value = object.get(field)?;
@@ -446,7 +448,7 @@ fn only(object: &Value, fields: &[&str]) -> Map<String, Value> {
     found.collect()
 }
 
-/// The code that a keyword or a note id asks for.
+/// Returns the code that a keyword or a note id requests.
 fn wished_code(text: &str) -> Option<BusinessCode> {
     let code = CODE_WISHES
         .iter()

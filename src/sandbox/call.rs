@@ -1,9 +1,9 @@
-//! A call as it arrived, and what it asks for in redlake's own words.
+//! An incoming call, and its request in redlake's own vocabulary.
 
 use axum::http::Method;
 use serde::Serialize;
 
-/// What a client sends.
+/// A request of a client.
 #[derive(Clone, Debug, Default)]
 pub struct ApiCall {
     pub method: Method,
@@ -21,21 +21,21 @@ impl ApiCall {
     }
 }
 
-/// What a call asks for. What it does not say, or says in a way that the contract does not know,
-/// is `None`.
+/// The request of a call. A field is `None` if the call does not give it, or gives a value that the
+/// contract does not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Asked {
     pub endpoint: Option<String>,
     pub source: Option<String>,
     pub keyword: Option<String>,
     pub note_id: Option<String>,
-    /// From 1, which is also meant where a search does not say it.
+    /// Page from 1, which is also the default of a search.
     pub page: Option<u64>,
-    /// redlake's word.
+    /// Sort, in redlake's vocabulary.
     pub sort: Option<String>,
 }
 
-/// What a call says of who asks.
+/// State of the token of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     Missing,

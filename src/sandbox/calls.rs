@@ -1,4 +1,4 @@
-//! What the sandbox remembers of calls: how many there were, which are under way, a line for each.
+//! Call log of the sandbox: counts, calls under way, and a line per call.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ struct State {
     by_endpoint: BTreeMap<String, EndpointCounts>,
     in_flight: u64,
     most_in_flight: u64,
-    /// By number; those that were not forgotten.
+    /// Entries by call number, except forgotten ones.
     log: BTreeMap<u64, Entry>,
 }
 
@@ -33,38 +33,38 @@ pub struct EndpointCounts {
     billed: u64,
 }
 
-/// How many calls there were, and how many at once.
+/// Number of calls, and of concurrent calls.
 #[derive(Debug, Serialize)]
 pub struct Counts {
     pub endpoints: BTreeMap<String, EndpointCounts>,
-    /// Calls that have arrived and whose answer is not sent yet.
+    /// Calls that have arrived and are not answered yet.
     pub in_flight: u64,
     pub most_in_flight: u64,
 }
 
-/// What a call was and what became of it. Times are microseconds since the sandbox started.
+/// A line of the call log. Times are microseconds since the sandbox started.
 #[derive(Clone, Debug, Serialize)]
 struct Entry {
     number: u64,
-    /// When the call arrived.
+    /// Arrival of the call.
     at_us: u64,
-    /// When the last byte of the answer was handed to the network; null if it never was.
+    /// Time at which the last byte of the answer was handed to the network; null if it never was.
     done_us: Option<u64>,
     #[serde(flatten)]
     asked: Asked,
     /// Null if no answer was begun.
     status: Option<u16>,
-    /// The business code that the answer says, or would have said in full; null if none.
+    /// The business code that the complete answer has; null if none.
     code: Option<BusinessCode>,
     billed: bool,
     /// The kind of the fault that struck, or the limit that was reached: quota, balance.
     fault: Option<String>,
-    /// Whether the call had the right token, and whether it had any.
+    /// True if the call had the right token. `token_given` is true if it had any token.
     token_ok: bool,
     token_given: bool,
-    /// Whether the call follows a redirect of the sandbox.
+    /// True if the call follows a redirect of the sandbox.
     redirected: bool,
-    /// Bytes of the answer's body, as they were sent: compressed if it was.
+    /// Bytes of the body as sent: compressed size if the body was compressed.
     bytes_sent: u64,
 }
 
@@ -77,7 +77,7 @@ pub struct Arrival {
     pub redirected: bool,
 }
 
-/// What a call is answered with.
+/// The answer to a call.
 #[derive(Debug, Default)]
 pub struct Handover {
     pub status: Option<u16>,
@@ -104,18 +104,18 @@ impl Calls {
         }
     }
 
-    /// One JSON object a line, in the order of arrival.
+    /// Returns one JSON object per line, in order of arrival.
     pub fn ndjson(&self) -> String {
         let state = self.lock();
         let lines = state.log.values().map(|entry| {
-            // Only a map with keys that are no text could fail, and there is none.
+            // Only a map with non-text keys could fail, and there is none.
             let line = serde_json::to_string(entry).unwrap_or_default();
             line + "\n"
         });
         lines.collect()
     }
 
-    /// Forgets what became of each call; the counts stay.
+    /// Clears the log; the counts stay.
     pub fn forget(&self) {
         self.lock().log.clear();
     }
@@ -124,13 +124,13 @@ impl Calls {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// The state is whole after every step, so a panic elsewhere cannot have spoilt it.
+    /// Locks the state. It is consistent after every step, so a poisoned lock is still usable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A call under way, until it is dropped.
+/// A call under way. Dropping it ends the call.
 #[derive(Debug)]
 pub struct Underway {
     calls: Arc<Calls>,
@@ -168,7 +168,7 @@ impl Underway {
         }
     }
 
-    /// The answer is about to be sent.
+    /// Records the answer that is about to be sent.
     pub fn hand_over(&self, handover: Handover, endpoint: Option<&str>) {
         let mut state = self.calls.lock();
         if let Some(endpoint) = endpoint {
@@ -182,14 +182,14 @@ impl Underway {
         }
     }
 
-    /// More of the answer's body was handed to the network.
+    /// Records bytes of the body that were handed to the network.
     pub fn sent(&self, bytes: usize) {
         if let Some(entry) = self.calls.lock().log.get_mut(&self.number) {
             entry.bytes_sent += bytes as u64;
         }
     }
 
-    /// All of the answer was handed to the network.
+    /// Records that the whole answer was handed to the network.
     pub fn done(&self) {
         let now = self.calls.now_us();
         if let Some(entry) = self.calls.lock().log.get_mut(&self.number) {

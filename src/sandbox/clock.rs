@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The sandbox's time. Clones are the same clock: advancing one advances all.
+/// The time of the sandbox. Clones share one clock: advancing one advances all.
 #[derive(Clone, Debug)]
 pub struct SandboxClock {
     start: DateTime<Utc>,
-    /// Since when time passes by itself; a frozen clock only moves when it is advanced.
+    /// Instant since which time passes by itself; `None` for a frozen clock, which only moves when
+    /// advanced.
     running_since: Option<Instant>,
     advanced_ms: Arc<AtomicI64>,
 }
@@ -31,7 +32,8 @@ impl SandboxClock {
         }
     }
 
-    /// The time; the last one there is if it was advanced beyond.
+    /// Returns the current time, or the largest representable one if the clock was advanced beyond
+    /// it.
     pub fn now(&self) -> DateTime<Utc> {
         let passed = self.running_since.map_or(Duration::ZERO, |i| i.elapsed());
         let advanced = TimeDelta::milliseconds(self.advanced_ms.load(Ordering::SeqCst));
@@ -45,7 +47,7 @@ impl SandboxClock {
     pub fn advance(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         let add = |advanced: i64| Some(advanced.saturating_add(ms));
-        // Never an error: the closure always has a new value.
+        // Never fails: the closure always returns a new value.
         let _ = self
             .advanced_ms
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);

@@ -1,5 +1,5 @@
-//! The answers printed in the providers' documents, word for word. They are served for exactly
-//! the question that they answer there.
+//! Answers printed in the documents of the providers, verbatim. Each is served for exactly the
+//! request that it answers in the documents.
 
 pub const NOTE_SEARCH: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -16,7 +16,7 @@ pub const NOTE_DETAIL: &str = include_str!(concat!(
     "/sample_data/documented/note_detail.json"
 ));
 
-/// The keyword that [`NOTE_SEARCH`] answers, with one page and whatever the filters.
+/// The keyword that [`NOTE_SEARCH`] answers, with one page and any filters.
 pub const NOTE_KEYWORD: &str = "海信洗衣机";
 
 /// The keyword that [`USER_SEARCH`] answers, with one page.

@@ -1,4 +1,4 @@
-//! Codes and the envelope that every API answer comes in.
+//! Business codes, and the envelope of every API answer.
 
 use axum::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -12,12 +12,12 @@ use crate::spec::source::{Billed, Code, Source};
 pub struct BusinessCode(pub String);
 
 impl BusinessCode {
-    /// The code that means success.
+    /// Returns the code that means success.
     pub fn success(source: &Source) -> Option<Self> {
         source.envelope.success.first().cloned().map(BusinessCode)
     }
 
-    /// The first code of one of these classes.
+    /// Returns the first code of one of these classes.
     pub fn of_class(source: &Source, classes: &[&str]) -> Option<Self> {
         let is_meant = |code: &Code| classes.contains(&code.class.as_str());
         let mut codes = source.codes.iter();
@@ -40,9 +40,9 @@ impl BusinessCode {
             .is_some_and(|code| code.billed == Billed::Yes)
     }
 
-    /// The HTTP status that goes with a code. The providers do not publish it for all codes: this
-    /// is the simulator's choice, made so that both cases occur, errors with a matching status
-    /// and errors that come as 200.
+    /// Returns the HTTP status of a code. The providers do not publish it for all codes. The
+    /// simulator chooses statuses so that both cases occur: errors with a matching status, and
+    /// errors with status 200.
     pub fn http_status(&self, source: &Source) -> StatusCode {
         let as_status = self
             .0
@@ -61,7 +61,7 @@ impl BusinessCode {
     }
 }
 
-/// Numbers are sent as numbers.
+/// Writes a numeric code as a number.
 impl Serialize for BusinessCode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.parse::<i64>() {
@@ -71,7 +71,7 @@ impl Serialize for BusinessCode {
     }
 }
 
-/// A number or a text.
+/// Reads a number or a text.
 impl<'de> Deserialize<'de> for BusinessCode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct CodeVisitor;
@@ -104,7 +104,7 @@ pub struct AnswerEnvelope<T> {
     pub trace: Option<Trace>,
 }
 
-/// When an answer was made and which one it is; not all providers say it.
+/// Time and id of an answer; not all providers send them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trace {

@@ -1,4 +1,4 @@
-//! A client's connection, which the sandbox can break.
+//! Client connections that the sandbox can break.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ impl Listener for WireLines {
 
     async fn accept(&mut self) -> (WireLine, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // Answers are written at once; a delay would be felt by tests that measure time.
+        // Answers are written at once, because a delay would disturb tests that measure time.
         let _ = stream.set_nodelay(true);
         let line = WireLine {
             stream,
@@ -41,12 +41,12 @@ pub struct WireLine {
     cutter: Cutter,
 }
 
-/// Breaks its connection.
+/// Breaks a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Cutter(Arc<AtomicBool>);
 
 impl Cutter {
-    /// From now on nothing is sent: the next attempt to do so resets the connection.
+    /// Stops all sending: the next attempt to write resets the connection.
     pub fn cut(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -60,10 +60,10 @@ impl Connected<IncomingStream<'_, WireLines>> for Cutter {
 
 impl WireLine {
     /// # Errors
-    /// The connection has been cut; closing it is then a reset, as of a server that crashed.
+    /// The connection was cut. Closing it is then a reset, as from a server that crashed.
     fn intact(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         if self.cutter.0.load(Ordering::SeqCst) {
-            // Where the system refuses, the client sees an ordinary end of the connection.
+            // If the system refuses, the client sees an ordinary end of the connection.
             let _ = self.stream.set_zero_linger();
             return Err(io::ErrorKind::ConnectionReset.into());
         }

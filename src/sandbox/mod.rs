@@ -1,43 +1,42 @@
-//! A simulator of the providers' APIs, so that redlake can be tried and tested without paying.
+//! A simulator of the providers' APIs, to try and test redlake without paying.
 //!
 //! ```text
-//! line ─► server ─► respond ─► faults   what goes wrong with the call
-//!                     │        calls    what is remembered of it
+//! line ─► server ─► respond ─► faults   failure of the call, if any
+//!                     │        calls    call log
 //!                     │
-//!                     ├──► api ─► routes   which endpoint is called
-//!                     │           params   what is asked, in the words of the source contracts
-//!                     │           search   which notes or users that finds
-//!                     │           world    what exists: a pure function of a seed and an instant
-//!                     │           json     what an answer looks like
+//!                     ├──► api ─► routes   endpoint of the call
+//!                     │           params   request, in the vocabulary of the source contracts
+//!                     │           search   notes or users found
+//!                     │           world    all data: a pure function of a seed and an instant
+//!                     │           json     shape of the answer
 //!                     │           envelope codes and the frame of every answer
 //!                     │
-//! sending ◄─ reply ◄──┘   the answer as it goes out, whole or disturbed
+//! sending ◄─ reply ◄──┘   the answer as sent, intact or disturbed
 //! ```
 //!
-//! Two sandboxes with the same seed and the same time give the same data; only request ids,
-//! faults and what is remembered of calls depend on what was asked before. Some questions have
-//! fixed answers:
-//! - the keywords `海信洗衣机` and `Amir Ali` and the note `649c46ab000000002702ad36` give the
+//! Two sandboxes with the same seed and the same time return the same data. Only request ids,
+//! faults and the call log depend on earlier calls. Some requests have fixed answers:
+//! - the keywords `海信洗衣机` and `Amir Ali` and the note `649c46ab000000002702ad36` return the
 //!   answers printed in the providers' documents;
-//! - the keyword `code:303` and the note id `code-429` give that business code.
+//! - the keyword `code:303` and the note id `code-429` return that business code.
 //!
-//! A call that names `fields`, where its contract has such a parameter, is answered with these alone.
-//! Calls of a source with an application's secret ([`Options::signers`]) must be signed with it, at a
-//! time that is five minutes from the machine's at most.
+//! A call with the parameter `fields`, if its contract has one, is answered with these fields only.
+//! Calls of a source with an application secret ([`Options::signers`]) must be signed with it. The
+//! timestamp may differ from the clock of the machine by five minutes at most.
 //!
-//! The control routes need no token and meet no fault:
+//! The control routes need no token and meet no faults:
 //!
 //! | route | does |
 //! |---|---|
-//! | `GET /_sandbox` | shows the clock, the calls of each endpoint, how many are and were under way at once |
-//! | `POST /_sandbox/clock` | lets time pass: `{"advance_seconds": 3600}` |
+//! | `GET /_sandbox` | shows the clock, the calls of each endpoint, current and maximum concurrency |
+//! | `POST /_sandbox/clock` | advances the clock: `{"advance_seconds": 3600}` |
 //! | `GET /_sandbox/faults` | shows the fault plan |
-//! | `POST /_sandbox/faults` | replaces it; `{}` is no fault at all |
-//! | `GET /_sandbox/calls` | lists the API calls, one JSON object a line; no token is in it |
+//! | `POST /_sandbox/faults` | replaces it; `{}` removes all faults |
+//! | `GET /_sandbox/calls` | lists the API calls, one JSON object per line, without tokens |
 //! | `DELETE /_sandbox/calls` | empties that list |
 //!
 //! A call is billed when its answer is handed to the network: after the latency, and not if the
-//! client has gone away meanwhile. How faults are planned: [`faults`].
+//! client has disconnected meanwhile. For fault plans see [`faults`].
 
 mod api;
 mod call;
@@ -85,20 +84,20 @@ use line::{Cutter, WireLines};
 use stop::{Stopper, stop};
 use world::World;
 
-/// How long calls under way may take when the sandbox is stopped.
+/// Time that calls under way may take when the sandbox is stopped.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many notes a day a keyword can be given.
+/// Valid numbers of notes per day for a keyword.
 pub const NOTES_A_DAY: std::ops::RangeInclusive<u64> = 1..=2_000;
 
 pub struct Options {
-    /// 0 takes any free port.
+    /// Port to listen on; 0 takes any free port.
     pub port: u16,
     pub seed: u64,
     pub clock: SandboxClock,
     /// The one token that all simulated APIs accept.
     pub token: SecretString,
-    /// Who has to sign calls, by source. Calls to other sources are not signed.
+    /// Signers of the calls, by source. Calls to other sources are not signed.
     pub signers: BTreeMap<String, Signer>,
     pub faults: faults::FaultPlan,
     /// How many notes every keyword gets a day, one of [`NOTES_A_DAY`]; without it each has a rate
@@ -129,9 +128,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// Starts a server on the loopback interface.
+    ///
     /// # Errors
-    /// If the port is taken, the contracts lack a code that the sandbox must answer with, or the
-    /// options have a value that cannot be.
+    /// The port is taken, the contracts lack a code that the sandbox must answer with, or an option
+    /// has an invalid value.
     pub async fn start(options: Options, contracts: Arc<Contracts>) -> io::Result<Sandbox> {
         let impossible = |problem| io::Error::new(io::ErrorKind::InvalidInput, problem);
         options.faults.check().map_err(impossible)?;
@@ -167,12 +168,12 @@ impl Sandbox {
         })
     }
 
-    /// The address that stands for every source's base address.
+    /// Returns the address that replaces the base address of every source.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Lets the calls under way end, but not for long.
+    /// Stops the server. Calls under way may finish within a short time limit.
     pub async fn stop(mut self) {
         self.stopper.stop();
         if tokio::time::timeout(STOP_PATIENCE, &mut self.server)
@@ -188,7 +189,7 @@ impl Sandbox {
         let Sandbox {
             stopper, server, ..
         } = self;
-        // How it ended is of no use to anybody: there is nothing left to do.
+        // The result of the server is unused: nothing is left to do.
         let _ = server.await;
         drop(stopper);
     }

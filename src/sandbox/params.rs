@@ -1,18 +1,18 @@
-//! Reading a call's parameters, as the source contract declares them.
+//! Parses the parameters of a call, as the source contract declares them.
 
 use crate::spec::source::{Endpoint, Param, ParamFrom};
 use crate::spec::words::{Filter, TimeSpan};
 
 use super::search::{NoteKind, NoteQuery, Sort};
 
-/// A parameter that is not as the contract declares it; the text names it.
+/// Error: a parameter does not match its declaration in the contract; the text names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadParam(pub String);
 
-/// The parameters of a call, in the words of its endpoint's contract.
+/// The parameters of a call, in the vocabulary of the contract.
 pub struct Params<'a> {
     pub endpoint: &'a Endpoint,
-    /// Names and values; what the contract does not know is ignored.
+    /// Names and values; those that the contract does not declare are ignored.
     pub given: &'a [(String, String)],
 }
 
@@ -33,14 +33,14 @@ impl Params<'_> {
         value.map(str::to_owned).ok_or_else(missing)
     }
 
-    /// The fields that the answer is to have; all of them, if the call names none.
+    /// Returns the fields that the call names; `None` requests all fields.
     pub fn fields(&self) -> Option<Vec<&str>> {
         let mut params = self.endpoint.params.iter();
         let (name, _) = params.find(|(_, param)| param.from == Some(ParamFrom::Fields))?;
         Some(self.value(name)?.split(',').map(str::trim).collect())
     }
 
-    /// The page, counted from 1.
+    /// Returns the page, counted from 1.
     pub fn page(&self) -> Result<usize, BadParam> {
         let (name, value) = self.filled_from(ParamFrom::Page)?;
         let Some(value) = value else { return Ok(1) };
@@ -62,14 +62,14 @@ impl Params<'_> {
         })
     }
 
-    /// redlake's word for the sort that the call names, if the contract knows it.
+    /// Returns redlake's word for the sort that the call names, if the contract knows it.
     pub fn sort(&self) -> Option<&str> {
         let mut params = self.endpoint.params.iter();
         let (name, param) = params.find(|(_, param)| param.filter == Some(Filter::Sort))?;
         canonical(param, self.value(name)?)
     }
 
-    /// Name and value of the parameter that is filled from a keyword, a page or a note id.
+    /// Returns name and value of the parameter that is filled from a keyword, a page or a note id.
     fn filled_from(&self, from: ParamFrom) -> Result<(&str, Option<&str>), BadParam> {
         let mut params = self.endpoint.params.iter();
         let (name, _) = params
@@ -78,7 +78,7 @@ impl Params<'_> {
         Ok((name, self.value(name)))
     }
 
-    /// What a filter asks for, if the call has it.
+    /// Returns the meaning of a filter, if the call has it.
     fn filter<T>(
         &self,
         filter: Filter,
@@ -102,7 +102,7 @@ impl Params<'_> {
     }
 }
 
-/// redlake's word for a provider's word, in whichever dialect it is.
+/// Returns redlake's word for a provider's word, in any dialect.
 fn canonical<'a>(param: &'a Param, word: &str) -> Option<&'a str> {
     std::iter::once(&param.values)
         .chain(param.dialects.values())

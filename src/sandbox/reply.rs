@@ -1,4 +1,4 @@
-//! From a call and its fault to what is sent back.
+//! Builds the reply to a call from its answer and its fault.
 
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
@@ -16,11 +16,11 @@ pub const JSON: &str = "application/json;charset=UTF-8";
 
 const HTML: &str = "text/html;charset=UTF-8";
 
-/// What a proxy between client and server says when the server does not answer.
+/// The page of a proxy whose server does not answer.
 const PROXY_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>\
     <body><center><h1>502 Bad Gateway</h1></center><hr><center>proxy</center></body></html>\n";
 
-/// What happens to the connection.
+/// Action on the connection.
 #[derive(Debug)]
 pub enum Reply {
     Send(Message),
@@ -34,7 +34,7 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Message {
     pub status: StatusCode,
-    /// The business code that its body says.
+    /// The business code in the body.
     pub code: Option<BusinessCode>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub content: Content,
@@ -58,7 +58,7 @@ impl Message {
         }
     }
 
-    /// A status whose body is no envelope.
+    /// Returns a message with this status, whose body is not an envelope.
     pub fn status(status: u16, body: StatusBody) -> Self {
         let (content_type, body) = match body {
             StatusBody::Html => (HTML, PROXY_PAGE),
@@ -72,7 +72,7 @@ impl Message {
     pub fn redirect(location: &str) -> Self {
         let status = StatusCode::TEMPORARY_REDIRECT;
         let mut message = Message::new(status, HTML, Content::whole(Bytes::new()));
-        // A request's target and a host's name have no character that a header cannot have.
+        // A request target and a host name have no characters that a header cannot carry.
         let location = HeaderValue::from_str(location).ok();
         message
             .headers
@@ -80,7 +80,7 @@ impl Message {
         message
     }
 
-    /// Another status, if it is one.
+    /// Replaces the status, if the new one is valid.
     pub fn with_status(mut self, status: Option<u16>) -> Self {
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
         self.status = status.unwrap_or(self.status);
@@ -101,7 +101,7 @@ impl Message {
             }
         };
         self.headers.extend(value.map(|value| (RETRY_AFTER, value)));
-        // From the same instant: what counts is the difference of the two.
+        // Both use the same instant, because clients evaluate the difference.
         self.headers.extend(http_date(now).map(|date| (DATE, date)));
         self
     }
@@ -113,7 +113,7 @@ impl Message {
     }
 }
 
-/// The date form of HTTP (RFC 9110, section 5.6.7).
+/// Formats an HTTP date (RFC 9110, section 5.6.7).
 fn http_date(at: DateTime<Utc>) -> Option<HeaderValue> {
     let text = at.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     HeaderValue::from_str(&text).ok()
@@ -148,7 +148,7 @@ pub fn disturbed(fault: Option<&Fault>, answer: ApiAnswer, mut dice: Dice) -> Re
             }
         }
         Some(Fault::Gzip(_)) => {
-            // Never an error, as the function says.
+            // Never an error; see [`compressed`].
             let content = Content::whole(compressed(&body).unwrap_or_default());
             with_content(answer, content).with_header(CONTENT_ENCODING, GZIP)
         }
@@ -190,7 +190,7 @@ pub fn disturbed(fault: Option<&Fault>, answer: ApiAnswer, mut dice: Dice) -> Re
                     let content = Content::filled(head, block, Some(times), tail);
                     with_content(answer, content).with_header(CONTENT_ENCODING, GZIP)
                 }
-                // Never, as the function says.
+                // Never; see [`Bomb::new`].
                 Err(_) => Message::of(answer),
             }
         }
@@ -209,7 +209,7 @@ pub fn disturbed(fault: Option<&Fault>, answer: ApiAnswer, mut dice: Dice) -> Re
     })
 }
 
-/// Behind the JSON of an answer, on a line of its own.
+/// Trailer after the JSON of an answer, on a separate line.
 const TRAILER: &str = "\n<!-- served by proxy-7 -->";
 
 /// An answer with other data.
@@ -240,14 +240,15 @@ const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 const MEBIBYTE: usize = 1 << 20;
 
-/// What is sent at once of a body that is made while it is sent.
+/// Block size of a body that is generated while it is sent.
 const CHUNK: usize = 64 << 10;
 
 fn padding(length: usize) -> Bytes {
     vec![b'x'; length].into()
 }
 
-/// A JSON object with one more field, a long text of `head`'s end, `times` × a block, `tail`.
+/// A JSON object with one more field, a long text: the end of `head`, `times` × a block, and the
+/// start of `tail`.
 struct Padded {
     head: Vec<u8>,
     times: u64,
@@ -255,7 +256,7 @@ struct Padded {
 }
 
 impl Padded {
-    /// As long as `megabytes` MiB, or as `object` needs.
+    /// Pads an object to `megabytes` MiB, or to the length that the object needs.
     fn new(object: &[u8], block: usize, megabytes: u64) -> Self {
         let open = object.trim_ascii_end().strip_suffix(b"}");
         let mut head = match open {
@@ -271,10 +272,10 @@ impl Padded {
     }
 }
 
-/// A kibibyte that is no JSON, no text and no gzip.
+/// Returns a kibibyte that is neither JSON, nor text, nor gzip.
 fn garbage(dice: &mut Dice) -> Vec<u8> {
     let random = std::iter::repeat_with(|| dice.number().to_le_bytes());
-    // No UTF-8 begins with this byte.
+    // UTF-8 never begins with this byte.
     [0xff]
         .into_iter()
         .chain(random.take(128).flatten())

@@ -1,4 +1,4 @@
-//! A call to one of the APIs, from its arrival to its answer.
+//! Handles a call to one of the APIs, from arrival to answer.
 
 use std::sync::Arc;
 
@@ -20,19 +20,19 @@ use super::sending::BodySending;
 use super::world::dice::Dice;
 use crate::sandbox::shared::Shared;
 
-/// The parameter by which the sandbox knows a call that it has redirected itself.
+/// Query parameter that marks a call that the sandbox has redirected.
 const REDIRECTED: &str = "_sandbox_redirect";
 
-/// A call and what else its request said.
+/// A call and further data of its request.
 struct Request {
     call: ApiCall,
     asked: Asked,
-    /// Path and query as they came, token and all: for the client's eyes only.
+    /// Path and query as received, including the token: only for answers to the client.
     target: String,
     host: String,
 }
 
-/// A call to one of the APIs, whatever its path.
+/// Answers a call to one of the APIs, at any path.
 pub async fn respond(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(cutter): ConnectInfo<Cutter>,
@@ -47,9 +47,9 @@ pub async fn respond(
     let latency = shared.strikes().latency();
     let mut prepared = None;
     if !latency.is_zero() {
-        // Working the answer out is a part of the time that it takes.
+        // The time to compute the answer is part of the latency.
         prepared = Some(right_answer(&shared, &request, number, fault));
-        // Whoever goes away meanwhile ends this function here, and is not billed.
+        // If the client disconnects meanwhile, this function ends here and the call is not billed.
         sleep_until(arrived + latency).await;
     }
     let right = prepared.unwrap_or_else(|| right_answer(&shared, &request, number, fault));
@@ -101,7 +101,7 @@ impl Request {
         }
     }
 
-    /// Where a redirect leads: the same path and query, marked.
+    /// Returns the target of a redirect: the same path and query, with a mark.
     fn redirected(&self, to: RedirectTo, port: u16) -> String {
         let word = match to {
             RedirectTo::OtherHost => "other_host",
@@ -134,7 +134,7 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     is_bearer.then(|| token.trim().to_owned())
 }
 
-/// Notes the arrival of a call and decides which fault strikes it.
+/// Records the arrival of a call, and selects the fault that strikes it.
 fn receive(shared: &Shared, request: &Request) -> (Underway, Option<Fault>) {
     let redirected = request.call.param(REDIRECTED);
     // Held until the call has its number, so that the script strikes in the order of numbers.
@@ -155,7 +155,7 @@ fn receive(shared: &Shared, request: &Request) -> (Underway, Option<Fault>) {
     (Underway::begin(&shared.calls, arrival), fault)
 }
 
-/// What becomes of a call.
+/// Outcome of a call.
 struct Outcome {
     reply: Reply,
     billed: bool,
@@ -189,7 +189,7 @@ fn right_answer(
     shared.api.answer(&request.call, now, number, paging)
 }
 
-/// Bills the call and says how it is answered. Nothing in here waits: a call is both billed and
+/// Bills the call and decides the reply. There is no await in here: a call is both billed and
 /// answered, or neither.
 fn outcome(
     shared: &Shared,
@@ -259,8 +259,9 @@ fn outcome(
     }
 }
 
-/// Bills an answer, or refuses it if its source's quota or balance is used up: the answer that it
-/// is then, whether it is billed, and the limit. One step, so that no two calls take the last one.
+/// Bills an answer, or refuses it if the quota or balance of its source is used up. Returns the
+/// final answer, true if it is billed, and the limit. Runs under one lock, so two calls never take
+/// the last unit.
 fn settle(
     shared: &Shared,
     request: &Request,

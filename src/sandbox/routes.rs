@@ -1,4 +1,4 @@
-//! Which endpoints of the source contracts the sandbox can answer, and how a call finds its own.
+//! Endpoints of the source contracts that the sandbox can answer, and routing of calls to them.
 
 use std::io;
 
@@ -22,7 +22,7 @@ pub enum Operation {
     NoteDetail,
 }
 
-/// The codes of a source that the sandbox needs by their class.
+/// The codes of a source that the sandbox looks up by class.
 pub struct Codes {
     pub success: BusinessCode,
     pub auth: BusinessCode,
@@ -64,10 +64,10 @@ fn missing(source: &Source, class: &str) -> io::Error {
 }
 
 impl Route {
-    /// The route of an endpoint, if the sandbox can answer it.
+    /// Returns the route of an endpoint, if the sandbox can answer it.
     ///
     /// # Errors
-    /// If the contract lacks a code that the sandbox has to answer with.
+    /// The contract lacks a code that the sandbox has to answer with.
     pub fn of(source: &Source, name: &str, endpoint: &Endpoint) -> io::Result<Option<Self>> {
         let Some(operation) = Operation::of_endpoint(name) else {
             return Ok(None);
@@ -81,7 +81,7 @@ impl Route {
         }))
     }
 
-    /// What the path of a call says, if it is this endpoint's.
+    /// Returns the parameters in the path of a call, if the path belongs to this endpoint.
     pub fn path_params(&self, path: &str) -> Option<Vec<(String, String)>> {
         path_params(&self.endpoint.path, path)
     }
@@ -91,7 +91,7 @@ impl Route {
     }
 }
 
-/// The values of a template's `{name}` parts, if the path has the template's form.
+/// Returns the values of the `{name}` parts of a template, if the path matches the template.
 fn path_params(template: &str, path: &str) -> Option<Vec<(String, String)>> {
     let (mut template, mut path) = (template.split('/'), path.split('/'));
     let mut params = Vec::new();

@@ -1,4 +1,4 @@
-//! What a search finds: which notes or users, in which order, on which page.
+//! Searches: the notes or users found, their order, and their pages.
 
 use std::cmp::Reverse;
 
@@ -11,20 +11,20 @@ use super::world::dice::Dice;
 use super::world::note::Note;
 use super::world::{Stream, World};
 
-/// Places on a full page.
+/// Entries on a full page.
 pub const PAGE_SIZE: usize = 20;
 
-/// How many notes of the page before come again in sort general.
+/// Number of notes of the previous page that come again in sort general.
 pub const OVERLAP: usize = 2;
 
-/// Places on a page of sort general that are not taken by an advertisement or another card.
+/// Entries on a page of sort general that are neither an advertisement nor another card.
 pub const NOTES_IN_GENERAL: usize = PAGE_SIZE - 2;
 
-/// What a note search asks for.
+/// A note search, as requested.
 #[derive(Clone, Debug)]
 pub struct NoteQuery {
     pub keyword: String,
-    /// From 1.
+    /// Page number, from 1.
     pub page: usize,
     pub sort: Sort,
     pub kind: NoteKind,
@@ -41,7 +41,7 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// From redlake's own word.
+    /// Parses redlake's own word.
     pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "general" => Sort::General,
@@ -62,7 +62,7 @@ pub enum NoteKind {
 }
 
 impl NoteKind {
-    /// From redlake's own word.
+    /// Parses redlake's own word.
     pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "all" => NoteKind::All,
@@ -81,26 +81,25 @@ impl NoteKind {
     }
 }
 
-/// How the pages of a search follow each other: [`Straight`](Paging::Straight), unless a fault is
-/// wanted.
+/// Order of the pages of a search: [`Straight`](Paging::Straight), unless a fault changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paging {
     #[default]
     Straight,
-    /// Every page is the one before.
+    /// Every page repeats the previous one.
     Duplicate,
-    /// So many items have come in at the front of the list since the first page was shown: what
-    /// stood at the end of a page stands at the beginning of the next.
+    /// This many items appeared at the front of the list since the first page was shown. Items from
+    /// the end of a page come again at the beginning of the next.
     Moved(usize),
-    /// After the last page comes the first one again.
+    /// The first page follows the last one.
     Endless,
-    /// After the last page comes the last one, again and again.
+    /// The last page repeats forever after the last one.
     RepeatLast,
 }
 
 impl Paging {
-    /// The page that is shown for page `asked`. `last` finds the last page that is not empty; 0
-    /// says that all are.
+    /// Returns the page that is shown for page `asked`. `last` returns the last non-empty page, or
+    /// 0 if all are empty.
     pub fn shown(self, asked: usize, last: impl FnOnce() -> usize) -> usize {
         match self {
             Paging::Straight | Paging::Moved(_) => asked,
@@ -116,7 +115,7 @@ impl Paging {
         }
     }
 
-    /// By how many places the list has moved on.
+    /// Returns the number of entries by which the list has moved on.
     pub fn moved(self) -> usize {
         match self {
             Paging::Moved(items) => items,
@@ -125,22 +124,22 @@ impl Paging {
     }
 }
 
-/// What takes a place on a page.
+/// An entry of a page.
 #[derive(Clone, Debug)]
 pub enum Hit {
     Note(Note),
-    /// A note that somebody paid to have shown.
+    /// A paid note: an advertisement.
     Ad(Note),
     Card(Card),
 }
 
-/// A thing on a page that is no note.
+/// An entry of a page that is not a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Card {
     HotQuery,
     RecQuery,
     RelatedQueries,
-    /// A card that does not say what it is.
+    /// A card without a type.
     Unnamed,
     Live,
 }
@@ -153,8 +152,8 @@ const CARDS: [Card; 5] = [
     Card::Live,
 ];
 
-/// A page of a note search; empty after the end. The list has moved on by `moved` places since
-/// its first page was shown.
+/// Returns a page of a note search; empty after the end. `moved` is the number of entries by which
+/// the list has moved on since its first page was shown.
 pub fn note_page(world: &World, query: &NoteQuery, moved: usize, now: DateTime<Utc>) -> Vec<Hit> {
     let mut notes = found(world, query, now);
     order(world, query, now, &mut notes);
@@ -168,7 +167,7 @@ pub fn note_page(world: &World, query: &NoteQuery, moved: usize, now: DateTime<U
     }
 }
 
-/// The last page of a note search that is not empty; 0 if all are.
+/// Returns the last non-empty page of a note search; 0 if all are empty.
 pub fn last_note_page(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> usize {
     let notes = found(world, query, now).len();
     let is_filled = |page: &usize| {
@@ -181,7 +180,7 @@ pub fn last_note_page(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> u
     (1..).take_while(is_filled).count()
 }
 
-/// A page of a user search; empty after the end.
+/// Returns a page of a user search; empty after the end.
 pub fn user_page(world: &World, keyword: &str, page: usize, moved: usize) -> Vec<Author> {
     let mut authors: Vec<_> = world.authors(Stream::of(keyword)).collect();
     authors.sort_by_cached_key(|author| relevance(world, keyword, &author.id));
@@ -189,13 +188,13 @@ pub fn user_page(world: &World, keyword: &str, page: usize, moved: usize) -> Vec
     slice(&authors, start, PAGE_SIZE).to_vec()
 }
 
-/// The last page of a user search that is not empty; 0 if all are.
+/// Returns the last non-empty page of a user search; 0 if all are empty.
 pub fn last_user_page(world: &World, keyword: &str) -> usize {
     let authors = world.authors(Stream::of(keyword)).count();
     authors.div_ceil(PAGE_SIZE)
 }
 
-/// How many notes stand before the page.
+/// Returns the number of notes before the page.
 fn start(query: &NoteQuery) -> usize {
     let length = match query.sort {
         Sort::General => NOTES_IN_GENERAL - OVERLAP,
@@ -204,7 +203,7 @@ fn start(query: &NoteQuery) -> usize {
     (query.page - 1).saturating_mul(length)
 }
 
-/// How many notes of the page before come again.
+/// Returns the number of notes of the previous page that come again.
 fn repeated(query: &NoteQuery) -> usize {
     match query.sort {
         Sort::General if query.page > 1 => OVERLAP,
@@ -212,8 +211,8 @@ fn repeated(query: &NoteQuery) -> usize {
     }
 }
 
-/// All that the search has, the latest first: a limited number of the latest notes, of which the
-/// window keeps some.
+/// Returns all notes of a search, the latest first: a limited number of the latest notes, filtered
+/// by the window.
 fn found(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> Vec<Note> {
     let since = query.window.and_then(|window| window.before(now));
     world
@@ -224,7 +223,7 @@ fn found(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> Vec<Note> {
         .collect()
 }
 
-/// How many notes a search goes back, at most.
+/// Returns the maximum number of notes that a search goes back.
 pub fn reach(world: &World, keyword: &str) -> usize {
     Dice::new(world.seed, "reach", keyword).between(30, 220) as usize
 }
@@ -233,7 +232,7 @@ fn in_window(note: &Note, since: DateTime<Utc>) -> bool {
     note.published_at >= since.timestamp()
 }
 
-/// The provider's window is imprecise: some older notes come back too.
+/// The window of the provider is imprecise: some older notes are returned, too.
 fn slips_in(note: &Note) -> bool {
     note.dice("slips in").chance(3)
 }
@@ -253,8 +252,8 @@ fn relevance(world: &World, keyword: &str, id: &str) -> u64 {
     Dice::new(world.seed, keyword, id).number()
 }
 
-/// A page of sort general: the last notes of the page before, new notes, an advertisement and a
-/// card.
+/// Returns a page of sort general: the last notes of the previous page, new notes, an advertisement
+/// and a card.
 fn general_page(world: &World, query: &NoteQuery, now: DateTime<Utc>, shown: &[Note]) -> Vec<Hit> {
     if shown.len() <= repeated(query) {
         return Vec::new();
@@ -272,7 +271,7 @@ fn general_page(world: &World, query: &NoteQuery, now: DateTime<Utc>, shown: &[N
     hits
 }
 
-/// The page's advertisement: each page has another one, as long as there are enough.
+/// Returns the advertisement of a page. Each page has a different one while there are enough.
 fn advertisement(world: &World, query: &NoteQuery, now: DateTime<Utc>) -> Option<Note> {
     let ads = Stream::of(&query.keyword).of_ads();
     world.notes(ads, now.timestamp()).nth(query.page - 1)

@@ -1,4 +1,4 @@
-//! The body of an answer on its way to the client.
+//! The body of an answer, sent step by step.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,29 +13,29 @@ use tokio::time::{Sleep, sleep};
 use super::calls::Underway;
 use super::stop::{StopSignal, Stopped};
 
-/// What is sent, step by step.
+/// The steps in which a body is sent.
 #[derive(Debug)]
 pub struct Content {
     steps: VecDeque<Step>,
-    /// Bytes, as Content-Length says it; without it the body is sent in chunks.
+    /// Length in bytes for Content-Length; `None` sends the body in chunks.
     length: Option<u64>,
 }
 
 #[derive(Debug)]
 enum Step {
     Bytes(Bytes),
-    /// The same bytes, so many times; without a number for ever.
+    /// Sends the same bytes this many times; `None` repeats forever.
     Repeat(Bytes, Option<u64>),
     Wait(Duration),
-    /// Lets what was given so far go out.
+    /// Flushes the bytes that were given so far.
     Flush,
-    /// Nothing more, and no end either.
+    /// Sends nothing more, but does not end the body.
     Hang,
-    /// The connection is closed.
+    /// Closes the connection.
     Break,
 }
 
-/// How often a second slow bytes come.
+/// Number of pieces per second of a slow body.
 const DRIPS_A_SECOND: u64 = 20;
 
 impl Content {
@@ -51,7 +51,7 @@ impl Content {
         }
     }
 
-    /// Half of the bytes, and then nothing.
+    /// Returns half of the bytes, followed by a hang.
     pub fn half_then_hang(bytes: Bytes) -> Self {
         Content {
             length: Some(bytes.len() as u64),
@@ -59,7 +59,7 @@ impl Content {
         }
     }
 
-    /// Half of the bytes, and then the connection is closed.
+    /// Returns half of the bytes, followed by a closed connection.
     pub fn half_then_break(bytes: Bytes) -> Self {
         Content {
             length: Some(bytes.len() as u64),
@@ -67,7 +67,7 @@ impl Content {
         }
     }
 
-    /// `head`, then `block` so many times or for ever, then `tail`.
+    /// Returns `head`, `block` repeated `times` times or forever, and `tail`.
     pub fn filled(head: Bytes, block: Bytes, times: Option<u64>, tail: Bytes) -> Self {
         let steps = [
             Step::Bytes(head),
@@ -80,7 +80,7 @@ impl Content {
         }
     }
 
-    /// All of the bytes, so many a second.
+    /// Returns all bytes, sent at this rate per second.
     pub fn drip(mut bytes: Bytes, bytes_per_second: u64) -> Self {
         let length = bytes.len() as u64;
         let piece = (bytes_per_second / DRIPS_A_SECOND).clamp(1, length.max(1));
@@ -104,11 +104,11 @@ pub fn first_half(bytes: &Bytes) -> Bytes {
 /// A body that says how far it has come.
 pub struct BodySending {
     steps: VecDeque<Step>,
-    /// Bytes that are still to come, where it is known.
+    /// Remaining bytes; `None` if unknown.
     rest: Option<u64>,
     pause: Option<Pin<Box<Sleep>>>,
     underway: Underway,
-    /// What takes its time ends when the sandbox does.
+    /// Ends a long body when the sandbox stops.
     stopped: Option<Stopped>,
 }
 
@@ -137,7 +137,7 @@ impl BodySending {
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
-    /// Whether there is still a pause to be waited for.
+    /// True while a pause is not over.
     fn pauses(&mut self, cx: &mut Context) -> bool {
         let Some(pause) = &mut self.pause else {
             return false;
@@ -179,7 +179,7 @@ impl HttpBody for BodySending {
                 }
                 Some(Step::Wait(pause)) => this.pause = Some(Box::pin(sleep(pause))),
                 Some(Step::Flush) => {
-                    // Whoever is told to wait sends meanwhile what he has.
+                    // A pending body makes the server flush the bytes that it holds.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }

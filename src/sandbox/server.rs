@@ -1,4 +1,5 @@
-//! The sandbox on the network: what all calls share, and the control routes below `/_sandbox`.
+//! HTTP server of the sandbox: the state shared by all calls, and the control routes below
+//! `/_sandbox`.
 
 use crate::sandbox::shared::Shared;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
 }
 
 fn json(value: &impl Serialize) -> Response {
-    // Only a map with keys that are no text could fail, and there is none.
+    // Only a map with non-text keys could fail, and there is none.
     let body = serde_json::to_string(value).unwrap_or_default();
     ([(CONTENT_TYPE, JSON)], body).into_response()
 }
@@ -78,7 +79,8 @@ async fn faults(State(shared): State<Arc<Shared>>) -> Response {
     json(shared.strikes().plan())
 }
 
-/// Begins a plan from its start, also if it is the one that is there.
+/// Replaces the fault plan. The new plan starts from its beginning, also if it equals the current
+/// one.
 async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let plan = match serde_json::from_slice::<FaultPlan>(&body) {
         Ok(plan) => plan,

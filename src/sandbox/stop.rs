@@ -1,16 +1,16 @@
-//! The end of the sandbox, for whoever waits for it.
+//! Shutdown signal of the sandbox.
 
 use std::pin::Pin;
 
 use tokio::sync::watch;
 
-/// Done when the sandbox is stopped or dropped.
+/// Resolves when the sandbox is stopped or dropped.
 pub type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Clone, Debug)]
 pub struct StopSignal(watch::Receiver<bool>);
 
-/// Says that the sandbox stops; being dropped says it too.
+/// Signals the shutdown of the sandbox, also when it is dropped.
 #[derive(Debug)]
 pub struct Stopper(watch::Sender<bool>);
 
@@ -23,7 +23,7 @@ impl StopSignal {
     pub fn stopped(&self) -> Stopped {
         let mut receiver = self.0.clone();
         Box::pin(async move {
-            // An error says that nobody is left who could stop it.
+            // An error means that the stopper was dropped, which also stops the sandbox.
             let _ = receiver.wait_for(|stopped| *stopped).await;
         })
     }

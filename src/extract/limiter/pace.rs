@@ -1,56 +1,56 @@
-//! When the next call may be made: pure, time is given.
+//! Computes when the next call may be made. Pure: the time is an argument.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::plan::limits::Window;
 
-/// A token bucket whose rate gives way when the provider complains, and a sliding window. Times
-/// are since any one origin, and never go back.
+/// A token bucket whose rate falls when the provider complains, combined with a sliding window.
+/// Times are measured from one arbitrary origin and never go back.
 #[derive(Debug)]
 pub struct Pace {
-    /// Calls a second, when nothing is wrong.
+    /// Full rate, in calls per second.
     rate: f64,
-    /// What may be saved up in a pause.
+    /// Largest number of tokens that accumulate in a pause.
     capacity: f64,
     tokens: f64,
     filled: Duration,
     slowed: Option<Slowed>,
     paused_until: Duration,
     window: Option<Window>,
-    /// When the last calls were made, the newest last.
+    /// Times of the last calls, the newest last.
     made: VecDeque<Duration>,
 }
 
-/// Since the provider complained.
+/// State since the last complaint of the provider.
 #[derive(Clone, Copy, Debug)]
 struct Slowed {
     at: Duration,
-    /// Calls a second, right after.
+    /// Calls per second right after the complaint.
     rate: f64,
 }
 
-/// How long it takes from nothing to the full rate.
+/// Time for the rate to rise from zero to the full rate.
 const RECOVERY: Duration = Duration::from_secs(60);
 
-/// The rate never falls below this part of the full one, nor below one call in ten seconds.
+/// The rate never falls below this fraction of the full rate, nor below one call in ten seconds.
 const LOWEST: f64 = 1.0 / 64.0;
 const LOWEST_PER_SECOND: f64 = 0.1;
 
-/// Over how long the present rate is measured.
+/// Period over which the actual rate is measured.
 const MEASURED: Duration = Duration::from_secs(5);
 
-/// A call that arrives sooner than it was sent, compared with others, must not exceed the
-/// provider's limit: its span is taken this much longer.
+/// Factor by which the window is stretched. Latency varies, so calls may arrive closer together
+/// than they were sent, and must not exceed the limit of the provider then.
 const ALLOWANCE: f64 = 1.01;
 
 impl Pace {
-    /// `rate` is in calls a second.
+    /// Creates a pace. `rate` is in calls per second.
     pub fn new(rate: f64, burst: u32, window: Option<Window>) -> Self {
         Pace {
             rate,
-            // A part of a call that no second is long enough to make a whole one of. It forgives a
-            // timer that is late.
+            // The extra fraction of a token compensates for a late timer. It is too small to allow
+            // a whole extra call in any second.
             capacity: f64::from(burst) + (1.0 - rate.fract()) / 2.0,
             tokens: f64::from(burst),
             filled: Duration::ZERO,
@@ -61,15 +61,15 @@ impl Pace {
         }
     }
 
-    /// Calls that were made before, in order.
+    /// Adds calls that were made earlier, in order of time.
     pub fn remember(&mut self, made: impl Iterator<Item = Duration>) {
         self.made.extend(made);
     }
 
-    /// Makes a call, or says how long to wait before trying again.
+    /// Takes a turn for a call now.
     ///
     /// # Errors
-    /// The time to wait.
+    /// The time to wait before trying again.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         self.fill(now);
         let for_pause = self.paused_until.saturating_sub(now);
@@ -82,7 +82,7 @@ impl Pace {
         };
         let wait = for_pause.max(for_token).max(self.for_window(now));
         if wait > Duration::ZERO {
-            // A timer that rings a nanosecond early would have to be set again.
+            // Rounds up, because a timer that fires a nanosecond early would have to be set again.
             return Err(wait.max(Duration::from_micros(10)));
         }
         self.tokens -= 1.0;
@@ -91,8 +91,8 @@ impl Pace {
         Ok(())
     }
 
-    /// Halves the rate at which calls are really made, about a call that was sent at `sent`. Calls
-    /// that were under way when it was last halved say nothing new.
+    /// Halves the actual rate of calls, after a complaint about a call that was sent at `sent`.
+    /// Complaints about calls sent before the last halving are ignored.
     pub fn slow_down(&mut self, sent: Duration, now: Duration) {
         if self.slowed.is_some_and(|slowed| sent <= slowed.at) {
             return;
@@ -111,12 +111,12 @@ impl Pace {
         self.tokens = self.tokens.min(0.0);
     }
 
-    /// No call before this instant.
+    /// Allows no call before this instant.
     pub fn pause_until(&mut self, instant: Duration) {
         self.paused_until = self.paused_until.max(instant);
     }
 
-    /// Calls a second at an instant.
+    /// Returns the rate in calls per second at an instant.
     pub fn rate_at(&self, now: Duration) -> f64 {
         let Some(slowed) = self.slowed else {
             return self.rate;
@@ -132,7 +132,7 @@ impl Pace {
         self.filled = self.filled.max(now);
     }
 
-    /// How long until the window has room.
+    /// Returns the wait until the window has room.
     fn for_window(&self, now: Duration) -> Duration {
         let Some(window) = self.window else {
             return Duration::ZERO;
@@ -144,7 +144,7 @@ impl Pace {
         (*blocking + window.per.mul_f64(ALLOWANCE)).saturating_sub(now)
     }
 
-    /// Drops calls that neither the window nor the measured rate look at.
+    /// Drops calls that neither the window nor the measured rate needs.
     fn forget(&mut self, now: Duration) {
         let needed = self.window.map_or(0, |window| window.requests as usize);
         let since = now.saturating_sub(MEASURED);

@@ -1,4 +1,4 @@
-//! The kinds of faults, in the words of a plan.
+//! The kinds of faults, in the vocabulary of a plan.
 
 use axum::http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -7,23 +7,23 @@ use serde_json::Value;
 use crate::sandbox::envelope::BusinessCode;
 use crate::sandbox::search::Paging;
 
-/// What goes wrong with a call. "The answer" is the one that it would have had without the fault.
+/// A fault of a call. "The answer" is the one that the call would have had without the fault.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// The source's envelope with this code, billed as the contract says.
+    /// The envelope of the source with this code, billed according to the contract.
     Code {
         code: BusinessCode,
-        /// Without it the status that goes with the code.
+        /// `None` uses the status that belongs to the code.
         #[serde(skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after: Option<RetryAfter>,
-        /// Words that stand in the field `msg`; there is no `message` then.
+        /// Message in the field `msg`; the field `message` is then absent.
         #[serde(skip_serializing_if = "Option::is_none")]
         msg: Option<String>,
     },
-    /// A status whose body is no envelope, as of a proxy in between.
+    /// A status whose body is not an envelope, as from a proxy in between.
     Status {
         status: u16,
         #[serde(default)]
@@ -31,9 +31,9 @@ pub enum Fault {
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after: Option<RetryAfter>,
     },
-    /// An error that repeats what the client sent, its token included.
+    /// An error that repeats the request, including its token.
     EchoToken {},
-    /// A redirect, never billed.
+    /// A redirect, which is never billed.
     Redirect { to: RedirectTo },
 
     /// No byte is ever sent; the connection stays open.
@@ -72,16 +72,16 @@ pub enum Fault {
     /// The answer as it is, with Content-Encoding gzip.
     FalseGzip(FaultWork),
 
-    /// The answer with a long text in it, in chunks.
+    /// The answer with a long text in it, sent in chunks.
     Huge {
         #[serde(default = "huge_default")]
         megabytes: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         billed: Option<bool>,
     },
-    /// As `huge`, but small until it is unpacked: Content-Encoding gzip.
+    /// As `huge`, but compressed with Content-Encoding gzip: small until it is unpacked.
     Bomb {
-        /// After unpacking.
+        /// Size after unpacking.
         #[serde(default = "bomb_default")]
         megabytes: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ pub enum Fault {
     RepeatLast(FaultWork),
 }
 
-/// A fault that strikes when the server may have done the work.
+/// Options of a fault that strikes when the server may have done the work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultWork {
@@ -121,17 +121,17 @@ pub struct FaultWork {
     pub billed: Option<bool>,
 }
 
-/// The header Retry-After.
+/// Value of the header Retry-After.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryAfter {
     Seconds(u64),
-    /// As an HTTP date so many seconds after the answer's own Date, by the real clock; negative
-    /// for one that has passed.
+    /// An HTTP date this many seconds after the `Date` of the answer, by the real clock. Negative
+    /// for a date in the past.
     DateInSeconds(i64),
 }
 
-/// A body that is no envelope.
+/// A body that is not an envelope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusBody {
@@ -144,10 +144,10 @@ pub enum StatusBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RedirectTo {
-    /// The sandbox by its other name: localhost for 127.0.0.1 and the other way round.
+    /// The sandbox under its other name: localhost for 127.0.0.1 and vice versa.
     OtherHost,
     SameHost,
-    /// Every redirect leads to a redirect.
+    /// Every redirect leads to another redirect.
     Loop,
 }
 
@@ -159,13 +159,13 @@ fn bomb_default() -> u64 {
     1_000
 }
 
-/// The longest body that has an end, in MiB: 64 GiB.
+/// Size limit of a body that ends, in MiB: 64 GiB.
 const MOST_MEGABYTES: u64 = 1 << 16;
 
 impl Fault {
-    /// The name of its kind.
+    /// Returns the name of the kind.
     pub fn kind(&self) -> String {
-        // Serializing cannot fail, and every kind has its tag.
+        // Serialization cannot fail, and every kind has its tag.
         let json = serde_json::to_value(self).unwrap_or_default();
         json.get("kind")
             .and_then(Value::as_str)
@@ -173,8 +173,8 @@ impl Fault {
             .to_owned()
     }
 
-    /// Whether a call is billed that this fault strikes; `answer` says whether it would have been
-    /// without it.
+    /// True if a call that this fault strikes is billed. `answer` is true if it would be billed
+    /// without the fault.
     pub fn billed(&self, answer: bool) -> bool {
         match self {
             Fault::Code { .. } => answer,
@@ -204,7 +204,7 @@ impl Fault {
         }
     }
 
-    /// How pages follow each other.
+    /// Returns the order of pages under this fault.
     pub fn paging(&self) -> Paging {
         match self {
             Fault::Duplicate(_) => Paging::Duplicate,
@@ -217,8 +217,10 @@ impl Fault {
         }
     }
 
+    /// Checks the values of the fault.
+    ///
     /// # Errors
-    /// A value that HTTP or the sandbox cannot do.
+    /// A value is not valid in HTTP or not supported by the sandbox.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Fault::Code { code, status, .. } => {
@@ -248,7 +250,7 @@ impl Fault {
     }
 }
 
-/// Statuses below 200 end no call.
+/// Checks that a status is final: statuses below 200 do not end a call.
 fn check_status(status: u16) -> Result<(), String> {
     match StatusCode::from_u16(status) {
         Ok(known) if (200..600).contains(&known.as_u16()) => Ok(()),

@@ -1,4 +1,4 @@
-//! Compressed bodies.
+//! Gzip bodies, for the faults that compress an answer.
 
 use std::io::{self, Write};
 
@@ -6,18 +6,18 @@ use axum::body::Bytes;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, Crc};
 
-/// A body as gzip.
+/// Compresses a body with gzip.
 ///
 /// # Errors
-/// Never: memory takes what is written.
+/// Never: writing to memory does not fail.
 pub fn compressed(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body)?;
     encoder.finish()
 }
 
-/// A gzip body in which one block comes again and again: `head`, `times` × `block`, `tail`. No
-/// more is ever in memory, however long it is unpacked.
+/// A gzip body that repeats one block: `head`, `times` × `block`, `tail`. Memory use does not
+/// depend on the unpacked length.
 pub struct Bomb {
     pub head: Bytes,
     pub block: Bytes,
@@ -29,10 +29,10 @@ pub struct Bomb {
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 impl Bomb {
-    /// What unpacks to `head`, `times` × `block`, `tail`.
+    /// Creates a body that unpacks to `head`, `times` × `block`, `tail`.
     ///
     /// # Errors
-    /// Never: memory takes what is written.
+    /// Never: writing to memory does not fail.
     pub fn new(head: &[u8], block: &[u8], times: u64, tail: &[u8]) -> io::Result<Self> {
         let (mut whole, mut of_block) = (Crc::new(), Crc::new());
         whole.update(head);
@@ -45,9 +45,9 @@ impl Bomb {
         whole.combine(&of_tail);
 
         let head = [&HEADER[..], &deflated(head)?].concat();
-        // The last block of a deflate stream, which is empty: it says that the stream ends.
+        // The last block of a deflate stream. It is empty and marks the end.
         let last = DeflateEncoder::new(Vec::new(), Compression::fast()).finish()?;
-        // The length modulo 2^32 is what the format asks for.
+        // The format requires the length modulo 2^32.
         let trailer = [whole.sum().to_le_bytes(), whole.amount().to_le_bytes()].concat();
         let tail = [deflated(tail)?, last, trailer].concat();
         Ok(Bomb {
@@ -59,8 +59,8 @@ impl Bomb {
     }
 }
 
-/// A part of a deflate stream that ends on a whole byte and refers to nothing before it, so that
-/// parts can be put together in any order.
+/// Returns a part of a deflate stream. It ends on a byte boundary and has no back references, so
+/// parts can be concatenated in any order.
 fn deflated(part: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(part)?;

@@ -1,4 +1,4 @@
-//! Faults: what goes wrong on purpose, and with which calls.
+//! Faults: deliberate failures, and the calls that they strike.
 //!
 //! A plan has the same form as a file (YAML or JSON), on the command line and at the control
 //! endpoint `/_sandbox/faults`:
@@ -13,16 +13,15 @@
 #![doc = include_str!("kinds.yaml")]
 //! ```
 //!
-//! - Of several faults that could strike a call, the first rule of `on` that matches does, then
-//!   the entry of `script`, then `random`. A call that a rule takes uses up no entry of `script`.
-//! - Where random faults strike depends on the seed, on what is asked and on how often the same
-//!   was asked before, not on the order of different calls: many calls at once meet the same
-//!   faults as one after the other.
+//! - If several faults could strike a call, the first matching rule of `on` takes precedence, then
+//!   the entry of `script`, then `random`. A call that a rule strikes uses up no entry of `script`.
+//! - Random faults depend on the seed, on the request and on how often the same request was sent
+//!   before, not on the order of different calls. Concurrent calls meet the same faults as
+//!   sequential ones.
 //! - `quota` and `balance` count the billed calls of each source since the plan was set, and turn
-//!   what would have been a success into a refusal. A source whose contract has no such code is
-//!   not limited.
-//! - A fault that leaves the answer's content alone strikes whatever the answer is, also a refusal.
-//! - The second request of a redirect meets no fault and uses up nothing.
+//!   successes beyond it into refusals. A source whose contract has no such code is not limited.
+//! - A fault that leaves the content of the answer intact strikes every answer, also a refusal.
+//! - The second request of a redirect meets no fault and uses up no script entry.
 
 mod fault;
 mod gzip;
@@ -36,26 +35,26 @@ pub use fault::{Fault, RedirectTo, RetryAfter, StatusBody};
 pub use gzip::{Bomb, compressed};
 pub use strikes::Strikes;
 
-/// The plan of the module's documentation.
+/// The plan in the documentation of this module.
 pub const EXAMPLE: &str = include_str!("example.yaml");
 
 /// A fault of each kind, as a YAML list.
 pub const KINDS: &str = include_str!("kinds.yaml");
 
-/// Which faults strike which calls.
+/// A fault plan: which faults strike which calls.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FaultPlan {
     pub seed: u64,
-    /// How long every answer takes, in milliseconds.
+    /// Latency of every answer, in milliseconds.
     pub latency_ms: u64,
-    /// Billed calls of a source before its quota is used up.
+    /// Number of billed calls of a source until its quota is used up.
     pub quota: Option<u64>,
-    /// Billed calls of a source before its balance is.
+    /// Number of billed calls of a source until its balance is used up.
     pub balance: Option<u64>,
     pub random: Vec<Chance>,
     pub script: Vec<Option<Fault>>,
-    /// In YAML the word `on` is also a way to write true, and may be read so.
+    /// YAML also reads the word `on` as true.
     #[serde(alias = "true")]
     pub on: Vec<FaultRule>,
 }
@@ -74,7 +73,7 @@ impl Default for FaultPlan {
     }
 }
 
-/// A fault that strikes this share of all calls, from 0 to 1.
+/// A fault that strikes a share of all calls, from 0 to 1.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chance {
@@ -82,7 +81,7 @@ pub struct Chance {
     pub fault: Fault,
 }
 
-/// A fault that strikes the calls that match all that is given.
+/// A fault that strikes the calls that match all given fields.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
@@ -96,10 +95,10 @@ pub struct FaultRule {
     pub note_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u64>,
-    /// redlake's word.
+    /// Sort, in redlake's vocabulary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sort: Option<String>,
-    /// How many calls it strikes; without it all.
+    /// Number of calls that it strikes; `None` strikes all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
     pub fault: Fault,
@@ -119,12 +118,12 @@ impl FaultRule {
     }
 }
 
-/// Shares are decimal fractions, whose sum may be a little off: ten times 0.1 is not quite 1.
+/// Decimal fractions are inexact, so their sum may be slightly off: ten times 0.1 is not quite 1.
 const ROUNDING: f64 = 1e-9;
 
 impl FaultPlan {
     /// # Errors
-    /// What no fault can be: the text says where it stands in the plan and why it cannot be.
+    /// A value is impossible: the text names its place in the plan and the reason.
     pub fn check(&self) -> Result<(), String> {
         for (at, chance) in self.random.iter().enumerate() {
             if !(0.0..=1.0).contains(&chance.share) {

@@ -1,4 +1,4 @@
-//! Which fault strikes the next call.
+//! Selects the fault that strikes the next call.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use super::{Fault, FaultPlan};
 use crate::sandbox::call::Asked;
 use crate::sandbox::world::dice::Dice;
 
-/// A plan and how far it has come.
+/// A fault plan and its progress.
 #[derive(Debug)]
 pub struct Strikes {
     plan: FaultPlan,
     /// How many calls each rule has struck.
     struck: Vec<u64>,
-    /// Entries of the script that are used up.
+    /// Number of script entries that are used up.
     scripted: usize,
-    /// How often each question was asked.
+    /// Number of times that each question was asked.
     times_asked: HashMap<String, u64>,
     /// Billed calls by source.
     billed: HashMap<String, u64>,
@@ -40,7 +40,7 @@ impl Strikes {
         Duration::from_millis(self.plan.latency_ms)
     }
 
-    /// The fault of the next call. `question` is equal for calls that ask the same.
+    /// Returns the fault of the next call. `question` is equal for equal requests.
     pub fn next(&mut self, asked: &Asked, question: &str) -> Option<Fault> {
         let before = self.times_asked.entry(question.to_owned()).or_default();
         let repetition = *before;
@@ -63,7 +63,7 @@ impl Strikes {
         Some(rule.fault.clone())
     }
 
-    /// The script's next entry, if there is one left.
+    /// Returns the next entry of the script, if one is left.
     fn scripted(&mut self) -> Option<Option<Fault>> {
         let entry = self.plan.script.get(self.scripted)?;
         self.scripted += 1;
@@ -82,7 +82,7 @@ impl Strikes {
         struck.map(|chance| chance.fault.clone())
     }
 
-    /// The classes of the limits that a source has reached.
+    /// Returns the classes of the limits that a source has reached.
     pub fn limits_reached(&self, source: &str) -> impl Iterator<Item = &'static str> + use<> {
         let billed = self.billed.get(source).copied().unwrap_or_default();
         [("quota", self.plan.quota), ("balance", self.plan.balance)]

@@ -133,7 +133,7 @@ const SIZES: [(u64, u64); 5] = [
     (1280, 960),
 ];
 
-/// The images of a note; a video has one, its cover.
+/// Returns the images of a note. A video note has one, its cover.
 pub fn images(note: &Note, now: i64) -> Vec<Image> {
     let mut dice = note.dice("images");
     let count = if note.is_video() {
@@ -152,7 +152,7 @@ pub fn images(note: &Note, now: i64) -> Vec<Image> {
                 need_load_original_image: false,
                 height,
                 width,
-                // The provider gives the small address of the first image only.
+                // The provider gives the small address for the first image only.
                 url: match index {
                     0 => image_url(&file, 600, now),
                     _ => String::new(),
@@ -170,7 +170,7 @@ pub fn images(note: &Note, now: i64) -> Vec<Image> {
         .collect()
 }
 
-/// What a video note says of its video.
+/// Returns the video of a note; `None` if it is not a video note.
 pub fn video_info(note: &Note, now: i64) -> Option<VideoInfo> {
     if !note.is_video() {
         return None;
@@ -215,7 +215,8 @@ impl VideoInfo {
     }
 }
 
-/// One stream in h264, which all can play; more in newer codecs, of which h266 is rare.
+/// Returns a video with one h264 stream, which every player supports, and more in newer codecs.
+/// h266 is rare.
 fn media(dice: &mut Dice, seconds: u64, now: i64) -> Media {
     let (width, height) = dice.pick(&[(720, 1280), (1080, 1920), (1920, 1080)]);
     let shape = Shape {

@@ -1,7 +1,7 @@
-//! The shape of the providers' answers: the world's notes and users written as JSON.
+//! JSON shapes of the providers' answers, filled with the notes and users of the world.
 //!
-//! A field that stands here stands in the source contracts too, as a column or as left out: an
-//! answer of the sandbox never looks like a changed provider.
+//! Every field here is in the source contracts too, as a column or as ignored. An answer of the
+//! sandbox never looks like a changed provider.
 
 pub mod media;
 pub mod note_detail;
@@ -12,7 +12,7 @@ pub mod user_page;
 use super::world::DAY;
 use super::world::dice::Dice;
 
-/// A count as people read it: `1855`, `1.2万`, `381.2万`.
+/// Formats a count as the app does: `1855`, `1.2万`, `381.2万`.
 fn shortened(count: u64) -> String {
     if count < 10_000 {
         return count.to_string();
@@ -23,7 +23,7 @@ fn shortened(count: u64) -> String {
     }
 }
 
-/// The end of an address: who may open it, and until when. It changes every day.
+/// Returns the signature part of an address: signature and expiry. It changes every day.
 fn signature(file: &str, now: i64) -> String {
     let expires = now - now.rem_euclid(DAY) + 2 * DAY;
     let sign = Dice::new(0, "signature", &format!("{file}{expires}")).hex(32);

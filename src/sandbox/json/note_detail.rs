@@ -1,4 +1,4 @@
-//! A note in full, as the open platform shows it.
+//! A complete note, in the shape of the open platform.
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! A note as a note search shows it.
+//! A note in the shape of a note search.
 
 use chrono::{DateTime, FixedOffset, Utc};
 use serde::Serialize;
@@ -169,7 +169,7 @@ impl NoteItem {
 }
 
 impl InteractionArea {
-    /// The likes as the app shows them: exact only while they are few.
+    /// Formats the likes as the app does: exact only for small counts.
     fn of(note: &Note, likes: u64) -> Self {
         let text = match likes {
             1_000..10_000 if note.dice("likes text").chance(20) => "999+".to_owned(),
@@ -223,7 +223,7 @@ fn abstract_show(note: &Note, tags: &[String]) -> Option<String> {
     dice.chance(15).then(|| format!("#{tag} {sentence}"))
 }
 
-/// Mostly the first image; in a few notes the author chose another one.
+/// Returns the index of the cover: usually the first image, in a few notes another one.
 fn cover_index(note: &Note, images: usize) -> u64 {
     let mut dice = note.dice("cover");
     if dice.chance(6) {
@@ -238,7 +238,8 @@ fn xsec_token(note: &Note) -> String {
     format!("YB{}=", note.dice("xsec token").word(LETTERS, 42))
 }
 
-/// JSON inside a string, as the provider sends it. Names are free of what JSON would escape.
+/// Returns JSON inside a string, as the provider sends it. Names contain no characters that JSON
+/// escapes.
 fn widgets_context(note: &Note) -> String {
     let (id, name) = (&note.author.id, note.author.nickname());
     format!(r#"{{"flags":{{}},"author_id":"{id}","author_name":"{name}"}}"#)
@@ -280,8 +281,8 @@ fn noise(dice: &mut Dice) -> String {
     dice.word(LETTERS, 100)
 }
 
-/// When a note was published, in the words of the app: mostly the older, the less exact, but some
-/// notes show a date from the start.
+/// Formats the publication time as the app does: less exact with age, but some notes show a date
+/// from the start.
 fn publish_time(dice: &mut Dice, published_at: i64, now: i64) -> String {
     let age = now - published_at;
     let date = |form| china_time(published_at).format(form).to_string();

@@ -32,7 +32,7 @@ pub struct NotePage {
     has_more: bool,
 }
 
-/// One place on the page. What it holds stands under the key of its kind.
+/// An entry of the page. Its content is under the key of its kind.
 #[derive(Debug, Default, Serialize)]
 struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ struct Item {
     live: Option<LiveRoom>,
 }
 
-/// Other searches that the page proposes.
+/// Other searches that the page suggests.
 #[derive(Debug, Serialize)]
 struct Proposals {
     title: &'static str,
@@ -103,7 +103,7 @@ struct QueryDebugInfo {
 }
 
 impl NotePage {
-    /// The page that shows these hits.
+    /// Returns the page that shows these hits.
     pub fn of(world: &World, query: &NoteQuery, hits: &[Hit], now: i64) -> Self {
         let mut of_keyword = Dice::new(world.seed, "page", &query.keyword);
         let call = format!("{} {} {now}", query.keyword, query.page);
@@ -194,7 +194,7 @@ impl Card {
 }
 
 impl Proposals {
-    /// The topics next to the one that is searched.
+    /// Returns the topics next to the searched one.
     fn of(query: &NoteQuery) -> Self {
         let own = Stream::of(&query.keyword).topic().name;
         let from_own = TOPICS.iter().cycle().skip_while(|topic| topic.name != own);
@@ -218,7 +218,7 @@ impl LiveRoom {
     }
 }
 
-/// JSON inside a string, as the provider sends it.
+/// Returns JSON inside a string, as the provider sends it.
 fn service_status(dice: &mut Dice) -> String {
     let milliseconds = dice.between(300, 1_400);
     format!(

@@ -50,7 +50,7 @@ enum Fans {
     Text(String),
 }
 
-/// A way to narrow the search, the same on every page.
+/// A filter of the search, the same on every page.
 #[derive(Debug, Deserialize, Serialize)]
 struct Facet {
     #[serde(rename = "type")]
@@ -94,7 +94,7 @@ static FACETS: LazyLock<Vec<Facet>> = LazyLock::new(|| {
 });
 
 impl UserPage {
-    /// The page that shows these authors.
+    /// Returns the page that shows these authors.
     pub fn of(authors: &[Author], now: i64) -> Self {
         UserPage {
             users: authors.iter().map(|a| UserItem::of(a, now)).collect(),
@@ -130,7 +130,7 @@ impl UserItem {
     }
 }
 
-/// The provider's conventions for a user's short description.
+/// Returns the short description of a user, in the formats of the provider.
 fn desc(author: &Author, now: i64) -> String {
     let fans = format!("粉丝·{}", shortened(author.followers(now)));
     let notes = format!("笔记·{}", author.note_count(now));
@@ -150,7 +150,7 @@ fn sub_title(author: &Author, now: i64) -> String {
     }
 }
 
-/// Newer answers have the count in a field of its own, as a number or as a text.
+/// Newer answers have the count in a separate field, as a number or as text.
 fn fans(author: &Author, now: i64) -> Option<Fans> {
     let followers = author.followers(now);
     match author.dice("fans").below(5) {
@@ -160,7 +160,7 @@ fn fans(author: &Author, now: i64) -> Option<Fans> {
     }
 }
 
-/// Some answers say in a field of its own when a user was last active.
+/// Some answers have the time of the last activity in a separate field.
 fn update_time(author: &Author, now: i64) -> Option<String> {
     let has_field = author.dice("update time").chance(20);
     has_field.then(|| format!("{}天前更新", author.days_since_note(now)))

@@ -1,4 +1,4 @@
-//! An author: who writes the notes of a stream.
+//! Authors, who write the notes of a stream.
 
 use super::dice::Dice;
 use super::id::Id;
@@ -6,7 +6,7 @@ use super::phrases::{NAME_CORES, NAME_ENDS, NAME_STARTS, TRADES};
 use super::{BEGINNING, DAY, Stream, World};
 use crate::sandbox::world::growth::saturating;
 
-/// An account. Its features are rolled when they are asked for.
+/// An account. Its properties are computed on demand.
 #[derive(Clone, Debug)]
 pub struct Author {
     pub id: String,
@@ -14,7 +14,7 @@ pub struct Author {
     seed: u64,
 }
 
-/// How the platform vouches for an account.
+/// Verification of an account by the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
     No,
@@ -52,12 +52,12 @@ impl Author {
         }
     }
 
-    /// Chance for one question about this author.
+    /// Returns the random numbers for one question about this author.
     pub fn dice(&self, question: &str) -> Dice {
         Dice::new(self.seed, question, &self.id)
     }
 
-    /// From few parts: many people have the same name.
+    /// Returns a nickname composed from few parts: many authors have the same name.
     pub fn nickname(&self) -> String {
         let mut dice = self.dice("nickname");
         let start = dice.pick(NAME_STARTS);
@@ -66,7 +66,7 @@ impl Author {
         format!("{start}{core}{end}")
     }
 
-    /// The number that people see; some chose letters instead.
+    /// Returns the public id: a number, or letters for some authors.
     pub fn red_id(&self) -> String {
         let mut dice = self.dice("red id");
         if dice.chance(20) {
@@ -111,7 +111,7 @@ impl Author {
         1 + self.age(now) / (days_between * DAY as u64)
     }
 
-    /// How many days ago the author wrote last.
+    /// Returns the number of days since the last note of the author.
     pub fn days_since_note(&self, now: i64) -> u64 {
         let day = (now.max(0) / DAY) as u64;
         1 + (day + self.dice("last note").below(60)) % 60

@@ -1,10 +1,10 @@
-//! Seeded chance: the same seed, question and subject always roll the same numbers.
+//! Seeded random numbers: the same seed, question and subject always give the same numbers.
 
 /// A source of numbers for one question about one subject ("how many likes" of a note). Each
-/// question has its own, so that a new feature does not change what is already there.
+/// question has its own source, so a new feature does not change existing ones.
 ///
-/// The numbers are the output stream of BLAKE3, which is fixed by its specification: they agree
-/// between machines, versions and processes.
+/// The numbers are the output stream of BLAKE3, which its specification fixes: they are the same on
+/// all machines, versions and processes.
 pub struct Dice(blake3::OutputReader);
 
 impl Dice {
@@ -23,35 +23,36 @@ impl Dice {
         u64::from_le_bytes(bytes)
     }
 
-    /// A number from 0 to `n - 1`; 0 where `n` is 0.
+    /// Returns a number from 0 to `n - 1`; 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         let scaled = (u128::from(self.number()) * u128::from(n)) >> 64;
         scaled as u64 // less than n, which is a u64
     }
 
-    /// A number from `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, inclusive.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }
 
-    /// A number from 0 to 1, 1 left out.
+    /// Returns a number in `0..1`.
     pub fn share(&mut self) -> f64 {
         const BITS: u32 = f64::MANTISSA_DIGITS;
-        // Not rounded: the number has no more bits than a float holds.
+        // Exact: the number has no more bits than the mantissa of a float.
         (self.number() >> (u64::BITS - BITS)) as f64 / (1_u64 << BITS) as f64
     }
 
-    /// True in `percent` of all cases.
+    /// Returns true in `percent` percent of all cases.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    /// An element of a list that is not empty.
+    /// Returns an element of a non-empty list.
     pub fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.below(list.len() as u64) as usize]
     }
 
-    /// Some different elements of the list, in random order; all of them if it is that short.
+    /// Returns `count` different elements of the list in random order, or all if the list is
+    /// shorter.
     pub fn pick_some<T: Copy>(&mut self, list: &[T], count: u64) -> Vec<T> {
         let mut rest = list.to_vec();
         let count = count.min(rest.len() as u64);
@@ -63,7 +64,7 @@ impl Dice {
         picked
     }
 
-    /// A range and how often it is meant: picks a range by weight, then a number in it.
+    /// Picks a range by its weight, and returns a number in it; 0 if the list is empty.
     pub fn tier(&mut self, tiers: &[(u64, std::ops::Range<u64>)]) -> u64 {
         let mut at = self.below(tiers.iter().map(|(weight, _)| weight).sum());
         for (weight, range) in tiers {

@@ -1,9 +1,9 @@
-//! Ids in the provider's form, 24 hex digits, from which all of their subject can be told again.
+//! Ids in the format of the provider: 24 hex digits, which encode all properties of their subject.
 
 use std::fmt;
 
-/// `{seconds:08x}00000000{topic:02x}{salt:04x}{last:02x}`: when it came to be, in which stream,
-/// and one byte that tells real ids from made-up ones.
+/// `{seconds:08x}00000000{topic:02x}{salt:04x}{last:02x}`: creation time, stream, and one byte that
+/// tells real ids from invented ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id {
     pub seconds: u32,
@@ -15,7 +15,7 @@ pub struct Id {
 const MIDDLE: &str = "00000000";
 
 impl Id {
-    /// The parts of an id; `None` for a text that has another form.
+    /// Parses an id; `None` if the text has another format.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if text.len() != 24 || !text.bytes().all(is_digit) || &text[8..16] != MIDDLE {

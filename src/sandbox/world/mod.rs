@@ -1,11 +1,11 @@
-//! The simulated world: which notes and authors exist, and what they are like.
+//! The simulated world: the notes and authors that exist, and their properties.
 //!
-//! It is a pure function of a seed and an instant. Nothing is stored: all features of a note
-//! follow from its id and the seed, and its counts from the instant as well, so that two
-//! processes with the same seed agree, and so do two runs of a test.
+//! The world is a pure function of a seed and an instant. Nothing is stored. All properties of a
+//! note follow from its id and the seed, and its counts from the instant as well. Two processes
+//! with the same seed agree, and so do two runs of a test.
 //!
-//! Every keyword has a *stream* of notes. Time is cut into equal buckets since [`BEGINNING`],
-//! and each bucket brings one note at some moment in it.
+//! Every keyword has a *stream* of notes. Time since [`BEGINNING`] is divided into equal buckets,
+//! and each bucket contains one note at some instant.
 
 pub mod author;
 pub mod dice;
@@ -22,7 +22,7 @@ use id::Id;
 use note::Note;
 use topics::{TOPICS, Topic};
 
-/// The first publication: 2025-06-01T00:00:00Z.
+/// Time of the first publication: 2025-06-01T00:00:00Z.
 pub const BEGINNING: i64 = 1_748_736_000;
 
 pub const HOUR: i64 = 3_600;
@@ -32,11 +32,11 @@ pub const DAY: i64 = 24 * HOUR;
 #[derive(Clone, Copy, Debug)]
 pub struct World {
     pub seed: u64,
-    /// How many notes every stream gets a day; without it each has a rate of its own.
+    /// Notes per day in every stream; `None` gives each stream its own rate.
     pub notes_a_day: Option<u64>,
 }
 
-/// The buckets of a stream: `notes` of them in `seconds`, as equal as whole seconds allow.
+/// The buckets of a stream: `notes` buckets in `seconds`, as equal as whole seconds allow.
 #[derive(Clone, Copy, Debug)]
 struct Buckets {
     seconds: i64,
@@ -44,12 +44,12 @@ struct Buckets {
 }
 
 impl Buckets {
-    /// When a bucket begins, in seconds since [`BEGINNING`].
+    /// Returns the start of a bucket, in seconds since [`BEGINNING`].
     fn start(self, bucket: i64) -> i64 {
         (bucket * self.seconds).div_euclid(self.notes)
     }
 
-    /// The bucket that an instant, in seconds since [`BEGINNING`], lies in.
+    /// Returns the bucket that contains an instant, in seconds since [`BEGINNING`].
     fn at(self, seconds: i64) -> i64 {
         ((seconds + 1) * self.notes - 1).div_euclid(self.seconds)
     }
@@ -63,8 +63,9 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A topic's own name leads to its main stream, any other keyword to a side stream: of the
-    /// topic that it contains, or else of any one.
+    /// Returns the stream of a keyword. The name of a topic leads to its main stream. Any other
+    /// keyword leads to a side stream: of the topic that it contains, or else of an arbitrary
+    /// topic.
     pub fn of(keyword: &str) -> Self {
         let mut dice = Dice::new(0, "stream", keyword);
         let any = dice.below(TOPICS.len() as u64) as usize;
@@ -81,7 +82,7 @@ impl Stream {
         }
     }
 
-    /// Where the advertisements shown beside this stream come from.
+    /// Returns the stream of the advertisements that are shown with this stream.
     pub fn of_ads(self) -> Self {
         Stream {
             salt: self.salt ^ 0xAD5,
@@ -107,11 +108,11 @@ impl Stream {
 }
 
 impl World {
-    /// The stream's notes that exist at `now`, the latest first.
+    /// Returns the notes of the stream that exist at `now`, the latest first.
     pub fn notes(&self, stream: Stream, now: i64) -> impl Iterator<Item = Note> {
         let world = *self;
         let buckets = self.buckets(stream);
-        // Ids have no room for later instants: the world ends in the year 2106.
+        // Ids cannot encode later instants: the world ends in the year 2106.
         let now = now.min(i64::from(u32::MAX));
         let last = buckets.at(now - BEGINNING);
         (0..=last)
@@ -120,7 +121,7 @@ impl World {
             .filter(move |note| note.published_at <= now)
     }
 
-    /// The note with this id, if it exists at `now`.
+    /// Returns the note with this id, if it exists at `now`.
     pub fn note(&self, id: &str, now: i64) -> Option<Note> {
         let parts = Id::parse(id)?;
         let stream = Stream::from_id(parts)?;
@@ -130,7 +131,7 @@ impl World {
             .filter(|note| note.id == id && note.published_at <= now)
     }
 
-    /// All authors of a stream.
+    /// Returns all authors of a stream.
     pub fn authors(&self, stream: Stream) -> impl Iterator<Item = Author> {
         let world = *self;
         (0..self.author_count(stream)).map(move |index| Author::new(world, stream, index))
@@ -140,10 +141,11 @@ impl World {
         Dice::new(self.seed, "authors", &stream.key()).between(20, 60) as u8
     }
 
-    /// A stream's own rate is 2 to 12 notes a day, rounded to whole seconds between two notes.
+    /// Returns the buckets of a stream. Its own rate is 2 to 12 notes per day, rounded to whole
+    /// seconds between two notes.
     fn buckets(&self, stream: Stream) -> Buckets {
         match self.notes_a_day {
-            // At least one, so that a world of nothing divides by nothing.
+            // At least one, to avoid a division by zero.
             Some(notes) => Buckets {
                 seconds: DAY,
                 notes: i64::try_from(notes).unwrap_or(DAY).clamp(1, DAY),

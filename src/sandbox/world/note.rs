@@ -1,4 +1,4 @@
-//! A note: what it is, and what its counts are at an instant.
+//! A note: its properties, and its counts at an instant.
 
 use super::author::Author;
 use super::dice::Dice;
@@ -7,18 +7,18 @@ use super::text::Text;
 use super::{DAY, HOUR, Stream, World};
 use crate::sandbox::world::growth::saturating;
 
-/// A note that exists. Its features are rolled when they are asked for.
+/// A note that exists. Its properties are computed on demand.
 #[derive(Clone, Debug)]
 pub struct Note {
     pub id: String,
-    /// Unix seconds.
+    /// Publication time in Unix seconds.
     pub published_at: i64,
     pub author: Author,
     pub(super) stream: Stream,
     pub(super) world: World,
 }
 
-/// How many people did what with a note.
+/// Interaction counts of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Engagement {
     pub liked: u64,
@@ -37,7 +37,7 @@ pub struct Place {
 }
 
 impl Note {
-    /// Chance for one question about this note.
+    /// Returns the random numbers for one question about this note.
     pub fn dice(&self, question: &str) -> Dice {
         Dice::new(self.world.seed, question, &self.id)
     }
@@ -50,7 +50,7 @@ impl Note {
         self.dice("video seconds").between(7, 320)
     }
 
-    /// The text at `now`: an edit adds a line at the end.
+    /// Returns the text at `now`: an edit adds a line at the end.
     pub fn text(&self, now: i64) -> Text {
         let mut text = Text::write(&mut self.dice("text"), self.stream.topic());
         if self.edited_at(now).is_some() {
@@ -59,7 +59,7 @@ impl Note {
         text
     }
 
-    /// When the author changed the note, if that was before `now`.
+    /// Returns the time of the author's edit, if it happened by `now`.
     pub fn edited_at(&self, now: i64) -> Option<i64> {
         let mut dice = self.dice("edit");
         let delay = dice.between(HOUR as u64, 20 * DAY as u64) as i64;
@@ -77,7 +77,7 @@ impl Note {
         })
     }
 
-    /// Counts at `now`. They grow fast at first and slower later, and never fall.
+    /// Returns the counts at `now`. They grow fast at first and more slowly later, and never fall.
     pub fn engagement(&self, now: i64) -> Engagement {
         let mut dice = self.dice("engagement");
         let age = (now - self.published_at).max(0) as u64;

@@ -1,9 +1,9 @@
-//! The word lists that notes are made of. In a phrase, `{topic}`, `{thing}`, `{scene}`, `{praise}`,
-//! `{emoji}` and `{n}` stand for a word from one of the lists, or a number.
+//! Word lists that notes are composed from. In a phrase, `{topic}`, `{thing}`, `{scene}`,
+//! `{praise}`, `{emoji}` and `{n}` stand for a word from one of the lists, or a number.
 
 use super::topics::Field;
 
-/// The words of one walk of life.
+/// The words of one field.
 pub struct Words {
     pub things: &'static [&'static str],
     pub scenes: &'static [&'static str],
@@ -259,7 +259,7 @@ pub const EMOJI: &[&str] = &[
     "🧴",
 ];
 
-/// A number that belongs to nobody: it stands in China's examples of phone numbers.
+/// An unassigned number from China's examples of phone numbers.
 pub const CONTACT: &str = "合作/预约请打 13800138000(微信同号)";
 
 pub const NAME_STARTS: &[&str] = &[

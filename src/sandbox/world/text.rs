@@ -1,19 +1,19 @@
-//! What a note says: title, paragraphs, hashtags, put together from the word lists.
+//! The text of a note: title, paragraphs and hashtags, composed from the word lists.
 
 use super::dice::Dice;
 use super::phrases::{CLOSINGS, CONTACT, EMOJI, SENTENCES, TITLES, words};
 use super::topics::Topic;
 
-/// The words of a note.
+/// The text of a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
-    /// A quarter of the notes have none.
+    /// Title; a quarter of the notes have none.
     pub title: Option<String>,
     pub paragraphs: Vec<String>,
-    /// What the full text lists point by point; the short one of a search leaves it out.
+    /// Bullet points of the full text. The short text of a search omits them.
     pub points: Vec<String>,
     pub tags: Vec<String>,
-    /// Whether hashtags are written `#tag[话题]#`.
+    /// True if hashtags are written `#tag[话题]#`.
     long_tags: bool,
 }
 
@@ -30,12 +30,13 @@ impl Text {
         }
     }
 
-    /// As a search shows it: plain text with its hashtags.
+    /// Returns the text as a search shows it: plain text with its hashtags.
     pub fn plain(&self) -> String {
         format!("{}\n{}", self.paragraphs.join("\n"), self.hashtags())
     }
 
-    /// As the note itself shows it: HTML, every second paragraph break as a mere line break.
+    /// Returns the text as the note shows it: HTML in which every second paragraph break is a line
+    /// break.
     pub fn html(&self) -> String {
         let mut html = String::new();
         for pair in self.paragraphs.chunks(2) {
@@ -115,7 +116,7 @@ impl Writer<'_> {
         self.fill(phrase)
     }
 
-    /// Puts words in the places of a phrase; a word may have places of its own.
+    /// Replaces the placeholders of a phrase by words, which may have placeholders themselves.
     fn fill(&mut self, phrase: &str) -> String {
         let mut filled = String::new();
         let mut rest = phrase;

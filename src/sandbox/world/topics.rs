@@ -1,13 +1,13 @@
-//! The vocabulary: what the world's notes are about.
+//! The topics of the notes in the world.
 
-/// A subject that people search for.
+/// A topic that users search for.
 #[derive(Debug)]
 pub struct Topic {
     pub name: &'static str,
     pub field: Field,
 }
 
-/// The walk of life a topic belongs to; it decides which words a note uses.
+/// The field of a topic; it selects the words that a note uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     Beauty,
@@ -21,7 +21,7 @@ const fn topic(name: &'static str, field: Field) -> Topic {
     Topic { name, field }
 }
 
-/// The order is part of every id: add new topics at the end.
+/// The index is part of every id: add new topics at the end.
 pub const TOPICS: [Topic; 40] = [
     topic("海蓝之谜", Field::Beauty),
     topic("兰蔻", Field::Beauty),
