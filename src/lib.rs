@@ -5,6 +5,7 @@ pub mod clock;
 pub mod durable;
 pub mod extract;
 pub mod load;
+pub mod maintenance;
 pub mod marts;
 pub mod plan;
 pub mod query;

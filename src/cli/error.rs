@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::output::{note, note_as_is};
+use crate::cli::output::print::{note, note_as_is};
 use crate::extract::ExtractError;
 use crate::extract::client::ClientError;
 use crate::extract::journal::JournalError;
@@ -12,7 +12,7 @@ use crate::raw::RawError;
 use crate::run::RunError;
 use crate::run::access::AccessError;
 use crate::run::marts::MartsError;
-use crate::spec::diagnostic::Diagnostics;
+use crate::spec::yaml::diagnostic::Diagnostics;
 use crate::transform::TransformError;
 
 pub const INTERNAL: u8 = 1;

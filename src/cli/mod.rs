@@ -1,25 +1,8 @@
 //! The command line: one file a subcommand. Data goes to stdout, everything else to stderr.
 
-mod checks;
-mod completions;
-mod drift_summary;
+mod commands;
 mod error;
-mod init;
-mod marts;
 mod output;
-mod plan;
-mod progress;
-mod query;
-mod relation;
-mod run;
-mod runs;
-mod sandbox;
-mod schema;
-mod show;
-mod summary;
-mod transform;
-mod upkeep;
-mod validate;
 
 use std::fmt::{self, Debug};
 use std::io::IsTerminal;
@@ -37,8 +20,8 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use crate::clock;
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;
-use crate::spec::escape::escaped;
 use crate::spec::load::load_pipeline;
+use crate::spec::yaml::escape::escaped;
 use error::{CliError, ENVIRONMENT};
 
 /// Turn Xiaohongshu (RED) search APIs into a Parquet lake that DuckDB and BI tools read.
@@ -65,8 +48,8 @@ struct Common {
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// How progress is shown, on stderr
-    #[arg(long, global = true, value_enum, default_value_t = progress::Mode::Auto)]
-    progress: progress::Mode,
+    #[arg(long, global = true, value_enum, default_value_t = output::progress::Mode::Auto)]
+    progress: output::progress::Mode,
     /// How log lines are written, on stderr
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -96,41 +79,41 @@ impl Threads {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a commented pipeline to start from
-    Init(init::InitArgs),
+    Init(commands::init::InitArgs),
     /// Check pipelines: every mistake, with its place and a hint
-    Validate(validate::ValidateArgs),
+    Validate(commands::validate::ValidateArgs),
     /// Show what a run would ask for and cost at most, without any call
-    Plan(plan::PlanArgs),
+    Plan(commands::plan::PlanArgs),
     /// Extract, transform and commit
-    Run(run::RunArgs),
+    Run(commands::run::RunArgs),
     /// Extract only: keep the pages and the ledger, make no tables
-    Extract(run::RunArgs),
+    Extract(commands::run::RunArgs),
     /// Flatten raw files of finished runs anew, offline; replaces the runs' rows
-    Transform(transform::TransformArgs),
+    Transform(commands::transform::TransformArgs),
     /// Bring the marts up to date with the tables, or compute them anew
-    Marts(marts::MartsArgs),
+    Marts(commands::marts::MartsArgs),
     /// Run SQL over the lake with DuckDB
-    Query(query::QueryArgs),
+    Query(commands::query::QueryArgs),
     /// List the runs in the lake
     Runs,
     /// Show a run: its calls and files, and where data checks failed which rows
-    Show(show::RunIdArgs),
+    Show(commands::show::RunIdArgs),
     /// Commit the tables of a run that data checks held back
-    Publish(show::RunIdArgs),
+    Publish(commands::show::RunIdArgs),
     /// Drop the tables of a run that data checks held back
-    Discard(show::RunIdArgs),
+    Discard(commands::show::RunIdArgs),
     /// Put the many small files of past days together
-    Compact(upkeep::CompactArgs),
+    Compact(commands::upkeep::CompactArgs),
     /// Remove raw pages, old days or a run
-    Prune(upkeep::PruneArgs),
+    Prune(commands::upkeep::PruneArgs),
     /// Compare every file with what was committed
-    Verify(upkeep::VerifyArgs),
+    Verify(commands::upkeep::VerifyArgs),
     /// Show the tables and their columns
-    Schema(schema::SchemaArgs),
+    Schema(commands::schema::SchemaArgs),
     /// Serve the API simulator on loopback
-    Sandbox(sandbox::SandboxArgs),
+    Sandbox(commands::sandbox::SandboxArgs),
     /// Print a completion script
-    Completions(completions::CompletionsArgs),
+    Completions(commands::completions::CompletionsArgs),
 }
 
 /// Warnings of a pipeline that are written to stderr.
@@ -177,24 +160,26 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         tracing::warn!("{wrong}");
     }
     match cli.command {
-        Command::Init(args) => init::main(&args),
-        Command::Validate(args) => validate::main(&args, common),
-        Command::Plan(args) => plan::main(&args, common),
-        Command::Run(args) => run::main(&args, common, run::Extent::Whole),
-        Command::Extract(args) => run::main(&args, common, run::Extent::ExtractOnly),
-        Command::Transform(args) => transform::main(&args, common),
-        Command::Marts(args) => marts::main(&args, common),
-        Command::Query(args) => query::main(&args, common),
-        Command::Runs => runs::main(common),
-        Command::Show(args) => show::main(&args, common),
-        Command::Publish(args) => show::publish_main(&args, common),
-        Command::Discard(args) => show::discard_main(&args, common),
-        Command::Compact(args) => upkeep::compact_main(&args, common),
-        Command::Prune(args) => upkeep::prune_main(&args, common),
-        Command::Verify(args) => upkeep::verify_main(&args, common),
-        Command::Schema(args) => schema::main(&args, common),
-        Command::Sandbox(args) => sandbox::main(&args, common),
-        Command::Completions(args) => completions::main(&args),
+        Command::Init(args) => commands::init::main(&args),
+        Command::Validate(args) => commands::validate::main(&args, common),
+        Command::Plan(args) => commands::plan::main(&args, common),
+        Command::Run(args) => commands::run::main(&args, common, commands::run::Extent::Whole),
+        Command::Extract(args) => {
+            commands::run::main(&args, common, commands::run::Extent::ExtractOnly)
+        }
+        Command::Transform(args) => commands::transform::main(&args, common),
+        Command::Marts(args) => commands::marts::main(&args, common),
+        Command::Query(args) => commands::query::main(&args, common),
+        Command::Runs => commands::runs::main(common),
+        Command::Show(args) => commands::show::main(&args, common),
+        Command::Publish(args) => commands::show::publish_main(&args, common),
+        Command::Discard(args) => commands::show::discard_main(&args, common),
+        Command::Compact(args) => commands::upkeep::compact_main(&args, common),
+        Command::Prune(args) => commands::upkeep::prune_main(&args, common),
+        Command::Verify(args) => commands::upkeep::verify_main(&args, common),
+        Command::Schema(args) => commands::schema::main(&args, common),
+        Command::Sandbox(args) => commands::sandbox::main(&args, common),
+        Command::Completions(args) => commands::completions::main(&args),
     }
 }
 
@@ -214,7 +199,7 @@ impl Common {
 
     fn plan(&self, pipeline: &Path, contracts: &Arc<Contracts>) -> Result<Plan, CliError> {
         let loaded = load_pipeline(pipeline, &env)?;
-        Ok(checks::checked_plan(
+        Ok(commands::checks::checked_plan(
             loaded,
             Arc::clone(contracts),
             self.lake.as_deref(),

@@ -7,9 +7,9 @@ use indexmap::IndexMap;
 
 use super::columns::Stored;
 use crate::spec::contracts::Contracts;
-use crate::spec::diagnostic::{Diagnostic, Diagnostics};
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
+use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 
 /// A column on which a lake and its contract differ.
 #[derive(Clone, Debug, PartialEq)]

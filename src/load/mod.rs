@@ -31,9 +31,9 @@ use thiserror::Error;
 use crate::durable::FileAccess;
 use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
-use crate::spec::diagnostic::Diagnostics;
 use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
+use crate::spec::yaml::diagnostic::Diagnostics;
 use evolution::Purpose;
 
 /// The folder of files that no commit added, below that of the lake's state.

@@ -12,13 +12,13 @@ use super::address::unusable;
 use super::search::{Depth, KnownShare, StopRules};
 use super::{Address, Compression, Price, currency, zones};
 use crate::spec::contracts::Contracts;
-use crate::spec::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
-use crate::spec::env::{VariableUse, Variables};
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SourceRef, StopWhen};
 use crate::spec::source::{Endpoint, PaginationKind, Source};
 use crate::spec::words::{Instant, NoInstant, TimeSpan};
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
+use crate::spec::yaml::document::Spanned;
+use crate::spec::yaml::env::{VariableUse, Variables};
 
 pub(super) struct Checker<'a> {
     file: &'a SourceFile,

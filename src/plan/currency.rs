@@ -1,6 +1,6 @@
 //! The currencies that prices can have.
 
-use crate::spec::diagnostic::nearest;
+use crate::spec::yaml::diagnostic::nearest;
 
 /// The codes of ISO 4217 that are in use.
 const CODES: &str = "\

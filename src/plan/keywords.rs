@@ -7,11 +7,11 @@ use indexmap::IndexMap;
 use memchr::memchr_iter;
 
 use super::check::Checker;
-use crate::spec::diagnostic::SourceFile;
-use crate::spec::escape::escaped_line;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::KeywordSet;
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::document::Spanned;
+use crate::spec::yaml::escape::escaped_line;
 
 /// A keyword as it is searched for, and where it is written.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::check::Checker;
 use super::{Price, Retries};
 use crate::spec::pipeline::LimitOptions as Declared;
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::document::Spanned;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {

@@ -15,7 +15,7 @@ use crate::spec::pipeline::{Extract, Notes, SourceRef};
 use crate::spec::source::{Endpoint, ParamFrom, Source};
 use crate::spec::table::ColumnType;
 use crate::spec::words::Filter;
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::document::Spanned;
 
 /// Collects searches while the entries of a pipeline are looked at.
 pub struct Planner<'a> {

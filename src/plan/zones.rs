@@ -1,6 +1,6 @@
 //! What somebody means who writes a time zone that is none.
 
-use crate::spec::diagnostic::nearest;
+use crate::spec::yaml::diagnostic::nearest;
 
 /// Names that people give to China's time, in lower case.
 const CHINA: [&str; 30] = [

@@ -26,7 +26,7 @@ use crate::spec::source::Billed;
 use crate::transform::Transform;
 
 /// A rehearsal's invented notes must never stand among real ones.
-pub(super) fn keep_worlds_apart(
+pub(crate) fn keep_worlds_apart(
     plan: &Plan,
     lake: &Lake,
     commits: &[CommitRecord],
@@ -52,7 +52,7 @@ pub(super) fn keep_worlds_apart(
 }
 
 /// Says which paid pages neither a commit nor a journal knows: nothing but lost files makes such.
-pub(super) fn warn_of_orphans(
+pub(crate) fn warn_of_orphans(
     plan: &Plan,
     lake: &Lake,
     commits: &[CommitRecord],
@@ -85,7 +85,7 @@ pub(super) fn warn_of_orphans(
 }
 
 /// A run that has begun, now or in an earlier process.
-pub(super) struct Begun {
+pub(crate) struct Begun {
     pub identity: RunIdentity,
     pub journal: Arc<Journal>,
     pub head: RunHead,
@@ -94,7 +94,7 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    pub(super) fn new(
+    pub(crate) fn new(
         open: Option<OpenRun>,
         plan: &Plan,
         lake: &Lake,
@@ -148,7 +148,7 @@ fn identity(head: &RunHead, clock: Clock) -> RunIdentity {
 }
 
 /// Closes the runs that are not continued; the one that is.
-pub(super) fn settle(
+pub(crate) fn settle(
     open: Vec<OpenRun>,
     plan: &Plan,
     transform: &Transform,
@@ -215,7 +215,7 @@ fn close(
 }
 
 /// What may still be spent.
-pub(super) fn budget(
+pub(crate) fn budget(
     plan: &Plan,
     prior: &Prior<'_>,
     journal: &Journal,

@@ -16,7 +16,7 @@ use crate::query::duckdb::{Database, QueryError};
 use crate::query::staged::Staged;
 use crate::spec::checks::Severity;
 use crate::transform::RunStamp;
-use crate::transform::tally::Tallies;
+use crate::transform::quality::tally::Tallies;
 
 /// How many data checks of a run ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -36,7 +36,7 @@ pub struct Audit {
 }
 
 /// What is checked, beside the plan.
-pub(super) struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     pub lake: &'a Lake,
     pub staging: &'a Staging,
     pub stamp: &'a RunStamp,
@@ -50,7 +50,7 @@ impl Audit {
     ///
     /// # Errors
     /// The lake cannot be read. A check that cannot be made has failed.
-    pub(super) fn of(plan: &Plan, subject: &Subject<'_>) -> Result<Self, RunError> {
+    pub(crate) fn of(plan: &Plan, subject: &Subject<'_>) -> Result<Self, RunError> {
         let mut audit = Audit::default();
         if plan.checks.is_empty() {
             return Ok(audit);

@@ -11,7 +11,6 @@ use super::checks::{Audit, Subject};
 use super::finish::{Done, Run};
 use super::ledger;
 use super::report::{RunReport, Status};
-use super::rewrite::take_rows_out;
 use crate::extract::with_causes;
 use crate::load::commit::Staging;
 use crate::load::inventory::{LiveFile, RewriteLock};
@@ -19,8 +18,9 @@ use crate::load::raw_zone::RawFile;
 use crate::load::record::{CommitKind, CommitRecord, RunRef};
 use crate::load::{Lake, encode, table_path};
 use crate::plan::Plan;
+use crate::run::rewrite::take_rows_out;
 use crate::transform::RunStamp;
-use crate::transform::flattened::{FlattenOutcome, Flattened};
+use crate::transform::tables::finish::{FlattenOutcome, Flattened};
 
 /// A commit under way.
 struct Next {
@@ -35,7 +35,7 @@ impl Run<'_> {
     /// Makes the tables visible with the ledger, all or none. What the run committed before is
     /// replaced. Where a data check forbids it the ledger alone is committed, and the tables are
     /// held if the run is over: one that goes on is checked again.
-    pub(super) fn commit(
+    pub(crate) fn commit(
         &self,
         tables: Option<Flattened<'_>>,
         done: &Done,
@@ -209,7 +209,7 @@ fn also(reason: &Option<String>, more: &str) -> Option<String> {
 
 /// Drops what is held of a run whose tables were made anew. What stays is refused when somebody
 /// publishes it.
-pub(super) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
+pub(crate) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
     if let Err(error) = lake.supersede(run_id, but) {
         tracing::warn!(
             "what is held of the run {run_id} is outdated and cannot be removed: {}",
@@ -219,7 +219,7 @@ pub(super) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
 }
 
 /// Writes the tables that have rows into the staging folder.
-pub(super) fn stage(
+pub(crate) fn stage(
     staging: &Staging,
     plan: &Plan,
     stamp: &RunStamp,
@@ -262,7 +262,7 @@ fn add(
 
 /// The rows that a commit adds to each table. Those of other runs, whose files were written anew without
 /// the run's old rows, were there before.
-pub(super) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
+pub(crate) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
     let mut rows = BTreeMap::new();
     for file in record.add.iter().filter(|file| file.runs.is_empty()) {
         *rows.entry(file.table.clone()).or_default() += file.rows;
@@ -270,7 +270,7 @@ pub(super) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
     rows
 }
 
-pub(super) fn run_ref(stamp: &RunStamp, simulated: bool) -> RunRef<'_> {
+pub(crate) fn run_ref(stamp: &RunStamp, simulated: bool) -> RunRef<'_> {
     RunRef {
         run_id: &stamp.run_id,
         pipeline: &stamp.pipeline,

@@ -19,13 +19,14 @@ use crate::plan::{Plan, Search, Shard};
 use crate::raw::{Change, RawError};
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
-use crate::transform::flattened::Flattened;
-use crate::transform::spill::Scratch;
+use crate::transform::tables::finish::Flattened;
+use crate::transform::tables::select;
+use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
-use crate::transform::{RunStamp, Transform, select};
+use crate::transform::{RunStamp, Transform};
 
 /// A run under way, or one that is closed.
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     pub plan: &'a Plan,
     pub transform: &'a Transform,
     pub lake: Lake,
@@ -45,7 +46,7 @@ pub(super) struct Run<'a> {
 }
 
 /// What extraction left for the other stages.
-pub(super) struct Done {
+pub(crate) struct Done {
     pub started_at: DateTime<Utc>,
     pub finished_at: DateTime<Utc>,
     pub searches: Vec<Search>,
@@ -64,7 +65,7 @@ pub(super) struct Done {
 impl Run<'_> {
     /// The searches for the notes that were found, each once. What was chosen stays chosen, also
     /// when the run is continued.
-    pub(super) fn follow_ups(
+    pub(crate) fn follow_ups(
         &self,
         prior: &Prior<'_>,
         chosen: Option<Vec<Search>>,
@@ -96,7 +97,7 @@ impl Run<'_> {
 
     /// Transforms, commits, rebuilds the catalog. Whatever went wrong, the money is spent: the
     /// ledger is committed, then the error told.
-    pub(super) fn finish(&self, mut done: Done) -> Result<RunReport, RunError> {
+    pub(crate) fn finish(&self, mut done: Done) -> Result<RunReport, RunError> {
         let mut broken = done.broken.take().or_else(|| self.missing_file(&done));
         let folder = self.lake.scratch()?;
         let scratch = Scratch::new(folder.path().to_owned());
@@ -220,7 +221,7 @@ impl Run<'_> {
         }))
     }
 
-    pub(super) fn ledger(
+    pub(crate) fn ledger(
         &self,
         done: &Done,
         report: &RunReport,
@@ -299,7 +300,7 @@ fn reason(extracted: &Extracted) -> Option<String> {
 }
 
 /// Why the pipeline does not want these tables, if it does not.
-pub(super) fn refused(
+pub(crate) fn refused(
     on_unknown_field: OnUnknownField,
     on_bad_value: OnBadValue,
     flattened: &Flattened<'_>,

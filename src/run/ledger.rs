@@ -13,9 +13,9 @@ use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::Billed;
 use crate::transform::RunStamp;
-use crate::transform::privacy::Redaction;
-use crate::transform::shape::Shape;
-use crate::transform::table::{TableBuilder, push_record};
+use crate::transform::quality::privacy::Redaction;
+use crate::transform::tables::builder::{TableBuilder, push_record};
+use crate::transform::tables::shape::Shape;
 
 /// The tables that a run writes of itself.
 pub const TABLES: [&str; 2] = ["requests", "runs"];

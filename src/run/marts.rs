@@ -87,7 +87,7 @@ pub const NOT_UP_TO_DATE: &str =
 
 /// What keeps the marts from being up to date after a commit of this pipeline, if anything does: the
 /// commit stands all the same.
-pub(super) fn follow(plan: &Plan, lake: &Lake) -> Option<MartsError> {
+pub(crate) fn follow(plan: &Plan, lake: &Lake) -> Option<MartsError> {
     if !plan.marts {
         return None;
     }
@@ -108,7 +108,7 @@ fn refresh_all(lake: &Lake, contracts: &Contracts) -> Result<(), MartsError> {
 }
 
 /// Brings the marts up to date after a commit of no pipeline; a failure is told.
-pub(super) fn tell_refreshed(lake: &Lake, contracts: &Contracts) {
+pub(crate) fn tell_refreshed(lake: &Lake, contracts: &Contracts) {
     if let Err(error) = refresh_all(lake, contracts) {
         tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
     }

@@ -16,7 +16,7 @@ use crate::load::Lake;
 use crate::load::record::{AddedFile, CommitRecord};
 use crate::plan::{FollowUp, Money, Plan, Search};
 use crate::query::history::{self, Earlier};
-use crate::transform::select::{self, Ranked};
+use crate::transform::tables::select::{self, Ranked};
 
 /// The lake before a run.
 pub struct Prior<'a> {
@@ -231,7 +231,7 @@ impl<'a> Prior<'a> {
 /// The business dates whose ledgers may have calls of this day or later: a call is in a commit of its run
 /// that comes after it, wherever the rows lie now. A simulated call takes place soon after its run's
 /// snapshot instead. A day of grace is left for time zones, and for clocks that differ.
-pub(super) fn ledgers_since(
+pub(crate) fn ledgers_since(
     commits: &[CommitRecord],
     since: NaiveDate,
     simulated: bool,

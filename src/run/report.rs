@@ -14,8 +14,8 @@ use crate::extract::{Cut, Extracted};
 use crate::load::held::CheckResult;
 use crate::plan::{Plan, Search};
 use crate::transform::RunStamp;
-use crate::transform::drift::DriftRow;
-use crate::transform::tally::Tallies;
+use crate::transform::quality::drift::DriftRow;
+use crate::transform::quality::tally::Tallies;
 
 /// The result of a run, as `run --format json` prints it.
 #[derive(Debug, Serialize)]
@@ -136,7 +136,7 @@ pub struct Left {
 }
 
 impl Status {
-    pub(super) fn of(extracted: &Extracted) -> Self {
+    pub(crate) fn of(extracted: &Extracted) -> Self {
         match &extracted.cut {
             Some(Cut::Aborted { .. } | Cut::Broken) => Status::Failed,
             Some(Cut::Stopped { .. } | Cut::Budget(_)) => Status::Stopped,
@@ -158,7 +158,7 @@ impl Status {
 }
 
 impl RunReport {
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: &Plan,
         stamp: &RunStamp,
         lake: &Path,
@@ -235,7 +235,7 @@ impl RunReport {
 
 impl RunReport {
     /// Adds what the data checks found.
-    pub(super) fn add(&mut self, audit: &Audit) {
+    pub(crate) fn add(&mut self, audit: &Audit) {
         self.checks = audit.counts();
         self.check_results = audit.not_passed();
         self.check_remarks.clone_from(&audit.remarks);

@@ -9,7 +9,7 @@ use crate::plan::{Plan, RawRetention};
 
 /// Removes the raw files that the pipeline need not keep; how many. The tables are committed: what
 /// goes wrong here is told, and tried again after the next run.
-pub(super) fn retain(plan: &Plan, lake: &Lake) -> u64 {
+pub(crate) fn retain(plan: &Plan, lake: &Lake) -> u64 {
     remove_expired(plan, lake).unwrap_or_else(|error| {
         tracing::warn!(
             "answers that `raw` says not to keep are still there: {}",

@@ -9,13 +9,13 @@ use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use indexmap::IndexMap;
 
-use super::RunError;
 use crate::load::commit::{ScratchFolder, Staging};
 use crate::load::inventory::LiveFile;
 use crate::load::{Lake, encode, evolution};
 use crate::plan::Compression;
 use crate::query::duckdb::{Database, QueryError};
 use crate::query::rewrite::{Rewrite, RewrittenColumn, stored_columns};
+use crate::run::RunError;
 use crate::spec::contracts::Contracts;
 use crate::spec::files::Unreadable;
 use crate::spec::table::Table;

@@ -120,7 +120,7 @@ pub fn discard(root: &Path, contracts: &Contracts, asked: &str) -> Result<Discar
 ///
 /// # Errors
 /// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
-pub(super) fn find(lake: &Lake, contracts: &Contracts, asked: &str) -> Result<String, RunError> {
+pub(crate) fn find(lake: &Lake, contracts: &Contracts, asked: &str) -> Result<String, RunError> {
     let database = catalog::open_some(lake, &contracts.tables, &ledger::TABLES)?;
     resolve(&lake.held()?, &database, asked)
 }

@@ -23,10 +23,10 @@ use super::json::note_detail::NoteDetail;
 use super::json::note_page::NotePage;
 use super::json::user_page::UserPage;
 use super::params::{BadParam, Params};
-use super::routes::{Operation, Route};
 use super::search::{self, NoteQuery, Paging};
 use super::world::World;
 use super::world::dice::Dice;
+use crate::sandbox::http::routes::{Operation, Route};
 
 /// All endpoints that the sandbox serves.
 pub struct Api {

@@ -45,17 +45,10 @@ mod clock;
 mod documented;
 mod envelope;
 pub mod faults;
+mod http;
 mod json;
-mod line;
 mod params;
-mod reply;
-mod respond;
-mod routes;
 mod search;
-mod sending;
-mod server;
-mod shared;
-mod stop;
 mod world;
 
 #[cfg(test)]
@@ -76,12 +69,12 @@ use crate::spec::contracts::Contracts;
 
 pub use clock::SandboxClock;
 
-use crate::sandbox::shared::Shared;
+use crate::sandbox::http::line::{Cutter, WireLines};
+use crate::sandbox::http::shared::Shared;
+use crate::sandbox::http::stop::{Stopper, stop};
 use api::Api;
 use calls::Calls;
 use faults::Strikes;
-use line::{Cutter, WireLines};
-use stop::{Stopper, stop};
 use world::World;
 
 /// Time that calls under way may take when the sandbox is stopped.
@@ -151,7 +144,7 @@ impl Sandbox {
         let address = listener.local_addr()?;
         let (stopper, stop) = stop();
         let stopped = stop.stopped();
-        let router = server::router(Arc::new(Shared {
+        let router = http::server::router(Arc::new(Shared {
             api,
             clock: options.clock,
             calls: Arc::new(Calls::new()),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::words::TimeSpan;
-use super::yaml::Spanned;
+use crate::spec::yaml::document::Spanned;
 
 /// A check of a run's rows before they are committed: exactly one of `not_null`, `unique`,
 /// `min_rows`, `max_reject_share`, `accepted_values`, `freshness`, `row_count_change` (each with

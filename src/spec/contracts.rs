@@ -8,13 +8,13 @@ use include_dir::{Dir, include_dir};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
-use super::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use super::mart::{Mart, MartFile};
 use super::source::{CLASSES, Source};
 use super::source_checks;
 use super::table::{CommonColumns, Table};
-use super::text_file::{read_text, unreadable};
-use super::yaml::{self, Spanned};
+use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
+use crate::spec::yaml::document::{self, Spanned};
+use crate::spec::yaml::text_file::{read_text, unreadable};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 
@@ -239,12 +239,12 @@ fn is_yaml(path: &Path) -> bool {
 /// Reads one contract; what is wrong with it goes to `found`.
 fn read<T: DeserializeOwned>(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<T> {
     let before = found.len();
-    let tree = yaml::read(file, found);
+    let tree = document::read(file, found);
     for diagnostic in &mut found[before..] {
         let hint = "write the contract, or remove the file";
         diagnostic.hint.get_or_insert_with(|| hint.to_owned());
     }
-    yaml::decode(tree?, file, found)
+    document::decode(tree?, file, found)
 }
 
 fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnostic>) {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Diagnostic, Diagnostics, SourceFile};
-use super::env::{self, VariableUse, Variables};
 use super::pipeline::{KeywordSet, Pipeline};
 use super::privacy::{without_salt, without_user_info};
-use super::text_file::{NotUtf8, read_text, reason, unreadable};
-use super::yaml::{self, Spanned};
-use crate::spec::node::{Node, NodeKind};
+use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile};
+use crate::spec::yaml::document::{self, Spanned};
+use crate::spec::yaml::env::{self, VariableUse, Variables};
+use crate::spec::yaml::node::{Node, NodeKind};
+use crate::spec::yaml::text_file::{NotUtf8, read_text, reason, unreadable};
 
 /// A pipeline as written, with the entries of the files that it names.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub fn parse_pipeline(
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<LoadedPipeline, Diagnostics> {
     let mut found = Vec::new();
-    let tree = yaml::read(&file, &mut found);
+    let tree = document::read(&file, &mut found);
     let file = without_user_info(without_salt(file, tree.as_ref()));
     for diagnostic in &mut found {
         diagnostic.file = file.clone();
@@ -84,7 +84,7 @@ pub fn parse_pipeline(
     let variables = Variables::default();
     let noted = |name: &str| variables.look_up(name, lookup);
     env::substitute(&mut tree, &file, &noted, &mut found);
-    let Some(pipeline) = yaml::decode::<Pipeline>(tree, &file, &mut found) else {
+    let Some(pipeline) = document::decode::<Pipeline>(tree, &file, &mut found) else {
         variables.hide(&mut found);
         return Err(Diagnostics(found));
     };

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::diagnostic::{Diagnostic, SourceFile, nearest};
 use super::table::{Column, LatestView, RowsFrom, Table};
-use super::yaml::Spanned;
 use crate::spec::references::{known_columns, near_or};
+use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
+use crate::spec::yaml::document::Spanned;
 
 /// The marts that redlake can compute. A contract says what their columns mean and which of them
 /// there are; how they are computed is code.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use super::checks::Check;
 use super::privacy::{PrivacyOptions, Raw};
 use super::words::{Filter, TimeSpan};
-use super::yaml::{Spanned, written};
+use crate::spec::yaml::document::{Spanned, written};
 
 /// A redlake pipeline: which searches to make, how often to ask, where the tables go.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

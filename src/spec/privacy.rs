@@ -10,10 +10,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::diagnostic::SourceFile;
 use super::words::TimeSpan;
-use super::yaml::{Spanned, written};
-use crate::spec::node::Node;
+use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::document::{Spanned, written};
+use crate::spec::yaml::node::Node;
 
 /// What becomes of personal data before tables are written. The stored answers stay as they came:
 /// see `raw`.

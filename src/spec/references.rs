@@ -1,7 +1,7 @@
 //! Names in contracts that refer to other names.
 
-use super::diagnostic::{Diagnostic, SourceFile, nearest};
 use super::table::Table;
+use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
 
 /// Every column that a table's contract refers to is one of its columns.
 pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {

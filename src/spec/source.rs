@@ -8,7 +8,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::words::{Filter, TimeSpan};
-use super::yaml::{Spanned, written};
+use crate::spec::yaml::document::{Spanned, written};
 
 /// An API provider.
 #[derive(Clone, Debug, Deserialize)]

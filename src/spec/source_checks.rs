@@ -1,8 +1,8 @@
 //! What a source contract says of its requests must fit together.
 
-use super::diagnostic::{Diagnostic, SourceFile, nearest};
 use super::source::{ColumnReads, Endpoint, ParamFrom, SIGNED_PARTS, Signing, Source};
-use super::yaml::Spanned;
+use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
+use crate::spec::yaml::document::Spanned;
 
 /// Finds the mistakes in what a contract says of its requests.
 pub fn check(source: &Source, file: &SourceFile, found: &mut Vec<Diagnostic>) {

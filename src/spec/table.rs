@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::yaml::Spanned;
+use crate::spec::yaml::document::Spanned;
 
 /// An output table, as its contract declares it; [`Table::columns`] includes the common ones.
 #[derive(Clone, Debug, Deserialize)]

@@ -13,32 +13,12 @@
 //! Beside the rows a sink keeps what was rejected ([`reject`]), how answers differ from their
 //! contract ([`drift`]), and the counts that have to balance ([`tally`]).
 
-pub mod captures;
-pub mod coerce;
-pub mod compile;
-pub mod conditions;
-pub mod decode;
-pub mod drift;
-pub mod flatten;
-pub mod flattened;
-pub mod mapping;
-pub mod phone;
-pub mod privacy;
-pub mod reject;
-pub mod repair;
-pub mod select;
-pub mod shape;
-pub mod sink;
-pub mod spill;
+pub mod page;
+pub mod program;
+pub mod quality;
 pub mod suggest;
-pub mod table;
-pub mod tally;
+pub mod tables;
 pub mod workers;
-
-mod emit;
-mod merge;
-mod sorted;
-mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -54,16 +34,16 @@ use thiserror::Error;
 use crate::plan::{Plan, Privacy};
 use crate::raw::RawError;
 use crate::spec::contracts::Contracts;
-use crate::spec::diagnostic::Diagnostics;
 use crate::spec::pipeline::OnBadValue;
 use crate::spec::table::{RowsFrom, Table};
-use crate::transform::shape::{Shape, shapes};
-use coerce::Cell;
-use flatten::Flattener;
-use flattened::Flattened;
-use mapping::Programs;
-use privacy::Redaction;
-use tally::Tally;
+use crate::spec::yaml::diagnostic::Diagnostics;
+use crate::transform::page::flatten::Flattener;
+use crate::transform::program::coerce::Cell;
+use crate::transform::program::mapping::Programs;
+use crate::transform::quality::privacy::Redaction;
+use crate::transform::quality::tally::Tally;
+use crate::transform::tables::finish::Flattened;
+use crate::transform::tables::shape::{Shape, shapes};
 
 /// The compiled contracts: turns any number of runs into tables.
 pub struct Transform {
@@ -146,7 +126,7 @@ impl Transform {
     /// # Errors
     /// Every mistake in the mappings of the source contracts.
     pub fn new(contracts: Arc<Contracts>, privacy: &Privacy) -> Result<Self, Diagnostics> {
-        let programs = compile::compile(&contracts)?;
+        let programs = program::compile::compile(&contracts)?;
         let shapes = shapes(&contracts.tables);
         Ok(Transform {
             redaction: Redaction::new(&contracts, &shapes, privacy),
@@ -198,7 +178,7 @@ impl Transform {
     /// A table that flattening makes.
     pub fn table(&self, name: &str) -> Option<&Table> {
         let contract = self.contracts.tables.get(name)?;
-        let made = shape::is_ours(name) || contract.rows_from == RowsFrom::Pages;
+        let made = tables::shape::is_ours(name) || contract.rows_from == RowsFrom::Pages;
         made.then_some(contract)
     }
 

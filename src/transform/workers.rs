@@ -4,13 +4,13 @@ use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
-use super::flatten::Flattener;
-use super::flattened::Flattened;
-use super::sink::{Finished, Spill};
-use super::spill::Scratch;
 use super::{RunStamp, Transform, TransformError};
 use crate::raw::Damage;
 use crate::raw::frames::{Frames, Page, PageDecoder};
+use crate::transform::page::flatten::Flattener;
+use crate::transform::tables::accumulator::{Finished, Spill};
+use crate::transform::tables::finish::Flattened;
+use crate::transform::tables::spill::Scratch;
 
 /// How hard the machine may be used.
 #[derive(Clone, Copy, Debug)]

@@ -10,9 +10,9 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
 use crate::load::encode::{Rows, write_parquet};
 use crate::plan::Compression;
-use crate::spec::diagnostic::SourceFile;
 use crate::spec::table::Table;
-use crate::spec::yaml;
+use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::document;
 
 fn table() -> Table {
     let text = "
@@ -27,8 +27,8 @@ columns:
   at: {type: timestamp, description: .}
 ";
     let file = SourceFile::new("things.yaml", text);
-    let node = yaml::parse(&file).unwrap_or_else(|d| panic!("{}", d.message));
-    yaml::decode(node, &file, &mut Vec::new()).expect("a table")
+    let node = document::parse(&file).unwrap_or_else(|d| panic!("{}", d.message));
+    document::decode(node, &file, &mut Vec::new()).expect("a table")
 }
 
 fn batch(rows: i64) -> RecordBatch {

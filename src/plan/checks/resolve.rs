@@ -8,7 +8,7 @@ use crate::plan::privacy::{Privacy, PrivacyRule};
 use crate::spec::checks::{self as spec, CheckValue, Freshness, RowCountChange};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::{ColumnType, RowsFrom, Table};
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::document::Spanned;
 
 /// Resolves `checks`.
 pub fn checks(

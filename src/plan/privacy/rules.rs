@@ -7,7 +7,7 @@ use crate::plan::check::{Checker, choose};
 use crate::spec::contracts::Contracts;
 use crate::spec::privacy::PrivacyOptions;
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::document::Spanned;
 
 /// The rule of each column that has one; what is wrong with them is told.
 pub(super) fn rules(

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::{CONTRACTS, PIPELINE, warnings};
 use crate::plan::{Plan, PrivacyRule, RawRetention, plan};
-use crate::spec::diagnostic::Diagnostics;
 use crate::spec::load::load_pipeline;
+use crate::spec::yaml::diagnostic::Diagnostics;
 
 const SALT: &str = "a salt of 24 characters!";
 

@@ -8,8 +8,8 @@ use super::bench::{self, Bench};
 use super::{KEYWORD, TOKEN};
 use crate::sandbox::call::Asked;
 use crate::sandbox::faults::{EXAMPLE, Fault, FaultPlan, KINDS, Strikes};
-use crate::spec::diagnostic::SourceFile;
-use crate::spec::yaml;
+use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::document;
 
 fn plan(json: Value) -> FaultPlan {
     let plan: FaultPlan = serde_json::from_value(json).unwrap();
@@ -20,7 +20,7 @@ fn plan(json: Value) -> FaultPlan {
 fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
     let file = SourceFile::new("documented", text);
     let mut found = Vec::new();
-    let value = yaml::decode(yaml::parse(&file).unwrap(), &file, &mut found);
+    let value = document::decode(document::parse(&file).unwrap(), &file, &mut found);
     assert!(found.is_empty(), "{found:?}");
     value.unwrap()
 }

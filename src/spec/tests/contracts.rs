@@ -4,8 +4,8 @@ use tempfile::TempDir;
 
 use super::told;
 use crate::spec::contracts::{Contracts, embedded};
-use crate::spec::diagnostic::SourceFile;
 use crate::spec::load::{LoadedPipeline, load_pipeline, parse_pipeline};
+use crate::spec::yaml::diagnostic::SourceFile;
 
 const COMMON: &str = "
 every_table:

@@ -1,7 +1,7 @@
 use super::{file, told};
-use crate::spec::env::substitute;
-use crate::spec::node::{Node, NodeKind};
-use crate::spec::yaml::{decode, parse};
+use crate::spec::yaml::document::{decode, parse};
+use crate::spec::yaml::env::substitute;
+use crate::spec::yaml::node::{Node, NodeKind};
 
 fn lookup(name: &str) -> Option<String> {
     match name {

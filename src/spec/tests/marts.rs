@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 
 use super::told;
 use crate::spec::contracts::{Contracts, embedded};
-use crate::spec::diagnostic::SourceFile;
 use crate::spec::mart::MARTS;
 use crate::spec::table::RowsFrom;
+use crate::spec::yaml::diagnostic::SourceFile;
 
 const GROWTH: &str = "marts/note_growth.yaml";
 

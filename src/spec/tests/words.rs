@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::spec::diagnostic::nearest;
 use crate::spec::words::{Instant, TimeSpan};
+use crate::spec::yaml::diagnostic::nearest;
 
 fn seconds(n: u64) -> TimeSpan {
     TimeSpan::Exact(Duration::from_secs(n))

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{file, told};
-use crate::spec::yaml::{Spanned, decode, parse};
+use crate::spec::yaml::document::{Spanned, decode, parse};
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::captures::Scalar;
-use super::super::coerce::Convert;
-use super::super::reject::fragment;
 use super::places::snake_case;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
+use crate::transform::page::captures::Scalar;
+use crate::transform::program::coerce::Convert;
+use crate::transform::quality::reject::fragment;
 
 /// What was seen of a field.
 #[derive(Debug)]

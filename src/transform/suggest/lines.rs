@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::spec::contracts::Contracts;
-use crate::spec::diagnostic::ByteSpan;
-use crate::spec::diagnostic::SourceFile;
 use crate::spec::source::{Form, Mapping, RowRule, Unit};
 use crate::spec::table::ColumnType;
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::diagnostic::ByteSpan;
+use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::document::Spanned;
 
 /// A line for a contract.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
-use crate::spec::diagnostic::SourceFile;
 use crate::spec::source::{Endpoint, RowRule};
 use crate::spec::table::{ColumnType, Table};
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::document::Spanned;
 
 /// A rule that could read a field.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! What is said of a source contract that makes no sense.
 
 use super::rules::contracts;
-use crate::transform::compile::compile;
+use crate::transform::program::compile::compile;
 
 /// Each mistake as `line:column message [hint]`.
 fn mistakes(rules: &str) -> Vec<String> {

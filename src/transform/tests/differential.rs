@@ -16,7 +16,7 @@ use crate::raw::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::spec::pipeline::OnBadValue;
 use crate::transform::Transform;
-use crate::transform::drift::DriftKind;
+use crate::transform::quality::drift::DriftKind;
 
 static CONTRACTS: LazyLock<Arc<Contracts>> =
     LazyLock::new(|| Arc::new(Contracts::load(None).unwrap_or_else(|e| panic!("{e}"))));

@@ -9,7 +9,7 @@ use proptest::sample::Index;
 use super::Tables;
 use super::{built_in, count, documented, flattened, note_search, notes, page, rows, time};
 use crate::raw::RawPage;
-use crate::transform::merge::releases;
+use crate::transform::tables::merge::releases;
 use crate::transform::{Transform, TransformError};
 
 /// The page with another number, fetched this many seconds after the first.

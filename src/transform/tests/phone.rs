@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use crate::transform::phone::scrub_phone_numbers;
+use crate::transform::quality::phone::scrub_phone_numbers;
 
 fn scrubbed(text: &str) -> String {
     scrub_phone_numbers(text).into_owned()

@@ -1,5 +1,5 @@
 use super::{built_in, flattened, notes, page};
-use crate::transform::select::{first, found_notes};
+use crate::transform::tables::select::{first, found_notes};
 
 #[test]
 fn the_most_liked_notes_come_first() {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::transform::repair::without_lone_surrogates;
+use crate::transform::page::repair::without_lone_surrogates;
 
 #[test]
 fn only_halves_that_stand_alone_are_replaced() {

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use super::oddities::Oddities;
 use super::{built_in, flattened, page, sample_pages, stamp};
 use crate::raw::{RawPage, RawWriter, encode};
-use crate::transform::flattened::Tables;
-use crate::transform::spill::Scratch;
+use crate::transform::tables::finish::Tables;
+use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
 use crate::transform::{Transform, TransformError};
 

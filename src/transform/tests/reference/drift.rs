@@ -14,7 +14,7 @@ use crate::spec::source::{
 };
 use crate::spec::table::ColumnType;
 use crate::transform::RunStamp;
-use crate::transform::drift::DriftKind;
+use crate::transform::quality::drift::DriftKind;
 
 /// The names of JSON types.
 type JsonType = &'static str;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Cell, Observed, Row};
 use crate::spec::table::Table;
-use crate::spec::yaml::Spanned;
+use crate::spec::yaml::document::Spanned;
 
 /// When each group of `latest_by` was observed last.
 pub fn newest(table: &Table, rows: &[(Row, Observed)]) -> BTreeMap<Vec<Cell>, Observed> {

@@ -1,0 +1,56 @@
+//! A plan whose queries can run: what planning alone, which knows no DuckDB, cannot tell.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::plan::{Plan, plan};
+use crate::query::duckdb::QueryError;
+use crate::run::checks::unable;
+use crate::spec::contracts::Contracts;
+use crate::spec::load::LoadedPipeline;
+use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
+
+/// Plans a pipeline and tries the queries of its checks; `lake` is the folder of the lake, if it is not that which
+/// the pipeline names.
+///
+/// # Errors
+/// As [`plan`]; every query that DuckDB cannot run, with its place.
+pub fn checked_plan(
+    loaded: LoadedPipeline,
+    contracts: Arc<Contracts>,
+    lake: Option<&Path>,
+) -> Result<Plan, Diagnostics> {
+    let declared = loaded.clone();
+    let plan = plan(loaded, contracts)?;
+    let unable = unable(&plan, lake.unwrap_or(&plan.lake)).unwrap_or_else(|error| vec![(0, error)]);
+    let told = unable
+        .into_iter()
+        .map(|(at, error)| told(&declared, at, &error));
+    let mut told: Vec<Diagnostic> = told.collect();
+    declared.variables.hide(&mut told);
+    if told.is_empty() {
+        Ok(plan)
+    } else {
+        told.extend(plan.warnings);
+        Err(Diagnostics(told))
+    }
+}
+
+/// A plan has all checks that are declared, in their order: `at` is the place in both.
+fn told(declared: &LoadedPipeline, at: usize, error: &QueryError) -> Diagnostic {
+    let check = declared.pipeline.checks.get(at);
+    let span = check.map(|check| check.sql.as_ref().map_or(check.span(), |sql| sql.span()));
+    let words = error.to_string();
+    // What follows is the query with a caret, which the diagnostic shows by itself.
+    let words = words.split("\n\nLINE").next().unwrap_or_default();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let message = format!("this query cannot run: {}", words.join(" "));
+    let is_of_files = words.first() == Some(&"Permission");
+    let hint = if is_of_files { FILES } else { HINT };
+    Diagnostic::error(&declared.file, span, message).hint(hint)
+}
+
+const FILES: &str = "a check reads the tables of the lake and of the run, and no other file";
+
+const HINT: &str = "`redlake schema list` names tables and views, `run.<table>` is a table with this \
+                    run's rows alone";

@@ -1,0 +1,16 @@
+//! One file a subcommand.
+
+pub mod checks;
+pub mod completions;
+pub mod init;
+pub mod marts;
+pub mod plan;
+pub mod query;
+pub mod run;
+pub mod runs;
+pub mod sandbox;
+pub mod schema;
+pub mod show;
+pub mod transform;
+pub mod upkeep;
+pub mod validate;

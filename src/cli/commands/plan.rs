@@ -1,0 +1,233 @@
+//! `redlake plan`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::commands::run::part;
+use crate::cli::error::CliError;
+use crate::cli::output::print::{grouped, print_json, print_text};
+use crate::cli::{Common, Format, env};
+use crate::plan::{Address, Estimate, FollowUp, Plan, Search, Shard, unusable};
+use crate::run::forecast::{Forecast, LeftToday, Outlook, outlook};
+use crate::signing::{HalfSigner, Signer};
+use crate::transform::Transform;
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The pipeline, such as pipelines/demo.yaml
+    pipeline: PathBuf,
+    /// The part of the searches that one of several machines does, as in 2/4
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+}
+
+pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let contracts = common.contracts()?;
+    let plan = part(common.plan(&args.pipeline, &contracts)?, args.shard)?;
+    Transform::new(contracts, &plan.privacy)?;
+    common.warn(&plan);
+    let outlook = outlook(&plan, &common.lake_of(&plan), &env)?;
+    match format {
+        Format::Json => print_json(&PlanReport {
+            pipeline: &plan.pipeline,
+            plan_hash: &plan.hash,
+            shard: plan.shard,
+            estimate: plan.estimate(),
+            likely: outlook.likely,
+            left_today: outlook.left_today,
+            currency: plan.price.currency.as_deref(),
+            signed_sources: signed_sources(&plan),
+            searches: &plan.searches,
+            follow_ups: &plan.follow_ups,
+        })?,
+        _ => print_text(&table(&plan, &outlook))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct PlanReport<'a> {
+    pipeline: &'a str,
+    plan_hash: &'a str,
+    shard: Option<Shard>,
+    /// The worst case.
+    estimate: Estimate,
+    likely: Option<Forecast>,
+    left_today: Option<LeftToday>,
+    currency: Option<&'a str>,
+    /// The sources whose calls are signed.
+    signed_sources: Vec<&'a str>,
+    searches: &'a [Search],
+    follow_ups: &'a [FollowUp],
+}
+
+fn signed_sources(plan: &Plan) -> Vec<&str> {
+    let names = plan.sources.keys().map(String::as_str);
+    let is_signed = |name: &&str| matches!(signer(plan, name), Some(Ok(Some(_))));
+    names.filter(is_signed).collect()
+}
+
+fn table(plan: &Plan, outlook: &Outlook) -> String {
+    let estimate = plan.estimate();
+    let money = |cost: Option<f64>| match (cost, &plan.price.currency) {
+        (Some(cost), Some(currency)) => format!("{cost:.2} {currency}"),
+        _ => "no price".into(),
+    };
+    let mut out = format!("{} (plan {})\n\n", plan.pipeline, plan.hash);
+    for (name, source) in &plan.sources {
+        let address = match &source.address {
+            Address::Url(url) => {
+                let overridden = env(&plan.source(name).base_url_env);
+                match overridden.filter(|text| !text.trim().is_empty()).as_deref() {
+                    Some("sandbox") => "built-in sandbox: costs nothing".to_owned(),
+                    Some(other) => {
+                        let from = &plan.source(name).base_url_env;
+                        // It may hold a password, and is refused by `run`.
+                        match unusable(other) {
+                            Some(reason) => format!("the address in {from} {reason}"),
+                            None => format!("{other} (from {from})"),
+                        }
+                    }
+                    None => url.clone(),
+                }
+            }
+            Address::Sandbox { seed, .. } => {
+                format!("built-in sandbox, seed {seed}: costs nothing")
+            }
+        };
+        let _ = writeln!(out, "  {name}: {address}");
+        out.extend(signing_line(plan, name));
+    }
+    for (endpoint, fields) in asked_fields(plan) {
+        let _ = writeln!(
+            out,
+            "  {endpoint} asks for the fields {}",
+            fields.join(", ")
+        );
+    }
+    let _ = writeln!(
+        out,
+        "\n  {:<14}{:>10}{:>12}{:>16}",
+        "endpoint", "searches", "calls", "cost"
+    );
+    for e in &estimate.by_endpoint {
+        let (searches, calls) = (grouped(e.searches), grouped(e.calls));
+        let _ = writeln!(
+            out,
+            "  {:<14}{searches:>10}{calls:>12}{:>16}",
+            e.endpoint,
+            money(e.cost)
+        );
+    }
+    let (searches, calls) = (grouped(estimate.searches), grouped(estimate.calls));
+    let _ = writeln!(
+        out,
+        "  {:<14}{searches:>10}{calls:>12}{:>16}",
+        "at most",
+        money(estimate.cost)
+    );
+    let likely = outlook.likely.as_ref();
+    if let Some(Forecast {
+        runs, calls, cost, ..
+    }) = likely
+    {
+        let name = "likely";
+        let calls = grouped(calls.round() as u64);
+        let searches = grouped(estimate.searches);
+        let plural = if *runs == 1 { "run" } else { "runs" };
+        let _ = writeln!(
+            out,
+            "  {name:<14}{searches:>10}{calls:>12}{:>16}   as in the last {runs} {plural}",
+            money(*cost)
+        );
+    }
+    let at_most = estimate.seconds.ceil();
+    let _ = match likely {
+        Some(likely) => writeln!(
+            out,
+            "\n  takes about {:.0} s, at these limits and as quick as the answers were; the worst \
+             case at least {at_most:.0} s",
+            likely.seconds.ceil()
+        ),
+        None => writeln!(out, "\n  takes at least {at_most:.0} s at these limits"),
+    };
+    out.push_str(&budgets(plan, outlook));
+    out
+}
+
+/// Who signs the calls to a source, or which variable is missing to sign them; nothing where they
+/// cannot be signed, or go to the sandbox.
+fn signer(plan: &Plan, name: &str) -> Option<Result<Option<Signer>, HalfSigner>> {
+    let source = plan.source(name);
+    let overridden = env(&source.base_url_env);
+    let is_simulated = matches!(plan.sources[name].address, Address::Sandbox { .. })
+        || overridden.as_deref() == Some("sandbox");
+    let signing = source.signing.as_ref().filter(|_| !is_simulated)?;
+    Some(Signer::from_env(signing, &env))
+}
+
+/// Says whether calls to a source are signed.
+fn signing_line(plan: &Plan, name: &str) -> Option<String> {
+    let signing = plan.source(name).signing.as_ref()?;
+    let (id, secret) = (&signing.app_id_env, &signing.secret_env);
+    Some(match signer(plan, name)? {
+        Ok(Some(_)) => format!("    calls are signed, with {id} and {secret}\n"),
+        Ok(None) => format!("    calls are not signed: {id} and {secret} are not set\n"),
+        Err(half) => format!("    calls cannot be signed: {half}\n"),
+    })
+}
+
+/// The fields that are asked for by name, by endpoint.
+fn asked_fields(plan: &Plan) -> BTreeMap<&str, &[String]> {
+    let searches = plan.searches.iter();
+    let searches = searches.map(|s| (s.endpoint.as_str(), s.fields.as_slice()));
+    let follow_ups = plan.follow_ups.iter();
+    let follow_ups = follow_ups.map(|f| (f.endpoint.as_str(), f.fields.as_slice()));
+    let asked = searches.chain(follow_ups);
+    asked.filter(|(_, fields)| !fields.is_empty()).collect()
+}
+
+/// What may be spent, and what of it the day has left.
+fn budgets(plan: &Plan, outlook: &Outlook) -> String {
+    let budgets = &plan.limits.budgets;
+    let currency = plan.price.currency.as_deref().unwrap_or_default();
+    let mut parts = Vec::new();
+    parts.extend(
+        budgets
+            .requests_per_run
+            .map(|n| format!("{} calls a run", grouped(n))),
+    );
+    parts.extend(
+        budgets
+            .cost_per_run
+            .map(|m| format!("{m} {currency} a run")),
+    );
+    parts.extend(
+        budgets
+            .requests_per_day
+            .map(|n| format!("{} calls a day", grouped(n))),
+    );
+    parts.extend(
+        budgets
+            .cost_per_day
+            .map(|m| format!("{m} {currency} a day")),
+    );
+    let mut out = if parts.is_empty() {
+        String::new()
+    } else {
+        format!("  budgets: {}\n", parts.join(", "))
+    };
+    if let Some(LeftToday { calls, cost }) = outlook.left_today {
+        let calls = calls.map(|n| format!("{} calls", grouped(n)));
+        let cost = cost.map(|c| format!("{c:.2} {currency}"));
+        let left: Vec<String> = calls.into_iter().chain(cost).collect();
+        let _ = writeln!(out, "  left today: {}", left.join(", "));
+    }
+    out
+}

@@ -1,0 +1,286 @@
+//! `redlake query`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use clap::Args;
+use clap::ValueEnum;
+use indexmap::IndexMap;
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::cli::error::{CliError, INTERNAL};
+use crate::cli::output::print::closed_pipe;
+use crate::cli::output::relation;
+use crate::cli::{Common, Format};
+use crate::load::Lake;
+use crate::query::catalog::named_in;
+use crate::query::duckdb::QueryError;
+use crate::run::catalog::{self, Opened};
+use crate::spec::contracts::Contracts;
+use crate::spec::mart::Mart;
+use crate::spec::table::Table;
+use crate::spec::words::Instant;
+use crate::spec::yaml::text_file::read_text;
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// SQL; from stdin without it. Of several statements the last gives the result
+    #[arg(conflicts_with = "file")]
+    sql: Option<String>,
+    /// Read the SQL from a file
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The value of a parameter, a text: `$NAME` in the SQL, cast where another type is needed
+    /// (`$min::bigint`)
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
+    /// Only runs that were committed by then, such as 2026-11-21T08:00:00+08:00; without marts, which
+    /// are made of all runs
+    #[arg(long, value_name = "RFC3339")]
+    as_of: Option<Instant>,
+    /// Write the result to a file, in the format that its name ends with: .parquet, .csv, .ndjson,
+    /// .json or .md
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Let the SQL read and write other files than those of tables and marts
+    #[arg(long)]
+    allow_files: bool,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write NAME=VALUE, for example keyword=serum")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let sql = statement(args)?;
+    let format = format(args, common)?;
+    let contracts = common.contracts()?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let all = match args.as_of {
+        None => contracts.relations(),
+        Some(_) => contracts.tables.clone(),
+    };
+    // Somebody else may have no folder for temporary files; then nothing is spilled.
+    let scratch = TempDir::new().ok();
+    let answer = |tables: &IndexMap<String, Table>| {
+        let database = open(&lake, tables, args, scratch.as_ref())?;
+        let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
+        let mut is_repeatable = true;
+        let written = database.stream(&sql, &parameters, |schema, batches| {
+            // Rows that are printed as they come cannot be taken back.
+            let waits = args.output.is_some() || format == Format::Table;
+            let mut batches = batches.peekable();
+            if let Some(Err(error)) = batches.next_if(Result::is_err) {
+                return Err(Failed::Query(error));
+            }
+            is_repeatable = waits;
+            match &args.output {
+                Some(path) => write_file(path, format, &schema, &mut batches),
+                None => print(format, &schema, &mut batches),
+            }
+        });
+        // With other files the SQL may have written some already.
+        is_repeatable &= !args.allow_files;
+        let written = written.map_err(Failed::Query).and_then(|written| written);
+        Ok::<_, CliError>((written, is_repeatable))
+    };
+    let named = named_in(&sql, &all);
+    let mut tables = &named;
+    let mut gone = 0;
+    loop {
+        match answer(tables)? {
+            // It may name a view in another way, or a wrong one: DuckDB then proposes what is near.
+            (Err(Failed::Query(error)), _) if tables.len() < all.len() && error.is_of_names() => {
+                tables = &all;
+            }
+            // A commit of a run or of marts has replaced it, which waits for nobody.
+            (Err(Failed::Query(error)), true) if gone < AGAIN && error.is_of_gone_file() => {
+                gone += 1;
+            }
+            (Err(Failed::Query(error)), _) if args.as_of.is_some() && error.is_of_names() => {
+                return Err(of_past_mart(error, &contracts));
+            }
+            (written, _) => {
+                written?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+}
+
+/// How often a query begins anew because a file is gone.
+const AGAIN: u32 = 5;
+
+/// The error of a query with --as-of that names something that is not there, which may be a mart.
+fn of_past_mart(error: QueryError, contracts: &Contracts) -> CliError {
+    let words = error.to_string();
+    let is_named = |mart: &&Mart| words.contains(&format!("with name {} ", mart.table.name()));
+    let Some(mart) = contracts.marts.values().find(is_named) else {
+        return error.into();
+    };
+    let reads: Vec<&str> = mart.reads.keys().map(String::as_str).collect();
+    CliError::usage(
+        format!(
+            "`{}` is a mart, and --as-of shows tables and their views only: a mart is made of all runs",
+            mart.table.name()
+        ),
+        format!(
+            "leave out --as-of, or ask the tables that the mart reads: {}",
+            reads.join(", ")
+        ),
+    )
+}
+
+/// The lake as this command may see it.
+fn open(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    args: &QueryArgs,
+    scratch: Option<&TempDir>,
+) -> Result<Opened, CliError> {
+    let database = match args.as_of {
+        None => catalog::open_still(lake, tables)?,
+        Some(Instant(at)) => catalog::open_as_of(lake, tables, at.to_utc())?,
+    };
+    database.spill_to(scratch.map(TempDir::path))?;
+    if !args.allow_files {
+        database.confine(lake.root())?;
+    }
+    Ok(database)
+}
+
+type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
+
+fn print(format: Format, schema: &SchemaRef, batches: &mut Batches<'_>) -> Result<(), Failed> {
+    let out = BufWriter::new(io::stdout());
+    let written = relation::write(format, schema, batches.map(|b| Ok(b?)), out);
+    written.map_err(sql_error).or_else(|error| match error {
+        Failed::Writing(error) => closed_pipe(error).map_err(Failed::Otherwise),
+        error => Err(error),
+    })
+}
+
+/// Writes a file beside its place and renames it: nobody finds half a result.
+fn write_file(
+    path: &Path,
+    format: Format,
+    schema: &SchemaRef,
+    batches: &mut Batches<'_>,
+) -> Result<(), Failed> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let failed = |error: anyhow::Error| {
+        let error = error.context(format!("cannot write {}", path.display()));
+        Failed::Otherwise(CliError::new(INTERNAL, error, None))
+    };
+    let beside = beside(folder.unwrap_or(Path::new(".")));
+    let mut beside = beside.map_err(|error| failed(error.into()))?;
+    let mut out = BufWriter::new(beside.as_file_mut());
+    let written = relation::write(format, schema, batches.map(|b| Ok(b?)), &mut out);
+    written.map_err(sql_error).map_err(|error| match error {
+        Failed::Writing(error) => failed(error),
+        error => error,
+    })?;
+    out.flush().map_err(|error| failed(error.into()))?;
+    drop(out);
+    let kept = beside.as_file().sync_all().map_err(anyhow::Error::from);
+    let kept = kept.and_then(|()| Ok(beside.persist(path)?));
+    kept.map(|_: File| ()).map_err(failed)
+}
+
+/// A new file that others may read as they may any other, unlike a temporary one.
+fn beside(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".redlake-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Why a result was not written to its end.
+enum Failed {
+    Query(QueryError),
+    Writing(anyhow::Error),
+    Otherwise(CliError),
+}
+
+impl From<Failed> for CliError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Query(error) => error.into(),
+            Failed::Writing(error) => CliError::new(INTERNAL, error, None),
+            Failed::Otherwise(error) => error,
+        }
+    }
+}
+
+fn sql_error(error: anyhow::Error) -> Failed {
+    match error.downcast::<QueryError>() {
+        Ok(error) => Failed::Query(error),
+        Err(error) => Failed::Writing(error),
+    }
+}
+
+/// The format that is asked for, by name or by the file's ending.
+fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
+    let Some(path) = &args.output else {
+        if common.format == Format::Parquet && io::stdout().is_terminal() {
+            let hint = "name a file with -o FILE.parquet, or send it to one with >";
+            return Err(CliError::usage("Parquet is not for terminals", hint));
+        }
+        return Ok(common.format);
+    };
+    let ending = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
+    match ending {
+        "md" => Ok(Format::Markdown),
+        ending => Format::from_str(ending, false).map_err(|_| {
+            CliError::usage(
+                format!("nobody knows which format {} should have", path.display()),
+                "let its name end with .parquet, .csv, .ndjson, .json or .md",
+            )
+        }),
+    }
+}
+
+fn statement(args: &QueryArgs) -> Result<String, CliError> {
+    let from_file = |path: &PathBuf| {
+        read_text(path).map_err(|e| {
+            CliError::usage(
+                format!("cannot read {}: {e}", path.display()),
+                "give a file with SQL, or the SQL itself on stdin",
+            )
+        })
+    };
+    let sql = match (&args.sql, &args.file) {
+        (Some(sql), _) => sql.clone(),
+        (None, Some(path)) => from_file(path)?,
+        (None, None) if io::stdin().is_terminal() => String::new(),
+        (None, None) => {
+            let mut sql = String::new();
+            io::stdin()
+                .read_to_string(&mut sql)
+                .context("cannot read the SQL from stdin")
+                .map_err(|error| CliError::new(INTERNAL, error, None))?;
+            sql
+        }
+    };
+    if sql.trim().is_empty() {
+        let hint = "for example: redlake query \"select count(*) from notes\"";
+        return Err(CliError::usage("there is no SQL to run", hint));
+    }
+    Ok(sql)
+}

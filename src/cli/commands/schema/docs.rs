@@ -1,0 +1,160 @@
+//! `redlake schema docs`: the tables as one Markdown document.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use indexmap::IndexMap;
+
+use crate::spec::table::{Column, RowsFrom, Table};
+use crate::spec::yaml::document::Spanned;
+
+/// All tables, and which of their columns hold personal data.
+pub fn document(tables: &IndexMap<String, Table>) -> String {
+    let mut out = String::from(INTRODUCTION);
+    for table in tables.values() {
+        let name = table.name();
+        let _ = writeln!(out, "- [{name}](#{name})");
+    }
+    out.push_str("- [Personal data](#personal-data)\n");
+    for table in tables.values() {
+        out.push_str(&section(table));
+    }
+    out.push_str(&personal_data(tables));
+    out
+}
+
+const INTRODUCTION: &str = "\
+# Tables of redlake
+
+Made from the table contracts by `redlake schema docs`. Times are in UTC. A column that is not
+required may be null, and null means that nothing is known: it is never a made-up 0.
+
+";
+
+fn section(table: &Table) -> String {
+    let name = table.name();
+    let mut out = format!("\n## {name}\n\n{}\n\n", table.description);
+    let from = match table.rows_from {
+        RowsFrom::Pages => "answers of the APIs",
+        RowsFrom::Redlake => "redlake itself",
+        RowsFrom::Tables => "other tables: this is a mart, with a file for each day",
+    };
+    let _ = writeln!(out, "- Rows come from {from}.");
+    let whole = match table.rows_from {
+        RowsFrom::Tables => "day",
+        RowsFrom::Pages | RowsFrom::Redlake => "run",
+    };
+    let _ = writeln!(
+        out,
+        "- Rows of a {whole} are told apart by {}.",
+        names(&table.sort_by)
+    );
+    if !table.latest_by.is_empty() {
+        let groups = names(&table.latest_by);
+        let _ = writeln!(
+            out,
+            "- Of each {groups} in a run the latest observation is kept."
+        );
+    }
+    for view in views(table) {
+        let _ = writeln!(out, "- {view}");
+    }
+    out.push_str("\n| column | type | unit | required | description |\n|---|---|---|---|---|\n");
+    for (name, column) in &table.columns {
+        let unit = column.unit.as_deref().unwrap_or_default();
+        let required = if column.required { "yes" } else { "" };
+        let _ = writeln!(
+            out,
+            "| `{name}` | {} | {unit} | {required} | {} |",
+            column.kind.as_str(),
+            cell(&column.description)
+        );
+    }
+    out
+}
+
+/// The views that are made of a table, and what a row of them is.
+fn views(table: &Table) -> Vec<String> {
+    let name = table.name();
+    let latest = table.latest_view.as_ref().map(|view| {
+        let id = &view.id.value;
+        format!("View `{name}_latest`: a row for each `{id}`, its newest values.")
+    });
+    let delta = (!table.delta_by.is_empty()).then(|| {
+        let groups = names(&table.delta_by);
+        format!("View `{name}_delta`: the change of each {groups} since the snapshot before.")
+    });
+    latest.into_iter().chain(delta).collect()
+}
+
+/// What is marked in the contracts, by table.
+fn personal_data(tables: &IndexMap<String, Table>) -> String {
+    let mut out = String::from(PERSONAL_DATA);
+    out.push_str("\n| table | personal data | of it free text |\n|---|---|---|\n");
+    for table in tables.values() {
+        let personal = marked(table, |column| column.personal);
+        if !personal.is_empty() {
+            let free = marked(table, |column| column.personal && column.free_text);
+            let _ = writeln!(out, "| {} | {personal} | {free} |", table.name());
+        }
+    }
+    out.push_str("\nAlso free text, though none that people write about themselves:\n\n");
+    for table in tables.values() {
+        let other = marked(table, |column| column.free_text && !column.personal);
+        if !other.is_empty() {
+            let _ = writeln!(out, "- {}: {other}", table.name());
+        }
+    }
+    out.push_str("\nColumns that hold the same ids:\n\n");
+    for (identity, columns) in identities(tables) {
+        let _ = writeln!(out, "- of a {identity}: {}", columns.join(", "));
+    }
+    out
+}
+
+const PERSONAL_DATA: &str = "
+## Personal data
+
+These columns tell who somebody is, or what somebody wrote, shows or where somebody is. Ids of
+accounts are among them: they name nobody, but lead to one account. Views hold the same columns as
+their tables. In a pipeline, `privacy` hashes or drops columns and takes telephone numbers out of
+free text; `raw` says how long the answers themselves are kept, which hold all of this verbatim.
+";
+
+fn marked(table: &Table, is_marked: impl Fn(&Column) -> bool) -> String {
+    let columns = table.columns.iter().filter(|(_, column)| is_marked(column));
+    let columns: Vec<String> = columns.map(|(name, _)| format!("`{name}`")).collect();
+    columns.join(", ")
+}
+
+fn identities(tables: &IndexMap<String, Table>) -> BTreeMap<&str, Vec<String>> {
+    let mut identities: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut of_several = Vec::new();
+    for table in tables.values() {
+        for (name, column) in &table.columns {
+            let place = format!("{}.{name}", table.name());
+            if let Some(identity) = &column.identity {
+                identities
+                    .entry(identity)
+                    .or_default()
+                    .push(format!("`{place}`"));
+            } else if let Some(by) = &column.identity_by {
+                of_several.push(format!("`{place}` (as `{}` says)", by.value));
+            }
+        }
+    }
+    for columns in identities.values_mut() {
+        columns.extend(of_several.iter().cloned());
+    }
+    identities
+}
+
+fn names(names: &[Spanned<String>]) -> String {
+    let names: Vec<String> = names.iter().map(|n| format!("`{}`", n.value)).collect();
+    names.join(", ")
+}
+
+/// A text as it may stand in a Markdown table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;")
+}

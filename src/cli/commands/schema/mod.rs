@@ -1,0 +1,119 @@
+//! `redlake schema`.
+
+mod docs;
+mod suggest;
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use indexmap::IndexMap;
+
+use crate::cli::error::CliError;
+use crate::cli::output::print::print_text;
+use crate::cli::{Common, Format};
+use crate::query::views::{View, derived};
+use crate::spec::pipeline::Pipeline;
+use crate::spec::table::{Column, Table};
+use crate::spec::yaml::diagnostic::nearest;
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    #[command(subcommand)]
+    command: SchemaCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SchemaCommand {
+    /// The tables and views, a line each
+    List,
+    /// The columns of a table or view
+    Show {
+        /// Name of a table or view, such as notes or notes_latest
+        table: String,
+    },
+    /// All tables in one Markdown document, with a list of the columns that hold personal data
+    Docs,
+    /// The YAML lines that would add the fields that the contracts do not know as columns
+    Suggest(suggest::SuggestArgs),
+    /// The JSON Schema of pipeline files, for editors
+    JsonSchema,
+}
+
+pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let formats: &[Format] = match &args.command {
+        SchemaCommand::Suggest(_) => &[Format::Table, Format::Json],
+        _ => &[Format::Table],
+    };
+    common.only(formats)?;
+    let tables = &common.contracts()?.relations();
+    let text = match &args.command {
+        SchemaCommand::List => list(tables),
+        SchemaCommand::Show { table } => show(table, tables)?,
+        SchemaCommand::Docs => docs::document(tables),
+        SchemaCommand::JsonSchema => pipeline_json_schema(),
+        SchemaCommand::Suggest(args) => return suggest::main(args, common),
+    };
+    print_text(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The JSON Schema of pipeline files, as `schemas/pipeline.schema.json` holds it.
+pub fn pipeline_json_schema() -> String {
+    let schema = schemars::schema_for!(Pipeline);
+    format!("{:#}\n", schema.as_value())
+}
+
+/// A line for each table, and below it one for each view that is derived from it.
+fn list(tables: &IndexMap<String, Table>) -> String {
+    let mut text = String::new();
+    for table in tables.values() {
+        let about = first_sentence(&table.description);
+        let _ = writeln!(text, "{:<21}{about}", table.name());
+        for view in derived(table) {
+            let _ = writeln!(text, "  {:<19}{}", view.name, view.description);
+        }
+    }
+    text
+}
+
+fn show(name: &str, tables: &IndexMap<String, Table>) -> Result<String, CliError> {
+    if let Some(table) = tables.get(name) {
+        return Ok(columns(name, &table.description, &table.columns));
+    }
+    let views: Vec<View> = tables.values().flat_map(derived).collect();
+    if let Some(view) = views.iter().find(|view| view.name == name) {
+        return Ok(columns(name, &view.description, &view.columns));
+    }
+    let views = views.iter().map(|view| view.name.as_str());
+    let near = nearest(name, tables.keys().map(String::as_str).chain(views));
+    let hint = near.map_or("see `redlake schema list`".into(), |near| {
+        format!("did you mean `{near}`?")
+    });
+    let message = format!("there is no table or view `{name}`");
+    Err(CliError::usage(message, hint))
+}
+
+fn columns(name: &str, description: &str, columns: &IndexMap<String, Column>) -> String {
+    let mut text = format!("{name}: {description}\n\n");
+    for (name, column) in columns {
+        let unit = column
+            .unit
+            .as_ref()
+            .map_or(String::new(), |u| format!(" [{u}]"));
+        let required = if column.required { "" } else { ", may be null" };
+        let personal = if column.personal { ", personal" } else { "" };
+        let free_text = if column.free_text { ", free text" } else { "" };
+        let kind = column.kind.as_str();
+        let _ = writeln!(
+            text,
+            "  {name}: {kind}{unit}{required}{personal}{free_text}\n      {}",
+            column.description
+        );
+    }
+    text
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").map_or(text, |end| &text[..=end])
+}

@@ -1,0 +1,241 @@
+//! `redlake compact`, `redlake prune` and `redlake verify`.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use chrono::{NaiveDate, Utc};
+use clap::{ArgGroup, Args};
+
+use crate::cli::error::{CliError, REFUSED};
+use crate::cli::output::print::{grouped, print_json, print_text};
+use crate::cli::{Common, Format};
+use crate::load::Lake;
+use crate::load::verify::modes::Remark;
+use crate::load::verify::quarantine::Moved;
+use crate::load::verify::{Problem, ProblemKind, Verified};
+use crate::maintenance::compact::{Compacted, CompactedDay, compact, first_open_day};
+use crate::maintenance::prune::{Pruned, Unwanted, prune};
+use crate::maintenance::verify::verify;
+use crate::run::catalog;
+use crate::spec::words::TimeSpan;
+use crate::spec::yaml::escape::escaped_line;
+
+#[derive(Debug, Args)]
+pub struct CompactArgs {
+    /// Only days before this one [default: those that are over everywhere on earth]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    before: Option<NaiveDate>,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true))]
+pub struct PruneArgs {
+    /// Raw pages of finished runs whose last commit is older than this, such as 90d
+    #[arg(long, value_name = "AGE", group = "what")]
+    raw_older_than: Option<TimeSpan>,
+    /// Tables and marts of days that ended longer ago than this, such as 730d
+    #[arg(long, value_name = "AGE", group = "what")]
+    tables_older_than: Option<TimeSpan>,
+    /// Rows and raw pages of one run
+    #[arg(long, value_name = "RUN_ID", group = "what")]
+    run: Option<String>,
+    /// With --tables-older-than: the ledger (requests, runs), too
+    #[arg(long, requires = "tables_older_than")]
+    ledger: bool,
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Move files that no commit added out of the tables, where every reader reads them
+    #[arg(long)]
+    quarantine: bool,
+    /// With --quarantine: only say what would be moved
+    #[arg(long, requires = "quarantine")]
+    dry_run: bool,
+}
+
+pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let contracts = common.contracts()?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let before = args.before.unwrap_or_else(|| first_open_day(Utc::now()));
+    let Compacted { days, damaged } = compact(&lake, &contracts, before, args.dry_run)?;
+    match format {
+        Format::Json => print_json(&days)?,
+        _ => print_text(&compact_summary(&days, args.dry_run))?,
+    }
+    if !args.dry_run {
+        catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
+    }
+    let mut damaged = damaged.into_iter();
+    let Some(first) = damaged.next() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    for another in damaged {
+        tracing::warn!("{another}");
+    }
+    Err(first.into())
+}
+
+fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {
+    let mut text = String::new();
+    for day in days {
+        let after = match day.bytes_after {
+            _ if day.skipped => "skipped: somebody was reading".to_owned(),
+            Some(bytes) => format!("{} bytes", grouped(bytes)),
+            None => "size not known yet".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "{} {}: {} rows, {} files ({} bytes) to {} ({after})",
+            day.dt,
+            day.table,
+            grouped(day.rows),
+            grouped(day.files_before),
+            grouped(day.bytes_before),
+            grouped(day.files_after),
+        );
+    }
+    let (before, after) = days.iter().fold((0, 0), |(before, after), day| {
+        (before + day.files_before, after + day.files_after)
+    });
+    let done = if dry_run { "would become" } else { "became" };
+    let _ = if days.is_empty() {
+        writeln!(text, "nothing to compact")
+    } else {
+        writeln!(text, "{} files {done} {}", grouped(before), grouped(after))
+    };
+    text
+}
+
+pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let contracts = common.contracts()?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let now = Utc::now();
+    let ago = |span: &TimeSpan| {
+        span.before(now)
+            .ok_or_else(|| CliError::usage("the age is too great", "write for example 90d"))
+    };
+    let days = args.tables_older_than.as_ref().map(ago).transpose()?;
+    let unwanted = Unwanted {
+        raw_before: args.raw_older_than.as_ref().map(ago).transpose()?,
+        tables_before: days.map(first_open_day),
+        run_id: args.run.clone(),
+        ledger: args.ledger,
+    };
+    let pruned = prune(&lake, &contracts, &unwanted, args.dry_run)?;
+    match format {
+        Format::Json => print_json(&pruned)?,
+        _ => print_text(&prune_summary(&pruned, args.dry_run))?,
+    }
+    if !args.dry_run {
+        catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prune_summary(pruned: &Pruned, dry_run: bool) -> String {
+    let done = if dry_run {
+        "would be removed"
+    } else {
+        "removed"
+    };
+    let mut text = format!(
+        "tables: {} files with {} rows and {} bytes {done}",
+        grouped(pruned.files),
+        grouped(pruned.rows),
+        grouped(pruned.bytes),
+    );
+    if pruned.rewritten > 0 {
+        let written = if dry_run {
+            "would be written anew"
+        } else {
+            "written anew"
+        };
+        let files = grouped(pruned.rewritten);
+        let _ = write!(text, ", {files} shared with other runs {written}");
+    }
+    let _ = writeln!(
+        text,
+        "\nraw zone: {} files with {} bytes {done}",
+        grouped(pruned.raw_files),
+        grouped(pruned.raw_bytes),
+    );
+    text
+}
+
+pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let contracts = common.contracts()?;
+    let mut verified = verify(&lake, &contracts)?;
+    let mut failed = None;
+    if args.quarantine && !args.dry_run && !verified.strangers.is_empty() {
+        let done = lake.quarantine(&verified.strangers)?;
+        verified.moved = done.moved;
+        failed = done.failed;
+        let moved = &verified.moved;
+        let is_there = |p: &Problem| moved.iter().all(|moved| moved.from != p.path);
+        verified
+            .problems
+            .retain(|p| p.kind != ProblemKind::Stranger || is_there(p));
+    }
+    match format {
+        Format::Json => print_json(&verified)?,
+        _ => print_text(&verify_summary(&verified, args.quarantine && args.dry_run))?,
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    if verified.problems.is_empty() || (args.quarantine && args.dry_run) {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::from(REFUSED))
+    }
+}
+
+fn verify_summary(verified: &Verified, would_move: bool) -> String {
+    let mut text = String::new();
+    for problem in &verified.problems {
+        let moved = if would_move && problem.kind == ProblemKind::Stranger {
+            "; would be moved"
+        } else {
+            ""
+        };
+        let (kind, path, detail) = (problem.kind.as_str(), &problem.path, &problem.detail);
+        let path = escaped_line(path);
+        let _ = writeln!(text, "{kind}: {path}: {detail}{moved}");
+    }
+    for Moved { from, to } in &verified.moved {
+        let (from, to) = (escaped_line(from), escaped_line(to));
+        let _ = writeln!(text, "moved: {from} to {to}");
+    }
+    for Remark { path, detail, hint } in &verified.remarks {
+        let hint = escaped_line(hint);
+        let _ = writeln!(text, "remark: {path}: {detail}\n  hint: {hint}");
+    }
+    let _ = writeln!(
+        text,
+        "raw zone: {} files with {} pages and {} bytes verified, {} more were pruned",
+        grouped(verified.raw_files),
+        grouped(verified.raw_pages),
+        grouped(verified.raw_bytes),
+        grouped(verified.raw_pruned),
+    );
+    let _ = writeln!(
+        text,
+        "{} files with {} rows and {} bytes verified, {} problems",
+        grouped(verified.files),
+        grouped(verified.rows),
+        grouped(verified.bytes),
+        verified.problems.len(),
+    );
+    text
+}

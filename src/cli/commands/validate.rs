@@ -1,0 +1,163 @@
+//! `redlake validate`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::commands::checks::checked_plan;
+use crate::cli::error::{CliError, USAGE};
+use crate::cli::output::print::{print_json, print_text};
+use crate::cli::{Common, Format};
+use crate::load::evolution::{self, Purpose};
+use crate::load::{Lake, LakeError};
+use crate::plan::Privacy;
+use crate::spec::contracts::Contracts;
+use crate::spec::load::load_pipeline;
+use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
+use crate::transform::Transform;
+
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Pipelines to check
+    #[arg(required = true)]
+    pipelines: Vec<PathBuf>,
+}
+
+pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.only(&[Format::Table, Format::Json])?;
+    let Checked { valid, found } = check(args, common)?;
+    let mistakes = found.mistakes();
+    if format == Format::Json {
+        let report = Report {
+            valid: mistakes == 0,
+            pipelines: &valid,
+            diagnostics: found.0.iter().map(Told::of).collect(),
+        };
+        print_json(&report)?;
+        let code = if report.valid { 0 } else { USAGE };
+        return Ok(ExitCode::from(code));
+    }
+    let lines = valid.iter().map(|pipeline| {
+        let (path, calls) = (&pipeline.path, pipeline.calls);
+        let plural = if calls == 1 { "" } else { "s" };
+        format!("{path}: valid, at most {calls} call{plural} a run\n")
+    });
+    print_text(&lines.collect::<String>())?;
+    if mistakes == 0 {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(found.into())
+    }
+}
+
+/// What `--format json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    valid: bool,
+    /// The pipelines without a mistake of their own.
+    pipelines: &'a [Valid],
+    diagnostics: Vec<Told<'a>>,
+}
+
+#[derive(Serialize)]
+struct Valid {
+    path: String,
+    /// The most calls of a run.
+    calls: u64,
+}
+
+/// A diagnostic for programs.
+#[derive(Serialize)]
+struct Told<'a> {
+    path: String,
+    /// From 1; none for a file as a whole.
+    line: Option<usize>,
+    /// In characters, from 1.
+    column: Option<usize>,
+    severity: &'static str,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    fn of(diagnostic: &'a Diagnostic) -> Self {
+        let (line, column) = diagnostic.position().unzip();
+        Told {
+            path: diagnostic.file.path().display().to_string(),
+            line,
+            column,
+            severity: if diagnostic.is_warning {
+                "warning"
+            } else {
+                "error"
+            },
+            message: &diagnostic.message,
+            hint: diagnostic.hint.as_deref(),
+        }
+    }
+}
+
+struct Checked {
+    valid: Vec<Valid>,
+    found: Diagnostics,
+}
+
+/// Checks the contracts, the pipelines, and the lakes that they write to. Warnings of valid pipelines
+/// are in what is found for JSON, and logged otherwise.
+fn check(args: &ValidateArgs, common: &Common) -> Result<Checked, CliError> {
+    let mut valid = Vec::new();
+    let contracts = match Contracts::load(common.schemas.as_deref()) {
+        Ok(contracts) => Arc::new(contracts),
+        Err(found) => return Ok(Checked { valid, found }),
+    };
+    let mut found = Vec::new();
+    if let Err(Diagnostics(more)) = Transform::new(contracts.clone(), &Privacy::default()) {
+        found.extend(more);
+    }
+    let mut lakes = BTreeSet::new();
+    for path in &args.pipelines {
+        let planned = load_pipeline(path, &crate::cli::env)
+            .and_then(|loaded| checked_plan(loaded, contracts.clone(), common.lake.as_deref()));
+        match planned {
+            Ok(plan) => {
+                match common.format {
+                    Format::Json => found.extend(plan.warnings.iter().cloned()),
+                    _ => common.warn(&plan),
+                }
+                lakes.insert(common.lake_of(&plan));
+                valid.push(Valid {
+                    path: path.display().to_string(),
+                    calls: plan.estimate().calls,
+                });
+            }
+            Err(Diagnostics(more)) => found.extend(more),
+        }
+    }
+    for lake in lakes {
+        found.extend(differences(&lake, &contracts)?);
+    }
+    let found = Diagnostics(found);
+    Ok(Checked { valid, found })
+}
+
+/// What a lake holds, where there is one, and the contracts do not account for.
+fn differences(root: &Path, contracts: &Contracts) -> Result<Vec<Diagnostic>, CliError> {
+    let lake = match Lake::open_existing(root) {
+        Err(LakeError::Missing(_)) => return Ok(Vec::new()),
+        lake => lake?,
+    };
+    for table in evolution::undeclared(&lake.columns()?, &contracts.relations()) {
+        tracing::warn!(
+            "the lake {} holds the table `{table}`, which no contract declares: no view shows it",
+            root.display()
+        );
+    }
+    match lake.check(contracts, Purpose::Add) {
+        Err(LakeError::Contracts(Diagnostics(found))) => Ok(found),
+        checked => Ok(checked.map(|()| Vec::new())?),
+    }
+}

@@ -1,0 +1,101 @@
+//! Results on stdout, in the format that was asked for.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+
+use anyhow::Context;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use arrow::util::pretty::pretty_format_batches;
+use serde::Serialize;
+
+use crate::cli::Format;
+use crate::cli::error::{CliError, INTERNAL};
+use crate::cli::output::relation;
+use crate::spec::yaml::escape::{escaped, escaped_cell};
+
+/// Prints a relation.
+pub fn print_batches(
+    format: Format,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<(), CliError> {
+    let batches = batches.iter().map(|batch| Ok(batch.clone()));
+    let out = BufWriter::new(io::stdout());
+    relation::write(format, schema, batches, out).or_else(closed_pipe)
+}
+
+/// Texts as a table; a row that is too short or too long is filled or cut.
+pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let of = |at: usize| {
+        let cells = rows
+            .iter()
+            .map(|row| row.get(at).map(|cell| escaped_cell(cell)));
+        Arc::new(cells.collect::<StringArray>()) as ArrayRef
+    };
+    let named = columns.iter().enumerate();
+    let named = named.map(|(at, name)| (escaped_cell(name), of(at), true));
+    RecordBatch::try_from_iter_with_nullable(named)
+        .and_then(|batch| pretty_format_batches(&[batch]))
+        .map(|table| table.to_string())
+        .unwrap_or_default()
+}
+
+/// Prints one value as JSON.
+pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).context("the result is no JSON");
+    let text = text.map_err(|e| CliError::new(INTERNAL, e, None))?;
+    print_as_is(&format!("{text}\n"))
+}
+
+/// Prints a text for people, escaped.
+pub fn print_text(text: &str) -> Result<(), CliError> {
+    print_as_is(&escaped(text))
+}
+
+/// Prints a text for programs.
+pub fn print_as_is(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(anyhow::Error::from).or_else(closed_pipe)
+}
+
+/// A reader who has seen enough, such as `head`, is no error.
+pub fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
+    if is_closed_pipe(error.as_ref()) {
+        Ok(())
+    } else {
+        Err(CliError::new(INTERNAL, error, None))
+    }
+}
+
+pub fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|cause| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Says something on stderr, escaped; nobody may be listening.
+pub fn note(text: impl Display) {
+    note_as_is(escaped(&text.to_string()));
+}
+
+/// Says something on stderr that is escaped already, and may have colours.
+pub fn note_as_is(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A number with a comma every three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

@@ -1,0 +1,75 @@
+//! Progress of a run, on stderr.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::output::print::note;
+use crate::extract::Event;
+use crate::run::OnEvent;
+use crate::spec::yaml::escape::escaped_line;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// A bar on a terminal, nothing otherwise
+    Auto,
+    /// A bar, also where stderr is no terminal
+    Bar,
+    /// A line a page
+    Log,
+    /// Failures only
+    None,
+}
+
+/// Shows the events of a run that makes at most `calls` calls.
+pub fn observer(mode: Mode, quiet: bool, calls: u64) -> OnEvent {
+    match mode {
+        _ if quiet => Box::new(|_| ()),
+        Mode::None => Box::new(failures_only),
+        Mode::Log => Box::new(log),
+        Mode::Auto if !std::io::stderr().is_terminal() => Box::new(failures_only),
+        Mode::Auto | Mode::Bar => {
+            let bar = ProgressBar::new(calls).with_style(style());
+            Box::new(move |event| advance(&bar, event))
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    let template = "{elapsed_precise} [{bar:30}] {pos} of at most {len} calls  {wide_msg}";
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+fn advance(bar: &ProgressBar, event: &Event<'_>) {
+    match event {
+        Event::Page { search, page, .. } => {
+            bar.inc(1);
+            bar.set_message(escaped_line(&format!("{search} page {page}")).into_owned());
+        }
+        Event::Done { .. } => {}
+        Event::Failed { search, reason } => {
+            bar.suspend(|| note(escaped_line(&format!("failed: {search}: {reason}"))))
+        }
+    }
+}
+
+fn failures_only(event: &Event<'_>) {
+    if let Event::Failed { search, reason } = event {
+        note(escaped_line(&format!("failed: {search}: {reason}")));
+    }
+}
+
+fn log(event: &Event<'_>) {
+    match event {
+        Event::Page {
+            search,
+            page,
+            items,
+        } => note(format_args!("{search} page {page}: {items} items")),
+        Event::Done { search, stop } => note(format_args!("{search}: done ({})", stop.as_str())),
+        Event::Failed { .. } => failures_only(event),
+    }
+}

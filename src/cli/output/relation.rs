@@ -1,0 +1,148 @@
+//! Rows in the formats that people and programs read, written as they come.
+//!
+//! In a table and in Markdown, characters that act on a terminal are escaped, also on their way to a file or a pipe:
+//! from there they get to a terminal, too. The other formats have every character as it is.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::csv::WriterBuilder as CsvBuilder;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::json::WriterBuilder as JsonBuilder;
+use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::pretty::pretty_format_batches_with_schema;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use crate::cli::Format;
+use crate::spec::yaml::escape::{escaped, escaped_cell};
+
+/// Writes rows. Only a table, whose columns are as wide as their widest value, waits for all rows.
+pub fn write(
+    format: Format,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
+    mut out: impl Write + Send,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Table => {
+            let schema = shown_schema(schema);
+            let shown = batches.map(|batch| Ok(shown(&schema, &batch?)?));
+            let batches: Vec<RecordBatch> = shown.collect::<anyhow::Result<_>>()?;
+            let table = pretty_format_batches_with_schema(schema, &batches)?;
+            writeln!(out, "{table}")?;
+        }
+        Format::Markdown => write_markdown(schema, batches, &mut out)?,
+        Format::Csv => write_csv(schema, batches, &mut out)?,
+        Format::Ndjson => write_json::<LineDelimited>(batches, &mut out)?,
+        Format::Json => {
+            write_json::<JsonArray>(batches, &mut out)?;
+            writeln!(out)?;
+        }
+        Format::Parquet => write_parquet(schema, batches, &mut out)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// The columns of a table, all of them texts, by escaped names.
+fn shown_schema(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter();
+    let text = |name: &String| Field::new(escaped_cell(name), DataType::Utf8, true);
+    Arc::new(Schema::new(
+        fields.map(|field| text(field.name())).collect::<Vec<_>>(),
+    ))
+}
+
+/// The rows of a table as they are shown: escaped texts, which have the same columns' widths as any others.
+fn shown(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let options = FormatOptions::default();
+    let column = |column: &ArrayRef| {
+        let cells = ArrayFormatter::try_new(column, &options)?;
+        let cell = |row| cells.value(row).try_to_string();
+        let cells: Vec<String> = (0..batch.num_rows()).map(cell).collect::<Result<_, _>>()?;
+        let cells = cells.iter().map(|cell| Some(escaped_cell(cell)));
+        Ok::<_, ArrowError>(Arc::new(cells.collect::<StringArray>()) as ArrayRef)
+    };
+    let columns = batch.columns().iter().map(column);
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_, _>>()?, &rows)
+}
+
+fn write_csv(
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    // Written through memory: the CSV writer's errors no longer say what kind they are.
+    let mut lines = Vec::new();
+    let empty = Ok(RecordBatch::new_empty(schema.clone()));
+    for (i, batch) in std::iter::once(empty).chain(batches).enumerate() {
+        let builder = CsvBuilder::new().with_header(i == 0);
+        builder.build(&mut lines).write(&batch?)?;
+        out.write_all(&lines)?;
+        lines.clear();
+    }
+    Ok(())
+}
+
+fn write_json<F: JsonFormat>(
+    batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let builder = JsonBuilder::new().with_explicit_nulls(true);
+    let mut writer = builder.build::<_, F>(out);
+    for batch in batches {
+        writer.write(&batch?)?;
+    }
+    Ok(writer.finish()?)
+}
+
+fn write_parquet(
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
+    out: &mut (impl Write + Send),
+) -> anyhow::Result<()> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
+    let mut writer = ArrowWriter::try_new(out, schema.clone(), Some(properties))?;
+    for batch in batches {
+        writer.write(&batch?)?;
+    }
+    writer.close()?;
+    Ok(())
+}
+
+fn write_markdown(
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let cell = |text: &str| {
+        let line = text.replace('|', "\\|").replace(['\n', '\r'], " ");
+        escaped(&line).into_owned()
+    };
+    let names: Vec<String> = schema.fields().iter().map(|f| cell(f.name())).collect();
+    writeln!(out, "| {} |", names.join(" | "))?;
+    writeln!(out, "|{}", "---|".repeat(names.len()))?;
+    let options = FormatOptions::default();
+    for batch in batches {
+        let batch = batch?;
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|c| ArrayFormatter::try_new(c, &options));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            let cells = columns.iter().map(|c| cell(&c.value(row).to_string()));
+            let cells: Vec<String> = cells.collect();
+            writeln!(out, "| {} |", cells.join(" | "))?;
+        }
+    }
+    Ok(())
+}

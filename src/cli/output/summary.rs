@@ -1,0 +1,209 @@
+//! The summary of a run, for people.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::cli::env;
+use crate::cli::output::drift_summary;
+use crate::cli::output::print::grouped;
+use crate::plan::Plan;
+use crate::run::checks::Checks;
+use crate::run::report::RunReport;
+use crate::spec::pipeline::OnUnknownField;
+use crate::spec::yaml::escape::escaped_line;
+
+/// What people read after a run.
+pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<10}{value}");
+    };
+    let stops: Vec<String> = report
+        .stops
+        .iter()
+        .map(|(stop, n)| format!("{n} {}", stop.explain()))
+        .collect();
+    let stops = if stops.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", stops.join(", "))
+    };
+    let searches = report.searches;
+    line(
+        "searches",
+        format!(
+            "{} of {} done, {} failed{stops}",
+            searches.done, searches.planned, searches.failed
+        ),
+    );
+    line(
+        "pages",
+        format!(
+            "{} with {} items",
+            grouped(report.pages),
+            grouped(report.items)
+        ),
+    );
+    let requests = report.requests;
+    let unknown = match requests.unknown {
+        0 => String::new(),
+        n => format!(", {n} perhaps billed"),
+    };
+    line(
+        "calls",
+        format!(
+            "{} sent, {} retries, {} billed{unknown}",
+            requests.sent, requests.retried, requests.billed
+        ),
+    );
+    line(
+        "cost",
+        match (&report.cost, &report.currency) {
+            (Some(cost), Some(currency)) if report.unpriced.is_empty() => {
+                format!("{cost:.2} {currency}")
+            }
+            (Some(cost), Some(currency)) => {
+                let unpriced: Vec<&str> = report.unpriced.iter().map(String::as_str).collect();
+                format!(
+                    "{cost:.2} {currency}, without {} (no price)",
+                    unpriced.join(", ")
+                )
+            }
+            _ => "unknown: the pipeline declares no price".into(),
+        },
+    );
+    line(
+        "rejects",
+        format!("{} rows that broke the contract", grouped(report.rejects)),
+    );
+    let drift = match drift_summary::fields(&report.drift_rows) {
+        1 => "1 field differs from its contract".to_owned(),
+        fields => format!(
+            "{} fields differ from their contract",
+            grouped(fields as u64)
+        ),
+    };
+    line("drift", drift);
+    let checks = report.checks;
+    if checks != Checks::default() {
+        let remarks: String = report
+            .check_remarks
+            .iter()
+            .map(|r| format!(" ({r})"))
+            .collect();
+        line(
+            "checks",
+            format!(
+                "{} passed, {} warned, {} failed{remarks}",
+                checks.passed, checks.warned, checks.failed
+            ),
+        );
+    }
+    if report.raw_removed > 0 {
+        let plural = if report.raw_removed == 1 { "" } else { "s" };
+        let removed = grouped(report.raw_removed);
+        line("raw", format!("{removed} file{plural} of answers removed"));
+    }
+    let local = report.snapshot_at.with_timezone(&plan.timezone);
+    line(
+        "snapshot",
+        local.format("%Y-%m-%d %H:%M:%S %:z").to_string(),
+    );
+    let continued = if report.continued { " (continued)" } else { "" };
+    line("run", format!("{}{continued}", report.run_id));
+    line("lake", report.lake.display().to_string());
+
+    let status = if report.held {
+        "held"
+    } else {
+        report.status.as_str()
+    };
+    let mut out = format!(
+        "{}: {status} in {:.1} s\n{text}",
+        report.pipeline, report.seconds
+    );
+    for failed in &report.failures {
+        let (search, reason) = (escaped_line(&failed.search), escaped_line(&failed.reason));
+        let _ = writeln!(out, "  failed    {search}: {reason}");
+    }
+    for damaged in &report.damaged_pages {
+        let (search, page) = (&damaged.search, damaged.page);
+        let _ = writeln!(
+            out,
+            "  damaged   {search}, page {page}: paid for, and not readable in the raw zone"
+        );
+    }
+    for check in &report.check_results {
+        let (name, message) = (&check.name, &check.message);
+        let _ = writeln!(out, "  {:<10}{name}: {message}", check.outcome.as_str());
+    }
+    if plan.on_unknown_field == OnUnknownField::Warn {
+        out.push_str(&drift_summary::lines(&report.drift_rows));
+    }
+    if !report.rows.is_empty() {
+        let _ = writeln!(out, "\n  {:<16}{:>9}", "table", "rows");
+        for (table, rows) in &report.rows {
+            let _ = writeln!(out, "  {table:<16}{:>9}", grouped(*rows));
+        }
+    }
+    if let Some(next) = next_command(report, plan, pipeline) {
+        let _ = writeln!(out, "\nNext, for example:\n  {next}");
+    }
+    out
+}
+
+/// What to go on with, in the words that started this run.
+fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<String> {
+    let program = program();
+    let lake = match report.lake.to_str()? {
+        "lake" => String::new(),
+        lake => format!(" --lake {}", shell_word(lake)),
+    };
+    if report.open {
+        let pipeline = shell_word(pipeline.to_str()?);
+        let shard = plan.shard.map(|shard| format!(" --shard {shard}"));
+        let shard = shard.unwrap_or_default();
+        return Some(format!(
+            "{program} run {pipeline}{lake}{shard}    # goes on with this run"
+        ));
+    }
+    if report.held {
+        return Some(format!(
+            "{program} show {}{lake}    # which rows are wrong",
+            report.run_id
+        ));
+    }
+    if report.rows.contains_key("notes") {
+        let sql = "select title, liked_count from notes_latest join engagement_latest \
+                   using (note_id) order by liked_count desc limit 10";
+        return Some(format!("{program} query{lake} \"{sql}\""));
+    }
+    // Pages without tables: what `extract` leaves.
+    let raw: Vec<String> = report
+        .raw
+        .iter()
+        .filter_map(|p| p.to_str())
+        .map(shell_word)
+        .collect();
+    let pipeline = shell_word(pipeline.to_str()?);
+    let raw = (report.pages > 0 && !raw.is_empty()).then(|| raw.join(" "))?;
+    Some(format!("{program} transform {pipeline}{lake} --raw {raw}"))
+}
+
+/// How redlake was started.
+pub fn program() -> &'static str {
+    match env("CARGO") {
+        Some(_) => "cargo run --",
+        None => "redlake",
+    }
+}
+
+/// A word as a shell reads it back.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_./=-".contains(c);
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}

@@ -1,0 +1,8 @@
+//! What is done to a lake between runs: flattening anew, rewriting, removing, checking.
+
+pub mod compact;
+pub mod prune;
+pub mod retransform;
+pub mod stream;
+pub mod suggest;
+pub mod verify;

@@ -1,0 +1,199 @@
+//! Removing what is no longer wanted.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use indexmap::IndexMap;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::load::Lake;
+use crate::load::commit::Staging;
+use crate::load::inventory::LiveFile;
+use crate::load::locks::readers::patience;
+use crate::load::record::{CommitKind, CommitRecord, RunRef};
+use crate::run::marts::tell_refreshed;
+use crate::run::rewrite::{forget_old_columns, take_rows_out};
+use crate::run::show::find;
+use crate::run::{RunError, ledger};
+use crate::spec::contracts::Contracts;
+use crate::spec::table::Table;
+
+/// What is to be removed.
+#[derive(Clone, Debug, Default)]
+pub struct Unwanted {
+    /// Raw pages of finished runs whose last commit came before.
+    pub raw_before: Option<DateTime<Utc>>,
+    /// Tables and marts of days before.
+    pub tables_before: Option<NaiveDate>,
+    /// Rows and raw pages of this run.
+    pub run_id: Option<String>,
+    /// The ledger, too, where tables of old days are removed.
+    pub ledger: bool,
+}
+
+/// What was removed, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Pruned {
+    pub raw_files: u64,
+    pub raw_bytes: u64,
+    /// Files of tables and marts that are gone; one that a run shares with others is written anew
+    /// without its rows.
+    pub files: u64,
+    pub rewritten: u64,
+    /// Of the files that are gone, and of those written anew before and after.
+    pub bytes: u64,
+    pub rows: u64,
+    /// The days with fewer rows.
+    pub days: BTreeSet<NaiveDate>,
+}
+
+/// Removes all that is unwanted. The ledger of what was called and paid stays unless it is named.
+///
+/// # Errors
+/// An unknown run or one that is not finished, or a disk that fails; what was removed before stays
+/// so.
+pub fn prune(
+    lake: &Lake,
+    contracts: &Contracts,
+    unwanted: &Unwanted,
+    dry_run: bool,
+) -> Result<Pruned, RunError> {
+    let mut pruned = Pruned::default();
+    let lock = lake.rewrite_lock()?;
+    if let Some(asked) = &unwanted.run_id {
+        let run_id = find(lake, contracts, asked)?;
+        prune_run(lake, &contracts.tables, &run_id, dry_run, &mut pruned)?;
+    }
+    if let Some(before) = unwanted.tables_before {
+        prune_days(lake, before, unwanted.ledger, dry_run, &mut pruned)?;
+    }
+    if let Some(before) = unwanted.raw_before {
+        prune_raw(lake, &lake.old_raw(before)?, dry_run, &mut pruned)?;
+    }
+    drop(lock);
+    if !dry_run {
+        forget_old_columns(lake, contracts)?;
+        tell_refreshed(lake, contracts);
+    }
+    Ok(pruned)
+}
+
+fn prune_run(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    run_id: &str,
+    dry_run: bool,
+    pruned: &mut Pruned,
+) -> Result<(), RunError> {
+    let commits = lake.commits()?;
+    let of_run: Vec<&CommitRecord> = commits.iter().filter(|c| c.run_id == run_id).collect();
+    let Some(last) = of_run.last() else {
+        return Err(RunError::OpenRun(run_id.to_owned()));
+    };
+    if !of_run.iter().any(|commit| commit.closes_run) {
+        return Err(RunError::OpenRun(run_id.to_owned()));
+    }
+    let is_data = |table: &str| !ledger::TABLES.contains(&table);
+    let mut files = lake.files_of(run_id)?;
+    files.retain(|live| is_data(&live.file.table));
+    pruned.days.extend(files.iter().filter_map(LiveFile::date));
+    let (own, shared): (Vec<&LiveFile>, Vec<&LiveFile>) =
+        files.iter().partition(|live| live.runs.len() == 1);
+    pruned.files += own.len() as u64;
+    pruned.rewritten += shared.len() as u64;
+    let (bytes, rows) = sums(&files);
+    let (mut bytes_after, mut rows_after) = (0, 0);
+    if !dry_run {
+        lake.supersede(run_id, None)?;
+    }
+    if !dry_run && !files.is_empty() {
+        let staging = lake.stage(&Uuid::now_v7().to_string())?;
+        let remove = take_rows_out(lake, tables, &staging, run_id, is_data)?;
+        let record = commit(lake, staging, last.simulated, last.snapshot_at, remove)?;
+        bytes_after = record.add.iter().map(|file| file.bytes).sum();
+        rows_after = record.add.iter().map(|file| file.rows).sum();
+    } else if !shared.is_empty() {
+        // How many of their rows are the run's only writing them anew tells.
+        (bytes_after, rows_after) = sums(shared.iter().copied());
+    }
+    pruned.bytes += bytes - bytes_after.min(bytes);
+    pruned.rows += rows - rows_after.min(rows);
+    let mut raw = lake.raw_files()?;
+    raw.retain(|(of, _)| of == run_id);
+    prune_raw(lake, &raw, dry_run, pruned)
+}
+
+fn prune_days(
+    lake: &Lake,
+    before: NaiveDate,
+    with_ledger: bool,
+    dry_run: bool,
+    pruned: &mut Pruned,
+) -> Result<(), RunError> {
+    let mut files: Vec<LiveFile> = lake.live_files()?.into_values().collect();
+    let is_ledger = |live: &LiveFile| ledger::TABLES.contains(&live.file.table.as_str());
+    files.retain(|live| live.date().is_some_and(|date| date < before));
+    files.retain(|live| with_ledger || !is_ledger(live));
+    if files.is_empty() {
+        return Ok(());
+    }
+    let (bytes, rows) = sums(&files);
+    pruned.files += files.len() as u64;
+    pruned.bytes += bytes;
+    pruned.rows += rows;
+    pruned.days.extend(files.iter().filter_map(LiveFile::date));
+    if dry_run {
+        return Ok(());
+    }
+    let staging = lake.stage(&Uuid::now_v7().to_string())?;
+    let simulated = files.iter().any(|live| live.simulated);
+    let at = before.and_time(chrono::NaiveTime::MIN).and_utc();
+    let remove = files.into_iter().map(|live| live.file.path).collect();
+    commit(lake, staging, simulated, at, remove)?;
+    Ok(())
+}
+
+fn prune_raw(
+    lake: &Lake,
+    files: &[(String, PathBuf)],
+    dry_run: bool,
+    pruned: &mut Pruned,
+) -> Result<(), RunError> {
+    let removed = if dry_run {
+        lake.size_of_raw(files)
+    } else {
+        lake.remove_raw(files)?
+    };
+    pruned.raw_files += removed.files;
+    pruned.raw_bytes += removed.bytes;
+    Ok(())
+}
+
+/// Commits a removal once nobody reads, or when that takes too long.
+fn commit(
+    lake: &Lake,
+    staging: Staging,
+    simulated: bool,
+    snapshot_at: DateTime<Utc>,
+    remove: Vec<String>,
+) -> Result<CommitRecord, RunError> {
+    let id = staging.id().to_owned();
+    let no_readers = lake.wait_for_readers()?;
+    if no_readers.is_none() {
+        tracing::warn!(
+            "somebody has been reading the lake for {} s; a query of what is removed now fails",
+            patience().as_secs_f64()
+        );
+    }
+    let run = RunRef::of_no_run(&id, snapshot_at, simulated);
+    Ok(staging.commit(CommitKind::Prune, &run, remove)?)
+}
+
+/// Bytes and rows.
+fn sums<'f>(files: impl IntoIterator<Item = &'f LiveFile>) -> (u64, u64) {
+    files.into_iter().fold((0, 0), |(bytes, rows), live| {
+        (bytes + live.file.bytes, rows + live.file.rows)
+    })
+}

@@ -1,0 +1,250 @@
+//! Flattening finished runs anew, from their raw files alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::extract::journal::{self, Entry};
+use crate::extract::with_causes;
+use crate::load::Lake;
+use crate::load::evolution::Purpose;
+use crate::load::held::CheckResult;
+use crate::load::record::CommitKind;
+use crate::plan::Plan;
+use crate::query::runs;
+use crate::raw::{PageHeader, RawError, RawReader};
+use crate::run::checks::{Audit, Checks, Subject};
+use crate::run::commit::{rows, run_ref, stage, supersede};
+use crate::run::finish::refused;
+use crate::run::marts::{NOT_UP_TO_DATE, follow};
+use crate::run::retain::retain;
+use crate::run::rewrite::{forget_old_columns, take_rows_out};
+use crate::run::{RunError, catalog, flatten, ledger, warn_of_raw};
+use crate::transform::tables::spill::Scratch;
+use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
+use crate::transform::{RunStamp, Transform};
+
+/// A run whose rows were replaced, or would be but for a data check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Retransformed {
+    pub run_id: String,
+    /// What was committed.
+    pub rows: BTreeMap<String, u64>,
+    pub rejects: u64,
+    pub drift: u64,
+    pub checks: Checks,
+    /// The checks that did not pass, with the rows that are wrong.
+    pub check_results: Vec<CheckResult>,
+    /// Whether the new rows wait for `publish` or `discard`.
+    pub held: bool,
+    /// Why they do.
+    pub reason: Option<String>,
+}
+
+/// What is done where the raw files do not hold the pages that the ledger of a run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherPages {
+    /// The run's rows stay as they are.
+    Refuse,
+    /// The rows are replaced by those of the pages that can be read.
+    Accept,
+}
+
+/// Replaces the rows of the runs that `raw` belongs to; one commit a run. What the pipeline's data
+/// checks forbid is held instead. The ledger of a run is left as it is: what was called and paid
+/// does not change.
+///
+/// # Errors
+/// A file that is no raw file of this pipeline, or one of a run that is not finished: nothing is done then.
+/// Later errors leave the runs before them committed.
+pub fn retransform(
+    plan: &Plan,
+    transform: &Transform,
+    root: &Path,
+    raw: &[PathBuf],
+    other_pages: OtherPages,
+    threads: usize,
+) -> Result<Vec<Retransformed>, RunError> {
+    let mut runs: BTreeMap<String, (PageHeader, BTreeSet<PathBuf>)> = BTreeMap::new();
+    for path in raw {
+        let first = first_page(path, plan)?;
+        let (_, files) = runs
+            .entry(first.run_id.clone())
+            .or_insert_with(|| (first, BTreeSet::new()));
+        files.insert(canonical(path));
+    }
+    let lake = Lake::open_for(root, plan.group)?;
+    let _lock = lake.lock_pipeline(&plan.pipeline, None)?;
+    lake.check(&plan.contracts, Purpose::Replace)?;
+    let raw_files = lake.raw_files()?;
+    let mut replaced = Vec::new();
+    for run_id in runs.keys() {
+        require_finished(&lake, run_id)?;
+    }
+    for (run_id, (first, mut files)) in runs {
+        // A run has a file for each source: one of them alone would lose the others' rows.
+        let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
+        files.extend(siblings.map(|(_, path)| canonical(path)));
+        let run = (&first, files);
+        replaced.push(replace(plan, transform, &lake, run, other_pages, threads)?);
+    }
+    forget_old_columns(&lake, &plan.contracts)?;
+    if let Some(error) = follow(plan, &lake) {
+        tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
+    }
+    retain(plan, &lake);
+    Ok(replaced)
+}
+
+fn replace(
+    plan: &Plan,
+    transform: &Transform,
+    lake: &Lake,
+    (first, files): (&PageHeader, BTreeSet<PathBuf>),
+    other_pages: OtherPages,
+    threads: usize,
+) -> Result<Retransformed, RunError> {
+    let (pipeline, timezone) = (&first.pipeline, plan.timezone);
+    let stamp = &RunStamp::new(&first.run_id, pipeline, first.snapshot_at, timezone);
+    let folder = lake.scratch()?;
+    let scratch = Scratch::new(folder.path().to_owned());
+    let work = WorkerInput {
+        threads,
+        scratch: &scratch,
+        memory: MEMORY,
+    };
+    let (tables, read) = flatten(transform, stamp, files, &[], work)?;
+    warn_of_raw(&read);
+    compare_with_ledger(plan, lake, &first.run_id, &read, other_pages)?;
+    if let Some(reason) = refused(plan.on_unknown_field, plan.on_bad_value, &tables) {
+        return Err(RunError::Refused(reason));
+    }
+    let _rewriting = lake.rewrite_lock()?;
+    let staging = lake.stage(&Uuid::now_v7().to_string())?;
+    let outcome = stage(&staging, plan, stamp, tables, threads)?;
+    let made = |table: &str| transform.makes(table);
+    let tables = &plan.contracts.tables;
+    let remove = take_rows_out(lake, tables, &staging, &stamp.run_id, made)?;
+    let run = run_ref(stamp, first.simulated);
+    let audit = Audit::of(
+        plan,
+        &Subject {
+            lake,
+            staging: &staging,
+            stamp,
+            replaces: &made,
+            tallies: &outcome.tallies,
+        },
+    )?;
+    let mut done = Retransformed {
+        run_id: stamp.run_id.clone(),
+        rows: BTreeMap::new(),
+        rejects: outcome.rejects,
+        drift: outcome.drift.iter().map(|d| d.count).sum(),
+        checks: audit.counts(),
+        check_results: audit.not_passed(),
+        held: false,
+        reason: audit.blocks(),
+    };
+    if done.reason.is_some() {
+        done.held = true;
+        let holding = staging.hold(&run, remove, None, audit.results)?;
+        supersede(lake, &stamp.run_id, Some(&holding.held.commit_id));
+    } else {
+        done.rows = rows(&staging.commit(CommitKind::Replace, &run, remove)?);
+        supersede(lake, &stamp.run_id, None);
+    }
+    Ok(done)
+}
+
+/// Checks that the raw files of a run hold the pages that its ledger has: rows of pages that were
+/// lost since must not be replaced by nothing.
+fn compare_with_ledger(
+    plan: &Plan,
+    lake: &Lake,
+    run_id: &str,
+    read: &RawRead,
+    other_pages: OtherPages,
+) -> Result<(), RunError> {
+    let database = catalog::open_some(lake, &plan.contracts.tables, &ledger::TABLES)?;
+    let in_ledger = runs::pages(&database, run_id)?;
+    // The ledger was pruned, or the lake does not know the run: then there is nothing to compare.
+    if in_ledger.is_empty() && read.damaged.is_empty() {
+        return Ok(());
+    }
+    let missing = in_ledger.difference(&read.accepted).count();
+    let unknown = if in_ledger.is_empty() {
+        0
+    } else {
+        read.accepted.difference(&in_ledger).count()
+    };
+    let has_rows = !lake.files_of(run_id)?.is_empty();
+    let differs = missing > 0 || unknown > 0 || in_ledger.is_empty() && has_rows;
+    let error = RunError::OtherPages {
+        run_id: run_id.to_owned(),
+        in_ledger: in_ledger.len(),
+        missing,
+        unknown,
+    };
+    match other_pages {
+        _ if !differs => Ok(()),
+        OtherPages::Refuse => Err(error),
+        OtherPages::Accept => {
+            tracing::warn!("{error}; the rows are replaced all the same");
+            Ok(())
+        }
+    }
+}
+
+/// Checks that nobody will go on with the run: whoever does takes its files for those of its own commits.
+/// A run that the lake knows nothing of, but for its pages, is as finished as it can be.
+fn require_finished(lake: &Lake, run_id: &str) -> Result<(), RunError> {
+    let entries = match journal::read(&lake.journal(run_id)) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        entries => entries?,
+    };
+    let is_closed = entries.last() == Some(&Entry::Closed);
+    if is_closed || lake.commits()?.iter().any(|c| c.closes(run_id)) {
+        Ok(())
+    } else {
+        Err(RunError::OpenRun(run_id.to_owned()))
+    }
+}
+
+/// The first page of a raw file says whose pages it holds.
+fn first_page(path: &Path, plan: &Plan) -> Result<PageHeader, RunError> {
+    let mut reader = RawReader::open(path)?;
+    let first = reader.next().transpose()?;
+    let path_of = || path.to_owned();
+    let header = match (first, reader.damaged().first()) {
+        (Some(page), _) => page.header,
+        (None, None) => return Err(RunError::EmptyRaw(path_of())),
+        (None, Some(damage)) if !damage.is_of_raw_file() => {
+            return Err(RunError::Raw(RawError::Format {
+                path: path_of(),
+                page: 1,
+                reason: damage.reason.clone(),
+            }));
+        }
+        (None, Some(damage)) => {
+            return Err(RunError::UnreadableRaw {
+                path: path_of(),
+                reason: damage.reason.clone(),
+            });
+        }
+    };
+    if header.pipeline != plan.pipeline {
+        return Err(RunError::ForeignRaw {
+            path: path.to_owned(),
+            found: header.pipeline,
+            wanted: plan.pipeline.clone(),
+        });
+    }
+    Ok(header)
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}

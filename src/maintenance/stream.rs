@@ -1,0 +1,169 @@
+//! Raw pages in, one table out: for engines that bring their own storage and many machines.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::{Read, Write};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use chrono_tz::Tz;
+
+use crate::raw::lines::Lines;
+use crate::run::RunError;
+use crate::run::finish::refused;
+use crate::spec::pipeline::{OnBadValue, OnUnknownField};
+use crate::transform::page::flatten::Flattener;
+use crate::transform::tables::accumulator::Spill;
+use crate::transform::tables::finish::Flattened;
+use crate::transform::tables::spill::Scratch;
+use crate::transform::workers::MEMORY;
+use crate::transform::{RunStamp, Transform, TransformError};
+
+/// What is made of the pages.
+#[derive(Clone, Copy, Debug)]
+pub struct Piped<'p> {
+    pub table: &'p str,
+    /// The pipeline whose rules apply; the pages have to be its own.
+    pub pipeline: Option<&'p str>,
+    /// Decides the business date of each run.
+    pub timezone: Tz,
+    pub on_unknown_field: OnUnknownField,
+    pub on_bad_value: OnBadValue,
+}
+
+/// What a pipe came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passed {
+    pub runs: u64,
+    pub pages: u64,
+    pub rows: u64,
+    pub rejects: u64,
+    /// Whether the input ended inside a page.
+    pub torn: bool,
+}
+
+/// Reads pages (lines of JSON, plain or zstd) and writes the rows of one table as a stream of Arrow
+/// record batches (IPC): run by run, in the table's order, of several observations the latest, as
+/// a run in a lake has them. The pages of a run have to follow each other.
+///
+/// # Errors
+/// An input that holds no raw pages, a table that pages do not feed, or an output that is closed.
+pub fn pipe(
+    transform: &Transform,
+    piped: Piped<'_>,
+    input: impl Read + 'static,
+    output: impl Write + Send,
+) -> Result<Passed, RunError> {
+    let table = transform
+        .table(piped.table)
+        .ok_or_else(|| RunError::NoSuchTable(piped.table.to_owned()))?;
+    let folder = tempfile::tempdir().map_err(RunError::Scratch)?;
+    let scratch = Scratch::new(folder.path().to_owned());
+    let mut pipe = Pipe {
+        transform,
+        piped,
+        scratch: &scratch,
+        out: stream(output, &table.to_arrow())?,
+        passed: Passed::default(),
+    };
+    let mut lines = Lines::new(input)?;
+    let mut run: Option<(RunStamp, Flattener<'_>, HashSet<String>)> = None;
+    // Runs, with the sources whose pages were read, that are over.
+    let mut ended: HashSet<(String, String)> = HashSet::new();
+    let mut sources: BTreeSet<String> = BTreeSet::new();
+    for page in &mut lines {
+        let page = page?;
+        let header = &page.header;
+        if let Some(wanted) = piped.pipeline
+            && wanted != header.pipeline
+        {
+            return Err(RunError::ForeignRaw {
+                path: "(the input)".into(),
+                found: header.pipeline.clone(),
+                wanted: wanted.to_owned(),
+            });
+        }
+        if run
+            .as_ref()
+            .is_none_or(|(stamp, ..)| stamp.run_id != header.run_id)
+        {
+            if let Some((stamp, flattener, _)) = run.take() {
+                let sources = std::mem::take(&mut sources).into_iter();
+                ended.extend(sources.map(|source| (stamp.run_id.clone(), source)));
+                pipe.end(stamp, flattener)?;
+            }
+            let (id, pipeline) = (&header.run_id, &header.pipeline);
+            let stamp = RunStamp::new(id, pipeline, header.snapshot_at, piped.timezone);
+            let flattener = pipe.begin(stamp.clone());
+            run = Some((stamp, flattener, HashSet::new()));
+        }
+        let source = header.search.source.clone();
+        if ended.contains(&(header.run_id.clone(), source.clone())) {
+            return Err(RunError::Scattered(header.run_id.clone()));
+        }
+        sources.insert(source);
+        let Some((_, flattener, seen)) = &mut run else {
+            continue;
+        };
+        // A page counts once, however often it comes.
+        if seen.insert(header.request_id.clone()) {
+            flattener.push(&page)?;
+            pipe.passed.pages += 1;
+        }
+    }
+    if let Some((stamp, flattener, _)) = run {
+        pipe.end(stamp, flattener)?;
+    }
+    pipe.passed.torn = lines.torn();
+    pipe.out.finish().map_err(TransformError::from)?;
+    Ok(pipe.passed)
+}
+
+struct Pipe<'p, W: Write + Send> {
+    transform: &'p Transform,
+    piped: Piped<'p>,
+    scratch: &'p Scratch,
+    out: StreamWriter<W>,
+    passed: Passed,
+}
+
+impl<'p, W: Write + Send> Pipe<'p, W> {
+    fn begin(&self, stamp: RunStamp) -> Flattener<'p> {
+        let spill = Spill {
+            scratch: self.scratch,
+            memory: MEMORY,
+        };
+        // A rule that says `fail` judges the items of all tables.
+        let all = self.piped.on_bad_value == OnBadValue::Fail;
+        let only: &[&str] = if all { &[] } else { &[self.piped.table] };
+        Flattener::new(self.transform, stamp, only, Some(spill))
+    }
+
+    /// Writes the rows of a run.
+    fn end(&mut self, stamp: RunStamp, flattener: Flattener<'p>) -> Result<(), RunError> {
+        let finished = flattener.finish()?;
+        let flattened = Flattened::new(self.transform, stamp, finished, Some(self.scratch))?;
+        let Piped {
+            on_unknown_field,
+            on_bad_value,
+            table,
+            ..
+        } = self.piped;
+        if let Some(reason) = refused(on_unknown_field, on_bad_value, &flattened) {
+            return Err(RunError::Refused(reason));
+        }
+        self.passed.runs += 1;
+        self.passed.rejects += flattened.rejects;
+        flattened.write_one(table, |rows: RecordBatch| {
+            self.passed.rows += rows.num_rows() as u64;
+            self.out.write(&rows)
+        })?;
+        Ok(())
+    }
+}
+
+fn stream<W: Write>(output: W, schema: &Schema) -> Result<StreamWriter<W>, RunError> {
+    let stream: Result<_, ArrowError> = StreamWriter::try_new(output, schema);
+    Ok(stream.map_err(TransformError::from)?)
+}

@@ -1,0 +1,90 @@
+//! Columns for the unknown fields in raw files.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::load::Lake;
+use crate::raw::RawReader;
+use crate::run::{RunError, flatten, warn_of_raw};
+use crate::spec::contracts::Contracts;
+use crate::transform::suggest::{Suggestion, Unknown};
+use crate::transform::tables::spill::Scratch;
+use crate::transform::workers::{MEMORY, WorkerInput};
+use crate::transform::{RunStamp, Transform};
+
+/// What could be made of the fields that contracts do not know.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Suggestions {
+    pub files: usize,
+    pub pages: usize,
+    pub fields: Vec<Suggestion>,
+}
+
+/// The raw files of the newest runs in a lake.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn newest_raw(lake: &Lake, runs: usize) -> Result<Vec<PathBuf>, RunError> {
+    let files = lake.raw_files()?;
+    // The ids of runs sort by time.
+    let ids: BTreeSet<&String> = files.iter().map(|(run_id, _)| run_id).collect();
+    let newest: BTreeSet<String> = ids.into_iter().rev().take(runs).cloned().collect();
+    let of_newest = files.into_iter().filter(|(id, _)| newest.contains(id));
+    Ok(of_newest.map(|(_, path)| path).collect())
+}
+
+/// Suggests a column for each field in these files that drift would count; `examples` shows values.
+///
+/// # Errors
+/// A file that is no raw file, or a page of an endpoint without a contract.
+pub fn suggest(
+    contracts: &Contracts,
+    transform: &Transform,
+    raw: &[PathBuf],
+    examples: bool,
+) -> Result<Suggestions, RunError> {
+    let mut drift = Vec::new();
+    let folder = tempfile::tempdir().map_err(RunError::Scratch)?;
+    let scratch = Scratch::new(folder.path().to_owned());
+    let work = WorkerInput {
+        threads: 1,
+        scratch: &scratch,
+        memory: MEMORY,
+    };
+    for path in raw {
+        if let Some(stamp) = stamp(path)? {
+            let (flattened, read) = flatten(transform, &stamp, [path.clone()], &[], work)?;
+            warn_of_raw(&read);
+            drift.extend(flattened.drift);
+        }
+    }
+    let mut unknown = Unknown::new(contracts, &drift);
+    let mut pages = 0;
+    for path in raw {
+        for page in RawReader::open(path)? {
+            unknown.look(&page?);
+            pages += 1;
+        }
+    }
+    Ok(Suggestions {
+        files: raw.len(),
+        pages,
+        fields: unknown.suggestions(examples),
+    })
+}
+
+/// The run that a raw file belongs to; none for a file without a page.
+fn stamp(path: &Path) -> Result<Option<RunStamp>, RunError> {
+    let first = RawReader::open(path)?.next().transpose()?;
+    Ok(first.map(|page| {
+        let header = page.header;
+        RunStamp::new(
+            &header.run_id,
+            &header.pipeline,
+            header.snapshot_at,
+            chrono_tz::UTC,
+        )
+    }))
+}

@@ -1,0 +1,343 @@
+//! A pipeline resolved against its contracts: the searches to make, with their limits and costs.
+//!
+//! Planning is pure. It reports every mistake at once, and what it returns is valid by
+//! construction: later stages look nothing up by a name that could be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use crate::spec::contracts::Contracts;
+use crate::spec::load::LoadedPipeline;
+use crate::spec::pipeline::{OnBadValue, OnUnknownField};
+use crate::spec::source::{Endpoint, Source};
+use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
+
+pub use address::{is_loopback, travels_unencrypted, unencrypted, unusable};
+use check::Checker;
+use checks::checks;
+pub use checks::{CheckRule, DataCheck};
+use keywords::keyword_sets;
+use limits::Window;
+pub use limits::{Budgets, Limits, Money};
+pub use privacy::{Only, Privacy, PrivacyRule, Pseudonyms, RawRetention};
+use privacy::{privacy, raw_retention};
+use resolve::Planner;
+pub use search::{Depth, KnownShare, Search, StopRules};
+use search::{SearchSubject, hash, search};
+pub use shard::{Indivisible, Shard};
+
+mod address;
+mod check;
+mod checks;
+mod currency;
+mod keywords;
+pub mod limits;
+mod privacy;
+mod resolve;
+mod search;
+mod shard;
+mod zones;
+
+#[cfg(test)]
+mod tests;
+
+/// What a run does. See [`plan`].
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub pipeline: String,
+    /// Decides the business date of a run.
+    pub timezone: Tz,
+    /// Hash of what is asked for: equal plans ask for the same pages.
+    pub hash: String,
+    /// The pipeline's main source.
+    pub source: String,
+    pub sources: BTreeMap<String, PlannedSource>,
+    pub searches: Vec<Search>,
+    pub follow_ups: Vec<FollowUp>,
+    pub limits: Limits,
+    /// How long a run that was cut short may be continued.
+    pub resume_within: Duration,
+    /// The part of the pipeline that this is, if it is one.
+    pub shard: Option<Shard>,
+    pub price: Price,
+    pub on_unknown_field: OnUnknownField,
+    pub on_bad_value: OnBadValue,
+    pub privacy: Privacy,
+    pub raw: RawRetention,
+    /// What the tables of a run must hold to be committed.
+    pub checks: Vec<DataCheck>,
+    pub lake: PathBuf,
+    pub compression: Compression,
+    /// Whether marts follow the runs.
+    pub marts: bool,
+    /// Whether the group of the lake's owner may read what is private.
+    pub group: bool,
+    /// What is allowed but should be known.
+    pub warnings: Vec<Diagnostic>,
+    pub contracts: Arc<Contracts>,
+}
+
+/// Where a source is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedSource {
+    pub address: Address,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Address {
+    Url(String),
+    /// The built-in simulator, started for the run.
+    Sandbox {
+        seed: u64,
+        clock: Option<DateTime<Utc>>,
+    },
+}
+
+/// Notes to ask for once this run's searches have found them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FollowUp {
+    pub source: String,
+    pub endpoint: String,
+    pub found_by: String,
+    /// The fields that the answers are to have; all of them, if it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    pub top: u32,
+    /// The column of `engagement` that ranks them.
+    pub by: String,
+    /// Also notes of earlier runs, found at most so many seconds before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_within_s: Option<u64>,
+    /// Not those that the endpoint has answered for in so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_refreshed_for_s: Option<u64>,
+}
+
+/// How often and how patiently a page is asked for again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retries {
+    /// Retries after the first attempt.
+    pub max: u32,
+    /// Upper bound of the first delay; it doubles with each retry.
+    pub delay: Duration,
+}
+
+/// What a call costs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Price {
+    pub currency: Option<String>,
+    pub per_call: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    Zstd(i32),
+    Snappy,
+    Uncompressed,
+}
+
+/// What a run may need at most.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    pub searches: u64,
+    pub calls: u64,
+    /// Null where an endpoint has no price.
+    pub cost: Option<f64>,
+    /// From the rate limits alone; slow answers make it longer.
+    pub seconds: f64,
+    pub by_endpoint: Vec<EndpointEstimate>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EndpointEstimate {
+    pub endpoint: String,
+    pub source: String,
+    pub searches: u64,
+    pub calls: u64,
+    pub cost: Option<f64>,
+}
+
+/// Resolves a pipeline against the contracts.
+///
+/// # Errors
+/// All that is wrong with the pipeline, each with its place and a hint.
+pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, Diagnostics> {
+    let mut check = Checker::new(&loaded);
+    let spec = &loaded.pipeline;
+    check.version(&spec.version);
+    check.secrets(&loaded.uses, &contracts);
+    check.name(&spec.pipeline);
+    let timezone = check.timezone(&spec.timezone);
+    let price = check.price(&spec.price, &contracts);
+    let called = spec.extract.iter().map(|entry| &entry.endpoint.value);
+    let unpriced: BTreeSet<&String> = called.filter(|e| price.of(e).is_none()).collect();
+    let unpriced: Vec<String> = unpriced.into_iter().cloned().collect();
+    let limits = Limits::resolve(&mut check, &spec.limits, &price, &unpriced);
+    let compression = check.compression(&spec.load.compression);
+    let privacy = privacy(&mut check, &loaded, &contracts);
+    let raw = raw_retention(&mut check, spec.raw.as_ref());
+    let checks = checks(&mut check, &spec.checks, &contracts, &privacy);
+
+    let words = keyword_sets(&mut check, &loaded);
+    let mut planner = Planner::new(&loaded, &contracts, words, check);
+    planner.reference(&spec.source);
+    for entry in &spec.extract {
+        planner.entry(entry);
+    }
+    if spec.extract.is_empty() {
+        let message = "the pipeline extracts nothing";
+        planner
+            .check
+            .error(&spec.pipeline, message, "add an entry to `extract:`");
+    }
+    let Planner {
+        check,
+        sources,
+        searches,
+        follow_ups,
+        ..
+    } = planner;
+    let warnings = check.finish()?;
+
+    Ok(Plan {
+        hash: hash(&searches, &follow_ups),
+        pipeline: spec.pipeline.value.clone(),
+        timezone,
+        source: spec.source.name.value.clone(),
+        sources,
+        searches,
+        follow_ups,
+        limits,
+        resume_within: spec.resume_within.as_duration(),
+        shard: None,
+        price,
+        on_unknown_field: spec.contract.on_unknown_field,
+        on_bad_value: spec.contract.on_bad_value,
+        privacy,
+        raw,
+        checks,
+        lake: spec.load.lake.clone(),
+        compression,
+        marts: spec.load.marts,
+        group: spec.load.group,
+        warnings,
+        contracts,
+    })
+}
+
+impl Plan {
+    /// The search that a follow-up makes for a note.
+    pub fn follow_up_search(&self, follow_up: &FollowUp, note_id: &str) -> Search {
+        let (source, name) = (&follow_up.source, &follow_up.endpoint);
+        let endpoint = &self.contracts.sources[source].endpoints[name];
+        search(
+            source,
+            name,
+            endpoint,
+            Depth::single(),
+            SearchSubject::Note(note_id),
+            &[],
+            &follow_up.fields,
+        )
+    }
+
+    /// Whether its sources are the built-in sandbox.
+    pub fn is_simulated(&self) -> bool {
+        let is_sandbox = |s: &PlannedSource| matches!(s.address, Address::Sandbox { .. });
+        self.sources.values().any(is_sandbox)
+    }
+
+    pub fn source(&self, name: &str) -> &Source {
+        &self.contracts.sources[name]
+    }
+
+    pub fn endpoint(&self, search: &Search) -> &Endpoint {
+        &self.contracts.sources[&search.source].endpoints[&search.endpoint]
+    }
+
+    /// What a run may need at most: every search to its last page, no retries.
+    pub fn estimate(&self) -> Estimate {
+        let mut by: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+        let searches = self
+            .searches
+            .iter()
+            .map(|s| (&s.source, &s.endpoint, 1, u64::from(s.max_pages)));
+        let follow_ups = self
+            .follow_ups
+            .iter()
+            .map(|f| (&f.source, &f.endpoint, u64::from(f.top), u64::from(f.top)));
+        for (source, endpoint, searches, calls) in searches.chain(follow_ups) {
+            let sum = by.entry((source, endpoint)).or_default();
+            sum.0 += searches;
+            sum.1 += calls;
+        }
+        let by_endpoint: Vec<_> = by
+            .into_iter()
+            .map(|((source, endpoint), (searches, calls))| EndpointEstimate {
+                endpoint: endpoint.to_owned(),
+                source: source.to_owned(),
+                searches,
+                calls,
+                cost: self
+                    .price
+                    .per_call
+                    .get(endpoint)
+                    .map(|price| price * calls as f64),
+            })
+            .collect();
+        Estimate {
+            searches: by_endpoint.iter().map(|e| e.searches).sum(),
+            calls: by_endpoint.iter().map(|e| e.calls).sum(),
+            cost: by_endpoint.iter().map(|e| e.cost).sum(),
+            seconds: self.seconds(&by_endpoint),
+            by_endpoint,
+        }
+    }
+
+    /// Searches of different sources run side by side, follow-ups after them.
+    fn seconds(&self, by_endpoint: &[EndpointEstimate]) -> f64 {
+        let mut searches: BTreeMap<&str, f64> = BTreeMap::new();
+        let mut follow_ups: BTreeMap<&str, f64> = BTreeMap::new();
+        for e in by_endpoint {
+            let late = self.follow_ups.iter().any(|f| f.endpoint == e.endpoint);
+            let sums = if late { &mut follow_ups } else { &mut searches };
+            *sums.entry(&e.source).or_default() += e.calls as f64 / self.rate(&e.source);
+        }
+        let longest = |sums: BTreeMap<&str, f64>| sums.into_values().fold(0.0, f64::max);
+        longest(searches) + longest(follow_ups)
+    }
+
+    /// How many calls a second a source may be asked: the pipeline's limit or the provider's.
+    pub fn rate(&self, source: &str) -> f64 {
+        let ours = self.limits.requests_per_second;
+        self.window(source).map_or(ours, |window| {
+            ours.min(f64::from(window.requests) / window.per.as_secs_f64())
+        })
+    }
+
+    /// The provider's limit for everybody, this machine's share of it. The sandbox has none.
+    pub fn window(&self, source: &str) -> Option<Window> {
+        if let Some(Address::Sandbox { .. }) = self.sources.get(source).map(|s| &s.address) {
+            return None;
+        }
+        let limit = self.source(source).rate_limit.as_ref()?;
+        let requests = limit.requests / self.shard.map_or(1, |shard| shard.count);
+        Some(Window {
+            requests: requests.max(1),
+            per: limit.per.as_duration().max(Duration::from_millis(1)),
+        })
+    }
+}
+
+impl Price {
+    /// What a call costs; `None` where no price is declared.
+    pub fn of(&self, endpoint: &str) -> Option<f64> {
+        self.per_call.get(endpoint).copied()
+    }
+}

@@ -1,0 +1,221 @@
+//! The privacy rules of a pipeline, held against the tables they are for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretBox};
+
+use super::check::Checker;
+use crate::spec::contracts::Contracts;
+use crate::spec::load::LoadedPipeline;
+use crate::spec::pipeline::Extract;
+use crate::spec::privacy::{Raw, Secret, is_variable};
+use crate::spec::source::{ColumnReads, Endpoint, RowRule};
+use crate::spec::yaml::document::Spanned;
+
+use rules::rules;
+
+mod rules;
+
+/// What becomes of personal data before tables are written.
+#[derive(Clone, Debug, Default)]
+pub struct Privacy {
+    rules: BTreeMap<Place, PrivacyRule>,
+    pub scrub_phone_numbers: bool,
+    pub pseudonyms: Option<Pseudonyms>,
+}
+
+/// A table and its column.
+type Place = (String, String);
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum PrivacyRule {
+    Hash(Option<Only>),
+    Drop,
+}
+
+/// The rows whose ids are hashed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Only {
+    /// The column that says whose id it is.
+    pub column: String,
+    /// What it says of those that are hashed.
+    pub identities: BTreeSet<String>,
+}
+
+/// Makes pseudonyms with the salt of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Pseudonyms(Arc<SecretBox<[u8; 32]>>);
+
+/// How long the stored answers of a run that is done are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RawRetention {
+    #[default]
+    Forever,
+    For(Duration),
+    UntilTables,
+}
+
+impl Pseudonyms {
+    pub fn new(salt: &str) -> Self {
+        let key = blake3::derive_key("redlake 2026 privacy.hash", salt.as_bytes());
+        Pseudonyms(Arc::new(SecretBox::new(Box::new(key))))
+    }
+
+    /// The text's pseudonym: 128 bits of its keyed BLAKE3, hex.
+    pub fn of(&self, text: &str) -> String {
+        let hash = blake3::keyed_hash(self.0.expose_secret(), text.as_bytes());
+        hash.to_hex()[..32].to_owned()
+    }
+
+    /// For hashes of more than one text.
+    pub fn hasher(&self) -> blake3::Hasher {
+        blake3::Hasher::new_keyed(self.0.expose_secret())
+    }
+}
+
+impl Privacy {
+    /// The hashed and dropped columns of a table.
+    pub fn rules<'p>(
+        &'p self,
+        table: &'p str,
+    ) -> impl Iterator<Item = (&'p str, &'p PrivacyRule)> + 'p {
+        let of_table = self.rules.iter().filter(move |((t, _), _)| t == table);
+        of_table.map(|((_, column), rule)| (column.as_str(), rule))
+    }
+
+    /// Whether any column is hashed or dropped.
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    fn has(&self, table: &str, column: &str) -> bool {
+        self.rules.keys().any(|(t, c)| t == table && c == column)
+    }
+}
+
+/// Resolves `privacy`.
+pub(super) fn privacy(
+    check: &mut Checker<'_>,
+    loaded: &LoadedPipeline,
+    contracts: &Contracts,
+) -> Privacy {
+    let spec = &loaded.pipeline.privacy;
+    let privacy = Privacy {
+        rules: rules(check, spec, contracts),
+        scrub_phone_numbers: spec.scrub_phone_numbers,
+        pseudonyms: pseudonyms(check, spec.salt.as_ref(), spec.hash.first()),
+    };
+    for entry in &loaded.pipeline.extract {
+        still_works(check, &privacy, loaded, entry, contracts);
+    }
+    if let Some(salt) = &spec.salt {
+        let written = loaded.file.text().get(salt.span()).unwrap_or_default();
+        if !is_variable(written) {
+            let message = "the salt is written into the pipeline, where anybody who reads it can tell \
+                           whose a pseudonym is";
+            let hint = "put it into the environment and write salt: \"${REDLAKE_SALT}\"";
+            check.warn(&loaded.file, salt.span(), message, hint);
+        }
+    }
+    privacy
+}
+
+/// Resolves `raw`.
+pub(super) fn raw_retention(check: &mut Checker<'_>, raw: Option<&Spanned<Raw>>) -> RawRetention {
+    match raw.map(|raw| (raw, raw.value)) {
+        None => RawRetention::Forever,
+        Some((_, Raw::Word(_))) => RawRetention::UntilTables,
+        Some((at, Raw::Keep(kept))) => {
+            let kept = kept.keep.as_duration();
+            if kept.is_zero() {
+                let hint = "write a time such as 30d, or `raw: none`";
+                check.error(at, "answers cannot be kept for no time at all", hint);
+            }
+            RawRetention::For(kept)
+        }
+    }
+}
+
+fn pseudonyms(
+    check: &mut Checker<'_>,
+    salt: Option<&Spanned<Secret>>,
+    hashed: Option<&Spanned<String>>,
+) -> Option<Pseudonyms> {
+    let Some(salt) = salt else {
+        if let Some(first) = hashed {
+            let hint = "add `salt: \"${REDLAKE_SALT}\"` to `privacy:`, with at least 16 \
+                        characters that nobody can guess in that variable";
+            check.error(first, "hashing needs a salt", hint);
+        }
+        return None;
+    };
+    let text = salt.value.0.expose_secret().trim();
+    // A variable that is not set has been told.
+    if text.chars().count() < SHORTEST_SALT && !is_variable(text) {
+        let hint = "use at least 16 characters that nobody can guess, such as `openssl rand -hex \
+                    32` prints";
+        check.error(salt, "the salt is too short", hint);
+    }
+    Some(Pseudonyms::new(text))
+}
+
+/// Characters.
+const SHORTEST_SALT: usize = 16;
+
+/// What an entry needs of the lake must stay there.
+fn still_works(
+    check: &mut Checker<'_>,
+    privacy: &Privacy,
+    loaded: &LoadedPipeline,
+    entry: &Extract,
+    contracts: &Contracts,
+) {
+    if let Some(by) = entry.notes.as_ref().and_then(|notes| notes.by.as_ref())
+        && privacy.has("engagement", by)
+    {
+        let message = format!("`engagement.{}` ranks notes here and is dropped", by.value);
+        check.error(by, message, "rank them by another count, or keep this one");
+    }
+    let known = entry.pages.as_ref();
+    let known = known.and_then(|pages| pages.stop_when.known_share.as_ref());
+    let source = entry.source.as_ref().unwrap_or(&loaded.pipeline.source);
+    let source = contracts.sources.get(&source.name.value);
+    let endpoint = source.and_then(|source| source.endpoints.get(&entry.endpoint.value));
+    if let (Some(share), Some(endpoint)) = (known, endpoint)
+        && finds_hidden(privacy, endpoint)
+    {
+        let message = "`known_share` knows items by their ids, which are hashed here";
+        check.error(
+            share,
+            message,
+            "remove `known_share`, or do not hash the ids",
+        );
+    }
+}
+
+/// Whether the ids of what an endpoint finds are hashed.
+fn finds_hidden(privacy: &Privacy, endpoint: &Endpoint) -> bool {
+    endpoint.rows.iter().any(|rows| {
+        let mut rules = privacy.rules(&rows.table.value);
+        rules.any(|(_, rule)| match rule {
+            PrivacyRule::Hash(Some(only)) => words_of(rows, &only.column)
+                .iter()
+                .any(|word| only.identities.contains(*word)),
+            _ => false,
+        })
+    })
+}
+
+/// The words of ours that a rule may write into a column.
+fn words_of<'r>(rows: &'r RowRule, column: &str) -> Vec<&'r String> {
+    let columns = rows.columns.iter();
+    let mappings = columns.filter(|(name, _)| name.value == column);
+    let mappings = mappings.flat_map(|(_, ColumnReads(mappings))| mappings);
+    let words = mappings.flat_map(|mapping| {
+        let listed = mapping.values.iter().flat_map(|values| values.values());
+        listed.chain(&mapping.constant).chain(&mapping.otherwise)
+    });
+    words.collect()
+}

@@ -1,0 +1,61 @@
+//! The lake as it was: which runs were there at a moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::load::record::{CommitKind, CommitRecord};
+use crate::load::{Lake, LakeError};
+use crate::run::ledger;
+
+/// The runs whose tables were committed by then. Rows of those that were continued or flattened anew since
+/// are those of now, which is told.
+///
+/// # Errors
+/// A commit record that cannot be read.
+pub(crate) fn runs_as_of(lake: &Lake, at: DateTime<Utc>) -> Result<BTreeSet<String>, LakeError> {
+    let commits = lake.commits()?;
+    let runs = of(&commits, at);
+    let changed = changed_since(&commits, &runs, at);
+    if let Some(first) = changed.first() {
+        tracing::warn!(
+            "of {} runs, {first} the first of them, the rows are those of now: they were continued or \
+             flattened anew since",
+            changed.len()
+        );
+    }
+    Ok(runs)
+}
+
+fn changed_since<'c>(
+    commits: &'c [CommitRecord],
+    runs: &BTreeSet<String>,
+    at: DateTime<Utc>,
+) -> BTreeSet<&'c str> {
+    let changed = commits.iter().filter(|commit| {
+        let is_later = commit.committed_at > at && runs.contains(&commit.run_id);
+        is_later && commit.kind == CommitKind::Replace && has_tables(commit)
+    });
+    changed.map(|commit| commit.run_id.as_str()).collect()
+}
+
+fn of(commits: &[CommitRecord], at: DateTime<Utc>) -> BTreeSet<String> {
+    let mut since: BTreeMap<&str, (bool, DateTime<Utc>)> = BTreeMap::new();
+    for commit in commits.iter().filter(|c| !c.pipeline.is_empty()) {
+        let has_tables = has_tables(commit);
+        let first = (has_tables, commit.committed_at);
+        let known = since.entry(&commit.run_id).or_insert(first);
+        // The ledger of a run may come before its tables.
+        if has_tables && !known.0 {
+            *known = first;
+        }
+    }
+    let there = since.into_iter().filter(|(_, (_, since))| *since <= at);
+    there.map(|(run_id, _)| run_id.to_owned()).collect()
+}
+
+/// Whether it added rows of pages, not the ledger alone.
+fn has_tables(commit: &CommitRecord) -> bool {
+    let is_data = |table: &str| !ledger::TABLES.contains(&table);
+    commit.add.iter().any(|file| is_data(&file.table))
+}

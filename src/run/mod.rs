@@ -1,0 +1,400 @@
+//! One execution of a pipeline, and of its parts: the stages tied together.
+//!
+//! A run that made a call always commits its ledger, whatever became of its data.
+
+pub mod access;
+
+pub mod begin;
+pub mod catalog;
+pub mod checks;
+pub mod commit;
+pub mod finish;
+pub mod forecast;
+pub mod ledger;
+pub mod marts;
+pub mod prior;
+pub mod report;
+pub mod resume;
+pub mod retain;
+pub mod rewrite;
+pub mod show;
+
+#[cfg(test)]
+mod tests;
+
+pub use resume::Resume;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
+
+use arrow::error::ArrowError;
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::extract::client::{Client, ClientError};
+use crate::extract::day::sent_since;
+use crate::extract::journal::JournalError;
+use crate::extract::replay::Replayed;
+use crate::extract::{Cut, Event, ExtractError, Extracted, Extractor, Needs};
+use crate::load::evolution::Purpose;
+use crate::load::{Lake, LakeError};
+use crate::plan::Plan;
+use crate::query::duckdb::QueryError;
+use crate::raw::{RawError, RawWriter, check_writable};
+use crate::sandbox::Sandbox;
+use crate::transform::tables::finish::Flattened;
+use crate::transform::workers::{RawRead, WorkerInput};
+use crate::transform::{RunStamp, Transform, TransformError};
+use access::{AccessError, Accesses};
+use begin::{Begun, budget, keep_worlds_apart, settle, warn_of_orphans};
+use finish::{Done, Run};
+use prior::Prior;
+use report::{RunReport, Status};
+use resume::OpenRun;
+use retain::retain;
+
+/// What a user may say about one run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    pub lake: PathBuf,
+    /// The logical time of what is observed; now, if not given.
+    pub snapshot_at: Option<DateTime<Utc>>,
+    /// Commit the ledger only; `transform --raw` makes the tables later.
+    pub extract_only: bool,
+    /// Whether a run that was cut short is continued.
+    pub resume: Resume,
+    /// How many threads make tables.
+    pub threads: usize,
+}
+
+/// Told of every page, and of the end of every search.
+pub type OnEvent = Box<dyn Fn(&Event<'_>) + Send>;
+
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Raw(#[from] RawError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    #[error(transparent)]
+    Transform(TransformError),
+    /// Reading the lake, or writing its catalog.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("the raw file {} belongs to the pipeline `{found}`, not to `{wanted}`", path.display())]
+    ForeignRaw {
+        path: PathBuf,
+        found: String,
+        wanted: String,
+    },
+    #[error("the contracts cannot hold the ledger of a run")]
+    Ledger(#[source] ArrowError),
+    #[error("pages of the run {0} come again after those of another run")]
+    Scattered(String),
+    #[error("pages make no table `{0}`")]
+    NoSuchTable(String),
+    #[error("cannot make a folder for temporary files")]
+    Scratch(#[source] std::io::Error),
+    /// A rule of the pipeline's `contract:` that says `fail`.
+    #[error("{0}")]
+    Refused(String),
+    #[error("there is no run `{asked}` in this lake")]
+    UnknownRun { asked: String, near: Vec<String> },
+    #[error("several runs begin with `{asked}`")]
+    AmbiguousRun { asked: String, ids: Vec<String> },
+    #[error("the run {0} is not finished")]
+    OpenRun(String),
+    /// Before a commit; nothing was changed.
+    #[error("the files of {} were not written anew as they are: {before} rows became {after}, or other ones", partition.display())]
+    Rewritten {
+        partition: PathBuf,
+        before: u64,
+        after: u64,
+    },
+    #[error("the raw file {} holds no page", .0.display())]
+    EmptyRaw(PathBuf),
+    #[error("no page of the raw file {} can be read: {reason}", path.display())]
+    UnreadableRaw { path: PathBuf, reason: String },
+    /// Before rows are replaced; nothing was changed.
+    #[error(
+        "the raw files of the run {run_id} do not hold the pages that its ledger has: {missing} of \
+         {in_ledger} are missing or damaged, {unknown} are not in the ledger"
+    )]
+    OtherPages {
+        run_id: String,
+        in_ledger: usize,
+        missing: usize,
+        unknown: usize,
+    },
+    #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]
+    MixedLake {
+        lake: PathBuf,
+        pipeline: String,
+        held: &'static str,
+        new: &'static str,
+    },
+}
+
+impl From<TransformError> for RunError {
+    fn from(error: TransformError) -> Self {
+        match error {
+            TransformError::Raw(error) => RunError::Raw(error),
+            error => RunError::Transform(error),
+        }
+    }
+}
+
+/// Runs a pipeline: extract, transform, commit, catalog. `stop` becomes true to end it early. A
+/// run of the same plan that was cut short is continued.
+///
+/// # Errors
+/// What makes a run impossible. Failed searches, a wrong token, a budget that is used up and an
+/// interruption are part of the report: what was fetched before them is kept.
+pub async fn run(
+    plan: Arc<Plan>,
+    transform: &Transform,
+    options: &RunOptions,
+    env: &dyn Fn(&str) -> Option<String>,
+    stop: watch::Receiver<bool>,
+    on_event: OnEvent,
+) -> Result<RunReport, RunError> {
+    let started = Instant::now();
+    ledger::check(&plan.contracts).map_err(RunError::Ledger)?;
+    let accesses = Accesses::resolve(&plan, env)?;
+    let lake = Lake::open_for(&options.lake, plan.group)?;
+    let _lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
+    lake.check(&plan.contracts, Purpose::Add)?;
+    // What cannot be kept must not be paid for.
+    lake.require_room(0)?;
+    let commits = lake.commits()?;
+    let simulated = accesses.simulated();
+    let open = OpenRun::find(&lake, &plan, &commits)?;
+    keep_worlds_apart(&plan, &lake, &commits, &open, simulated)?;
+    warn_of_orphans(&plan, &lake, &commits)?;
+    let any_open = !open.is_empty();
+    let continued = settle(open, &plan, transform, &lake, options)?;
+
+    // Closing a run commits; every record of a lake is read only where that may have been.
+    let commits = if any_open { lake.commits()? } else { commits };
+    let begun = Begun::new(continued, &plan, &lake, &commits, &accesses, options)?;
+    let Begun {
+        identity,
+        journal,
+        head,
+        ref open,
+    } = begun;
+    let prior = Prior::new(
+        &plan,
+        &lake,
+        &commits,
+        &identity.run_id,
+        identity.snapshot_at,
+        simulated,
+    );
+    let known = prior.known()?;
+    let replayed = match open {
+        Some(open) => open.replay(&plan, &lake, &known)?,
+        None => Replayed::default(),
+    };
+    let clock = identity.clock;
+    let budget = budget(
+        &plan,
+        &prior,
+        &journal,
+        clock.now(),
+        open.as_ref(),
+        &replayed,
+    )?;
+    let stamp = RunStamp::new(
+        &head.run_id,
+        &plan.pipeline,
+        head.snapshot_at,
+        plan.timezone,
+    );
+    let raw = raw_paths(&plan, &lake, &stamp);
+    for path in raw.values() {
+        // A page that cannot be kept must not be paid for.
+        check_writable(path, lake.access())?;
+    }
+    let (clients, sandboxes) = connect(&plan, accesses, head.snapshot_at).await?;
+    let run = Run {
+        plan: &plan,
+        transform,
+        raw: all_raw(&raw, open.as_ref(), &lake)?,
+        stamp,
+        plan_hash: plan.hash.clone(),
+        lost: replayed.lost,
+        shard: plan.shard,
+        lake: lake.clone(),
+        simulated,
+        journal: Arc::clone(&journal),
+        threads: options.threads,
+    };
+    let needs = Needs {
+        clients,
+        writers: raw
+            .into_iter()
+            .map(|(source, path)| (source, RawWriter::new(path).readable_by(lake.access())))
+            .collect(),
+        journal,
+        budget,
+        known,
+        recent: recent(&plan, &lake)?,
+        progress: replayed.progress,
+        stop,
+    };
+    let mut extracted = Extracted {
+        calls: replayed.calls,
+        pages: replayed.pages,
+        items: replayed.items,
+        ..Extracted::default()
+    };
+    let mut searches = plan.searches.clone();
+    let mut extractor = Extractor::new(Arc::clone(&plan), identity, needs);
+    extractor.on_event = on_event;
+    let extraction = async {
+        extractor.extract(searches.clone(), &mut extracted).await?;
+        if extracted.cut.is_none() && !plan.follow_ups.is_empty() {
+            let more = run.follow_ups(&prior, replayed.chosen)?;
+            searches.extend(more.iter().cloned());
+            extractor.extract(more, &mut extracted).await?;
+        }
+        Ok::<(), RunError>(())
+    };
+    let broken = extraction.await.err();
+    // Waits for the last pages on their way to disk.
+    drop(extractor);
+    for sandbox in sandboxes {
+        sandbox.stop().await;
+    }
+
+    // Whoever interrupts a run does not want to wait: the tables are made when it is continued.
+    let tables = !options.extract_only && extracted.cut != Some(Cut::Interrupted);
+    let mut report = run.finish(Done {
+        started_at: head.started_at,
+        finished_at: clock.now(),
+        planned: searches.len(),
+        searches,
+        extracted,
+        broken,
+        tables,
+        closed_as: None,
+        reason: None,
+    })?;
+    // Who interrupts a run does not want to wait.
+    if report.status != Status::Interrupted {
+        report.raw_removed = retain(&plan, &lake);
+        report.raw.retain(|path| path.exists());
+    }
+    report.continued = begun.open.is_some();
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// A client for every source; the simulators that some of them talk to.
+async fn connect(
+    plan: &Plan,
+    accesses: Accesses,
+    snapshot_at: DateTime<Utc>,
+) -> Result<(BTreeMap<String, Client>, Vec<Sandbox>), RunError> {
+    let (accesses, sandboxes) = accesses.start(&plan.contracts, snapshot_at).await?;
+    let mut clients = BTreeMap::new();
+    for (name, access) in accesses {
+        let client = Client::new(plan.source(&name), access, plan.limits.max_answer)?;
+        if let Some(proxy) = client.seen_by_proxy() {
+            tracing::warn!(
+                "calls to {name} go through the proxy {proxy} in plain HTTP: it sees the token; use an \
+                 https address, or name the host in NO_PROXY"
+            );
+        }
+        clients.insert(name, client);
+    }
+    Ok((clients, sandboxes))
+}
+
+/// Where the run keeps the pages of each source.
+fn raw_paths(plan: &Plan, lake: &Lake, stamp: &RunStamp) -> BTreeMap<String, PathBuf> {
+    let path = |source: &String| lake.raw_path(source, stamp.snapshot_date, &stamp.run_id);
+    plan.sources
+        .keys()
+        .map(|source| (source.clone(), path(source)))
+        .collect()
+}
+
+/// Where the run's pages lie or will: also those that an earlier process kept under another date,
+/// before the time zone was changed.
+fn all_raw(
+    raw: &BTreeMap<String, PathBuf>,
+    open: Option<&OpenRun>,
+    lake: &Lake,
+) -> Result<Vec<PathBuf>, RunError> {
+    let mut all: BTreeSet<PathBuf> = raw.values().cloned().collect();
+    if let Some(open) = open {
+        all.extend(open.raw(lake)?);
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// How long ago the sources were called whose providers count the calls of some span of time: a
+/// run that follows another must not exceed their limit either.
+fn recent(plan: &Plan, lake: &Lake) -> Result<BTreeMap<String, Vec<Duration>>, RunError> {
+    let now = Utc::now();
+    let mut recent = BTreeMap::new();
+    for name in plan.sources.keys() {
+        let Some(window) = plan.window(name) else {
+            continue;
+        };
+        let since = now - window.per;
+        let sent = sent_since(&lake.journals(), name, since)?;
+        let ago = sent
+            .iter()
+            .map(|at| (now - at).to_std().unwrap_or_default());
+        recent.insert(name.clone(), ago.collect());
+    }
+    Ok(recent)
+}
+
+/// Flattens all pages of a run, and tells what its raw files hold; only the tables in `only`, or
+/// all.
+pub(crate) fn flatten<'t>(
+    transform: &'t Transform,
+    stamp: &RunStamp,
+    raw: impl IntoIterator<Item = PathBuf>,
+    only: &[&str],
+    work: WorkerInput<'t>,
+) -> Result<(Flattened<'t>, RawRead), RunError> {
+    // A source that answered nothing has no file.
+    let files = raw.into_iter().filter(|path| path.exists());
+    Ok(transform.flatten(stamp, files, only, work)?)
+}
+
+/// Warns of what a raw file holds beside whole pages.
+pub(crate) fn warn_of_raw(read: &RawRead) {
+    for path in &read.torn {
+        tracing::warn!("{}: the last page is torn and was left out", path.display());
+    }
+    for damage in &read.damaged {
+        tracing::warn!("{damage}");
+    }
+    if let Some(path) = read.unsealed.first() {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(
+                "{} has pages without checksums, as the version before wrote them: damage in such pages \
+                 may go unnoticed",
+                path.display()
+            );
+        });
+    }
+}

@@ -1,0 +1,26 @@
+//! What all requests to the sandbox share.
+
+use crate::sandbox::api::Api;
+use crate::sandbox::calls::Calls;
+use crate::sandbox::clock::SandboxClock;
+use crate::sandbox::faults::Strikes;
+use crate::sandbox::http::stop::StopSignal;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What all calls share.
+pub struct Shared {
+    pub api: Api,
+    pub clock: SandboxClock,
+    pub calls: Arc<Calls>,
+    pub strikes: Mutex<Strikes>,
+    pub stop: StopSignal,
+    /// Where the sandbox listens.
+    pub port: u16,
+}
+
+impl Shared {
+    /// Strikes are whole after every step, so a panic elsewhere cannot have spoilt them.
+    pub fn strikes(&self) -> MutexGuard<'_, Strikes> {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

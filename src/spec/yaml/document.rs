@@ -1,0 +1,201 @@
+//! YAML with places: text → a tree that knows where each value stands ([`crate::spec::yaml::compose`]) → typed
+//! values ([`crate::spec::yaml::decode`]).
+//!
+//! serde stops at the first error. A contract with three mistakes should show three, so the tree
+//! is decoded *tolerantly*: each error is noted, the part that caused it is taken out of the tree,
+//! and decoding starts again, until it succeeds or nothing more can be taken out.
+
+use crate::spec::yaml::diagnostic::ByteSpan;
+use crate::spec::yaml::node::Node;
+use crate::spec::yaml::node::NodeKind;
+use std::collections::HashSet;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::{self, DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::spec::yaml::compose::compose;
+use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
+
+/// A value and where it stands, for errors that are found after decoding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spanned<T> {
+    pub value: T,
+    start: usize,
+    end: usize,
+}
+
+impl<T> Spanned<T> {
+    /// A value that stands in no file: a default.
+    pub fn unplaced(value: T) -> Self {
+        Spanned {
+            value,
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// A value that stands at these bytes.
+    pub fn placed(value: T, span: ByteSpan) -> Self {
+        Spanned {
+            value,
+            start: span.start,
+            end: span.end,
+        }
+    }
+
+    pub fn span(&self) -> ByteSpan {
+        self.start..self.end
+    }
+
+    /// Another value in the same place, and the value that was there.
+    pub fn replace<U>(self, value: U) -> (Spanned<U>, T) {
+        let Spanned {
+            start,
+            end,
+            value: old,
+        } = self;
+        (Spanned { value, start, end }, old)
+    }
+}
+
+impl<T> std::ops::Deref for Spanned<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// The newtype name by which [`Spanned`] asks our deserializer for the span.
+pub(in crate::spec) const SPANNED: &str = "$redlake::Spanned";
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Parts<T> {
+            type Value = Spanned<T>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a value with its place")
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let missing = || de::Error::custom("a place is missing");
+                Ok(Spanned {
+                    start: seq.next_element()?.ok_or_else(missing)?,
+                    end: seq.next_element()?.ok_or_else(missing)?,
+                    value: seq.next_element()?.ok_or_else(missing)?,
+                })
+            }
+        }
+        deserializer.deserialize_newtype_struct(SPANNED, Parts(std::marker::PhantomData))
+    }
+}
+
+/// In the JSON Schema a place is invisible.
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// The newtype name by which [`written`] asks our deserializer for texts.
+pub(in crate::spec) const WRITTEN: &str = "$redlake::Written";
+
+/// Visits a value whose scalars are texts, as they are written: `007`, `no` and `null`, too.
+///
+/// # Errors
+/// As the visitor.
+pub fn written<'de, D: Deserializer<'de>, V: Visitor<'de>>(
+    deserializer: D,
+    visitor: V,
+) -> Result<V::Value, D::Error> {
+    deserializer.deserialize_newtype_struct(WRITTEN, visitor)
+}
+
+/// Whether a scalar without quotes is one of YAML's words for no value.
+pub(in crate::spec) fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// Reads YAML text into a tree; what is wrong with it goes to `found`.
+pub fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
+    compose(file, found)
+}
+
+/// Reads YAML text into a tree.
+///
+/// # Errors
+/// The first mistake: what is no YAML (a bad indent, a repeated key, an unknown alias).
+pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
+    let mut found = Vec::new();
+    let tree = compose(file, &mut found);
+    match (tree, found.into_iter().next()) {
+        (Some(tree), None) => Ok(tree),
+        (_, Some(first)) => Err(Box::new(first)),
+        (None, None) => Err(Box::new(Diagnostic::error(
+            file,
+            None,
+            "this file cannot be read",
+        ))),
+    }
+}
+
+/// Decodes a tree, noting every error; `None` if what is left has no value of type `T`.
+pub fn decode<T: DeserializeOwned>(
+    mut root: Node,
+    file: &SourceFile,
+    found: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    // Where something was taken out, so that its absence is not reported as well.
+    let mut thinned: HashSet<usize> = HashSet::new();
+    loop {
+        let error = match T::deserialize(&root) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let span = error.span.clone().unwrap_or_else(|| root.span.clone());
+        let follows = error.missing && thinned.contains(&span.start);
+        // What stands behind an alias stands in the tree twice, but in the file once; and what could not
+        // be read is not of the wrong type, too.
+        let is_same =
+            |d: &Diagnostic| d.file.path() == file.path() && d.span.as_ref() == Some(&span);
+        if !follows && !found.iter().any(is_same) {
+            let mut diagnostic = Diagnostic::error(file, Some(span.clone()), error.message);
+            diagnostic.hint = error.hint;
+            found.push(diagnostic);
+        }
+        let parent = remove(&mut root, &span)?;
+        thinned.insert(parent);
+    }
+}
+
+/// Takes the value (or the entry whose key) stands at `span` out of the tree; where its parent starts.
+fn remove(node: &mut Node, span: &ByteSpan) -> Option<usize> {
+    let start = node.span.start;
+    match &mut node.kind {
+        NodeKind::Seq(items) => {
+            if let Some(at) = items.iter().position(|n| n.span == *span) {
+                items.remove(at);
+                return Some(start);
+            }
+            items.iter_mut().find_map(|n| remove(n, span))
+        }
+        NodeKind::Map(entries) => {
+            if let Some(at) = entries
+                .iter()
+                .position(|(k, v)| k.span == *span || v.span == *span)
+            {
+                entries.remove(at);
+                return Some(start);
+            }
+            entries.iter_mut().find_map(|(_, v)| remove(v, span))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,12 @@
+//! YAML files as they are read: text, tree, places, mistakes, and typed values.
+
+pub mod compose;
+pub mod decode;
+pub mod diagnostic;
+pub mod document;
+pub mod env;
+pub mod escape;
+pub mod node;
+pub mod place;
+pub mod syntax;
+pub mod text_file;

@@ -1,0 +1,71 @@
+//! A YAML document as a tree, each node with its place.
+
+use crate::spec::yaml::diagnostic::ByteSpan;
+use crate::spec::yaml::document::is_null;
+
+/// A YAML value and where it stands.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub span: ByteSpan,
+    pub kind: NodeKind,
+}
+
+#[derive(Clone, Debug)]
+pub enum NodeKind {
+    /// A scalar without quotes, as it is written; empty where nothing is. What is expected decides what
+    /// it means: `no` is a text for a keyword, and false for a switch.
+    Plain(String),
+    /// A text in quotes, or of several lines.
+    Quoted(String),
+    Seq(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// The text of a scalar.
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            NodeKind::Plain(text) | NodeKind::Quoted(text) => Some(text),
+            NodeKind::Seq(_) | NodeKind::Map(_) => None,
+        }
+    }
+
+    /// The value of a key, if it is a mapping that has it.
+    pub fn entry(&self, key: &str) -> Option<&Node> {
+        let NodeKind::Map(entries) = &self.kind else {
+            return None;
+        };
+        let mut entries = entries.iter();
+        let (_, value) = entries.find(|(name, _)| name.text() == Some(key))?;
+        Some(value)
+    }
+
+    /// Whether it is no value, where a value may be left out.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.kind, NodeKind::Plain(text) if is_null(text))
+    }
+
+    /// The number of values in it, itself included.
+    pub(in crate::spec) fn size(&self) -> usize {
+        1 + self.children().map(Node::size).sum::<usize>()
+    }
+
+    /// How many lists and mappings are inside each other.
+    pub(in crate::spec) fn depth(&self) -> usize {
+        self.children()
+            .map(|child| child.depth() + 1)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Node> {
+        let (items, entries): (&[Node], &[(Node, Node)]) = match &self.kind {
+            NodeKind::Seq(items) => (items, &[]),
+            NodeKind::Map(entries) => (&[], entries),
+            NodeKind::Plain(_) | NodeKind::Quoted(_) => (&[], &[]),
+        };
+        items
+            .iter()
+            .chain(entries.iter().flat_map(|(key, value)| [key, value]))
+    }
+}

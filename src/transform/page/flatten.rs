@@ -1,0 +1,242 @@
+//! Pages of one run, one after the other.
+
+use std::collections::HashMap;
+
+use crate::raw::body::BodyText;
+use crate::raw::{PageHeader, RawPage};
+use crate::spec::blank::is_blank;
+use crate::spec::source::ParamFrom;
+use crate::transform::page::captures::{Captures, PAGE, Scalar, number_type};
+use crate::transform::page::repair::{QuotedNumbers, without_lone_surrogates};
+use crate::transform::page::rows::{Emitter, PageInput, window};
+use crate::transform::page::walk::{Body, KeyOrder, Walked, walk};
+use crate::transform::program::mapping::Program;
+use crate::transform::quality::reject::Reject;
+use crate::transform::tables::accumulator::{Finished, Sink, Spill};
+use crate::transform::{RunStamp, Transform, TransformError};
+
+/// Flattens pages of one run, on one thread.
+pub struct Flattener<'t> {
+    transform: &'t Transform,
+    stamp: RunStamp,
+    sink: Sink<'t>,
+    /// By source and endpoint.
+    orders: HashMap<(String, String), KeyOrder>,
+    /// The memory of the last page's captures.
+    captures: Captures<'static>,
+}
+
+impl<'t> Flattener<'t> {
+    pub fn new(
+        transform: &'t Transform,
+        stamp: RunStamp,
+        only: &[&str],
+        spill: Option<Spill<'t>>,
+    ) -> Self {
+        Flattener {
+            transform,
+            stamp: stamp.clone(),
+            sink: Sink::new(transform, stamp, only, spill),
+            orders: HashMap::new(),
+            captures: Captures::default(),
+        }
+    }
+
+    /// Flattens one page. A page that is no page becomes a reject.
+    ///
+    /// # Errors
+    /// A page of an endpoint that the contracts do not know, or a disk that is full.
+    pub fn push(&mut self, page: &RawPage) -> Result<(), TransformError> {
+        self.page(&page.header, &page.text())
+    }
+
+    /// As [`Flattener::push`].
+    ///
+    /// # Errors
+    /// As [`Flattener::push`].
+    pub fn page(&mut self, header: &PageHeader, body: &BodyText<'_>) -> Result<(), TransformError> {
+        let search = &header.search;
+        let key = (search.source.clone(), search.endpoint.clone());
+        let transform = self.transform;
+        let Some(program) = transform.programs.get(&key) else {
+            return Err(TransformError::UnknownEndpoint {
+                source_name: search.source.clone(),
+                endpoint: search.endpoint.clone(),
+            });
+        };
+        let order = self.orders.entry(key).or_default();
+        let mut captures = std::mem::take(&mut self.captures);
+        let outcome = if header.accepted {
+            let mut reading = Reading {
+                transform,
+                program,
+                stamp: &self.stamp,
+                header,
+                order,
+                sink: &mut self.sink,
+            };
+            reading.read(body, &mut captures)
+        } else {
+            Err(NO_PAGE)
+        };
+        self.captures = captures;
+        if let Err(reason) = outcome {
+            let value = transform.redaction.shown_page(&body.text);
+            let reject = page_reject(header, value, reason);
+            match reason {
+                NO_PAGE => self.sink.keep(&reject),
+                _ => self.sink.reject(&reject),
+            }
+        }
+        Ok(self.sink.end_page(&search.source, &search.endpoint)?)
+    }
+
+    /// What became of the pages.
+    ///
+    /// # Errors
+    /// A contract whose tables cannot hold what it maps.
+    pub fn finish(self) -> Result<Finished, TransformError> {
+        Ok(self.sink.finish()?)
+    }
+}
+
+const NO_PAGE: &str = "the answer is no page";
+const NO_SUBJECT: &str = "the answer does not say what it is about";
+
+/// One answer on its way to rows.
+struct Reading<'r, 't> {
+    transform: &'t Transform,
+    program: &'t Program,
+    stamp: &'r RunStamp,
+    header: &'r PageHeader,
+    order: &'r mut KeyOrder,
+    sink: &'r mut Sink<'t>,
+}
+
+impl Reading<'_, '_> {
+    /// Walks a body and appends its rows; or says why it is no page.
+    fn read(
+        &mut self,
+        body: &BodyText<'_>,
+        memory: &mut Captures<'static>,
+    ) -> Result<(), &'static str> {
+        let BodyText { text, is_replaced } = body;
+        let mut emitted = self.attempt(text, *is_replaced, memory);
+        if emitted.is_err()
+            && let Some(repaired) = without_lone_surrogates(text)
+        {
+            emitted = self.attempt(&repaired, true, memory);
+        }
+        emitted.unwrap_or(Err("the answer is no JSON"))
+    }
+
+    /// Walks a text and appends its rows; or returns why it gives none. A text with a number that
+    /// the walk refuses or rounds is walked once more, with its numbers as they are written.
+    fn attempt(
+        &mut self,
+        text: &str,
+        is_replaced: bool,
+        memory: &mut Captures<'static>,
+    ) -> Result<Result<(), &'static str>, serde_json::Error> {
+        let body = Body {
+            text,
+            is_replaced,
+            quoted: &[],
+        };
+        let mut captures = Captures::recycled(std::mem::take(memory));
+        let mut walked = self.walk(body, &mut captures);
+        let is_exact = walked.as_ref().is_ok_and(|walked| !walked.is_inexact);
+        if !is_exact && let Some(numbers) = QuotedNumbers::new(text) {
+            self.sink.page_drift.take();
+            let body = Body {
+                text: &numbers.text,
+                is_replaced,
+                quoted: &numbers.starts,
+            };
+            let mut captures = Captures::recycled(captures);
+            walked = self.walk(body, &mut captures);
+            let emitted = walked.map(|walked| self.emit(&walked, &captures));
+            *memory = Captures::recycled(captures);
+            emitted
+        } else {
+            let emitted = walked.map(|walked| self.emit(&walked, &captures));
+            *memory = Captures::recycled(captures);
+            emitted
+        }
+    }
+
+    fn walk<'a>(
+        &mut self,
+        body: Body<'a>,
+        captures: &mut Captures<'a>,
+    ) -> Result<Walked, serde_json::Error> {
+        let drift = &mut self.sink.page_drift;
+        let walked = walk(self.program, body, captures, self.order, drift);
+        if walked.is_err() {
+            self.sink.page_drift.take();
+        }
+        walked
+    }
+
+    /// Appends the rows of an answer; or returns why it gives none.
+    fn emit(&mut self, walked: &Walked, captures: &Captures<'_>) -> Result<(), &'static str> {
+        if !walked.has_items {
+            return Err("the answer has no list of items");
+        }
+        self.check_subject(captures)?;
+        let page = PageInput {
+            transform: self.transform,
+            program: self.program,
+            captures,
+            stamp: self.stamp,
+            header: self.header,
+            window: window(self.header),
+        };
+        Emitter::new(page, self.sink).emit();
+        Ok(())
+    }
+
+    /// Checks that an answer is about what was asked, if it says what it is about.
+    fn check_subject(&self, captures: &Captures<'_>) -> Result<(), &'static str> {
+        for about in &self.program.about {
+            let Some(asked) = self.header.search.value_of(&about.name, &about.param) else {
+                continue;
+            };
+            let is_other = match captures.get(PAGE, about.value.slot) {
+                Scalar::Text(text) if is_blank(text) => return Err(NO_SUBJECT),
+                Scalar::Text(text) => text != asked,
+                Scalar::Int(number) => number.to_string() != asked,
+                Scalar::Uint(number) => number.to_string() != asked,
+                Scalar::Number(digits) => number_type(digits) == "integer" && digits != asked,
+                // No id: the columns that read it say so.
+                Scalar::Absent | Scalar::Bool(_) | Scalar::Float(_) | Scalar::Nested(_) => false,
+            };
+            if is_other {
+                return Err(match about.param.from {
+                    Some(ParamFrom::NoteId) => "the answer is about another note",
+                    _ => "the answer is about something else",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn page_reject(header: &PageHeader, value: Option<String>, reason: &str) -> Reject {
+    let search = &header.search;
+    let reason = match reason {
+        NO_PAGE => format!("{NO_PAGE}: {}", header.class),
+        reason => reason.to_owned(),
+    };
+    Reject {
+        source: search.source.clone(),
+        table: None,
+        endpoint: search.endpoint.clone(),
+        search_id: search.search_id.clone(),
+        page: header.page,
+        item_index: None,
+        column: None,
+        reason,
+        value,
+    }
+}

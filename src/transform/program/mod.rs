@@ -1,0 +1,7 @@
+//! What the rules of the source contracts compile to.
+
+pub mod coerce;
+pub mod compile;
+pub mod conditions;
+pub mod mapping;
+pub mod tree;

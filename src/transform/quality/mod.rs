@@ -1,0 +1,7 @@
+//! What is recorded and hidden beside the rows: rejects, drift, tallies, personal data.
+
+pub mod drift;
+pub mod phone;
+pub mod privacy;
+pub mod reject;
+pub mod tally;

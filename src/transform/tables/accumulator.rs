@@ -1,0 +1,216 @@
+//! Where one worker's rows, rejects, drift and counts go.
+
+use crate::transform::tables::shape::REJECTS;
+use std::collections::BTreeMap;
+
+use arrow::error::ArrowError;
+
+use crate::transform::program::coerce::Cell;
+use crate::transform::quality::drift::{Drift, DriftKind};
+use crate::transform::quality::reject::BadCell;
+use crate::transform::quality::reject::Reject;
+use crate::transform::quality::tally::Tally;
+use crate::transform::tables::builder::{Observed, TableBuilder, push_record};
+use crate::transform::tables::merge::Part;
+use crate::transform::tables::shape::Shape;
+use crate::transform::tables::shape::is_ours;
+use crate::transform::tables::sort::sorted;
+use crate::transform::tables::spill::Scratch;
+use crate::transform::{RunStamp, Transform};
+
+/// What one worker has made of the pages it was given.
+pub struct Sink<'t> {
+    transform: &'t Transform,
+    stamp: RunStamp,
+    /// By the tables' order in the contracts, as all that follows.
+    builders: Vec<TableBuilder>,
+    parts: Vec<Vec<Part>>,
+    tallies: Vec<Tally>,
+    wanted: Vec<bool>,
+    rejects_at: Option<usize>,
+    pub rejects: u64,
+    /// By source and endpoint.
+    pub drift: BTreeMap<(String, String), Drift>,
+    /// Differences of the page that is read now.
+    pub page_drift: Drift,
+    /// The first item that broke the contract.
+    first_bad: Option<Reject>,
+    /// What went wrong with a row that the contracts cannot hold; told at the end.
+    broken: Option<ArrowError>,
+    spill: Option<Spill<'t>>,
+}
+
+/// Where rows go when they take more memory than this.
+#[derive(Clone, Copy, Debug)]
+pub struct Spill<'t> {
+    pub scratch: &'t Scratch,
+    /// Bytes, over all tables of one worker.
+    pub memory: usize,
+}
+
+impl<'t> Sink<'t> {
+    /// `only` names the tables that are wanted; all, if it is empty.
+    pub fn new(
+        transform: &'t Transform,
+        stamp: RunStamp,
+        only: &[&str],
+        spill: Option<Spill<'t>>,
+    ) -> Self {
+        let shapes = &transform.shapes;
+        // Rejects and drift tell of the rows of all tables.
+        let all = only.is_empty() || only.iter().any(|name| is_ours(name));
+        let asked = |name: &str| all || only.contains(&name);
+        // A parent says which rows of its children are outdated.
+        let is_parent = |at: usize| {
+            let mut children = shapes.iter().filter(|shape| shape.parent == Some(at));
+            children.any(|child| asked(&child.name))
+        };
+        let wanted = |(at, shape): (usize, &Shape)| asked(&shape.name) || is_parent(at);
+        Sink {
+            transform,
+            stamp,
+            builders: shapes.iter().map(TableBuilder::new).collect(),
+            parts: shapes.iter().map(|_| Vec::new()).collect(),
+            tallies: vec![Tally::default(); shapes.len()],
+            wanted: shapes.iter().enumerate().map(wanted).collect(),
+            rejects_at: shapes.iter().position(|s| s.name == REJECTS),
+            rejects: 0,
+            drift: BTreeMap::new(),
+            page_drift: Drift::default(),
+            first_bad: None,
+            broken: None,
+            spill,
+        }
+    }
+
+    pub fn wants(&self, table: usize) -> bool {
+        self.wanted[table]
+    }
+
+    pub fn tally(&mut self, table: usize) -> &mut Tally {
+        &mut self.tallies[table]
+    }
+
+    /// Takes a row of one cell a stored column of the table.
+    pub fn push(&mut self, table: usize, cells: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
+        self.builders[table].push(cells, observed);
+        self.tallies[table].written += 1;
+    }
+
+    pub fn nulled(&mut self, table: usize, bad: &BadCell<'_>) {
+        self.tallies[table].nulled += 1;
+        self.page_drift
+            .count(bad.path, DriftKind::BadValue, bad.json_type());
+    }
+
+    /// Takes what broke the contract.
+    pub fn reject(&mut self, reject: &Reject) {
+        self.keep(reject);
+        let first = |known: &Reject| known.place() <= reject.place();
+        if !self.first_bad.as_ref().is_some_and(first) {
+            self.first_bad = Some(reject.clone());
+        }
+    }
+
+    /// Takes a reject that breaks no contract: an answer that is no page.
+    pub fn keep(&mut self, reject: &Reject) {
+        self.rejects += 1;
+        let Some(at) = self.rejects_at else { return };
+        let common = self.stamp.cells(&reject.source);
+        let shape = &self.transform.shapes[at];
+        let rules = self.transform.redaction.of(REJECTS);
+        let pushed = push_record(&mut self.builders[at], shape, rules, &common, reject);
+        self.broken = self.broken.take().or(pushed.err());
+    }
+
+    /// Adds what the page that was read differs from its contract by.
+    pub fn end_page(&mut self, source: &str, endpoint: &str) -> Result<(), ArrowError> {
+        if !self.page_drift.is_empty() {
+            let key = (source.to_owned(), endpoint.to_owned());
+            let drift = self.page_drift.take().redacted(&self.transform.redaction);
+            self.drift.entry(key).or_default().merge(drift);
+        }
+        self.spill_if_full()
+    }
+
+    /// Brings the largest tables to disk until the rest fits.
+    fn spill_if_full(&mut self) -> Result<(), ArrowError> {
+        let Some(Spill { scratch, memory }) = self.spill else {
+            return Ok(());
+        };
+        while self.builders.iter().map(TableBuilder::bytes).sum::<usize>() > memory {
+            let sizes = self.builders.iter().map(TableBuilder::bytes).enumerate();
+            let Some((largest, _)) = sizes.max_by_key(|(_, bytes)| *bytes) else {
+                break;
+            };
+            let rows = self.take(largest)?;
+            let name = &self.transform.shapes[largest].name;
+            self.parts[largest].push(Part::Disk(scratch.spill(name, &rows)?));
+        }
+        Ok(())
+    }
+
+    /// The rows of a table that are still in memory, sorted, without those that are outdated.
+    fn take(&mut self, table: usize) -> Result<arrow::array::RecordBatch, ArrowError> {
+        let shape = &self.transform.shapes[table];
+        let rows = self.builders[table].take(shape)?;
+        let (rows, superseded) = sorted(&rows, shape)?;
+        self.tallies[table].superseded += superseded;
+        Ok(rows)
+    }
+
+    /// All parts, by table, and the tallies.
+    ///
+    /// # Errors
+    /// A contract whose tables cannot hold what it maps.
+    pub fn finish(mut self) -> Result<Finished, ArrowError> {
+        if let Some(broken) = self.broken.take() {
+            return Err(broken);
+        }
+        for table in 0..self.builders.len() {
+            if self.builders[table].rows() > 0 {
+                let rows = self.take(table)?;
+                self.parts[table].push(Part::Memory(rows));
+            }
+        }
+        Ok(Finished {
+            parts: self.parts,
+            tallies: self.tallies,
+            rejects: self.rejects,
+            drift: self.drift,
+            first_bad: self.first_bad,
+        })
+    }
+}
+
+/// What a worker leaves.
+#[derive(Debug, Default)]
+pub struct Finished {
+    pub parts: Vec<Vec<Part>>,
+    pub tallies: Vec<Tally>,
+    pub rejects: u64,
+    pub drift: BTreeMap<(String, String), Drift>,
+    pub first_bad: Option<Reject>,
+}
+
+impl Finished {
+    /// Both together. It does not matter which comes first.
+    pub fn and(mut self, other: Finished) -> Self {
+        if self.parts.is_empty() {
+            return other;
+        }
+        for (mine, more) in self.parts.iter_mut().zip(other.parts) {
+            mine.extend(more);
+        }
+        for (mine, more) in self.tallies.iter_mut().zip(other.tallies) {
+            *mine += more;
+        }
+        self.rejects += other.rejects;
+        let bad = self.first_bad.into_iter().chain(other.first_bad);
+        self.first_bad = bad.min_by(|a, b| a.place().cmp(&b.place()));
+        for (key, drift) in other.drift {
+            self.drift.entry(key).or_default().merge(drift);
+        }
+        self
+    }
+}

@@ -1,0 +1,260 @@
+//! Arrow schemas and row builders from the table contracts.
+
+use crate::transform::tables::shape::Shape;
+use crate::transform::tables::shape::StoredColumn;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder,
+    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::datatypes::Field;
+use arrow::error::ArrowError;
+use chrono::DateTime;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::raw::PageHeader;
+use crate::spec::table::ColumnType;
+use crate::transform::RunStamp;
+use crate::transform::program::coerce::Cell;
+use crate::transform::quality::privacy::RowRules;
+use crate::transform::tables::sort::sorted;
+
+/// When a row was observed: time of the fetch, then page, then place on the page; the search's id
+/// tells two searches apart that saw the same in the same microsecond. Compares as bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Observed(pub [u8; Observed::LEN]);
+
+impl Observed {
+    pub const LEN: usize = 28;
+
+    /// The whole page; see [`Observed::at`].
+    pub fn page(header: &PageHeader) -> Self {
+        // With the sign turned round, bytes compare as the numbers do.
+        let fetched_at = header.fetched_at.timestamp_micros() ^ i64::MIN;
+        let search_id = &header.search.search_id;
+        let search = u64::from_str_radix(search_id, 16).unwrap_or_default();
+        let mut bytes = [0; Observed::LEN];
+        bytes[..8].copy_from_slice(&fetched_at.to_be_bytes());
+        bytes[8..12].copy_from_slice(&header.page.to_be_bytes());
+        bytes[20..].copy_from_slice(&search.to_be_bytes());
+        Observed(bytes)
+    }
+
+    /// What stands at this place of the page.
+    pub fn at(mut self, position: u64) -> Self {
+        self.0[12..20].copy_from_slice(&position.to_be_bytes());
+        self
+    }
+}
+
+/// Collects the rows of one table.
+#[derive(Debug)]
+pub struct TableBuilder {
+    columns: Vec<ColumnBuilder>,
+    observed: Vec<Observed>,
+    bytes: usize,
+    rows: usize,
+}
+
+#[derive(Debug)]
+pub(crate) enum ColumnBuilder {
+    Text(StringBuilder),
+    Int(Int64Builder),
+    Float(Float64Builder),
+    Bool(BooleanBuilder),
+    Instant(TimestampMicrosecondBuilder),
+    Date(Date32Builder),
+}
+
+impl TableBuilder {
+    pub fn new(shape: &Shape) -> Self {
+        let kinds = shape.stored.iter().map(|c| c.kind);
+        TableBuilder {
+            columns: kinds.map(ColumnBuilder::new).collect(),
+            observed: Vec::new(),
+            bytes: 0,
+            rows: 0,
+        }
+    }
+
+    /// Appends a row of one cell a stored column, in their order and of their types.
+    pub fn push(&mut self, row: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
+        for (builder, cell) in self.columns.iter_mut().zip(row.drain(..)) {
+            self.bytes += size_of::<i64>();
+            if let Some(Cell::Text(text)) = &cell {
+                self.bytes += text.len();
+            }
+            builder.append(cell);
+        }
+        self.observed.push(observed);
+        self.rows += 1;
+    }
+
+    /// About how much memory the rows take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The rows as they are written, in the contract's order.
+    ///
+    /// # Errors
+    /// A required column without a value, which the caller should have rejected.
+    pub fn finish(mut self, shape: &Shape, stamp: &RunStamp) -> Result<RecordBatch, ArrowError> {
+        let (rows, _) = sorted(&self.take(shape)?, shape)?;
+        shape.complete(&rows, stamp)
+    }
+
+    /// The rows so far, in the order they came, taken out.
+    ///
+    /// # Errors
+    /// A required column without a value, which the caller should have rejected.
+    pub fn take(&mut self, shape: &Shape) -> Result<RecordBatch, ArrowError> {
+        let mut columns: Vec<ArrayRef> =
+            self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        if shape.latest {
+            let mut builder =
+                FixedSizeBinaryBuilder::with_capacity(self.rows, Observed::LEN as i32);
+            for observed in &self.observed {
+                builder.append_value(observed.0)?;
+            }
+            columns.push(Arc::new(builder.finish()));
+        }
+        self.observed.clear();
+        (self.bytes, self.rows) = (0, 0);
+        RecordBatch::try_new(Arc::clone(&shape.stored_schema), columns)
+    }
+}
+
+impl ColumnBuilder {
+    fn new(kind: ColumnType) -> Self {
+        match kind {
+            ColumnType::String => ColumnBuilder::Text(StringBuilder::new()),
+            ColumnType::Int64 => ColumnBuilder::Int(Int64Builder::new()),
+            ColumnType::Float64 => ColumnBuilder::Float(Float64Builder::new()),
+            ColumnType::Bool => ColumnBuilder::Bool(BooleanBuilder::new()),
+            ColumnType::Timestamp => {
+                ColumnBuilder::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+            }
+            ColumnType::Date => ColumnBuilder::Date(Date32Builder::new()),
+        }
+    }
+
+    fn append(&mut self, cell: Option<Cell<'_>>) {
+        match (self, cell) {
+            (ColumnBuilder::Text(b), Some(Cell::Text(v))) => b.append_value(v),
+            (ColumnBuilder::Int(b), Some(Cell::Int(v))) => b.append_value(v),
+            (ColumnBuilder::Float(b), Some(Cell::Float(v))) => b.append_value(v),
+            (ColumnBuilder::Bool(b), Some(Cell::Bool(v))) => b.append_value(v),
+            (ColumnBuilder::Instant(b), Some(Cell::Instant(v))) => b.append_value(v),
+            (ColumnBuilder::Date(b), Some(Cell::Date(v))) => b.append_value(v),
+            (ColumnBuilder::Text(b), _) => b.append_null(),
+            (ColumnBuilder::Int(b), _) => b.append_null(),
+            (ColumnBuilder::Float(b), _) => b.append_null(),
+            (ColumnBuilder::Bool(b), _) => b.append_null(),
+            (ColumnBuilder::Instant(b), _) => b.append_null(),
+            (ColumnBuilder::Date(b), _) => b.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            ColumnBuilder::Text(b) => Arc::new(b.finish()),
+            ColumnBuilder::Int(b) => Arc::new(b.finish()),
+            ColumnBuilder::Float(b) => Arc::new(b.finish()),
+            ColumnBuilder::Bool(b) => Arc::new(b.finish()),
+            ColumnBuilder::Instant(b) => Arc::new(b.finish()),
+            ColumnBuilder::Date(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+/// Appends a row whose columns are the fields of a serializable value, by name.
+///
+/// # Errors
+/// A field without a column, or a value that its column cannot hold: a mistake in this program
+/// or in a user's own table contract.
+pub fn push_record<T: Serialize>(
+    builder: &mut TableBuilder,
+    shape: &Shape,
+    rules: Option<&RowRules>,
+    common: &HashMap<&str, Cell<'_>>,
+    record: &T,
+) -> Result<(), ArrowError> {
+    let wrong = |what: String| ArrowError::SchemaError(format!("table {}: {what}", shape.name));
+    let Value::Object(mut fields) =
+        serde_json::to_value(record).map_err(|e| wrong(e.to_string()))?
+    else {
+        return Err(wrong("a record is no object".into()));
+    };
+    let mut row = Vec::with_capacity(shape.stored.len());
+    for StoredColumn { name, kind, .. } in &shape.stored {
+        let cell = match (fields.remove(name), common.get(name.as_str())) {
+            (Some(value), _) => {
+                record_cell(value, *kind).map_err(|e| wrong(format!("{name}: {e}")))?
+            }
+            (None, common) => common.cloned(),
+        };
+        row.push(cell);
+    }
+    if let Some(name) = fields.keys().next() {
+        return Err(wrong(format!("the contract has no column `{name}`")));
+    }
+    if let Some(rules) = rules {
+        rules.apply(&mut row);
+    }
+    builder.push(&mut row, Observed::default());
+    Ok(())
+}
+
+fn record_cell(value: Value, kind: ColumnType) -> Result<Option<Cell<'static>>, String> {
+    let wrong = |value: &Value| format!("`{value}` is no {}", kind.as_str());
+    let cell = match (kind, &value) {
+        (_, Value::Null) => return Ok(None),
+        (ColumnType::String, Value::String(text)) => Some(Cell::Text(text.clone().into())),
+        (ColumnType::Int64, value) => value.as_i64().map(Cell::Int),
+        (ColumnType::Float64, value) => value.as_f64().map(Cell::Float),
+        (ColumnType::Bool, value) => value.as_bool().map(Cell::Bool),
+        (ColumnType::Timestamp, Value::String(text)) => DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| Cell::Instant(at.timestamp_micros())),
+        _ => None,
+    };
+    cell.map(Some).ok_or_else(|| wrong(&value))
+}
+
+impl Shape {
+    /// Rows as they are written: all columns, in the contract's order.
+    ///
+    /// # Errors
+    /// A required column without a value.
+    pub fn complete(
+        &self,
+        rows: &RecordBatch,
+        stamp: &RunStamp,
+    ) -> Result<RecordBatch, ArrowError> {
+        let cells = stamp.cells("");
+        let constant = |name: &str, kind| {
+            let mut builder = ColumnBuilder::new(kind);
+            let cell = cells.get(name);
+            (0..rows.num_rows()).for_each(|_| builder.append(cell.cloned()));
+            builder.finish()
+        };
+        let fields = self.schema.fields().iter().zip(&self.kinds).enumerate();
+        let column = |(at, (field, kind)): (usize, (&Arc<Field>, &ColumnType))| match self
+            .stored
+            .iter()
+            .position(|c| c.at == at)
+        {
+            Some(place) => Arc::clone(rows.column(place)),
+            None => constant(field.name(), *kind),
+        };
+        RecordBatch::try_new(Arc::clone(&self.schema), fields.map(column).collect())
+    }
+}

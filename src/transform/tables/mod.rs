@@ -1,0 +1,10 @@
+//! Rows on their way to sorted tables.
+
+pub mod accumulator;
+pub mod builder;
+pub mod finish;
+pub mod merge;
+pub mod select;
+pub mod shape;
+pub mod sort;
+pub mod spill;

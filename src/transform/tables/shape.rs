@@ -1,0 +1,122 @@
+//! The columns of a table as they are made and stored.
+
+use crate::spec::table::{ColumnType, Fill, Table};
+use crate::transform::tables::builder::Observed;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use indexmap::IndexMap;
+use std::sync::Arc;
+
+/// The name of the table that rejected items go to.
+pub const REJECTS: &str = "rejects";
+/// The name of the table that differences go to.
+pub(crate) const DRIFT: &str = "drift";
+
+pub fn is_ours(table: &str) -> bool {
+    [REJECTS, DRIFT].contains(&table)
+}
+
+/// How a table's rows are kept until they are written: without the columns that are equal in all
+/// rows of a run.
+#[derive(Debug)]
+pub struct Shape {
+    pub name: String,
+    /// All columns, in the contract's order.
+    pub schema: SchemaRef,
+    /// The types of all columns.
+    pub kinds: Vec<ColumnType>,
+    /// The columns that differ from row to row.
+    pub stored: Vec<StoredColumn>,
+    /// The schema of `stored`, with when the row was observed where that decides.
+    pub stored_schema: SchemaRef,
+    /// Of several observations of such a group (as `order`, places in `stored`) only the latest
+    /// counts, if `latest`.
+    pub group: Vec<usize>,
+    pub latest: bool,
+    /// The order of rows inside a group.
+    pub order: Vec<usize>,
+    /// The table whose observations outdate those of this one, too.
+    pub parent: Option<usize>,
+}
+
+/// A column whose values differ from row to row.
+#[derive(Debug)]
+pub struct StoredColumn {
+    /// Place among the contract's columns.
+    pub at: usize,
+    pub name: String,
+    pub kind: ColumnType,
+    pub fill: Option<Fill>,
+    pub required: bool,
+}
+
+/// The shapes of all tables, in the order of the contracts.
+pub fn shapes(tables: &IndexMap<String, Table>) -> Vec<Shape> {
+    let shape = |table: &Table| Shape {
+        parent: table
+            .latest_with
+            .as_ref()
+            .and_then(|parent| tables.get_index_of(&parent.value)),
+        ..Shape::new(table)
+    };
+    tables.values().map(shape).collect()
+}
+
+/// The name of the column that tells when a row was observed, while rows are kept.
+const OBSERVED: &str = " observed";
+
+impl Shape {
+    pub fn new(table: &Table) -> Self {
+        let stored: Vec<StoredColumn> = table
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, column))| !column.fill.is_some_and(is_of_run))
+            .map(|(at, (name, column))| StoredColumn {
+                at,
+                name: name.clone(),
+                kind: column.kind,
+                fill: column.fill,
+                required: column.required,
+            })
+            .collect();
+        let places = |names: &[crate::spec::yaml::document::Spanned<String>]| -> Vec<usize> {
+            let place = |name: &String| stored.iter().position(|c| c.name == *name);
+            names.iter().filter_map(|n| place(&n.value)).collect()
+        };
+        let (group, sort) = (places(&table.latest_by), places(&table.sort_by));
+        let latest = !group.is_empty();
+        // Contracts are checked: `sort_by` begins with the columns of `latest_by`.
+        let (group, order) = if latest {
+            (group.clone(), sort[group.len()..].to_vec())
+        } else {
+            (sort, Vec::new())
+        };
+        let mut fields: Vec<Field> = stored
+            .iter()
+            .map(|c| table.columns[c.at].to_arrow(&c.name))
+            .collect();
+        if latest {
+            let kind = DataType::FixedSizeBinary(Observed::LEN as i32);
+            fields.push(Field::new(OBSERVED, kind, false));
+        }
+        Shape {
+            name: table.name().to_owned(),
+            schema: table.to_arrow(),
+            kinds: table.columns.values().map(|c| c.kind).collect(),
+            stored,
+            stored_schema: Arc::new(Schema::new(fields)),
+            group,
+            latest,
+            order,
+            parent: None,
+        }
+    }
+}
+
+/// Whether a column is equal in all rows of a run.
+fn is_of_run(fill: Fill) -> bool {
+    matches!(
+        fill,
+        Fill::RunId | Fill::Pipeline | Fill::SnapshotAt | Fill::SnapshotDate
+    )
+}
