@@ -2,18 +2,18 @@
 
 use std::fmt::Display;
 
-use crate::cli::output::print::{note, note_as_is};
-use crate::extract::ExtractError;
+use crate::cli::output::stderr::{note, note_as_is};
 use crate::extract::client::ClientError;
+use crate::extract::error::ExtractError;
 use crate::extract::journal::JournalError;
 use crate::load::LakeError;
 use crate::query::duckdb::QueryError;
-use crate::raw::RawError;
-use crate::run::RunError;
+use crate::raw::page::RawError;
 use crate::run::access::AccessError;
+use crate::run::error::RunError;
 use crate::run::marts::MartsError;
 use crate::spec::yaml::diagnostic::Diagnostics;
-use crate::transform::TransformError;
+use crate::transform::error::TransformError;
 
 pub const INTERNAL: u8 = 1;
 pub const USAGE: u8 = 2;

@@ -4,6 +4,7 @@ mod commands;
 mod error;
 mod output;
 
+use crate::cli::output::format::Format;
 use std::fmt::{self, Debug};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -118,18 +119,6 @@ enum Command {
 
 /// Warnings of a pipeline that are written to stderr.
 const MOST_WARNINGS: usize = 20;
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Table,
-    Json,
-    Csv,
-    Ndjson,
-    Markdown,
-    /// Binary: to a file or a pipe, not to a terminal
-    Parquet,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {

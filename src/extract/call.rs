@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Context;
 use super::client::{Answer, Client, Refused, Target};
 use super::envelope::{Envelope, Flaw, PageSummary};
 use super::ledger::Call;
 use super::pager::Pager;
 use super::policy::{self, Attempt, CallOutcome, Decision, Failure, Verdict};
+use crate::extract::context::Context;
 use crate::extract::ledger::Sent;
 use crate::spec::source::Billed;
 

@@ -15,8 +15,10 @@
 pub mod budget;
 mod call;
 pub mod client;
+pub mod context;
 pub mod day;
 pub mod envelope;
+pub mod error;
 pub mod journal;
 mod lanes;
 pub mod ledger;
@@ -30,70 +32,29 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::extract::context::Context;
+use crate::extract::context::known_to;
+pub use crate::extract::error::ExtractError;
+pub use context::{Cut, Event, Known, KnownTo, RunIdentity, SearchEnd};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::clock::Clock;
 use crate::plan::{Plan, Search};
-use crate::raw::{RawError, RawWriter};
-use budget::{Budget, Exhausted};
+use crate::raw::RawWriter;
+use budget::Budget;
 use client::Client;
-use journal::{Journal, JournalError};
+use journal::Journal;
 use lanes::Lanes;
 use ledger::Call;
 use limiter::Limiter;
-use pager::{Pager, StopReason};
+use pager::Pager;
 use replay::Progress;
 use store::Store;
 use turn::{Next, Taken, Turn};
-
-/// Properties that all pages of a run share.
-#[derive(Clone, Debug)]
-pub struct RunIdentity {
-    pub run_id: String,
-    pub snapshot_at: DateTime<Utc>,
-    /// True if the run observes the world of the sandbox.
-    pub simulated: bool,
-    pub clock: Clock,
-}
-
-/// Ids that earlier runs found, by group of searches.
-pub type Known = HashMap<KnownTo, Arc<HashSet<String>>>;
-
-/// Searches at an endpoint with the same `known_within`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KnownTo {
-    pub source: String,
-    pub endpoint: String,
-    pub within_s: u64,
-}
-
-impl KnownTo {
-    /// Returns the group of a search; `None` if the search has no rule about known ids.
-    pub fn of(search: &Search) -> Option<Self> {
-        let depths = search.depths();
-        let rules = depths.iter().filter_map(|depth| depth.stop_when.known);
-        // Uses the shortest `known_within`; longer windows contain its ids.
-        let within_s = rules.map(|rule| rule.within_s).min()?;
-        Some(KnownTo {
-            source: search.source.clone(),
-            endpoint: search.endpoint.clone(),
-            within_s,
-        })
-    }
-}
-
-/// Returns the ids that a search regards as known.
-fn known_to(search: &Search, known: &Known) -> Arc<HashSet<String>> {
-    let ids = KnownTo::of(search).and_then(|to| known.get(&to).cloned());
-    ids.unwrap_or_default()
-}
 
 /// Inputs of an extraction besides its plan.
 pub struct Needs {
@@ -119,35 +80,6 @@ pub struct Extractor {
     pub on_event: Box<dyn Fn(&Event<'_>) + Send>,
 }
 
-struct Context {
-    plan: Arc<Plan>,
-    identity: RunIdentity,
-    sources: BTreeMap<String, (Client, Limiter)>,
-    budget: Budget,
-    journal: Arc<Journal>,
-    store: Store,
-    /// Reason why no further call is made; `None` until there is one.
-    cut: watch::Sender<Option<Cut>>,
-    stop: watch::Receiver<bool>,
-}
-
-/// An event for a progress display.
-pub enum Event<'a> {
-    Page {
-        search: &'a Search,
-        page: u32,
-        items: u64,
-    },
-    Done {
-        search: &'a Search,
-        stop: StopReason,
-    },
-    Failed {
-        search: &'a Search,
-        reason: &'a str,
-    },
-}
-
 /// Result of an extraction, beyond the pages in the raw zone.
 #[derive(Debug, Default)]
 pub struct Extracted {
@@ -159,56 +91,6 @@ pub struct Extracted {
     pub cut: Option<Cut>,
     /// The unfinished searches: their endpoints, and the pages that each may still need.
     pub left: Vec<(String, u64)>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct SearchEnd {
-    pub search_id: String,
-    pub stop: StopReason,
-    pub error: Option<String>,
-}
-
-/// Reason why an extraction ended before all of its searches did.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cut {
-    /// Every further call would fail as well: wrong token, missing permission.
-    Aborted {
-        class: String,
-        message: String,
-        source: String,
-    },
-    /// The quota or the balance at the provider is used up.
-    Stopped {
-        class: String,
-        message: String,
-        source: String,
-    },
-    /// One of our own budgets is used up.
-    Budget(Exhausted),
-    /// The user asked to stop.
-    Interrupted,
-    /// Pages can no longer be stored; the returned error states the reason.
-    Broken,
-}
-
-#[derive(Debug, Error)]
-pub enum ExtractError {
-    #[error(transparent)]
-    Raw(#[from] RawError),
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("{0}")]
-    Disk(String),
-    #[error("a task of the extraction died: {0}")]
-    Task(String),
-}
-
-/// Formats an error with its chain of causes, on one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_causes(cause)),
-        None => error.to_string(),
-    }
 }
 
 impl Extractor {
@@ -355,37 +237,6 @@ impl Extractor {
                 extracted.left.push(left(&pager));
                 None
             }
-        }
-    }
-}
-
-impl Context {
-    /// Stops all further calls; the first reason counts.
-    fn cut_short(&self, cut: Cut) {
-        self.cut.send_if_modified(|reason| {
-            let first = reason.is_none();
-            if first {
-                *reason = Some(cut);
-            }
-            first
-        });
-    }
-
-    fn is_cut(&self) -> bool {
-        self.cut.borrow().is_some()
-    }
-
-    /// Waits until no further call may be made.
-    async fn cut(&self) {
-        // `self` holds the sender, so it cannot be gone.
-        let _ = self.cut.subscribe().wait_for(Option::is_some).await;
-    }
-
-    /// Waits until the user asks the run to stop.
-    async fn interrupted(&self) {
-        if self.stop.clone().wait_for(|stop| *stop).await.is_err() {
-            // The sender is gone, so no stop request can arrive: wait forever.
-            std::future::pending::<()>().await;
         }
     }
 }

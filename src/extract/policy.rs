@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::plan::Retries;
+use crate::plan::parts::Retries;
 use crate::spec::source::{Action, Billed, Code, OnUnknownOutcome, Source};
 
 /// Outcome of a call.

@@ -10,10 +10,11 @@ use super::journal::Entry;
 use super::ledger::Call;
 use super::pager::{Pager, StopReason};
 use super::policy::{Attempt, CallOutcome, decide};
-use super::{Known, SearchEnd, known_to};
+use crate::extract::context::{Known, SearchEnd, known_to};
 use crate::extract::ledger::Sent;
 use crate::plan::{Plan, Search};
-use crate::raw::{RawError, RawPage, RawReader};
+use crate::raw::RawReader;
+use crate::raw::page::{RawError, RawPage};
 use crate::spec::source::Billed;
 
 /// Progress of a search.

@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::journal::Journal;
-use super::{ExtractError, with_causes};
-use crate::raw::{PageHeader, RawWatch, RawWriter, encode};
+use crate::extract::error::{ExtractError, with_causes};
+use crate::raw::page::PageHeader;
+use crate::raw::{RawWatch, RawWriter, encode};
 
 /// Maximum number of pages per sync.
 const TOGETHER: usize = 64;

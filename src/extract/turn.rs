@@ -1,5 +1,6 @@
 //! A turn of a search: one call, storing its answer, and the next step.
 
+use crate::raw::page::VERSION;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use super::journal::Entry;
 use super::ledger::Call;
 use super::pager::{Pager, StopReason};
 use super::policy::{Attempt, Decision};
-use super::{Context, Cut, ExtractError, SearchEnd};
+use crate::extract::context::{Context, Cut, SearchEnd};
+use crate::extract::error::ExtractError;
 use crate::plan::Money;
-use crate::raw::{self, PageHeader};
+use crate::raw::page::PageHeader;
 use crate::spec::source::Billed;
 
 /// Time that a call under way may take after the run was told to stop.
@@ -311,7 +313,7 @@ fn header(
 ) -> PageHeader {
     let identity = &context.identity;
     PageHeader {
-        v: raw::VERSION,
+        v: VERSION,
         run_id: identity.run_id.clone(),
         pipeline: context.plan.pipeline.clone(),
         snapshot_at: identity.snapshot_at,

@@ -12,7 +12,7 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::plan::Compression;
+use crate::plan::parts::Compression;
 use crate::spec::table::Table;
 
 /// Rows in a row group: enough to compress well, few enough to skip most of a big file.

@@ -1,6 +1,8 @@
 //! Whether contracts fit what a lake already holds. A column may be added at any time; one that is
 //! gone or has another type must be told of, or old files would be misread in silence. Pure.
 
+use crate::load::Lake;
+use crate::load::LakeError;
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
@@ -221,4 +223,17 @@ fn diagnostic(difference: &Difference, contracts: &Contracts) -> Option<Diagnost
 fn words(kinds: &BTreeSet<ColumnType>, between: &str) -> String {
     let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
     words.join(between)
+}
+
+impl Lake {
+    /// Checks that contracts account for what the lake holds.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed; [`LakeError::BelowPartition`]; [`LakeError::Contracts`] with every
+    /// difference.
+    pub fn check(&self, contracts: &Contracts, purpose: Purpose) -> Result<(), LakeError> {
+        self.keep_clear_of_columns(&contracts.tables)?;
+        let checked = check(&self.columns()?, contracts, purpose);
+        checked.map_err(LakeError::Contracts)
+    }
 }

@@ -30,11 +30,9 @@ use thiserror::Error;
 
 use crate::durable::FileAccess;
 use crate::plan::Shard;
-use crate::spec::contracts::Contracts;
 use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
 use crate::spec::yaml::diagnostic::Diagnostics;
-use evolution::Purpose;
 
 /// The folder of files that no commit added, below that of the lake's state.
 const QUARANTINE: &str = "quarantine";
@@ -261,17 +259,6 @@ impl Lake {
             }
             opened => opened,
         }
-    }
-
-    /// Checks that contracts account for what the lake holds.
-    ///
-    /// # Errors
-    /// A folder that cannot be listed; [`LakeError::BelowPartition`]; [`LakeError::Contracts`] with every
-    /// difference.
-    pub fn check(&self, contracts: &Contracts, purpose: Purpose) -> Result<(), LakeError> {
-        self.keep_clear_of_columns(&contracts.tables)?;
-        let checked = evolution::check(&self.columns()?, contracts, purpose);
-        checked.map_err(LakeError::Contracts)
     }
 
     /// What the columns of its files mean for whoever reads these tables.

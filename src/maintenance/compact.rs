@@ -11,7 +11,7 @@ use crate::load::inventory::LiveFile;
 use crate::load::locks::readers::patience;
 use crate::load::record::{CommitKind, RunRef};
 use crate::load::{Lake, LakeError};
-use crate::run::RunError;
+use crate::run::error::RunError;
 use crate::run::rewrite::{FILE_BYTES, Rewriter};
 use crate::spec::contracts::Contracts;
 

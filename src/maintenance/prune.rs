@@ -13,10 +13,11 @@ use crate::load::commit::Staging;
 use crate::load::inventory::LiveFile;
 use crate::load::locks::readers::patience;
 use crate::load::record::{CommitKind, CommitRecord, RunRef};
+use crate::maintenance::show::find;
+use crate::run::error::RunError;
+use crate::run::ledger;
 use crate::run::marts::tell_refreshed;
 use crate::run::rewrite::{forget_old_columns, take_rows_out};
-use crate::run::show::find;
-use crate::run::{RunError, ledger};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 

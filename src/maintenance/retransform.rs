@@ -6,25 +6,29 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::extract::error::with_causes;
 use crate::extract::journal::{self, Entry};
-use crate::extract::with_causes;
 use crate::load::Lake;
 use crate::load::evolution::Purpose;
 use crate::load::held::CheckResult;
 use crate::load::record::CommitKind;
 use crate::plan::Plan;
 use crate::query::runs;
-use crate::raw::{PageHeader, RawError, RawReader};
+use crate::raw::RawReader;
+use crate::raw::page::{PageHeader, RawError};
 use crate::run::checks::{Audit, Checks, Subject};
 use crate::run::commit::{rows, run_ref, stage, supersede};
+use crate::run::error::RunError;
 use crate::run::finish::refused;
+use crate::run::flattening::{flatten, warn_of_raw};
 use crate::run::marts::{NOT_UP_TO_DATE, follow};
 use crate::run::retain::retain;
 use crate::run::rewrite::{forget_old_columns, take_rows_out};
-use crate::run::{RunError, catalog, flatten, ledger, warn_of_raw};
+use crate::run::{catalog, ledger};
+use crate::transform::contracts::Transform;
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
-use crate::transform::{RunStamp, Transform};
 
 /// A run whose rows were replaced, or would be but for a data check.
 #[derive(Clone, Debug, Serialize)]

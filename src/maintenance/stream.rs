@@ -10,15 +10,17 @@ use arrow::ipc::writer::StreamWriter;
 use chrono_tz::Tz;
 
 use crate::raw::lines::Lines;
-use crate::run::RunError;
+use crate::run::error::RunError;
 use crate::run::finish::refused;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
+use crate::transform::contracts::Transform;
+use crate::transform::error::TransformError;
 use crate::transform::page::flatten::Flattener;
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::Spill;
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::MEMORY;
-use crate::transform::{RunStamp, Transform, TransformError};
 
 /// What is made of the pages.
 #[derive(Clone, Copy, Debug)]

@@ -7,12 +7,14 @@ use serde::Serialize;
 
 use crate::load::Lake;
 use crate::raw::RawReader;
-use crate::run::{RunError, flatten, warn_of_raw};
+use crate::run::error::RunError;
+use crate::run::flattening::{flatten, warn_of_raw};
 use crate::spec::contracts::Contracts;
+use crate::transform::contracts::Transform;
+use crate::transform::stamp::RunStamp;
 use crate::transform::suggest::{Suggestion, Unknown};
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, WorkerInput};
-use crate::transform::{RunStamp, Transform};
 
 /// What could be made of the fields that contracts do not know.
 #[derive(Clone, Debug, PartialEq, Serialize)]

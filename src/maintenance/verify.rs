@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::extract::with_causes;
+use crate::extract::error::with_causes;
 use crate::load::raw_zone::{CommittedRaw, checksum_of_beginning};
 use crate::load::verify::modes::Remark;
 use crate::load::verify::{Problem, ProblemKind, Verified};
 use crate::load::{Lake, raw_source};
 use crate::query::runs::{self, PagesOf};
 use crate::raw::RawReader;
-use crate::run::{RunError, catalog, ledger};
+use crate::run::error::RunError;
+use crate::run::{catalog, ledger};
 use crate::spec::contracts::Contracts;
 
 /// Reads every file of a lake: committed files are compared with their records, the frames of raw

@@ -10,7 +10,8 @@ use indexmap::IndexMap;
 
 use super::address::unusable;
 use super::search::{Depth, KnownShare, StopRules};
-use super::{Address, Compression, Price, currency, zones};
+use super::{currency, zones};
+use crate::plan::parts::{Address, Compression, Price};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SourceRef, StopWhen};

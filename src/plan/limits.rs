@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::check::Checker;
-use super::{Price, Retries};
+use crate::plan::parts::{Price, Retries};
 use crate::spec::pipeline::LimitOptions as Declared;
 use crate::spec::yaml::document::Spanned;
 

@@ -3,12 +3,12 @@
 //! Planning is pure. It reports every mistake at once, and what it returns is valid by
 //! construction: later stages look nothing up by a name that could be wrong.
 
+pub use parts::{Address, Compression, FollowUp, PlannedSource, Price, Retries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::{Endpoint, Source};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 
+pub use crate::plan::privacy::rule::{Only, PrivacyRule};
 pub use address::{is_loopback, travels_unencrypted, unencrypted, unusable};
 use check::Checker;
 use checks::checks;
@@ -25,7 +26,7 @@ pub use checks::{CheckRule, DataCheck};
 use keywords::keyword_sets;
 use limits::Window;
 pub use limits::{Budgets, Limits, Money};
-pub use privacy::{Only, Privacy, PrivacyRule, Pseudonyms, RawRetention};
+pub use privacy::{Privacy, Pseudonyms, RawRetention};
 use privacy::{privacy, raw_retention};
 use resolve::Planner;
 pub use search::{Depth, KnownShare, Search, StopRules};
@@ -38,6 +39,7 @@ mod checks;
 mod currency;
 mod keywords;
 pub mod limits;
+pub mod parts;
 mod privacy;
 mod resolve;
 mod search;
@@ -81,65 +83,6 @@ pub struct Plan {
     /// What is allowed but should be known.
     pub warnings: Vec<Diagnostic>,
     pub contracts: Arc<Contracts>,
-}
-
-/// Where a source is reached.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedSource {
-    pub address: Address,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Address {
-    Url(String),
-    /// The built-in simulator, started for the run.
-    Sandbox {
-        seed: u64,
-        clock: Option<DateTime<Utc>>,
-    },
-}
-
-/// Notes to ask for once this run's searches have found them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FollowUp {
-    pub source: String,
-    pub endpoint: String,
-    pub found_by: String,
-    /// The fields that the answers are to have; all of them, if it is empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<String>,
-    pub top: u32,
-    /// The column of `engagement` that ranks them.
-    pub by: String,
-    /// Also notes of earlier runs, found at most so many seconds before this one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seen_within_s: Option<u64>,
-    /// Not those that the endpoint has answered for in so many seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_refreshed_for_s: Option<u64>,
-}
-
-/// How often and how patiently a page is asked for again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retries {
-    /// Retries after the first attempt.
-    pub max: u32,
-    /// Upper bound of the first delay; it doubles with each retry.
-    pub delay: Duration,
-}
-
-/// What a call costs.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Price {
-    pub currency: Option<String>,
-    pub per_call: BTreeMap<String, f64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    Zstd(i32),
-    Snappy,
-    Uncompressed,
 }
 
 /// What a run may need at most.
@@ -332,12 +275,5 @@ impl Plan {
             requests: requests.max(1),
             per: limit.per.as_duration().max(Duration::from_millis(1)),
         })
-    }
-}
-
-impl Price {
-    /// What a call costs; `None` where no price is declared.
-    pub fn of(&self, endpoint: &str) -> Option<f64> {
-        self.per_call.get(endpoint).copied()
     }
 }

@@ -8,7 +8,7 @@ use super::address::{travels_unencrypted, unencrypted};
 use super::check::{self, Checker};
 use super::keywords::Word;
 use super::search::{Depth, FilterChoice, Search, SearchSubject, search};
-use super::{Address, FollowUp, PlannedSource};
+use crate::plan::parts::{Address, FollowUp, PlannedSource};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, Notes, SourceRef};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::FollowUp;
+use crate::plan::parts::FollowUp;
 use crate::spec::source::{Endpoint, Param, ParamFrom};
 use crate::spec::words::Filter;
 

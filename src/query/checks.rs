@@ -1,6 +1,7 @@
 //! The SQL of data checks: the views they look at, and the rows that are wrong. Pure but for
 //! [`failing`] and [`remark`], which ask.
 
+use crate::query::staged::of_run;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -25,16 +26,8 @@ pub struct Rejected {
     pub rejected: u64,
 }
 
-/// The schema of the views that show this run's rows only.
-pub(crate) const RUN: &str = "run";
-
 /// Rows that a result shows at most.
 const SHOWN: usize = 20;
-
-/// The name of the view with this run's rows of a table.
-pub(crate) fn of_run(table: &str) -> String {
-    format!("{RUN}.{}", identifier(table))
-}
 
 /// The query for what is wrong; its rows are the evidence. `key` names the columns that tell the
 /// table's rows apart.

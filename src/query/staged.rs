@@ -1,9 +1,9 @@
 //! Views of the files of a run that are staged and not yet committed.
 
 use super::catalog::{Files, ViewPart, table_view, views};
-use crate::query::checks::RUN;
-use crate::query::checks::of_run;
+use crate::query::sql::identifier;
 use crate::query::sql::literal;
+
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::Table;
 use indexmap::IndexMap;
@@ -70,4 +70,12 @@ pub fn statements(
         statements.push(table_view(&view, table, unreadable, part.as_slice()));
     }
     statements
+}
+
+/// The schema of the views that show this run's rows only.
+pub(crate) const RUN: &str = "run";
+
+/// The name of the view with this run's rows of a table.
+pub(crate) fn of_run(table: &str) -> String {
+    format!("{RUN}.{}", identifier(table))
 }

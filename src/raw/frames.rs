@@ -16,7 +16,7 @@ use zstd::zstd_safe::find_frame_compressed_size;
 
 use super::body::BodyText;
 use super::seal::{self, Seal};
-use super::{
+use crate::raw::page::{
     Damage, LineError, MAGIC, PageHeader, RawError, RawPage, UNSEALED_VERSION, failed, parse,
     parse_header,
 };

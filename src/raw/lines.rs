@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::{MAGIC, RawError, RawPage, failed, parse};
+use crate::raw::page::{MAGIC, RawError, RawPage, failed, parse};
 
 /// Pages of any number of runs, one a line.
 pub struct Lines {

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::seal::SIZE;
-use super::{PageHeader, RawError, RawPage, RawReader, RawWriter, VERSION, encode};
+use super::{RawReader, RawWriter, encode};
 use crate::plan::{Search, StopRules};
+use crate::raw::page::{PageHeader, RawError, RawPage, VERSION};
 
 const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
 

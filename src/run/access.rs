@@ -8,7 +8,8 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::extract::client::SourceAccess;
-use crate::plan::{Address, Plan, travels_unencrypted, unencrypted, unusable};
+use crate::plan::parts::Address;
+use crate::plan::{Plan, travels_unencrypted, unencrypted, unusable};
 use crate::sandbox::{self, Sandbox};
 use crate::signing::{HalfSigner, Signer};
 use crate::spec::contracts::Contracts;

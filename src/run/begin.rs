@@ -9,21 +9,23 @@ use uuid::Uuid;
 use super::access::Accesses;
 use super::prior::Prior;
 use super::resume::OpenRun;
-use super::{RunError, RunOptions};
 use crate::clock::Clock;
 use crate::extract::budget::Budget;
+use crate::extract::context::RunIdentity;
 use crate::extract::day::{date_of, journals};
+use crate::extract::error::with_causes;
 use crate::extract::journal::{Journal, RunHead};
 use crate::extract::ledger::Call;
 use crate::extract::ledger::Spent;
 use crate::extract::replay::Replayed;
-use crate::extract::{RunIdentity, with_causes};
 use crate::load::Lake;
 use crate::load::record::CommitRecord;
 use crate::plan::{Money, Plan};
 use crate::raw::RawReader;
+use crate::run::error::RunError;
+use crate::run::options::RunOptions;
 use crate::spec::source::Billed;
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 
 /// A rehearsal's invented notes must never stand among real ones.
 pub(crate) fn keep_worlds_apart(

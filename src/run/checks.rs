@@ -5,8 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::RunError;
-use crate::extract::with_causes;
+use crate::extract::error::with_causes;
 use crate::load::Lake;
 use crate::load::commit::Staging;
 use crate::load::held::{CheckResult, HeldOutcome};
@@ -14,9 +13,10 @@ use crate::plan::{CheckRule, DataCheck, Plan};
 use crate::query::checks::{self, Checked, Rejected};
 use crate::query::duckdb::{Database, QueryError};
 use crate::query::staged::Staged;
+use crate::run::error::RunError;
 use crate::spec::checks::Severity;
-use crate::transform::RunStamp;
 use crate::transform::quality::tally::Tallies;
+use crate::transform::stamp::RunStamp;
 
 /// How many data checks of a run ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

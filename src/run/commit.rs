@@ -6,20 +6,20 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use uuid::Uuid;
 
-use super::RunError;
 use super::checks::{Audit, Subject};
 use super::finish::{Done, Run};
 use super::ledger;
 use super::report::{RunReport, Status};
-use crate::extract::with_causes;
+use crate::extract::error::with_causes;
 use crate::load::commit::Staging;
 use crate::load::inventory::{LiveFile, RewriteLock};
 use crate::load::raw_zone::RawFile;
 use crate::load::record::{CommitKind, CommitRecord, RunRef};
 use crate::load::{Lake, encode, table_path};
 use crate::plan::Plan;
+use crate::run::error::RunError;
 use crate::run::rewrite::take_rows_out;
-use crate::transform::RunStamp;
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::finish::{FlattenOutcome, Flattened};
 
 /// A commit under way.

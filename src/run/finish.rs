@@ -7,23 +7,28 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 
+use super::catalog;
 use super::ledger::{self, RunRecord};
 use super::marts::follow;
 use super::prior::Prior;
 use super::report::{DamagedPage, RunReport, Status};
-use super::{RunError, catalog, flatten, warn_of_raw};
+use crate::extract::Extracted;
+use crate::extract::context::Cut;
+use crate::extract::error::with_causes;
 use crate::extract::journal::{Entry, Journal};
-use crate::extract::{Cut, Extracted, with_causes};
 use crate::load::{Lake, raw_source};
 use crate::plan::{Plan, Search, Shard};
-use crate::raw::{Change, RawError};
+use crate::raw::page::{Change, RawError};
+use crate::run::error::RunError;
+use crate::run::flattening::{flatten, warn_of_raw};
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
+use crate::transform::contracts::Transform;
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::select;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
-use crate::transform::{RunStamp, Transform};
 
 /// A run under way, or one that is closed.
 pub(crate) struct Run<'a> {

@@ -12,8 +12,8 @@ use crate::extract::ledger::Call;
 use crate::plan::Shard;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::Billed;
-use crate::transform::RunStamp;
 use crate::transform::quality::privacy::Redaction;
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::shape::Shape;
 

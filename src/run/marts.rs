@@ -19,13 +19,14 @@ use serde::Serialize;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::extract::with_causes;
+use crate::extract::error::with_causes;
 use crate::load::encode;
 use crate::load::marts::{FailedMart, mart_path};
 use crate::load::record::{CommitKind, RunRef};
 use crate::load::{Lake, LakeError};
 use crate::marts::{Day, Relation, VERSION, earlier};
-use crate::plan::{Compression, Plan};
+use crate::plan::Plan;
+use crate::plan::parts::Compression;
 use crate::query::catalog::only;
 use crate::query::days;
 use crate::query::duckdb::{Database, QueryAnswer, QueryError};

@@ -3,13 +3,15 @@
 //! A run that made a call always commits its ledger, whatever became of its data.
 
 pub mod access;
+pub mod error;
+pub mod flattening;
+pub mod options;
 
 pub mod begin;
 pub mod catalog;
 pub mod checks;
 pub mod commit;
 pub mod finish;
-pub mod forecast;
 pub mod ledger;
 pub mod marts;
 pub mod prior;
@@ -17,143 +19,41 @@ pub mod report;
 pub mod resume;
 pub mod retain;
 pub mod rewrite;
-pub mod show;
 
 #[cfg(test)]
 mod tests;
 
-pub use resume::Resume;
+pub use crate::run::options::Resume;
+pub use error::RunError;
 
+pub use options::{OnEvent, RunOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
-use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::extract::client::{Client, ClientError};
+use crate::extract::client::Client;
+use crate::extract::context::Cut;
 use crate::extract::day::sent_since;
-use crate::extract::journal::JournalError;
 use crate::extract::replay::Replayed;
-use crate::extract::{Cut, Event, ExtractError, Extracted, Extractor, Needs};
+use crate::extract::{Extracted, Extractor, Needs};
+use crate::load::Lake;
 use crate::load::evolution::Purpose;
-use crate::load::{Lake, LakeError};
 use crate::plan::Plan;
-use crate::query::duckdb::QueryError;
-use crate::raw::{RawError, RawWriter, check_writable};
+use crate::raw::{RawWriter, check_writable};
 use crate::sandbox::Sandbox;
-use crate::transform::tables::finish::Flattened;
-use crate::transform::workers::{RawRead, WorkerInput};
-use crate::transform::{RunStamp, Transform, TransformError};
-use access::{AccessError, Accesses};
+use crate::transform::contracts::Transform;
+use crate::transform::stamp::RunStamp;
+use access::Accesses;
 use begin::{Begun, budget, keep_worlds_apart, settle, warn_of_orphans};
 use finish::{Done, Run};
 use prior::Prior;
 use report::{RunReport, Status};
 use resume::OpenRun;
 use retain::retain;
-
-/// What a user may say about one run.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    pub lake: PathBuf,
-    /// The logical time of what is observed; now, if not given.
-    pub snapshot_at: Option<DateTime<Utc>>,
-    /// Commit the ledger only; `transform --raw` makes the tables later.
-    pub extract_only: bool,
-    /// Whether a run that was cut short is continued.
-    pub resume: Resume,
-    /// How many threads make tables.
-    pub threads: usize,
-}
-
-/// Told of every page, and of the end of every search.
-pub type OnEvent = Box<dyn Fn(&Event<'_>) + Send>;
-
-#[derive(Debug, Error)]
-pub enum RunError {
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    #[error(transparent)]
-    Lake(#[from] LakeError),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Raw(#[from] RawError),
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error(transparent)]
-    Extract(#[from] ExtractError),
-    #[error(transparent)]
-    Transform(TransformError),
-    /// Reading the lake, or writing its catalog.
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    #[error("the raw file {} belongs to the pipeline `{found}`, not to `{wanted}`", path.display())]
-    ForeignRaw {
-        path: PathBuf,
-        found: String,
-        wanted: String,
-    },
-    #[error("the contracts cannot hold the ledger of a run")]
-    Ledger(#[source] ArrowError),
-    #[error("pages of the run {0} come again after those of another run")]
-    Scattered(String),
-    #[error("pages make no table `{0}`")]
-    NoSuchTable(String),
-    #[error("cannot make a folder for temporary files")]
-    Scratch(#[source] std::io::Error),
-    /// A rule of the pipeline's `contract:` that says `fail`.
-    #[error("{0}")]
-    Refused(String),
-    #[error("there is no run `{asked}` in this lake")]
-    UnknownRun { asked: String, near: Vec<String> },
-    #[error("several runs begin with `{asked}`")]
-    AmbiguousRun { asked: String, ids: Vec<String> },
-    #[error("the run {0} is not finished")]
-    OpenRun(String),
-    /// Before a commit; nothing was changed.
-    #[error("the files of {} were not written anew as they are: {before} rows became {after}, or other ones", partition.display())]
-    Rewritten {
-        partition: PathBuf,
-        before: u64,
-        after: u64,
-    },
-    #[error("the raw file {} holds no page", .0.display())]
-    EmptyRaw(PathBuf),
-    #[error("no page of the raw file {} can be read: {reason}", path.display())]
-    UnreadableRaw { path: PathBuf, reason: String },
-    /// Before rows are replaced; nothing was changed.
-    #[error(
-        "the raw files of the run {run_id} do not hold the pages that its ledger has: {missing} of \
-         {in_ledger} are missing or damaged, {unknown} are not in the ledger"
-    )]
-    OtherPages {
-        run_id: String,
-        in_ledger: usize,
-        missing: usize,
-        unknown: usize,
-    },
-    #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]
-    MixedLake {
-        lake: PathBuf,
-        pipeline: String,
-        held: &'static str,
-        new: &'static str,
-    },
-}
-
-impl From<TransformError> for RunError {
-    fn from(error: TransformError) -> Self {
-        match error {
-            TransformError::Raw(error) => RunError::Raw(error),
-            error => RunError::Transform(error),
-        }
-    }
-}
 
 /// Runs a pipeline: extract, transform, commit, catalog. `stop` becomes true to end it early. A
 /// run of the same plan that was cut short is continued.
@@ -363,38 +263,4 @@ fn recent(plan: &Plan, lake: &Lake) -> Result<BTreeMap<String, Vec<Duration>>, R
         recent.insert(name.clone(), ago.collect());
     }
     Ok(recent)
-}
-
-/// Flattens all pages of a run, and tells what its raw files hold; only the tables in `only`, or
-/// all.
-pub(crate) fn flatten<'t>(
-    transform: &'t Transform,
-    stamp: &RunStamp,
-    raw: impl IntoIterator<Item = PathBuf>,
-    only: &[&str],
-    work: WorkerInput<'t>,
-) -> Result<(Flattened<'t>, RawRead), RunError> {
-    // A source that answered nothing has no file.
-    let files = raw.into_iter().filter(|path| path.exists());
-    Ok(transform.flatten(stamp, files, only, work)?)
-}
-
-/// Warns of what a raw file holds beside whole pages.
-pub(crate) fn warn_of_raw(read: &RawRead) {
-    for path in &read.torn {
-        tracing::warn!("{}: the last page is torn and was left out", path.display());
-    }
-    for damage in &read.damaged {
-        tracing::warn!("{damage}");
-    }
-    if let Some(path) = read.unsealed.first() {
-        static TOLD: Once = Once::new();
-        TOLD.call_once(|| {
-            tracing::warn!(
-                "{} has pages without checksums, as the version before wrote them: damage in such pages \
-                 may go unnoticed",
-                path.display()
-            );
-        });
-    }
 }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use super::catalog::Opened;
-use super::{RunError, catalog, ledger};
+use super::{catalog, ledger};
+use crate::extract::context::{Known, KnownTo};
 use crate::extract::day::{self, DayOf, journals};
 use crate::extract::ledger::Spent;
-use crate::extract::{Known, KnownTo};
 use crate::load::Lake;
 use crate::load::record::{AddedFile, CommitRecord};
-use crate::plan::{FollowUp, Money, Plan, Search};
+use crate::plan::parts::FollowUp;
+use crate::plan::{Money, Plan, Search};
 use crate::query::history::{self, Earlier};
+use crate::run::error::RunError;
 use crate::transform::tables::select::{self, Ranked};
 
 /// The lake before a run.

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::RunError;
 use super::checks::{Audit, Checks};
+use crate::extract::Extracted;
+use crate::extract::context::Cut;
 use crate::extract::ledger::Totals;
 use crate::extract::pager::StopReason;
-use crate::extract::{Cut, Extracted};
 use crate::load::held::CheckResult;
 use crate::plan::{Plan, Search};
-use crate::transform::RunStamp;
+use crate::run::error::RunError;
 use crate::transform::quality::drift::DriftRow;
 use crate::transform::quality::tally::Tallies;
+use crate::transform::stamp::RunStamp;
 
 /// The result of a run, as `run --format json` prints it.
 #[derive(Debug, Serialize)]

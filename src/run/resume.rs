@@ -1,5 +1,6 @@
 //! Runs that were cut short: which one is continued, and what becomes of the others.
 
+use crate::run::options::Resume;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,26 +9,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finish::{Done, Run};
 use super::report::{RunReport, Status};
-use super::{RunError, RunOptions};
+use crate::extract::Extracted;
+use crate::extract::context::{Known, SearchEnd};
 use crate::extract::day::journals;
 use crate::extract::journal::{self, Entry, Journal, RunHead};
 use crate::extract::ledger::Call;
 use crate::extract::replay::{Progress, Replayed, replay};
-use crate::extract::{Extracted, Known, SearchEnd};
 use crate::load::Lake;
 use crate::load::record::CommitRecord;
 use crate::plan::{Plan, Shard};
-use crate::transform::{RunStamp, Transform};
-
-/// Whether a run that was cut short is continued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Resume {
-    /// If it asks the same and is not too old.
-    #[default]
-    Auto,
-    /// It is closed as it is.
-    Never,
-}
+use crate::run::error::RunError;
+use crate::run::options::RunOptions;
+use crate::transform::contracts::Transform;
+use crate::transform::stamp::RunStamp;
 
 /// A run that was cut short.
 #[derive(Debug)]

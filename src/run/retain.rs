@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::ledger;
-use crate::extract::with_causes;
+use crate::extract::error::with_causes;
 use crate::load::{Lake, LakeError};
 use crate::plan::{Plan, RawRetention};
 

@@ -24,9 +24,9 @@ use super::json::note_page::NotePage;
 use super::json::user_page::UserPage;
 use super::params::{BadParam, Params};
 use super::search::{self, NoteQuery, Paging};
-use super::world::World;
 use super::world::dice::Dice;
 use crate::sandbox::http::routes::{Operation, Route};
+use crate::sandbox::world::stream::World;
 
 /// All endpoints that the sandbox serves.
 pub struct Api {

@@ -72,10 +72,10 @@ pub use clock::SandboxClock;
 use crate::sandbox::http::line::{Cutter, WireLines};
 use crate::sandbox::http::shared::Shared;
 use crate::sandbox::http::stop::{Stopper, stop};
+use crate::sandbox::world::stream::World;
 use api::Api;
 use calls::Calls;
 use faults::Strikes;
-use world::World;
 
 /// Time that calls under way may take when the sandbox is stopped.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use crate::spec::words::TimeSpan;
 use super::world::author::Author;
 use super::world::dice::Dice;
 use super::world::note::Note;
-use super::world::{Stream, World};
+use crate::sandbox::world::stream::{Stream, World};
 
 /// Entries on a full page.
 pub const PAGE_SIZE: usize = 20;

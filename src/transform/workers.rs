@@ -4,10 +4,12 @@ use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
-use super::{RunStamp, Transform, TransformError};
-use crate::raw::Damage;
 use crate::raw::frames::{Frames, Page, PageDecoder};
+use crate::raw::page::Damage;
+use crate::transform::contracts::Transform;
+use crate::transform::error::TransformError;
 use crate::transform::page::flatten::Flattener;
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::{Finished, Spill};
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;

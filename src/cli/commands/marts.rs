@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use chrono::NaiveDate;
 use clap::Args;
 
+use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, print_json, print_text};
-use crate::cli::{Common, Format};
 use crate::load::Lake;
 use crate::load::marts::FailedMart;
 use crate::run::catalog;

@@ -10,12 +10,14 @@ use serde::Serialize;
 
 use crate::cli::commands::run::part;
 use crate::cli::error::CliError;
+use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, print_json, print_text};
-use crate::cli::{Common, Format, env};
-use crate::plan::{Address, Estimate, FollowUp, Plan, Search, Shard, unusable};
-use crate::run::forecast::{Forecast, LeftToday, Outlook, outlook};
+use crate::cli::{Common, env};
+use crate::maintenance::forecast::{Forecast, LeftToday, Outlook, outlook};
+use crate::plan::parts::{Address, FollowUp};
+use crate::plan::{Estimate, Plan, Search, Shard, unusable};
 use crate::signing::{HalfSigner, Signer};
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 
 #[derive(Debug, Args)]
 pub struct PlanArgs {

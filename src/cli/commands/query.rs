@@ -14,10 +14,11 @@ use clap::ValueEnum;
 use indexmap::IndexMap;
 use tempfile::{NamedTempFile, TempDir};
 
+use crate::cli::Common;
 use crate::cli::error::{CliError, INTERNAL};
+use crate::cli::output::format::Format;
 use crate::cli::output::print::closed_pipe;
 use crate::cli::output::relation;
-use crate::cli::{Common, Format};
 use crate::load::Lake;
 use crate::query::catalog::named_in;
 use crate::query::duckdb::QueryError;

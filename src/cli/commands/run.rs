@@ -14,20 +14,23 @@ use tokio::sync::watch;
 use crate::cli::error::{
     CliError, DENIED, INTERNAL, MEND, PARTIAL, REFUSED, STOPPED, USAGE, decide,
 };
-use crate::cli::output::print::{grouped, note, print_json, print_text};
+use crate::cli::output::format::Format;
+use crate::cli::output::print::{grouped, print_json, print_text};
 use crate::cli::output::progress;
+use crate::cli::output::stderr::note;
 use crate::cli::output::summary::summary;
-use crate::cli::{Common, Format, Threads, env};
+use crate::cli::{Common, Threads, env};
 use crate::clock;
-use crate::extract::Cut;
 use crate::extract::budget::Exhausted;
+use crate::extract::context::Cut;
 use crate::plan::{Plan, Shard};
 use crate::run::marts::NOT_UP_TO_DATE;
+use crate::run::options::RunOptions;
 use crate::run::report::{Left, RunReport, Status};
-use crate::run::{Resume, RunOptions, run};
+use crate::run::{Resume, run};
 use crate::spec::words::Instant;
 use crate::spec::yaml::escape::escaped_line;
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {

@@ -8,13 +8,14 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
+use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, pretty, print_json, print_text};
 use crate::cli::output::summary::{program, shell_word};
-use crate::cli::{Common, Format};
 use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::load::record::AddedFile;
-use crate::run::show::{Discarded, Shown, discard, publish, show};
+use crate::maintenance::show::{Discarded, Shown, discard, publish, show};
 
 #[derive(Debug, Args)]
 pub struct RunIdArgs {

@@ -10,17 +10,18 @@ use chrono_tz::Tz;
 use clap::Args;
 
 use crate::cli::error::{CliError, REFUSED, decide};
+use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, is_closed_pipe, print_json, print_text};
-use crate::cli::{Common, Format, Threads};
+use crate::cli::{Common, Threads};
 use crate::load::Lake;
 use crate::maintenance::retransform::{OtherPages, Retransformed, retransform};
 use crate::maintenance::stream::{Passed, Piped, pipe};
 use crate::plan::Privacy;
-use crate::run::RunError;
 use crate::run::catalog;
+use crate::run::error::RunError;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::yaml::diagnostic::nearest;
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 
 #[derive(Debug, Args)]
 pub struct TransformArgs {

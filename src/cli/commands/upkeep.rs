@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use chrono::{NaiveDate, Utc};
 use clap::{ArgGroup, Args};
 
+use crate::cli::Common;
 use crate::cli::error::{CliError, REFUSED};
+use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, print_json, print_text};
-use crate::cli::{Common, Format};
 use crate::load::Lake;
 use crate::load::verify::modes::Remark;
 use crate::load::verify::quarantine::Moved;

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::Common;
 use crate::cli::commands::checks::checked_plan;
 use crate::cli::error::{CliError, USAGE};
+use crate::cli::output::format::Format;
 use crate::cli::output::print::{print_json, print_text};
-use crate::cli::{Common, Format};
 use crate::load::evolution::{self, Purpose};
 use crate::load::{Lake, LakeError};
 use crate::plan::Privacy;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {

@@ -1,7 +1,9 @@
 //! What commands print.
 
 pub mod drift_summary;
+pub mod format;
 pub mod print;
 pub mod progress;
 pub mod relation;
+pub mod stderr;
 pub mod summary;

@@ -1,6 +1,5 @@
 //! Results on stdout, in the format that was asked for.
 
-use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
@@ -10,8 +9,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::util::pretty::pretty_format_batches;
 use serde::Serialize;
 
-use crate::cli::Format;
 use crate::cli::error::{CliError, INTERNAL};
+use crate::cli::output::format::Format;
 use crate::cli::output::relation;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
@@ -75,16 +74,6 @@ pub fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
         let cause = cause.downcast_ref::<io::Error>();
         cause.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
     })
-}
-
-/// Says something on stderr, escaped; nobody may be listening.
-pub fn note(text: impl Display) {
-    note_as_is(escaped(&text.to_string()));
-}
-
-/// Says something on stderr that is escaped already, and may have colours.
-pub fn note_as_is(text: impl Display) {
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A number with a comma every three digits.

@@ -5,9 +5,9 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::output::print::note;
-use crate::extract::Event;
-use crate::run::OnEvent;
+use crate::cli::output::stderr::note;
+use crate::extract::context::Event;
+use crate::run::options::OnEvent;
 use crate::spec::yaml::escape::escaped_line;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

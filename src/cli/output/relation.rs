@@ -18,7 +18,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::cli::Format;
+use crate::cli::output::format::Format;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
 /// Writes rows. Only a table, whose columns are as wide as their widest value, waits for all rows.

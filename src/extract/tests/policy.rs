@@ -8,7 +8,7 @@ use super::source;
 use crate::extract::policy::{
     Attempt, CallOutcome, Decision, Failure, Refusal, Unconnected, Verdict, decide,
 };
-use crate::plan::Retries;
+use crate::plan::parts::Retries;
 use crate::spec::source::{Billed, Source};
 
 const RETRIES: Retries = Retries {

@@ -7,15 +7,16 @@ use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
 use super::{done, planned, search, sent, time};
+use crate::extract::context::{Known, KnownTo, SearchEnd};
 use crate::extract::envelope::PageSummary;
 use crate::extract::journal::Entry;
 use crate::extract::ledger::Call;
 use crate::extract::ledger::Sent;
 use crate::extract::pager::{Pager, StopReason};
 use crate::extract::replay::{Progress, Replayed, replay};
-use crate::extract::{Known, KnownTo, SearchEnd};
 use crate::plan::{KnownShare, Plan, Search, StopRules};
-use crate::raw::{self, PageHeader, RawWriter};
+use crate::raw::page::PageHeader;
+use crate::raw::{self, RawWriter};
 use crate::spec::source::Billed;
 
 const NOON: &str = "2026-03-09T04:00:00Z";
@@ -117,7 +118,7 @@ impl Story {
 
 fn header(sent: &Sent, page: u32, items: usize) -> PageHeader {
     PageHeader {
-        v: raw::VERSION,
+        v: raw::page::VERSION,
         run_id: RUN_ID.to_owned(),
         pipeline: "test".to_owned(),
         snapshot_at: time(NOON),

@@ -9,7 +9,7 @@ use parquet::basic::Compression as Codec;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
 use crate::load::encode::{Rows, write_parquet};
-use crate::plan::Compression;
+use crate::plan::parts::Compression;
 use crate::spec::table::Table;
 use crate::spec::yaml::diagnostic::SourceFile;
 use crate::spec::yaml::document;

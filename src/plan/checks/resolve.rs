@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{CheckRule, DataCheck};
 use crate::plan::check::{Checker, choose};
-use crate::plan::privacy::{Privacy, PrivacyRule};
+use crate::plan::privacy::Privacy;
+use crate::plan::privacy::rule::PrivacyRule;
 use crate::spec::checks::{self as spec, CheckValue, Freshness, RowCountChange};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::{ColumnType, RowsFrom, Table};

@@ -1,6 +1,8 @@
 //! The privacy rules of a pipeline, held against the tables they are for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::plan::privacy::rule::PrivacyRule;
+use rule::ColumnOfTable;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,32 +18,15 @@ use crate::spec::yaml::document::Spanned;
 
 use rules::rules;
 
+pub mod rule;
 mod rules;
 
 /// What becomes of personal data before tables are written.
 #[derive(Clone, Debug, Default)]
 pub struct Privacy {
-    rules: BTreeMap<Place, PrivacyRule>,
+    rules: BTreeMap<ColumnOfTable, PrivacyRule>,
     pub scrub_phone_numbers: bool,
     pub pseudonyms: Option<Pseudonyms>,
-}
-
-/// A table and its column.
-type Place = (String, String);
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum PrivacyRule {
-    Hash(Option<Only>),
-    Drop,
-}
-
-/// The rows whose ids are hashed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Only {
-    /// The column that says whose id it is.
-    pub column: String,
-    /// What it says of those that are hashed.
-    pub identities: BTreeSet<String>,
 }
 
 /// Makes pseudonyms with the salt of a pipeline.

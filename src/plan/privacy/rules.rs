@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Only, Place, PrivacyRule};
+use super::rule::ColumnOfTable;
 use crate::plan::check::{Checker, choose};
+use crate::plan::privacy::rule::{Only, PrivacyRule};
 use crate::spec::contracts::Contracts;
 use crate::spec::privacy::PrivacyOptions;
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
@@ -14,7 +15,7 @@ pub(super) fn rules(
     check: &mut Checker<'_>,
     spec: &PrivacyOptions,
     contracts: &Contracts,
-) -> BTreeMap<Place, PrivacyRule> {
+) -> BTreeMap<ColumnOfTable, PrivacyRule> {
     let mut rules = Rules {
         check,
         contracts,
@@ -40,7 +41,7 @@ struct Rules<'c, 'a> {
     check: &'c mut Checker<'a>,
     contracts: &'c Contracts,
     /// The rules so far, each with where it was named.
-    named: BTreeMap<Place, (Spanned<String>, PrivacyRule)>,
+    named: BTreeMap<ColumnOfTable, (Spanned<String>, PrivacyRule)>,
 }
 
 impl<'c> Rules<'c, '_> {
@@ -133,7 +134,7 @@ impl<'c> Rules<'c, '_> {
     fn whole_identities(&mut self) {
         let mut hidden = BTreeSet::new();
         for (identity, columns) in identities(self.contracts) {
-            let (named, missing): (Vec<&Place>, Vec<&Place>) = columns
+            let (named, missing): (Vec<&ColumnOfTable>, Vec<&ColumnOfTable>) = columns
                 .keys()
                 .partition(|place| self.named.contains_key(*place));
             // One with ids of several kinds hides what the others hide.
@@ -175,7 +176,7 @@ impl<'c> Rules<'c, '_> {
             let others = identities(self.contracts)
                 .into_values()
                 .filter(|columns| columns.values().all(|declared| declared.fill.is_none()));
-            let others: BTreeSet<Place> = others.flat_map(BTreeMap::into_keys).collect();
+            let others: BTreeSet<ColumnOfTable> = others.flat_map(BTreeMap::into_keys).collect();
             let others = others
                 .iter()
                 .filter(|(t, c)| format!("{t}.{c}") != name.value);
@@ -187,7 +188,7 @@ impl<'c> Rules<'c, '_> {
 }
 
 /// All columns that hold ids of each identity, also those that hold others' ids besides.
-fn identities(contracts: &Contracts) -> BTreeMap<&str, BTreeMap<Place, &Column>> {
+fn identities(contracts: &Contracts) -> BTreeMap<&str, BTreeMap<ColumnOfTable, &Column>> {
     let columns = || {
         let tables = contracts.tables.values();
         tables.flat_map(|table| {
@@ -195,7 +196,7 @@ fn identities(contracts: &Contracts) -> BTreeMap<&str, BTreeMap<Place, &Column>>
             columns.map(move |(name, column)| ((table.name().to_owned(), name.clone()), column))
         })
     };
-    let mut identities: BTreeMap<&str, BTreeMap<Place, &Column>> = BTreeMap::new();
+    let mut identities: BTreeMap<&str, BTreeMap<ColumnOfTable, &Column>> = BTreeMap::new();
     for (place, column) in columns() {
         if let Some(identity) = &column.identity {
             identities
@@ -212,7 +213,7 @@ fn identities(contracts: &Contracts) -> BTreeMap<&str, BTreeMap<Place, &Column>>
     identities
 }
 
-fn listed(places: &[&Place]) -> String {
+fn listed(places: &[&ColumnOfTable]) -> String {
     let names: Vec<String> = places.iter().map(|(t, c)| format!("{t}.{c}")).collect();
     names.join(", ")
 }

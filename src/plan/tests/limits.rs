@@ -5,8 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{THREE_KINDS, and, planned};
+use crate::plan::Plan;
 use crate::plan::limits::{Budgets, Limits, Money, Window};
-use crate::plan::{Plan, Retries};
+use crate::plan::parts::Retries;
 
 fn limits(declared: &str) -> Limits {
     planned(&and(&format!("limits: {{{declared}}}\n"))).limits

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Address, Compression, EndpointEstimate, Plan, Price, Search, plan};
+use super::{EndpointEstimate, Plan, Search, plan};
+use crate::plan::parts::{Address, Compression, Price};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
 use crate::spec::pipeline::OnBadValue;

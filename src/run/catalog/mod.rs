@@ -7,12 +7,12 @@ use std::ops::Deref;
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 
-use super::RunError;
 use crate::load::Lake;
 use crate::load::locks::readers::Reading;
 use crate::query::catalog::only;
 use crate::query::duckdb::{Database, write_catalog};
 use crate::run::catalog::as_of::runs_as_of;
+use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 

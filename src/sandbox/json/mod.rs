@@ -9,8 +9,8 @@ pub mod note_item;
 pub mod note_page;
 pub mod user_page;
 
-use super::world::DAY;
 use super::world::dice::Dice;
+use crate::sandbox::world::time::DAY;
 
 /// Formats a count as the app does: `1855`, `1.2万`, `381.2万`.
 fn shortened(count: u64) -> String {

@@ -6,7 +6,8 @@ use serde::Serialize;
 use crate::sandbox::world::author::Verification;
 use crate::sandbox::world::dice::Dice;
 use crate::sandbox::world::note::Note;
-use crate::sandbox::world::{DAY, HOUR, phrases};
+use crate::sandbox::world::phrases;
+use crate::sandbox::world::time::{DAY, HOUR};
 
 use super::media::{self, Image, VideoInfo};
 use super::shortened;

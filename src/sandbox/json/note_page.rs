@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::sandbox::search::{Card, Hit, NoteQuery};
 use crate::sandbox::world::dice::Dice;
+use crate::sandbox::world::stream::{Stream, World};
 use crate::sandbox::world::topics::TOPICS;
-use crate::sandbox::world::{Stream, World};
 
 use super::note_item::NoteItem;
 

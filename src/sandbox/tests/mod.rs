@@ -21,7 +21,7 @@ use super::api::{Api, ApiAnswer};
 use super::call::{ApiCall, Asked};
 use super::documented;
 use super::search::Paging;
-use super::world::World;
+use crate::sandbox::world::stream::World;
 use crate::spec::contracts::Contracts;
 
 const TOKEN: &str = "sandbox-token";

@@ -3,8 +3,9 @@
 use super::dice::Dice;
 use super::id::Id;
 use super::phrases::{NAME_CORES, NAME_ENDS, NAME_STARTS, TRADES};
-use super::{BEGINNING, DAY, Stream, World};
 use crate::sandbox::world::growth::saturating;
+use crate::sandbox::world::stream::{Stream, World};
+use crate::sandbox::world::time::{BEGINNING, DAY};
 
 /// An account. Its properties are computed on demand.
 #[derive(Clone, Debug)]

@@ -13,28 +13,19 @@ pub mod growth;
 pub mod id;
 pub mod note;
 pub mod phrases;
+pub mod stream;
 pub mod text;
+pub mod time;
 pub mod topics;
+
+use crate::sandbox::world::time::BEGINNING;
+use crate::sandbox::world::time::DAY;
+pub use stream::{Stream, World};
 
 use author::Author;
 use dice::Dice;
 use id::Id;
 use note::Note;
-use topics::{TOPICS, Topic};
-
-/// Time of the first publication: 2025-06-01T00:00:00Z.
-pub const BEGINNING: i64 = 1_748_736_000;
-
-pub const HOUR: i64 = 3_600;
-
-pub const DAY: i64 = 24 * HOUR;
-
-#[derive(Clone, Copy, Debug)]
-pub struct World {
-    pub seed: u64,
-    /// Notes per day in every stream; `None` gives each stream its own rate.
-    pub notes_a_day: Option<u64>,
-}
 
 /// The buckets of a stream: `notes` buckets in `seconds`, as equal as whole seconds allow.
 #[derive(Clone, Copy, Debug)]
@@ -52,58 +43,6 @@ impl Buckets {
     /// Returns the bucket that contains an instant, in seconds since [`BEGINNING`].
     fn at(self, seconds: i64) -> i64 {
         ((seconds + 1) * self.notes - 1).div_euclid(self.seconds)
-    }
-}
-
-/// The notes and authors that belong to a keyword.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stream {
-    topic: u8,
-    salt: u16,
-}
-
-impl Stream {
-    /// Returns the stream of a keyword. The name of a topic leads to its main stream. Any other
-    /// keyword leads to a side stream: of the topic that it contains, or else of an arbitrary
-    /// topic.
-    pub fn of(keyword: &str) -> Self {
-        let mut dice = Dice::new(0, "stream", keyword);
-        let any = dice.below(TOPICS.len() as u64) as usize;
-        let side_salt = dice.between(1, u64::from(u16::MAX)) as u16;
-        let contained = TOPICS.iter().position(|topic| keyword.contains(topic.name));
-        let topic = contained.unwrap_or(any);
-        Stream {
-            topic: topic as u8, // there are fewer than 256 topics
-            salt: if keyword == TOPICS[topic].name {
-                0
-            } else {
-                side_salt
-            },
-        }
-    }
-
-    /// Returns the stream of the advertisements that are shown with this stream.
-    pub fn of_ads(self) -> Self {
-        Stream {
-            salt: self.salt ^ 0xAD5,
-            ..self
-        }
-    }
-
-    pub fn topic(self) -> &'static Topic {
-        &TOPICS[usize::from(self.topic) % TOPICS.len()]
-    }
-
-    fn from_id(id: Id) -> Option<Self> {
-        let known = usize::from(id.topic) < TOPICS.len();
-        known.then_some(Stream {
-            topic: id.topic,
-            salt: id.salt,
-        })
-    }
-
-    fn key(self) -> String {
-        format!("{:02x}{:04x}", self.topic, self.salt)
     }
 }
 

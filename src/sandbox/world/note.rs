@@ -4,8 +4,9 @@ use super::author::Author;
 use super::dice::Dice;
 use super::phrases::PLACES;
 use super::text::Text;
-use super::{DAY, HOUR, Stream, World};
 use crate::sandbox::world::growth::saturating;
+use crate::sandbox::world::stream::{Stream, World};
+use crate::sandbox::world::time::{DAY, HOUR};
 
 /// A note that exists. Its properties are computed on demand.
 #[derive(Clone, Debug)]

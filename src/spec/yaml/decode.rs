@@ -8,7 +8,8 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, Unexpected, Visitor};
 
 use crate::spec::yaml::diagnostic::ByteSpan;
 use crate::spec::yaml::diagnostic::nearest;
-use crate::spec::yaml::document::{SPANNED, WRITTEN, is_null};
+use crate::spec::yaml::document::{SPANNED, WRITTEN};
+use crate::spec::yaml::node::is_null;
 use crate::spec::yaml::node::{Node, NodeKind};
 
 /// Why a tree has no value of the wanted type, and where.

@@ -118,11 +118,6 @@ pub fn written<'de, D: Deserializer<'de>, V: Visitor<'de>>(
     deserializer.deserialize_newtype_struct(WRITTEN, visitor)
 }
 
-/// Whether a scalar without quotes is one of YAML's words for no value.
-pub(in crate::spec) fn is_null(text: &str) -> bool {
-    matches!(text, "" | "~" | "null" | "Null" | "NULL")
-}
-
 /// Reads YAML text into a tree; what is wrong with it goes to `found`.
 pub fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
     compose(file, found)

@@ -9,7 +9,7 @@ use std::ops::Range;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
-use crate::spec::yaml::document::is_null;
+use crate::spec::yaml::node::is_null;
 use crate::spec::yaml::node::{Node, NodeKind};
 
 /// Replaces every `${NAME}` below `node`; `$${` stands for a literal `${`.

@@ -1,7 +1,6 @@
 //! A YAML document as a tree, each node with its place.
 
 use crate::spec::yaml::diagnostic::ByteSpan;
-use crate::spec::yaml::document::is_null;
 
 /// A YAML value and where it stands.
 #[derive(Clone, Debug)]
@@ -68,4 +67,9 @@ impl Node {
             .iter()
             .chain(entries.iter().flat_map(|(key, value)| [key, value]))
     }
+}
+
+/// Whether a scalar without quotes is one of YAML's words for no value.
+pub(in crate::spec) fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 
 use crate::raw::body::BodyText;
-use crate::raw::{PageHeader, RawPage};
+use crate::raw::page::{PageHeader, RawPage};
 use crate::spec::blank::is_blank;
 use crate::spec::source::ParamFrom;
+use crate::transform::contracts::Transform;
+use crate::transform::error::TransformError;
 use crate::transform::page::captures::{Captures, PAGE, Scalar, number_type};
 use crate::transform::page::repair::{QuotedNumbers, without_lone_surrogates};
 use crate::transform::page::rows::{Emitter, PageInput, window};
 use crate::transform::page::walk::{Body, KeyOrder, Walked, walk};
 use crate::transform::program::mapping::Program;
 use crate::transform::quality::reject::Reject;
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::{Finished, Sink, Spill};
-use crate::transform::{RunStamp, Transform, TransformError};
 
 /// Flattens pages of one run, on one thread.
 pub struct Flattener<'t> {

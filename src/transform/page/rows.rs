@@ -6,21 +6,23 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use indexmap::IndexSet;
 
-use crate::raw::PageHeader;
+use crate::raw::page::PageHeader;
 use crate::spec::blank::is_blank;
 use crate::spec::pipeline::OnBadValue;
 use crate::spec::table::Fill;
 use crate::spec::words::{Filter, TimeSpan};
+use crate::transform::contracts::Transform;
 use crate::transform::page::captures::{Captures, FrameId, PAGE, Scalar, SlotPlace};
-use crate::transform::program::coerce::{Cell, Origin, Read, as_text, hashtags, is_true};
+use crate::transform::program::coerce::{Origin, Read, as_text, hashtags, is_true};
 use crate::transform::program::conditions::{Alternatives, Matcher};
 use crate::transform::program::mapping::{CompiledRule, Program, Variant};
+use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::Redaction;
 use crate::transform::quality::reject::Reject;
+use crate::transform::stamp::{RunStamp, days};
 use crate::transform::tables::accumulator::Sink;
-use crate::transform::tables::builder::Observed;
+use crate::transform::tables::shape::Observed;
 use crate::transform::tables::shape::Shape;
-use crate::transform::{RunStamp, Transform, days};
 
 /// What the rows of a page are made from.
 #[derive(Clone, Copy)]

@@ -5,3 +5,4 @@ pub mod compile;
 pub mod conditions;
 pub mod mapping;
 pub mod tree;
+pub mod value;

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use crate::plan::{Privacy, PrivacyRule, Pseudonyms};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
-use crate::transform::program::coerce::Cell;
+use crate::transform::program::value::Cell;
 use crate::transform::quality::phone::scrub_phone_numbers;
 use crate::transform::quality::reject::fragment;
 use crate::transform::tables::shape::Shape;

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::ColumnType;
 use crate::transform::page::repair::without_lone_surrogates;

@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 
 use arrow::error::ArrowError;
 
-use crate::transform::program::coerce::Cell;
+use crate::transform::contracts::Transform;
+use crate::transform::program::value::Cell;
 use crate::transform::quality::drift::{Drift, DriftKind};
 use crate::transform::quality::reject::BadCell;
 use crate::transform::quality::reject::Reject;
 use crate::transform::quality::tally::Tally;
-use crate::transform::tables::builder::{Observed, TableBuilder, push_record};
+use crate::transform::stamp::RunStamp;
+use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::merge::Part;
+use crate::transform::tables::shape::Observed;
 use crate::transform::tables::shape::Shape;
 use crate::transform::tables::shape::is_ours;
 use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
-use crate::transform::{RunStamp, Transform};
 
 /// What one worker has made of the pages it was given.
 pub struct Sink<'t> {

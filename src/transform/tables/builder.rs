@@ -1,5 +1,6 @@
 //! Arrow schemas and row builders from the table contracts.
 
+use crate::transform::tables::shape::Observed;
 use crate::transform::tables::shape::Shape;
 use crate::transform::tables::shape::StoredColumn;
 use std::collections::HashMap;
@@ -15,40 +16,11 @@ use chrono::DateTime;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::raw::PageHeader;
 use crate::spec::table::ColumnType;
-use crate::transform::RunStamp;
-use crate::transform::program::coerce::Cell;
+use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::RowRules;
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::sort::sorted;
-
-/// When a row was observed: time of the fetch, then page, then place on the page; the search's id
-/// tells two searches apart that saw the same in the same microsecond. Compares as bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Observed(pub [u8; Observed::LEN]);
-
-impl Observed {
-    pub const LEN: usize = 28;
-
-    /// The whole page; see [`Observed::at`].
-    pub fn page(header: &PageHeader) -> Self {
-        // With the sign turned round, bytes compare as the numbers do.
-        let fetched_at = header.fetched_at.timestamp_micros() ^ i64::MIN;
-        let search_id = &header.search.search_id;
-        let search = u64::from_str_radix(search_id, 16).unwrap_or_default();
-        let mut bytes = [0; Observed::LEN];
-        bytes[..8].copy_from_slice(&fetched_at.to_be_bytes());
-        bytes[8..12].copy_from_slice(&header.page.to_be_bytes());
-        bytes[20..].copy_from_slice(&search.to_be_bytes());
-        Observed(bytes)
-    }
-
-    /// What stands at this place of the page.
-    pub fn at(mut self, position: u64) -> Self {
-        self.0[12..20].copy_from_slice(&position.to_be_bytes());
-        self
-    }
-}
 
 /// Collects the rows of one table.
 #[derive(Debug)]

@@ -9,9 +9,12 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
+use crate::transform::contracts::Transform;
+use crate::transform::error::TransformError;
 use crate::transform::quality::drift::{DriftKind, DriftRow};
 use crate::transform::quality::reject::Reject;
 use crate::transform::quality::tally::{Tallies, Tally};
+use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::Finished;
 use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::merge::{
@@ -20,7 +23,6 @@ use crate::transform::tables::merge::{
 use crate::transform::tables::shape::Shape;
 use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
-use crate::transform::{RunStamp, Transform, TransformError};
 
 /// All that became of a run's pages.
 pub struct Flattened<'t> {

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 
-use crate::transform::tables::builder::Observed;
+use crate::transform::tables::shape::Observed;
 use crate::transform::tables::shape::Shape;
 use crate::transform::tables::sort::Keys;
 use crate::transform::tables::spill::{Scratch, SpillWriter, Spilled, in_small_batches};

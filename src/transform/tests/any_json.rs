@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use serde_json::{Map, Value};
 
 use super::{built_in, count, documented, flattened, page};
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 
 static TRANSFORM: LazyLock<Transform> = LazyLock::new(built_in);
 

@@ -12,10 +12,10 @@ use super::any_json::{SAMPLES, json as any_json};
 use super::oddities::{NAMES, Oddities, written, wrong_values};
 use super::reference::{Cell, Outcome, Reference, Settings, Step, difference};
 use super::{documented, flattened, page, stamp};
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::spec::pipeline::OnBadValue;
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 use crate::transform::quality::drift::DriftKind;
 
 static CONTRACTS: LazyLock<Arc<Contracts>> =

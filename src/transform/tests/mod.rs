@@ -26,14 +26,15 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{RunStamp, Transform};
 use crate::plan::{Privacy, Search, StopRules};
-use crate::raw::{PageHeader, RawPage, VERSION};
+use crate::raw::page::{PageHeader, RawPage, VERSION};
 use crate::spec::contracts::Contracts;
 use crate::spec::words::Filter;
+use crate::transform::contracts::Transform;
 use crate::transform::quality::drift::DriftRow;
 use crate::transform::quality::reject::Reject;
 use crate::transform::quality::tally::Tallies;
+use crate::transform::stamp::RunStamp;
 
 fn built_in() -> Transform {
     let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));

@@ -8,9 +8,10 @@ use proptest::sample::Index;
 
 use super::Tables;
 use super::{built_in, count, documented, flattened, note_search, notes, page, rows, time};
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
+use crate::transform::contracts::Transform;
+use crate::transform::error::TransformError;
 use crate::transform::tables::merge::releases;
-use crate::transform::{Transform, TransformError};
 
 /// The page with another number, fetched this many seconds after the first.
 fn at(mut page: RawPage, number: u32, seconds: i64) -> RawPage {
@@ -228,8 +229,12 @@ fn what_is_no_id_is_rejected_by_the_rows_that_need_one() {
 #[test]
 fn a_page_of_an_unknown_endpoint_is_an_error() {
     let transform = built_in();
-    let stamp =
-        crate::transform::RunStamp::new("r", "p", time("2026-03-09T20:00:00Z"), chrono_tz::UTC);
+    let stamp = crate::transform::stamp::RunStamp::new(
+        "r",
+        "p",
+        time("2026-03-09T20:00:00Z"),
+        chrono_tz::UTC,
+    );
     let error = transform.begin(stamp).push(&page("shop", "list", "{}"));
     assert!(
         matches!(error, Err(TransformError::UnknownEndpoint { .. })),

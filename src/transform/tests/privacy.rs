@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::Tables;
 use super::{flattened, flattened_as, note_search, notes, page, rows, time};
 use crate::plan::{Privacy, Pseudonyms, plan};
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
-use crate::transform::{RunStamp, Transform};
+use crate::transform::contracts::Transform;
+use crate::transform::stamp::RunStamp;
 
 const SALT: &str = "a salt of 24 characters!";
 

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use super::Tables;
 use super::{flattened, page, rows};
 use crate::plan::Privacy;
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 
 const COMMON: &str = "
 every_table:

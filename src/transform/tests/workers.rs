@@ -6,11 +6,13 @@ use tempfile::TempDir;
 
 use super::oddities::Oddities;
 use super::{built_in, flattened, page, sample_pages, stamp};
-use crate::raw::{RawPage, RawWriter, encode};
+use crate::raw::page::RawPage;
+use crate::raw::{RawWriter, encode};
+use crate::transform::contracts::Transform;
+use crate::transform::error::TransformError;
 use crate::transform::tables::finish::Tables;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
-use crate::transform::{Transform, TransformError};
 
 /// A raw file of these pages.
 fn raw_file(dir: &Path, name: &str, pages: &[RawPage]) -> PathBuf {

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use redlake::plan::{Privacy, Search, StopRules, plan};
 use redlake::raw::{PageHeader, RawPage, VERSION};
 use redlake::spec::contracts::Contracts;
-use redlake::spec::diagnostic::{Diagnostics, SourceFile};
+use redlake::spec::yaml::diagnostic::{Diagnostics, SourceFile};
 use redlake::spec::load::parse_pipeline;
 use redlake::spec::words::Filter;
-use redlake::transform::flattened::Tables;
+use redlake::transform::tables::finish::Tables;
 use redlake::transform::{RunStamp, Transform, TransformError};
 
 pub static BUILT_IN: LazyLock<Arc<Contracts>> =
@@ -77,6 +77,7 @@ pub fn header(source: &str, endpoint: &str) -> PageHeader {
             (Filter::PublishedWithin, "1d".to_owned()),
         ]),
         note_id: None,
+        fields: Vec::new(),
         params: BTreeMap::new(),
         max_pages: 3,
         stop_when: StopRules::default(),

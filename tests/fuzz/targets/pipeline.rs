@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use redlake::plan::{Shard, plan};
-use redlake::spec::diagnostic::SourceFile;
+use redlake::spec::yaml::diagnostic::SourceFile;
 use redlake::spec::load::parse_pipeline;
 use redlake_fuzz::{BUILT_IN, shown};
 

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use redlake::spec::contracts::{Contracts, embedded};
-use redlake::spec::diagnostic::SourceFile;
+use redlake::spec::yaml::diagnostic::SourceFile;
 use redlake_fuzz::{
     BUILT_IN, contract_file, declared, flatten_documented, forgive_html2text, shown,
 };

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use indexmap::IndexMap;
 
+use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::output::format::Format;
 use crate::cli::output::print::print_text;
-use crate::cli::{Common, Format};
 use crate::query::views::{View, derived};
 use crate::spec::pipeline::Pipeline;
 use crate::spec::table::{Column, Table};

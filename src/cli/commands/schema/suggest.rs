@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::output::format::Format;
 use crate::cli::output::print::{print_json, print_text};
-use crate::cli::{Common, Format};
 use crate::load::Lake;
 use crate::maintenance::suggest::{Suggestions, newest_raw, suggest};
 use crate::plan::Privacy;
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 use crate::transform::suggest::{SuggestedLine, Suggestion};
 
 #[derive(Debug, Args)]

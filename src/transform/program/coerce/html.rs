@@ -6,7 +6,7 @@ use std::rc::Rc;
 use html2text::render::TrivialDecorator;
 use html2text::{Element, Handle};
 
-use crate::transform::program::coerce::BadReason;
+use crate::transform::program::value::BadReason;
 
 /// The text of an HTML fragment, a line for each block.
 pub fn html_text(html: &str) -> Result<String, BadReason> {

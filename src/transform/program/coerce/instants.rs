@@ -4,8 +4,8 @@ use chrono::DateTime;
 
 use crate::spec::source::Unit;
 use crate::transform::page::captures::Scalar;
-use crate::transform::program::coerce::BadReason;
 use crate::transform::program::coerce::numbers::integer;
+use crate::transform::program::value::BadReason;
 
 /// Microseconds since 1970, for instants from 1990 to 2100.
 pub fn instant(value: Scalar<'_>, unit: Option<Unit>) -> Result<i64, BadReason> {

@@ -2,11 +2,13 @@
 //!
 //! A value that does not fit is *bad*: it is never rounded, cut or guessed.
 
-mod html;
-mod instants;
-mod numbers;
-mod texts;
+pub mod html;
+pub mod instants;
+pub mod numbers;
+pub mod texts;
 
+use crate::transform::program::value::BadReason;
+use crate::transform::program::value::Cell;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -68,22 +70,6 @@ pub enum Origin {
         text: String,
     },
 }
-
-/// A column's value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cell<'a> {
-    Text(Cow<'a, str>),
-    Int(i64),
-    Float(f64),
-    Bool(bool),
-    /// Microseconds since 1970, UTC.
-    Instant(i64),
-    /// Days since 1970.
-    Date(i32),
-}
-
-/// Why a value has no cell.
-pub type BadReason = &'static str;
 
 /// What becomes of a value on its way to a column.
 #[derive(Debug)]
@@ -350,19 +336,6 @@ impl Template {
         match parts.len() {
             1 => Err("a template says {value} where the value goes".to_owned()),
             _ => Ok(Template(parts)),
-        }
-    }
-}
-
-impl Cell<'_> {
-    pub fn into_owned(self) -> Cell<'static> {
-        match self {
-            Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
-            Cell::Int(value) => Cell::Int(value),
-            Cell::Float(value) => Cell::Float(value),
-            Cell::Bool(value) => Cell::Bool(value),
-            Cell::Instant(value) => Cell::Instant(value),
-            Cell::Date(value) => Cell::Date(value),
         }
     }
 }

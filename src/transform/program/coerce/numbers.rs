@@ -1,7 +1,7 @@
 //! Whole numbers, fractions, truth values and shortened counts.
 
 use crate::transform::page::captures::{Scalar, number_type};
-use crate::transform::program::coerce::BadReason;
+use crate::transform::program::value::BadReason;
 
 const LARGER_THAN_INT64: BadReason = "larger than int64";
 const SMALLER_THAN_INT64: BadReason = "smaller than int64";

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use memchr::memchr2;
 use regex::Regex;
 
-use crate::transform::program::coerce::BadReason;
+use crate::transform::program::value::BadReason;
 
 /// An address: a scheme and something after it, without spaces. One that begins with `//` is
 /// https, as in a web page.

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use crate::spec::source::{Form, Mapping, Unit};
 use crate::spec::table::ColumnType;
 use crate::transform::page::captures::Scalar;
-use crate::transform::program::coerce::{BadReason, Cell, Convert, hashtags};
+use crate::transform::program::coerce::{Convert, hashtags};
+use crate::transform::program::value::{BadReason, Cell};
 
 fn text(text: &str) -> Scalar<'_> {
     Scalar::Text(text)

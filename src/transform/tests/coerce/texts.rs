@@ -6,7 +6,8 @@ use super::{converted, plain, text};
 use crate::spec::source::{Form, Mapping};
 use crate::spec::table::ColumnType;
 use crate::transform::page::captures::Scalar;
-use crate::transform::program::coerce::{BadReason, Cell, hashtags};
+use crate::transform::program::coerce::hashtags;
+use crate::transform::program::value::{BadReason, Cell};
 
 #[test]
 fn an_id_is_text_whether_it_came_as_text_or_as_a_number() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Oddities;
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
 
 impl Oddities {
     pub fn detail(&mut self) -> RawPage {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::written::as_it_is;
 use super::{Object, Oddities};
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
 
 /// Values that fit few places, each with what it is.
 pub fn wrong_values() -> Vec<(&'static str, Value)> {

@@ -14,7 +14,7 @@ use fastrand::Rng;
 use serde_json::{Map, Value};
 
 use super::{page, time};
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
 use crate::spec::words::Filter;
 pub use ill_formed::wrong_values;
 pub use written::written;

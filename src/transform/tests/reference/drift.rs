@@ -13,8 +13,8 @@ use crate::spec::source::{
     ColumnReads, Condition, Endpoint, Form, Mapping, RowRule, Source, Test, Unit,
 };
 use crate::spec::table::ColumnType;
-use crate::transform::RunStamp;
 use crate::transform::quality::drift::DriftKind;
+use crate::transform::stamp::RunStamp;
 
 /// The names of JSON types.
 type JsonType = &'static str;

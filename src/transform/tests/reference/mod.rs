@@ -16,12 +16,12 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-use super::super::RunStamp;
 use crate::plan::Search;
-use crate::raw::RawPage;
+use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{ColumnReads, Endpoint, ParamFrom};
 use crate::spec::table::RowsFrom;
+use crate::transform::stamp::RunStamp;
 use drift::{Differences, Known};
 use places::Spot;
 pub use places::{Place, Step};

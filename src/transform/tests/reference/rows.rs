@@ -11,12 +11,12 @@ use super::drift::{Known, json_type};
 use super::places::{Spot, steps};
 use super::values::{NUMBER, Reading, as_text, hash, hashtags, is_blank, truth, written_number};
 use super::{Cell, Observed, Row, Settings, snapshot_at, snapshot_date, stamped};
-use crate::raw::{PageHeader, RawPage};
+use crate::raw::page::{PageHeader, RawPage};
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{ColumnReads, Condition, Conditions, Endpoint, Mapping, RowRule, Test};
 use crate::spec::table::{Column, Fill, Table};
 use crate::spec::words::{Filter, TimeSpan};
-use crate::transform::RunStamp;
+use crate::transform::stamp::RunStamp;
 
 pub struct Interpreter<'c> {
     contracts: &'c Contracts,

@@ -5,8 +5,8 @@ mod places;
 use serde_json::{Value, json};
 
 use super::{built_in, flattened, note_search};
-use crate::raw::RawPage;
-use crate::transform::Transform;
+use crate::raw::page::RawPage;
+use crate::transform::contracts::Transform;
 use crate::transform::suggest::snake_case;
 use crate::transform::suggest::{Suggestion, Unknown};
 

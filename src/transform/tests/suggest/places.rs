@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::super::{note_search, page};
 use super::{suggested, suggested_by, with_fields};
 use crate::spec::contracts::Contracts;
-use crate::transform::Transform;
+use crate::transform::contracts::Transform;
 use crate::transform::suggest::SuggestedLine;
 
 #[test]

@@ -7,13 +7,13 @@ use std::path::Path;
 use chrono::Utc;
 use serde::Serialize;
 
-use super::RunError;
-use super::access::is_rehearsal;
-use super::prior::Prior;
 use crate::extract::ledger::Spent;
 use crate::load::Lake;
 use crate::plan::{Plan, Search};
 use crate::query::history::{self, UsualCalls};
+use crate::run::access::is_rehearsal;
+use crate::run::error::RunError;
+use crate::run::prior::Prior;
 
 /// How many of the last runs are looked at.
 const RUNS: u32 = 20;

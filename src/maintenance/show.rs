@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::commit::rows;
-use super::marts::tell_refreshed;
-use super::{RunError, catalog, ledger};
 use crate::load::Lake;
 use crate::load::held::Held;
 use crate::load::record::AddedFile;
 use crate::query::duckdb::Database;
 use crate::query::runs::{self, CallsOf, RunRow};
+use crate::run::commit::rows;
+use crate::run::error::RunError;
+use crate::run::marts::tell_refreshed;
+use crate::run::{catalog, ledger};
 use crate::spec::contracts::Contracts;
 
 /// All that the lake knows of a run.

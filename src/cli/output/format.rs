@@ -1,0 +1,16 @@
+//! Formats of output.
+
+use clap::ValueEnum;
+use std::fmt::Debug;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+    Csv,
+    Ndjson,
+    Markdown,
+    /// Binary: to a file or a pipe, not to a terminal
+    Parquet,
+}

@@ -1,0 +1,73 @@
+//! Parts of a plan that are resolved from single keys.
+
+use chrono::DateTime;
+use chrono::Utc;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Where a source is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedSource {
+    pub address: Address,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Address {
+    Url(String),
+    /// The built-in simulator, started for the run.
+    Sandbox {
+        seed: u64,
+        clock: Option<DateTime<Utc>>,
+    },
+}
+
+/// Notes to ask for once this run's searches have found them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FollowUp {
+    pub source: String,
+    pub endpoint: String,
+    pub found_by: String,
+    /// The fields that the answers are to have; all of them, if it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    pub top: u32,
+    /// The column of `engagement` that ranks them.
+    pub by: String,
+    /// Also notes of earlier runs, found at most so many seconds before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_within_s: Option<u64>,
+    /// Not those that the endpoint has answered for in so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_refreshed_for_s: Option<u64>,
+}
+
+/// How often and how patiently a page is asked for again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retries {
+    /// Retries after the first attempt.
+    pub max: u32,
+    /// Upper bound of the first delay; it doubles with each retry.
+    pub delay: Duration,
+}
+
+/// What a call costs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Price {
+    pub currency: Option<String>,
+    pub per_call: BTreeMap<String, f64>,
+}
+
+impl Price {
+    /// What a call costs; `None` where no price is declared.
+    pub fn of(&self, endpoint: &str) -> Option<f64> {
+        self.per_call.get(endpoint).copied()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    Zstd(i32),
+    Snappy,
+    Uncompressed,
+}

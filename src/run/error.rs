@@ -1,0 +1,95 @@
+//! Errors of a run.
+
+use crate::extract::client::ClientError;
+use crate::extract::error::ExtractError;
+use crate::extract::journal::JournalError;
+use crate::load::LakeError;
+use crate::query::duckdb::QueryError;
+use crate::raw::page::RawError;
+use crate::run::access::AccessError;
+use crate::transform::error::TransformError;
+use arrow::error::ArrowError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Raw(#[from] RawError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    #[error(transparent)]
+    Transform(TransformError),
+    /// Reading the lake, or writing its catalog.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("the raw file {} belongs to the pipeline `{found}`, not to `{wanted}`", path.display())]
+    ForeignRaw {
+        path: PathBuf,
+        found: String,
+        wanted: String,
+    },
+    #[error("the contracts cannot hold the ledger of a run")]
+    Ledger(#[source] ArrowError),
+    #[error("pages of the run {0} come again after those of another run")]
+    Scattered(String),
+    #[error("pages make no table `{0}`")]
+    NoSuchTable(String),
+    #[error("cannot make a folder for temporary files")]
+    Scratch(#[source] std::io::Error),
+    /// A rule of the pipeline's `contract:` that says `fail`.
+    #[error("{0}")]
+    Refused(String),
+    #[error("there is no run `{asked}` in this lake")]
+    UnknownRun { asked: String, near: Vec<String> },
+    #[error("several runs begin with `{asked}`")]
+    AmbiguousRun { asked: String, ids: Vec<String> },
+    #[error("the run {0} is not finished")]
+    OpenRun(String),
+    /// Before a commit; nothing was changed.
+    #[error("the files of {} were not written anew as they are: {before} rows became {after}, or other ones", partition.display())]
+    Rewritten {
+        partition: PathBuf,
+        before: u64,
+        after: u64,
+    },
+    #[error("the raw file {} holds no page", .0.display())]
+    EmptyRaw(PathBuf),
+    #[error("no page of the raw file {} can be read: {reason}", path.display())]
+    UnreadableRaw { path: PathBuf, reason: String },
+    /// Before rows are replaced; nothing was changed.
+    #[error(
+        "the raw files of the run {run_id} do not hold the pages that its ledger has: {missing} of \
+         {in_ledger} are missing or damaged, {unknown} are not in the ledger"
+    )]
+    OtherPages {
+        run_id: String,
+        in_ledger: usize,
+        missing: usize,
+        unknown: usize,
+    },
+    #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]
+    MixedLake {
+        lake: PathBuf,
+        pipeline: String,
+        held: &'static str,
+        new: &'static str,
+    },
+}
+
+impl From<TransformError> for RunError {
+    fn from(error: TransformError) -> Self {
+        match error {
+            TransformError::Raw(error) => RunError::Raw(error),
+            error => RunError::Transform(error),
+        }
+    }
+}
