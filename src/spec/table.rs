@@ -12,7 +12,7 @@ pub struct Table {
     pub table: Spanned<String>,
     pub description: String,
     pub rows_from: RowsFrom,
-    /// Sort key of the rows in a file. It is unique within a run.
+    /// Sort key of the rows in a file. It identifies a row within a run.
     pub sort_by: Vec<Spanned<String>>,
     /// Key of an observation. Of several observations of a key in one run, only the latest is
     /// kept.
