@@ -163,8 +163,8 @@ pub fn decode<T: DeserializeOwned>(
         };
         let span = error.span.clone().unwrap_or_else(|| root.span.clone());
         let follows = error.missing && thinned.contains(&span.start);
-        // Report each place once: a value behind an alias is in the tree twice, and a value that could
-        // not be read must not be reported for its type, too.
+        // Each place is reported once: a value behind an alias is in the tree twice, and a value
+        // that could not be read must not be reported for its type, too.
         let is_same =
             |d: &Diagnostic| d.file.path() == file.path() && d.span.as_ref() == Some(&span);
         if !follows && !found.iter().any(is_same) {
