@@ -59,8 +59,8 @@ pub fn load_pipeline(
     parse_pipeline(file, lookup, &read_text)
 }
 
-/// Reads a pipeline from its text. `lookup` returns environment variables, `read` the text of a list
-/// by its path.
+/// Reads a pipeline from its text. `lookup` returns environment variables, `read` the text of a
+/// list by its path.
 ///
 /// # Errors
 /// Fails as [`load_pipeline`] does.

@@ -14,8 +14,8 @@ const INDENT: &str = "indent the lines of one list or mapping alike, with spaces
 
 /// Returns the diagnostic of a file whose parsing fails at byte `at`.
 ///
-/// `read` is the end offset of the part that was parsed. `open` is the start offset of the innermost
-/// list or mapping that is not closed.
+/// `read` is the end offset of the parsed part. `open` is the start offset of the innermost list or
+/// mapping that is not closed.
 pub fn explained(
     file: &SourceFile,
     kind: &ErrorKind,
