@@ -1,7 +1,7 @@
-//! A pipeline resolved against its contracts: the searches to make, with their limits and costs.
+//! Resolves a pipeline against its contracts: the searches to make, with their limits and costs.
 //!
-//! Planning is pure. It reports every mistake at once, and what it returns is valid by
-//! construction: later stages look nothing up by a name that could be wrong.
+//! Planning is pure. It reports every mistake at once. A plan is valid by construction: later
+//! stages look up no name that could be wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -47,13 +47,13 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
-/// What a run does. See [`plan`].
+/// A resolved pipeline. See [`plan`].
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub pipeline: String,
-    /// Decides the business date of a run.
+    /// Time zone of the business date of a run.
     pub timezone: Tz,
-    /// Hash of what is asked for: equal plans ask for the same pages.
+    /// Hash of the requested pages: plans with the same hash request the same pages.
     pub hash: String,
     /// The pipeline's main source.
     pub source: String,
@@ -61,29 +61,29 @@ pub struct Plan {
     pub searches: Vec<Search>,
     pub follow_ups: Vec<FollowUp>,
     pub limits: Limits,
-    /// How long a run that was cut short may be continued.
+    /// Maximum age of an interrupted run that may be continued.
     pub resume_within: Duration,
-    /// The part of the pipeline that this is, if it is one.
+    /// The shard that this plan is, if it is one.
     pub shard: Option<Shard>,
     pub price: Price,
     pub on_unknown_field: OnUnknownField,
     pub on_bad_value: OnBadValue,
     pub privacy: Privacy,
     pub raw: RawRetention,
-    /// What the tables of a run must hold to be committed.
+    /// Checks that the tables of a run must pass to be committed.
     pub checks: Vec<DataCheck>,
     pub lake: PathBuf,
     pub compression: Compression,
-    /// Whether marts follow the runs.
+    /// True if marts are updated after each commit.
     pub marts: bool,
-    /// Whether the group of the lake's owner may read what is private.
+    /// True if the group of the lake's owner may read answers, journals and staged files.
     pub group: bool,
-    /// What is allowed but should be known.
+    /// Warnings about valid parts of the pipeline.
     pub warnings: Vec<Diagnostic>,
     pub contracts: Arc<Contracts>,
 }
 
-/// Where a source is reached.
+/// A source of a plan, with its address.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedSource {
     pub address: Address,
@@ -99,27 +99,27 @@ pub enum Address {
     },
 }
 
-/// Notes to ask for once this run's searches have found them.
+/// Notes to request after this run's searches have found them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FollowUp {
     pub source: String,
     pub endpoint: String,
     pub found_by: String,
-    /// The fields that the answers are to have; all of them, if it is empty.
+    /// Fields to request; all if empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
     pub top: u32,
-    /// The column of `engagement` that ranks them.
+    /// Column of `engagement` that ranks the notes.
     pub by: String,
-    /// Also notes of earlier runs, found at most so many seconds before this one.
+    /// Includes notes of earlier runs, found at most this many seconds before this run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_within_s: Option<u64>,
-    /// Not those that the endpoint has answered for in so many seconds.
+    /// Leaves out notes that the endpoint has answered for within this many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_refreshed_for_s: Option<u64>,
 }
 
-/// How often and how patiently a page is asked for again.
+/// Number and delay of the retries of a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retries {
     /// Retries after the first attempt.
@@ -128,7 +128,7 @@ pub struct Retries {
     pub delay: Duration,
 }
 
-/// What a call costs.
+/// Prices of calls by endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Price {
     pub currency: Option<String>,
@@ -142,14 +142,14 @@ pub enum Compression {
     Uncompressed,
 }
 
-/// What a run may need at most.
+/// Upper bound of what a run needs, without retries.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     pub searches: u64,
     pub calls: u64,
-    /// Null where an endpoint has no price.
+    /// Null if an endpoint has no price.
     pub cost: Option<f64>,
-    /// From the rate limits alone; slow answers make it longer.
+    /// Duration from the rate limits alone. Slow answers make a run longer.
     pub seconds: f64,
     pub by_endpoint: Vec<EndpointEstimate>,
 }
@@ -166,7 +166,7 @@ pub struct EndpointEstimate {
 /// Resolves a pipeline against the contracts.
 ///
 /// # Errors
-/// All that is wrong with the pipeline, each with its place and a hint.
+/// Returns every mistake in the pipeline, each with its place and a hint.
 pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, Diagnostics> {
     let mut check = Checker::new(&loaded);
     let spec = &loaded.pipeline;
@@ -232,7 +232,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
 }
 
 impl Plan {
-    /// The search that a follow-up makes for a note.
+    /// Returns the search of a follow-up for a note.
     pub fn follow_up_search(&self, follow_up: &FollowUp, note_id: &str) -> Search {
         let (source, name) = (&follow_up.source, &follow_up.endpoint);
         let endpoint = &self.contracts.sources[source].endpoints[name];
@@ -247,7 +247,7 @@ impl Plan {
         )
     }
 
-    /// Whether its sources are the built-in sandbox.
+    /// Returns true if a source is the built-in sandbox.
     pub fn is_simulated(&self) -> bool {
         let is_sandbox = |s: &PlannedSource| matches!(s.address, Address::Sandbox { .. });
         self.sources.values().any(is_sandbox)
@@ -261,7 +261,7 @@ impl Plan {
         &self.contracts.sources[&search.source].endpoints[&search.endpoint]
     }
 
-    /// What a run may need at most: every search to its last page, no retries.
+    /// Returns the upper bound of a run: every search to its last page, no retries.
     pub fn estimate(&self) -> Estimate {
         let mut by: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
         let searches = self
@@ -300,7 +300,8 @@ impl Plan {
         }
     }
 
-    /// Searches of different sources run side by side, follow-ups after them.
+    /// Returns the duration in seconds from the rate limits. Searches of different sources run
+    /// concurrently, follow-ups after them.
     fn seconds(&self, by_endpoint: &[EndpointEstimate]) -> f64 {
         let mut searches: BTreeMap<&str, f64> = BTreeMap::new();
         let mut follow_ups: BTreeMap<&str, f64> = BTreeMap::new();
@@ -313,7 +314,8 @@ impl Plan {
         longest(searches) + longest(follow_ups)
     }
 
-    /// How many calls a second a source may be asked: the pipeline's limit or the provider's.
+    /// Returns the calls per second to a source: the lower of the pipeline's and the provider's
+    /// limit.
     pub fn rate(&self, source: &str) -> f64 {
         let ours = self.limits.requests_per_second;
         self.window(source).map_or(ours, |window| {
@@ -321,7 +323,7 @@ impl Plan {
         })
     }
 
-    /// The provider's limit for everybody, this machine's share of it. The sandbox has none.
+    /// Returns this shard's share of the provider's rate limit. The sandbox has none.
     pub fn window(&self, source: &str) -> Option<Window> {
         if let Some(Address::Sandbox { .. }) = self.sources.get(source).map(|s| &s.address) {
             return None;
@@ -336,7 +338,7 @@ impl Plan {
 }
 
 impl Price {
-    /// What a call costs; `None` where no price is declared.
+    /// Returns the price of a call; `None` if none is declared.
     pub fn of(&self, endpoint: &str) -> Option<f64> {
         self.per_call.get(endpoint).copied()
     }

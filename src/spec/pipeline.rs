@@ -57,7 +57,7 @@ pub struct Pipeline {
     pub load: Load,
 }
 
-/// For the JSON Schema: an amount, or the currency.
+/// An amount or the currency, for the JSON Schema.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -101,7 +101,7 @@ pub enum KeywordSet {
     File(ListFile),
 }
 
-/// A text file with one entry a line; blank lines and lines that begin with `#` are skipped.
+/// A text file with one entry per line. Blank lines and lines that begin with `#` are skipped.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListFile {
