@@ -53,7 +53,8 @@ impl Search {
         }
     }
 
-    /// Returns the value of a parameter; `None` if it differs from page to page.
+    /// Returns the value of a parameter; `None` if the search has none, or if the value differs
+    /// from page to page.
     pub fn value_of(&self, name: &str, param: &Param) -> Option<&str> {
         match param.from {
             Some(ParamFrom::Keyword) => self.keyword.as_deref(),
