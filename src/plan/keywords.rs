@@ -119,8 +119,8 @@ fn oddities(word: &str) -> Vec<Oddity> {
     found
 }
 
-/// Returns the first typographic quote in a word. An apostrophe between letters, as in L’Oréal, is
-/// none.
+/// Returns the first typographic quote in a word. An apostrophe between letters, as in L’Oréal,
+/// does not count.
 fn typographic_quote(word: &str) -> Option<char> {
     let chars: Vec<char> = word.chars().collect();
     let is_letter = |at: Option<usize>| {

@@ -22,9 +22,9 @@ static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 #[derive(Clone, Debug)]
 pub struct Contracts {
     pub sources: BTreeMap<String, Contract<Source>>,
-    /// By name, in alphabetical order.
+    /// Tables by name, in alphabetical order.
     pub tables: IndexMap<String, Table>,
-    /// Tables that are computed from `tables`. By name, in alphabetical order.
+    /// Tables that are computed from `tables`, by name, in alphabetical order.
     pub marts: IndexMap<String, Mart>,
     /// The files of the tables, by table name.
     pub(super) table_files: BTreeMap<String, SourceFile>,
