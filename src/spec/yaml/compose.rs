@@ -1,7 +1,7 @@
 //! Composes YAML text into a tree of located values.
 //!
-//! Scalars keep the written text. [`crate::spec::yaml::decode`] knows the expected type and decides what
-//! `007` or `no` means.
+//! Scalars keep the written text. [`crate::spec::yaml::decode`] knows the expected type and decides
+//! what `007` or `no` means.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! YAML with places: text → a tree of located values ([`crate::spec::yaml::compose`]) → typed values
-//! ([`crate::spec::yaml::decode`]).
+//! YAML with places: text → a tree of located values ([`crate::spec::yaml::compose`]) → typed
+//! values ([`crate::spec::yaml::decode`]).
 //!
 //! serde stops at the first error. A contract with three mistakes should show three, so the tree
 //! is decoded *tolerantly*: each error is recorded, its part is removed from the tree, and decoding
