@@ -1,25 +1,25 @@
-//! The addresses of sources: whose machine they name, and who sees the token on the way.
+//! Checks addresses of sources: loopback, encryption, and validity as a base URL.
 
 use url::{Host, Url};
 
-/// Returns whether a call to this address shows its token to the network.
+/// Returns true if a call to this address sends its token unencrypted over the network.
 pub fn travels_unencrypted(address: &str) -> bool {
     Url::parse(address).is_ok_and(|url| url.scheme() == "http" && !is_on_this_machine(&url))
 }
 
-/// Returns the warning of an address that [`travels_unencrypted`].
+/// Returns the warning for an address that [`travels_unencrypted`].
 pub fn unencrypted(address: &str, source: &str) -> String {
     format!("{address} is plain HTTP: the token of {source} travels unencrypted")
 }
 
-/// Returns whether an address is on this machine.
+/// Returns true if an address is on this machine.
 pub fn is_loopback(address: &str) -> bool {
     Url::parse(address).is_ok_and(|url| is_on_this_machine(&url))
 }
 
 fn is_on_this_machine(url: &Url) -> bool {
     match url.host() {
-        // RFC 6761, 6.3: names below it are on this machine, too.
+        // RFC 6761, 6.3: names below `localhost` are on this machine, too.
         Some(Host::Domain(name)) => {
             let name = name.strip_suffix('.').unwrap_or(name);
             name == "localhost" || name.ends_with(".localhost")
@@ -32,10 +32,10 @@ fn is_on_this_machine(url: &Url) -> bool {
     }
 }
 
-/// Returns what keeps an address from being one that a path can be appended to and that messages
-/// may repeat. No reason repeats the address.
+/// Returns the reason why an address is no usable base URL: a path must be appendable, and messages
+/// must be able to repeat it. `None` if it is usable. The reason never contains the address.
 pub fn unusable(address: &str) -> Option<&'static str> {
-    // Also where the rest is no address: what stands before the @ may be a password.
+    // Checked even if the rest is no address: the part before the @ may be a password.
     let authority = address.split_once("://").map_or(address, |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {

@@ -1,5 +1,7 @@
-//! The single checks of a plan. Each notes what is wrong and returns something to go on with, so
-//! that one run of `validate` shows everything.
+//! The single checks of a plan.
+//!
+//! Each check reports its mistakes and returns a value to continue with, so that one run of
+//! `validate` shows all mistakes.
 
 use std::ops::Range;
 use std::path::Path;
@@ -25,7 +27,7 @@ pub(super) struct Checker<'a> {
     file: &'a SourceFile,
     variables: &'a Variables,
     found: Vec<Diagnostic>,
-    /// How many of them were found before planning.
+    /// Number of diagnostics from before planning.
     read: usize,
 }
 
@@ -45,7 +47,7 @@ impl<'a> Checker<'a> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        // What could not be read is not wrong in another way, too.
+        // A value that could not be read is reported already.
         let mut read = self.found[..self.read].iter();
         if !read.any(|d| d.span == Some(at.span())) {
             self.found
@@ -53,7 +55,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Notes what is allowed and probably not meant.
+    /// Adds a warning about a valid but probably unintended part.
     pub fn warn(
         &mut self,
         file: &SourceFile,
@@ -65,8 +67,9 @@ impl<'a> Checker<'a> {
             .push(Diagnostic::warning(file, Some(span), message).hint(hint));
     }
 
-    /// Finds secrets that would leave the pipeline: the variable of a token anywhere, and that of the
-    /// salt anywhere but in `privacy.salt`. A keyword is sent to the provider and stands in tables.
+    /// Reports secrets that would leave the pipeline: the variable of a token or of a signing
+    /// secret anywhere, and that of the salt outside `privacy.salt`. A keyword, for example, is
+    /// sent to the provider and written to tables.
     pub fn secrets(&mut self, uses: &[VariableUse], contracts: &Contracts) {
         let is_salt = |found: &VariableUse| found.keys == ["privacy", "salt"];
         let salts: Vec<&str> = uses
@@ -100,8 +103,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether something between these places is known to be wrong: what seems to be missing there
-    /// may have been taken out with it.
+    /// Returns true if a mistake is reported in this byte range. A part that seems to be missing
+    /// there may have been removed with it.
     pub fn is_told_in(&self, places: Range<usize>) -> bool {
         let mistakes = self.found.iter().filter(|d| !d.is_warning);
         let mut spans = mistakes.filter_map(|d| d.span.as_ref());
@@ -111,10 +114,10 @@ impl<'a> Checker<'a> {
     /// Returns the warnings.
     ///
     /// # Errors
-    /// All that was found, if any of it is a mistake.
+    /// Returns all diagnostics, warnings included, if one of them is a mistake.
     pub fn finish(mut self) -> Result<Vec<Diagnostic>, Diagnostics> {
         let own = self.file.path().to_owned();
-        // What two entries share is looked at twice.
+        // Parts that two entries share are checked twice.
         self.found.sort_by_key(|d| {
             let path = Some(d.file.path()).filter(|path| *path != own);
             let start = d.span.as_ref().map(|s| s.start);
@@ -132,7 +135,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What `name` names, or an error with the name that was most likely meant.
+    /// Returns the value that `name` stands for, or reports an error with the nearest known name.
     pub fn known<'c, T: 'c + ?Sized>(
         &mut self,
         what: &str,
@@ -161,7 +164,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The name becomes part of file names and SQL.
+    /// Checks the name of a pipeline. It becomes part of file names and SQL.
     pub fn name(&mut self, name: &Spanned<String>) {
         let allowed =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
@@ -191,7 +194,7 @@ impl<'a> Checker<'a> {
         self.error(number, message, "write a whole number from 1");
     }
 
-    /// Calls a second.
+    /// Checks a rate in calls per second.
     pub fn rate(&mut self, number: &Spanned<f64>) -> f64 {
         if number.value.is_finite() && number.value > 0.0 {
             return number.value;
@@ -201,7 +204,7 @@ impl<'a> Checker<'a> {
         1.0
     }
 
-    /// An amount of money.
+    /// Parses an amount of money.
     pub fn amount(&mut self, text: &Spanned<String>) -> Option<f64> {
         let amount = text.parse::<f64>().ok();
         let amount = amount.filter(|a| (0.0..=1e12).contains(a));
@@ -232,8 +235,8 @@ impl<'a> Checker<'a> {
         self.error(budget, message, hint);
     }
 
-    /// How far an entry's searches are paged. `newest` says whether any of them asks for the
-    /// newest first.
+    /// Resolves the paging depth of an entry's searches. `newest` is true if one of them sorts by
+    /// the newest first.
     pub fn depth(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint, newest: bool) -> Depth {
         Depth {
             max_pages: self.pages(entry, endpoint),
@@ -426,14 +429,14 @@ impl<'a> Checker<'a> {
 
 const SANDBOX: &str = "sandbox";
 
-/// A week: long enough that a note is remembered while searches still show it.
+/// A week: long enough that a note stays known while searches still show it.
 const KNOWN_WITHIN_S: u64 = 7 * 86_400;
 
 pub(super) fn seconds(span: Option<&Spanned<TimeSpan>>) -> Option<u64> {
     span.map(|span| span.as_duration().as_secs())
 }
 
-/// The hint of a misspelt name.
+/// Returns the hint for a misspelt name.
 pub(super) fn choose<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
     match nearest(name, names.iter().copied()) {

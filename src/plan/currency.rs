@@ -1,8 +1,8 @@
-//! The currencies that prices can have.
+//! Currencies of prices.
 
 use crate::spec::yaml::diagnostic::nearest;
 
-/// The codes of ISO 4217 that are in use.
+/// The ISO 4217 codes in use.
 const CODES: &str = "\
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF \
     CLF CLP CNH CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ \
@@ -11,7 +11,7 @@ const CODES: &str = "\
     PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB \
     TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG";
 
-/// Other names, in lower case, and the code that is meant.
+/// Other names of currencies, in lower case, with their codes.
 const NAMES: [(&str, &str); 18] = [
     ("rmb", "CNY"),
     ("cnr", "CNY"),
@@ -33,7 +33,7 @@ const NAMES: [(&str, &str); 18] = [
     ("hk$", "HKD"),
 ];
 
-/// The hint of a text that is no currency; none for one.
+/// Returns the hint for an unknown currency code; `None` for a known one.
 pub(super) fn hint(code: &str) -> Option<String> {
     let codes = || CODES.split_whitespace();
     if codes().any(|known| known == code) {

@@ -1,4 +1,4 @@
-//! The keywords of a pipeline, and those that nobody means as they are written.
+//! The keywords of a pipeline, with warnings about probably unintended ones.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::spec::yaml::diagnostic::SourceFile;
 use crate::spec::yaml::document::Spanned;
 use crate::spec::yaml::escape::escaped_line;
 
-/// A keyword as it is searched for, and where it is written.
+/// A keyword as it is searched for, with its place.
 #[derive(Clone, Debug)]
 pub(super) struct Word {
     pub text: String,
@@ -21,8 +21,8 @@ pub(super) struct Word {
     pub span: Range<usize>,
 }
 
-/// Returns the keywords of each set, without blank ones and repetitions. A set whose file cannot be
-/// read is not there.
+/// Returns the keywords of each set, without blank ones and repetitions. A set with an unreadable
+/// file is absent.
 pub(super) fn keyword_sets(
     check: &mut Checker<'_>,
     loaded: &LoadedPipeline,
@@ -57,7 +57,7 @@ fn words(
         let text = word.trim();
         let span = word.span();
         if text.is_empty() {
-            // A set of nothing else is a mistake where it is used.
+            // A set of blank keywords only is reported where it is used.
             if !all_blank {
                 check.warn(
                     file,
@@ -92,7 +92,7 @@ fn words(
 
 type Oddity = (String, &'static str);
 
-/// What is odd about a keyword, each with what to do.
+/// Returns the oddities of a keyword, each with a hint.
 fn oddities(word: &str) -> Vec<Oddity> {
     let mut found = Vec::new();
     if let Some(comma) = word.chars().find(|c| matches!(c, '，' | '、' | '；')) {
@@ -119,7 +119,8 @@ fn oddities(word: &str) -> Vec<Oddity> {
     found
 }
 
-/// A quotation mark in a word; an apostrophe between letters, as in L’Oréal, is none.
+/// Returns the first typographic quote in a word. An apostrophe between letters, as in L’Oréal,
+/// does not count.
 fn typographic_quote(word: &str) -> Option<char> {
     let chars: Vec<char> = word.chars().collect();
     let is_letter = |at: Option<usize>| {
@@ -134,7 +135,7 @@ fn typographic_quote(word: &str) -> Option<char> {
     })
 }
 
-/// What is odd about how a keyword is written in a YAML file.
+/// Returns an oddity of a keyword's YAML syntax.
 fn spelling(file: &SourceFile, span: &Range<usize>) -> Option<Oddity> {
     let text = file.text();
     let written = text.get(span.clone())?;

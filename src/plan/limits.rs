@@ -1,4 +1,4 @@
-//! How fast the sources may be asked, and how much may be spent.
+//! Rate limits of the sources, and budgets.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use crate::spec::yaml::document::Spanned;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Calls a second to one source.
+    /// Calls per second to one source.
     pub requests_per_second: f64,
-    /// Calls that may follow each other at once after a pause.
+    /// Number of calls that may be sent at once after a pause.
     pub burst: u32,
-    /// Calls to one source under way at once.
+    /// Maximum number of concurrent calls to one source.
     pub concurrency: u32,
     pub retries: Retries,
-    /// The largest answer that is read, in bytes after decompression.
+    /// Maximum size of an answer, in bytes after decompression.
     pub max_answer: usize,
     pub budgets: Budgets,
 }
 
-/// What may be spent; `None` is without limit.
+/// Budgets of a run and a day. `None` is without limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Budgets {
     pub requests_per_run: Option<u64>,
@@ -31,14 +31,14 @@ pub struct Budgets {
     pub cost_per_day: Option<Money>,
 }
 
-/// An amount of money in millionths of the currency's unit: sums of prices stay exact.
+/// An amount of money in millionths of the currency's unit, so that sums of prices stay exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Money(pub u64);
 
 impl Money {
     const UNIT: f64 = 1e6;
 
-    /// The amount nearest to a price; what is no amount is nothing.
+    /// Rounds a price to the nearest amount. A negative number or NaN gives 0.
     pub fn of(amount: f64) -> Self {
         Money((amount * Money::UNIT).round() as u64)
     }
@@ -56,7 +56,7 @@ impl Money {
     }
 }
 
-/// With two places, or as many as it has.
+/// Writes the amount with two decimal places, or with more if it has more.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.0 % 10_000 {
@@ -67,8 +67,8 @@ impl fmt::Display for Money {
 }
 
 impl Limits {
-    /// The limits as declared; what is wrong with them is noted in `check`. `unpriced` are the
-    /// called endpoints without a price.
+    /// Resolves the declared limits. Reports mistakes to `check`. `unpriced` holds the called
+    /// endpoints without a price.
     pub(super) fn resolve(
         check: &mut Checker<'_>,
         declared: &Declared,
@@ -116,11 +116,11 @@ impl Limits {
     }
 }
 
-/// A burst is a twentieth of a second's calls: enough that a timer that is a few milliseconds
-/// late costs no call.
+/// Divisor of the calls per second that gives the default burst: enough that a timer that is a few
+/// milliseconds late costs no call.
 const CALLS_PER_BURST: f64 = 20.0;
 
-/// A limit that a provider sets for everybody: so many calls in any span of this length.
+/// Rate limit that a provider sets for every client: a number of calls in any span of this length.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     pub requests: u32,

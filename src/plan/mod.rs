@@ -1,7 +1,7 @@
-//! A pipeline resolved against its contracts: the searches to make, with their limits and costs.
+//! Resolves a pipeline against its contracts: the searches to make, with their limits and costs.
 //!
-//! Planning is pure. It reports every mistake at once, and what it returns is valid by
-//! construction: later stages look nothing up by a name that could be wrong.
+//! Planning is pure. It reports every mistake at once. A plan is valid by construction: later
+//! stages look up no name that could be wrong.
 
 pub use parts::{Address, Compression, FollowUp, PlannedSource, Price, Retries};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,13 +49,13 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
-/// What a run does. See [`plan`].
+/// A resolved pipeline. See [`plan`].
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub pipeline: String,
-    /// Decides the business date of a run.
+    /// Time zone of the business date of a run.
     pub timezone: Tz,
-    /// Hash of what is asked for: equal plans ask for the same pages.
+    /// Hash of the requested pages: plans with the same hash request the same pages.
     pub hash: String,
     /// The pipeline's main source.
     pub source: String,
@@ -63,24 +63,24 @@ pub struct Plan {
     pub searches: Vec<Search>,
     pub follow_ups: Vec<FollowUp>,
     pub limits: Limits,
-    /// How long a run that was cut short may be continued.
+    /// Maximum age of an interrupted run that may be continued.
     pub resume_within: Duration,
-    /// The part of the pipeline that this is, if it is one.
+    /// The shard that this plan is, if it is one.
     pub shard: Option<Shard>,
     pub price: Price,
     pub on_unknown_field: OnUnknownField,
     pub on_bad_value: OnBadValue,
     pub privacy: Privacy,
     pub raw: RawRetention,
-    /// What the tables of a run must hold to be committed.
+    /// Checks that the tables of a run must pass to be committed.
     pub checks: Vec<DataCheck>,
     pub lake: PathBuf,
     pub compression: Compression,
-    /// Whether marts follow the runs.
+    /// True if marts are updated after each commit.
     pub marts: bool,
-    /// Whether the group of the lake's owner may read what is private.
+    /// True if the group of the lake's owner may read answers, journals and staged files.
     pub group: bool,
-    /// What is allowed but should be known.
+    /// Warnings about valid parts of the pipeline.
     pub warnings: Vec<Diagnostic>,
     pub contracts: Arc<Contracts>,
 }
@@ -90,9 +90,9 @@ pub struct Plan {
 pub struct Estimate {
     pub searches: u64,
     pub calls: u64,
-    /// Null where an endpoint has no price.
+    /// Null if an endpoint has no price.
     pub cost: Option<f64>,
-    /// From the rate limits alone; slow answers make it longer.
+    /// Duration from the rate limits alone. Slow answers make a run longer.
     pub seconds: f64,
     pub by_endpoint: Vec<EndpointEstimate>,
 }
@@ -109,7 +109,7 @@ pub struct EndpointEstimate {
 /// Resolves a pipeline against the contracts.
 ///
 /// # Errors
-/// All that is wrong with the pipeline, each with its place and a hint.
+/// Returns every mistake in the pipeline, each with its place and a hint.
 pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, Diagnostics> {
     let mut check = Checker::new(&loaded);
     let spec = &loaded.pipeline;
@@ -175,7 +175,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
 }
 
 impl Plan {
-    /// The search that a follow-up makes for a note.
+    /// Returns the search of a follow-up for a note.
     pub fn follow_up_search(&self, follow_up: &FollowUp, note_id: &str) -> Search {
         let (source, name) = (&follow_up.source, &follow_up.endpoint);
         let endpoint = &self.contracts.sources[source].endpoints[name];
@@ -190,7 +190,7 @@ impl Plan {
         )
     }
 
-    /// Whether its sources are the built-in sandbox.
+    /// Returns true if a source is the built-in sandbox.
     pub fn is_simulated(&self) -> bool {
         let is_sandbox = |s: &PlannedSource| matches!(s.address, Address::Sandbox { .. });
         self.sources.values().any(is_sandbox)
@@ -204,7 +204,7 @@ impl Plan {
         &self.contracts.sources[&search.source].endpoints[&search.endpoint]
     }
 
-    /// What a run may need at most: every search to its last page, no retries.
+    /// Returns the upper bound of a run: every search to its last page, no retries.
     pub fn estimate(&self) -> Estimate {
         let mut by: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
         let searches = self
@@ -243,7 +243,8 @@ impl Plan {
         }
     }
 
-    /// Searches of different sources run side by side, follow-ups after them.
+    /// Returns the duration in seconds from the rate limits. Searches of different sources run
+    /// concurrently, follow-ups after them.
     fn seconds(&self, by_endpoint: &[EndpointEstimate]) -> f64 {
         let mut searches: BTreeMap<&str, f64> = BTreeMap::new();
         let mut follow_ups: BTreeMap<&str, f64> = BTreeMap::new();
@@ -256,7 +257,8 @@ impl Plan {
         longest(searches) + longest(follow_ups)
     }
 
-    /// How many calls a second a source may be asked: the pipeline's limit or the provider's.
+    /// Returns the calls per second to a source: the lower of the pipeline's and the provider's
+    /// limit.
     pub fn rate(&self, source: &str) -> f64 {
         let ours = self.limits.requests_per_second;
         self.window(source).map_or(ours, |window| {
@@ -264,7 +266,7 @@ impl Plan {
         })
     }
 
-    /// The provider's limit for everybody, this machine's share of it. The sandbox has none.
+    /// Returns this shard's share of the provider's rate limit. The sandbox has none.
     pub fn window(&self, source: &str) -> Option<Window> {
         if let Some(Address::Sandbox { .. }) = self.sources.get(source).map(|s| &s.address) {
             return None;

@@ -1,4 +1,4 @@
-//! From the entries of a pipeline to searches.
+//! Resolves the entries of a pipeline to searches.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,25 +17,25 @@ use crate::spec::table::ColumnType;
 use crate::spec::words::Filter;
 use crate::spec::yaml::document::Spanned;
 
-/// Collects searches while the entries of a pipeline are looked at.
+/// Collects the searches of a pipeline's entries.
 pub struct Planner<'a> {
     loaded: &'a LoadedPipeline,
     contracts: &'a Contracts,
     pub check: Checker<'a>,
     pub sources: BTreeMap<String, PlannedSource>,
     pub searches: Vec<Search>,
-    /// Position of each search in `searches`, so that no question is asked twice.
+    /// Index in `searches` by search id, so that no search is made twice.
     known: HashMap<String, usize>,
-    /// The fields that each endpoint is asked for, by source and endpoint.
+    /// Requested fields by source and endpoint.
     fields: HashMap<(String, String), Vec<String>>,
     pub follow_ups: Vec<FollowUp>,
-    /// The keywords by set.
+    /// Keywords by set.
     words: IndexMap<String, Vec<Word>>,
-    /// Keywords of which it has been said that they are in two sets.
+    /// Keywords that are reported already to be in two sets.
     told: HashSet<String>,
 }
 
-/// An entry of the pipeline, and what it is made of.
+/// An entry of the pipeline, with its resolved parts.
 #[derive(Clone, Copy)]
 struct Target<'e> {
     reference: &'e SourceRef,
@@ -168,14 +168,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether it has been told that a set of this name cannot be read.
+    /// Returns true if the set of this name is unreadable, which is reported already.
     fn is_unreadable_set(&self, name: &str) -> bool {
         let is_named = |names: &Vec<String>| names.iter().any(|named| named == name);
         let is_read = self.loaded.pipeline.keyword_sets.contains_key(name);
         !is_read && self.loaded.set_names.as_ref().is_none_or(is_named)
     }
 
-    /// Returns the fields that an entry asks for, in the contract's order; none stands for all.
+    /// Returns the fields that an entry requests, in the contract's order. Empty stands for all.
     fn fields(
         &mut self,
         reference: &SourceRef,
@@ -224,7 +224,7 @@ impl<'a> Planner<'a> {
         asked.cloned().collect()
     }
 
-    /// The keywords of an entry, each with the set it is in.
+    /// Returns the keywords of an entry, each with its set.
     fn keywords(&mut self, entry: &Spanned<Extract>) -> Vec<(String, Word)> {
         if entry.keywords.is_empty() && !self.check.is_told_in(entry.span()) {
             let message = format!("{} needs keywords", entry.endpoint.value);
@@ -270,7 +270,7 @@ impl<'a> Planner<'a> {
         keywords
     }
 
-    /// Every combination of the entry's filter values, as canonical word and provider's word.
+    /// Returns every combination of the entry's filter values.
     fn filters(&mut self, target: Target<'_>) -> Vec<Vec<FilterChoice>> {
         let Target {
             reference,
@@ -305,7 +305,7 @@ impl<'a> Planner<'a> {
             let words = dialect.unwrap_or(&param.values);
             let mut choices: Vec<FilterChoice> = Vec::new();
             for value in values.as_slice() {
-                // Asked for once, whatever is written; the combinations are a product.
+                // A repeated value is used once: combinations are a product.
                 if choices.iter().any(|choice| choice.value == value.value) {
                     continue;
                 }
@@ -385,7 +385,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds the search for one note; `at` is where its id is declared.
+    /// Adds the search for one note. `at` is the place of its id.
     fn note<T>(&mut self, target: Target<'_>, id: &str, at: &Spanned<T>) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if id.is_empty() || !id.chars().all(allowed) {
@@ -461,7 +461,7 @@ impl<'a> Planner<'a> {
         });
     }
 
-    /// Says, once, that a keyword is in two sets.
+    /// Warns once per keyword that it is in two sets.
     fn in_two_sets(&mut self, word: &Word, set: &str, other: &str) {
         if self.told.insert(word.text.clone()) {
             let message = format!(
@@ -477,7 +477,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds a search, or widens the one that asks the same; the keyword set of that one, if it is another.
+    /// Adds a search, or merges it into the equal one that exists. Returns the keyword set of that
+    /// one, if it is a different set.
     fn add(
         &mut self,
         target: Target<'_>,
@@ -515,5 +516,5 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The canonical word of the order in which `older_than` has a meaning.
+/// Canonical word of the sort that `older_than` requires.
 const NEWEST: &str = "newest";

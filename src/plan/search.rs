@@ -1,4 +1,4 @@
-//! A search: what is asked, in our words and the provider's, and its stable id.
+//! A search: its request in canonical and in the provider's words, and its stable id.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use crate::plan::parts::FollowUp;
 use crate::spec::source::{Endpoint, Param, ParamFrom};
 use crate::spec::words::Filter;
 
-/// One (endpoint, keyword, filter combination), or one note to ask for.
+/// A combination of endpoint, keyword and filters, or a note to request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Search {
-    /// Hash of what is asked, not of when: the same question has the same id in every run.
+    /// Hash of the request, without time: the same request has the same id in every run.
     pub search_id: String,
     pub source: String,
     pub endpoint: String,
@@ -24,24 +24,24 @@ pub struct Search {
     pub filters: BTreeMap<Filter, String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note_id: Option<String>,
-    /// The fields that the answer is to have; all of them, if it is empty.
+    /// Fields to request; all if empty.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub fields: Vec<String>,
-    /// The provider's own words for all of this, but for the page.
+    /// Request parameters in the provider's words, without the page.
     pub params: BTreeMap<String, String>,
-    /// The most pages that anybody wants.
+    /// Maximum number of pages, over all entries that share the search.
     pub max_pages: u32,
-    /// What ends it sooner.
+    /// Rules that end the search earlier.
     #[serde(default)]
     pub stop_when: StopRules,
-    /// How far each entry wants it paged, where several ask for it: it goes on as long as one of
-    /// them would.
+    /// Depth of each entry, if several with different depths share the search. The search
+    /// continues as long as one of them requires it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub wishes: Vec<Depth>,
 }
 
 impl Search {
-    /// How far each entry that asks for it wants it paged; one at least.
+    /// Returns the depths of the entries that share the search. There is at least one.
     pub fn depths(&self) -> Vec<Depth> {
         if self.wishes.is_empty() {
             vec![Depth {
@@ -53,7 +53,8 @@ impl Search {
         }
     }
 
-    /// Returns the value of a parameter, where it is the same for every page.
+    /// Returns the value of a parameter; `None` if the search has none, or if the value differs
+    /// from page to page.
     pub fn value_of(&self, name: &str, param: &Param) -> Option<&str> {
         match param.from {
             Some(ParamFrom::Keyword) => self.keyword.as_deref(),
@@ -63,7 +64,7 @@ impl Search {
         }
     }
 
-    /// Takes up another entry that asks for the same.
+    /// Merges the equal search of another entry.
     pub(super) fn also(&mut self, other: &Search) {
         let mut wishes = self.depths();
         wishes.extend(other.depths());
@@ -75,7 +76,7 @@ impl Search {
     }
 }
 
-/// What ends a search before its last page.
+/// Rules that end a search before its last page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StopRules {
     /// A page without items.
@@ -85,18 +86,18 @@ pub struct StopRules {
     pub short_page: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub known: Option<KnownShare>,
-    /// A page whose notes are nearly all older than so many seconds. Only where the newest come
-    /// first.
+    /// A page whose notes are nearly all older than this many seconds. Only for searches with
+    /// the newest first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub older_than_s: Option<u64>,
 }
 
-/// A page that has nearly nothing new.
+/// Rule that ends a search after a page with a large share of known items.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KnownShare {
-    /// The share of its items that earlier runs found, above 0 and up to 1.
+    /// Minimum share of the page's items that earlier runs found, above 0 and up to 1.
     pub share: f64,
-    /// How many seconds ago that may have been.
+    /// Maximum age of these runs in seconds.
     pub within_s: u64,
 }
 
@@ -111,7 +112,7 @@ impl Default for StopRules {
     }
 }
 
-/// What a search is about.
+/// Subject of a search.
 #[derive(Clone, Copy)]
 pub enum SearchSubject<'a> {
     Keyword(&'a str, &'a str),
@@ -119,7 +120,7 @@ pub enum SearchSubject<'a> {
     Nothing,
 }
 
-/// How far a search is paged.
+/// Paging depth of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Depth {
     pub max_pages: u32,
@@ -127,7 +128,7 @@ pub struct Depth {
 }
 
 impl Depth {
-    /// For what has one answer only.
+    /// Returns the depth of a search with a single answer.
     pub fn single() -> Self {
         Depth {
             max_pages: 1,
@@ -209,29 +210,30 @@ pub fn search(
     }
 }
 
-/// Hash of which pages are asked for. How fast, at what price and within which budget makes no
-/// difference: a run that ran out of money goes on with more of it.
+/// Returns the hash of the requested pages. It does not depend on rate limits, prices and budgets:
+/// a run that reached its budget continues with a larger one.
 pub fn hash(searches: &[Search], follow_ups: &[FollowUp]) -> String {
     let mut hasher = blake3::Hasher::new();
     let asked = searches
         .iter()
         .map(|s| (&s.search_id, s.max_pages, &s.stop_when, &s.wishes));
     let mut asked: Vec<_> = asked.collect();
-    // The order in which keywords are written makes no difference.
+    // The hash does not depend on the order of keywords.
     asked.sort_by_key(|(search_id, ..)| *search_id);
-    // Only maps with keys that are no text could fail, and there is none.
+    // Serialization fails only for maps with keys that are no text, and there is none.
     let asked = serde_json::to_vec(&asked).unwrap_or_default();
     hasher.update(&asked);
     hasher.update(&serde_json::to_vec(follow_ups).unwrap_or_default());
     short(&hasher.finalize())
 }
 
-/// 64 bits are plenty for the searches of one lake, and short enough to type.
+/// Returns the first 64 bits of a hash in hexadecimal: enough for the searches of one lake, and
+/// short enough to type.
 fn short(hash: &blake3::Hash) -> String {
     hash.to_hex()[..16].to_owned()
 }
 
-/// As people name a search: `note_search 海蓝之谜 (sort: newest)`.
+/// Writes the name of a search for people: `note_search 海蓝之谜 (sort: newest)`.
 impl fmt::Display for Search {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.endpoint)?;

@@ -1,4 +1,4 @@
-//! A part of a plan, so that several machines share its searches.
+//! Shards of a plan, so that several machines share its searches.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::{Budgets, Limits, Money};
 use super::{Plan, Search};
 
-/// Part `index` (from 1) of `count`.
+/// Shard `index` (from 1) of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Shard {
@@ -16,7 +16,7 @@ pub struct Shard {
     pub count: u32,
 }
 
-/// Why a plan cannot be divided.
+/// Error of a limit that cannot be divided among shards.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{limit}: {value} cannot be divided among {count} shards{why}")]
 pub struct Indivisible {
@@ -27,15 +27,17 @@ pub struct Indivisible {
 }
 
 impl Shard {
-    /// Whether a search belongs to this part. Its id alone decides: every machine agrees, and a
-    /// search stays where it is when others come and go.
+    /// Returns true if a search belongs to this shard.
+    ///
+    /// The search id alone decides. So every machine agrees, and a search keeps its shard when
+    /// others are added or removed.
     pub fn has(self, search: &Search) -> bool {
         let digits = search.search_id.get(..16).unwrap_or(&search.search_id);
         let number = u64::from_str_radix(digits, 16).unwrap_or_default();
         number % u64::from(self.count) == u64::from(self.index - 1)
     }
 
-    /// This part's share of a whole number; the first parts take what is left over.
+    /// Returns this shard's share of a whole number. The first shards take the remainder.
     pub fn share(self, whole: u64) -> u64 {
         let (count, index) = (u64::from(self.count), u64::from(self.index));
         whole / count + u64::from(index <= whole % count)
@@ -43,11 +45,11 @@ impl Shard {
 }
 
 impl Plan {
-    /// The part of this plan that one of several machines does, with its part of the limits and
-    /// budgets.
+    /// Returns the shard of this plan that one of several machines runs, with its share of the
+    /// limits and budgets.
     ///
     /// # Errors
-    /// A limit that leaves some machine nothing.
+    /// Fails if a limit is too small to be divided, so that a machine would get nothing.
     pub fn shard(mut self, shard: Shard) -> Result<Plan, Indivisible> {
         let Limits {
             concurrency,
@@ -67,7 +69,7 @@ impl Plan {
             }
         };
         let calls = |limit, value: Option<u64>| value.map(|v| divided(limit, v)).transpose();
-        // A part that pays for no call would end with the budget used up, every time.
+        // A share below the price of a call would always end the run with its budget used up.
         let called = self.searches.iter().map(|search| &search.endpoint);
         let called = called.chain(self.follow_ups.iter().map(|f| &f.endpoint));
         let dearest = called.filter_map(|endpoint| self.price.of(endpoint));
@@ -113,7 +115,7 @@ impl fmt::Display for Shard {
 impl FromStr for Shard {
     type Err = String;
 
-    /// `2/4`.
+    /// Parses a shard such as `2/4`.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no shard; write 1/4 to 4/4 on four machines");
         let (index, count) = text.split_once('/').ok_or_else(wrong)?;

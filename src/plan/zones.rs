@@ -1,8 +1,8 @@
-//! What somebody means who writes a time zone that is none.
+//! Hints for unknown time zones.
 
 use crate::spec::yaml::diagnostic::nearest;
 
-/// Names that people give to China's time, in lower case.
+/// Unofficial names of China's time zone, in lower case.
 const CHINA: [&str; 30] = [
     "asia/beijing",
     "asia/peking",
@@ -36,7 +36,7 @@ const CHINA: [&str; 30] = [
     "utc8",
 ];
 
-/// The hint of an unknown time zone.
+/// Returns the hint for an unknown time zone.
 pub(super) fn hint(name: &str) -> String {
     let lower = name.trim().to_lowercase();
     if lower == "cst" {

@@ -1,4 +1,4 @@
-//! How the columns of tables are held in Arrow, and so in Parquet.
+//! Arrow types of table columns, and so their Parquet types.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use super::table::{Column, ColumnType, Table};
 
 impl ColumnType {
-    /// The type that redlake writes.
+    /// Returns the Arrow type that redlake writes.
     pub fn to_arrow(self) -> DataType {
         match self {
             ColumnType::String => DataType::Utf8,
@@ -19,7 +19,8 @@ impl ColumnType {
         }
     }
 
-    /// The type of a column that was read; none for one that no contract can name.
+    /// Returns the type of a column that was read; `None` for an Arrow type that no contract can
+    /// declare.
     pub fn of_arrow(kind: &DataType) -> Option<Self> {
         Some(match kind {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::String,
@@ -34,14 +35,15 @@ impl ColumnType {
 }
 
 impl Column {
-    /// The column as a field of this name; one that is not required may be null.
+    /// Returns the column as a field of this name. The field is nullable unless the column is
+    /// required.
     pub fn to_arrow(&self, name: &str) -> Field {
         Field::new(name, self.kind.to_arrow(), !self.required)
     }
 }
 
 impl Table {
-    /// All columns in their order, those that every table has included.
+    /// Returns the schema of all columns in their order, the common ones included.
     pub fn to_arrow(&self) -> SchemaRef {
         let fields = self.columns.iter().map(|(name, c)| c.to_arrow(name));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))

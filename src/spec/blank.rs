@@ -1,7 +1,7 @@
-//! Texts that show nothing, and so name nothing.
+//! Blank texts, which identify nothing.
 
-/// Returns whether a text shows nothing: it is empty, or has only blanks, control characters and
-/// characters of no width.
+/// Returns true if a text is blank: empty, or only whitespace, control characters and zero-width
+/// characters.
 pub fn is_blank(text: &str) -> bool {
     let has_no_width = |c| matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}');
     text.chars()

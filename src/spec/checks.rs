@@ -1,4 +1,4 @@
-//! What a pipeline expects of its tables, before they are committed.
+//! Checks that a pipeline declares on its tables, run before the commit.
 
 use std::fmt;
 
@@ -15,55 +15,55 @@ use crate::spec::yaml::document::Spanned;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// What messages call it. Default: the table and what is checked.
+    /// Name in messages. Default: the table and what is checked.
     pub name: Option<Spanned<String>>,
-    /// What follows when it fails. Default: error.
+    /// Effect of a failure. Default: error.
     #[serde(default)]
     pub severity: Severity,
-    /// The table whose rows of this run are looked at.
+    /// The table to check. Only its rows of this run count.
     pub table: Option<Spanned<String>>,
-    /// Columns that have a value in every row.
+    /// Columns that must have a value in every row.
     pub not_null: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Columns whose values together come once. Rows in which one of them is null do not count.
+    /// Columns whose combined values must be unique. Rows with a null in one of them do not count.
     pub unique: Option<Spanned<Vec<Spanned<String>>>>,
-    /// The fewest rows.
+    /// Minimum number of rows.
     pub min_rows: Option<Spanned<u64>>,
-    /// The largest share, from 0 to 1, of rows that were rejected because they broke the contract:
-    /// rejected / (written + rejected), before the latest observations are chosen.
+    /// Maximum share, from 0 to 1, of rows that were rejected because they broke the contract:
+    /// rejected / (written + rejected), before rows are reduced to the latest observations.
     pub max_reject_share: Option<Spanned<f64>>,
-    /// The values that a column may have, by column. Null is accepted.
+    /// Accepted values by column. Null is accepted.
     #[schemars(with = "Option<IndexMap<String, Vec<CheckValue>>>")]
     pub accepted_values: Option<Spanned<AcceptedValues>>,
-    /// How old the newest value of a column may be.
+    /// Maximum age of the newest value of a column.
     pub freshness: Option<Spanned<Freshness>>,
-    /// How far the number of rows may be from the median of the last runs.
+    /// Maximum distance of the row count from the median of the last runs.
     pub row_count_change: Option<Spanned<RowCountChange>>,
-    /// A query whose rows are what is wrong; none is good. A table's name is the lake with this
-    /// run's rows in it, `run.<table>` only the rows of this run.
+    /// A query that returns the faulty rows; the check passes if it returns none. A table's name
+    /// stands for the lake's rows with this run's, `run.<table>` only for the rows of this run.
     pub sql: Option<Spanned<String>>,
 }
 
-/// Values by column, as they are written: the type of the column says what they mean.
+/// Values by column, as text. The column's type decides how they are parsed.
 pub type AcceptedValues = IndexMap<Spanned<String>, Spanned<Vec<Spanned<String>>>>;
 
-/// What follows when a check fails.
+/// Effect of a failed check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// No table of the run is committed; `redlake publish` and `discard` decide. Exit code 6.
     #[default]
     Error,
-    /// It is told and counted; the tables are committed.
+    /// The failure is reported and counted; the tables are committed.
     Warn,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freshness {
-    /// A column with instants.
+    /// A timestamp column.
     pub column: Spanned<String>,
-    /// The longest time from its newest value to the run's snapshot time. No value at all is not
-    /// fresh.
+    /// Maximum time from the column's newest value to the run's snapshot time. A column without
+    /// values fails the check.
     #[schemars(with = "String")]
     pub within: TimeSpan,
 }
@@ -71,12 +71,12 @@ pub struct Freshness {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RowCountChange {
-    /// How many runs of the pipeline before this one count: those that ended as complete or
-    /// partial. Without any the check passes. Default: 7.
+    /// Number of earlier runs of the pipeline to compare with. Only runs that ended as complete
+    /// or partial count. Without such a run the check passes. Default: 7.
     #[serde(default = "default_last_runs")]
     pub last_runs: Spanned<u32>,
-    /// The largest change from the median of their rows, as a share of it: 0.5 allows half as
-    /// many and half as many more.
+    /// Maximum change from the median row count of these runs, as a share of the median: 0.5
+    /// allows from half to one and a half times the median.
     pub at_most: Spanned<f64>,
 }
 
@@ -84,7 +84,7 @@ fn default_last_runs() -> Spanned<u32> {
     Spanned::unplaced(7)
 }
 
-/// A value as YAML writes it.
+/// An accepted value, parsed by the type of its column.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
 #[schemars(untagged)]
 pub enum CheckValue {

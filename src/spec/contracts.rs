@@ -1,4 +1,4 @@
-//! Loading the source and table contracts: embedded in the binary, or a folder of the user's.
+//! Loads the contracts of sources, tables and marts: the embedded ones, or those in a folder.
 
 use crate::spec::references::known_columns;
 use std::collections::BTreeMap;
@@ -18,21 +18,21 @@ use crate::spec::yaml::text_file::{read_text, unreadable};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 
-/// All that redlake knows of providers and of its own tables.
+/// The contracts of sources, tables and marts.
 #[derive(Clone, Debug)]
 pub struct Contracts {
     pub sources: BTreeMap<String, Contract<Source>>,
-    /// By name, in alphabetical order.
+    /// Tables by name, in alphabetical order.
     pub tables: IndexMap<String, Table>,
-    /// Tables that are computed from these; by name, in alphabetical order.
+    /// Tables that are computed from `tables`, by name, in alphabetical order.
     pub marts: IndexMap<String, Mart>,
-    /// The files of the tables, by table.
+    /// The files of the tables, by table name.
     pub(super) table_files: BTreeMap<String, SourceFile>,
-    /// The columns that tables have in common.
+    /// The file of the common columns.
     pub(super) common_file: Option<SourceFile>,
 }
 
-/// A contract and the file it was read from, for errors found when it is compiled.
+/// A contract and its file, for errors that are found when the contract is compiled.
 #[derive(Clone, Debug)]
 pub struct Contract<T> {
     pub value: T,
@@ -47,10 +47,10 @@ impl<T> std::ops::Deref for Contract<T> {
 }
 
 impl Contracts {
-    /// The contracts in `dir`, or the built-in ones.
+    /// Loads the contracts in `dir`; without it, the built-in ones.
     ///
     /// # Errors
-    /// Everything that is wrong with any of the files.
+    /// Returns a diagnostic for every mistake in any of the files.
     pub fn load(dir: Option<&Path>) -> Result<Self, Diagnostics> {
         let mut found = Vec::new();
         let files = match dir {
@@ -60,15 +60,16 @@ impl Contracts {
         Self::told(&files, found)
     }
 
-    /// The contracts in these files, by their paths inside a folder such as `schemas`.
+    /// Loads the contracts in these files. The keys are paths inside a folder such as
+    /// `schemas`.
     ///
     /// # Errors
-    /// Everything that is wrong with any of the files.
+    /// Returns a diagnostic for every mistake in any of the files.
     pub fn from_texts(files: &BTreeMap<PathBuf, SourceFile>) -> Result<Self, Diagnostics> {
         Self::told(files, Vec::new())
     }
 
-    /// The contracts, unless something is wrong with them or was found before.
+    /// Returns the contracts if `found` is empty before and after they are read.
     fn told(
         files: &BTreeMap<PathBuf, SourceFile>,
         mut found: Vec<Diagnostic>,
@@ -118,7 +119,7 @@ impl Contracts {
                 && let Some(table) = read::<Table>(file, found)
             {
                 let table = table.with_common(&common);
-                // A column that could not be read is not also an unknown one.
+                // A column that could not be read must not be reported as unknown, too.
                 if common_is_whole && found.len() == before {
                     known_columns(&table, file, found);
                     removed_columns(&table, file, found);
@@ -131,7 +132,7 @@ impl Contracts {
         }
         for (name, file) in &contracts.table_files {
             let table = &contracts.tables[name];
-            // A table that cannot be read has been told.
+            // A table that cannot be read is reported already.
             let is_told = |other: &Spanned<String>| {
                 let path = Path::new("tables").join(format!("{}.yaml", other.value));
                 files.contains_key(&path) && !contracts.tables.contains_key(&other.value)
@@ -140,7 +141,7 @@ impl Contracts {
                 same_groups(table, &contracts.tables, file, found);
             }
         }
-        // Tables that could not be read would be missed once more.
+        // Tables that could not be read must not be reported as missing, too.
         let tables_are_whole = found.is_empty();
         for (_, file) in files.iter().filter(|(path, _)| path.starts_with("marts")) {
             if let Some(mart) = read::<MartFile>(file, found)
@@ -154,7 +155,7 @@ impl Contracts {
         contracts
     }
 
-    /// All that a query can name: the tables, and the marts.
+    /// Returns the relations that a query can name: the tables and the marts.
     pub fn relations(&self) -> IndexMap<String, Table> {
         let marts = self.marts.iter();
         let marts = marts.map(|(name, mart)| (name.clone(), mart.table.clone()));
@@ -164,7 +165,7 @@ impl Contracts {
 
 const COMMON: &str = "common_columns.yaml";
 
-/// The files of the built-in contracts, by their paths inside `schemas`.
+/// Returns the files of the built-in contracts, by their paths inside `schemas`.
 pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
     let folders = [
         Some(&EMBEDDED),
@@ -198,7 +199,7 @@ fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, Sou
     }
     for folder in ["", "sources", "tables", "marts"] {
         let path = dir.join(folder);
-        // A lake without marts is a lake.
+        // Marts are optional.
         if folder == "marts" && !path.exists() {
             continue;
         }
@@ -227,7 +228,8 @@ fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, Sou
     files
 }
 
-/// Whether it is anything but a folder: a FIFO named as a contract is a mistake.
+/// Returns true for any path except a folder. A FIFO counts as a file, so that `read_text` reports
+/// it.
 fn is_file(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| !metadata.is_dir())
 }
@@ -236,7 +238,7 @@ fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "yaml" || e == "yml")
 }
 
-/// Reads one contract; what is wrong with it goes to `found`.
+/// Reads one contract. Adds a diagnostic to `found` for each mistake.
 fn read<T: DeserializeOwned>(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<T> {
     let before = found.len();
     let tree = document::read(file, found);
@@ -276,7 +278,7 @@ fn known_classes(source: &Source, file: &SourceFile, found: &mut Vec<Diagnostic>
     }
 }
 
-/// A table that is outdated with another one is grouped as that one is.
+/// Checks that the table in `latest_with` has the same `latest_by`.
 fn same_groups(
     table: &Table,
     tables: &IndexMap<String, Table>,
@@ -308,7 +310,7 @@ fn same_groups(
     }
 }
 
-/// A column cannot be there and be removed.
+/// Checks that no column is both declared and removed.
 fn removed_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     for name in table.removed.keys() {
         if table.columns.contains_key(&name.value) {

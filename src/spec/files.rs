@@ -1,14 +1,14 @@
-//! What the files of a lake hold, seen beside the contracts of their tables.
+//! Columns of a lake's files, compared with the contracts of their tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Columns, as (table, column), that cannot be read while old files are there, and why.
+/// Reasons, by (table, column), why a column cannot be read while old files are there.
 pub type Unreadable = BTreeMap<(String, String), String>;
 
-/// What the columns of a lake's files mean for whoever reads them.
+/// Effects that the columns of a lake's files have on its readers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FileColumns {
     pub unreadable: Unreadable,
-    /// The tables whose files all have the same columns, so that any of them tells for all.
+    /// Tables whose files all have the same columns. The schema of one file stands for all.
     pub uniform: BTreeSet<String>,
 }

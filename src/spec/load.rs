@@ -1,4 +1,4 @@
-//! Reading a pipeline and the files it names.
+//! Reads a pipeline and the files that it names.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,29 +17,30 @@ use crate::spec::yaml::text_file::{NotUtf8, read_text, reason, unreadable};
 pub struct LoadedPipeline {
     pub pipeline: Pipeline,
     pub file: SourceFile,
-    /// Entries by the path that the pipeline names them with.
+    /// Lists by their path, as written in the pipeline.
     pub lists: HashMap<PathBuf, List>,
-    /// The keyword sets that are named, those that cannot be read included; none if that cannot be told.
+    /// Names of all declared keyword sets, unreadable ones included. `None` if `keyword_sets` is no
+    /// mapping.
     pub set_names: Option<Vec<String>>,
-    /// What messages must not repeat.
+    /// Variables whose values must not appear in messages.
     pub variables: Variables,
-    /// Where the file names variables.
+    /// Uses of variables in the file.
     pub uses: Vec<VariableUse>,
-    /// What was found wrong while reading; planning adds to it, so that all is reported at once.
+    /// Diagnostics of reading. Planning adds to them, so that all are reported at once.
     pub found: Vec<Diagnostic>,
 }
 
-/// A text file that a pipeline names, with an entry a line.
+/// A text file that a pipeline names, with one entry per line.
 #[derive(Clone, Debug)]
 pub struct List {
     pub file: SourceFile,
     pub entries: Vec<Spanned<String>>,
 }
 
-/// Reads `path` and the lists it names. `lookup` finds environment variables.
+/// Reads `path` and the lists that it names. `lookup` returns environment variables.
 ///
 /// # Errors
-/// Only what leaves no pipeline at all to look at; other mistakes are in
+/// Fails only if there is no pipeline to plan. Other mistakes are in
 /// [`LoadedPipeline::found`].
 pub fn load_pipeline(
     path: &Path,
@@ -58,11 +59,11 @@ pub fn load_pipeline(
     parse_pipeline(file, lookup, &read_text)
 }
 
-/// Reads a pipeline from its text. `lookup` finds environment variables, `read` the text of a list
-/// by its path.
+/// Reads a pipeline from its text. `lookup` returns environment variables, `read` the text of a
+/// list by its path.
 ///
 /// # Errors
-/// As [`load_pipeline`].
+/// Fails as [`load_pipeline`] does.
 pub fn parse_pipeline(
     file: SourceFile,
     lookup: &dyn Fn(&str) -> Option<String>,
@@ -100,7 +101,7 @@ pub fn parse_pipeline(
     })
 }
 
-/// The keys of `keyword_sets`; none if it is no mapping.
+/// Returns the keys of `keyword_sets`; `None` if it is no mapping.
 fn set_names(tree: &Node) -> Option<Vec<String>> {
     match tree.entry("keyword_sets").map(|sets| &sets.kind) {
         None => Some(Vec::new()),
@@ -145,7 +146,7 @@ fn read_lists(
     lists
 }
 
-/// The entries of a list: its lines, but for empty ones and comments.
+/// Returns the entries of a list: its lines without blank ones and comments.
 fn entries(text: &str) -> Vec<Spanned<String>> {
     let mut entries = Vec::new();
     let mut start = 0;

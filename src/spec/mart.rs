@@ -1,4 +1,4 @@
-//! The shape of `schemas/marts/<mart>.yaml`: a table that is computed from tables of the lake.
+//! Types of `schemas/marts/<mart>.yaml`: a table that is computed from tables of the lake.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::spec::references::{known_columns, near_or};
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
 
-/// The marts that redlake can compute. A contract says what their columns mean and which of them
-/// there are; how they are computed is code.
+/// The marts that redlake can compute. A contract declares the columns of a mart and what they
+/// mean. The computation is code.
 pub const MARTS: [&str; 5] = [
     "creator_daily",
     "hashtag_daily",
@@ -23,28 +23,28 @@ pub const MARTS: [&str; 5] = [
 /// A mart, as its contract declares it.
 #[derive(Clone, Debug)]
 pub struct Mart {
-    /// What it looks like in the lake.
+    /// The mart's table in the lake.
     pub table: Table,
-    /// The tables that it is computed from, each with the columns that are read.
+    /// Input columns by table.
     pub reads: BTreeMap<String, Vec<String>>,
-    /// When a note counts as rising.
+    /// Thresholds above which a note counts as rising.
     pub rising: Option<Rising>,
-    /// How the endpoints of a table that has several are told apart in rank: those named first win.
+    /// Endpoints by input table, highest precedence first. Tables without a latest view are absent.
     pub endpoints: BTreeMap<String, Vec<String>>,
 }
 
-/// When a note counts as rising: all of these must hold.
+/// Thresholds of a rising note: it must meet all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rising {
-    /// Likes since the snapshot before.
+    /// Likes since the previous snapshot.
     pub min_likes_gained: i64,
     pub min_likes_per_hour: f64,
     /// Hours since the note was published.
     pub max_age_hours: f64,
 }
 
-/// The file of a mart.
+/// A mart file, as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MartFile {
@@ -63,7 +63,7 @@ impl MartFile {
         &self.mart
     }
 
-    /// The mart over these tables; what is wrong with it goes to `found`.
+    /// Returns the mart over these tables. Adds a diagnostic to `found` for each mistake.
     pub(super) fn over(
         self,
         tables: &IndexMap<String, Table>,
@@ -127,7 +127,7 @@ fn known_mart(
     }
 }
 
-/// A mart reads columns that are there.
+/// Checks that the columns that a mart reads exist.
 fn readable(
     name: &Spanned<String>,
     columns: &[Spanned<String>],

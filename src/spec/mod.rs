@@ -1,4 +1,4 @@
-//! The three YAML contracts: pipelines, sources, tables. Shapes, loading, places of mistakes.
+//! The YAML contracts of pipelines, sources, tables and marts: types, loading and diagnostics.
 
 mod arrow;
 pub mod blank;

@@ -1,4 +1,4 @@
-//! The shape of `pipelines/<name>.yaml`: what to collect.
+//! Types of `pipelines/<name>.yaml`, which declares the data to collect.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::privacy::{PrivacyOptions, Raw};
 use super::words::{Filter, TimeSpan};
 use crate::spec::yaml::document::{Spanned, written};
 
-/// A redlake pipeline: which searches to make, how often to ask, where the tables go.
+/// A redlake pipeline: its searches, its limits and its tables.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
@@ -22,7 +22,7 @@ pub struct Pipeline {
     pub version: Spanned<u32>,
     /// Name of the pipeline: lower-case letters, digits, `_` and `-`.
     pub pipeline: Spanned<String>,
-    /// Where the searches are made, unless an `extract` entry says otherwise.
+    /// Source of the searches, unless an `extract` entry names another.
     pub source: SourceRef,
     /// IANA time zone that decides the business date of a run. Default: Asia/Shanghai.
     #[serde(default = "default_timezone")]
@@ -30,13 +30,13 @@ pub struct Pipeline {
     /// Keywords by the name of their set.
     #[serde(default)]
     pub keyword_sets: IndexMap<String, Spanned<KeywordSet>>,
-    /// What to ask for.
+    /// Endpoints to call, each with its searches.
     pub extract: Vec<Spanned<Extract>>,
-    /// How hard the sources may be asked, and how much a run and a day may cost.
+    /// Rate limits of the sources, and budgets of a run and a day.
     #[serde(default)]
     pub limits: LimitOptions,
-    /// For how long a run that was cut short is continued by the next one, under its own id and
-    /// snapshot time. An older one is closed as it is, and a new run begins. Default: 6h.
+    /// Maximum age of an interrupted run that the next run continues, under the same id and
+    /// snapshot time. An older run is closed as it is, and a new run begins. Default: 6h.
     #[serde(default = "default_resume_within")]
     #[schemars(with = "String")]
     pub resume_within: TimeSpan,
@@ -48,16 +48,16 @@ pub struct Pipeline {
     pub contract: ContractOptions,
     #[serde(default)]
     pub privacy: PrivacyOptions,
-    /// How long the stored answers of a run are kept.
+    /// Retention of the stored answers of a run.
     pub raw: Option<Spanned<Raw>>,
-    /// What the tables of a run must hold to be committed.
+    /// Checks that the tables of a run must pass to be committed.
     #[serde(default)]
     pub checks: Vec<Spanned<Check>>,
     #[serde(default)]
     pub load: Load,
 }
 
-/// For the JSON Schema: an amount, or the currency.
+/// An amount or the currency, for the JSON Schema.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -75,9 +75,9 @@ pub struct SourceRef {
     /// Name of one of the source's addresses, any http(s) URL, or `sandbox` for the built-in
     /// simulator. Default: the source's first address.
     pub base_url: Option<Spanned<String>>,
-    /// Which spelling of filter values the source is sent, where its contract knows several.
+    /// Spelling of filter values that is sent to the source, if its contract has several.
     pub dialect: Option<Spanned<String>>,
-    /// How the built-in simulator behaves.
+    /// Options of the built-in simulator.
     pub sandbox: Option<SandboxOptions>,
 }
 
@@ -101,7 +101,7 @@ pub enum KeywordSet {
     File(ListFile),
 }
 
-/// A text file with one entry a line; blank lines and lines that begin with `#` are skipped.
+/// A text file with one entry per line. Blank lines and lines that begin with `#` are skipped.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListFile {
@@ -109,7 +109,7 @@ pub struct ListFile {
     pub file: Spanned<PathBuf>,
 }
 
-/// One endpoint and what to ask it.
+/// An endpoint and the searches to make there.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Extract {
@@ -117,18 +117,18 @@ pub struct Extract {
     pub endpoint: Spanned<String>,
     /// Another source than the pipeline's.
     pub source: Option<SourceRef>,
-    /// Names of keyword sets; each of their words is searched for.
+    /// Names of keyword sets. Each of their keywords is searched for.
     #[serde(default)]
     pub keywords: Vec<Spanned<String>>,
-    /// Values by filter; every combination is a search of its own.
+    /// Values by filter. Every combination is a search of its own.
     #[serde(default)]
     pub filters: IndexMap<Filter, FilterValues>,
-    /// The fields that answers are to have, where the endpoint takes them: such as `[title,
-    /// content]`. What is not asked for is null. Without this, answers have all fields.
+    /// Fields to request, such as `[title, content]`, if the endpoint takes fields. Other fields
+    /// are null. Without this key, answers have all fields.
     pub fields: Option<Spanned<Vec<Spanned<String>>>>,
-    /// How far to page.
+    /// Paging of the searches.
     pub pages: Option<Pages>,
-    /// The notes to ask for, where the endpoint takes a note id.
+    /// Notes to request, if the endpoint takes a note id.
     pub notes: Option<Spanned<Notes>>,
 }
 
@@ -143,16 +143,16 @@ pub enum FilterValues {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pages {
-    /// The most pages that one search asks for.
+    /// Maximum number of pages of a search.
     pub max: Spanned<u32>,
-    /// What ends a search sooner.
+    /// Rules that end a search earlier.
     #[serde(default)]
     pub stop_when: StopWhen,
 }
 
-/// What ends a search before its last page. Whichever rule holds first ends it; a page that
-/// repeats the one before it, and a second page in a row without anything new, always do. What was
-/// found by a search that failed or was cut short is not known to later runs.
+/// Rules that end a search before its last page. The first rule that holds ends it. A page that
+/// repeats the previous one, and a second page in a row without a new item, always end it. Items of
+/// a search that failed or was interrupted are not known to later runs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopWhen {
@@ -160,81 +160,82 @@ pub struct StopWhen {
     pub empty: bool,
     /// A page with fewer items than this.
     pub short_page: Option<Spanned<u32>>,
-    /// A page of which this share of the notes (or users), above 0 and up to 1, was found by
-    /// searches at this endpoint in earlier runs.
+    /// A page with at least this share of known notes (or users), above 0 and up to 1. Known items
+    /// were found by searches at this endpoint in earlier runs.
     pub known_share: Option<Spanned<f64>>,
-    /// How long ago an earlier run may have found them. Default: 7d.
+    /// Maximum age of the earlier runs that `known_share` considers. Default: 7d.
     #[schemars(with = "Option<String>")]
     pub known_within: Option<Spanned<TimeSpan>>,
-    /// A page of which nine in ten notes were published longer ago than this. Only for searches
-    /// with `sort: newest`; in another order old notes say nothing about the next page.
+    /// A page on which 9 of 10 notes were published longer ago than this. Only for searches with
+    /// `sort: newest`: in another order, old notes say nothing about the next page.
     #[schemars(with = "Option<String>")]
     pub older_than: Option<Spanned<TimeSpan>>,
 }
 
-/// Which notes to ask for: exactly one of `found_by`, `ids` and `file`.
+/// Notes to request: exactly one of `found_by`, `ids` and `file`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Notes {
-    /// Notes that searches at this endpoint found: in this run, and with `seen_within` also in
-    /// earlier ones.
+    /// Endpoint whose searches found the notes: in this run, and with `seen_within` also in
+    /// earlier runs.
     pub found_by: Option<Spanned<String>>,
-    /// How many of them, the first by `by`.
+    /// Number of notes to request, the largest by `by` first.
     pub top: Option<Spanned<u32>>,
-    /// Take notes from the lake, too, that were found no longer ago than this. Those that are
-    /// gone are left out, unless they were found again since.
+    /// Includes notes from the lake that were found no longer ago than this. Notes that are gone
+    /// are left out, unless they were found again since.
     #[schemars(with = "Option<String>")]
     pub seen_within: Option<Spanned<TimeSpan>>,
-    /// Leave out notes that this endpoint has answered for in this time.
+    /// Leaves out notes that this endpoint has answered for within this time.
     #[schemars(with = "Option<String>")]
     pub not_refreshed_for: Option<Spanned<TimeSpan>>,
-    /// The count of `engagement` that ranks them, largest first.
+    /// Count in `engagement` that ranks the notes, largest first.
     pub by: Option<Spanned<String>>,
     /// Note ids.
     pub ids: Option<Vec<Spanned<String>>>,
-    /// File with a note id a line, relative to the pipeline file.
+    /// File with one note id per line, relative to the pipeline file.
     pub file: Option<Spanned<PathBuf>>,
 }
 
-/// How hard a source may be asked.
+/// Rate limits, retries and budgets.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitOptions {
-    /// Calls a second to one source; may be a fraction. Default: 2.
+    /// Calls per second to one source. May be a fraction. Default: 2.
     pub requests_per_second: Spanned<f64>,
-    /// Calls that may follow each other at once after a pause. Default: one for every 20
+    /// Number of calls that may be sent at once after a pause. Default: one for every 20
     /// `requests_per_second`, at least 1.
     pub burst: Option<Spanned<u32>>,
-    /// Calls to one source under way at once. Default: 4.
+    /// Maximum number of concurrent calls to one source. Default: 4.
     pub concurrency: Spanned<u32>,
-    /// How often a page is asked for again when the provider says it may work. Default: 4.
+    /// Maximum number of retries of a page, if the provider says that a retry may succeed.
+    /// Default: 4.
     pub retries: u32,
-    /// Longest wait before the first retry; it doubles with each one. Default: 1s.
+    /// Maximum delay before the first retry. It doubles with each retry. Default: 1s.
     #[schemars(with = "String")]
     pub retry_delay: TimeSpan,
-    /// The largest answer that is read, in MiB after decompression. Default: 32.
+    /// Maximum size of an answer, in MiB after decompression. Default: 32.
     pub max_answer_mib: Spanned<u32>,
-    /// The most calls of one run, retries included. A run that reaches a budget commits what it
-    /// has and ends with exit code 5; the next run continues it.
+    /// Maximum number of calls of a run, retries included. A run that reaches a budget commits
+    /// what it has and ends with exit code 5. The next run continues it.
     pub requests_per_run: Option<Spanned<u64>>,
-    /// The most calls of a day (in the pipeline's time zone), over all runs in the lake.
+    /// Maximum number of calls of a day (in the pipeline's time zone), over all runs in the lake.
     pub requests_per_day: Option<Spanned<u64>>,
-    /// The most money that one run may cost, in the currency of the price. A call counts when it
-    /// is sent; one whose billing is unknown counts as billed.
+    /// Maximum cost of a run, in the currency of the price. A call counts when it is sent. A call
+    /// whose billing is unknown counts as billed.
     #[schemars(with = "Option<f64>")]
     pub cost_per_run: Option<Spanned<String>>,
-    /// The most money that a day may cost, over all runs in the lake.
+    /// Maximum cost of a day, over all runs in the lake.
     #[schemars(with = "Option<f64>")]
     pub cost_per_day: Option<Spanned<String>>,
 }
 
-/// What to do when answers differ from the source contract.
+/// Actions for answers that differ from the source contract.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ContractOptions {
-    /// What follows a field that the source contract does not know.
+    /// Action for a field that the source contract does not declare.
     pub on_unknown_field: OnUnknownField,
-    /// What follows a value that does not fit its column.
+    /// Action for a value that does not fit its column.
     #[schemars(with = "Option<OnBadValue>")]
     pub on_bad_value: OnBadValue,
 }
@@ -242,10 +243,11 @@ pub struct ContractOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBadValue {
-    /// Its row goes to the table `rejects`, with the reason.
+    /// The row goes to the table `rejects`, with the reason.
     #[default]
     Reject,
-    /// The value is null, and counted in the table `drift`. A required column rejects the row.
+    /// The value becomes null and is counted in the table `drift`. In a required column, the row
+    /// is rejected.
     Null,
     /// No table of the run is committed. Its pages and its ledger are kept.
     Fail,
@@ -254,16 +256,16 @@ pub enum OnBadValue {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnUnknownField {
-    /// Count it in the table `drift`.
+    /// The field is counted in the table `drift`.
     Ignore,
-    /// Count it and say so at the end of the run.
+    /// The field is counted, and reported at the end of the run.
     #[default]
     Warn,
     /// No table of the run is committed. Its pages and its ledger are kept.
     Fail,
 }
 
-/// Where and how tables are written.
+/// Location and format of the tables.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Load {
@@ -271,12 +273,12 @@ pub struct Load {
     pub lake: PathBuf,
     /// `zstd(1)` to `zstd(22)`, `snappy` or `uncompressed`. Default: zstd(3).
     pub compression: Spanned<String>,
-    /// Whether marts are brought up to date after each commit. Default: true. They cover all
-    /// pipelines of the lake: others, and `redlake marts`, still do so.
+    /// True if marts are updated after each commit. Default: true. Marts cover all pipelines of
+    /// the lake: other pipelines, and `redlake marts`, still update them.
     pub marts: bool,
-    /// Whether answers, journals and staged files may also be read by the group of the lake's owner: folders
-    /// are made with mode 0750 and files with 0640, instead of 0700 and 0600. Folders that exist keep their
-    /// modes. Default: false.
+    /// True if the group of the lake's owner may read answers, journals and staged files: folders
+    /// are created with mode 0750 and files with 0640, instead of 0700 and 0600. Existing folders
+    /// keep their modes. Default: false.
     pub group: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a pipeline says of personal data, and of how long it keeps what it was answered.
+//! Options of a pipeline for personal data and for the retention of stored answers.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -15,27 +15,26 @@ use crate::spec::yaml::diagnostic::SourceFile;
 use crate::spec::yaml::document::{Spanned, written};
 use crate::spec::yaml::node::Node;
 
-/// What becomes of personal data before tables are written. The stored answers stay as they came:
-/// see `raw`.
+/// Treatment of personal data before tables are written. The stored answers keep it: see `raw`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrivacyOptions {
-    /// Text columns, as `table.column`, whose values become pseudonyms: equal texts give equal
-    /// ones in every table and run, as long as the salt is the same.
+    /// Text columns, as `table.column`, whose values are replaced by pseudonyms. Equal texts give
+    /// equal pseudonyms in every table and run, as long as the salt is the same.
     pub hash: Vec<Spanned<String>>,
-    /// Columns, as `table.column`, that stay empty.
+    /// Columns, as `table.column`, whose values are replaced by null.
     pub drop: Vec<Spanned<String>>,
-    /// Whether mainland mobile numbers in free text become `[phone]`. Default: false.
+    /// True if mainland mobile numbers in free text are replaced by `[phone]`. Default: false.
     pub scrub_phone_numbers: bool,
-    /// At least 16 characters that nobody can guess, from the environment: `"${REDLAKE_SALT}"`.
-    /// Needed to hash. Another salt gives other pseudonyms.
+    /// Secret salt of at least 16 characters, from the environment: `"${REDLAKE_SALT}"`. Required
+    /// to hash. It must be hard to guess. Another salt gives other pseudonyms.
     #[schemars(with = "Option<String>")]
     pub salt: Option<Spanned<Secret>>,
 }
 
-/// `none`: the stored answers of a run are removed once their tables are committed and nothing of
-/// the run is left to do. `{keep: 30d}`: they are removed when they are older than this. Without
-/// this key they are kept for ever.
+/// `none`: the stored answers of a run are removed once its tables are committed and the run has
+/// nothing left to do. `{keep: 30d}`: they are removed when they are older than this. Without this
+/// key, they are kept forever.
 #[derive(Clone, Copy, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum Raw {
@@ -46,7 +45,7 @@ pub enum Raw {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeepRaw {
-    /// How long, counted from the run's first commit.
+    /// Retention time, from the run's first commit.
     #[schemars(with = "String")]
     pub keep: TimeSpan,
 }
@@ -61,16 +60,17 @@ pub enum RawWord {
 #[derive(Clone, Debug)]
 pub struct Secret(pub SecretString);
 
-/// Whether a value is a variable of the environment and nothing else, as `"${REDLAKE_SALT}"`.
+/// Returns true if a value is only a reference to an environment variable, such as
+/// `"${REDLAKE_SALT}"`.
 pub fn is_variable(text: &str) -> bool {
     let text = text.trim_matches(['"', '\'']);
     text.starts_with("${") && text.ends_with('}')
 }
 
-/// The file as diagnostics may show it: a salt that is written into it is hidden, at its place
-/// and with its length, so that all other places stay right.
+/// Returns the file with a written salt replaced by asterisks, for diagnostics. Every byte of the
+/// salt gives one asterisk, so that all other places stay valid. A reference to a variable is kept.
 ///
-/// Without a tree, what looks like a salt is one.
+/// Without a tree, the salt is found by a pattern.
 pub fn without_salt(file: SourceFile, tree: Option<&Node>) -> SourceFile {
     static SALT: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"\bsalt\s*[:：]\s*(?<salt>[^\n]+)").expect("a constant pattern")
@@ -97,7 +97,8 @@ pub fn without_salt(file: SourceFile, tree: Option<&Node>) -> SourceFile {
     SourceFile::new(file.path(), text)
 }
 
-/// Returns the file with user names and passwords in addresses hidden, in the same way.
+/// Returns the file with user names and passwords in addresses replaced by asterisks, in the same
+/// way.
 pub fn without_user_info(file: SourceFile) -> SourceFile {
     static USER_INFO: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r#"://(?<user>[^/?\#\s"']*)@"#).expect("a constant pattern"));

@@ -1,9 +1,10 @@
-//! Names in contracts that refer to other names.
+//! Checks of names in contracts that refer to other names.
 
 use super::table::Table;
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
 
-/// Every column that a table's contract refers to is one of its columns.
+/// Checks that a table has every column that its contract refers to, and that `sort_by` begins with
+/// `latest_by`.
 pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     let sorts = table.sort_by.iter().map(|name| &name.value);
     let groups = table.latest_by.iter().map(|name| &name.value);
@@ -39,7 +40,7 @@ pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Di
     }
 }
 
-/// The hint of a name that is not there: the nearest one, or what else to do.
+/// Returns the hint for an unknown name: the nearest known name, else `otherwise`.
 pub(super) fn near_or<'n>(
     name: &str,
     names: impl Iterator<Item = &'n String>,

@@ -1,4 +1,4 @@
-//! The shape of `schemas/sources/<source>.yaml`: all that redlake knows of a provider.
+//! Types of `schemas/sources/<source>.yaml`: the contract of a provider.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,35 +17,35 @@ pub struct Source {
     pub source: Spanned<String>,
     #[serde(default)]
     pub description: String,
-    /// Addresses by name; a pipeline picks one by its name, the first is the default.
+    /// Addresses by name. A pipeline picks one by its name; the first is the default.
     pub base_urls: IndexMap<String, String>,
     /// Environment variable that overrides the address.
     pub base_url_env: String,
     pub auth: Auth,
-    /// How calls are signed for an application that has a secret.
+    /// Signing of calls, for an application with a secret.
     pub signing: Option<Signing>,
     /// Headers sent with every call.
     #[serde(default)]
     pub headers: IndexMap<String, String>,
-    /// A limit that the provider sets for everybody.
+    /// Rate limit that the provider sets for every client.
     pub rate_limit: Option<RateLimit>,
-    /// How long an answer may take.
+    /// Maximum time for an answer.
     pub timeout: TimeSpan,
-    /// Whether a page may be asked for again, once, when nobody knows what became of the call.
+    /// Action after a call whose outcome is unknown.
     pub on_unknown_outcome: OnUnknownOutcome,
     pub envelope: EnvelopePaths,
-    /// What each business code means.
+    /// Business codes of answers, with their meaning.
     pub codes: IndexMap<String, Code>,
     pub endpoints: IndexMap<String, Endpoint>,
 }
 
-/// How a call says who asks.
+/// Authentication of a call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     #[serde(rename = "in")]
     pub place: AuthPlace,
-    /// Name of the query parameter, where the token travels in the query.
+    /// Name of the query parameter, if the token is sent in the query.
     #[serde(default)]
     pub name: String,
     /// Environment variable that holds the token.
@@ -59,7 +59,7 @@ pub enum AuthPlace {
     Bearer,
 }
 
-/// How calls are signed. They are where the environment has both the id and the secret.
+/// Signing of calls. Calls are signed if the environment has both the id and the secret.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signing {
@@ -67,17 +67,17 @@ pub struct Signing {
     pub app_id_env: String,
     /// Environment variable that holds the application's secret.
     pub secret_env: String,
-    /// What `{version}` stands for.
+    /// Value of `{version}` in the signed text.
     pub version: String,
-    /// The text whose MD5 is the sign, with the names of [`SIGNED_PARTS`] in braces.
+    /// The signed text, with names of [`SIGNED_PARTS`] in braces. Its MD5 is the sign.
     pub text: Spanned<String>,
-    /// Query parameter of the time of the call, in Unix seconds.
+    /// Query parameter for the time of the call, in Unix seconds.
     pub timestamp: String,
-    /// Query parameter of the sign, in hexadecimal digits.
+    /// Query parameter for the sign, in hexadecimal digits.
     pub sign: String,
 }
 
-/// What the text that is signed can be made of.
+/// The parts that a signed text can contain.
 pub const SIGNED_PARTS: [&str; 5] = ["method", "app_id", "timestamp", "version", "secret"];
 
 #[derive(Clone, Debug, Deserialize)]
@@ -87,22 +87,22 @@ pub struct RateLimit {
     pub per: TimeSpan,
 }
 
-/// What follows a call that may have been billed though its answer never came.
+/// Action after a call whose outcome is unknown: its answer never came, but it may be billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnUnknownOutcome {
-    /// Asking again might pay twice.
+    /// Fails the search, because a retry might be billed twice.
     FailSearch,
-    /// Asking again costs nothing, or is worth it.
+    /// Retries the call once, because a retry costs nothing or is worth its price.
     RetryOnce,
 }
 
-/// Where the business result stands in an answer. Paths are JSON pointers.
+/// Places of the business result in an answer. Paths are JSON pointers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvelopePaths {
     pub code: String,
-    /// The places of the provider's words; the first that has some counts.
+    /// Paths of the provider's message. The first one with a text is used.
     #[serde(deserialize_with = "one_or_many")]
     pub message: Vec<String>,
     pub request_id: Option<String>,
@@ -110,7 +110,7 @@ pub struct EnvelopePaths {
     pub success: Vec<String>,
 }
 
-/// What a business code means and what to do about it.
+/// Meaning of a business code, and the action to take.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Code {
@@ -121,8 +121,8 @@ pub struct Code {
     pub meaning: String,
 }
 
-/// What a code can mean. The column `class` of the table `requests` has these and the outcomes
-/// that are no codes.
+/// Classes of business codes. The column `class` of the table `requests` has these, and further
+/// values for outcomes without a code.
 pub const CLASSES: [&str; 11] = [
     "ok",
     "gone",
@@ -142,21 +142,22 @@ pub const CLASSES: [&str; 11] = [
 pub enum Action {
     /// The answer is a page.
     Accept,
-    /// The answer says that what was asked for is no more: an observation, not a failure.
+    /// The answer says that the item no longer exists: an observation, not a failure.
     Gone,
-    /// Ask again after a delay.
+    /// Retry after a delay.
     Retry,
-    /// Ask again after a delay, and all searches of the source more slowly: we asked too often.
+    /// Retry after a delay and slow down all searches of the source: the calls exceeded a rate
+    /// limit.
     SlowDown,
-    /// Give up this search; the others go on.
+    /// Fail this search. Other searches continue.
     FailSearch,
-    /// Commit what is there and stop.
+    /// Commit the pages so far and stop the run.
     StopRun,
-    /// Every further call would fail too.
+    /// Abort the run: every further call would fail, too.
     AbortRun,
 }
 
-/// Whether a call costs money.
+/// Billing of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Billed {
@@ -171,25 +172,25 @@ pub enum Billed {
 pub struct Endpoint {
     #[serde(default)]
     pub description: String,
-    /// Path below the base address; `{name}` is filled with the parameter of that name.
+    /// Path below the base address. `{name}` is replaced by the parameter of that name.
     pub path: String,
-    /// What `{method}` stands for in the text that is signed. Without it no call is signed.
+    /// Value of `{method}` in the signed text. Without it, calls to the endpoint are not signed.
     pub signing_method: Option<String>,
     #[serde(default)]
     pub params: IndexMap<String, Param>,
     pub pagination: Pagination,
-    /// Where an answer names what it is about: parameters, each with the place of its value.
+    /// Parameters that an answer repeats, each with the path of its value in the answer.
     #[serde(default)]
     pub about: IndexMap<Spanned<String>, String>,
     pub rows: Vec<Spanned<RowRule>>,
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
-    /// Values that are known and that no rule needs.
+    /// Known values that no rule needs.
     #[serde(default)]
     pub known_values: Vec<KnownValues>,
 }
 
-/// A request parameter: filled by the engine (`from`) or by a canonical filter.
+/// A request parameter, filled by the engine (`from`) or by a canonical filter.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Param {
@@ -201,10 +202,10 @@ pub struct Param {
     /// Other spellings of the provider's words, by dialect name.
     #[serde(default)]
     pub dialects: IndexMap<String, IndexMap<String, String>>,
-    /// The fields that can be asked for by name, where it is filled from `fields`.
+    /// Fields that a request can name. Only for a parameter with `from: fields`.
     #[serde(default)]
     pub fields: Vec<String>,
-    /// Those that are asked for beside the ones that a pipeline names.
+    /// Fields that every request names, in addition to the pipeline's.
     #[serde(default)]
     pub always: Vec<Spanned<String>>,
 }
@@ -215,61 +216,63 @@ pub enum ParamFrom {
     Keyword,
     Page,
     NoteId,
-    /// The fields that an answer is to have, separated by commas. Not sent where all are wanted.
+    /// The requested fields, separated by commas. Not sent if all fields are requested.
     Fields,
 }
 
-/// How an endpoint's answers follow each other.
+/// Pagination of an endpoint.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pagination {
     pub kind: PaginationKind,
     #[serde(default)]
     pub start: u32,
-    /// The list whose length is the number of items, and whose emptiness is the end.
+    /// Path of the list of items. An empty list ends the search.
     pub items: Option<String>,
-    /// The object that is the one item of an answer without a list. An answer without it is none.
+    /// Path of the only item of an answer without a list. An answer without it is rejected.
     pub item: Option<String>,
-    /// What tells two items apart; the first path that is there.
+    /// Paths of an item's id. The first path with a value is used.
     #[serde(default)]
     pub item_id: Vec<String>,
-    /// When an item was published, in Unix seconds. Items that do not follow the order of the
-    /// search, as advertisements, are not to be found at this path.
+    /// Path of an item's publication time, in Unix seconds. Items outside the order of the
+    /// search, such as advertisements, must have no value at this path.
     pub item_published_s: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaginationKind {
-    /// Pages are numbered; an empty one is the end.
+    /// Numbered pages. An empty page is the last one.
     Page,
-    /// One answer is all there is.
+    /// A single answer.
     Single,
 }
 
-/// How one kind of row is read from an answer. See `schemas/README.md` for the path language.
+/// Rule that reads one kind of row from an answer. See `schemas/README.md` for the path
+/// language.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowRule {
     pub table: Spanned<String>,
-    /// The fields of the answer that the columns are read from. A search that asks for fields, and
-    /// for none of these, gives no row.
+    /// Fields of the answer that the columns are read from. A search that names fields, but none
+    /// of these, gives no row.
     #[serde(default)]
     pub any_of_fields: Vec<Spanned<String>>,
-    /// The list whose elements give rows; the whole answer gives one row without it.
+    /// Path of the list whose elements give rows. Without it, the whole answer gives one row.
     pub each: Option<String>,
-    /// Elements that do not match give no row.
+    /// Conditions on an element. An element that does not match gives no row.
     #[serde(default)]
     pub when: Conditions,
-    /// The object inside the element that the columns' paths start at: the first that is there.
+    /// Paths of the object inside the element that the columns' paths start at. The first path
+    /// that exists is used.
     #[serde(default, deserialize_with = "one_or_many")]
     pub at: Vec<String>,
-    /// A list inside that object; each of its elements gives a row.
+    /// Path of a list inside that object. Each of its elements gives a row.
     pub then_each: Option<String>,
-    /// Like `when`, from where the columns' paths start.
+    /// Conditions like `when`, evaluated where the columns' paths start.
     #[serde(default)]
     pub then_when: Conditions,
-    /// Text that gives as many rows as it has parts.
+    /// Texts to split. Each part gives a row.
     pub explode: Option<Explode>,
     pub columns: IndexMap<Spanned<String>, ColumnReads>,
 }
@@ -277,16 +280,16 @@ pub struct RowRule {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Explode {
-    /// Texts whose hashtags are the parts, each tag once, in the order they stand.
+    /// Paths of texts. Their hashtags are the parts: each tag once, in order of appearance.
     pub hashtags: Vec<String>,
 }
 
-/// Alternatives, each a set of conditions by path. They hold where all conditions of one alternative
-/// do, and where there is no alternative.
+/// Alternatives, each a set of conditions by path. They hold if all conditions of one alternative
+/// hold, or if there is no alternative.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions(pub Vec<IndexMap<String, Condition>>);
 
-/// What a value must be for a rule to apply.
+/// Condition on a value.
 #[derive(Clone, Debug)]
 pub enum Condition {
     /// The value is this text.
@@ -301,7 +304,7 @@ pub enum Condition {
 pub struct Test {
     /// The value is none of these texts.
     pub none_of: Option<Vec<String>>,
-    /// The value is there and not null.
+    /// The value exists and is not null.
     pub exists: Option<bool>,
     /// The value is a text that is not empty.
     pub filled: Option<bool>,
@@ -309,45 +312,46 @@ pub struct Test {
     pub is_true: Option<bool>,
 }
 
-/// Where a column's value comes from: the first of these that has one.
+/// Mappings of a column, in order of precedence. The first one with a value is used.
 #[derive(Clone, Debug)]
 pub struct ColumnReads(pub Vec<Mapping>);
 
-/// One way to get a column's value. Exactly one of the first ten keys says what is read; the
-/// others say when it counts and what becomes of it.
+/// A mapping from an answer to a column's value. Exactly one of the first ten keys selects what is
+/// read. The others restrict when it applies and convert the value.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mapping {
-    /// A value in the answer.
+    /// Path of a value in the answer.
     pub path: Option<String>,
-    /// A list of which `index_at` picks an element and `item` a value in it.
+    /// Path of a list. `index_at` is the path of an index into it, `item` a path in that element.
     pub list: Option<String>,
-    /// The number of elements of a list.
+    /// Path of a list. The value is its number of elements.
     pub length: Option<String>,
-    /// BLAKE3 of these texts.
+    /// Paths of texts. The value is their BLAKE3 hash.
     pub hash: Option<Vec<String>>,
     /// A fixed value.
     #[serde(rename = "const")]
     pub constant: Option<String>,
-    /// The row's place in its list, from 0.
+    /// The row's index in its list, from 0.
     pub index: Option<bool>,
-    /// Whether the row's place in its list is the number at this path.
+    /// Path of a number. The value is true if the row's index in its list equals it.
     pub index_equals: Option<String>,
-    /// The key under which the row's list stands, where the rule goes over all keys (`*`).
+    /// The key of the row's list, if the rule iterates over all keys (`*`).
     pub key: Option<bool>,
-    /// The part that `explode` found.
+    /// The row's part from `explode`.
     pub exploded: Option<bool>,
-    /// Whether a list of texts has the text `has`; no value where there is no list.
+    /// Path of a list of texts. The value is true if the list contains the text `has`; there is no
+    /// value without a list.
     pub has_in: Option<String>,
 
-    /// The text that is looked for in the list at `has_in`.
+    /// Text to find in the list at `has_in`.
     pub has: Option<String>,
-    /// The mapping has a value only where these conditions hold.
+    /// Conditions of the mapping. It has no value if they do not hold.
     #[serde(default)]
     pub when: Conditions,
     pub index_at: Option<String>,
     pub item: Option<String>,
-    /// How an instant is written.
+    /// Format of an instant.
     pub unit: Option<Unit>,
     #[serde(default)]
     pub zero_is_null: bool,
@@ -355,30 +359,30 @@ pub struct Mapping {
     pub empty_is_null: bool,
     #[serde(rename = "as")]
     pub form: Option<Form>,
-    /// The text is JSON; the value stands at this path in it.
+    /// Path of the value inside the text, which is parsed as JSON.
     pub json: Option<String>,
-    /// A named group of this regular expression; no match is no value.
+    /// Regular expression with a named group, which is the value. No match is no value.
     pub pattern: Option<String>,
     /// Name of the group. Default: `value`.
     pub group: Option<String>,
-    /// Text around the value: `{value}` stands for it.
+    /// Template of the final text. `{value}` stands for the value.
     pub template: Option<String>,
-    /// The provider's word → ours; a word that is not listed is no value.
+    /// Canonical word by the provider's word. A word that is not listed is no value.
     pub values: Option<IndexMap<String, String>>,
-    /// The value where `values` has none.
+    /// Value for words that are not in `values`.
     pub otherwise: Option<String>,
-    /// A number to multiply with.
+    /// Factor that the number is multiplied by.
     pub scale: Option<f64>,
-    /// Whether this instant lies in the time window that the search asked for.
+    /// True to convert the instant to a bool: whether it lies in the search's time window.
     #[serde(default)]
     pub within_window: bool,
-    /// The fields of the answer that the value is made of. A search that asks for fields, and not
-    /// for all of these, has no value here.
+    /// Fields of the answer that the value is computed from. A search that names fields, but not
+    /// all of these, gives no value.
     #[serde(default)]
     pub all_of_fields: Vec<Spanned<String>>,
 }
 
-/// How an instant is written.
+/// Format of an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -390,13 +394,13 @@ pub enum Unit {
     Iso8601,
 }
 
-/// What a value is read as, where its column's type alone does not say it.
+/// Form of a value, if its column's type alone does not determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// A count that may be shortened: `1.2万`, `10万+`.
     Count,
-    /// A number or a text, as it is written.
+    /// A number or a text, as written.
     Text,
     /// The text of an HTML fragment.
     HtmlText,
@@ -404,29 +408,30 @@ pub enum Form {
     Url,
 }
 
-/// Fields that are known and make no column.
+/// Known fields that have no column.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeftOut {
-    /// Objects that have these fields.
+    /// Paths of the objects that have these fields.
     pub at: Vec<String>,
     pub fields: Vec<String>,
     pub reason: String,
 }
 
-/// Values of fields whose values rules look at, beside those that the rules list. Any other value is
-/// drift.
+/// Known values of fields that rules compare, in addition to those that the rules list. Any other
+/// value is drift.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownValues {
-    /// The fields.
+    /// Paths of the fields.
     pub at: Vec<Spanned<String>>,
     pub values: Vec<String>,
     pub reason: String,
 }
 
 impl Source {
-    /// The address that a pipeline means by `name`: one of ours, or any URL.
+    /// Returns the address that `name` stands for: a named address of this source, or any http(s)
+    /// URL.
     pub fn base_url(&self, name: &str) -> Option<String> {
         match self.base_urls.get(name) {
             Some(url) => Some(url.clone()),
@@ -443,19 +448,19 @@ impl Source {
 }
 
 impl Conditions {
-    /// Whether they hold for everything.
+    /// Returns true if the conditions hold for every value.
     pub fn is_empty(&self) -> bool {
         self.0.iter().any(IndexMap::is_empty) || self.0.is_empty()
     }
 
-    /// All conditions with their paths.
+    /// Returns all conditions with their paths.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Condition)> {
         self.0.iter().flatten()
     }
 }
 
 impl Condition {
-    /// The values that the condition names.
+    /// Returns the values that the condition names.
     pub fn values(&self) -> &[String] {
         match self {
             Condition::Is(word) => std::slice::from_ref(word),
@@ -466,7 +471,7 @@ impl Condition {
 }
 
 impl Endpoint {
-    /// Returns the parameter that says which fields an answer is to have.
+    /// Returns the parameter that carries the requested fields.
     pub fn fields_param(&self) -> Option<&Param> {
         let mut params = self.params.values();
         params.find(|param| param.from == Some(ParamFrom::Fields))
@@ -474,7 +479,7 @@ impl Endpoint {
 }
 
 impl RowRule {
-    /// The paths of all lists and objects that rows are read from, for the error messages.
+    /// Returns the joined paths of the lists and objects that rows are read from, for messages.
     pub fn place(&self) -> String {
         let mut place = self.each.clone().unwrap_or_default();
         if let Some(at) = self.at.first() {

@@ -1,10 +1,10 @@
-//! What a source contract says of its requests must fit together.
+//! Checks that the request declarations of a source contract are consistent.
 
 use super::source::{ColumnReads, Endpoint, ParamFrom, SIGNED_PARTS, Signing, Source};
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
 
-/// Finds the mistakes in what a contract says of its requests.
+/// Checks the request declarations of a source. Adds a diagnostic to `found` for each mistake.
 pub fn check(source: &Source, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     if let Some(signing) = &source.signing {
         check_signing(signing, file, found);
@@ -15,7 +15,7 @@ pub fn check(source: &Source, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Checks that the text that is signed has a secret in it, and no part that is not known.
+/// Checks that the signed text contains the secret, and only known parts.
 fn check_signing(signing: &Signing, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     let text = &signing.text;
     let names = text.split('{').skip(1).map(|rest| {
@@ -35,7 +35,7 @@ fn check_signing(signing: &Signing, file: &SourceFile, found: &mut Vec<Diagnosti
     }
 }
 
-/// Checks that fields are named only where a parameter knows them.
+/// Checks that every field that the endpoint names is declared by its fields parameter.
 fn check_fields(endpoint: &Endpoint, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     let known = endpoint.fields_param().map(|param| param.fields.as_slice());
     let known = known.unwrap_or_default();
@@ -53,7 +53,7 @@ fn check_fields(endpoint: &Endpoint, file: &SourceFile, found: &mut Vec<Diagnost
     }
 }
 
-/// Checks that `about` names parameters that have one value for a whole search, and places.
+/// Checks that `about` maps parameters with one value for the whole search to JSON paths.
 fn check_about(endpoint: &Endpoint, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     for (name, path) in &endpoint.about {
         match endpoint.params.get(&name.value) {

@@ -1,32 +1,34 @@
-//! The shape of `schemas/tables/<table>.yaml`: an output table.
+//! Types of `schemas/tables/<table>.yaml`: an output table.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::yaml::document::Spanned;
 
-/// An output table, as its contract declares it; [`Table::columns`] includes the common ones.
+/// An output table, as its contract declares it. [`Table::columns`] includes the common columns.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     pub table: Spanned<String>,
     pub description: String,
     pub rows_from: RowsFrom,
-    /// The order of rows in a file, and what tells two rows of a run apart.
+    /// Sort key of the rows in a file. It identifies a row within a run.
     pub sort_by: Vec<Spanned<String>>,
-    /// Of several observations in one run, only the latest of each such group is kept.
+    /// Key of an observation. Of several observations of a key in one run, only the latest is
+    /// kept.
     #[serde(default)]
     pub latest_by: Vec<Spanned<String>>,
-    /// A table with the same `latest_by`: what it observed last outdates rows here too.
+    /// A table with the same `latest_by`. Its later observations outdate rows of this table, too.
     pub latest_with: Option<Spanned<String>>,
     #[serde(default)]
     pub bloom_filter: Vec<Spanned<String>>,
     pub latest_view: Option<LatestView>,
-    /// Makes the view `<table>_delta`: each row beside the one before it of the same such group.
+    /// Key of the view `<table>_delta`, which shows each row beside the previous row of the same
+    /// key.
     #[serde(default)]
     pub delta_by: Vec<Spanned<String>>,
     pub columns: IndexMap<String, Column>,
-    /// Columns that older files may hold and views leave out, each with the reason.
+    /// Removed columns, each with the reason. Older files may hold them; views leave them out.
     #[serde(default)]
     pub removed: IndexMap<Spanned<String>, String>,
 }
@@ -43,11 +45,11 @@ pub enum RowsFrom {
     Tables,
 }
 
-/// The folders of a lake in which those of tables and marts lie.
+/// The folders of a lake that hold the table folders and the mart folders.
 pub const FOLDERS: [&str; 2] = ["tables", "marts"];
 
 impl RowsFrom {
-    /// The one of [`FOLDERS`] in which a table's folder lies.
+    /// Returns the entry of [`FOLDERS`] that holds the table's folder.
     pub fn folder(self) -> &'static str {
         let [tables, marts] = FOLDERS;
         match self {
@@ -57,12 +59,13 @@ impl RowsFrom {
     }
 }
 
-/// A view with one row an id: the newest observation of each endpoint, merged column by column.
+/// A view with one row per id. It merges the newest observation of each endpoint, column by
+/// column.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatestView {
     pub id: Spanned<String>,
-    /// On equal snapshots the endpoint named first wins.
+    /// Endpoints by precedence: on equal snapshots the first one wins.
     pub endpoints: Vec<String>,
 }
 
@@ -71,21 +74,22 @@ pub struct LatestView {
 pub struct Column {
     #[serde(rename = "type")]
     pub kind: ColumnType,
-    /// Types that older files may hold it with.
+    /// Earlier types of the column, which older files may hold.
     #[serde(default)]
     pub was: Vec<ColumnType>,
     #[serde(default)]
     pub required: bool,
     pub unit: Option<String>,
-    /// Tells who somebody is, or what they wrote, show or where they are.
+    /// True if the column holds personal data: who a person is, what they wrote or show, where they
+    /// are.
     #[serde(default)]
     pub personal: bool,
-    /// Text as people write it, in which a telephone number may stand.
+    /// True if the column holds text written by people, which may contain a telephone number.
     #[serde(default)]
     pub free_text: bool,
-    /// Whose id it is: all columns with the same word hold the same ids.
+    /// Kind of id that the column holds. Columns with the same word hold the same ids.
     pub identity: Option<String>,
-    /// The column that says, in each row, whose id stands here.
+    /// The column that holds, in each row, the kind of id that this column has.
     pub identity_by: Option<Spanned<String>>,
     pub fill: Option<Fill>,
     pub description: String,
@@ -103,7 +107,7 @@ pub enum ColumnType {
     Date,
 }
 
-/// What redlake knows of a row besides the answer it was read from.
+/// A value that redlake fills in from the context of a row, not from the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fill {
@@ -118,9 +122,9 @@ pub enum Fill {
     Keyword,
     KeywordSet,
     Page,
-    /// Place on the page, from 1.
+    /// Position on the page, from 1.
     Position,
-    /// Place in the search over its pages, from 1.
+    /// Position in the search across its pages, from 1.
     Rank,
     ItemCount,
     NewItemCount,
@@ -128,11 +132,11 @@ pub enum Fill {
     NoteTypeFilter,
     PublishedWithin,
     NoteId,
-    /// Why the search asked for no further page after this one.
+    /// Reason why the search ended after this page.
     Stop,
 }
 
-/// `schemas/common_columns.yaml`: columns that many tables have.
+/// `schemas/common_columns.yaml`: columns that several tables have.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommonColumns {
@@ -152,9 +156,10 @@ impl ColumnType {
         }
     }
 
-    /// Whether every value of the type `other` can be read as one of this type, always the same:
-    /// DuckDB does so where files of both types lie side by side. A whole number is exact as a
-    /// float up to 2^53.
+    /// Returns true if every value of type `other` has one reading as this type. DuckDB converts
+    /// so where files of both types lie side by side.
+    ///
+    /// A whole number is exact as a float up to 2^53.
     pub fn can_read(self, other: ColumnType) -> bool {
         use ColumnType::{Bool, Date, Float64, Int64, String};
         matches!(
@@ -169,12 +174,12 @@ impl Table {
         &self.table.value
     }
 
-    /// Whether the contract says that it no longer has this column.
+    /// Returns true if the contract lists this column as removed.
     pub fn has_removed(&self, column: &str) -> bool {
         self.removed.keys().any(|name| name.value == column)
     }
 
-    /// Appends the columns that this kind of table has in common with others.
+    /// Appends the common columns of this kind of table.
     pub fn with_common(mut self, common: &CommonColumns) -> Self {
         let pages = match self.rows_from {
             RowsFrom::Pages => Some(&common.from_pages),

@@ -1,4 +1,4 @@
-//! redlake's own words for what every provider says differently: filters, sorts, time spans.
+//! Canonical words for filters, sorts and time spans, which every provider names differently.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A way to narrow or order a search, the same for every provider.
+/// A filter or sort of a search, the same for every provider.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
 )]
@@ -30,11 +30,11 @@ impl Filter {
     }
 }
 
-/// An instant with its time zone, as RFC 3339 writes it.
+/// An instant with its time zone, in RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instant(pub DateTime<FixedOffset>);
 
-/// Why a text is no [`Instant`].
+/// Error of a text that is no [`Instant`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoInstant {
     pub message: String,
@@ -42,8 +42,10 @@ pub struct NoInstant {
 }
 
 impl Instant {
+    /// Parses an instant.
+    ///
     /// # Errors
-    /// A text that is no time, or has no time zone.
+    /// Fails if the text is no time, or has no time zone.
     pub fn read(text: &str) -> Result<Self, NoInstant> {
         let wrong = |message: &str, example: String| NoInstant {
             message: format!("`{text}` {message}"),
@@ -83,7 +85,7 @@ impl FromStr for Instant {
     }
 }
 
-/// A length of time as contracts write it: `90s`, `5min`, `7d`; in a search window also months.
+/// A length of time, such as `90s`, `5min` or `7d`. A search window can be in months, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeSpan {
     Exact(Duration),
@@ -92,7 +94,7 @@ pub enum TimeSpan {
 }
 
 impl TimeSpan {
-    /// The length; a month counts as 30 days where nothing better is known.
+    /// Returns the length. A month counts as 30 days.
     pub fn as_duration(self) -> Duration {
         match self {
             TimeSpan::Exact(duration) => duration,
@@ -100,7 +102,7 @@ impl TimeSpan {
         }
     }
 
-    /// The instant that lies this long before `end`.
+    /// Returns the instant that lies this long before `end`.
     pub fn before(self, end: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             TimeSpan::Exact(duration) => {
@@ -110,7 +112,7 @@ impl TimeSpan {
         }
     }
 
-    /// Reads a time window word such as `1d`, `1w` or `6m`, in which `m` is a month.
+    /// Parses a time window such as `1d`, `1w` or `6m`, where `m` is a month.
     pub fn window(word: &str) -> Option<TimeSpan> {
         match split_number(word)? {
             (n, "m") => Some(TimeSpan::Months(n)),
@@ -122,7 +124,7 @@ impl TimeSpan {
 impl FromStr for TimeSpan {
     type Err = String;
 
-    /// `500ms`, `90s`, `5min`, `2h`, `7d`, `1w`.
+    /// Parses `500ms`, `90s`, `5min`, `2h`, `7d` or `1w`.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
             || format!("`{text}` is no length of time; write 500ms, 90s, 5min, 2h, 7d or 1w");

@@ -1,4 +1,4 @@
-//! The checks of a pipeline, held against the tables they look at.
+//! The checks of a pipeline, resolved against the tables that they check.
 
 mod resolve;
 
@@ -8,7 +8,7 @@ use crate::spec::checks::{CheckValue, Severity};
 
 pub(super) use resolve::checks;
 
-/// What the rows of a run must be like; its tables and columns exist.
+/// A check of the rows of a run. Its tables and columns exist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataCheck {
     pub name: String,
@@ -37,7 +37,7 @@ pub enum CheckRule {
     },
     AcceptedValues {
         table: String,
-        /// Each column with its values, which are of the column's type.
+        /// Each column with its accepted values. They are of the column's type.
         values: Vec<(String, Vec<CheckValue>)>,
     },
     Freshness {
@@ -53,7 +53,7 @@ pub enum CheckRule {
     Sql(String),
 }
 
-/// What a check without a name is called.
+/// Default name of a check.
 impl fmt::Display for CheckRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -85,5 +85,5 @@ impl fmt::Display for CheckRule {
     }
 }
 
-/// Characters of a query that stand for it.
+/// Maximum length of a query in a name, in characters.
 const LONGEST_NAME: usize = 60;

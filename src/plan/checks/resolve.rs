@@ -1,4 +1,4 @@
-//! From what a pipeline declares to checks that can be made.
+//! Resolves the declared checks of a pipeline against the contracts.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::spec::contracts::Contracts;
 use crate::spec::table::{ColumnType, RowsFrom, Table};
 use crate::spec::yaml::document::Spanned;
 
-/// Resolves `checks`.
+/// Resolves the key `checks`.
 pub fn checks(
     check: &mut Checker<'_>,
     declared: &[Spanned<spec::Check>],
@@ -26,7 +26,7 @@ pub fn checks(
     };
     let mut resolved = Vec::new();
     for (at, one) in declared.iter().enumerate() {
-        // The place of a mapping is where it begins.
+        // A check extends to the start of the next one.
         let end = declared
             .get(at + 1)
             .map_or(usize::MAX, |next| next.span().start);
@@ -62,8 +62,8 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// What a check asks, if it asks one thing and all that it names exists. `end` is where the next
-    /// one begins.
+    /// Returns the rule of a check, if it declares exactly one and every name in it exists. `end`
+    /// is the start offset of the next check.
     fn rule(&mut self, one: &Spanned<spec::Check>, end: usize) -> Option<CheckRule> {
         let asked = asked(one);
         if asked.is_empty() && self.check.is_told_in(one.span().start..end) {
@@ -101,7 +101,7 @@ impl Resolver<'_, '_> {
             let hint = "remove `table`; the query names its tables itself";
             self.check.error(table, "`sql` takes no table", hint);
         }
-        // With it the statement could not stand in another one.
+        // A trailing `;` would prevent the use of the query inside another statement.
         let text = sql.trim().trim_end_matches(';').trim_end();
         let is_comment = |line: &str| line.trim().is_empty() || line.trim().starts_with("--");
         if text.lines().all(is_comment) {
@@ -168,7 +168,8 @@ impl Resolver<'_, '_> {
         Some(self.row_count_change(table, change))
     }
 
-    /// The columns of a list, all of which the table has. `filled` says that they need values.
+    /// Returns the columns of a list; `None` if the table lacks one. With `filled`, dropped columns
+    /// are reported.
     fn columns(
         &mut self,
         table: &Table,
@@ -286,7 +287,7 @@ const KINDS: [&str; 8] = [
     "sql",
 ];
 
-/// The kinds of check that an entry asks for.
+/// Returns the kinds of check that an entry declares.
 fn asked(one: &spec::Check) -> Vec<&'static str> {
     let given = [
         one.not_null.is_some(),
@@ -303,7 +304,7 @@ fn asked(one: &spec::Check) -> Vec<&'static str> {
         .collect()
 }
 
-/// How a value of this type is written, if one can be listed.
+/// Returns the words for a value of this type; `None` if its values cannot be listed.
 fn wanted(kind: ColumnType) -> Option<&'static str> {
     match kind {
         ColumnType::String => Some("a text"),
@@ -314,7 +315,7 @@ fn wanted(kind: ColumnType) -> Option<&'static str> {
     }
 }
 
-/// The value that a text means in a column of this type.
+/// Parses a text as a value of this type; `None` if it is none.
 fn scalar(text: &str, kind: ColumnType) -> Option<CheckValue> {
     let number = || text.parse::<f64>().ok().filter(|number| number.is_finite());
     match kind {

@@ -1,4 +1,4 @@
-//! The privacy rules of a pipeline, held against the tables they are for.
+//! The privacy rules of a pipeline, resolved against the tables.
 
 use crate::plan::privacy::rule::PrivacyRule;
 use rule::ColumnOfTable;
@@ -21,7 +21,7 @@ use rules::rules;
 pub mod rule;
 mod rules;
 
-/// What becomes of personal data before tables are written.
+/// Treatment of personal data before tables are written.
 #[derive(Clone, Debug, Default)]
 pub struct Privacy {
     rules: BTreeMap<ColumnOfTable, PrivacyRule>,
@@ -33,7 +33,7 @@ pub struct Privacy {
 #[derive(Clone, Debug)]
 pub struct Pseudonyms(Arc<SecretBox<[u8; 32]>>);
 
-/// How long the stored answers of a run that is done are kept.
+/// Retention of the stored answers of a finished run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RawRetention {
     #[default]
@@ -48,20 +48,20 @@ impl Pseudonyms {
         Pseudonyms(Arc::new(SecretBox::new(Box::new(key))))
     }
 
-    /// The text's pseudonym: 128 bits of its keyed BLAKE3, hex.
+    /// Returns the pseudonym of a text: the first 128 bits of its keyed BLAKE3 hash, in hex.
     pub fn of(&self, text: &str) -> String {
         let hash = blake3::keyed_hash(self.0.expose_secret(), text.as_bytes());
         hash.to_hex()[..32].to_owned()
     }
 
-    /// For hashes of more than one text.
+    /// Returns a keyed hasher, for hashes of several texts.
     pub fn hasher(&self) -> blake3::Hasher {
         blake3::Hasher::new_keyed(self.0.expose_secret())
     }
 }
 
 impl Privacy {
-    /// The hashed and dropped columns of a table.
+    /// Returns the hashed and dropped columns of a table.
     pub fn rules<'p>(
         &'p self,
         table: &'p str,
@@ -70,7 +70,7 @@ impl Privacy {
         of_table.map(|((_, column), rule)| (column.as_str(), rule))
     }
 
-    /// Whether any column is hashed or dropped.
+    /// Returns true if a column is hashed or dropped.
     pub fn has_rules(&self) -> bool {
         !self.rules.is_empty()
     }
@@ -80,7 +80,7 @@ impl Privacy {
     }
 }
 
-/// Resolves `privacy`.
+/// Resolves the key `privacy`.
 pub(super) fn privacy(
     check: &mut Checker<'_>,
     loaded: &LoadedPipeline,
@@ -107,7 +107,7 @@ pub(super) fn privacy(
     privacy
 }
 
-/// Resolves `raw`.
+/// Resolves the key `raw`.
 pub(super) fn raw_retention(check: &mut Checker<'_>, raw: Option<&Spanned<Raw>>) -> RawRetention {
     match raw.map(|raw| (raw, raw.value)) {
         None => RawRetention::Forever,
@@ -137,7 +137,7 @@ fn pseudonyms(
         return None;
     };
     let text = salt.value.0.expose_secret().trim();
-    // A variable that is not set has been told.
+    // A variable that is not set is reported already.
     if text.chars().count() < SHORTEST_SALT && !is_variable(text) {
         let hint = "use at least 16 characters that nobody can guess, such as `openssl rand -hex \
                     32` prints";
@@ -146,10 +146,10 @@ fn pseudonyms(
     Some(Pseudonyms::new(text))
 }
 
-/// Characters.
+/// Minimum length of a salt, in characters.
 const SHORTEST_SALT: usize = 16;
 
-/// What an entry needs of the lake must stay there.
+/// Checks that the privacy rules keep the columns that an entry needs.
 fn still_works(
     check: &mut Checker<'_>,
     privacy: &Privacy,
@@ -180,7 +180,7 @@ fn still_works(
     }
 }
 
-/// Whether the ids of what an endpoint finds are hashed.
+/// Returns true if the ids of the items that an endpoint finds are hashed.
 fn finds_hidden(privacy: &Privacy, endpoint: &Endpoint) -> bool {
     endpoint.rows.iter().any(|rows| {
         let mut rules = privacy.rules(&rows.table.value);
@@ -193,7 +193,7 @@ fn finds_hidden(privacy: &Privacy, endpoint: &Endpoint) -> bool {
     })
 }
 
-/// The words of ours that a rule may write into a column.
+/// Returns the canonical words that a rule may write into a column.
 fn words_of<'r>(rows: &'r RowRule, column: &str) -> Vec<&'r String> {
     let columns = rows.columns.iter();
     let mappings = columns.filter(|(name, _)| name.value == column);

@@ -1,4 +1,4 @@
-//! Which columns are hashed or dropped, and whether that hides what it is to hide.
+//! Resolves the hashed and dropped columns, and checks that they hide ids completely.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::spec::privacy::PrivacyOptions;
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 use crate::spec::yaml::document::Spanned;
 
-/// The rule of each column that has one; what is wrong with them is told.
+/// Returns the rules by column. Reports each mistake in them.
 pub(super) fn rules(
     check: &mut Checker<'_>,
     spec: &PrivacyOptions,
@@ -45,7 +45,7 @@ struct Rules<'c, 'a> {
 }
 
 impl<'c> Rules<'c, '_> {
-    /// The column that `name` names, if a rule can be for it.
+    /// Returns the column that `name` stands for; `None` if no rule can apply to it.
     fn column(&mut self, name: &Spanned<String>) -> Option<(&'c Table, &'c str, &'c Column)> {
         let tables = &self.contracts.tables;
         let Some((table_name, column_name)) = name.split_once('.') else {
@@ -129,15 +129,17 @@ impl<'c> Rules<'c, '_> {
         }
     }
 
-    /// An id that is hashed in one table and not in another would undo the hashing: a row of one
-    /// could be found in the other by what else they have in common.
+    /// Checks that an identity is hidden in all of its columns.
+    ///
+    /// An id that is hashed in one table but not in another undoes the hashing: rows of both can be
+    /// matched by their other values.
     fn whole_identities(&mut self) {
         let mut hidden = BTreeSet::new();
         for (identity, columns) in identities(self.contracts) {
             let (named, missing): (Vec<&ColumnOfTable>, Vec<&ColumnOfTable>) = columns
                 .keys()
                 .partition(|place| self.named.contains_key(*place));
-            // One with ids of several kinds hides what the others hide.
+            // A column with ids of several kinds hides the kinds that other columns hide.
             let first = named.iter().find(|p| columns[*p].identity.is_some());
             let Some((name, _)) = first.and_then(|place| self.named.get(*place)) else {
                 continue;
@@ -163,7 +165,7 @@ impl<'c> Rules<'c, '_> {
         self.only(&hidden);
     }
 
-    /// A column with ids of several kinds hides those that the other columns hide.
+    /// Sets the kinds that columns with ids of several kinds hide: those that other columns hide.
     fn only(&mut self, hidden: &BTreeSet<&str>) {
         let mut lonely = Vec::new();
         for (name, rule) in self.named.values_mut() {

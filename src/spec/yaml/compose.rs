@@ -1,5 +1,7 @@
-//! YAML text → a tree of located values. Scalars keep the text that is written: what `007` or `no`
-//! mean is decided where it is known what is expected, in [`crate::spec::yaml::decode`].
+//! Composes YAML text into a tree of located values.
+//!
+//! Scalars keep the written text. [`crate::spec::yaml::decode`] knows the expected type and decides
+//! what `007` or `no` means.
 
 use std::collections::HashMap;
 
@@ -10,14 +12,16 @@ use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
 use crate::spec::yaml::node::{Node, NodeKind};
 use crate::spec::yaml::syntax;
 
-/// Lists and mappings inside each other, those behind aliases included.
+/// Maximum nesting depth of lists and mappings, those behind aliases included.
 const DEEPEST: usize = 100;
 
-/// Values that aliases may add to those that are written.
+/// Maximum number of values that aliases may add to the written ones.
 const MOST_COPIES: usize = 250_000;
 
-/// Returns the tree of a file's one document; none if its structure cannot be read. A repeated key is
-/// noted and left out, an unknown alias stands for no value.
+/// Returns the tree of a file's only document; `None` if its structure cannot be read.
+///
+/// Adds a diagnostic to `found` for each mistake. Leaves out a repeated key. Keeps the name of an
+/// unknown alias as a text.
 pub fn compose(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
     let before = found.len();
     let options = options! {
@@ -60,14 +64,14 @@ pub fn compose(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
     Some(root)
 }
 
-/// What is wrong has been noted, and nothing more can be read.
+/// Signals that reading cannot continue. The diagnostic is in `found` already.
 struct Stopped;
 
 /// A value that an alias can stand for.
 struct Anchor {
     name: String,
     place: ByteSpan,
-    /// None while the value itself is being read.
+    /// `None` while the value itself is being read.
     node: Option<Node>,
     depth: usize,
     is_used: bool,
@@ -77,15 +81,15 @@ struct Composer<'f, 'd> {
     file: &'f SourceFile,
     parser: Parser<'f, granit_parser::StrInput<'f>>,
     anchors: HashMap<usize, Anchor>,
-    /// Where the lists and mappings begin that are being read.
+    /// Start offsets of the lists and mappings that are being read, innermost last.
     open: Vec<usize>,
-    /// Up to where the text has been understood.
+    /// Byte offset up to which the text is parsed.
     read: usize,
     copies: usize,
     found: &'d mut Vec<Diagnostic>,
 }
 
-/// An event, and its bytes.
+/// An event and its byte range.
 type Placed<'f> = (Event<'f>, ByteSpan);
 
 impl<'f> Composer<'f, '_> {
@@ -94,7 +98,7 @@ impl<'f> Composer<'f, '_> {
         self.found.push(diagnostic.hint(hint));
     }
 
-    /// The next event; none at the end.
+    /// Returns the next event, with the place of its tag if it has one; `None` at the end.
     fn next(&mut self) -> Result<Option<(Placed<'f>, Option<ByteSpan>)>, Stopped> {
         let (event, span) = match self.parser.next_event() {
             None => return Ok(None),
@@ -116,7 +120,7 @@ impl<'f> Composer<'f, '_> {
         Stopped
     }
 
-    /// The root of the first document; none if there is none.
+    /// Returns the root of the document; `None` if the file has no value.
     fn document(&mut self) -> Result<Option<Node>, Stopped> {
         let mut root = None;
         let mut documents = 0;
@@ -140,7 +144,7 @@ impl<'f> Composer<'f, '_> {
         Ok(root.filter(is_written))
     }
 
-    /// The value that begins with this event. `tag` is what stands before it with a `!`.
+    /// Reads the value that begins with this event. `tag` is the place of its `!` tag.
     fn node(
         &mut self,
         event: Event<'f>,
@@ -195,7 +199,8 @@ impl<'f> Composer<'f, '_> {
         Ok(node)
     }
 
-    /// Notes the name of an anchor, which is told after the event that begins its value.
+    /// Records an anchor. The parser sends its name in the event after the one that begins the
+    /// anchored value.
     fn anchor(&mut self, id: usize) -> Result<(), Stopped> {
         let Some(((Event::Anchor(_, name), place), _)) = self.next()? else {
             return Ok(());
@@ -211,7 +216,7 @@ impl<'f> Composer<'f, '_> {
         Ok(())
     }
 
-    /// The value that an alias stands for, placed where it is written.
+    /// Returns a copy of the value that an alias stands for. Its place is that of the original.
     fn alias(&mut self, id: usize, span: ByteSpan, depth: usize) -> Result<Node, Stopped> {
         let Some(anchor) = self.anchors.get_mut(&id) else {
             return Err(Stopped);
@@ -232,7 +237,8 @@ impl<'f> Composer<'f, '_> {
         Ok(node)
     }
 
-    /// A word that begins with `&` is taken for a name of what follows, and would be lost.
+    /// Reports scalars with an unused anchor: YAML takes a word that begins with `&` for an anchor,
+    /// so the word would be lost.
     fn unused_anchors(&mut self) {
         let is_lost = |anchor: &&Anchor| {
             let is_scalar = |node: &Node| node.text().is_some();
@@ -252,7 +258,7 @@ impl<'f> Composer<'f, '_> {
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, span: ByteSpan, is_text: bool) -> Node {
         let kind = match style {
-            // Where nothing is written the parser puts a null.
+            // The parser inserts a null where nothing is written.
             ScalarStyle::Plain if span.is_empty() => NodeKind::Plain(String::new()),
             ScalarStyle::Plain if !is_text => NodeKind::Plain(text.to_owned()),
             _ => NodeKind::Quoted(text.to_owned()),
@@ -286,7 +292,9 @@ impl<'f> Composer<'f, '_> {
         Ok(Node { span, kind })
     }
 
-    /// Places an item of which nothing is written at its `-`. `before` is where the one before it ends.
+    /// Places an empty list item at its `-`. `before` is the end offset of the previous item.
+    ///
+    /// Reports a comment that looks like the item's text.
     fn empty_item(&mut self, item: &mut Node, before: usize) {
         let text = self.file.text();
         let mut start = before;
@@ -328,7 +336,7 @@ impl<'f> Composer<'f, '_> {
             };
             let mut value = self.node(event, span, tag, depth + 1)?;
             if value.span.is_empty() {
-                // The place of a value that is not there is its key.
+                // An absent value gets the place of its key.
                 value.span = key.span.clone();
             }
             if matches!(&key.kind, NodeKind::Plain(text) if text == "<<") {
@@ -364,7 +372,7 @@ impl<'f> Composer<'f, '_> {
         Ok(Node { span, kind })
     }
 
-    /// Adds the entries behind a `<<`, but for keys that the mapping has itself.
+    /// Adds the entries behind a `<<`, except for keys that the mapping already has.
     fn merge(&mut self, value: Node, entries: &mut Vec<(Node, Node)>) {
         let span = value.span.clone();
         let values = match value.kind {
@@ -389,7 +397,7 @@ impl<'f> Composer<'f, '_> {
         }
     }
 
-    /// Where a list or mapping ends: at its bracket, or with its last value.
+    /// Returns the end offset of a list or mapping: at its bracket, or after its last value.
     fn end(&self, begin: &ByteSpan, end: usize, last: Option<usize>) -> usize {
         let end = if begin.is_empty() {
             last.unwrap_or(begin.start)

@@ -1,4 +1,4 @@
-//! serde over a located tree: every error knows its place.
+//! serde deserializer over a located tree: every error has a place.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use crate::spec::yaml::document::{SPANNED, WRITTEN};
 use crate::spec::yaml::node::is_null;
 use crate::spec::yaml::node::{Node, NodeKind};
 
-/// Why a tree has no value of the wanted type, and where.
+/// Error of a tree that has no value of the expected type, with its place.
 #[derive(Debug)]
 pub struct DecodeError {
     pub message: String,
     pub hint: Option<String>,
     pub span: Option<ByteSpan>,
-    /// Whether a key is missing, which may be because it was taken out.
+    /// True if a key is missing. It may be missing because decoding removed it.
     pub missing: bool,
-    /// A word that is none of those that are known.
+    /// The unknown variant name, if the error is about one.
     unknown: Option<String>,
 }
 
@@ -35,13 +35,13 @@ impl DecodeError {
         }
     }
 
-    /// The innermost place wins: outer levels only add one where there is none yet.
+    /// Adds a place if there is none: the innermost place wins over those of outer levels.
     fn at(mut self, span: &ByteSpan) -> Self {
         self.span.get_or_insert_with(|| span.clone());
         self
     }
 
-    /// The error of a key, which is not a value.
+    /// Changes an unknown value into an unknown key.
     fn of_key(mut self) -> Self {
         if let Some(word) = &self.unknown {
             self.message = unknown("key", word);
@@ -59,7 +59,7 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 impl de::Error for DecodeError {
-    /// What stands after a `; ` is the hint.
+    /// Splits the message at `; `: the rest is the hint.
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
         match message.split_once("; ") {
@@ -139,7 +139,7 @@ fn unknown(what: &str, word: &str) -> String {
     format!("unknown {what} `{word}`")
 }
 
-/// The hint of a misspelt word.
+/// Returns the hint for a misspelt word.
 fn choose(word: &str, expected: &[&str]) -> String {
     if let Some(hint) = punctuation(word) {
         return hint;
@@ -151,7 +151,7 @@ fn choose(word: &str, expected: &[&str]) -> String {
     }
 }
 
-/// The hint where a colon or comma is not one of YAML's.
+/// Returns the hint for a text with a colon or comma that YAML does not recognize.
 fn punctuation(text: &str) -> Option<String> {
     if text.contains('：') {
         return Some(
@@ -168,7 +168,7 @@ fn punctuation(text: &str) -> Option<String> {
     is_key.then(|| format!("write a space after the colon: `{key}: …`"))
 }
 
-/// What is expected, as people say it.
+/// Returns the name of an expected type, in words for users.
 fn wanted(expected: &dyn de::Expected) -> String {
     let expected = expected.to_string();
     match expected.as_str() {
@@ -194,7 +194,7 @@ const TEXT: &str = "a text";
 const LIST: &str = "a list";
 const MAPPING: &str = "a mapping (`key: value`)";
 
-/// The whole numbers that fit, where not all do.
+/// Returns the range of an expected unsigned type, in words; `None` for any other type.
 fn range(expected: &dyn de::Expected) -> Option<String> {
     let largest = match expected.to_string().as_str() {
         "u8" => u64::from(u8::MAX),
@@ -213,7 +213,7 @@ fn needed(wanted: &str, found: Option<&str>) -> String {
     }
 }
 
-/// The error of a value that is not what is wanted.
+/// Returns the error of a value of a wrong type.
 fn mismatch(node: &Node, wanted: &str) -> DecodeError {
     let found = match &node.kind {
         NodeKind::Plain(text) if text.is_empty() => None,
@@ -226,7 +226,7 @@ fn mismatch(node: &Node, wanted: &str) -> DecodeError {
     DecodeError::new(needed(wanted, found.as_deref()), Some(hint)).at(&node.span)
 }
 
-/// What to do about a value that is not what is wanted.
+/// Returns the hint for a value of a wrong type.
 fn mend(node: &Node, wanted: &str) -> String {
     if let Some(hint) = node.text().and_then(punctuation) {
         return hint;
@@ -289,7 +289,7 @@ fn number(text: &str) -> Option<f64> {
     value.filter(|_| is_number)
 }
 
-/// The words of YAML, the old ones included, for true and false.
+/// Parses YAML's words for true and false, those of YAML 1.1 included.
 fn switch(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "y" => Some(true),
@@ -324,7 +324,7 @@ impl Node {
         .map_err(|e: DecodeError| e.at(&self.span))
     }
 
-    /// Lists and mappings as they are; scalars as `scalar` visits them.
+    /// Visits lists and mappings as they are, and scalars through `scalar`.
     fn visit<'de, V: Visitor<'de>>(
         &self,
         visitor: V,
@@ -346,7 +346,7 @@ impl Node {
 impl<'de> Deserializer<'de> for &Node {
     type Error = DecodeError;
 
-    /// Where nothing says what is expected, YAML's own rules do.
+    /// Applies the rules of YAML, since no type is expected.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.visit(visitor, |visitor, text, is_plain| {
             if !is_plain {
@@ -496,7 +496,7 @@ impl<'de> Deserializer<'de> for &Node {
     }
 }
 
-/// What a visitor expects, as people say it.
+/// Returns what a visitor expects, in words for users.
 fn expectation<'de, V: Visitor<'de>>(visitor: &V) -> String {
     let expected: &dyn de::Expected = visitor;
     wanted(expected)

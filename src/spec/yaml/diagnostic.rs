@@ -1,4 +1,4 @@
-//! What is wrong with a file, where, and what to do about it.
+//! Diagnostics of files: the mistake, its place and a hint.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::spec::yaml::escape::{escaped, escaped_line};
 
-/// A file's name and text, cheap to share among the diagnostics that point into it.
+/// A file's path and text. Cheap to clone, so that many diagnostics can share it.
 #[derive(Clone, Debug)]
 pub struct SourceFile(Arc<(PathBuf, String)>);
 
@@ -25,7 +25,7 @@ impl SourceFile {
         &self.0.1
     }
 
-    /// Line and column of a byte offset, both from 1, the column in characters.
+    /// Returns line and column of a byte offset. Both count from 1; the column counts characters.
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let before = &self.text()[..offset.min(self.text().len())];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -36,15 +36,15 @@ impl SourceFile {
     }
 }
 
-/// One mistake in one file, or what is allowed there and probably not meant.
+/// A mistake in a file, or a warning about a valid but probably unintended part.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     pub file: SourceFile,
-    /// None: the file as a whole.
+    /// Byte range in the file; `None` for the file as a whole.
     pub span: Option<ByteSpan>,
     pub message: String,
     pub hint: Option<String>,
-    /// Whether the file is valid all the same.
+    /// True if the file is valid.
     pub is_warning: bool,
 }
 
@@ -71,12 +71,12 @@ impl Diagnostic {
         self
     }
 
-    /// Line and column (from 1) of the place, if it has one.
+    /// Returns line and column (from 1) of the place; `None` without a place.
     pub fn position(&self) -> Option<(usize, usize)> {
         self.span.as_ref().map(|s| self.file.position(s.start))
     }
 
-    /// On one line, for a log: `file:line:column: message; hint`.
+    /// Returns the diagnostic on one line, for a log: `file:line:column: message; hint`.
     pub fn line(&self) -> String {
         let path = self.file.path().display();
         let place = match self.position() {
@@ -88,8 +88,9 @@ impl Diagnostic {
         format!("{place}: {}{hint}", self.message)
     }
 
-    /// As people read it: message, place, the line with the place underlined, hint. What of it acts on a terminal
-    /// is escaped.
+    /// Renders the diagnostic for people: message, place, the line with the place underlined, hint.
+    ///
+    /// Escapes characters that act on a terminal.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color {
             Renderer::styled()
@@ -124,7 +125,8 @@ impl Diagnostic {
     }
 }
 
-/// A mapping spans many lines; its first one is enough to find it.
+/// Cuts a span at the end of its first line: a mapping spans many lines, and one is enough to
+/// find it.
 fn first_line(text: &str, span: &ByteSpan) -> ByteSpan {
     let end = text[span.clone()]
         .find('\n')
@@ -132,12 +134,12 @@ fn first_line(text: &str, span: &ByteSpan) -> ByteSpan {
     span.start..end.max(span.start)
 }
 
-/// All that is wrong with a pipeline and its contracts.
+/// All diagnostics of a pipeline and its contracts.
 #[derive(Debug)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// The number of mistakes, without warnings.
+    /// Returns the number of mistakes, without warnings.
     pub fn mistakes(&self) -> usize {
         self.0.iter().filter(|d| !d.is_warning).count()
     }
@@ -157,7 +159,8 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// The word among `candidates` that `word` most likely meant, if one is near enough.
+/// Returns the candidate most similar to `word`, ignoring case; `None` if the similarity of all is
+/// below 0.5.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     candidates

@@ -1,9 +1,9 @@
-//! YAML with places: text → a tree that knows where each value stands ([`crate::spec::yaml::compose`]) → typed
+//! YAML with places: text → a tree of located values ([`crate::spec::yaml::compose`]) → typed
 //! values ([`crate::spec::yaml::decode`]).
 //!
 //! serde stops at the first error. A contract with three mistakes should show three, so the tree
-//! is decoded *tolerantly*: each error is noted, the part that caused it is taken out of the tree,
-//! and decoding starts again, until it succeeds or nothing more can be taken out.
+//! is decoded *tolerantly*: each error is recorded, its part is removed from the tree, and decoding
+//! restarts, until it succeeds or nothing more can be removed.
 
 use crate::spec::yaml::diagnostic::ByteSpan;
 use crate::spec::yaml::node::Node;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer};
 use crate::spec::yaml::compose::compose;
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
 
-/// A value and where it stands, for errors that are found after decoding.
+/// A value and its place, for errors that are found after decoding.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spanned<T> {
     pub value: T,
@@ -27,7 +27,7 @@ pub struct Spanned<T> {
 }
 
 impl<T> Spanned<T> {
-    /// A value that stands in no file: a default.
+    /// Returns a value without a place in a file: a default.
     pub fn unplaced(value: T) -> Self {
         Spanned {
             value,
@@ -36,7 +36,7 @@ impl<T> Spanned<T> {
         }
     }
 
-    /// A value that stands at these bytes.
+    /// Returns a value at this byte range.
     pub fn placed(value: T, span: ByteSpan) -> Self {
         Spanned {
             value,
@@ -49,7 +49,7 @@ impl<T> Spanned<T> {
         self.start..self.end
     }
 
-    /// Another value in the same place, and the value that was there.
+    /// Replaces the value at the same place. Returns the new one, and the old value.
     pub fn replace<U>(self, value: U) -> (Spanned<U>, T) {
         let Spanned {
             start,
@@ -67,7 +67,7 @@ impl<T> std::ops::Deref for Spanned<T> {
     }
 }
 
-/// The newtype name by which [`Spanned`] asks our deserializer for the span.
+/// Newtype name that [`Spanned`] uses to request the span from the deserializer.
 pub(in crate::spec) const SPANNED: &str = "$redlake::Spanned";
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
@@ -91,7 +91,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     }
 }
 
-/// In the JSON Schema a place is invisible.
+/// The JSON Schema does not show places.
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         T::schema_name()
@@ -104,13 +104,13 @@ impl<T: JsonSchema> JsonSchema for Spanned<T> {
     }
 }
 
-/// The newtype name by which [`written`] asks our deserializer for texts.
+/// Newtype name that [`written`] uses to request texts from the deserializer.
 pub(in crate::spec) const WRITTEN: &str = "$redlake::Written";
 
-/// Visits a value whose scalars are texts, as they are written: `007`, `no` and `null`, too.
+/// Visits a value and passes its scalars as written texts, even `007`, `no` and `null`.
 ///
 /// # Errors
-/// As the visitor.
+/// Returns the error of the visitor, or of a value that is not written at all.
 pub fn written<'de, D: Deserializer<'de>, V: Visitor<'de>>(
     deserializer: D,
     visitor: V,
@@ -126,7 +126,8 @@ pub fn read(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
 /// Reads YAML text into a tree.
 ///
 /// # Errors
-/// The first mistake: what is no YAML (a bad indent, a repeated key, an unknown alias).
+/// Returns the first mistake in the YAML, such as a bad indent, a repeated key or an unknown
+/// alias.
 pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
     let mut found = Vec::new();
     let tree = compose(file, &mut found);
@@ -141,13 +142,14 @@ pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
     }
 }
 
-/// Decodes a tree, noting every error; `None` if what is left has no value of type `T`.
+/// Decodes a tree and adds a diagnostic to `found` for each error. Returns `None` if the rest of
+/// the tree has no value of type `T`.
 pub fn decode<T: DeserializeOwned>(
     mut root: Node,
     file: &SourceFile,
     found: &mut Vec<Diagnostic>,
 ) -> Option<T> {
-    // Where something was taken out, so that its absence is not reported as well.
+    // Start offsets of nodes that lost a part, so that its absence is not reported as well.
     let mut thinned: HashSet<usize> = HashSet::new();
     loop {
         let error = match T::deserialize(&root) {
@@ -156,8 +158,8 @@ pub fn decode<T: DeserializeOwned>(
         };
         let span = error.span.clone().unwrap_or_else(|| root.span.clone());
         let follows = error.missing && thinned.contains(&span.start);
-        // What stands behind an alias stands in the tree twice, but in the file once; and what could not
-        // be read is not of the wrong type, too.
+        // Each place is reported once: a value behind an alias is in the tree twice, and a value
+        // that could not be read must not be reported for its type, too.
         let is_same =
             |d: &Diagnostic| d.file.path() == file.path() && d.span.as_ref() == Some(&span);
         if !follows && !found.iter().any(is_same) {
@@ -170,7 +172,8 @@ pub fn decode<T: DeserializeOwned>(
     }
 }
 
-/// Takes the value (or the entry whose key) stands at `span` out of the tree; where its parent starts.
+/// Removes the value at `span`, or the entry with its key or value there, from the tree. Returns
+/// the start offset of its parent.
 fn remove(node: &mut Node, span: &ByteSpan) -> Option<usize> {
     let start = node.span.start;
     match &mut node.kind {

@@ -1,7 +1,7 @@
-//! `${NAME}` in the scalars of a pipeline.
+//! Substitutes `${NAME}` in the scalars of a pipeline.
 //!
-//! Names are replaced in parsed values, never in YAML text, so that a value cannot change the
-//! structure of the file; comments are not looked at.
+//! Names are replaced in parsed values, never in YAML text. So a value cannot change the structure
+//! of the file, and names in comments are ignored.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -12,7 +12,8 @@ use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
 use crate::spec::yaml::node::is_null;
 use crate::spec::yaml::node::{Node, NodeKind};
 
-/// Replaces every `${NAME}` below `node`; `$${` stands for a literal `${`.
+/// Replaces every `${NAME}` below `node`. `$${` stands for a literal `${`. Adds a diagnostic to
+/// `found` for a missing variable and for an unclosed `${`.
 pub fn substitute(
     node: &mut Node,
     file: &SourceFile,
@@ -22,7 +23,7 @@ pub fn substitute(
     match &mut node.kind {
         NodeKind::Plain(text) | NodeKind::Quoted(text) if text.contains("${") => {
             match expand(text, lookup) {
-                // What a variable holds is a value, also where it looks like none.
+                // The value of a variable is never null, even if it looks like a null.
                 Ok(expanded) if is_null(&expanded) => node.kind = NodeKind::Quoted(expanded),
                 Ok(expanded) => *text = expanded,
                 Err(problem) => {
@@ -55,22 +56,22 @@ pub fn substitute(
     }
 }
 
-/// The variables that a file names and what they hold, which no message repeats: it may be a
-/// secret that was put into a wrong place.
+/// The variables that a file names, with their values. No message repeats a value: it may be a
+/// secret in a wrong place.
 #[derive(Clone, Debug, Default)]
 pub struct Variables(RefCell<Vec<(String, SecretString)>>);
 
-/// A scalar that names a variable.
+/// Use of a variable in a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VariableUse {
     pub name: String,
     /// The keys above the scalar, from the outermost.
     pub keys: Vec<String>,
-    /// The scalar's bytes in the file.
+    /// The scalar's byte range in the file.
     pub span: Range<usize>,
 }
 
-/// Returns where a file names variables, before they are replaced.
+/// Returns the uses of variables in a file, before they are replaced.
 pub fn uses(node: &Node) -> Vec<VariableUse> {
     let mut found = Vec::new();
     collect_uses(node, &mut Vec::new(), &mut found);
@@ -85,7 +86,7 @@ fn collect_uses(node: &Node, keys: &mut Vec<String>, found: &mut Vec<VariableUse
                 names.borrow_mut().push(name.to_owned());
                 Some(String::new())
             };
-            // What is wrong with it is told where it is replaced.
+            // `substitute` reports the mistakes.
             let _ = expand(text, &note);
             found.extend(names.into_inner().into_iter().map(|name| VariableUse {
                 name,
@@ -107,7 +108,7 @@ fn collect_uses(node: &Node, keys: &mut Vec<String>, found: &mut Vec<VariableUse
 }
 
 impl Variables {
-    /// Looks a variable up, and remembers it.
+    /// Looks up a variable and records its value.
     pub fn look_up(&self, name: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Option<String> {
         let value = lookup(name)?;
         let held = SecretString::from(value.as_str());
@@ -115,7 +116,8 @@ impl Variables {
         Some(value)
     }
 
-    /// In messages about a value that names variables, puts the names for what they hold.
+    /// Replaces the values of variables by their names, in the messages and hints of diagnostics
+    /// whose place names these variables.
     pub fn hide(&self, found: &mut [Diagnostic]) {
         for diagnostic in found {
             let text = diagnostic.file.text();
@@ -133,8 +135,8 @@ impl Variables {
     }
 }
 
-/// Puts a name for a value in a message: in its quoted parts, and everywhere for a value that is no
-/// ordinary word of a sentence.
+/// Replaces a value by its name in a message. A long value, or one with a quote, is replaced
+/// everywhere. Any other value may be an ordinary word, and is replaced in quoted parts only.
 fn hidden(message: &str, value: &str, name: &str) -> String {
     let escaped = value.escape_debug().to_string();
     let hide = |text: &str| text.replace(value, name).replace(&escaped, name);
@@ -161,10 +163,10 @@ fn hidden(message: &str, value: &str, name: &str) -> String {
     parts.collect()
 }
 
-/// What messages put around the values that they repeat.
+/// Quotes that messages put around values.
 const QUOTES: [char; 2] = ['`', '"'];
 
-/// Characters from which on a value is no word of a message.
+/// Length in characters from which a value cannot be an ordinary word of a message.
 const NO_WORD: usize = 12;
 
 enum Problem {

@@ -1,30 +1,30 @@
-//! Text of others for people: characters that act on a terminal, reorder what is read or hide in it are written as
-//! Rust writes them, such as `\u{1b}` and `\u{202e}`.
+//! Escapes foreign text for people: characters that act on a terminal, reorder the text or are
+//! invisible are written as in Rust, such as `\u{1b}` and `\u{202e}`.
 //!
-//! What data and messages of providers hold is printed in tables, summaries, log lines and errors. A program that
-//! reads `csv`, `json`, `ndjson` or `parquet` gets every character as it is.
+//! Data and messages of providers are printed in tables, summaries, log lines and errors. The
+//! formats `csv`, `json`, `ndjson` and `parquet`, which programs read, keep every character.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Escapes a text that may have several lines: line breaks and tabs stay.
+/// Escapes a text that may have several lines. Keeps line breaks and tabs.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |c| matches!(c, '\n' | '\t'))
 }
 
-/// Escapes a text that has to stay on its line and in its column: line breaks and tabs are escaped, too.
+/// Escapes a text that must stay on its line and in its column. Escapes line breaks and tabs, too.
 pub fn escaped_line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
 
-/// Escapes a cell of a table: line breaks stay, which make the cell higher.
+/// Escapes a cell of a table. Keeps line breaks, which make the cell higher.
 pub fn escaped_cell(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == '\n')
 }
 
 fn escape(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut out: Option<String> = None;
-    // Whether the characters before are a black flag and tags: the flag of a region, such as Scotland.
+    // True after a black flag and tags, which form the flag of a region, such as Scotland.
     let mut in_flag = false;
     for (at, c) in text.char_indices() {
         in_flag = c == '\u{1f3f4}' || in_flag && is_tag(c);
@@ -38,16 +38,18 @@ fn escape(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     out.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// Whether a character does something else than to show itself. Those that join emoji and letters (U+200C, U+200D)
-/// and choose between forms of a character (U+FE0F and others) do not count: without them text looks otherwise.
+/// Returns true if a character acts on a terminal, reorders text or is invisible.
+///
+/// Characters that join emoji and letters (U+200C, U+200D) or select a form of a character (U+FE0F
+/// and others) are not active: text looks different without them.
 fn is_active(c: char) -> bool {
-    // C0, DEL and C1: escape sequences, and whatever moves the cursor.
+    // C0, DEL and C1: escape sequences and cursor movement.
     c.is_control()
         || matches!(
             c,
             // Invisible.
             '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
-            // Order of writing.
+            // Text direction.
             | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
             // Line and paragraph separators.
             | '\u{2028}' | '\u{2029}'
@@ -57,7 +59,7 @@ fn is_active(c: char) -> bool {
         || is_tag(c)
 }
 
-/// Whether a character is a tag: an invisible copy of an ASCII character.
+/// Returns true if a character is a tag: an invisible copy of an ASCII character.
 fn is_tag(c: char) -> bool {
     matches!(c, '\u{e0020}'..='\u{e007f}')
 }

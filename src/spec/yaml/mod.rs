@@ -1,4 +1,4 @@
-//! YAML files as they are read: text, tree, places, mistakes, and typed values.
+//! YAML files: text, tree, places, diagnostics and typed values.
 
 pub mod compose;
 pub mod decode;

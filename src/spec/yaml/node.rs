@@ -1,8 +1,8 @@
-//! A YAML document as a tree, each node with its place.
+//! Tree of a YAML document, each node with its place.
 
 use crate::spec::yaml::diagnostic::ByteSpan;
 
-/// A YAML value and where it stands.
+/// A YAML value and its place.
 #[derive(Clone, Debug)]
 pub struct Node {
     pub span: ByteSpan,
@@ -11,17 +11,17 @@ pub struct Node {
 
 #[derive(Clone, Debug)]
 pub enum NodeKind {
-    /// A scalar without quotes, as it is written; empty where nothing is. What is expected decides what
-    /// it means: `no` is a text for a keyword, and false for a switch.
+    /// A scalar without quotes, as written; empty if nothing is written. The expected type decides
+    /// what it means: `no` is a text for a keyword, and false for a switch.
     Plain(String),
-    /// A text in quotes, or of several lines.
+    /// A text in quotes, or a text of several lines.
     Quoted(String),
     Seq(Vec<Node>),
     Map(Vec<(Node, Node)>),
 }
 
 impl Node {
-    /// The text of a scalar.
+    /// Returns the text of a scalar; `None` for a list or mapping.
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::Plain(text) | NodeKind::Quoted(text) => Some(text),
@@ -29,7 +29,7 @@ impl Node {
         }
     }
 
-    /// The value of a key, if it is a mapping that has it.
+    /// Returns the value of a key; `None` if the node is no mapping or lacks the key.
     pub fn entry(&self, key: &str) -> Option<&Node> {
         let NodeKind::Map(entries) = &self.kind else {
             return None;
@@ -39,17 +39,17 @@ impl Node {
         Some(value)
     }
 
-    /// Whether it is no value, where a value may be left out.
+    /// Returns true if the node is a null, which stands for no value where a value is optional.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, NodeKind::Plain(text) if is_null(text))
     }
 
-    /// The number of values in it, itself included.
+    /// Returns the number of nodes in the tree, this one included.
     pub(in crate::spec) fn size(&self) -> usize {
         1 + self.children().map(Node::size).sum::<usize>()
     }
 
-    /// How many lists and mappings are inside each other.
+    /// Returns the nesting depth of the tree: 0 for a scalar.
     pub(in crate::spec) fn depth(&self) -> usize {
         self.children()
             .map(|child| child.depth() + 1)

@@ -1,5 +1,6 @@
-//! Where things stand in the contracts of tables. Looked up anew in their text when it is asked for:
-//! only mistakes and suggestions need it.
+//! Places of tables and columns in their contract files.
+//!
+//! Each call parses the file again: only error messages and suggestions need a place.
 
 use crate::spec::contracts::Contracts;
 use crate::spec::yaml::diagnostic::ByteSpan;
@@ -8,13 +9,14 @@ use crate::spec::yaml::document;
 use crate::spec::yaml::node::{Node, NodeKind};
 
 impl Contracts {
-    /// The file that declares a table, and its name there.
+    /// Returns the file that declares a table, and the place of the table's name in it.
     pub fn place_of_table(&self, table: &str) -> Option<(SourceFile, ByteSpan)> {
         let file = self.table_files.get(table)?;
         Some((file.clone(), self.tables.get(table)?.table.span()))
     }
 
-    /// Where a column of a table is declared: in the table's own file, or among the common columns.
+    /// Returns the place of a column's declaration: in the table's own file, or in the file of the
+    /// common columns.
     pub fn place_of_column(&self, table: &str, column: &str) -> Option<(SourceFile, ByteSpan)> {
         let own = self.table_files.get(table);
         let own = own.and_then(|file| key(file, &["columns", column]));
@@ -27,7 +29,7 @@ impl Contracts {
     }
 }
 
-/// Where the key at the end of this path stands.
+/// Returns the place of the key at the end of this path.
 fn key(file: &SourceFile, path: &[&str]) -> Option<(SourceFile, ByteSpan)> {
     let mut node = document::parse(file).ok()?;
     let mut span = None;

@@ -1,19 +1,21 @@
-//! What is wrong with a text that is not YAML, in the words of people who write it.
+//! Explains YAML syntax errors in words for users.
 
 use granit_parser::ErrorKind;
 
 use crate::spec::yaml::diagnostic::ByteSpan;
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
 
-/// The hint where a text begins with a character that means something else.
+/// Hint for a text that begins with a special character of YAML.
 pub const QUOTE: &str = "put the text in quotes, as in \"@a\"";
 
 const COLON: &str = "write `: `, an ASCII colon and a space";
 
 const INDENT: &str = "indent the lines of one list or mapping alike, with spaces";
 
-/// Explains why a file cannot be read on from byte `at`. `read` is up to where it could be read, `open`
-/// where the innermost list or mapping begins that is not closed.
+/// Returns the diagnostic of a file whose parsing fails at byte `at`.
+///
+/// `read` is the end offset of the parsed part. `open` is the start offset of the innermost list or
+/// mapping that is not closed.
 pub fn explained(
     file: &SourceFile,
     kind: &ErrorKind,
@@ -34,7 +36,8 @@ pub fn explained(
     Diagnostic::error(file, Some(span), message).hint(hint)
 }
 
-/// Explains why a file that is one text (at `span`) has no key, if that can be told.
+/// Returns the diagnostic of a file that is a single text (at `span`) without a key; `None` if no
+/// reason is found.
 pub fn no_key(file: &SourceFile, span: &ByteSpan, value: &str) -> Option<Diagnostic> {
     let text = file.text();
     let found = match value.find('：') {
@@ -63,7 +66,8 @@ fn finding(span: ByteSpan, message: impl Into<String>, hint: impl Into<String>) 
     }
 }
 
-/// A tab in the indentation of the line at `at`, or of the one that follows.
+/// Finds a tab in the indentation of the line at `at`. If the error is about a tab, the lines below
+/// are searched, too.
 fn tab(text: &str, kind: &ErrorKind, at: usize) -> Option<Finding> {
     let is_tab = matches!(
         kind,
@@ -94,7 +98,8 @@ fn tab(text: &str, kind: &ErrorKind, at: usize) -> Option<Finding> {
     })
 }
 
-/// A full-width colon instead of an ASCII one in the line at `at`, or in those before.
+/// Finds a full-width colon after a key, in the line at `at` or in the line above. Of consecutive
+/// lines with one, the first is returned.
 fn full_width_colon(text: &str, at: usize) -> Option<Finding> {
     let in_line = |start: usize| {
         let line = text[start..].lines().next().unwrap_or_default();
@@ -105,7 +110,7 @@ fn full_width_colon(text: &str, at: usize) -> Option<Finding> {
     let above = |start: &usize| (*start > 0).then(|| line_start(text, start - 1));
     let lines = std::iter::successors(Some(line_start(text, at)), above);
     let colons: Vec<_> = lines.map(in_line).collect();
-    // The first of several lines that are written in this way.
+    // Return the first of several consecutive lines.
     let skipped = usize::from(colons.first()?.is_none());
     let colon = colons
         .into_iter()
@@ -116,7 +121,7 @@ fn full_width_colon(text: &str, at: usize) -> Option<Finding> {
     Some(finding(colon..colon + '：'.len_utf8(), message, COLON))
 }
 
-/// A colon in the line at `at` that no space follows.
+/// Finds a colon in the line at `at` that lacks a space after it.
 fn no_space(text: &str, at: usize) -> Option<Finding> {
     let start = line_start(text, at);
     let line = text[start..].lines().next().unwrap_or_default();
@@ -129,7 +134,7 @@ fn no_space(text: &str, at: usize) -> Option<Finding> {
     Some(finding(span, message, "write `: `, a colon and a space"))
 }
 
-/// A variable without quotes inside brackets.
+/// Finds a variable without quotes inside brackets, in the line at `at`.
 fn variable(text: &str, at: usize) -> Option<Finding> {
     let start = line_start(text, at);
     let variable = start + text[start..].lines().next()?.find("${")?;
@@ -138,7 +143,7 @@ fn variable(text: &str, at: usize) -> Option<Finding> {
     Some(finding(variable..variable + 2, message, hint))
 }
 
-/// A bracket that an earlier line opened.
+/// Finds the unclosed bracket, if an earlier line opened it.
 fn unclosed_bracket(
     file: &SourceFile,
     kind: &ErrorKind,
@@ -295,7 +300,7 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |end| end + 1)
 }
 
-/// The bytes of the character at `at`; none at the end of a line.
+/// Returns the byte range of the character at `at`. The range is empty at the end of a line.
 fn character(text: &str, at: usize) -> ByteSpan {
     let character = text[at..].chars().next().filter(|c| *c != '\n');
     at..at + character.map_or(0, char::len_utf8)

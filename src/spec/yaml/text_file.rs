@@ -1,4 +1,4 @@
-//! Reading the text files that a user names.
+//! Reads the text files that a user names.
 
 use std::fmt;
 use std::fs::{self, File, FileType};
@@ -9,14 +9,15 @@ use encoding_rs::GB18030;
 
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
 
-/// Bytes that a text file may have: 64 MiB.
+/// Largest text file that is read, in bytes: 64 MiB.
 const MOST: u64 = 64 << 20;
 
-/// Returns the text of a regular file, without a byte order mark; symlinks are followed. A FIFO or device is not opened, since
-/// opening one can block and reading one need not end.
+/// Returns the text of a regular file, without a byte order mark. Follows symlinks.
+///
+/// Does not open a FIFO or a device: the open can block, and the read need not end.
 ///
 /// # Errors
-/// A file that is not regular, is larger than 64 MiB, is not UTF-8, or cannot be read.
+/// Fails if the file is not regular, is larger than 64 MiB, is not UTF-8, or cannot be read.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
@@ -25,7 +26,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
         return Err(Error::new(ErrorKind::InvalidInput, told));
     }
     let mut bytes = Vec::new();
-    // A file may have no size, as in /proc, or grow.
+    // The size in the metadata is no bound: files in /proc report 0, and a file can grow.
     File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST {
         let told = format!("it is larger than {} MiB", MOST >> 20);
@@ -44,18 +45,18 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     }
 }
 
-/// A file that is not UTF-8.
+/// Error of a file that is not UTF-8: the place of its first invalid byte.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotUtf8 {
-    /// From 1.
+    /// Line and column count from 1, the column in characters.
     line: usize,
     column: usize,
-    /// What it seems to be, if that can be told.
+    /// Detected encoding; `None` if detection fails.
     encoding: Option<&'static str>,
 }
 
 impl NotUtf8 {
-    /// What bytes are that are UTF-8 up to `read`.
+    /// Returns the error of `bytes`, which are valid UTF-8 up to offset `read`.
     fn in_bytes(bytes: &[u8], read: usize) -> Self {
         let before = &bytes[..read];
         let line_start = before
@@ -70,18 +71,18 @@ impl NotUtf8 {
         }
     }
 
-    /// The one that an error is of.
+    /// Returns the `NotUtf8` inside an I/O error, if it holds one.
     pub fn of(error: &Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// What to do about it.
+    /// Returns the hint: the command that converts the file.
     pub fn hint(&self) -> String {
         let from = self.encoding.unwrap_or("GBK");
         format!("save the file as UTF-8; `iconv -f {from} -t UTF-8 FILE` prints it so")
     }
 
-    /// A text without content whose end is the place.
+    /// Returns a text of line breaks and spaces that ends at the place of the error.
     fn blank(&self) -> String {
         "\n".repeat(self.line - 1) + &" ".repeat(self.column - 1)
     }
@@ -102,7 +103,8 @@ impl fmt::Display for NotUtf8 {
 
 impl std::error::Error for NotUtf8 {}
 
-/// The encoding of bytes that are not UTF-8, if their first bytes or their characters tell it.
+/// Detects the encoding of bytes that are not UTF-8: UTF-16 by its byte order mark, GBK by its
+/// characters. Returns `None` for any other.
 fn encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some("UTF-16"),
@@ -115,7 +117,10 @@ fn encoding(bytes: &[u8]) -> Option<&'static str> {
     (is_gbk && has_pairs(bytes)).then_some("GBK")
 }
 
-/// Whether bytes above ASCII come in pairs, as nearly all do in Chinese, and few in Latin letters.
+/// Returns true if there is a byte above ASCII, and at least four in five of the lead bytes are
+/// followed by a byte from 0xA1.
+///
+/// Such pairs are nearly all there is in Chinese text, and rare in text with Latin letters.
 fn has_pairs(bytes: &[u8]) -> bool {
     let (mut pairs, mut others) = (0, 0);
     let mut rest = bytes;
@@ -132,7 +137,7 @@ fn has_pairs(bytes: &[u8]) -> bool {
     pairs > 0 && others * 4 <= pairs
 }
 
-/// Why a file cannot be read.
+/// Returns the reason of a read error, for messages.
 pub fn reason(error: &Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
@@ -140,7 +145,10 @@ pub fn reason(error: &Error) -> String {
     }
 }
 
-/// The diagnostic of a file that cannot be read.
+/// Returns the diagnostic of a file that cannot be read. `message` says what failed.
+///
+/// For a file that is not UTF-8, the diagnostic has the place of the first invalid byte and the
+/// hint to convert the file instead of `hint`.
 pub fn unreadable(path: &Path, error: &Error, message: &str, hint: &str) -> Diagnostic {
     let message = format!("{message}: {}", reason(error));
     match NotUtf8::of(error) {
@@ -212,7 +220,7 @@ mod tests {
             .chain(units.flat_map(u16::to_be_bytes))
             .collect();
         assert_eq!(read(&utf16), Err(told));
-        // Latin-1, and what nobody can tell.
+        // Latin-1: no encoding is detected.
         for latin in [
             &b"a: caf\xe9\n"[..],
             b"a: [caf\xe9, th\xe9]\n",
