@@ -9,9 +9,9 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::day::DailySpend;
 use super::journal::JournalError;
 use super::ledger::Call;
+use crate::extract::daily_spend::DailySpend;
 use crate::plan::{Budgets, Money};
 
 /// A budget that is used up.

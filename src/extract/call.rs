@@ -190,7 +190,7 @@ impl<'a> CallUnderWay<'a> {
     fn row(&self, billed: Billed) -> Call {
         Call {
             duration_ms: self.started.elapsed().as_millis() as u64,
-            ..Call::lost(&self.sent, "").charged(billed, self.sent.price)
+            ..Call::unanswered(&self.sent, "").charged(billed, self.sent.price)
         }
     }
 }

@@ -33,7 +33,7 @@ pub const LOST: &str = "lost";
 
 impl Call {
     /// Returns the row of a call that was sent and whose outcome is unknown.
-    pub fn lost(sent: &Sent, error: &str) -> Self {
+    pub fn unanswered(sent: &Sent, error: &str) -> Self {
         Call {
             source: sent.source.clone(),
             request_id: sent.request_id.clone(),

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! Extractor  keeps up to `concurrency` calls to a source under way; a search that has a page
-//!   lanes    left goes to the end of its source's queue, so all searches advance side by side
-//! turn       one call of one search, step by step:
-//!   limiter  rate limit of the source      budget   reservation; day: spending of other runs
+//!  scheduler left goes to the end of its source's queue, so all searches advance side by side
+//! fetch      one call of one search, step by step:
+//!   limiter  rate limit of the source      budget   reservation; daily_spend: other runs
 //!   journal  record before and after       call     from sending to the row in the ledger
 //!   client   HTTP, the token               envelope the parts of an answer that are read
 //!   policy   meaning and next action       pager    decides whether the search is finished
@@ -16,18 +16,18 @@ pub mod budget;
 mod call;
 pub mod client;
 pub mod context;
-pub mod day;
+pub mod daily_spend;
 pub mod envelope;
 pub mod error;
+mod fetch;
 pub mod journal;
-mod lanes;
 pub mod ledger;
 pub mod limiter;
 pub mod pager;
 pub mod policy;
 pub mod replay;
+mod scheduler;
 mod store;
-mod turn;
 
 #[cfg(test)]
 mod tests;
@@ -43,18 +43,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::extract::fetch::{Next, Taken, Turn};
+use crate::extract::scheduler::Lanes;
 use crate::plan::{Plan, Search};
 use crate::raw::RawWriter;
 use budget::Budget;
 use client::Client;
 use journal::Journal;
-use lanes::Lanes;
 use ledger::Call;
 use limiter::Limiter;
 use pager::Pager;
 use replay::Progress;
 use store::Store;
-use turn::{Next, Taken, Turn};
 
 /// Inputs of an extraction besides its plan.
 pub struct Needs {

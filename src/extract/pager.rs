@@ -154,7 +154,7 @@ impl Pager {
         let is_old = older_than_s.is_some_and(|age| self.is_older(page, age));
         let reasons = [
             (*empty && nothing, StopReason::Empty),
-            (self.goes_in_circles(page), StopReason::Repeated),
+            (self.is_repeating(page), StopReason::Repeated),
             (short, StopReason::ShortPage),
             (is_known, StopReason::KnownShare),
             (is_old, StopReason::OlderThan),
@@ -167,7 +167,7 @@ impl Pager {
     /// Checks that the page has the same items as the previous one in any order, or is the second
     /// consecutive page without a new item. A provider that has no more items may repeat its last
     /// page, or start again from the first, forever.
-    fn goes_in_circles(&self, page: &PageSummary) -> bool {
+    fn is_repeating(&self, page: &PageSummary) -> bool {
         let ids: BTreeSet<&String> = page.ids.iter().collect();
         self.stale > 1 || !ids.is_empty() && ids.into_iter().eq(&self.last_page)
     }

@@ -111,7 +111,7 @@ pub fn replay<'p>(
         replayed.progress.insert(search_id, Progress::Ended(end));
     }
     let row = |sent: &Sent| {
-        let lost = || Call::lost(sent, "the process died before the answer was kept");
+        let lost = || Call::unanswered(sent, "the process died before the answer was kept");
         noted.done.remove(&sent.request_id).unwrap_or_else(lost)
     };
     replayed.calls = noted.sent.iter().map(row).collect();
@@ -232,6 +232,6 @@ fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
         item_count: header.accepted.then_some(header.item_count),
         provider_request_id: envelope.request_id.clone(),
         error: (!header.accepted).then(|| "the answer is no page".to_owned()),
-        ..Call::lost(sent, "").charged(billed, sent.price)
+        ..Call::unanswered(sent, "").charged(billed, sent.price)
     }
 }

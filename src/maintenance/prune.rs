@@ -16,14 +16,14 @@ use crate::load::record::{CommitKind, CommitRecord, RunRef};
 use crate::maintenance::show::find;
 use crate::run::error::RunError;
 use crate::run::ledger;
-use crate::run::marts::tell_refreshed;
+use crate::run::marts::refresh_or_warn;
 use crate::run::rewrite::{forget_old_columns, take_rows_out};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
 /// What is to be removed.
 #[derive(Clone, Debug, Default)]
-pub struct Unwanted {
+pub struct PruneRequest {
     /// Raw pages of finished runs whose last commit came before.
     pub raw_before: Option<DateTime<Utc>>,
     /// Tables and marts of days before.
@@ -58,7 +58,7 @@ pub struct Pruned {
 pub fn prune(
     lake: &Lake,
     contracts: &Contracts,
-    unwanted: &Unwanted,
+    unwanted: &PruneRequest,
     dry_run: bool,
 ) -> Result<Pruned, RunError> {
     let mut pruned = Pruned::default();
@@ -76,7 +76,7 @@ pub fn prune(
     drop(lock);
     if !dry_run {
         forget_old_columns(lake, contracts)?;
-        tell_refreshed(lake, contracts);
+        refresh_or_warn(lake, contracts);
     }
     Ok(pruned)
 }

@@ -12,7 +12,7 @@ use crate::query::duckdb::Database;
 use crate::query::runs::{self, CallsOf, RunRow};
 use crate::run::commit::rows;
 use crate::run::error::RunError;
-use crate::run::marts::tell_refreshed;
+use crate::run::marts::refresh_or_warn;
 use crate::run::{catalog, ledger};
 use crate::spec::contracts::Contracts;
 
@@ -94,7 +94,7 @@ pub fn publish(root: &Path, contracts: &Contracts, asked: &str) -> Result<Publis
     let rewriting = lake.rewrite_lock()?;
     let record = lake.publish(&run_id)?;
     drop(rewriting);
-    tell_refreshed(&lake, contracts);
+    refresh_or_warn(&lake, contracts);
     Ok(Published {
         rows: rows(&record),
         run_id,

@@ -12,7 +12,7 @@ use super::resume::OpenRun;
 use crate::clock::Clock;
 use crate::extract::budget::Budget;
 use crate::extract::context::RunIdentity;
-use crate::extract::day::{date_of, journals};
+use crate::extract::daily_spend::{date_of, journals};
 use crate::extract::error::with_causes;
 use crate::extract::journal::{Journal, RunHead};
 use crate::extract::ledger::Call;
@@ -28,7 +28,7 @@ use crate::spec::source::Billed;
 use crate::transform::contracts::Transform;
 
 /// A rehearsal's invented notes must never stand among real ones.
-pub(crate) fn keep_worlds_apart(
+pub(crate) fn reject_mixed_lake(
     plan: &Plan,
     lake: &Lake,
     commits: &[CommitRecord],
@@ -150,7 +150,7 @@ fn identity(head: &RunHead, clock: Clock) -> RunIdentity {
 }
 
 /// Closes the runs that are not continued; the one that is.
-pub(crate) fn settle(
+pub(crate) fn resume_or_close(
     open: Vec<OpenRun>,
     plan: &Plan,
     transform: &Transform,

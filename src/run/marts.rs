@@ -109,7 +109,7 @@ fn refresh_all(lake: &Lake, contracts: &Contracts) -> Result<(), MartsError> {
 }
 
 /// Brings the marts up to date after a commit of no pipeline; a failure is told.
-pub(crate) fn tell_refreshed(lake: &Lake, contracts: &Contracts) {
+pub(crate) fn refresh_or_warn(lake: &Lake, contracts: &Contracts) {
     if let Err(error) = refresh_all(lake, contracts) {
         tracing::warn!("{NOT_UP_TO_DATE}: {}", with_causes(&error));
     }

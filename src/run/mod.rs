@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 use crate::extract::client::Client;
 use crate::extract::context::Cut;
-use crate::extract::day::sent_since;
+use crate::extract::daily_spend::sent_since;
 use crate::extract::replay::Replayed;
 use crate::extract::{Extracted, Extractor, Needs};
 use crate::load::Lake;
@@ -48,7 +48,7 @@ use crate::sandbox::Sandbox;
 use crate::transform::contracts::Transform;
 use crate::transform::stamp::RunStamp;
 use access::Accesses;
-use begin::{Begun, budget, keep_worlds_apart, settle, warn_of_orphans};
+use begin::{Begun, budget, reject_mixed_lake, resume_or_close, warn_of_orphans};
 use finish::{Done, Run};
 use prior::Prior;
 use report::{RunReport, Status};
@@ -80,10 +80,10 @@ pub async fn run(
     let commits = lake.commits()?;
     let simulated = accesses.simulated();
     let open = OpenRun::find(&lake, &plan, &commits)?;
-    keep_worlds_apart(&plan, &lake, &commits, &open, simulated)?;
+    reject_mixed_lake(&plan, &lake, &commits, &open, simulated)?;
     warn_of_orphans(&plan, &lake, &commits)?;
     let any_open = !open.is_empty();
-    let continued = settle(open, &plan, transform, &lake, options)?;
+    let continued = resume_or_close(open, &plan, transform, &lake, options)?;
 
     // Closing a run commits; every record of a lake is read only where that may have been.
     let commits = if any_open { lake.commits()? } else { commits };

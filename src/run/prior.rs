@@ -10,7 +10,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use super::catalog::Opened;
 use super::{catalog, ledger};
 use crate::extract::context::{Known, KnownTo};
-use crate::extract::day::{self, DayOf, journals};
+use crate::extract::daily_spend::{self, DayOf, journals};
 use crate::extract::ledger::Spent;
 use crate::load::Lake;
 use crate::load::record::{AddedFile, CommitRecord};
@@ -96,7 +96,7 @@ impl<'a> Prior<'a> {
         &self,
         now: DateTime<Utc>,
         own: PathBuf,
-    ) -> Result<Option<day::DailySpend>, RunError> {
+    ) -> Result<Option<daily_spend::DailySpend>, RunError> {
         let budgets = &self.plan.limits.budgets;
         if budgets.requests_per_day.is_none() && budgets.cost_per_day.is_none() {
             return Ok(None);
@@ -110,7 +110,7 @@ impl<'a> Prior<'a> {
             before: self.spent_by_day(now)?,
             folder,
         };
-        Ok(Some(day::DailySpend::new(of)))
+        Ok(Some(daily_spend::DailySpend::new(of)))
     }
 
     /// What runs without a journal spent, by day.
@@ -125,14 +125,14 @@ impl<'a> Prior<'a> {
             .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
             .collect();
         let timezone = self.plan.timezone;
-        let since = day::date_of(now, timezone);
+        let since = daily_spend::date_of(now, timezone);
         let since = since.checked_sub_days(Days::new(1)).unwrap_or(since);
         let dates = ledgers_since(self.commits, since, self.simulated);
         let database = self.database()?;
         let rows = history::spent_since(&database, &self.earlier, &dates, since, timezone)?;
         for row in rows.iter().filter(|row| !in_journals.contains(&row.run_id)) {
             let shard = row.shard.as_deref().and_then(|text| text.parse().ok());
-            let (counts, parts) = day::weight(self.plan.shard, shard);
+            let (counts, parts) = daily_spend::budget_share(self.plan.shard, shard);
             if counts {
                 let price = self.plan.price.of(&row.endpoint).unwrap_or_default();
                 let spent = Spent {
@@ -140,7 +140,7 @@ impl<'a> Prior<'a> {
                     cost: Money::of(row.cost + price * row.unknown as f64),
                 };
                 let of_day: &mut Spent = days.entry(row.date).or_default();
-                *of_day = of_day.plus(day::part(spent, parts));
+                *of_day = of_day.plus(daily_spend::part(spent, parts));
             }
         }
         Ok(days)
@@ -154,7 +154,9 @@ impl<'a> Prior<'a> {
         let Some(mut day) = self.day(now, PathBuf::new())? else {
             return Ok(None);
         };
-        Ok(Some(day.peek(day::date_of(now, self.plan.timezone))?))
+        Ok(Some(
+            day.peek(daily_spend::date_of(now, self.plan.timezone))?,
+        ))
     }
 
     /// The searches that a follow-up makes: for the first of the notes in `found` and of those

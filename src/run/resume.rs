@@ -11,7 +11,7 @@ use super::finish::{Done, Run};
 use super::report::{RunReport, Status};
 use crate::extract::Extracted;
 use crate::extract::context::{Known, SearchEnd};
-use crate::extract::day::journals;
+use crate::extract::daily_spend::journals;
 use crate::extract::journal::{self, Entry, Journal, RunHead};
 use crate::extract::ledger::Call;
 use crate::extract::replay::{Progress, Replayed, replay};

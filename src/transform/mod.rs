@@ -2,16 +2,15 @@
 //! on any number of threads.
 //!
 //! ```text
-//! contracts ─► compile ─► mapping: a tree of keys, and how each column is read
-//!                           │
-//! raw files ─► workers ─► flatten: a page ─► decode ─► captures ─► emit ─► sink: a worker's rows
-//!                                            (walk)                (coerce)   │ sorted, spill
-//!                                                                             ▼
-//!                                            tables ◄─ flattened ◄─ merge ◄─ parts
+//! program/  contracts ─► compile ─► mapping: a tree of keys, and how each column is read
+//!                                      │
+//! page/     raw files ─► flatten ─► walk ─► captures ─► rows (coerced)
+//!                                                         │
+//! tables/                         accumulator: a worker's rows, sorted, spilled ─► merge ─► finish
 //! ```
 //!
-//! Beside the rows a sink keeps what was rejected ([`reject`]), how answers differ from their
-//! contract ([`drift`]), and the counts that have to balance ([`tally`]).
+//! Beside the rows an accumulator keeps what was rejected ([`quality::reject`]), how answers differ from their
+//! contract ([`quality::drift`]), and the counts that have to balance ([`quality::tally`]).
 
 pub mod contracts;
 pub mod error;

@@ -1,6 +1,6 @@
 //! The rules of who may use whom, held by reading the `use` lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::support::repository;
@@ -238,4 +238,238 @@ fn the_engine_knows_no_provider() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// The modules that a file's code names: `use` lines and paths that begin with `crate`, `super` or a
+/// module below. `mod` lines and re-exports do not count; a re-exported item counts as its home.
+mod imports {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::{Path, PathBuf};
+
+    type Module = Vec<String>;
+
+    /// The module of a file: `src/load/mod.rs` is `load`.
+    fn module_of(path: &Path) -> Module {
+        let inside = path.with_extension("");
+        let parts = inside
+            .iter()
+            .skip(1)
+            .map(|part| part.to_string_lossy().into_owned());
+        let mut module: Module = parts.collect();
+        if matches!(
+            module.last().map(String::as_str),
+            Some("mod" | "lib" | "main")
+        ) {
+            module.pop();
+        }
+        module
+    }
+
+    /// The code without comments, and without the tests at the end of a file.
+    fn code(text: &str) -> String {
+        let text = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .expect("a text");
+        let lines = text
+            .lines()
+            .map(|line| line.split("//").next().expect("a line"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The paths of a `use`, braces resolved.
+    fn paths(tree: &str) -> Vec<Vec<String>> {
+        let Some(open) = tree.find('{') else {
+            let path = tree.split(" as ").next().expect("a text");
+            return vec![
+                path.split("::")
+                    .map(|part| part.trim().to_owned())
+                    .collect(),
+            ];
+        };
+        let close = tree.rfind('}').expect("a closed brace");
+        let prefix: Vec<String> = tree[..open]
+            .split("::")
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let (mut depth, mut start, mut all) = (0, 0, Vec::new());
+        let inner = format!("{},", &tree[open + 1..close]);
+        for (at, c) in inner.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    let part = inner[start..at].trim();
+                    start = at + 1;
+                    if !part.is_empty() {
+                        all.extend(
+                            paths(part)
+                                .into_iter()
+                                .map(|rest| [prefix.clone(), rest].concat()),
+                        );
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Every `use` with whether it is a re-export.
+    fn uses(code: &str) -> Vec<(bool, Vec<String>)> {
+        let mut found = Vec::new();
+        for statement in code.split(';') {
+            let Some(at) = statement.rfind("use ") else {
+                continue;
+            };
+            let before = statement[..at].trim_end();
+            let line = before.rsplit('\n').next().expect("a line").trim();
+            let is_use = line.is_empty() || line.starts_with("pub") || line.ends_with(['}', ']']);
+            if is_use {
+                let is_export = line.starts_with("pub");
+                found.extend(
+                    paths(&statement[at + 4..])
+                        .into_iter()
+                        .map(|path| (is_export, path)),
+                );
+            }
+        }
+        found
+    }
+
+    pub struct Crate {
+        modules: BTreeMap<Module, String>,
+        exports: BTreeMap<(Module, String), Module>,
+    }
+
+    impl Crate {
+        pub fn new(sources: BTreeMap<PathBuf, String>) -> Self {
+            let sources = sources.into_iter();
+            let sources = sources.filter(|(path, _)| {
+                !path
+                    .iter()
+                    .any(|part| part.to_string_lossy().starts_with("tests"))
+            });
+            let modules: BTreeMap<Module, String> = sources
+                .map(|(path, text)| (module_of(&path), code(&text)))
+                .collect();
+            let mut this = Crate {
+                modules,
+                exports: BTreeMap::new(),
+            };
+            let mut exports = BTreeMap::new();
+            for (module, code) in &this.modules {
+                for (is_export, path) in uses(code) {
+                    if let Some(full) = this.absolute(module, &path).filter(|_| is_export) {
+                        let name = path.last().expect("a name").clone();
+                        exports.insert((module.clone(), name), full);
+                    }
+                }
+            }
+            this.exports = exports;
+            this
+        }
+
+        fn absolute(&self, module: &Module, path: &[String]) -> Option<Module> {
+            let supers = path.iter().take_while(|part| *part == "super").count();
+            let base = match path.first().map(String::as_str) {
+                Some("crate") => return Some(path[1..].to_vec()),
+                Some("self") => return Some([&module[..], &path[1..]].concat()),
+                Some("super") => module.get(..module.len().checked_sub(supers)?)?.to_vec(),
+                Some(first) => {
+                    let child = [&module[..], &[first.to_owned()]].concat();
+                    return self
+                        .modules
+                        .contains_key(&child)
+                        .then(|| [&module[..], path].concat());
+                }
+                None => return None,
+            };
+            Some([&base[..], &path[supers..]].concat())
+        }
+
+        /// The module that an item is defined in.
+        fn home(&self, path: &[String], depth: usize) -> Option<Module> {
+            let longest = (0..=path.len())
+                .rev()
+                .find(|n| self.modules.contains_key(&path[..*n]))?;
+            let (module, rest) = path.split_at(longest);
+            let exported = rest
+                .first()
+                .and_then(|name| self.exports.get(&(module.to_vec(), name.clone())));
+            match exported {
+                Some(full) if depth < 5 => self.home(full, depth + 1),
+                _ => Some(module.to_vec()),
+            }
+        }
+
+        pub fn graph(&self) -> BTreeMap<String, BTreeSet<String>> {
+            let mut graph = BTreeMap::new();
+            for (module, code) in &self.modules {
+                let mut named: Vec<Vec<String>> = uses(code)
+                    .into_iter()
+                    .filter(|(is_export, _)| !is_export)
+                    .map(|(_, path)| path)
+                    .collect();
+                for start in ["crate::", "super::"] {
+                    for (at, _) in code.match_indices(start) {
+                        let before = code[..at].chars().next_back();
+                        if before
+                            .is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '_' | ':' | '$')))
+                            && !code[..at].ends_with("(in ")
+                        {
+                            let end = code[at..]
+                                .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+                            let path = &code[at..at + end.unwrap_or(code.len() - at)];
+                            named.push(
+                                path.split("::")
+                                    .filter(|p| !p.is_empty())
+                                    .map(str::to_owned)
+                                    .collect(),
+                            );
+                        }
+                    }
+                }
+                let homes = named
+                    .iter()
+                    .filter_map(|path| self.home(&self.absolute(module, path)?, 0));
+                let homes = homes.filter(|home| home != module && !home.is_empty());
+                graph.insert(
+                    module.join("::"),
+                    homes.map(|home| home.join("::")).collect(),
+                );
+            }
+            graph
+        }
+    }
+}
+
+/// No file imports one that imports it, directly or through others.
+#[test]
+fn no_files_import_each_other() {
+    let graph = imports::Crate::new(sources()).graph();
+    let edges: usize = graph.values().map(BTreeSet::len).sum();
+    assert!(edges > 500, "only {edges} imports were found");
+    // Files that import nothing, or only such files, are removed until none is left.
+    let mut left = graph;
+    loop {
+        let names: BTreeSet<String> = left.keys().cloned().collect();
+        let before = left.len();
+        left.retain(|_, imported| imported.iter().any(|name| names.contains(name)));
+        if left.len() == before {
+            break;
+        }
+    }
+    // What imports a circle is none of it.
+    loop {
+        let imported: BTreeSet<String> = left.values().flatten().cloned().collect();
+        let before = left.len();
+        left.retain(|name, _| imported.contains(name));
+        if left.len() == before {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "{left:#?}");
 }

@@ -15,7 +15,7 @@ use crate::load::verify::modes::Remark;
 use crate::load::verify::quarantine::Moved;
 use crate::load::verify::{Problem, ProblemKind, Verified};
 use crate::maintenance::compact::{Compacted, CompactedDay, compact, first_open_day};
-use crate::maintenance::prune::{Pruned, Unwanted, prune};
+use crate::maintenance::prune::{PruneRequest, Pruned, prune};
 use crate::maintenance::verify::verify;
 use crate::run::catalog;
 use crate::spec::words::TimeSpan;
@@ -125,7 +125,7 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
             .ok_or_else(|| CliError::usage("the age is too great", "write for example 90d"))
     };
     let days = args.tables_older_than.as_ref().map(ago).transpose()?;
-    let unwanted = Unwanted {
+    let unwanted = PruneRequest {
         raw_before: args.raw_older_than.as_ref().map(ago).transpose()?,
         tables_before: days.map(first_open_day),
         run_id: args.run.clone(),
@@ -186,7 +186,7 @@ pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliEr
         let is_there = |p: &Problem| moved.iter().all(|moved| moved.from != p.path);
         verified
             .problems
-            .retain(|p| p.kind != ProblemKind::Stranger || is_there(p));
+            .retain(|p| p.kind != ProblemKind::Uncommitted || is_there(p));
     }
     match format {
         Format::Json => print_json(&verified)?,
@@ -205,7 +205,7 @@ pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliEr
 fn verify_summary(verified: &Verified, would_move: bool) -> String {
     let mut text = String::new();
     for problem in &verified.problems {
-        let moved = if would_move && problem.kind == ProblemKind::Stranger {
+        let moved = if would_move && problem.kind == ProblemKind::Uncommitted {
             "; would be moved"
         } else {
             ""

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{SHANGHAI, done, head, journal, journal_path, sent, time};
 use crate::extract::budget::{Budget, Reserved};
-use crate::extract::day::{DailySpend, DayOf};
+use crate::extract::daily_spend::{DailySpend, DayOf};
 use crate::extract::journal::{Entry, JournalError, read};
 use crate::extract::ledger::Sent;
 use crate::extract::ledger::Spent;

@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use tempfile::TempDir;
 
 use super::{SHANGHAI, done, head, journal, journal_path, sent};
-use crate::extract::day::{DailySpend, DayOf, journals, part, weight};
+use crate::extract::daily_spend::{DailySpend, DayOf, budget_share, journals, part};
 use crate::extract::journal::{Entry, JournalError, RunHead};
 use crate::extract::ledger::Spent;
 use crate::plan::{Money, Shard};
@@ -188,7 +188,7 @@ fn a_shard_counts_its_own_and_its_part_of_whole_runs() {
         (shard("1/1"), None, (true, 1)),
     ];
     for (own, other, counts) in cases {
-        assert_eq!(weight(own, other), counts, "{own:?} {other:?}");
+        assert_eq!(budget_share(own, other), counts, "{own:?} {other:?}");
     }
     assert_eq!(
         part(spent(7, 0.1), 3),

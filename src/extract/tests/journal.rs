@@ -56,7 +56,7 @@ fn entries() -> Vec<Entry> {
             ..free.clone()
         }),
         Entry::Done(full),
-        Entry::Done(Call::lost(&free, "")),
+        Entry::Done(Call::unanswered(&free, "")),
         Entry::Done(done(&free, Billed::No)),
         Entry::Failed {
             search_id: "24382dd2e0be3a01".to_owned(),

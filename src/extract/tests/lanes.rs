@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use chrono::DateTime;
 
 use super::{endpoint, search};
-use crate::extract::lanes::Lanes;
+use crate::extract::fetch::Turn;
 use crate::extract::pager::Pager;
-use crate::extract::turn::Turn;
+use crate::extract::scheduler::Lanes;
 use crate::plan::Search;
 
 fn turn(source: &str, id: &str) -> Turn {

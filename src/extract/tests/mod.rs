@@ -90,7 +90,7 @@ fn done(sent: &Sent, billed: Billed) -> Call {
         http_status: Some(200),
         class: "ok".to_owned(),
         error: None,
-        ..Call::lost(sent, "")
+        ..Call::unanswered(sent, "")
     };
     call.charged(billed, sent.price)
 }

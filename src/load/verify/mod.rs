@@ -57,7 +57,8 @@ pub enum ProblemKind {
     /// It has another length, or other bytes.
     Damaged,
     /// No commit added it, and every reader of the table reads it; or a link, of which no commit makes any.
-    Stranger,
+    #[serde(rename = "stranger")]
+    Uncommitted,
 }
 
 impl ProblemKind {
@@ -65,7 +66,7 @@ impl ProblemKind {
         match self {
             ProblemKind::Missing => "missing",
             ProblemKind::Damaged => "damaged",
-            ProblemKind::Stranger => "stranger",
+            ProblemKind::Uncommitted => "stranger",
         }
     }
 }
@@ -93,7 +94,7 @@ impl Lake {
             };
             found.problems.push(Problem {
                 path: file.name(),
-                kind: ProblemKind::Stranger,
+                kind: ProblemKind::Uncommitted,
                 detail: detail.to_owned(),
             });
         }
@@ -117,7 +118,7 @@ impl Lake {
         found.problems.sort_by(|a, b| a.path.cmp(&b.path));
         let is_stranger = |file: &&&Found| {
             let mut problems = found.problems.iter();
-            problems.any(|p| p.kind == ProblemKind::Stranger && p.path == file.name())
+            problems.any(|p| p.kind == ProblemKind::Uncommitted && p.path == file.name())
         };
         let strangers = strangers.iter().filter(is_stranger);
         found.strangers = strangers.map(|file| file.path.clone()).collect();

@@ -15,13 +15,13 @@ use crate::transform::page::walk::{Body, KeyOrder, Walked, walk};
 use crate::transform::program::mapping::Program;
 use crate::transform::quality::reject::Reject;
 use crate::transform::stamp::RunStamp;
-use crate::transform::tables::accumulator::{Finished, Sink, Spill};
+use crate::transform::tables::accumulator::{Accumulator, Finished, Spill};
 
 /// Flattens pages of one run, on one thread.
 pub struct Flattener<'t> {
     transform: &'t Transform,
     stamp: RunStamp,
-    sink: Sink<'t>,
+    sink: Accumulator<'t>,
     /// By source and endpoint.
     orders: HashMap<(String, String), KeyOrder>,
     /// The memory of the last page's captures.
@@ -38,7 +38,7 @@ impl<'t> Flattener<'t> {
         Flattener {
             transform,
             stamp: stamp.clone(),
-            sink: Sink::new(transform, stamp, only, spill),
+            sink: Accumulator::new(transform, stamp, only, spill),
             orders: HashMap::new(),
             captures: Captures::default(),
         }
@@ -112,7 +112,7 @@ struct Reading<'r, 't> {
     stamp: &'r RunStamp,
     header: &'r PageHeader,
     order: &'r mut KeyOrder,
-    sink: &'r mut Sink<'t>,
+    sink: &'r mut Accumulator<'t>,
 }
 
 impl Reading<'_, '_> {

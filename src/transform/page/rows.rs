@@ -20,7 +20,7 @@ use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::Redaction;
 use crate::transform::quality::reject::Reject;
 use crate::transform::stamp::{RunStamp, days};
-use crate::transform::tables::accumulator::Sink;
+use crate::transform::tables::accumulator::Accumulator;
 use crate::transform::tables::shape::Observed;
 use crate::transform::tables::shape::Shape;
 
@@ -39,7 +39,7 @@ pub struct PageInput<'p> {
 /// Appends the rows of one page to the tables.
 pub struct Emitter<'e, 'p, 't> {
     page: PageInput<'p>,
-    sink: &'e mut Sink<'t>,
+    sink: &'e mut Accumulator<'t>,
     /// The elements around a row, from the page inward, and the row's place in each list.
     frames: Vec<FrameId>,
     indexes: Vec<usize>,
@@ -60,7 +60,7 @@ pub fn window(header: &PageHeader) -> Option<DateTime<Utc>> {
 }
 
 impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
-    pub fn new(page: PageInput<'p>, sink: &'e mut Sink<'t>) -> Self {
+    pub fn new(page: PageInput<'p>, sink: &'e mut Accumulator<'t>) -> Self {
         Emitter {
             page,
             sink,

@@ -21,7 +21,7 @@ use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
 
 /// What one worker has made of the pages it was given.
-pub struct Sink<'t> {
+pub struct Accumulator<'t> {
     transform: &'t Transform,
     stamp: RunStamp,
     /// By the tables' order in the contracts, as all that follows.
@@ -50,7 +50,7 @@ pub struct Spill<'t> {
     pub memory: usize,
 }
 
-impl<'t> Sink<'t> {
+impl<'t> Accumulator<'t> {
     /// `only` names the tables that are wanted; all, if it is empty.
     pub fn new(
         transform: &'t Transform,
@@ -68,7 +68,7 @@ impl<'t> Sink<'t> {
             children.any(|child| asked(&child.name))
         };
         let wanted = |(at, shape): (usize, &Shape)| asked(&shape.name) || is_parent(at);
-        Sink {
+        Accumulator {
             transform,
             stamp,
             builders: shapes.iter().map(TableBuilder::new).collect(),

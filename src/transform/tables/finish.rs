@@ -18,7 +18,7 @@ use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::Finished;
 use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::merge::{
-    Merge, Newest, NewestReader, NewestWriter, Part, few_enough,
+    Merge, Newest, NewestReader, NewestWriter, Part, reduce_parts,
 };
 use crate::transform::tables::shape::Shape;
 use crate::transform::tables::sort::sorted;
@@ -173,7 +173,7 @@ impl<'t> Flattened<'t> {
         let broken = |error: ArrowError| E::from(TransformError::from(error));
         let (mut parts, mut tallies) = (parts, tallies);
         for ((parts, tally), shape) in parts.iter_mut().zip(&mut tallies).zip(shapes) {
-            let few = few_enough(shape, std::mem::take(parts), scratch).map_err(broken)?;
+            let few = reduce_parts(shape, std::mem::take(parts), scratch).map_err(broken)?;
             tally.superseded += few.1;
             *parts = few.0;
         }

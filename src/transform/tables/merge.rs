@@ -28,7 +28,7 @@ const PARTS: usize = 32;
 ///
 /// # Errors
 /// A part that cannot be read, or a disk that is full.
-pub fn few_enough(
+pub fn reduce_parts(
     shape: &Shape,
     mut parts: Vec<Part>,
     scratch: Option<&Scratch>,
@@ -206,7 +206,7 @@ impl<'s> Merge<'s> {
                 if !self.chosen.is_empty() {
                     break;
                 }
-                self.let_go();
+                self.drop_unused_batches();
             }
         }
         if self.chosen.is_empty() {
@@ -215,7 +215,7 @@ impl<'s> Merge<'s> {
         let held: Vec<&RecordBatch> = self.held.iter().collect();
         let rows = interleave_record_batch(&held, &self.chosen)?;
         self.chosen.clear();
-        self.let_go();
+        self.drop_unused_batches();
         self.given += rows.num_rows() as u64;
         Ok(Some(rows))
     }
@@ -231,7 +231,7 @@ impl<'s> Merge<'s> {
             self.advance(first)?;
             if self.chosen.len() >= ROWS {
                 self.chosen.clear();
-                self.let_go();
+                self.drop_unused_batches();
             }
         }
         self.close_group()?;
@@ -345,7 +345,7 @@ impl<'s> Merge<'s> {
     }
 
     /// Forgets the batches that nobody stands in any more.
-    fn let_go(&mut self) {
+    fn drop_unused_batches(&mut self) {
         #[cfg(test)]
         RELEASES.with(|releases| releases.set(releases.get() + 1));
         let mut needed = vec![None; self.held.len()];

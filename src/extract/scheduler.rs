@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::turn::Turn;
+use crate::extract::fetch::Turn;
 
 /// The searches that have a page left.
 #[derive(Debug, Default)]

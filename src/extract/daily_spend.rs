@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
-use super::journal::{Entry, JournalError, failed, parse, whole_lines};
 use crate::durable::{self, FileAccess};
+use crate::extract::journal::{Entry, JournalError, failed, parse, whole_lines};
 use crate::extract::ledger::Spent;
 use crate::plan::{Money, Shard};
 
@@ -143,7 +143,7 @@ impl DailySpend {
     fn take_in(&self, tail: &mut Tail, entry: Entry) {
         match entry {
             Entry::Run(head) => {
-                let (counts, divided_by) = weight(self.of.shard, head.shard);
+                let (counts, divided_by) = budget_share(self.of.shard, head.shard);
                 tail.counts = counts && head.simulated == self.of.simulated;
                 tail.divided_by = divided_by;
             }
@@ -182,7 +182,7 @@ impl Tail {
 /// Returns whether the spending of another run counts in our budget, and by how much it is divided.
 /// A shard has a part of the budget. Other shards spend their own part, and the spending of whole
 /// runs is divided by the number of shards.
-pub fn weight(own: Option<Shard>, other: Option<Shard>) -> (bool, u64) {
+pub fn budget_share(own: Option<Shard>, other: Option<Shard>) -> (bool, u64) {
     match (own, other) {
         (Some(own), Some(other)) if own.count == other.count => (own == other, 1),
         (Some(own), _) => (true, u64::from(own.count)),
@@ -220,7 +220,7 @@ pub fn sent_since(
         if modified.is_ok_and(|at| DateTime::<Utc>::from(at) < since) {
             continue;
         }
-        let entries = match super::journal::read(&path) {
+        let entries = match crate::extract::journal::read(&path) {
             Err(error) if error.is_not_found() => continue,
             entries => entries?,
         };
