@@ -308,8 +308,9 @@ pub struct Test {
     pub exists: Option<bool>,
     /// The value is a text that is not empty.
     pub filled: Option<bool>,
-    /// The value is true, 1 or the text `true`.
-    pub is_true: Option<bool>,
+    /// True if the value is set: anything but null, false, 0, a blank text, an empty list or object,
+    /// and the texts `0`, `false` and `no`.
+    pub is_set: Option<bool>,
 }
 
 /// Mappings of a column, in order of precedence. The first one with a value is used.

@@ -13,9 +13,9 @@ use crate::spec::table::Fill;
 use crate::spec::words::{Filter, TimeSpan};
 use crate::transform::contracts::Transform;
 use crate::transform::page::captures::{Captures, FrameId, PAGE, Scalar, SlotPlace};
-use crate::transform::program::coerce::{Origin, Read, as_text, hashtags, is_true};
+use crate::transform::program::coerce::{Origin, Read, as_text, hashtags};
 use crate::transform::program::conditions::{Alternatives, Matcher};
-use crate::transform::program::mapping::{CompiledRule, Program, Variant};
+use crate::transform::program::mapping::{CompiledRule, NodeId, Program, Variant};
 use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::Redaction;
 use crate::transform::quality::reject::Reject;
@@ -197,13 +197,13 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     /// The list element that a row would be made of and why it can give none, with its path: null, or
     /// no object where objects are known.
     fn misfit(&self, variant: &'p Variant) -> Option<(&'p str, BadCell<'p>)> {
-        let (node, path) = variant.element.as_ref()?;
-        let node = &self.page.program.nodes[*node];
+        let (element, path) = variant.element.as_ref()?;
+        let node = &self.page.program.nodes[*element];
         let is_object = !node.children.is_empty() || node.over_keys;
         let found = self.page.captures.json_type(self.innermost());
         let reason = match found {
             "null" => "null in a list",
-            "object" if self.has_nothing(variant) => "an object without a known value",
+            "object" if self.has_nothing(variant, *element) => "an object without a known value",
             "object" => return None,
             _ if is_object => "not an object",
             _ => return None,
@@ -219,10 +219,11 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
 
     /// Whether the element of an inner list has none of the values that rules look at. An item of a
     /// page takes a place in the ranking even so.
-    fn has_nothing(&self, variant: &Variant) -> bool {
-        let scope = variant.target.map(|scope| &self.page.program.scopes[scope]);
-        let captures = self.page.captures;
-        scope.is_some_and(|scope| captures.is_empty(self.innermost(), scope))
+    fn has_nothing(&self, variant: &Variant, element: NodeId) -> bool {
+        let program = self.page.program;
+        let is_item = variant.target.is_none() && self.over_items;
+        let scope = &program.scopes[program.nodes[element].scope];
+        !is_item && self.page.captures.is_empty(self.innermost(), scope)
     }
 
     fn row(&mut self, rule: &CompiledRule, variant: &'p Variant, part: &Part<'p>) {
@@ -500,8 +501,8 @@ impl Matcher {
             Matcher::OneOf(words) => word().is_some_and(|w| words.iter().any(|x| *x == w)),
             Matcher::NoneOf(words) => word().is_none_or(|w| words.iter().all(|x| *x != w)),
             Matcher::Exists(wanted) => (value != Scalar::Absent) == *wanted,
-            Matcher::Filled(wanted) => word().is_some_and(|w| !w.is_empty()) == *wanted,
-            Matcher::IsTrue(wanted) => is_true(value) == *wanted,
+            Matcher::Filled(wanted) => word().is_some_and(|w| !is_blank(&w)) == *wanted,
+            Matcher::IsSet(wanted) => (value == Scalar::Bool(true)) == *wanted,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use crate::transform::page::captures::{Captures, FrameId, PAGE, Scalar, number_type};
-use crate::transform::program::coerce::as_text;
+use crate::transform::program::coerce::{as_text, is_set};
 use crate::transform::program::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 use crate::transform::quality::drift::{Drift, DriftKind};
 
@@ -107,6 +107,24 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// Returns whether a value that is not looked into is set, as a mark is.
+    fn is_set(&self, value: &RawValue) -> bool {
+        let text = value.get();
+        match text.as_bytes().first() {
+            Some(b'n' | b'f') => false,
+            Some(b't') => true,
+            Some(b'"') if self.is_number(&text[1..]) => {
+                is_set(Scalar::Number(&text[1..text.len() - 1]))
+            }
+            Some(b'"') => {
+                let text: Option<String> = serde_json::from_str(text).ok();
+                text.is_some_and(|text| is_set(Scalar::Text(&text)))
+            }
+            Some(b'[' | b'{') => !text[1..text.len() - 1].trim().is_empty(),
+            _ => is_set(Scalar::Number(text)),
+        }
+    }
+
     /// The JSON type of a value that nothing else is wanted of; it need not be one that we hold.
     fn type_of(&self, value: &RawValue) -> &'static str {
         let text = value.get();
@@ -189,6 +207,33 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
             };
             self.walk.captures.set(self.frame, slot, present);
         }
+        if !null {
+            self.mark(is_set(*value));
+        }
+    }
+
+    /// Records of a value that is left out whether it is there and whether it is set.
+    fn left_out(mut self, value: &RawValue) {
+        if let Some(slot) = self.node().presence {
+            let is_present = value.get() != "null";
+            let present = if is_present {
+                Scalar::Bool(true)
+            } else {
+                Scalar::Absent
+            };
+            self.walk.captures.set(self.frame, slot, present);
+        }
+        if value.get() != "null" {
+            self.mark(self.walk.is_set(value));
+        }
+    }
+
+    /// Records whether the value is set, where a rule asks for it.
+    fn mark(&mut self, is_set: bool) {
+        if let Some(slot) = self.node().set {
+            let value = Scalar::Bool(is_set);
+            self.walk.captures.set(self.frame, slot, value);
+        }
     }
 
     /// A list or an object where the contract may know only a value.
@@ -267,7 +312,9 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         // A float where one is expected is shown nowhere; below 2^53 it is no cut integer.
         let expects = self.node().expects;
         let is_expected = expects.is_none_or(|types| types.has(&Scalar::Float(value)));
-        self.walk.is_inexact |= !is_expected || value.abs() >= 9_007_199_254_740_992.0;
+        let may_be_tiny = self.node().set.is_some() && value == 0.0;
+        self.walk.is_inexact |=
+            !is_expected || may_be_tiny || value.abs() >= 9_007_199_254_740_992.0;
         self.scalar(Scalar::Float(value));
         Ok(())
     }
@@ -313,6 +360,7 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
                 }
             }
         }
+        self.mark(length > 0);
         if let Some(slot) = node.length {
             let captures = &mut self.walk.captures;
             captures.set(self.frame, slot, Scalar::Int(length));
@@ -325,6 +373,7 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         self.nested("object", !node.children.is_empty() || node.over_keys);
         let over_keys = node.each.filter(|_| node.over_keys);
         let mut place = 0;
+        let mut is_empty = true;
         loop {
             let order = &mut self.walk.order.next[self.node];
             let Some(key) = map.next_key_seed(KeySeed {
@@ -333,23 +382,18 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
                 place: &mut place,
             })?
             else {
+                self.mark(!is_empty);
                 return Ok(());
             };
+            is_empty = false;
             match (key, over_keys) {
                 (Key::Known(child), _) if self.walk.program.nodes[child].left_out => {
-                    match self.walk.program.nodes[child].presence {
-                        Some(slot) => {
-                            let is_present = map.next_value::<&RawValue>()?.get() != "null";
-                            let value = if is_present {
-                                Scalar::Bool(true)
-                            } else {
-                                Scalar::Absent
-                            };
-                            self.walk.captures.set(self.frame, slot, value);
-                        }
-                        None => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
+                    let child = self.step(child, self.frame);
+                    let node = child.node();
+                    if node.presence.is_some() || node.set.is_some() {
+                        child.left_out(map.next_value::<&RawValue>()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
                     }
                 }
                 (Key::Known(child), _) => {

@@ -398,8 +398,7 @@ impl<'a> Compiler<'a> {
                 Condition::Test(test) => match matcher(test) {
                     Some(matcher) => matcher,
                     None => {
-                        let message =
-                            "a test is exactly one of none_of, exists, filled and is_true";
+                        let message = "a test is exactly one of none_of, exists, filled and is_set";
                         self.error(span.clone(), message.to_owned(), None);
                         continue;
                     }
@@ -410,10 +409,7 @@ impl<'a> Compiler<'a> {
             };
             let place = match matcher {
                 Matcher::Exists(_) => self.program.presence(node),
-                Matcher::IsTrue(_) => {
-                    let types = Types::BOOLEAN.or(Types::INTEGER);
-                    self.program.capture(node, types)
-                }
+                Matcher::IsSet(_) => self.program.set(node),
                 Matcher::Filled(_) => self.program.capture(node, Types::STRING),
                 Matcher::OneOf(_) | Matcher::NoneOf(_) => {
                     self.program.know_values(node, condition.values());
@@ -471,7 +467,7 @@ impl<'a> Compiler<'a> {
         }
         let list = self.resolve(path, levels, span)?;
         let depth = self.program.scopes[self.program.nodes[list].scope].depth;
-        let present = self.program.presence(list);
+        let present = self.program.length(list);
         let inner = self.program.open(list, false);
         let slot = self.program.capture(inner.element, Types::STRING).slot;
         self.program.know_values(inner.element, [&text.to_owned()]);
@@ -515,8 +511,8 @@ fn matcher(test: &Test) -> Option<Matcher> {
     let none_of = test.none_of.clone().map(Matcher::NoneOf);
     let exists = test.exists.map(Matcher::Exists);
     let filled = test.filled.map(Matcher::Filled);
-    let is_true = test.is_true.map(Matcher::IsTrue);
-    let mut tests = [none_of, exists, filled, is_true].into_iter().flatten();
+    let is_set = test.is_set.map(Matcher::IsSet);
+    let mut tests = [none_of, exists, filled, is_set].into_iter().flatten();
     tests.next().filter(|_| tests.next().is_none())
 }
 

@@ -9,7 +9,7 @@ pub enum Matcher {
     NoneOf(Vec<String>),
     Exists(bool),
     Filled(bool),
-    IsTrue(bool),
+    IsSet(bool),
 }
 
 /// Sets of conditions: one of them has to hold as a whole; none at all always hold.

@@ -57,6 +57,8 @@ pub struct KeyNode {
     pub length: Option<usize>,
     /// Slot for whether there is anything but null.
     pub presence: Option<usize>,
+    /// Slot for whether it is set, as a mark is.
+    pub set: Option<usize>,
     /// The JSON types that the readers of the value expect; any, if there are none.
     pub expects: Option<Types>,
     /// Known and left out: not looked into.

@@ -157,6 +157,11 @@ impl Program {
         known.extend(values.into_iter().cloned());
     }
 
+    /// Returns the place of whether it is set, as a mark is.
+    pub fn set(&mut self, node: NodeId) -> SlotPlace {
+        self.slot(node, |node| &mut node.set)
+    }
+
     /// The slot of one kind that a node has, or a new one.
     fn slot(&mut self, node: NodeId, kind: fn(&mut KeyNode) -> &mut Option<usize>) -> SlotPlace {
         let node = &mut self.nodes[node];

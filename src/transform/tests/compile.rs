@@ -78,7 +78,7 @@ fn each_mistake_has_its_place() {
         (
             "- {table: things, when: {/x: {exists: true, filled: true}}, columns: {id: /id}}"
                 .to_owned(),
-            "14:9 a test is exactly one of none_of, exists, filled and is_true".to_owned(),
+            "14:9 a test is exactly one of none_of, exists, filled and is_set".to_owned(),
         ),
         (
             columns("name: {has_in: /x}"),
@@ -96,7 +96,7 @@ fn each_mistake_has_its_place() {
         ),
         (
             "- {table: things, when: {/x: {}}, columns: {id: /id}}".to_owned(),
-            "14:9 a test is exactly one of none_of, exists, filled and is_true".to_owned(),
+            "14:9 a test is exactly one of none_of, exists, filled and is_set".to_owned(),
         ),
     ];
     for (rules, told) in cases {

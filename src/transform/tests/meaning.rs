@@ -116,9 +116,13 @@ fn a_paid_place_is_known_by_every_mark() {
         json!({"model_type": "ad", "note": note("ad")}),
         json!({"model_type": "note", "ads_info": {"id": 1}, "note": note("item ads_info")}),
         json!({"model_type": "note", "is_ads": true, "note": note("item is_ads")}),
-        json!({"model_type": "note", "note": marked("note ads_info", "ads_info", json!({}))}),
+        json!({"model_type": "note", "note": marked("note ads_info", "ads_info", json!({"id": 1}))}),
         json!({"model_type": "note", "note": marked("note is_ads", "is_ads", json!(1))}),
         json!({"ads": {"note": note("no kind")}}),
+        json!({"model_type": "note", "is_ads": "yes", "note": note("a word")}),
+        json!({"model_type": "note", "is_ads": 2, "note": note("two")}),
+        json!({"model_type": "note", "is_ads": [], "ads_info": {}, "note": marked("empty", "ads_info", json!(""))}),
+        json!({"model_type": "note", "is_ads": "0", "ads_info": false, "note": marked("words", "is_ads", json!("False"))}),
         json!({"model_type": "note", "note": marked("not one", "is_ads", json!(false))}),
         json!({"model_type": "note", "ads_info": null, "note": marked("nor this", "is_ads", json!(0))}),
     ]);
@@ -133,12 +137,16 @@ fn a_paid_place_is_known_by_every_mark() {
             "note ads_info|true",
             "note is_ads|true",
             "no kind|true",
+            "a word|true",
+            "two|true",
+            "empty|false",
+            "words|false",
             "not one|false",
             "nor this|false",
         ]
     );
-    assert_eq!(rows(&tables, "notes", &["note_id"]).len(), 10);
-    assert_eq!((tables.rejects, tables.drift), (vec![], vec![]));
+    assert_eq!(rows(&tables, "notes", &["note_id"]).len(), 14);
+    assert_eq!(tables.rejects, vec![]);
 }
 
 #[test]
@@ -241,7 +249,8 @@ fn elements_that_are_no_objects_are_rejects_of_their_table() {
     );
 
     let detail = json!({"code": 200, "data": {
-        "note_id": "n", "images": ["https://x/1.jpg", null], "tags": ["a", null], "videos": ["x", {"url": "u"}],
+        "note_id": "n", "images": ["https://x/1.jpg", null], "tags": ["a", null, "", " \u{200b}"],
+        "videos": ["x", {"url": "u"}, {}, {"url": null}],
     }});
     let tables = flattened(
         &built_in(),
@@ -256,7 +265,7 @@ fn elements_that_are_no_objects_are_rejects_of_their_table() {
         rows(&tables, "note_videos", &["video_index", "url"]),
         ["1|u"]
     );
-    assert_eq!(tables.rejects.len(), 3);
+    assert_eq!(tables.rejects.len(), 7);
 }
 
 /// The counts, the shop and the last activity of a user's line, each only in the provider's own form.
@@ -304,6 +313,10 @@ fn free_text_under_a_name_is_no_count() {
 
     let users = json!([
         {"id": "a", "desc": "粉丝·1.23456万"},
+        {"id": "e", "desc": "粉丝·1,8"},
+        {"id": "f", "fans": -1},
+        {"id": "g", "fans": "12,34"},
+        {"id": "h", "desc": "粉丝·1.万"},
         {"id": "b", "update_time": "3天前更新"},
         {"id": "c", "update_time": 1_763_000_000},
         {"id": "d", "update_time": "", "sub_title": "粉丝 5646"},
@@ -311,14 +324,28 @@ fn free_text_under_a_name_is_no_count() {
     let body = json!({"code": 0, "data": {"users": users}}).to_string();
     let tables = flattened(&built_in(), &[page("justoneapi", "user_search", body)]);
     let lines = rows(&tables, "users", &["user_id", "last_activity_text"]);
-    assert_eq!(lines, ["a|", "b|3天前更新", "c|1763000000", "d|"]);
+    assert_eq!(
+        lines,
+        [
+            "a|",
+            "b|3天前更新",
+            "c|1763000000",
+            "d|",
+            "e|",
+            "f|",
+            "g|",
+            "h|"
+        ]
+    );
     let counts = rows(&tables, "user_stats", &["user_id", "follower_count"]);
     assert_eq!(counts, ["b|", "c|", "d|5646"]);
     let rejects = rows(&tables, "rejects", &["table", "column", "reason", "value"]);
-    assert_eq!(
-        rejects,
-        ["user_stats|follower_count|not a count|粉丝·1.23456万"]
-    );
+    let broken = ["-1", "12,34", "粉丝·1,8", "粉丝·1.23456万", "粉丝·1.万"];
+    let mut expected = broken.map(|value| format!("user_stats|follower_count|not a count|{value}"));
+    let mut told = rejects;
+    expected.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, expected);
 }
 
 /// Fields that real answers have beside those of the documents: each a column or left out.
@@ -337,7 +364,8 @@ fn the_known_fields_of_real_answers_are_columns_or_left_out() {
         "images_list": [
             {"fileid": "f", "live_photo_file_id": "l", "live_photo": {"media": {"any": 1}}},
             {"fileid": "g", "live_photo_file_id": ""},
-            {"fileid": "h", "live_photo": {}},
+            {"fileid": "h", "live_photo": {}, "live_photo_file_id": "\u{200b}"},
+            {"fileid": "i", "live_photo": {"media": 1}},
         ],
         "user": {"userid": "u", "track_duration": 0, "vshow": 0},
         "video_info_v2": {
@@ -361,7 +389,7 @@ fn the_known_fields_of_real_answers_are_columns_or_left_out() {
             "note_images",
             &["is_live_photo", "live_photo_file_id"]
         ),
-        ["true|l", "false|", "true|"]
+        ["true|l", "false|", "false|", "true|"]
     );
     let columns = [
         "avg_bitrate_bps",

@@ -190,8 +190,8 @@ fn a_mapping_counts_where_its_conditions_hold() {
   columns:
     id: /id
     name:
-      - {const: paid, when: [{/mark: {is_true: true}}, {/info: {exists: true}}]}
-      - {path: /name, when: {/mark: {is_true: false}}}
+      - {const: paid, when: [{/mark: {is_set: true}}, {/info: {exists: true}}]}
+      - {path: /name, when: {/mark: {is_set: false}}}
 ---
 left_out:
   - {at: ['/data/items[*]'], fields: [info], reason: .}";

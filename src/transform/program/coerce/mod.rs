@@ -293,7 +293,7 @@ impl Convert {
             Scalar::Float(number) => self.zero_is_null && number == 0.0,
             Scalar::Number(text) => self.zero_is_null && is_zero(text),
             Scalar::Text(text) => {
-                (self.empty_is_null && text.is_empty())
+                (self.empty_is_null && is_blank(text))
                     || (self.zero_is_null && text == "0")
                     || (self.is_id && is_blank(text))
             }
@@ -394,9 +394,20 @@ impl Types {
     }
 }
 
-/// Whether a value is true, 1 or the text `true`.
-pub fn is_true(value: Scalar<'_>) -> bool {
-    boolean(value) == Ok(true)
+/// Returns whether a mark is set: something other than false, 0, nothing, and the words for these.
+pub fn is_set(value: Scalar<'_>) -> bool {
+    match value {
+        Scalar::Absent => false,
+        Scalar::Bool(truth) => truth,
+        Scalar::Int(number) => number != 0,
+        Scalar::Uint(_) | Scalar::Nested(_) => true,
+        Scalar::Float(number) => number != 0.0,
+        Scalar::Number(text) => !is_zero(text),
+        Scalar::Text(text) => {
+            let word = text.trim().to_lowercase();
+            !is_blank(text) && !["0", "false", "no"].contains(&word.as_str())
+        }
+    }
 }
 
 /// Name of the group that a pattern's value stands in, if the mapping names no other.

@@ -155,8 +155,23 @@ pub fn boolean(value: Scalar<'_>) -> Result<bool, BadReason> {
 pub fn count(value: Scalar<'_>) -> Result<i64, BadReason> {
     match value {
         Scalar::Text(text) => parse_count(text),
-        other => integer(other),
+        other => match integer(other)? {
+            ..0 => Err(NO_COUNT),
+            count => Ok(count),
+        },
     }
+}
+
+/// A number without the commas between its groups of three digits; nothing if they stand elsewhere.
+fn without_commas(text: &str) -> Option<String> {
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == ','));
+    let (number, rest) = text.split_at(digits.unwrap_or(text.len()));
+    let mut groups = number.split(',');
+    let first = groups.next().unwrap_or_default();
+    let is_grouped = |mut groups: std::str::Split<'_, char>| groups.all(|group| group.len() == 3);
+    let is_plain = !number.contains(',');
+    let fits = is_plain || (matches!(first.len(), 1..=3) && is_grouped(groups));
+    (fits && !rest.contains(',')).then(|| number.replace(',', "") + rest)
 }
 
 /// Exact decimal arithmetic: `24.2万` must not become 241,999.
@@ -171,8 +186,9 @@ fn parse_count(text: &str) -> Result<i64, BadReason> {
     let text: String = text
         .chars()
         .map(half_width)
-        .filter(|c| !c.is_whitespace() && *c != ',')
+        .filter(|c| !c.is_whitespace())
         .collect();
+    let text = without_commas(&text).ok_or(NO_COUNT)?;
     let text = text.strip_suffix('+').unwrap_or(&text);
     let (number, zeros) = match text.char_indices().next_back().ok_or(NO_COUNT)? {
         (at, '千' | 'k' | 'K') => (&text[..at], 3),
@@ -181,6 +197,9 @@ fn parse_count(text: &str) -> Result<i64, BadReason> {
         _ => (text, 0),
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if number.ends_with('.') {
+        return Err(NO_COUNT);
+    }
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(fraction) {
         return Err(NO_COUNT);

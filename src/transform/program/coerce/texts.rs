@@ -87,7 +87,7 @@ pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
 /// blanks: `C#语言`, `1#楼`, `https://x/#part`. Chinese, Japanese and Thai do not.
 fn is_inside_word(before: &str) -> bool {
     static WORD: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"^[_\p{Nd}\p{Latin}\p{Greek}\p{Cyrillic}]$").expect("a constant pattern")
+        Regex::new(r"^[_\p{Nd}\p{Latin}\p{Greek}\p{Cyrillic}\p{Hangul}\p{Arabic}\p{Hebrew}\p{Devanagari}]$").expect("a constant pattern")
     });
     let Some(last) = before.chars().next_back() else {
         return false;
@@ -101,7 +101,9 @@ fn is_inside_word(before: &str) -> bool {
         return last.is_ascii_alphanumeric()
             || last == '_'
             || word.contains("://")
-            || word.starts_with("www.");
+            || word.starts_with("www.")
+            // An HTML entity such as `&#39;`.
+            || last == '&';
     }
     !is_han(last) && WORD.is_match(last.encode_utf8(&mut [0; 4]))
 }

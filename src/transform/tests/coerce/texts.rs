@@ -146,7 +146,7 @@ fn the_words_of_a_provider_become_ours() {
 
 #[test]
 fn hashtags_are_found_in_both_spellings() {
-    let cases: [(&str, &[&str]); 22] = [
+    let cases: [(&str, &[&str]); 24] = [
         ("#海信洗衣机 这是", &["海信洗衣机"]),
         ("#减脂餐[话题]# #早餐[话题]#", &["减脂餐", "早餐"]),
         ("#减脂餐[话题]##早餐[话题]#", &["减脂餐", "早餐"]),
@@ -173,6 +173,11 @@ fn hashtags_are_found_in_both_spellings() {
         // Inside a word.
         ("C#语言 F\u{FF03}教程 a_#b é#c Я#d \u{FF11}#楼 1#楼", &[]),
         ("C# 语言", &[]),
+        (
+            "\u{D55C}\u{AD6D}#\u{D55C}\u{AD6D} \u{915}#\u{939} \u{627}#a",
+            &[],
+        ),
+        ("&#39;真好&#39; &#x1F600;", &[]),
         // In an address.
         ("https://x/#frag http://x.cn/a-#b#c www.x.cn/#d", &[]),
         ("看https://x/#frag", &[]),
@@ -195,7 +200,7 @@ proptest! {
         ]), 0..14),
     ) {
         let pattern = Regex::new(
-            r"(?x) [_\p{Nd}\p{Latin}\p{Greek}\p{Cyrillic}] [\#\x{FF03}] | [\#\x{FF03}] (?:
+            r"(?x) [_\p{Nd}\p{Latin}\p{Greek}\p{Cyrillic}\p{Hangul}\p{Arabic}\p{Hebrew}\p{Devanagari}&] [\#\x{FF03}] | [\#\x{FF03}] (?:
                 ([^\#\x{FF03}\s\[\]\p{M}][^\#\x{FF03}\s\[\]]*) \[话题\] [\#\x{FF03}]?
                 | ([\p{L}\p{N}_·・&+\-][\p{L}\p{N}\p{M}_·・&+\-]*)
             )",

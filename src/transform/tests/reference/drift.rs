@@ -186,8 +186,8 @@ impl Known {
                     exists: Some(_), ..
                 }) => &[],
                 Condition::Test(Test {
-                    is_true: Some(_), ..
-                }) => &["boolean", "integer"],
+                    is_set: Some(_), ..
+                }) => &[],
                 Condition::Test(Test {
                     filled: Some(_), ..
                 }) => TEXT,

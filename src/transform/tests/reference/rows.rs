@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::drift::{Known, json_type};
 use super::places::{Spot, steps};
-use super::values::{NUMBER, Reading, as_text, hash, hashtags, is_blank, truth, written_number};
+use super::values::{NUMBER, Reading, as_text, hash, hashtags, is_blank, is_set, written_number};
 use super::{Cell, Observed, Row, Settings, snapshot_at, snapshot_date, stamped};
 use crate::raw::page::{PageHeader, RawPage};
 use crate::spec::contracts::Contracts;
@@ -303,7 +303,7 @@ impl Making<'_> {
         let element = spot.value();
         let reason = match element {
             Value::Null => "null in a list",
-            Value::Object(_) if self.rule.then_each.is_some() => {
+            Value::Object(_) if self.rule.then_each.is_some() || !self.over_items => {
                 if self.known.has_value(&steps(&place), element) {
                     return None;
                 }
@@ -386,10 +386,10 @@ impl Making<'_> {
             return self.spot.key.map(Value::from);
         }
         if let Some(path) = &mapping.has_in {
-            let elements = self.spot.at(path)?.as_array();
+            let elements = self.spot.at(path)?.as_array()?;
             let text = mapping.has.as_ref().expect("a text to look for");
             let is_it = |element: &Value| as_text(element).is_ok_and(|found| found == *text);
-            return Some(Value::from(elements.is_some_and(|e| e.iter().any(is_it))));
+            return Some(Value::from(elements.iter().any(is_it)));
         }
         assert_eq!(mapping.exploded, Some(true), "{mapping:?} reads nothing");
         self.part
@@ -425,11 +425,11 @@ fn holds(condition: &Condition, value: Option<&Value>) -> bool {
             ..
         }) => value.is_some() == *wanted,
         Condition::Test(Test {
-            is_true: Some(wanted),
+            is_set: Some(wanted),
             ..
-        }) => value.is_some_and(|value| truth(value) == Ok(true)) == *wanted,
+        }) => value.is_some_and(is_set) == *wanted,
         Condition::Test(Test { filled, .. }) => {
-            let is_filled = text.is_some_and(|text| !text.is_empty());
+            let is_filled = text.is_some_and(|text| !is_blank(&Value::from(text)));
             Some(is_filled) == *filled
         }
     }

@@ -47,15 +47,11 @@ impl Reading<'_> {
     }
 
     fn typed(&self, value: &Value) -> Result<Cell, Bad> {
-        let is_zero =
-            |number: &str| !significant(number).contains(|c: char| ('1'..='9').contains(&c));
-        let zero = value.as_f64() == Some(0.0)
-            || value == "0"
-            || written_number(value).is_some_and(is_zero);
+        let zero = value.as_f64() == Some(0.0) || value == "0" || is_zero(value);
         if self.is_id && is_blank(value) {
             return Ok(Cell::Null);
         }
-        if (self.mapping.zero_is_null && zero) || (self.mapping.empty_is_null && value == "") {
+        if (self.mapping.zero_is_null && zero) || (self.mapping.empty_is_null && is_blank(value)) {
             return Ok(Cell::Null);
         }
         if self.mapping.within_window {
@@ -96,12 +92,44 @@ impl Reading<'_> {
 /// Whether a text has nothing but blanks and characters that show nothing.
 pub fn is_blank(value: &Value) -> bool {
     let shows = |c: char| {
-        let nothing = [
-            '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}',
+        let code = u32::from(c);
+        let alone = [
+            0xad, 0x34f, 0x61c, 0x115f, 0x1160, 0x180e, 0x2800, 0x3164, 0xfeff, 0xffa0,
         ];
-        !(c.is_whitespace() || c.is_control() || nothing.contains(&c))
+        let ranges = [
+            (0x200b, 0x200f),
+            (0x202a, 0x202e),
+            (0x2060, 0x206f),
+            (0xfe00, 0xfe0f),
+        ];
+        let in_range = ranges
+            .iter()
+            .any(|(from, to)| (*from..=*to).contains(&code));
+        !(c.is_whitespace() || c.is_control() || alone.contains(&code) || in_range)
     };
     value.as_str().is_some_and(|text| !text.contains(shows))
+}
+
+/// Whether a mark is set: something other than false, 0, nothing, and the words for these.
+pub fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(truth) => *truth,
+        _ if written_number(value).is_some() => !is_zero(value),
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => {
+            let word = text.trim().to_lowercase();
+            !is_blank(value) && !["0", "false", "no"].contains(&word.as_str())
+        }
+        Value::Array(elements) => !elements.is_empty(),
+        Value::Object(entries) => !entries.is_empty(),
+    }
+}
+
+/// Whether a number is 0, however it is written.
+fn is_zero(value: &Value) -> bool {
+    let is_zero = |number: &str| !significant(number).contains(|c: char| ('1'..='9').contains(&c));
+    written_number(value).is_some_and(is_zero)
 }
 
 /// A text, or the digits of an integer.
@@ -243,7 +271,10 @@ fn count(value: &Value) -> Result<i64, Bad> {
             let digits = count_in_words(text).ok_or("not a count")?;
             in_int64(&digits)
         }
-        other => whole(other),
+        other => whole(other).and_then(|count| {
+            let is_count = count >= 0;
+            is_count.then_some(count).ok_or("not a count")
+        }),
     }
 }
 
@@ -256,9 +287,17 @@ fn count_in_words(text: &str) -> Option<String> {
             '\u{FF10}'..='\u{FF19}' => plain.push(char::from_digit(c as u32 - 0xFF10, 10)?),
             '\u{FF0B}' => plain.push('+'),
             '\u{FF0E}' => plain.push('.'),
-            ',' | '\u{FF0C}' => {}
+            '\u{FF0C}' => plain.push(','),
             c => plain.push(c),
         }
+    }
+    if plain.contains(',') {
+        static GROUPED: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"^[0-9]{1,3}(,[0-9]{3})+([^0-9,]|$)").expect("a pattern"));
+        if !GROUPED.is_match(&plain) {
+            return None;
+        }
+        plain.retain(|c| c != ',');
     }
     if plain.ends_with('+') {
         plain.pop();
@@ -273,6 +312,9 @@ fn count_in_words(text: &str) -> Option<String> {
         plain.pop();
     }
     let (before, behind) = plain.split_once('.').unwrap_or((&plain, ""));
+    if plain.ends_with('.') {
+        return None;
+    }
     let mut digits = format!("{before}{behind}");
     if before.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
         return None;
@@ -371,7 +413,8 @@ pub fn hashtags(text: &str) -> Vec<String> {
         if sign(chars[start - 1])
             && (before.is_some_and(|c| is(&WORD, *c))
                 || word.contains("://")
-                || word.starts_with("www."))
+                || word.starts_with("www.")
+                || word.ends_with('&'))
         {
             continue;
         }
@@ -408,7 +451,7 @@ pub fn hashtags(text: &str) -> Vec<String> {
 static LETTER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}\p{M}]$").expect("a pattern"));
 static WORD: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(_|\p{Nd}|\p{Script=Latin}|\p{Script=Greek}|\p{Script=Cyrillic})$")
+    Regex::new(r"^(_|\p{Nd}|\p{Script=Latin}|\p{Script=Greek}|\p{Script=Cyrillic}|\p{Script=Hangul}|\p{Script=Arabic}|\p{Script=Hebrew}|\p{Script=Devanagari})$")
         .expect("a pattern")
 });
 static MARK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\p{M}$").expect("a pattern"));
