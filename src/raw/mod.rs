@@ -88,7 +88,7 @@ impl RawWatch {
     /// Checks that the pages written so far are still in place.
     ///
     /// # Errors
-    /// [`RawError::Changed`] if they are not. [`RawError::Io`] if the file's metadata cannot be read.
+    /// [`RawError::Changed`] if they are not. [`RawError::Io`] if the metadata cannot be read.
     pub fn check(&self) -> Result<(), RawError> {
         let Some(written) = *self.lock() else {
             return Ok(());

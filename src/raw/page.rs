@@ -44,7 +44,7 @@ pub struct PageHeader {
     pub content_type: Option<String>,
     /// True if the answer is a page. Other answers are kept if they may have been billed.
     pub accepted: bool,
-    /// Class of the answer: `ok`, `gone` for a note that no longer exists, or the class of the error.
+    /// Class of the answer: `ok`, `gone` for a note that no longer exists, or an error class.
     pub class: String,
     pub item_count: u64,
     /// Number of items on earlier pages of the search.
