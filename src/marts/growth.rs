@@ -54,8 +54,8 @@ fn per_hour(count: &str) -> Expr {
         .alias(format!("{}_per_hour", stem(count)))
 }
 
-/// Returns `is_rising` with the logic of SQL: false if a limit is not met, otherwise null if a value
-/// is unknown. Null without a rule.
+/// Returns `is_rising` with the logic of SQL: false if a limit is not met, otherwise null if a
+/// value is unknown. Null without a rule.
 fn is_rising(rule: Option<Rising>) -> Expr {
     let Some(rule) = rule else {
         return lit(NULL).cast(DataType::Boolean);

@@ -44,9 +44,10 @@ pub struct Relation {
 /// Names of the inputs with data of earlier dates. Marts read them in addition to the tables of the
 /// date itself.
 pub mod earlier {
-    /// `pipeline`, `keyword`, `note_id`: hits of earlier dates, at least those that the date also has.
+    /// `pipeline`, `keyword`, `note_id`: hits of earlier dates, at least those that the date has
+    /// too.
     pub const HITS: &str = "earlier hits";
-    /// `pipeline`, `note_id`: notes of earlier dates, at least those that the date also has.
+    /// `pipeline`, `note_id`: notes of earlier dates, at least those that the date has too.
     pub const NOTES: &str = "earlier notes";
     /// Rows of `engagement`: for each note of the date, its last snapshot of earlier dates.
     pub const ENGAGEMENT: &str = "earlier engagement";

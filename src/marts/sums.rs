@@ -61,7 +61,7 @@ impl Wide {
     }
 }
 
-/// Splits an int64 into `(high, low)`.
+/// Splits an int64 into `(high, low)`. The low half is from 0 to 2^32 - 1.
 fn split(count: Expr) -> (Expr, Expr) {
     let low = count.clone() % lit(BASE);
     let high = (count - low.clone()) / lit(BASE);
