@@ -24,8 +24,8 @@ pub fn fields(rows: &[DriftRow]) -> usize {
     fields.len()
 }
 
-/// Returns a line for each of the objects with the most differences. Further lines name the sources
-/// of more details.
+/// Returns a line for each of the objects with the most differences. The last lines refer to the
+/// table `drift` and to `redlake schema suggest` for the rest.
 pub fn lines(rows: &[DriftRow]) -> String {
     let mut objects = by_object(rows);
     objects.sort_by_key(|object| std::cmp::Reverse(object.len()));

@@ -60,7 +60,10 @@ pub fn print_as_is(text: &str) -> Result<(), CliError> {
     written.map_err(anyhow::Error::from).or_else(closed_pipe)
 }
 
-/// Returns `Ok` for a closed pipe: a reader such as `head` has read enough. Returns any other error.
+/// Returns `Ok` for a closed pipe: a reader such as `head` has read enough.
+///
+/// # Errors
+/// Any other error.
 pub fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
     if is_closed_pipe(error.as_ref()) {
         Ok(())

@@ -152,8 +152,8 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     out
 }
 
-/// Returns an example of the next command, with the program and the arguments of this run. `None` if
-/// there is none.
+/// Returns an example of the next command, with the program and the arguments of this run. `None`
+/// if there is none.
 fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<String> {
     let program = program();
     let lake = match report.lake.to_str()? {
