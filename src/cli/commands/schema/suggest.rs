@@ -46,7 +46,7 @@ pub fn main(args: &SuggestArgs, common: &Common) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the YAML lines to paste, grouped by the place to insert them. All other text is comments.
+/// Returns the YAML lines to paste, grouped by the place to insert them. All else is comments.
 fn yaml(found: &Suggestions) -> String {
     let columns = found.fields.iter().filter(|f| f.column.is_some()).count();
     let pages = number(found.pages, "page");
