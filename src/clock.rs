@@ -1,14 +1,16 @@
-//! What time it is: really, or in a simulated world.
+//! The clock of a run: real or simulated.
 
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use chrono::{DateTime, Datelike as _, Duration, Utc};
 
-/// The years that a run can be of. Arithmetic on their times cannot leave what chrono can hold.
+/// Years that the time of a run can be in. Arithmetic on such times cannot exceed the range of
+/// chrono.
 pub const YEARS: RangeInclusive<i32> = 1990..=2100;
 
-/// Returns the limit that a time of no such year breaks, as in `before 1990`.
+/// Returns the limit that a time outside [`YEARS`] breaks, as in `before 1990`. `None` for other
+/// times.
 pub fn out_of_years(at: DateTime<Utc>) -> Option<String> {
     let year = at.year();
     if year < *YEARS.start() {
@@ -20,11 +22,11 @@ pub fn out_of_years(at: DateTime<Utc>) -> Option<String> {
     }
 }
 
-/// A clock that a run stamps its observations with.
+/// Clock for the timestamps of a run's observations.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
     Real,
-    /// Began at `start` when `origin` was, and goes on from there.
+    /// Showed `start` at the instant `origin`, and advances in real time since then.
     Simulated {
         start: DateTime<Utc>,
         origin: Instant,
@@ -39,7 +41,7 @@ impl Clock {
         }
     }
 
-    /// Now, in whole microseconds: what the lake can hold.
+    /// Returns the current time in whole microseconds, the resolution of the lake.
     pub fn now(&self) -> DateTime<Utc> {
         let now = match self {
             Clock::Real => Utc::now(),

@@ -1,21 +1,22 @@
-//! Folders and names that survive a power cut, and files that other accounts may not read.
+//! Durable folders and file names, and private files that other accounts cannot read.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Accounts that may read private files, besides their owner. Has no effect where there are no Unix modes.
+/// Accounts that may read private files, besides their owner. Has no effect on systems without
+/// Unix modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileAccess {
-    /// None: folders are made with mode 0700, files with 0600.
+    /// No other account: folders have mode 0700, files 0600.
     #[default]
     Owner,
-    /// Those in the file's group: 0750 and 0640.
+    /// Accounts in the file's group: folders have mode 0750, files 0640.
     Group,
 }
 
 impl FileAccess {
-    /// The mode of a private folder.
+    /// Returns the mode of a private folder.
     pub fn folder_mode(self) -> u32 {
         match self {
             FileAccess::Owner => 0o700,
@@ -23,7 +24,7 @@ impl FileAccess {
         }
     }
 
-    /// The mode of a private file.
+    /// Returns the mode of a private file.
     pub fn file_mode(self) -> u32 {
         match self {
             FileAccess::Owner => 0o600,
@@ -31,7 +32,8 @@ impl FileAccess {
         }
     }
 
-    /// The access that a folder gives: [`FileAccess::Group`] if its mode is that of a folder shared with a group.
+    /// Returns the access of a folder: [`FileAccess::Group`] if its mode is 0750, otherwise
+    /// [`FileAccess::Owner`].
     pub fn of_folder(folder: &Path) -> Self {
         if mode_of(folder).is_some_and(|mode| mode == FileAccess::Group.folder_mode()) {
             FileAccess::Group
@@ -41,13 +43,13 @@ impl FileAccess {
     }
 }
 
-/// Makes a folder and those around it; every new name is on disk when this returns.
+/// Creates a folder and its missing parents. Every new name is durable when this returns.
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
     make_dir_all(path, None)
 }
 
-/// Makes a folder and those around it that are missing, none of which other accounts may enter, whatever the
-/// umask; every new name is on disk when this returns. Folders that exist keep their modes.
+/// Creates a folder and its missing parents with the private mode of `access`, whatever the umask.
+/// Every new name is durable when this returns. Existing folders keep their modes.
 pub fn create_private_dir_all(path: &Path, access: FileAccess) -> io::Result<()> {
     make_dir_all(path, Some(access))
 }
@@ -64,7 +66,7 @@ fn make_dir_all(path: &Path, access: Option<FileAccess>) -> io::Result<()> {
         with_folder_mode(&mut builder, access.folder_mode());
     }
     match builder.create(path) {
-        // Another process may have been faster.
+        // Another process may have created it first.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
         made => {
             made?;
@@ -76,8 +78,8 @@ fn make_dir_all(path: &Path, access: Option<FileAccess>) -> io::Result<()> {
     sync_dir(parent)
 }
 
-/// Opens a file with these options, and makes it, where they say so, as one that other accounts may not read,
-/// whatever the umask. A file that exists keeps its mode.
+/// Opens a file with these options. A file that they create has the private mode of `access`,
+/// whatever the umask. An existing file keeps its mode.
 pub fn open_private(
     options: &mut OpenOptions,
     path: &Path,
@@ -92,7 +94,8 @@ pub fn open_private(
     Ok(file)
 }
 
-/// The permission bits of a file or folder; none where there are no Unix modes, or no such file.
+/// Returns the permission bits of a file or folder. `None` if there is no such file, or on systems
+/// without Unix modes.
 #[cfg(unix)]
 pub fn mode_of(path: &Path) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
@@ -104,8 +107,8 @@ pub fn mode_of(_: &Path) -> Option<u32> {
     None
 }
 
-/// Sets the permission bits of a file or folder, unless they are these already: the umask may have taken some.
-/// Where the file system has no modes, nothing is done.
+/// Sets the permission bits of a file or folder if they differ: the umask may have removed some.
+/// Does nothing if the file system has no modes.
 #[cfg(unix)]
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -113,7 +116,7 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     if found & 0o777 == mode {
         return Ok(());
     }
-    // The bits above, such as that which hands down a folder's group, stay.
+    // Keeps the higher bits, such as setgid of a folder.
     let mode = (found & 0o7000) | mode;
     match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -145,13 +148,13 @@ fn with_file_mode(options: &mut OpenOptions, mode: u32) {
 #[cfg(not(unix))]
 fn with_file_mode(_: &mut OpenOptions, _: u32) {}
 
-/// Makes the names in a folder durable.
+/// Syncs a folder, which makes the names in it durable.
 #[cfg(unix)]
 pub fn sync_dir(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// Only Unix can (and must) make names durable.
+/// Does nothing: only Unix can (and must) sync a folder.
 #[cfg(not(unix))]
 pub fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())

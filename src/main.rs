@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Nothing but in tests, which cut the program off at places that FAILPOINTS names.
+    // Has an effect in tests only, which stop the program at places that FAILPOINTS names.
     let _failpoints = fail::FailScenario::setup();
     redlake::cli::main()
 }

@@ -1,4 +1,4 @@
-//! What a command failed with: message, hint, exit code.
+//! Errors of commands: message, hint, exit code.
 
 use std::fmt::Display;
 
@@ -35,12 +35,12 @@ pipeline's `contract:` refuses the data or a data check failed, 7 the pipeline i
 already running, 129 hung up, 130 or 143 interrupted. A run that was cut short (4, 5, 129, 130, 143, \
 a crash) and has a page is continued by the next one.";
 
-/// What to do where the contract's rules say `fail`.
+/// Hint for data that a `fail` rule of the contract refuses.
 pub const MEND: &str = "the pages and the ledger are kept; mend the source contract (see `redlake schema \
                         suggest`) or the pipeline's `contract:`, then make the tables with `redlake \
                         transform PIPELINE --raw FILE…`";
 
-/// What to do where data checks held tables back.
+/// Returns the hint for a run whose tables data checks held back.
 pub fn decide(run_id: &str) -> String {
     format!(
         "`redlake show {run_id}` says which rows are wrong; `redlake publish {run_id}` commits them \
@@ -48,13 +48,13 @@ pub fn decide(run_id: &str) -> String {
     )
 }
 
-/// An error on its way to the user.
+/// An error for the user, with exit code and hint.
 #[derive(Debug)]
 pub struct CliError {
     pub code: u8,
     error: anyhow::Error,
     hint: Option<String>,
-    /// Already laid out with places and hints of its own.
+    /// Diagnostics that have their own places and hints.
     rendered: Option<Diagnostics>,
 }
 
@@ -74,7 +74,7 @@ impl CliError {
         CliError::new(USAGE, anyhow::anyhow!("{message}"), Some(hint.into()))
     }
 
-    /// Everything is committed but the catalog.
+    /// Returns the error for a catalog that could not be written. All data is committed.
     pub fn no_catalog(error: RunError) -> Self {
         let hint = "the data is committed; `redlake query` works without that file";
         let error =
@@ -82,7 +82,7 @@ impl CliError {
         CliError::new(INTERNAL, error, Some(hint.into()))
     }
 
-    /// As `error:`, `Caused by:`, `hint:`.
+    /// Prints the error to stderr as `error:`, `Caused by:`, `hint:`.
     pub fn print(&self, color: bool) {
         if let Some(found) = &self.rendered {
             for diagnostic in &found.0 {
@@ -105,7 +105,7 @@ impl CliError {
     }
 }
 
-/// Whether a disk that is full is the reason.
+/// Returns `true` if a full disk or a full quota caused the error.
 fn is_full(error: &anyhow::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     let mut causes = error
@@ -116,7 +116,7 @@ fn is_full(error: &anyhow::Error) -> bool {
 
 const MAKE_ROOM: &str =
     "make room on that disk and run the command again; all that was committed is as it was";
-/// The hint where a run is not there.
+/// Returns the hint for an unknown run.
 fn existing(near: &[String]) -> String {
     match near {
         [] => "this lake has no run yet; redlake run PIPELINE makes one".to_owned(),
@@ -127,7 +127,7 @@ fn existing(near: &[String]) -> String {
     }
 }
 
-/// The hint where several runs are meant.
+/// Returns the hint for an ambiguous run id.
 fn more_of(ids: &[String]) -> String {
     let few = ids.iter().take(5).map(String::as_str);
     let few: Vec<&str> = few.collect();
@@ -174,7 +174,7 @@ impl From<QueryError> for CliError {
             QueryError::UnusedParameter(name) => Some(format!(
                 "write ${name} where its value belongs; the shell keeps it between single quotes"
             )),
-            // DuckDB's words for a file that `Database::confine` keeps away.
+            // DuckDB's message for a file that `Database::confine` blocks.
             QueryError::Sql(error) if error.to_string().contains("Permission Error") => Some(
                 "a query reads tables and marts only; --allow-files lets it read and write other files"
                     .to_owned(),

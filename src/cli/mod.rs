@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand. Data goes to stdout, everything else to stderr.
+//! The command line: one file per subcommand. Data goes to stdout, everything else to stderr.
 
 mod commands;
 mod error;
@@ -117,7 +117,7 @@ enum Command {
     Completions(commands::completions::CompletionsArgs),
 }
 
-/// Warnings of a pipeline that are written to stderr.
+/// Maximum number of warnings of a pipeline on stderr.
 const MOST_WARNINGS: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -126,7 +126,7 @@ enum LogFormat {
     Json,
 }
 
-/// Parses the command line, runs the command, prints an error with its hint.
+/// Parses the command line and runs the command. Prints an error with its hint.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging(&cli.common);
@@ -172,7 +172,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     }
 }
 
-/// Says that this machine's clock, which tells `now`, cannot be right.
+/// Returns a message if `now`, the time of this machine's clock, cannot be right.
 fn wrong_clock(now: DateTime<Utc>) -> Option<String> {
     let limit = clock::out_of_years(now)?;
     Some(format!(
@@ -195,17 +195,17 @@ impl Common {
         )?)
     }
 
-    /// The lake that a pipeline's command works on.
+    /// Returns the lake of a command with a pipeline.
     fn lake_of(&self, plan: &Plan) -> PathBuf {
         self.lake.clone().unwrap_or_else(|| plan.lake.clone())
     }
 
-    /// The lake that a command without a pipeline works on.
+    /// Returns the lake of a command without a pipeline.
     fn lake(&self) -> PathBuf {
         self.lake.clone().unwrap_or_else(|| PathBuf::from("lake"))
     }
 
-    /// Warnings of a plan, unless nobody wants to see them.
+    /// Logs the warnings of a plan, at most [`MOST_WARNINGS`].
     fn warn(&self, plan: &Plan) {
         for warning in plan.warnings.iter().take(MOST_WARNINGS) {
             tracing::warn!("{}", warning.line());
@@ -216,6 +216,8 @@ impl Common {
         }
     }
 
+    /// Returns the requested format if `allowed` contains it.
+    ///
     /// # Errors
     /// The command prints no result in this format.
     fn only(&self, allowed: &[Format]) -> Result<Format, CliError> {
@@ -240,7 +242,8 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Only redlake's own events: an HTTP library's might hold a URL, and that the token.
+/// Sets up logging. Only redlake's own events are logged: those of an HTTP library might contain a
+/// URL with the token.
 fn init_logging(common: &Common) {
     let level = match (common.quiet, common.verbose) {
         (true, _) => "error",
@@ -263,8 +266,8 @@ fn init_logging(common: &Common) {
     }
 }
 
-/// Writes a field of a log line, escaped. Further lines of a message are set in: none of them looks like a log line
-/// of its own.
+/// Writes a field of a log line, escaped. Further lines of a message are indented, so that none of
+/// them looks like a log line of its own.
 fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let text = format!("{value:?}");
     let text = escaped(&text).replace('\n', "\n  ");

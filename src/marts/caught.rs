@@ -1,4 +1,4 @@
-//! Panics of polars as errors.
+//! Converts panics of polars to errors.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -10,16 +10,17 @@ thread_local! {
     static IS_COMPUTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `compute`.
+/// Runs `compute` and catches its panics.
 ///
 /// # Errors
-/// The message of a panic. It is not printed; panics elsewhere in the process are, as before.
+/// The message of the panic. It is not printed. Panics elsewhere in the process are printed as
+/// before.
 pub(super) fn caught<T>(compute: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let others = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // polars computes on threads of its own.
+            // polars computes on its own threads.
             let of_polars = |name: &str| name.starts_with("polars-");
             if !IS_COMPUTING.get() && !thread::current().name().is_some_and(of_polars) {
                 others(info);

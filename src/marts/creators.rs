@@ -1,4 +1,4 @@
-//! `creator_daily`: what an author's notes gathered, and how high they stood.
+//! `creator_daily`: engagement and best rank of an author's notes.
 
 use polars::prelude::{DataType, JoinType, LazyFrame, PolarsResult, col, len, lit};
 
@@ -28,7 +28,7 @@ pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
     Ok(join(creators, followers(day)?, &CREATOR, JoinType::Left))
 }
 
-/// The best place of each note in any search.
+/// Returns the best rank of each note in any search.
 fn best_ranks(day: &Day) -> PolarsResult<LazyFrame> {
     let is_note = col("entity").eq(lit("note"));
     let hits = day.frame("search_results")?.filter(is_note);
@@ -38,7 +38,7 @@ fn best_ranks(day: &Day) -> PolarsResult<LazyFrame> {
         .agg([col("rank").min()]))
 }
 
-/// The newest known number of followers of each user.
+/// Returns the newest known follower count of each user.
 fn followers(day: &Day) -> PolarsResult<LazyFrame> {
     let stats = day.frame("user_stats")?;
     Ok(newest_first(stats, col("endpoint"))

@@ -1,4 +1,5 @@
-//! Rows from Arrow to polars and back, as Arrow IPC streams: both sides have their own copy of Arrow.
+//! Converts rows from Arrow to polars and back by Arrow IPC streams, because polars has its own
+//! implementation of Arrow.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use polars::prelude::{
 use super::{MartError, Relation};
 use crate::spec::table::Table;
 
-/// The column that is the same in all rows.
+/// Name of the date column. Its value is the same in all rows.
 pub(super) const DATE: &str = "snapshot_date";
 
 pub(super) fn to_polars(relation: &Relation) -> Result<LazyFrame, MartError> {
@@ -31,7 +32,8 @@ pub(super) fn to_polars(relation: &Relation) -> Result<LazyFrame, MartError> {
     Ok(read.map_err(MartError::Polars)?.lazy())
 }
 
-/// These rows with just the columns that the contract declares, and the date.
+/// Converts computed rows to Arrow, with only the columns that the contract declares. The column
+/// [`DATE`] is filled with `date`.
 pub(super) fn to_arrow(
     mut computed: DataFrame,
     table: &Table,

@@ -1,4 +1,4 @@
-//! `note_growth`: a note's counts beside those of the snapshot before the day.
+//! `note_growth`: counts of a note, and their change since the last snapshot before the day.
 
 use polars::prelude::{DataType, Expr, JoinType, LazyFrame, NULL, PolarsResult, col, lit, when};
 
@@ -30,8 +30,8 @@ pub(super) fn of_notes(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
     Ok(notes.with_column(is_rising(mart.rising).alias("is_rising")))
 }
 
-/// The hours between two instants. They are subtracted as float64, which holds the microseconds of
-/// three centuries exactly and does not overflow for others.
+/// Returns the hours between two instants. They are subtracted as float64, which holds the
+/// microseconds of three centuries exactly and does not overflow for others.
 fn hours(until: &str, since: &str) -> Expr {
     let [until, since] = [until, since].map(|at| col(at).cast(DataType::Float64));
     (until - since) / lit(3.6e9)
@@ -54,7 +54,8 @@ fn per_hour(count: &str) -> Expr {
         .alias(format!("{}_per_hour", stem(count)))
 }
 
-/// As in SQL: false as soon as one limit is not kept, else null where one is unknown.
+/// Returns `is_rising` with the logic of SQL: false if a limit is not met, otherwise null if a
+/// value is unknown. Null without a rule.
 fn is_rising(rule: Option<Rising>) -> Expr {
     let Some(rule) = rule else {
         return lit(NULL).cast(DataType::Boolean);

@@ -1,4 +1,4 @@
-//! `hashtag_daily`: the notes that carried a tag.
+//! `hashtag_daily`: counts and engagement of the notes with a tag.
 
 use polars::prelude::{DataType, JoinType, LazyFrame, PolarsResult, col, len};
 

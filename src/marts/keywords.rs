@@ -1,4 +1,4 @@
-//! `keyword_daily`: what a keyword found, and its share within its set.
+//! `keyword_daily`: hits and notes of a keyword, and its share within its keyword set.
 
 use polars::prelude::{
     DataType, Expr, JoinType, LazyFrame, NULL, PolarsResult, col, cols, len, lit, when,
@@ -19,7 +19,7 @@ const FIGURES: [(&str, &str, &str); 4] = [
     ("shared_count", "shared_sum", "shared_median"),
 ];
 
-/// The halves of a keyword's engagement, which may not fit int64 as one number.
+/// Columns of the high and the low half of a keyword's engagement, which may exceed int64.
 const VOICE_HIGH: &str = "voice_high";
 const VOICE_LOW: &str = "voice_low";
 
@@ -37,7 +37,7 @@ pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
         .group_by(KEYWORD)
         .agg(figures());
     let of_set = |figure: &str| col(figure).sum().over(["pipeline", "keyword_set"]);
-    // Shares are of the sums themselves, also of those that do not fit int64.
+    // Shares are computed from the wide sums, which may exceed int64.
     let voice = Wide {
         high: col(VOICE_HIGH),
         low: col(VOICE_LOW),
@@ -54,7 +54,7 @@ pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
     ]))
 }
 
-/// The places that notes took in searches for a keyword.
+/// Returns the hits of notes in searches for a keyword.
 fn hits(day: &Day) -> PolarsResult<LazyFrame> {
     let is_note = col("entity").eq(lit("note"));
     let is_named = col("entity_id").is_not_null();
@@ -68,7 +68,7 @@ fn hits(day: &Day) -> PolarsResult<LazyFrame> {
         ]))
 }
 
-/// The figures over a keyword's notes, a row each.
+/// Returns the aggregates over the notes of a keyword. Each note is one row.
 fn figures() -> Vec<Expr> {
     let mut figures = vec![
         len().cast(DataType::Int64).alias("notes"),
@@ -87,7 +87,7 @@ fn figures() -> Vec<Expr> {
     figures
 }
 
-/// A part of a whole; null where the part is unknown or the whole is nothing.
+/// Returns `part / whole` as float64. Null if the part is unknown or the whole is not positive.
 fn share(part: Expr, whole: Expr) -> Expr {
     let (part, whole) = (part.cast(DataType::Float64), whole.cast(DataType::Float64));
     when(whole.clone().gt(lit(0.0)))

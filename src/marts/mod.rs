@@ -1,7 +1,8 @@
-//! Marts: tables that are computed from the tables of the lake, one business date at a time. The only
-//! place that uses polars. Pure: rows in, rows out; the same rows give the same rows, in the same order.
+//! Marts: tables that are computed from the tables of the lake, one business date at a time. No
+//! other module uses polars. The computation is pure: equal input rows give equal output rows, in
+//! the same order.
 //!
-//! What each figure means stands in `schemas/marts/<mart>.yaml`.
+//! `schemas/marts/<mart>.yaml` defines each figure.
 
 mod caught;
 mod creators;
@@ -28,10 +29,11 @@ use thiserror::Error;
 use crate::spec::mart::Mart;
 use caught::caught;
 
-/// Raised whenever a figure is computed in another way: marts of an older one are computed anew.
+/// Version of the computation. It is raised when the computation of a figure changes. Marts of an
+/// older version are recomputed.
 pub const VERSION: u32 = 2;
 
-/// Rows of a table, or of an earlier day's table, that marts are computed from. Instants are whole
+/// Input rows of marts: a table on the date, or data of [`earlier`] dates. Instants are whole
 /// microseconds since 1970.
 #[derive(Clone, Debug)]
 pub struct Relation {
@@ -39,13 +41,15 @@ pub struct Relation {
     pub batches: Vec<RecordBatch>,
 }
 
-/// What is known of earlier dates, beside the rows of the tables on the date itself.
+/// Names of the inputs with data of earlier dates. Marts read them in addition to the tables of the
+/// date itself.
 pub mod earlier {
-    /// `pipeline`, `keyword`, `note_id`: what was found before; at least what the date has, too.
+    /// `pipeline`, `keyword`, `note_id`: hits of earlier dates, at least those that the date has
+    /// too.
     pub const HITS: &str = "earlier hits";
-    /// `pipeline`, `note_id`: notes seen before; at least those that the date has, too.
+    /// `pipeline`, `note_id`: notes of earlier dates, at least those that the date has too.
     pub const NOTES: &str = "earlier notes";
-    /// Rows of `engagement`: the last snapshot of earlier dates of each note that the date has.
+    /// Rows of `engagement`: for each note of the date, its last snapshot of earlier dates.
     pub const ENGAGEMENT: &str = "earlier engagement";
 }
 
@@ -65,7 +69,7 @@ pub enum MartError {
     NoColumn { mart: String, column: String },
 }
 
-/// All that marts of one business date are computed from.
+/// Inputs of the marts of one business date.
 pub struct Day {
     date: NaiveDate,
     frames: BTreeMap<String, LazyFrame>,
@@ -73,7 +77,7 @@ pub struct Day {
 
 impl Day {
     /// # Errors
-    /// Rows that polars cannot take, or panics on.
+    /// polars cannot read the rows, or panics.
     pub fn new(
         date: NaiveDate,
         relations: impl IntoIterator<Item = (String, Relation)>,
@@ -86,11 +90,11 @@ impl Day {
         Ok(Day { date, frames })
     }
 
-    /// The rows of a mart on this date, sorted as its contract says.
+    /// Returns the rows of a mart on this date, sorted by the `sort_by` of its contract.
     ///
     /// # Errors
-    /// Tables whose columns are not what the mart is made for, and contracts that declare what it
-    /// does not have. A panic is an error, too.
+    /// A table does not have the columns that the mart reads, the contract declares a column that
+    /// the mart does not have, or the computation panics.
     pub fn compute(&self, mart: &Mart) -> Result<RecordBatch, MartError> {
         let computed = caught(|| self.rows(mart));
         computed.map_err(|reason| MartError::Panicked {
@@ -100,7 +104,7 @@ impl Day {
     }
 
     fn rows(&self, mart: &Mart) -> Result<RecordBatch, MartError> {
-        // Nothing but in tests, which let a mart panic here.
+        // Has an effect in tests only, which let a mart panic here.
         fail::fail_point!("mart");
         let name = mart.table.name();
         let failed = |error: PolarsError| MartError::Compute {
@@ -126,7 +130,7 @@ impl Day {
         exchange::to_arrow(computed, &mart.table, self.date)
     }
 
-    /// The rows of a table, or what is known of earlier dates.
+    /// Returns the rows of an input: a table, or data of [`earlier`] dates.
     fn frame(&self, name: &str) -> Result<LazyFrame, PolarsError> {
         let missing = || PolarsError::InvalidOperation(format!("it does not read {name}").into());
         self.frames.get(name).cloned().ok_or_else(missing)

@@ -1,4 +1,4 @@
-//! What a date tells of each note.
+//! Facts and counts of each note on a date.
 
 use polars::prelude::{
     DataType, Expr, JoinArgs, JoinType, LazyFrame, SortMultipleOptions, UniqueKeepStrategy, col,
@@ -7,7 +7,7 @@ use polars::prelude::{
 
 use crate::spec::mart::Mart;
 
-/// The counts of a note; their sum is its engagement.
+/// Columns of the counts of a note. Their sum is its engagement.
 pub(super) const COUNTS: [&str; 4] = [
     "liked_count",
     "collected_count",
@@ -15,11 +15,11 @@ pub(super) const COUNTS: [&str; 4] = [
     "shared_count",
 ];
 
-/// What tells notes apart.
+/// Key columns of a note.
 pub(super) const NOTE: [&str; 2] = ["pipeline", "note_id"];
 
-/// A row a note with the counts of its last snapshot. Of the endpoints in that snapshot, the first that
-/// knows a count gives it.
+/// Returns one row per note with the counts of its last snapshot. Each count comes from the first
+/// endpoint of that snapshot that has it.
 pub(super) fn counts(engagement: LazyFrame, mart: &Mart) -> LazyFrame {
     let last = engagement
         .clone()
@@ -33,8 +33,8 @@ pub(super) fn counts(engagement: LazyFrame, mart: &Mart) -> LazyFrame {
         .agg([[col("snapshot_at").first()].as_slice(), &known].concat())
 }
 
-/// A row a note with what its newest snapshot that knows them tells of its author and of when it was
-/// published.
+/// Returns one row per note with its author and its publication time. Each comes from the newest
+/// snapshot that has it.
 pub(super) fn facts(notes: LazyFrame, mart: &Mart) -> LazyFrame {
     let known = ["author_user_id", "published_at"].map(|name| col(name).first_non_null());
     newest_first(notes, endpoint_rank(mart, "notes"))
@@ -42,14 +42,16 @@ pub(super) fn facts(notes: LazyFrame, mart: &Mart) -> LazyFrame {
         .agg(known)
 }
 
-/// The newest snapshot first, in it the endpoint of the lowest rank, of it the newest run.
+/// Sorts rows by snapshot, newest first, then by endpoint rank, lowest first, then by run, newest
+/// first.
 pub(super) fn newest_first(rows: LazyFrame, endpoint_rank: Expr) -> LazyFrame {
     let order = SortMultipleOptions::default().with_order_descending_multi([true, false, true]);
     rows.with_column(endpoint_rank.alias("endpoint_rank"))
         .sort(["snapshot_at", "endpoint_rank", "run_id"], order)
 }
 
-/// The place of an endpoint among those that the table's contract names.
+/// Returns the position of a row's endpoint in the mart's list of endpoints for `table`. Endpoints
+/// that are not in the list come last.
 fn endpoint_rank(mart: &Mart, table: &str) -> Expr {
     let endpoints = mart.endpoints.get(table).map_or(&[][..], Vec::as_slice);
     let last = lit(endpoints.len() as i64);
@@ -60,18 +62,18 @@ fn endpoint_rank(mart: &Mart, table: &str) -> Expr {
     })
 }
 
-/// Rows that differ, each once.
+/// Removes duplicate rows.
 pub(super) fn distinct(rows: LazyFrame) -> LazyFrame {
     rows.unique(None, UniqueKeepStrategy::Any)
 }
 
-/// Adds `is_new`: whether these keys are not among the earlier ones.
+/// Adds `is_new`: true if `earlier` does not have the keys of the row.
 pub(super) fn told_new(rows: LazyFrame, earlier: LazyFrame, keys: &[&str]) -> LazyFrame {
     let known = earlier.with_column(lit(true).alias("is_known"));
     join(rows, known, keys, JoinType::Left).with_column(col("is_known").is_null().alias("is_new"))
 }
 
-/// Joins on columns that both sides have; null is equal to null.
+/// Joins on columns that both sides have. Null is equal to null.
 pub(super) fn join(left: LazyFrame, right: LazyFrame, on: &[&str], kind: JoinType) -> LazyFrame {
     let keys: Vec<Expr> = on.iter().copied().map(col).collect();
     let mut args = JoinArgs::new(kind);
@@ -79,12 +81,13 @@ pub(super) fn join(left: LazyFrame, right: LazyFrame, on: &[&str], kind: JoinTyp
     left.join(right, &keys, &keys, args)
 }
 
-/// The median of a group's values as float64: the mean of the middle two may not fit int64.
+/// Returns the median of a group's values as float64, because the mean of the middle two may not
+/// fit int64.
 pub(super) fn median(count: &str) -> Expr {
     col(count).cast(DataType::Float64).median()
 }
 
-/// How many rows of a group say yes.
+/// Returns the number of rows of a group in which the column `yes` is true.
 pub(super) fn how_many(yes: &str) -> Expr {
     col(yes).sum()
 }

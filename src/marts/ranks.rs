@@ -1,4 +1,4 @@
-//! `rank_history`: where notes, their authors and searched users stood for a keyword.
+//! `rank_history`: ranks of notes, of their authors and of searched users for a keyword.
 
 use polars::prelude::{
     DataType, JoinType, LazyFrame, PolarsResult, UnionArgs, col, concat, len, lit,
@@ -42,7 +42,7 @@ pub(super) fn history(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
     ]))
 }
 
-/// The hits of notes as hits of their authors, where these are known.
+/// Returns the hits of notes as hits of their authors. Notes without a known author are left out.
 fn of_creators(hits: LazyFrame, facts: LazyFrame) -> LazyFrame {
     let hits = hits.with_column(col("entity_id").alias("note_id"));
     let columns = ENTITY.into_iter().chain(["rank", "is_ad"]);

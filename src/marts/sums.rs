@@ -1,9 +1,10 @@
-//! Sums and differences of int64 counts that do not overflow. A count is split into a high and a low
-//! half, which are summed apart: 2^31 of them fit an int64. A result that does not fit int64 is null.
+//! Sums and differences of int64 counts without overflow. A count is split into a high and a low
+//! half, which are summed separately: the sum of 2^31 halves fits int64. A result that does not fit
+//! int64 is null.
 
 use polars::prelude::{DataType, Expr, NULL, col, lit, when};
 
-/// Values of the low half.
+/// Number of values of the low half.
 const BASE: i64 = 1 << 32;
 /// Magnitude of the high half of an int64.
 const HIGH: i64 = 1 << 31;
@@ -15,7 +16,7 @@ pub(super) struct Wide {
 }
 
 impl Wide {
-    /// The number of an int64.
+    /// Converts an int64.
     fn of(count: Expr) -> Self {
         let (high, low) = split(count);
         Wide { high, low }
@@ -42,7 +43,7 @@ impl Wide {
         }
     }
 
-    /// The number as int64; null where it does not fit.
+    /// Returns the number as int64. Null if it does not fit.
     fn exact(self) -> Expr {
         let (carry, low) = split(self.low);
         let high = self.high + carry;
@@ -53,27 +54,27 @@ impl Wide {
         when(fits).then(high).otherwise(lit(NULL)) * lit(BASE) + low
     }
 
-    /// The number as float64.
+    /// Returns the number as float64.
     pub(super) fn approximate(self) -> Expr {
         let [high, low] = [self.high, self.low].map(|half| half.cast(DataType::Float64));
         high * lit(BASE as f64) + low
     }
 }
 
-/// An int64 as `(high, low)`, the low half from 0 to 2^32 - 1.
+/// Splits an int64 into `(high, low)`. The low half is from 0 to 2^32 - 1.
 fn split(count: Expr) -> (Expr, Expr) {
     let low = count.clone() % lit(BASE);
     let high = (count - low.clone()) / lit(BASE);
     (high, low)
 }
 
-/// The sum of a group's values in these columns; null where it has none, and where the sum does not
-/// fit int64.
+/// Returns the sum of a group's values in these columns. Null if there is no value or the sum does
+/// not fit int64.
 pub(super) fn sum_if_any(names: &[&str]) -> Expr {
     wide_sum(names).exact()
 }
 
-/// The sum of a group's values in these columns; null where it has none.
+/// Returns the sum of a group's values in these columns. Null if there is no value.
 pub(super) fn wide_sum(names: &[&str]) -> Wide {
     let sum = |name: &&str| Wide::of(col(*name)).map(|half| half.sum());
     let sum = names.iter().map(sum).reduce(Wide::plus);
@@ -84,7 +85,7 @@ pub(super) fn wide_sum(names: &[&str]) -> Wide {
     sum.map(|half| when(any.clone()).then(half).otherwise(lit(NULL)))
 }
 
-/// A row's `now - before`; null where one of them is null, and where it does not fit int64.
+/// Returns `now - before` of a row. Null if one of them is null or the result does not fit int64.
 pub(super) fn difference(now: &str, before: &str) -> Expr {
     Wide::of(col(now)).minus(Wide::of(col(before))).exact()
 }

@@ -1,4 +1,4 @@
-//! An answer's body: the bytes as they came, and the text that they are.
+//! Decodes the body of an answer from bytes to text.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use encoding_rs::{Encoding, UTF_8};
 #[derive(Clone, Debug, PartialEq)]
 pub struct BodyText<'a> {
     pub text: Cow<'a, str>,
-    /// Whether bytes that are no character were replaced by U+FFFD.
+    /// True if undecodable bytes were replaced by U+FFFD.
     pub is_replaced: bool,
 }
 
 /// Decodes a body. Valid UTF-8 is taken as it is. Other bytes are read in the charset that
 /// `content_type` declares (`text/html; charset=gbk`), or else as UTF-8 with replacements. A byte
-/// order mark decides before both and is left out.
+/// order mark takes precedence over both and is removed.
 pub fn decode<'a>(bytes: &'a [u8], content_type: Option<&str>) -> BodyText<'a> {
     if let Ok(text) = simdutf8::basic::from_utf8(bytes) {
         return BodyText {

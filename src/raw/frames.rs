@@ -1,8 +1,8 @@
-//! Reading raw files quickly: frames are told apart without being decompressed, so that several
-//! threads can decompress and parse them. Damaged bytes are passed over.
+//! Splits raw files into frames without decompressing them, so that several threads can decompress
+//! and parse the frames. Damaged bytes are skipped.
 //!
-//! A sealed frame is told by its own length and by the seal behind it. Where the two do not fit, the
-//! next seal that fits its frame says where whole pages begin again.
+//! A sealed frame is recognized by its own length and by the seal behind it. If the two disagree,
+//! the next seal that matches its frame marks the next whole page.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -21,22 +21,22 @@ use crate::raw::page::{
     parse_header,
 };
 
-/// Reads a raw file frame by frame, as they are.
+/// Reader of a raw file, frame by frame. Sealed frames are not decompressed.
 pub struct Frames {
     path: Arc<Path>,
     file: File,
-    /// Bytes that were read and not yet given, from `begin`.
+    /// Bytes that were read. Those from `begin` on are not returned yet.
     buffer: Vec<u8>,
     begin: usize,
     is_at_end: bool,
-    /// Bytes and pages that were given.
+    /// Numbers of bytes and pages returned so far.
     given: u64,
     pages: u64,
     is_torn: bool,
     has_unsealed: bool,
 }
 
-/// A page that is not decompressed yet, or bytes that hold none.
+/// A page that is not decompressed yet, or a damaged range of bytes.
 #[derive(Debug)]
 pub struct Page {
     content: Content,
@@ -51,7 +51,7 @@ enum Content {
         frame: Vec<u8>,
         seal: Seal,
     },
-    /// A page of version 1, which the reader had to parse to tell it from damage.
+    /// A page of version 1. The reader has to parse it to distinguish it from damage.
     Unsealed(Box<RawPage>),
     Damaged {
         bytes: u64,
@@ -59,9 +59,9 @@ enum Content {
     },
 }
 
-/// The next thing in a raw file.
+/// Next item in a raw file.
 enum Found {
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     More,
     End,
     Torn,
@@ -79,14 +79,14 @@ enum Found {
     },
 }
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const READ: usize = 1 << 20;
-/// Most bytes of a page, compressed or not.
+/// Maximum size of a page in bytes, compressed or not.
 const MOST: usize = 1 << 30;
 
 impl Frames {
     /// # Errors
-    /// A file that cannot be opened.
+    /// The file cannot be opened.
     pub fn open(path: &Path) -> Result<Self, RawError> {
         let file = File::open(path).map_err(failed("open", path))?;
         Ok(Frames {
@@ -106,25 +106,25 @@ impl Frames {
         &self.path
     }
 
-    /// Returns whether the file ended inside a frame. The pages before it are whole.
+    /// Returns `true` if the file ended inside a frame. The pages before it are whole.
     pub fn torn(&self) -> bool {
         self.is_torn
     }
 
-    /// Returns whether a page without a seal was met.
+    /// Returns `true` if a page without a seal was read.
     pub fn has_unsealed(&self) -> bool {
         self.has_unsealed
     }
 
-    /// Returns the bytes that were given so far, damaged ones included.
+    /// Returns the number of bytes returned so far, including damaged bytes.
     pub(super) fn given(&self) -> u64 {
         self.given
     }
 
-    /// Returns the next pages, some of `count`; none at the end.
+    /// Returns the next pages, at most `count`. Empty at the end of the file.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// The file cannot be read.
     pub fn take(&mut self, count: usize) -> Result<Vec<Page>, RawError> {
         let mut pages = Vec::with_capacity(count);
         while pages.len() < count {
@@ -139,7 +139,7 @@ impl Frames {
     fn page(&mut self) -> Result<Option<Page>, RawError> {
         loop {
             let rest = &self.buffer[self.begin..];
-            // More bytes than a page can have say as much as all of them.
+            // No page is larger than `MOST`, so further bytes cannot change the decision.
             let is_at_end = self.is_at_end || rest.len() >= MOST;
             let (bytes, content) = match look(rest, is_at_end) {
                 Found::More => {
@@ -182,7 +182,7 @@ impl Frames {
         }
     }
 
-    /// Reads on.
+    /// Reads more bytes into the buffer.
     fn fill(&mut self) -> Result<(), RawError> {
         self.buffer.drain(..self.begin);
         self.begin = 0;
@@ -192,7 +192,7 @@ impl Frames {
     }
 }
 
-/// Tells what `rest` begins with. `is_at_end` says that no bytes follow it.
+/// Returns the item at the start of `rest`. `is_at_end` is true if no bytes follow `rest`.
 fn look(rest: &[u8], is_at_end: bool) -> Found {
     if rest.is_empty() {
         return if is_at_end { Found::End } else { Found::More };
@@ -210,7 +210,7 @@ fn look(rest: &[u8], is_at_end: bool) -> Found {
         return Found::More;
     }
     if let Some(seal) = Seal::read(behind).filter(|seal| seal.length == size as u64) {
-        // The seal's end may be missing: then it takes in the beginning of the next frame.
+        // A truncated seal would extend into the next frame, so the bytes behind it are checked.
         let next = &behind[seal::SIZE..];
         if next.len() < MAGIC.len() && !is_at_end {
             return Found::More;
@@ -223,7 +223,7 @@ fn look(rest: &[u8], is_at_end: bool) -> Found {
         return Found::Unsealed { frame: size, page };
     }
     let is_page = || first_line(rest).is_some_and(|line| parse(&line).is_ok());
-    // A power cut fills up with zeros what was not written.
+    // A power cut can leave zeros in place of bytes that were not written.
     let zeros = behind.iter().rev().take_while(|byte| **byte == 0).count();
     let written = &behind[..behind.len() - zeros];
     if Seal::of(&rest[..size]).to_bytes().starts_with(written) && is_page() {
@@ -232,7 +232,7 @@ fn look(rest: &[u8], is_at_end: bool) -> Found {
     search(rest, is_at_end)
 }
 
-/// Looks for the next whole page behind bytes that begin with none.
+/// Searches `rest` for the next whole page. The bytes before it are damaged.
 fn search(rest: &[u8], is_at_end: bool) -> Found {
     let found = Seal::find(rest);
     if found.is_none() && !is_at_end {
@@ -265,7 +265,7 @@ fn search(rest: &[u8], is_at_end: bool) -> Found {
                 return Found::More;
             }
             let is_whole = behind.is_empty() || behind.starts_with(&MAGIC);
-            // A seal that is cut short ends somewhere inside: the next frame is looked for there.
+            // The next frame begins inside the bytes of a truncated seal: searches there.
             damaged(
                 at + if is_whole {
                     seal::SIZE
@@ -277,20 +277,21 @@ fn search(rest: &[u8], is_at_end: bool) -> Found {
     }
 }
 
-/// Returns the page of version 1 that `bytes` begin with, if they begin with one.
+/// Returns the page of version 1 at the start of `bytes`. `None` if there is no such page.
 fn unsealed_page(bytes: &[u8]) -> Option<Box<RawPage>> {
     let page = parse(&first_line(bytes)?).ok()?;
     (page.header.v == UNSEALED_VERSION).then(|| Box::new(page))
 }
 
-/// Returns what is in the frame that `bytes` begin with, if that is whole.
+/// Returns the text in the frame at the start of `bytes`. `None` if the frame is not whole or its
+/// content is not UTF-8.
 fn first_line(bytes: &[u8]) -> Option<String> {
     let size = find_frame_compressed_size(bytes).ok()?;
     let line = zstd::decode_all(bytes.get(..size)?).ok()?;
     String::from_utf8(line).ok()
 }
 
-/// Returns why `bytes` begin with no page.
+/// Returns the reason why there is no page at the start of `bytes`.
 fn reason(bytes: &[u8]) -> String {
     match first_line(bytes).map(|line| parse(&line)) {
         Some(Err(error)) => format!("it holds no page: {error}"),
@@ -299,8 +300,8 @@ fn reason(bytes: &[u8]) -> String {
     }
 }
 
-/// Returns whether the end of a file is what a writer leaves that dies: the beginning of a frame, or
-/// zeros, with which a power cut fills up what was not written.
+/// Returns `true` if `rest`, the end of a file, is an interrupted write: the beginning of a frame,
+/// or zeros, which a power cut can leave in place of bytes that were not written.
 fn is_torn(rest: &[u8]) -> bool {
     let begins = MAGIC.starts_with(&rest[..rest.len().min(MAGIC.len())]);
     let is_incomplete = find_frame_compressed_size(rest).is_err();
@@ -309,24 +310,25 @@ fn is_torn(rest: &[u8]) -> bool {
 }
 
 impl Damage {
-    /// Returns whether these bytes were written by redlake, as far as one can tell.
+    /// Returns `true` if the damaged file is probably a raw file of redlake: it begins with a zstd
+    /// frame or contains a seal.
     pub fn is_of_raw_file(&self) -> bool {
         let bytes = std::fs::read(&self.path).unwrap_or_default();
         bytes.starts_with(&MAGIC) || Seal::find(&bytes).is_some()
     }
 }
 
-/// Decompresses and parses pages, in memory that it uses again.
+/// Decoder that decompresses and parses pages. It reuses its buffer.
 pub struct PageDecoder {
     zstd: Decoder<'static>,
-    /// Room for a line, and how much of it one takes.
+    /// Buffer for a line. Its first `filled` bytes are the current line.
     room: Vec<u8>,
     filled: usize,
 }
 
 impl PageDecoder {
     /// # Errors
-    /// No memory for a decoder.
+    /// The zstd decoder cannot be allocated.
     pub fn new() -> Result<Self, RawError> {
         let zstd = Decoder::new().map_err(failed("make a decoder for", Path::new("")))?;
         Ok(PageDecoder {
@@ -336,10 +338,10 @@ impl PageDecoder {
         })
     }
 
-    /// Gives the page to `read`, or says why these bytes hold none.
+    /// Passes the page to `read`. Returns the damage if the bytes hold no page.
     ///
     /// # Errors
-    /// [`RawError::Newer`]: a page that a newer redlake wrote.
+    /// [`RawError::Newer`] if a newer redlake wrote the page.
     pub fn read<T>(
         &mut self,
         page: &Page,
@@ -368,7 +370,7 @@ impl PageDecoder {
         }
     }
 
-    /// Returns the page with its body's bytes, or why these bytes hold none.
+    /// Returns the page with the bytes of its body. Returns the damage if the bytes hold no page.
     ///
     /// # Errors
     /// As [`PageDecoder::read`].
@@ -389,7 +391,7 @@ impl PageDecoder {
         }
     }
 
-    /// Returns the line in a frame.
+    /// Decompresses a frame and returns its line.
     fn line(&mut self, frame: &[u8], seal: &Seal) -> Result<&str, String> {
         if !seal.fits(frame) {
             return Err("its checksum is another".to_owned());
@@ -424,7 +426,7 @@ impl PageDecoder {
 }
 
 impl Page {
-    /// Returns the damage of a page that stands in the file of another run.
+    /// Returns the damage of a page of the run `run_id` in the file of another run.
     pub fn of_other_run(&self, run_id: &str) -> Damage {
         let bytes = match &self.content {
             Content::Sealed { frame, .. } => (frame.len() + seal::SIZE) as u64,
@@ -462,9 +464,9 @@ impl Page {
     }
 }
 
-/// Returns the header and the body of a line that redlake wrote, without looking at the body: in
-/// lines of this version it stands last. `None` for lines of any other form, and for bodies that
-/// are kept as text; [`parse`] reads them.
+/// Returns the header and the body of a line that redlake wrote, without parsing the body: in lines
+/// of this version the body is last. `None` for lines of any other form, and for bodies that are
+/// kept as text. [`parse`] reads those.
 fn split(line: &str) -> Option<(PageHeader, &str)> {
     // In a string the quotes would be escaped, so this is the key.
     let at = line.find(BODY)?;

@@ -1,11 +1,11 @@
-//! Reading pages from a stream: lines of JSON, plain or compressed with zstd.
+//! Reads pages from a stream: lines of JSON, plain or compressed with zstd.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::raw::page::{MAGIC, RawError, RawPage, failed, parse};
 
-/// Pages of any number of runs, one a line.
+/// Iterator over the pages of a stream, one per line. The pages can belong to several runs.
 pub struct Lines {
     input: Box<dyn BufRead>,
     line: String,
@@ -14,10 +14,10 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Whether the input is compressed is told by its first bytes.
+    /// Starts to read `input`. Its first bytes decide if it is decompressed.
     ///
     /// # Errors
-    /// An input that cannot be read.
+    /// The input cannot be read.
     pub fn new(input: impl Read + 'static) -> Result<Self, RawError> {
         let mut input = BufReader::with_capacity(1 << 18, input);
         let begin = input.fill_buf().map_err(unreadable)?;
@@ -35,7 +35,7 @@ impl Lines {
         })
     }
 
-    /// Whether the input ended inside a frame, as the raw file of a run that was killed may. The
+    /// Returns `true` if the input ended inside a frame, as the raw file of a killed run may. The
     /// pages before it are whole.
     pub fn torn(&self) -> bool {
         self.torn
@@ -52,7 +52,7 @@ impl Lines {
                     return Ok(None);
                 }
                 Err(error) if error.raw_os_error().is_some() => return Err(unreadable(error)),
-                // What zstd or UTF-8 refuse.
+                // Input that is not valid zstd or UTF-8.
                 Err(error) => {
                     self.pages += 1;
                     return Err(self.format(error.to_string()));
@@ -90,7 +90,7 @@ impl Iterator for Lines {
     }
 }
 
-/// The input's name in messages.
+/// Name of the input in messages.
 const INPUT: &str = "the input";
 
 fn unreadable(error: io::Error) -> RawError {

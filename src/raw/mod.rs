@@ -1,9 +1,9 @@
-//! The raw zone: every answer that was paid for, byte for byte, one zstd frame a page.
+//! The raw zone: every answer that was paid for, byte for byte, in one zstd frame per page.
 //!
-//! A frame is one line of JSON, and behind it stands its checksum ([`seal`]). A page counts as
-//! fetched once its frame is on disk, so a crash can at most tear the last frame, whose page was
-//! then never acknowledged. A damaged frame costs its page: a reader goes on with the next whole
-//! one ([`frames`]).
+//! A frame is one line of JSON, followed by its checksum ([`seal`]). A page counts as fetched once
+//! its frame is on disk, so a crash can tear only the last frame, whose page was never
+//! acknowledged. A damaged frame loses its own page only: the reader continues with the next whole
+//! frame ([`frames`]).
 
 use crate::raw::page::Change;
 use crate::raw::page::failed;
@@ -40,8 +40,8 @@ struct Line<'a> {
     body: LineBody<'a>,
 }
 
-/// The body in a line. JSON stays JSON if it fits on a line. Other text is a string, and bytes that
-/// are no UTF-8 are base64.
+/// Body in a line. JSON stays JSON if it fits on a line. Other text is a string. Bytes that are not
+/// UTF-8 are base64.
 #[derive(Serialize)]
 enum LineBody<'a> {
     #[serde(rename = "body")]
@@ -52,7 +52,7 @@ enum LineBody<'a> {
     Base64(String),
 }
 
-/// Appends pages to a run's raw file, which is made with its first page.
+/// Writer of a run's raw file. The first page creates the file.
 #[derive(Debug)]
 pub struct RawWriter {
     watch: Arc<RawWatch>,
@@ -61,23 +61,23 @@ pub struct RawWriter {
     unsynced: bool,
 }
 
-/// A raw file that is being written, and its length as far as this process wrote it.
+/// An open raw file and its length in bytes, without a torn frame.
 #[derive(Debug)]
 struct Opened {
     file: File,
     length: u64,
 }
 
-/// Tells whether the pages that a [`RawWriter`] wrote are still at their place. Usable beside it,
-/// from other threads.
+/// Checks that the pages of a [`RawWriter`] are still in place. Other threads can use it while the
+/// writer writes.
 #[derive(Debug)]
 pub struct RawWatch {
     path: PathBuf,
-    /// Nothing before the first page.
+    /// `None` before the first page.
     written: Mutex<Option<Written>>,
 }
 
-/// The file that was written, and its length up to now.
+/// Identity of the written file, and its length so far in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Written {
     identity: FileIdentity,
@@ -85,10 +85,10 @@ struct Written {
 }
 
 impl RawWatch {
-    /// Checks that the pages written so far are where they were written.
+    /// Checks that the pages written so far are still in place.
     ///
     /// # Errors
-    /// [`RawError::Changed`], or a file that cannot be looked at.
+    /// [`RawError::Changed`] if they are not. [`RawError::Io`] if the metadata cannot be read.
     pub fn check(&self) -> Result<(), RawError> {
         let Some(written) = *self.lock() else {
             return Ok(());
@@ -113,12 +113,12 @@ impl RawWatch {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Written>> {
-        // It is replaced as a whole: a thread that panicked left no half of it.
+        // The value is replaced as a whole, so a panicked thread cannot leave half of it.
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Tells files apart, whatever their names are.
+/// Identity of a file, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileIdentity {
     device: u64,
@@ -135,7 +135,7 @@ impl FileIdentity {
         }
     }
 
-    /// Other systems do not let an open file be replaced.
+    /// Systems other than Unix do not let an open file be replaced.
     #[cfg(not(unix))]
     fn of(_: &Metadata) -> Self {
         FileIdentity {
@@ -158,17 +158,17 @@ impl RawWriter {
         }
     }
 
-    /// Sets the accounts that may read the file once it is made.
+    /// Sets the accounts that may read the file. Has an effect when the file is created.
     pub fn readable_by(self, access: FileAccess) -> Self {
         RawWriter { access, ..self }
     }
 
-    /// Returns what tells whether the pages stay at their place.
+    /// Returns the watch of the file, which other threads can use.
     pub fn watch(&self) -> Arc<RawWatch> {
         Arc::clone(&self.watch)
     }
 
-    /// Appends a page; when this returns, the page is on disk.
+    /// Appends a page and syncs it to disk.
     ///
     /// # Errors
     /// As [`RawWriter::write`].
@@ -177,13 +177,13 @@ impl RawWriter {
         self.sync()
     }
 
-    /// Appends a page made by [`encode`], whole or not at all; [`RawWriter::sync`] brings it to
-    /// disk.
+    /// Appends a page made by [`encode`], completely or not at all. [`RawWriter::sync`] makes it
+    /// durable.
     ///
     /// # Errors
-    /// A folder that cannot be made or a file that cannot be written. [`RawError::Changed`] if
-    /// the pages written before are not at their place any more: the page is then kept in a new
-    /// file of the same name.
+    /// The folder cannot be created, or the file cannot be written. [`RawError::Changed`] if the
+    /// pages written before are no longer in place. The page is then kept in a new file of the same
+    /// name.
     pub fn write(&mut self, frame: &[u8]) -> Result<(), RawError> {
         let checked = self.watch.check();
         if checked.is_err() {
@@ -197,7 +197,7 @@ impl RawWriter {
         let mut append = || {
             let written = opened.file.write_all(frame);
             if written.is_err() {
-                // The file must not end in half a frame: the next page follows it.
+                // Cuts off a partial frame, because the next page is appended behind it.
                 opened.file.set_len(opened.length)?;
             }
             written?;
@@ -212,10 +212,10 @@ impl RawWriter {
         checked
     }
 
-    /// Brings all pages to disk.
+    /// Syncs all pages to disk.
     ///
     /// # Errors
-    /// The disk refuses them.
+    /// The sync fails.
     pub fn sync(&mut self) -> Result<(), RawError> {
         if let (Some(opened), true) = (&self.file, self.unsynced) {
             let synced = opened.file.sync_data();
@@ -226,10 +226,10 @@ impl RawWriter {
     }
 }
 
-/// Makes sure that pages can be kept at this path, before any is paid for.
+/// Checks that pages can be written at this path, before any page is paid for.
 ///
 /// # Errors
-/// A folder that cannot be made or written, or a disk without room for a page.
+/// The folder cannot be created or written, or the disk has no room for a page.
 pub fn check_writable(path: &Path, access: FileAccess) -> Result<(), RawError> {
     let probe = path.with_extension("probe");
     let try_it = || {
@@ -244,11 +244,11 @@ pub fn check_writable(path: &Path, access: FileAccess) -> Result<(), RawError> {
     try_it().map_err(failed("write", path))
 }
 
-/// More than a page takes.
+/// Bytes of the probe file: more than a page takes.
 const PROBE: usize = 1 << 20;
 
-/// Opens a raw file for more pages, and makes its name durable. A frame that was torn when its
-/// writer died is cut off. Damaged bytes stay where they are: they may hold what was paid for.
+/// Opens a raw file for appending and makes its name durable. A frame that a crash tore is cut off.
+/// Damaged bytes stay, because they may hold a page that was paid for.
 fn open(path: &Path, access: FileAccess) -> Result<Opened, RawError> {
     let whole = if path.exists() {
         whole_frames(path)?
@@ -272,7 +272,7 @@ fn open(path: &Path, access: FileAccess) -> Result<Opened, RawError> {
     })
 }
 
-/// Returns the length of a file without a torn frame at its end.
+/// Returns the length of a file in bytes, without a torn frame at its end.
 fn whole_frames(path: &Path) -> Result<u64, RawError> {
     let mut reader = RawReader::open(path)?;
     let mut pages = 0;
@@ -293,7 +293,7 @@ fn whole_frames(path: &Path) -> Result<u64, RawError> {
 /// Encodes a page as a frame of a raw file with its seal.
 ///
 /// # Errors
-/// A value that zstd or JSON cannot hold; there is none.
+/// zstd or JSON cannot encode a value. No such value exists.
 pub fn encode(header: &PageHeader, body: &[u8]) -> Result<Vec<u8>, RawError> {
     encode_frame(header, body).map_err(failed("make a page for", Path::new("")))
 }
@@ -314,8 +314,8 @@ fn encode_frame(header: &PageHeader, body: &[u8]) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Returns a text as JSON if it can stand in a line as it is: an object or a list, which can be told
-/// from the string form, without line breaks and without spaces around it.
+/// Returns a text as JSON if a line can contain it unchanged. It must be an object or a list, which
+/// differ from the string form, without line breaks and without spaces around it.
 fn json_line(text: &str) -> Option<&RawValue> {
     if !text.starts_with(['{', '[']) || text.contains(['\n', '\r']) {
         return None;
@@ -324,7 +324,7 @@ fn json_line(text: &str) -> Option<&RawValue> {
     (json.get().len() == text.len()).then_some(json)
 }
 
-/// Reads a raw file page by page. Damaged bytes are passed over and told by
+/// Reader of a raw file, page by page. Damaged bytes are skipped and reported by
 /// [`RawReader::damaged`].
 pub struct RawReader {
     frames: Frames,
@@ -335,7 +335,7 @@ pub struct RawReader {
 
 impl RawReader {
     /// # Errors
-    /// A file that cannot be opened.
+    /// The file cannot be opened.
     pub fn open(path: &Path) -> Result<Self, RawError> {
         Ok(RawReader {
             frames: Frames::open(path)?,
@@ -345,17 +345,17 @@ impl RawReader {
         })
     }
 
-    /// Returns whether the file ended inside a frame. The pages before it are whole.
+    /// Returns `true` if the file ended inside a frame. The pages before it are whole.
     pub fn torn(&self) -> bool {
         self.frames.torn()
     }
 
-    /// Returns the damaged bytes met so far.
+    /// Returns the damaged ranges found so far.
     pub fn damaged(&self) -> &[Damage] {
         &self.damaged
     }
 
-    /// Returns whether a page without a checksum was met, as version 1 wrote them.
+    /// Returns `true` if a page without a checksum was read. Version 1 wrote such pages.
     pub fn has_unsealed(&self) -> bool {
         self.frames.has_unsealed()
     }

@@ -1,4 +1,4 @@
-//! A page of the raw zone: its header, its line of JSON, and what can be wrong with it.
+//! A page of the raw zone: its header, its JSON line, and its errors.
 
 use crate::plan::Search;
 use crate::raw::body;
@@ -22,17 +22,17 @@ pub const VERSION: u32 = 2;
 
 pub(crate) const UNSEALED_VERSION: u32 = 1;
 
-/// What a zstd frame begins with (RFC 8878, 3.1.1).
+/// Magic number of a zstd frame (RFC 8878, 3.1.1).
 pub(crate) const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// A page as it lies in the raw zone: what was asked, when and by whom, and the answer.
+/// Header of a page in the raw zone: its run, its search, its time, and the outcome of the call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PageHeader {
     pub v: u32,
     pub run_id: String,
     pub pipeline: String,
     pub snapshot_at: DateTime<Utc>,
-    /// Whether the answer comes from the sandbox's world.
+    /// True if the answer comes from the sandbox.
     pub simulated: bool,
     pub request_id: String,
     pub search: Search,
@@ -42,25 +42,25 @@ pub struct PageHeader {
     /// The answer's `Content-Type`, which may declare the body's charset.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub content_type: Option<String>,
-    /// Whether the answer is a page. One that is not is kept if it may have been paid.
+    /// True if the answer is a page. Other answers are kept if they may have been billed.
     pub accepted: bool,
-    /// The verdict on the answer: `ok`, `gone` for a note that is no more, or what is wrong.
+    /// Class of the answer: `ok`, `gone` for a note that no longer exists, or an error class.
     pub class: String,
     pub item_count: u64,
-    /// Items on earlier pages of the search, as it was paged.
+    /// Number of items on earlier pages of the search.
     pub items_before: u64,
-    /// Items that no earlier page of the search had.
+    /// Number of items that no earlier page of the search had.
     pub new_item_count: u64,
-    /// Why the search asked for no further page after this one; null if it went on.
+    /// Reason why the search stopped after this page. Null if it continued.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stop: Option<String>,
 }
 
-/// A page read back.
+/// A page read from the raw zone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RawPage {
     pub header: PageHeader,
-    /// The answer's body, as it came.
+    /// Body of the answer, byte for byte.
     pub body: Vec<u8>,
 }
 
@@ -75,7 +75,7 @@ impl RawPage {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Damage {
     pub path: PathBuf,
-    /// Where they begin, from 0.
+    /// Offset of the first damaged byte, from 0.
     pub offset: u64,
     pub bytes: u64,
     pub reason: String,
@@ -117,12 +117,12 @@ pub enum RawError {
         page: u64,
         found: u32,
     },
-    /// Somebody removed, replaced or changed it while the run wrote it.
+    /// The file was removed, replaced or shortened while the run wrote to it.
     #[error("the raw file {} {change} while the run wrote to it", path.display())]
     Changed { path: PathBuf, change: Change },
 }
 
-/// The way in which a raw file was changed from the outside.
+/// Change of a raw file by another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Change {
     #[error("was removed")]
@@ -142,7 +142,7 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     }
 }
 
-/// A line that holds no page of this version.
+/// Error of a line that holds no page of this version.
 #[derive(Debug, Error)]
 pub(crate) enum LineError {
     #[error("{0}")]
@@ -161,7 +161,7 @@ impl LineError {
     }
 }
 
-/// Reads a header. A `run_id` becomes the name of files and folders: it is a UUID, and nothing else.
+/// Reads a header. The `run_id` must be a UUID, because it names files and folders.
 pub(crate) fn parse_header(json: &str) -> Result<PageHeader, LineError> {
     #[derive(Deserialize)]
     struct Version {

@@ -1,7 +1,7 @@
 //! The checksum behind each frame of a raw file.
 //!
-//! A seal is a zstd skippable frame (RFC 8878, 3.1.2), so every zstd decoder passes over it. It
-//! stands directly behind the frame that it belongs to:
+//! A seal is a zstd skippable frame (RFC 8878, 3.1.2), so every zstd decoder skips it. It is
+//! directly behind its frame:
 //!
 //! | bytes | content |
 //! |---|---|
@@ -16,16 +16,16 @@
 
 use memchr::memmem;
 
-/// The bytes that every seal begins with.
+/// First bytes of every seal.
 pub const BEGIN: [u8; 16] = *b"\x5e\x2a\x4d\x18\x30\x00\x00\x00RLPAGE01";
 
-/// Bytes of a seal.
+/// Size of a seal in bytes.
 pub const SIZE: usize = BEGIN.len() + 8 + blake3::OUT_LEN;
 
-/// The length and the checksum of a frame.
+/// Length and checksum of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// In bytes.
+    /// Length of the frame in bytes.
     pub length: u64,
     hash: blake3::Hash,
 }
@@ -39,7 +39,7 @@ impl Seal {
         }
     }
 
-    /// Reads the seal that `bytes` begin with, if they begin with a whole one.
+    /// Reads the seal at the start of `bytes`. `None` if there is no whole seal.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (length, rest) = bytes.strip_prefix(&BEGIN)?.split_first_chunk()?;
         let (hash, _) = rest.split_first_chunk::<{ blake3::OUT_LEN }>()?;
@@ -49,18 +49,18 @@ impl Seal {
         })
     }
 
-    /// Returns where the first whole seal in `bytes` begins, and the seal.
+    /// Returns the offset of the first whole seal in `bytes`, and the seal.
     pub fn find(bytes: &[u8]) -> Option<(usize, Self)> {
         let mut places = memmem::find_iter(bytes, &BEGIN);
         places.find_map(|at| Some((at, Seal::read(&bytes[at..])?)))
     }
 
-    /// Returns whether this is the seal of `frame`.
+    /// Returns `true` if this is the seal of `frame`.
     pub fn fits(&self, frame: &[u8]) -> bool {
         self.length == frame.len() as u64 && self.hash == blake3::hash(frame)
     }
 
-    /// Returns the seal as it stands in a file.
+    /// Returns the bytes of the seal in a file.
     pub fn to_bytes(self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
         bytes[..16].copy_from_slice(&BEGIN);

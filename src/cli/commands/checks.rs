@@ -1,4 +1,4 @@
-//! A plan whose queries can run: what planning alone, which knows no DuckDB, cannot tell.
+//! Plans a pipeline and checks its queries with DuckDB, which planning alone does not use.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 
-/// Plans a pipeline and tries the queries of its checks; `lake` is the folder of the lake, if it is not that which
-/// the pipeline names.
+/// Plans a pipeline and checks that DuckDB can run the queries of its checks. `lake` overrides the
+/// lake folder that the pipeline names.
 ///
 /// # Errors
-/// As [`plan`]; every query that DuckDB cannot run, with its place.
+/// As [`plan`]. Also every query that DuckDB cannot run, with its place.
 pub fn checked_plan(
     loaded: LoadedPipeline,
     contracts: Arc<Contracts>,
@@ -36,12 +36,13 @@ pub fn checked_plan(
     }
 }
 
-/// A plan has all checks that are declared, in their order: `at` is the place in both.
+/// Returns the diagnostic of a query that cannot run. A plan has all declared checks in their
+/// order, so `at` is the index in both.
 fn told(declared: &LoadedPipeline, at: usize, error: &QueryError) -> Diagnostic {
     let check = declared.pipeline.checks.get(at);
     let span = check.map(|check| check.sql.as_ref().map_or(check.span(), |sql| sql.span()));
     let words = error.to_string();
-    // What follows is the query with a caret, which the diagnostic shows by itself.
+    // The rest is the query with a caret, which the diagnostic shows itself.
     let words = words.split("\n\nLINE").next().unwrap_or_default();
     let words: Vec<&str> = words.split_whitespace().collect();
     let message = format!("this query cannot run: {}", words.join(" "));

@@ -9,10 +9,10 @@ use crate::cli::commands::schema::pipeline_json_schema;
 use crate::cli::error::{CliError, USAGE};
 use crate::cli::output::print::print_text;
 
-/// A commented pipeline on the sandbox; the repository's own demo.
+/// A commented pipeline on the sandbox: the demo of the repository.
 const TEMPLATE: &str = include_str!("../../../pipelines/demo.yaml");
 const PIPELINE: &str = "pipelines/demo.yaml";
-/// For editors; the template refers to it by this place.
+/// Path of the JSON Schema for editors. The template refers to this path.
 const SCHEMA: &str = "schemas/pipeline.schema.json";
 
 #[derive(Debug, Args)]

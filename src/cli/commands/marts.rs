@@ -40,7 +40,7 @@ pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
         Format::Json => print_json(&refreshed)?,
         _ => print_text(&summary(&refreshed))?,
     }
-    // The first files of a mart give its view something to read.
+    // The view of a mart needs files, so the catalog is written after the first ones.
     catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     if refreshed.failed.is_empty() {
         Ok(ExitCode::SUCCESS)

@@ -58,12 +58,12 @@ struct PlanReport<'a> {
     pipeline: &'a str,
     plan_hash: &'a str,
     shard: Option<Shard>,
-    /// The worst case.
+    /// Estimate of the worst case.
     estimate: Estimate,
     likely: Option<Forecast>,
     left_today: Option<LeftToday>,
     currency: Option<&'a str>,
-    /// The sources whose calls are signed.
+    /// Names of the sources whose calls are signed.
     signed_sources: Vec<&'a str>,
     searches: &'a [Search],
     follow_ups: &'a [FollowUp],
@@ -90,7 +90,7 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
                     Some("sandbox") => "built-in sandbox: costs nothing".to_owned(),
                     Some(other) => {
                         let from = &plan.source(name).base_url_env;
-                        // It may hold a password, and is refused by `run`.
+                        // An unusable address may contain a password, and `run` refuses it.
                         match unusable(other) {
                             Some(reason) => format!("the address in {from} {reason}"),
                             None => format!("{other} (from {from})"),
@@ -163,8 +163,8 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
     out
 }
 
-/// Who signs the calls to a source, or which variable is missing to sign them; nothing where they
-/// cannot be signed, or go to the sandbox.
+/// Returns the signer of the calls to a source, or the error that one of its variables is missing.
+/// `None` if the source has no signing or the calls go to the sandbox.
 fn signer(plan: &Plan, name: &str) -> Option<Result<Option<Signer>, HalfSigner>> {
     let source = plan.source(name);
     let overridden = env(&source.base_url_env);
@@ -174,7 +174,7 @@ fn signer(plan: &Plan, name: &str) -> Option<Result<Option<Signer>, HalfSigner>>
     Some(Signer::from_env(signing, &env))
 }
 
-/// Says whether calls to a source are signed.
+/// Returns the line that shows if calls to a source are signed.
 fn signing_line(plan: &Plan, name: &str) -> Option<String> {
     let signing = plan.source(name).signing.as_ref()?;
     let (id, secret) = (&signing.app_id_env, &signing.secret_env);
@@ -185,7 +185,7 @@ fn signing_line(plan: &Plan, name: &str) -> Option<String> {
     })
 }
 
-/// The fields that are asked for by name, by endpoint.
+/// Returns the fields that calls request by name, by endpoint.
 fn asked_fields(plan: &Plan) -> BTreeMap<&str, &[String]> {
     let searches = plan.searches.iter();
     let searches = searches.map(|s| (s.endpoint.as_str(), s.fields.as_slice()));
@@ -195,7 +195,7 @@ fn asked_fields(plan: &Plan) -> BTreeMap<&str, &[String]> {
     asked.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
-/// What may be spent, and what of it the day has left.
+/// Returns the lines about the budgets and what is left of them today.
 fn budgets(plan: &Plan, outlook: &Outlook) -> String {
     let budgets = &plan.limits.budgets;
     let currency = plan.price.currency.as_deref().unwrap_or_default();

@@ -70,14 +70,14 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
         None => contracts.relations(),
         Some(_) => contracts.tables.clone(),
     };
-    // Somebody else may have no folder for temporary files; then nothing is spilled.
+    // Without a folder for temporary files, nothing is spilled.
     let scratch = TempDir::new().ok();
     let answer = |tables: &IndexMap<String, Table>| {
         let database = open(&lake, tables, args, scratch.as_ref())?;
         let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
         let mut is_repeatable = true;
         let written = database.stream(&sql, &parameters, |schema, batches| {
-            // Rows that are printed as they come cannot be taken back.
+            // Rows that are printed as they arrive cannot be withdrawn.
             let waits = args.output.is_some() || format == Format::Table;
             let mut batches = batches.peekable();
             if let Some(Err(error)) = batches.next_if(Result::is_err) {
@@ -89,7 +89,7 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
                 None => print(format, &schema, &mut batches),
             }
         });
-        // With other files the SQL may have written some already.
+        // With --allow-files the SQL may already have written files.
         is_repeatable &= !args.allow_files;
         let written = written.map_err(Failed::Query).and_then(|written| written);
         Ok::<_, CliError>((written, is_repeatable))
@@ -99,11 +99,12 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let mut gone = 0;
     loop {
         match answer(tables)? {
-            // It may name a view in another way, or a wrong one: DuckDB then proposes what is near.
+            // The SQL may name a view in a way that was not recognized, or a wrong one. With all
+            // tables, DuckDB finds it or suggests similar names.
             (Err(Failed::Query(error)), _) if tables.len() < all.len() && error.is_of_names() => {
                 tables = &all;
             }
-            // A commit of a run or of marts has replaced it, which waits for nobody.
+            // A commit of a run or of marts has replaced the file. Commits do not wait for readers.
             (Err(Failed::Query(error)), true) if gone < AGAIN && error.is_of_gone_file() => {
                 gone += 1;
             }
@@ -118,10 +119,11 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     }
 }
 
-/// How often a query begins anew because a file is gone.
+/// Maximum number of retries of a query because a file is gone.
 const AGAIN: u32 = 5;
 
-/// The error of a query with --as-of that names something that is not there, which may be a mart.
+/// Returns the error of a query with --as-of that names an unknown table. It has a hint if the name
+/// is that of a mart.
 fn of_past_mart(error: QueryError, contracts: &Contracts) -> CliError {
     let words = error.to_string();
     let is_named = |mart: &&Mart| words.contains(&format!("with name {} ", mart.table.name()));
@@ -141,7 +143,8 @@ fn of_past_mart(error: QueryError, contracts: &Contracts) -> CliError {
     )
 }
 
-/// The lake as this command may see it.
+/// Opens the lake as of `--as-of`. Without `--allow-files` the queries can read the lake's files
+/// only.
 fn open(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
@@ -170,7 +173,8 @@ fn print(format: Format, schema: &SchemaRef, batches: &mut Batches<'_>) -> Resul
     })
 }
 
-/// Writes a file beside its place and renames it: nobody finds half a result.
+/// Writes the result to a temporary file in the same folder, syncs it and renames it: the
+/// replacement is atomic.
 fn write_file(
     path: &Path,
     format: Format,
@@ -197,7 +201,8 @@ fn write_file(
     kept.map(|_: File| ()).map_err(failed)
 }
 
-/// A new file that others may read as they may any other, unlike a temporary one.
+/// Creates a temporary file in `folder` with the permissions of an ordinary file, unlike those of
+/// other temporary files.
 fn beside(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".redlake-");
@@ -209,7 +214,7 @@ fn beside(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Why a result was not written to its end.
+/// Error that ended the writing of a result.
 enum Failed {
     Query(QueryError),
     Writing(anyhow::Error),
@@ -233,7 +238,7 @@ fn sql_error(error: anyhow::Error) -> Failed {
     }
 }
 
-/// The format that is asked for, by name or by the file's ending.
+/// Returns the requested format, which `--format` or the extension of the output file gives.
 fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
     let Some(path) = &args.output else {
         if common.format == Format::Parquet && io::stdout().is_terminal() {

@@ -57,7 +57,7 @@ enum ResumeArg {
     Never,
 }
 
-/// How much of a run is done.
+/// Extent of a run: all steps, or extraction only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     Whole,
@@ -118,10 +118,10 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     conclude(&report, &plan, signal.load(Ordering::Relaxed))
 }
 
-/// A time that an argument gives.
+/// Returns the time of an argument in UTC.
 ///
 /// # Errors
-/// It is of no year that a run can be of.
+/// The time is outside [`clock::YEARS`].
 pub fn within_years(argument: &str, at: DateTime<FixedOffset>) -> Result<DateTime<Utc>, CliError> {
     let at = at.to_utc();
     let Some(limit) = clock::out_of_years(at) else {
@@ -134,7 +134,7 @@ pub fn within_years(argument: &str, at: DateTime<FixedOffset>) -> Result<DateTim
     ))
 }
 
-/// The part of a plan that this machine does.
+/// Returns the part of a plan for a shard, or the whole plan without one.
 pub fn part(plan: Plan, shard: Option<Shard>) -> Result<Plan, CliError> {
     let Some(shard) = shard else { return Ok(plan) };
     plan.shard(shard).map_err(|error| {
@@ -143,7 +143,7 @@ pub fn part(plan: Plan, shard: Option<Shard>) -> Result<Plan, CliError> {
     })
 }
 
-/// The exit code, or the error that says why the run ended early.
+/// Returns the exit code, or the error that explains why the run ended early.
 fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, CliError> {
     let error = |code, source: &str, message: &str, hint: String| {
         let error = anyhow::anyhow!("{source} refused: {}", escaped_line(message));
@@ -224,7 +224,7 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
     }
 }
 
-/// What a run that was cut short leaves to be done.
+/// Returns the line about the searches, calls and cost that an interrupted run has left.
 fn left(report: &RunReport) -> String {
     let Left {
         searches,
@@ -242,13 +242,13 @@ fn left(report: &RunReport) -> String {
     )
 }
 
-/// The numbers of the signals that end a run, on every Unix.
+/// Numbers of the signals that end a run. They are the same on every Unix.
 const HANGUP: u8 = 1;
 const INTERRUPT: u8 = 2;
 const TERMINATE: u8 = 15;
 
-/// SIGINT, SIGTERM and SIGHUP end the run early; which one came is kept for the exit code. A SIGHUP that
-/// is ignored, as under `nohup`, stays ignored.
+/// Ends the run early on SIGINT, SIGTERM and SIGHUP. Stores the signal's number in `signal` for the
+/// exit code. An ignored SIGHUP, as under `nohup`, stays ignored.
 fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     #[cfg(unix)]
@@ -275,7 +275,7 @@ fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool
                     () = hung_up() => HANGUP,
                 };
                 if signal.swap(number, Ordering::Relaxed) != 0 {
-                    // Asked twice: what was fetched is in the raw zone, the rest can wait.
+                    // A second signal exits at once: fetched pages are in the raw zone already.
                     std::process::exit(128 + i32::from(number));
                 }
                 let _ = sender.send(true);
@@ -293,7 +293,8 @@ fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<bool
     Ok(receiver)
 }
 
-/// Whether this process was started with SIGHUP ignored. Linux tells; elsewhere it counts as not ignored.
+/// Returns `true` if this process was started with SIGHUP ignored. Always `false` on systems other
+/// than Linux.
 #[cfg(unix)]
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -302,8 +303,8 @@ fn is_hangup_ignored() -> bool {
     ignored.is_some_and(|mask| mask & (1 << (HANGUP - 1)) != 0)
 }
 
-/// Whatever the run is doing by then: pages and calls are on disk, and the next run makes of them
-/// what is still to be made.
+/// Exits the process after [`PATIENCE`], in whatever state the run is. Pages and calls are on disk,
+/// and the next run makes the missing tables from them.
 #[cfg(unix)]
 fn exit_late(signal: u8) {
     std::thread::spawn(move || {
@@ -313,6 +314,6 @@ fn exit_late(signal: u8) {
     });
 }
 
-/// How long a run that was told to stop may take to do so.
+/// Time that a run has to stop after a signal.
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_millis(1_800);

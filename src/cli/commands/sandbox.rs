@@ -95,7 +95,8 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
     })
 }
 
-/// Who has to sign calls, by source: whoever the environment says signs those of a run.
+/// Returns the signers that calls must have, by source. They come from the same environment
+/// variables as those of a run.
 fn signers(contracts: &Contracts) -> Result<BTreeMap<String, Signer>, CliError> {
     let mut signers = BTreeMap::new();
     for (name, source) in &contracts.sources {
@@ -109,7 +110,7 @@ fn signers(contracts: &Contracts) -> Result<BTreeMap<String, Signer>, CliError> 
     Ok(signers)
 }
 
-/// The plan of --faults and --latency.
+/// Returns the fault plan of --faults and --latency.
 fn fault_plan(args: &SandboxArgs) -> Result<faults::FaultPlan, CliError> {
     let mut plan = match &args.faults {
         Some(given) => read_faults(given)?,
@@ -119,7 +120,8 @@ fn fault_plan(args: &SandboxArgs) -> Result<faults::FaultPlan, CliError> {
     Ok(plan)
 }
 
-/// JSON is YAML too, so that mistakes are shown in the same way wherever the plan stands.
+/// Reads a fault plan from a file or from the argument itself. JSON is parsed as YAML, so mistakes
+/// are shown in the same way for both.
 fn read_faults(given: &str) -> Result<faults::FaultPlan, CliError> {
     let file = if given.trim_start().starts_with('{') {
         SourceFile::new("--faults", given)
@@ -133,7 +135,8 @@ fn read_faults(given: &str) -> Result<faults::FaultPlan, CliError> {
     let tree = document::parse(&file).map_err(|mistake| Diagnostics(vec![*mistake]))?;
     let mut found = Vec::new();
     let plan = document::decode::<faults::FaultPlan>(tree, &file, &mut found);
-    // What is left of a plan with mistakes has other numbers in its lists.
+    // A plan with mistakes is decoded without its wrong items, so the indexes in its lists are
+    // shifted.
     if found.is_empty()
         && let Some(Err(problem)) = plan.as_ref().map(faults::FaultPlan::check)
     {
@@ -158,7 +161,8 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// The address, and what to set to use it. The address stands alone on the first line.
+/// Returns the address and the environment variables to set for it. The address is alone on the
+/// first line.
 fn banner(
     url: &str,
     token: &str,

@@ -1,5 +1,5 @@
-//! `redlake show`, `publish` and `discard`: one run, and what becomes of the tables that a data
-//! check held back.
+//! `redlake show`, `publish` and `discard`: shows a run, and commits or drops the tables that a
+//! data check held back.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -158,7 +158,7 @@ fn files(files: &[AddedFile]) -> String {
     pretty(&["table", "rows", "bytes", "file"], &rows)
 }
 
-/// What is held, why, and what can be done.
+/// Returns the text about held tables: the files, the checks that held them, and the next commands.
 fn waiting(held: &Held, lake: &Path) -> String {
     let since = held.held_at.format("%Y-%m-%d %H:%M:%S");
     let mut out = format!(
@@ -182,7 +182,7 @@ fn waiting(held: &Held, lake: &Path) -> String {
     out
 }
 
-/// A check that did not pass, with the rows that are wrong.
+/// Returns the text about a check that did not pass, with the wrong rows.
 pub fn evidence(check: &CheckResult) -> String {
     let (outcome, name) = (check.outcome.as_str(), &check.name);
     let mut out = format!("\n{outcome}: {name}\n  {}\n", check.message);
@@ -212,7 +212,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// How the lake is named in a command that goes on.
+/// Returns the flag `--lake` for a suggested command. Empty for the default lake.
 fn lake_flag(lake: &Path) -> String {
     match lake.to_str() {
         Some("lake") | None => String::new(),

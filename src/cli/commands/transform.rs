@@ -95,7 +95,7 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
     Err(CliError::new(REFUSED, error, Some(decide(&first.run_id))))
 }
 
-/// Pages in, one table out.
+/// Transforms the pages of a stream into one table, without a lake.
 fn through(
     args: &TransformArgs,
     common: &Common,
@@ -151,7 +151,7 @@ fn through(
     };
     match passed {
         Ok(passed) => told(table, passed),
-        // A reader who has seen enough.
+        // The reader has read enough.
         Err(error) if is_closed_pipe(&error) => {}
         Err(RunError::Refused(reason)) => {
             let hint = "mend the source contract, or the pipeline's `contract:`; what was written has \
@@ -164,8 +164,8 @@ fn through(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a file that comes to its place whole, or not at all; what is no file, as a device, is
-/// written as it is.
+/// Writes a file atomically: to a file beside it, which is renamed at the end. A path that is not a
+/// regular file, such as a device, is written directly.
 fn to_file<T>(
     path: &Path,
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, RunError>,
@@ -183,7 +183,7 @@ fn to_file<T>(
     match (&written, &flushed) {
         _ if in_place => {}
         (Ok(_), Ok(())) => std::fs::rename(&beside, path).map_err(cannot)?,
-        // What went wrong says more than that half a file could not be removed.
+        // The first error is more useful than one about the removal of the partial file.
         _ => drop(std::fs::remove_file(&beside)),
     }
     match written {
@@ -192,7 +192,7 @@ fn to_file<T>(
     }
 }
 
-/// Where a file is written before it has its name.
+/// Returns the path that a file is written to before it is renamed.
 fn part_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");

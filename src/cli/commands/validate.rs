@@ -55,11 +55,11 @@ pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> 
     }
 }
 
-/// What `--format json` prints.
+/// Output of `--format json`.
 #[derive(Serialize)]
 struct Report<'a> {
     valid: bool,
-    /// The pipelines without a mistake of their own.
+    /// Pipelines without a mistake of their own.
     pipelines: &'a [Valid],
     diagnostics: Vec<Told<'a>>,
 }
@@ -67,7 +67,7 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct Valid {
     path: String,
-    /// The most calls of a run.
+    /// Maximum number of calls of a run.
     calls: u64,
 }
 
@@ -75,9 +75,9 @@ struct Valid {
 #[derive(Serialize)]
 struct Told<'a> {
     path: String,
-    /// From 1; none for a file as a whole.
+    /// Line number from 1. `None` for a diagnostic of the whole file.
     line: Option<usize>,
-    /// In characters, from 1.
+    /// Column in characters, from 1.
     column: Option<usize>,
     severity: &'static str,
     message: &'a str,
@@ -107,8 +107,8 @@ struct Checked {
     found: Diagnostics,
 }
 
-/// Checks the contracts, the pipelines, and the lakes that they write to. Warnings of valid pipelines
-/// are in what is found for JSON, and logged otherwise.
+/// Checks the contracts, the pipelines, and the lakes that they write to. Warnings of valid
+/// pipelines are returned for JSON and logged otherwise.
 fn check(args: &ValidateArgs, common: &Common) -> Result<Checked, CliError> {
     let mut valid = Vec::new();
     let contracts = match Contracts::load(common.schemas.as_deref()) {
@@ -145,7 +145,8 @@ fn check(args: &ValidateArgs, common: &Common) -> Result<Checked, CliError> {
     Ok(Checked { valid, found })
 }
 
-/// What a lake holds, where there is one, and the contracts do not account for.
+/// Returns the differences between a lake and the contracts. Logs tables that no contract declares.
+/// Empty if there is no lake.
 fn differences(root: &Path, contracts: &Contracts) -> Result<Vec<Diagnostic>, CliError> {
     let lake = match Lake::open_existing(root) {
         Err(LakeError::Missing(_)) => return Ok(Vec::new()),

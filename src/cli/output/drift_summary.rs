@@ -1,4 +1,4 @@
-//! Drift in the summary of a run: by object, with the names of its fields.
+//! Drift in the summary of a run, grouped by object, with the names of the fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,25 +6,26 @@ use std::fmt::Write as _;
 use crate::spec::yaml::escape::escaped_line;
 use crate::transform::quality::drift::{DriftKind, DriftRow};
 
-/// Lines that the summary has for drift at most.
+/// Maximum number of drift lines in the summary.
 const MOST_LINES: usize = 5;
-/// Names of one kind that a line shows at most.
+/// Maximum number of names of one kind in a line.
 const MOST_NAMES: usize = 6;
 
-/// An object of an endpoint's answers, and by kind of difference the names of its fields.
+/// An object in the answers of an endpoint, with the names of its fields by kind of difference.
 struct Object<'r> {
     endpoint: &'r str,
     path: &'r str,
     fields: BTreeMap<DriftKind, BTreeSet<String>>,
 }
 
-/// Returns how many fields differ from their contract.
+/// Returns the number of fields that differ from their contract.
 pub fn fields(rows: &[DriftRow]) -> usize {
     let fields: BTreeSet<_> = rows.iter().map(|row| (&row.endpoint, &row.path)).collect();
     fields.len()
 }
 
-/// Returns a line for each of the objects with the most differences, and where to read on.
+/// Returns a line for each of the objects with the most differences. The last lines refer to the
+/// table `drift` and to `redlake schema suggest` for the rest.
 pub fn lines(rows: &[DriftRow]) -> String {
     let mut objects = by_object(rows);
     objects.sort_by_key(|object| std::cmp::Reverse(object.len()));
@@ -74,7 +75,7 @@ fn by_object(rows: &[DriftRow]) -> Vec<Object<'_>> {
 }
 
 impl Object<'_> {
-    /// The number of names.
+    /// Returns the number of names.
     fn len(&self) -> usize {
         self.fields.values().map(BTreeSet::len).sum()
     }

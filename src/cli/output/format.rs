@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use std::fmt::Debug;
 
-/// How results are printed.
+/// Format of printed results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     Table,

@@ -1,4 +1,4 @@
-//! What commands print.
+//! Output of the commands.
 
 pub mod drift_summary;
 pub mod format;

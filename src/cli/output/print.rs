@@ -1,4 +1,4 @@
-//! Results on stdout, in the format that was asked for.
+//! Prints results to stdout in the requested format.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub fn print_batches(
     relation::write(format, schema, batches, out).or_else(closed_pipe)
 }
 
-/// Texts as a table; a row that is too short or too long is filled or cut.
+/// Returns texts as a table. Short rows are filled up, long rows are cut.
 pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
     let of = |at: usize| {
         let cells = rows
@@ -60,7 +60,10 @@ pub fn print_as_is(text: &str) -> Result<(), CliError> {
     written.map_err(anyhow::Error::from).or_else(closed_pipe)
 }
 
-/// A reader who has seen enough, such as `head`, is no error.
+/// Returns `Ok` for a closed pipe: a reader such as `head` has read enough.
+///
+/// # Errors
+/// Any other error.
 pub fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
     if is_closed_pipe(error.as_ref()) {
         Ok(())
@@ -76,7 +79,7 @@ pub fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-/// A number with a comma every three digits.
+/// Formats a number with a comma every three digits.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -22,7 +22,7 @@ pub enum Mode {
     None,
 }
 
-/// Shows the events of a run that makes at most `calls` calls.
+/// Returns the function that shows the events of a run with at most `calls` calls.
 pub fn observer(mode: Mode, quiet: bool, calls: u64) -> OnEvent {
     match mode {
         _ if quiet => Box::new(|_| ()),

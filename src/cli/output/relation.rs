@@ -1,7 +1,8 @@
-//! Rows in the formats that people and programs read, written as they come.
+//! Writes rows in all output formats as the rows arrive.
 //!
-//! In a table and in Markdown, characters that act on a terminal are escaped, also on their way to a file or a pipe:
-//! from there they get to a terminal, too. The other formats have every character as it is.
+//! In a table and in Markdown, characters that control a terminal are escaped. This also applies to
+//! files and pipes, because their content can reach a terminal later. The other formats contain
+//! every character unchanged.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use parquet::file::properties::WriterProperties;
 use crate::cli::output::format::Format;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
-/// Writes rows. Only a table, whose columns are as wide as their widest value, waits for all rows.
+/// Writes rows. Only [`Format::Table`] buffers all rows, because its columns are as wide as their
+/// widest value.
 pub fn write(
     format: Format,
     schema: &SchemaRef,
@@ -49,7 +51,7 @@ pub fn write(
     Ok(())
 }
 
-/// The columns of a table, all of them texts, by escaped names.
+/// Returns the schema of a printed table: text columns with escaped names.
 fn shown_schema(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter();
     let text = |name: &String| Field::new(escaped_cell(name), DataType::Utf8, true);
@@ -58,7 +60,8 @@ fn shown_schema(schema: &SchemaRef) -> SchemaRef {
     ))
 }
 
-/// The rows of a table as they are shown: escaped texts, which have the same columns' widths as any others.
+/// Returns the rows of a printed table as escaped texts, so that column widths are those of the
+/// escaped texts.
 fn shown(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let options = FormatOptions::default();
     let column = |column: &ArrayRef| {
@@ -78,7 +81,7 @@ fn write_csv(
     batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    // Written through memory: the CSV writer's errors no longer say what kind they are.
+    // Buffers in memory, because errors of the CSV writer lose the kind of the I/O error.
     let mut lines = Vec::new();
     let empty = Ok(RecordBatch::new_empty(schema.clone()));
     for (i, batch) in std::iter::once(empty).chain(batches).enumerate() {

@@ -5,12 +5,12 @@ use std::fmt::Display;
 use std::io;
 use std::io::Write;
 
-/// Says something on stderr, escaped; nobody may be listening.
+/// Writes a line to stderr, escaped. Write errors are ignored.
 pub fn note(text: impl Display) {
     note_as_is(escaped(&text.to_string()));
 }
 
-/// Says something on stderr that is escaped already, and may have colours.
+/// Writes a line to stderr that is already escaped and may have colours. Write errors are ignored.
 pub fn note_as_is(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -12,7 +12,7 @@ use crate::run::report::RunReport;
 use crate::spec::pipeline::OnUnknownField;
 use crate::spec::yaml::escape::escaped_line;
 
-/// What people read after a run.
+/// Returns the summary of a run for people.
 pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -152,7 +152,8 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     out
 }
 
-/// What to go on with, in the words that started this run.
+/// Returns an example of the next command, with the program and the arguments of this run. `None`
+/// if there is none.
 fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<String> {
     let program = program();
     let lake = match report.lake.to_str()? {
@@ -178,7 +179,7 @@ fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<Stri
                    using (note_id) order by liked_count desc limit 10";
         return Some(format!("{program} query{lake} \"{sql}\""));
     }
-    // Pages without tables: what `extract` leaves.
+    // Pages without tables, as `extract` leaves them.
     let raw: Vec<String> = report
         .raw
         .iter()
@@ -190,7 +191,7 @@ fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<Stri
     Some(format!("{program} transform {pipeline}{lake} --raw {raw}"))
 }
 
-/// How redlake was started.
+/// Returns the command that started redlake: `cargo run --` or `redlake`.
 pub fn program() -> &'static str {
     match env("CARGO") {
         Some(_) => "cargo run --",
@@ -198,7 +199,7 @@ pub fn program() -> &'static str {
     }
 }
 
-/// A word as a shell reads it back.
+/// Quotes a word for the shell if it needs quotes.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_./=-".contains(c);
     if word.chars().all(plain) {

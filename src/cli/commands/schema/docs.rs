@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use crate::spec::table::{Column, RowsFrom, Table};
 use crate::spec::yaml::document::Spanned;
 
-/// All tables, and which of their columns hold personal data.
+/// Returns the document: all tables, and the columns that hold personal data.
 pub fn document(tables: &IndexMap<String, Table>) -> String {
     let mut out = String::from(INTRODUCTION);
     for table in tables.values() {
@@ -73,7 +73,7 @@ fn section(table: &Table) -> String {
     out
 }
 
-/// The views that are made of a table, and what a row of them is.
+/// Returns a line for each view of a table, which says what a row of it is.
 fn views(table: &Table) -> Vec<String> {
     let name = table.name();
     let latest = table.latest_view.as_ref().map(|view| {
@@ -87,7 +87,8 @@ fn views(table: &Table) -> Vec<String> {
     latest.into_iter().chain(delta).collect()
 }
 
-/// What is marked in the contracts, by table.
+/// Returns the section about columns that the contracts mark as personal data or free text, and
+/// about columns with the same ids.
 fn personal_data(tables: &IndexMap<String, Table>) -> String {
     let mut out = String::from(PERSONAL_DATA);
     out.push_str("\n| table | personal data | of it free text |\n|---|---|---|\n");
@@ -154,7 +155,7 @@ fn names(names: &[Spanned<String>]) -> String {
     names.join(", ")
 }
 
-/// A text as it may stand in a Markdown table.
+/// Escapes a text for a Markdown table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;")
 }

@@ -59,13 +59,13 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The JSON Schema of pipeline files, as `schemas/pipeline.schema.json` holds it.
+/// Returns the JSON Schema of pipeline files, as in `schemas/pipeline.schema.json`.
 pub fn pipeline_json_schema() -> String {
     let schema = schemars::schema_for!(Pipeline);
     format!("{:#}\n", schema.as_value())
 }
 
-/// A line for each table, and below it one for each view that is derived from it.
+/// Returns a line for each table, followed by one for each view that is derived from it.
 fn list(tables: &IndexMap<String, Table>) -> String {
     let mut text = String::new();
     for table in tables.values() {

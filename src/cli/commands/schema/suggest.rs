@@ -46,7 +46,7 @@ pub fn main(args: &SuggestArgs, common: &Common) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The lines to paste, grouped by the place where they belong; all else as comments.
+/// Returns the YAML lines to paste, grouped by the place to insert them. All else is comments.
 fn yaml(found: &Suggestions) -> String {
     let columns = found.fields.iter().filter(|f| f.column.is_some()).count();
     let pages = number(found.pages, "page");
@@ -93,7 +93,7 @@ const HOW_TO: &str = "\
 # Texts are marked as personal; take the mark off those that say nothing of a person.
 ";
 
-/// Lines by file, the line they stand before, and what else tells where.
+/// Lines by file, by the line before which they are inserted, and by the rest of the place.
 type Groups<'f> =
     BTreeMap<(&'f PathBuf, Option<usize>, String), Vec<(&'f Suggestion, &'f SuggestedLine)>>;
 
@@ -110,7 +110,7 @@ fn group(
         let indent = line.text.len() - line.text.trim_start().len();
         let column = field.column.as_ref();
         let is_mapping = column.is_some_and(|column| column.mapping == **line);
-        // What was seen is told once.
+        // The description of the field is written once.
         if !is_mapping || column.is_some_and(|column| column.contract.is_none()) {
             let _ = writeln!(out, "{:indent$}# {}: {}", "", place_of(field), told(field));
         }
@@ -132,7 +132,7 @@ fn place_of(field: &Suggestion) -> String {
     field.paths.join(" and ")
 }
 
-/// What was seen of a field.
+/// Returns a description of the values seen in a field.
 fn told(field: &Suggestion) -> String {
     let seen = field.seen.iter();
     let seen: Vec<String> = seen
