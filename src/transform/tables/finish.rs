@@ -74,7 +74,7 @@ impl TableRows<'_> {
 impl Iterator for TableRows<'_> {
     type Item = Result<RecordBatch, ArrowError>;
     fn next(&mut self) -> Option<Self::Item> {
-        let rows = self.merge.next().transpose()?;
+        let rows = self.merge.next_rows().transpose()?;
         Some(rows.and_then(|rows| self.shape.complete(&rows, self.stamp)))
     }
 }

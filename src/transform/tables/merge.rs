@@ -40,7 +40,7 @@ pub fn reduce_parts(
         let some: Vec<Part> = parts.drain(..PARTS).collect();
         let mut merge = Merge::new(shape, &some, None)?;
         let mut writer = scratch.writer(&shape.name, &shape.stored_schema)?;
-        while let Some(rows) = merge.next()? {
+        while let Some(rows) = merge.next_rows()? {
             for batch in in_small_batches(&rows) {
                 writer.write(&batch)?;
             }
@@ -193,7 +193,7 @@ impl<'s> Merge<'s> {
     ///
     /// # Errors
     /// A part that cannot be read.
-    pub fn next(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+    pub fn next_rows(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
         while self.chosen.len() < ROWS {
             let Some(&first) = self.heap.first() else {
                 self.close_group()?;
