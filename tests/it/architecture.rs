@@ -477,6 +477,6 @@ fn no_files_import_each_other() {
             .filter(|imported| circles.contains(imported));
         (module.to_string(), imported.cloned().collect::<Vec<_>>())
     };
-    let told: Vec<_> = circles.iter().map(|module| of_circles(module)).collect();
+    let told: Vec<_> = circles.iter().map(of_circles).collect();
     assert!(told.is_empty(), "{told:#?}");
 }
