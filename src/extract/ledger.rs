@@ -114,7 +114,7 @@ pub struct Sent {
     pub price: Option<f64>,
 }
 
-/// Calls and what they cost. What nobody knows to be unbilled counts as billed.
+/// Calls and their cost. A call with unknown billing counts as billed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     pub calls: u64,

@@ -24,7 +24,7 @@ pub struct CompactedDay {
     pub files_before: u64,
     pub files_after: u64,
     pub bytes_before: u64,
-    /// Null in a dry run, and where the day was skipped: nobody knows before they are written.
+    /// Null in a dry run and for a skipped day, since it is known only after writing.
     pub bytes_after: Option<u64>,
     /// Whether the files stay as they are, because somebody was reading for too long. The next compaction
     /// takes them.

@@ -202,7 +202,7 @@ fn compare_with_ledger(
     }
 }
 
-/// Checks that nobody will go on with the run: whoever does takes its files for those of its own commits.
+/// Checks that the run will not be continued: a continued run takes its files for those of its own commits.
 /// A run that the lake knows nothing of, but for its pages, is as finished as it can be.
 fn require_finished(lake: &Lake, run_id: &str) -> Result<(), RunError> {
     let entries = match journal::read(&lake.journal(run_id)) {

@@ -117,7 +117,9 @@ impl Day {
             "creator_daily" => creators::daily(self, mart),
             "hashtag_daily" => hashtags::daily(self, mart),
             "rank_history" => ranks::history(self, mart),
-            _ => Err(PolarsError::InvalidOperation("nobody knows how".into())),
+            _ => Err(PolarsError::InvalidOperation(
+                "redlake cannot compute a mart of this name".into(),
+            )),
         };
         let keys = mart.table.sort_by.iter();
         let keys: Vec<_> = keys

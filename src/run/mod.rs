@@ -179,7 +179,7 @@ pub async fn run(
         sandbox.stop().await;
     }
 
-    // Whoever interrupts a run does not want to wait: the tables are made when it is continued.
+    // An interrupted run ends at once: its tables are made when it is continued.
     let tables = !options.extract_only && extracted.cut != Some(Cut::Interrupted);
     let mut report = run.finish(Done {
         started_at: head.started_at,

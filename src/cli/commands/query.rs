@@ -255,7 +255,7 @@ fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
         "md" => Ok(Format::Markdown),
         ending => Format::from_str(ending, false).map_err(|_| {
             CliError::usage(
-                format!("nobody knows which format {} should have", path.display()),
+                format!("unknown file type of {}", path.display()),
                 "let its name end with .parquet, .csv, .ndjson, .json or .md",
             )
         }),

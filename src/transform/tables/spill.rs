@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
-/// A folder for rows that wait. Whoever made it removes it.
+/// A folder for spilled rows. Its creator removes it.
 #[derive(Debug)]
 pub struct Scratch {
     folder: PathBuf,
