@@ -91,8 +91,8 @@ fn others(column: &Column, kinds: &BTreeSet<ColumnType>) -> BTreeSet<ColumnType>
     others.copied().collect()
 }
 
-/// Returns true if old values can be read as `kind`. With two old types they cannot: DuckDB unifies
-/// both to a third type first, so their text would depend on which files exist.
+/// Returns true if old values can be read as `kind`. With two old types they cannot: both would be
+/// unified to a third type first, so their text would depend on which files exist.
 fn readable(kind: ColumnType, others: &BTreeSet<ColumnType>) -> bool {
     others.len() <= 1 && others.iter().all(|other| kind.can_read(*other))
 }
