@@ -18,7 +18,7 @@ pub struct MartsLock(#[expect(dead_code, reason = "held, not read")] File);
 /// Hash of the inputs of each date's figures.
 pub type Inputs = BTreeMap<NaiveDate, String>;
 
-/// What the marts in the lake were computed from.
+/// Inputs and failures of the last computation of the marts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Computed {
     pub days: Inputs,

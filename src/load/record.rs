@@ -53,7 +53,7 @@ pub enum CommitKind {
     Replace,
     /// Merged files of a day, with unchanged rows.
     Compact,
-    /// Removal of expired or unwanted rows.
+    /// Removal of rows that are no longer wanted.
     Prune,
     /// Marts of a date, computed from the tables. They belong to no run and no pipeline.
     Marts,
