@@ -265,8 +265,8 @@ impl Lake {
     /// Returns the column properties of the files that readers of these tables need.
     ///
     /// # Errors
-    /// Fails if a folder cannot be listed. Returns [`LakeError::BelowPartition`] as described
-    /// there.
+    /// Fails if a folder cannot be listed. Returns [`LakeError::BelowPartition`] if a folder above
+    /// the lake is named like a partition of a column.
     pub fn file_columns(&self, tables: &IndexMap<String, Table>) -> Result<FileColumns, LakeError> {
         self.keep_clear_of_columns(tables)?;
         Ok(evolution::file_columns(&self.columns()?, tables))
