@@ -106,7 +106,7 @@ impl Lake {
     /// may all have the same columns now.
     ///
     /// # Errors
-    /// As [`Lake::recount_columns`].
+    /// Fails as [`Lake::recount_columns`] does.
     pub fn recount_mixed<'t>(
         &self,
         tables: impl IntoIterator<Item = &'t str>,

@@ -151,7 +151,7 @@ impl Lake {
     /// Returns the same as [`Lake::held`], or `None` if this account may not read stagings.
     ///
     /// # Errors
-    /// As [`Lake::held`].
+    /// Fails as [`Lake::held`] does.
     pub fn held_if_readable(&self) -> Result<Option<Vec<Held>>, LakeError> {
         match self.held() {
             Err(error) if error.is_forbidden() => Ok(None),
