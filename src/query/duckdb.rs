@@ -78,6 +78,8 @@ pub struct QueryAnswer {
 }
 
 impl Database {
+    /// Opens the lake. Its views look for their files whenever they are read.
+    ///
     /// # Errors
     /// Fails if the lake's path cannot be resolved, or the contracts do not fit its files.
     pub fn open(
