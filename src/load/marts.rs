@@ -15,7 +15,7 @@ use crate::load::record::{CommitKind, CommitRecord};
 #[derive(Debug)]
 pub struct MartsLock(#[expect(dead_code, reason = "held, not read")] File);
 
-/// Hash of the inputs of each date's figures.
+/// Map from a date to the hash of the inputs of its figures.
 pub type Inputs = BTreeMap<NaiveDate, String>;
 
 /// Inputs and failures of the last computation of the marts.

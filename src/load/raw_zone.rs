@@ -81,7 +81,7 @@ impl Lake {
     /// Returns the raw files that retention and `prune` removed, relative to the lake.
     ///
     /// # Errors
-    /// The record cannot be read.
+    /// Fails if the record cannot be read.
     pub fn removed_raw(&self) -> Result<BTreeSet<String>, LakeError> {
         let path = self.removals();
         let text = match fs::read_to_string(&path) {
@@ -98,7 +98,7 @@ impl Lake {
     /// Records that raw files are about to be removed; the record is on disk when this returns.
     ///
     /// # Errors
-    /// The record cannot be written.
+    /// Fails if the record cannot be written.
     pub(super) fn record_removal(&self, files: &[(&Path, u64)]) -> Result<(), LakeError> {
         let path = self.removals();
         let mut lines = Vec::new();
