@@ -47,8 +47,8 @@ pub fn statements(
     };
     let others = format!("run_id IS DISTINCT FROM {run_id}");
     let ours = format!("run_id = {run_id}");
-    // Files that the run shared with others are staged again without its rows, so both parts are
-    // filtered.
+    // Files that the run shared with others are staged again without its rows. The staged part is
+    // filtered, so that the rows of other runs are not read twice.
     let whole = |table: &Table| {
         if (staged.replaces)(table.name()) {
             let before = of_lake(Some(others.clone()), table);
