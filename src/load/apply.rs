@@ -1,5 +1,5 @@
-//! Step 4 of the commit protocol, and what opening a lake finishes. Doing any of it again does no
-//! harm.
+//! Step 4 of the commit protocol. Opening a lake finishes it for commits that were interrupted.
+//! Every step is idempotent.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::{LakeError, STAGING};
 use crate::durable::{mode_of, set_mode};
 use crate::load::record::{CommitRecord, read, record_path};
 
-/// Applies the records whose staging folders are still there. The commit lock is held.
+/// Applies the commit records whose staging folders still exist. The caller holds the commit lock.
 pub(super) fn finish_commits(root: &Path) -> Result<(), LakeError> {
     for (commit_id, staging) in stagings(root)? {
         let record = record_path(root, &commit_id);
@@ -29,7 +29,7 @@ pub(super) fn finish_commits(root: &Path) -> Result<(), LakeError> {
     Ok(())
 }
 
-/// The staging folders, each with the id of its commit.
+/// Returns the staging folders, each with the id of its commit.
 pub(super) fn stagings(root: &Path) -> Result<Vec<(String, PathBuf)>, LakeError> {
     let folders = list(&root.join(STAGING))?.into_iter();
     let with_id = |path: PathBuf| {
@@ -39,7 +39,8 @@ pub(super) fn stagings(root: &Path) -> Result<Vec<(String, PathBuf)>, LakeError>
     Ok(folders.filter(|p| p.is_dir()).map(with_id).collect())
 }
 
-/// Makes what a record adds visible and what it removes vanish. The commit lock is held.
+/// Makes the added files of a record visible and deletes its removed files. The caller holds the
+/// commit lock.
 pub(super) fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
     let staging = root.join(STAGING).join(&record.commit_id);
     make_readable(root, &staging, record)?;
@@ -77,8 +78,8 @@ pub(super) fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError>
     remove_dir_if_there(&staging)
 }
 
-/// Gives staged files the mode that the commit's record has: it was made as any other file, while they were
-/// private.
+/// Sets the mode of the staged files to that of the commit record. Staged files are private; the
+/// record is created with the default mode.
 fn make_readable(root: &Path, staging: &Path, record: &CommitRecord) -> Result<(), LakeError> {
     let Some(mode) = mode_of(&record_path(root, &record.commit_id)) else {
         return Ok(());
@@ -92,7 +93,7 @@ fn make_readable(root: &Path, staging: &Path, record: &CommitRecord) -> Result<(
     Ok(())
 }
 
-/// The folders in which a record replaces files by others.
+/// Returns the folders in which a record both adds and removes files.
 fn partitions(record: &CommitRecord) -> BTreeSet<&Path> {
     let added = record
         .add
@@ -106,10 +107,12 @@ fn partitions(record: &CommitRecord) -> BTreeSet<&Path> {
     added.filter(|folder| removed.contains(folder)).collect()
 }
 
-/// Replaces all files of a partition in one step: the staged folder gets the files that stay, too,
-/// and then the name of the partition's. A reader of the whole table sees the files before or those
-/// after, never both and never none. Where the file system cannot, or a file is replaced by one of
-/// the same name, nothing is done: [`apply`] then moves file by file.
+/// Replaces all files of a partition in one atomic step.
+///
+/// Links the remaining files of the partition into the staged folder, then exchanges the names of
+/// the two folders. A reader of the whole table sees either the old or the new files. If the file
+/// system does not support this, or an added file has the name of an existing one, this changes
+/// nothing and [`apply`] moves the files one by one.
 fn replace_partition(
     root: &Path,
     staging: &Path,
@@ -131,7 +134,7 @@ fn replace_partition(
         }
         if let Err(error) = link(&file, &beside) {
             return match error.kind() {
-                // A disk without hard links.
+                // The file system has no hard links.
                 std::io::ErrorKind::Unsupported | std::io::ErrorKind::PermissionDenied => Ok(()),
                 _ => Err(failed("link", &beside)(error)),
             };
@@ -147,7 +150,7 @@ fn replace_partition(
 
 pub(super) const HELD: &str = "held.json";
 
-/// Removes a staging; from the first step on it is garbage.
+/// Removes a staging folder. It is garbage once `held.json` is removed, which is the first step.
 pub(super) fn drop_staging(folder: &Path) -> Result<(), LakeError> {
     let path = folder.join(HELD);
     remove_if_there(&path)?;

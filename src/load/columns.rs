@@ -1,8 +1,9 @@
-//! What the files of a lake hold: a summary of their footers, so that contracts can be compared
-//! with the lake before anything is written or paid.
+//! Summary of the Parquet footers of a lake. It lets contracts be compared with the lake before
+//! anything is written or paid.
 //!
-//! The summary may name what no file holds any more, never the other way round: a commit adds its
-//! columns before its record gets its name. Deleted or damaged, it is made anew from the footers.
+//! The summary may contain columns that no file has any more, but never lacks a column of a file: a
+//! commit adds its columns before its record is written. A missing or damaged summary is rebuilt
+//! from the footers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -18,13 +19,13 @@ use super::files::{list, replace_json};
 use super::{Lake, LakeError, STATE};
 use crate::spec::table::{ColumnType, FOLDERS};
 
-/// By table and mart, the different sets of columns that its files have.
+/// The distinct column sets of the files of each table and mart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Stored(pub BTreeMap<String, BTreeSet<Columns>>);
 
-/// The columns of a file. A type that no contract can name is none: redlake did not write it, and it
-/// is no concern of the contracts.
+/// The columns of a file. The type is `None` if no contract can name it: redlake did not write such
+/// a column, and contracts do not apply to it.
 pub type Columns = BTreeMap<String, Option<ColumnType>>;
 
 impl Stored {
@@ -34,7 +35,7 @@ impl Stored {
         all.insert(columns_of(schema));
     }
 
-    /// The columns of a table, each with the types that files hold it with.
+    /// Returns the columns of a table, each with its types in the files.
     pub fn kinds(&self, table: &str) -> BTreeMap<&str, BTreeSet<ColumnType>> {
         let mut kinds: BTreeMap<&str, BTreeSet<ColumnType>> = BTreeMap::new();
         for (name, kind) in self.0.get(table).into_iter().flatten().flatten() {
@@ -45,7 +46,7 @@ impl Stored {
         kinds
     }
 
-    /// The tables whose files all have the same columns.
+    /// Returns the tables whose files all have the same columns.
     pub fn uniform(&self) -> impl Iterator<Item = &str> {
         let is_uniform = |files: &BTreeSet<Columns>| {
             let kinds = files.iter().flat_map(BTreeMap::values);
@@ -65,24 +66,24 @@ impl Stored {
 }
 
 impl Lake {
-    /// What the files of the lake hold.
+    /// Returns the summary of the lake, rebuilt from the footers if it is missing or damaged.
     ///
     /// # Errors
-    /// A folder that cannot be listed.
+    /// Fails if a folder cannot be listed.
     pub fn columns(&self) -> Result<Stored, LakeError> {
         read(&self.root).map_or_else(|| of_folder(&self.root), Ok)
     }
 
-    /// Looks anew at the files of these tables, whose old files were replaced.
+    /// Rebuilds the summary of these tables from their footers, after old files were replaced.
     ///
     /// # Errors
-    /// A folder that cannot be listed, or a summary that cannot be written.
+    /// Fails if a folder cannot be listed or the summary cannot be written.
     pub fn recount_columns<'t>(
         &self,
         tables: impl IntoIterator<Item = &'t str>,
     ) -> Result<(), LakeError> {
         let _guard = self.commit_lock()?;
-        // What a cut-off commit added may still be staged.
+        // Files of an interrupted commit may still be staged.
         finish_commits(&self.root)?;
         let mut stored = self.columns()?;
         for table in tables {
@@ -92,7 +93,8 @@ impl Lake {
             }
             let before = stored.0.insert(table.to_owned(), files.clone());
             if files.contains(&unread()) {
-                // Mended, a file has what it had before.
+                // Keeps the earlier column sets: an unreadable file may be restored with the
+                // columns it had.
                 let all = stored.0.entry(table.to_owned()).or_default();
                 all.extend(before.unwrap_or_default());
             }
@@ -100,11 +102,11 @@ impl Lake {
         replace_json(&path(&self.root), &stored)
     }
 
-    /// Looks anew at the files of those of these tables whose files did not all have the same columns:
-    /// by now they may.
+    /// Rebuilds the summary of those of these tables whose files had different columns. Their files
+    /// may all have the same columns now.
     ///
     /// # Errors
-    /// As [`Lake::recount_columns`].
+    /// Fails as [`Lake::recount_columns`] does.
     pub fn recount_mixed<'t>(
         &self,
         tables: impl IntoIterator<Item = &'t str>,
@@ -121,7 +123,8 @@ impl Lake {
     }
 }
 
-/// Makes the summary of a lake that has none. The commit lock is held, and no commit is cut off.
+/// Creates the summary of a lake if it is missing or damaged. The caller holds the commit lock, and
+/// all commits are applied.
 pub(super) fn make(root: &Path) -> Result<(), LakeError> {
     match read(root) {
         Some(_) => Ok(()),
@@ -129,7 +132,8 @@ pub(super) fn make(root: &Path) -> Result<(), LakeError> {
     }
 }
 
-/// Adds what a commit is about to add. The commit lock is held.
+/// Adds the columns of a commit to the summary, before its record is written. The caller holds the
+/// commit lock.
 pub(super) fn remember(root: &Path, new: &Stored) -> Result<(), LakeError> {
     let known = read(root);
     let mut stored = match &known {
@@ -152,7 +156,8 @@ fn read(root: &Path) -> Option<Stored> {
     serde_json::from_str(&text).ok()
 }
 
-/// Every footer is read: any file may be the only one that still holds a column.
+/// Builds a summary from the tables and marts below `root`. Reads every footer, since any file may
+/// be the only one with a certain column.
 pub(super) fn of_folder(root: &Path) -> Result<Stored, LakeError> {
     let mut stored = Stored::default();
     for folder in FOLDERS.map(|folder| root.join(folder)) {
@@ -165,12 +170,13 @@ pub(super) fn of_folder(root: &Path) -> Result<Stored, LakeError> {
     Ok(stored)
 }
 
-/// What stands for the columns of a file that cannot be read: nobody knows whether they are others.
+/// Returns the placeholder for the columns of an unreadable file. It differs from every real column
+/// set, so the table does not count as uniform.
 fn unread() -> Columns {
     Columns::from([(String::new(), None)])
 }
 
-/// The different columns of the files below a table's folder.
+/// Returns the distinct column sets of the files below a table's folder.
 fn of_table(folder: &Path) -> Result<BTreeSet<Columns>, LakeError> {
     let mut files = BTreeSet::new();
     for partition in listed(folder)? {
@@ -206,7 +212,7 @@ fn columns_of(schema: &Schema) -> Columns {
     fields.map(column).collect()
 }
 
-/// The columns of a Parquet file, from its footer.
+/// Reads the columns of a Parquet file from its footer.
 fn schema(file: &Path) -> Result<Schema, String> {
     let file = File::open(file).map_err(|e| e.to_string())?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());

@@ -1,14 +1,17 @@
-//! The commit protocol: a run's files become visible all or none, at whatever point it is cut off.
+//! The commit protocol. The files of a run become visible atomically, also if the process is
+//! interrupted at any point.
 //!
 //! 1. Every file is written below `_staging/<commit id>/` and synced.
-//! 2. `_state/clock.json` is told of the commit's time, `_state/columns.json` of the files' columns.
-//! 3. `_commits/<commit id>.json` lists the files to add and to remove. Once that record has its
-//!    name, the commit has happened.
-//! 4. The record is applied and marked so ([`super::apply`]), and the staging folder removed.
+//! 2. The commit's time is written to `_state/clock.json`, and the files' columns are added to
+//!    `_state/columns.json`.
+//! 3. `_commits/<commit id>.json` lists the files to add and to remove. The commit has happened
+//!    once that record is renamed into place.
+//! 4. The record is applied and marked as applied ([`super::apply`]), and the staging folder is
+//!    removed.
 //!
-//! A staging folder is there from before the commit until all of it is done: whoever opens the lake
-//! next finishes step 4 for those that have a record. One without a record is garbage once its
-//! process is dead, unless it is held (see [`super::held`]).
+//! The staging folder exists from before the commit until step 4 is complete. The next process that
+//! opens the lake finishes step 4 for staging folders that have a record. A staging folder without
+//! a record is garbage once its process is dead, unless it is held (see [`super::held`]).
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -30,7 +33,7 @@ use super::record::{AddedFile, CommitKind, CommitRecord, RunRef, next_commit_tim
 use super::{FORMAT, Lake, LakeError, RAW, STAGING};
 use crate::durable::FileAccess;
 
-/// Files on their way into the lake.
+/// Files that are staged for one commit.
 #[derive(Debug)]
 pub struct Staging {
     root: PathBuf,
@@ -38,11 +41,11 @@ pub struct Staging {
     folder: PathBuf,
     access: FileAccess,
     staged: Mutex<Staged>,
-    /// Tells other processes that this staging is alive.
+    /// Lock that shows other processes that this staging is in use.
     _lock: File,
 }
 
-/// What was written so far.
+/// The files written so far, and their columns.
 #[derive(Debug, Default)]
 struct Staged {
     files: Vec<AddedFile>,
@@ -50,12 +53,12 @@ struct Staged {
 }
 
 impl Lake {
-    /// Begins a commit.
+    /// Begins a commit: creates and locks its staging folder.
     ///
     /// # Errors
-    /// The staging folder cannot be made.
+    /// Fails if the staging folder cannot be created or locked.
     pub fn stage(&self, commit_id: &str) -> Result<Staging, LakeError> {
-        // Under the commit lock, so that recovery does not see the folder without its lock.
+        // Holds the commit lock, so that recovery does not see the folder before it is locked.
         let _guard = self.commit_lock()?;
         let folder = self.root.join(STAGING).join(commit_id);
         create_private_dir(&folder, self.access)?;
@@ -73,22 +76,22 @@ impl Lake {
         })
     }
 
-    /// A folder for what a process needs while it works; gone when this is dropped, or when the
-    /// lake is opened after the process has died.
+    /// Creates a folder for temporary files of a process. It is removed when the value is dropped,
+    /// or when the lake is opened after the process has died.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// Fails if the folder cannot be created.
     pub fn scratch(&self) -> Result<ScratchFolder, LakeError> {
         let staging = self.stage(&format!("scratch-{}", Uuid::now_v7()))?;
         Ok(ScratchFolder(staging))
     }
 
-    /// All raw files, each with the run it belongs to.
+    /// Returns all raw files, each with the id of its run.
     ///
     /// # Errors
-    /// A folder that cannot be read.
+    /// Fails if a folder cannot be read.
     pub fn raw_files(&self) -> Result<Vec<(String, PathBuf)>, LakeError> {
-        // A probe that was cut off is none.
+        // Leftovers of an interrupted probe are no raw files.
         let is_raw =
             |path: &PathBuf| path.is_file() && path.extension().is_some_and(|e| e == "zst");
         let mut files = Vec::new();
@@ -107,11 +110,11 @@ impl Lake {
 }
 
 impl Staging {
-    /// Writes one file with these columns; `path` is relative to the lake. When this returns, it is
-    /// on disk. Several threads may write files at once.
+    /// Writes one file with these columns. `path` is relative to the lake. The file is durable when
+    /// this returns. Several threads may write files at once.
     ///
     /// # Errors
-    /// Whatever `write` or the disk fail with; nothing is visible then.
+    /// Fails if `write` or the disk fails. The file is not visible then.
     pub fn add(
         &self,
         path: String,
@@ -120,7 +123,7 @@ impl Staging {
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<u64, String>,
     ) -> Result<(), LakeError> {
         let staged = self.folder.join(&path);
-        // Until the commit it is as private as pages are.
+        // Staged files are private until the commit, as raw pages are.
         create_private_dir(staged.parent().unwrap_or(&self.folder), self.access)?;
         let file = create_private(&staged, self.access);
         let mut hashed = Hashing {
@@ -152,7 +155,7 @@ impl Staging {
         let checksum = hasher.finalize().to_hex().to_string();
         let mut staged = self.staged();
         staged.columns.add(table, columns);
-        // One that was written before is replaced.
+        // Replaces a file that was staged at this path before.
         staged.files.retain(|file| file.path != path);
         staged.files.push(AddedFile {
             path,
@@ -165,7 +168,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Says whose rows a staged file holds, where they are not those of the commit's run alone.
+    /// Records the runs with rows in a staged file, if the file holds rows of other runs than the
+    /// commit's.
     pub fn holds(&self, path: &str, runs: BTreeSet<String>) {
         let mut staged = self.staged();
         if let Some(file) = staged.files.iter_mut().find(|file| file.path == path) {
@@ -173,7 +177,7 @@ impl Staging {
         }
     }
 
-    /// Where a staged file lies until the commit.
+    /// Returns the path of a staged file before the commit.
     pub fn staged_path(&self, path: &str) -> PathBuf {
         self.folder.join(path)
     }
@@ -182,13 +186,13 @@ impl Staging {
         &self.id
     }
 
-    /// The paths of the staged files, relative to the lake.
+    /// Returns the paths of the staged files, relative to the lake.
     pub fn paths(&self) -> BTreeSet<String> {
         let staged = self.staged();
         staged.files.iter().map(|file| file.path.clone()).collect()
     }
 
-    /// Where the files are staged, each at its path in the lake.
+    /// Returns the staging folder. Each file has the same path below it as in the lake.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -201,17 +205,17 @@ impl Staging {
         self.access
     }
 
-    /// The staged files in order, and the lock.
+    /// Returns the staged files, sorted by path, and the lock.
     pub(super) fn into_parts(self) -> (Vec<AddedFile>, File) {
         let Staged { mut files, .. } = std::mem::take(&mut *self.staged());
         files.sort_by(|a, b| a.path.cmp(&b.path));
         (files, self._lock)
     }
 
-    /// Gives up what was staged.
+    /// Removes the staged files.
     ///
     /// # Errors
-    /// The folder cannot be removed; it is garbage all the same.
+    /// Fails if the folder cannot be removed. It is garbage anyway.
     pub fn abandon(self) -> Result<(), LakeError> {
         drop_staging(&self.folder)
     }
@@ -220,11 +224,11 @@ impl Staging {
         self.staged.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Makes the staged files visible and the files in `remove` vanish, at once.
+    /// Makes the staged files visible and deletes the files in `remove`, atomically.
     ///
     /// # Errors
-    /// Before the record has its name nothing has happened; after that, opening the lake finishes
-    /// the work.
+    /// An error before the record is renamed into place leaves the lake unchanged. After an error
+    /// past that point, the next process that opens the lake finishes the commit.
     pub fn commit(
         self,
         kind: CommitKind,
@@ -232,13 +236,13 @@ impl Staging {
         remove: Vec<String>,
     ) -> Result<CommitRecord, LakeError> {
         let _guard = commit_lock(&self.root)?;
-        // What another process could not finish comes before this.
+        // Commits that another process left unfinished are applied first.
         finish_commits(&self.root)?;
         let Staged {
             files: mut add,
             columns,
         } = std::mem::take(&mut *self.staged());
-        // They may have been written side by side.
+        // Several threads may have staged them in any order.
         add.sort_by(|a, b| a.path.cmp(&b.path));
         let record = CommitRecord {
             format: FORMAT,
@@ -265,7 +269,7 @@ impl Staging {
     }
 }
 
-/// A staging that nobody will commit.
+/// A staging folder that is never committed.
 #[derive(Debug)]
 pub struct ScratchFolder(Staging);
 
@@ -277,17 +281,17 @@ impl ScratchFolder {
 
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
-        // What stays is garbage, and cleared when the lake is opened.
+        // Anything left is garbage, and is removed when the lake is next opened.
         let _ = remove_dir_if_there(&self.0.folder);
     }
 }
 
-/// Counts and hashes what passes through.
+/// A writer that counts and hashes the bytes it passes on.
 struct Hashing<W> {
     inner: W,
     hasher: blake3::Hasher,
     bytes: u64,
-    /// Why the disk did not take it: encoders tell that in words of their own.
+    /// The first write error. Encoders report it in their own words, so the original is kept here.
     failed: Option<io::Error>,
 }
 

@@ -1,4 +1,4 @@
-//! Arrow tables → Parquet. The same rows give the same bytes.
+//! Writes Arrow tables as Parquet. The same rows give the same bytes.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -15,21 +15,21 @@ use parquet::schema::types::ColumnPath;
 use crate::plan::parts::Compression;
 use crate::spec::table::Table;
 
-/// Rows in a row group: enough to compress well, few enough to skip most of a big file.
+/// Rows per row group: enough to compress well, few enough to let readers skip most of a big file.
 const ROW_GROUP: usize = 128 << 10;
 
 /// Rows of a table in order, batch by batch.
 pub struct Rows<'r> {
     pub schema: SchemaRef,
-    /// There are no more rows than this.
+    /// Upper bound of the number of rows.
     pub most: u64,
     pub batches: &'r mut dyn Iterator<Item = Result<RecordBatch, ArrowError>>,
 }
 
-/// Writes a table's rows, sorted as its contract says; the number of rows.
+/// Writes the rows of a table, which are sorted as its contract says. Returns the number of rows.
 ///
 /// # Errors
-/// What the rows' source, the encoder or the disk say, as text.
+/// Returns the error of the rows' source, the encoder or the disk, as text.
 pub fn write_parquet(
     rows: Rows<'_>,
     table: &Table,
@@ -45,8 +45,8 @@ pub fn write_parquet(
     let first = batches.peek().and_then(|first| first.as_ref().ok());
     let options = ArrowWriterOptions::new()
         .with_properties(properties(most, first, table, compression)?)
-        // The types of a contract are all Parquet's own; the schema of Arrow beside them would be a
-        // third of the footer, which every reader of a file has to read.
+        // All types of a contract are native to Parquet. The Arrow schema would add a third to the
+        // footer, which every reader has to read.
         .with_skip_arrow_metadata(true);
     let mut writer =
         ArrowWriter::try_new_with_options(out, schema, options).map_err(|e| e.to_string())?;
@@ -97,14 +97,14 @@ fn properties(
         let column = ColumnPath::from(name.value.as_str());
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
-            // An upper bound that fits: an id stands at most once a row.
+            // An upper bound: a row has at most one id.
             .set_column_bloom_filter_ndv(column, most.min(ROW_GROUP as u64));
     }
     Ok(properties.build())
 }
 
-/// The text columns in which hardly any value comes twice, as addresses: a dictionary of them would
-/// be as long as the column, and is costly to make.
+/// Returns the text columns with almost only distinct values in a sample, such as URLs. A
+/// dictionary of them would be as long as the column, and costly to build.
 fn without_dictionary(first: &RecordBatch) -> Vec<ColumnPath> {
     let fields = first.schema();
     let columns = fields.fields().iter().zip(first.columns());
@@ -121,5 +121,5 @@ fn without_dictionary(first: &RecordBatch) -> Vec<ColumnPath> {
         .collect()
 }
 
-/// Rows that tell what a column is like.
+/// Number of rows that [`without_dictionary`] samples.
 const SAMPLE: usize = 1_024;

@@ -1,5 +1,6 @@
-//! Whether contracts fit what a lake already holds. A column may be added at any time; one that is
-//! gone or has another type must be told of, or old files would be misread in silence. Pure.
+//! Schema evolution: compares contracts with the columns of a lake. A column may be added at any
+//! time. A contract must declare a removed or retyped column, or old files would be misread
+//! silently. Pure.
 
 use crate::load::Lake;
 use crate::load::LakeError;
@@ -13,40 +14,40 @@ use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 
-/// A column on which a lake and its contract differ.
+/// A column that differs between a lake and its contract.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     pub table: String,
     pub column: String,
-    /// The types that files hold it with and its contract does not have.
+    /// The column's types in the files that differ from the contract's.
     pub stored: BTreeSet<ColumnType>,
     pub kind: ChangeKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// The contract does not have it any more, and does not say why.
+    /// The contract no longer has the column and does not declare it as removed.
     Gone,
-    /// It has another type, and the contract does not say that it had this one.
+    /// The column has another type, and the contract does not list the old type in `was`.
     Retyped(ColumnType),
-    /// It has another type, the contract says so, and old values cannot be read as the new type.
+    /// The contract lists the old types, but old values cannot be read as the new type.
     Unreadable(ColumnType),
 }
 
-/// What is about to be done with the lake.
+/// The operation on the lake that the contracts are checked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Adding files: everything must be readable beside them.
+    /// Adding files: old files must stay readable beside them.
     Add,
-    /// Writing old files anew, which is how values of an old type go away.
+    /// Rewriting old files, which removes values of an old type.
     Replace,
 }
 
-/// What is different, leaving out what the contracts account for.
+/// Returns the differences that the contracts do not account for.
 pub fn differences(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<Difference> {
     let mut found = Vec::new();
     for name in stored.0.keys() {
-        // Marts are computed anew when their contracts change.
+        // Marts are recomputed when their contracts change.
         let table = tables.get(name);
         let Some(table) = table.filter(|table| table.rows_from != RowsFrom::Tables) else {
             continue;
@@ -84,22 +85,23 @@ fn difference(
     }
 }
 
-/// The types of a column that are not the contract's.
+/// Returns the types of a column that differ from the contract's.
 fn others(column: &Column, kinds: &BTreeSet<ColumnType>) -> BTreeSet<ColumnType> {
     let others = kinds.iter().filter(|kind| **kind != column.kind);
     others.copied().collect()
 }
 
-/// Whether old values can be read. Those of two old types meet in a third one, so that their text
-/// would depend on which files there are.
+/// Returns true if old values can be read as `kind`. With two old types they cannot: both would be
+/// unified to a third type first, so their text would depend on which files exist.
 fn readable(kind: ColumnType, others: &BTreeSet<ColumnType>) -> bool {
     others.len() <= 1 && others.iter().all(|other| kind.can_read(*other))
 }
 
-/// Checks contracts against what a lake holds.
+/// Checks contracts against the columns of a lake.
 ///
 /// # Errors
-/// Every difference that its contract does not account for, with the place where it would.
+/// Returns every difference that its contract does not account for, with the place in the contract
+/// to change.
 pub fn check(stored: &Stored, contracts: &Contracts, purpose: Purpose) -> Result<(), Diagnostics> {
     let differences = differences(stored, &contracts.tables);
     let matters =
@@ -113,7 +115,7 @@ pub fn check(stored: &Stored, contracts: &Contracts, purpose: Purpose) -> Result
     }
 }
 
-/// The tables of a lake that no contract declares any more: no view shows them.
+/// Returns the tables of a lake that no contract declares any more. No view shows them.
 pub fn undeclared<'s>(
     stored: &'s Stored,
     tables: &IndexMap<String, Table>,
@@ -123,7 +125,8 @@ pub fn undeclared<'s>(
     names.filter(|name| !tables.contains_key(*name))
 }
 
-/// The tables with files of an older contract, also those that it accounts for.
+/// Returns the tables with files of an older contract, including differences that the contract
+/// accounts for.
 pub fn outdated(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<String> {
     let is_new = |table: &Table, name: &str, kinds: &BTreeSet<ColumnType>| {
         let column = table.columns.get(name);
@@ -137,7 +140,7 @@ pub fn outdated(stored: &Stored, tables: &IndexMap<String, Table>) -> Vec<String
     stored.0.keys().filter(is_outdated).cloned().collect()
 }
 
-/// What the files mean for whoever reads these tables.
+/// Returns the column properties of the files that readers of these tables need.
 pub fn file_columns(stored: &Stored, tables: &IndexMap<String, Table>) -> FileColumns {
     FileColumns {
         unreadable: unreadable(stored, tables),
@@ -145,7 +148,7 @@ pub fn file_columns(stored: &Stored, tables: &IndexMap<String, Table>) -> FileCo
     }
 }
 
-/// The columns that cannot be read while old files are there.
+/// Returns the columns that cannot be read while old files exist, each with the reason.
 pub fn unreadable(stored: &Stored, tables: &IndexMap<String, Table>) -> Unreadable {
     let mut unreadable = BTreeMap::new();
     for difference in differences(stored, tables) {
@@ -163,7 +166,7 @@ const FLATTEN: &str = "flatten all runs anew: redlake transform PIPELINE --raw a
                        lake's folder raw/";
 
 impl Difference {
-    /// What is different.
+    /// Describes the difference.
     pub fn message(&self) -> String {
         let Difference { table, column, .. } = self;
         let stored = words(&self.stored, " and ");
@@ -184,7 +187,7 @@ impl Difference {
         }
     }
 
-    /// What to do about it.
+    /// Returns the hint that resolves the difference.
     fn hint(&self, table: &Table) -> String {
         let column = &self.column;
         let was = words(&self.stored, ", ");
@@ -199,7 +202,7 @@ impl Difference {
                 "add `was: [{was}]` to the column, and its old values are read as {}",
                 kind.as_str()
             ),
-            // The ledger is never written anew.
+            // Ledger tables are never rewritten.
             _ if table.rows_from != RowsFrom::Pages => rename,
             ChangeKind::Retyped(_) => {
                 format!("{rename}; or add `was: [{was}]` and {FLATTEN}")
@@ -226,11 +229,11 @@ fn words(kinds: &BTreeSet<ColumnType>, between: &str) -> String {
 }
 
 impl Lake {
-    /// Checks that contracts account for what the lake holds.
+    /// Checks that the contracts account for all columns of the lake.
     ///
     /// # Errors
-    /// A folder that cannot be listed; [`LakeError::BelowPartition`]; [`LakeError::Contracts`] with every
-    /// difference.
+    /// Fails if a folder cannot be listed. Returns [`LakeError::BelowPartition`], or
+    /// [`LakeError::Contracts`] with every difference.
     pub fn check(&self, contracts: &Contracts, purpose: Purpose) -> Result<(), LakeError> {
         self.keep_clear_of_columns(&contracts.tables)?;
         let checked = check(&self.columns()?, contracts, purpose);

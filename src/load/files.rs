@@ -1,6 +1,6 @@
-//! File-system steps that survive a power cut: what they return from is on disk.
+//! Durable file-system steps: their effect is on disk when they return.
 //!
-//! Each begins with [`step`], where tests cut the program off or make the disk fail.
+//! Each begins with [`step`], where tests abort the process or make the disk fail.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{LakeError, is_read_only};
 use crate::durable::{self, FileAccess};
 
-/// Wraps an I/O error with what was being done, and to what.
+/// Wraps an I/O error with the failed action and its path.
 pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LakeError {
     let path = path.to_owned();
     move |source| LakeError::Io {
@@ -21,12 +21,12 @@ pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> La
     }
 }
 
-/// The place before a step that changes the disk. Nothing but in tests, where the failpoint `disk`
-/// says what happens here: `return(full)` and `return(read-only)` are errors, `return` ends the
-/// process as a power cut would.
+/// Failpoint before every step that changes the disk. Does nothing outside of tests. In tests the
+/// failpoint `disk` decides: `return(full)` and `return(read-only)` give errors, `return` aborts
+/// the process as a power cut would.
 ///
 /// # Errors
-/// What the failpoint says.
+/// Returns the error that the failpoint requests.
 pub fn step() -> io::Result<()> {
     fail::fail_point!("disk", |how: Option<String>| match how.as_deref() {
         Some("full") => Err(io::ErrorKind::StorageFull.into()),
@@ -37,7 +37,7 @@ pub fn step() -> io::Result<()> {
 }
 
 pub fn create_dir(path: &Path) -> Result<(), LakeError> {
-    // Where it is there already, nothing changes.
+    // An existing folder is no change of the disk, and so no step.
     let made = if path.is_dir() {
         Ok(())
     } else {
@@ -46,7 +46,7 @@ pub fn create_dir(path: &Path) -> Result<(), LakeError> {
     made.map_err(failed("create the folder", path))
 }
 
-/// Makes a folder that other accounts may not enter.
+/// Creates a folder that other accounts may not enter. An existing folder keeps its mode.
 pub fn create_private_dir(path: &Path, access: FileAccess) -> Result<(), LakeError> {
     let made = if path.is_dir() {
         Ok(())
@@ -56,10 +56,10 @@ pub fn create_private_dir(path: &Path, access: FileAccess) -> Result<(), LakeErr
     made.map_err(failed("create the folder", path))
 }
 
-/// Makes a file, or empties one that exists; other accounts may not read a new one.
+/// Creates a file that other accounts may not read, or truncates an existing file.
 ///
 /// # Errors
-/// The file cannot be made.
+/// Fails if the file cannot be created.
 pub fn create_private(path: &Path, access: FileAccess) -> io::Result<File> {
     step()?;
     let mut options = OpenOptions::new();
@@ -72,17 +72,17 @@ pub fn open_lock(path: &Path) -> Result<File, LakeError> {
     opened.map_err(failed("open the lock", path))
 }
 
-/// Opens a lock that other accounts may not see.
+/// Opens a lock file that other accounts may not read.
 pub fn open_private_lock(path: &Path, access: FileAccess) -> Result<File, LakeError> {
     let opened = step().and_then(|()| durable::open_private(&mut lock_options(), path, access));
     opened.map_err(failed("open the lock", path))
 }
 
-/// Opens a lock to share it, which needs no permission to write. None where there is no such file and none can
-/// be made: in a lake that this account cannot write.
+/// Opens a lock file to lock it shared, which needs no write permission. Returns `None` if this
+/// account cannot write the lake and the file does not exist or cannot be read.
 ///
 /// # Errors
-/// Whatever else keeps the file from being opened.
+/// Fails if the file cannot be opened for another reason.
 pub fn open_shared_lock(path: &Path) -> Result<Option<File>, LakeError> {
     match open_lock(path) {
         Err(LakeError::Io { source, .. }) if is_read_only(&source) => Ok(File::open(path).ok()),
@@ -104,7 +104,7 @@ pub fn replace_json<T: Serialize>(path: &Path, value: &T) -> Result<(), LakeErro
     })
 }
 
-/// As [`replace_json`], as a file that other accounts may not read.
+/// Does the same as [`replace_json`] with a file that other accounts may not read.
 pub fn replace_private_json<T: Serialize>(
     path: &Path,
     value: &T,
@@ -129,14 +129,14 @@ fn replace_json_with<T: Serialize>(
     rename(&beside, path)
 }
 
-/// Renames, and makes the new name durable.
+/// Renames a file and syncs the folder of the new name.
 pub fn rename(from: &Path, to: &Path) -> Result<(), LakeError> {
     let renamed = step().and_then(|()| fs::rename(from, to));
     renamed.map_err(failed("rename into place", to))?;
     sync_parent(to)
 }
 
-/// Gives a file a second name; it may have it already.
+/// Creates a hard link. An existing `to` is no error.
 pub fn link(from: &Path, to: &Path) -> io::Result<()> {
     step()?;
     match fs::hard_link(from, to) {
@@ -145,8 +145,8 @@ pub fn link(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives each of two folders the other's name, in one step, and makes that durable; false where the
-/// file system cannot.
+/// Exchanges the names of two folders atomically and durably. Returns false if the file system does
+/// not support it.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub fn exchange(a: &Path, b: &Path) -> Result<bool, LakeError> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -169,7 +169,7 @@ pub fn exchange(_: &Path, _: &Path) -> Result<bool, LakeError> {
     Ok(false)
 }
 
-/// Bytes that are free for this user where `path` lies; none where nobody can tell.
+/// Returns the bytes available to this user on the disk of `path`, or `None` if unknown.
 #[cfg(unix)]
 pub fn free_bytes(path: &Path) -> Option<u64> {
     fail::fail_point!("free", |bytes: Option<String>| bytes?.parse().ok());
@@ -189,7 +189,7 @@ pub fn remove_if_there(path: &Path) -> Result<(), LakeError> {
     }
 }
 
-/// Removes a folder in which nothing lies; that it is gone need not outlive a power cut.
+/// Removes a folder if it is empty. The removal is not synced.
 pub fn remove_if_empty(folder: &Path) -> Result<(), LakeError> {
     let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if is_empty {
@@ -202,7 +202,7 @@ pub fn remove_if_empty(folder: &Path) -> Result<(), LakeError> {
     }
 }
 
-/// Removes a folder with all that lies in it.
+/// Removes a folder with its contents, if it exists.
 pub fn remove_dir_if_there(path: &Path) -> Result<(), LakeError> {
     match step().and_then(|()| fs::remove_dir_all(path)) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("clear", path)(e)),
@@ -210,18 +210,18 @@ pub fn remove_dir_if_there(path: &Path) -> Result<(), LakeError> {
     }
 }
 
-/// Makes the name `path` durable.
+/// Syncs the folder that contains `path`, which makes the name `path` durable.
 pub fn sync_parent(path: &Path) -> Result<(), LakeError> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-/// Makes the names in a folder durable.
+/// Syncs a folder, which makes the names in it durable.
 pub fn sync_dir(folder: &Path) -> Result<(), LakeError> {
     let synced = step().and_then(|()| durable::sync_dir(folder));
     synced.map_err(failed("sync the folder", folder))
 }
 
-/// What lies in a folder, in order; nothing in what is no folder.
+/// Returns the sorted paths of the entries of a folder. For a file, returns none.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
     if folder.is_file() {
         return Ok(Vec::new());
@@ -232,7 +232,7 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
     Ok(paths)
 }
 
-/// BLAKE3 of a file, hex.
+/// Returns the BLAKE3 checksum of a file, in hex.
 pub(super) fn checksum(path: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path)?)?;

@@ -1,8 +1,9 @@
-//! Commits that wait for a decision: their files stay staged because a data check failed.
+//! Held commits: their files stay staged because a data check failed, until they are published or
+//! discarded.
 //!
-//! `_staging/<commit id>/held.json` says what would be committed. Where the run's ledger is
-//! committed beside it, that commit decides: until its record has its name, nothing is held, and
-//! the staging is garbage like any other.
+//! `_staging/<commit id>/held.json` describes the commit. If the run's ledger is committed with it,
+//! that commit decides: until its record is in place, nothing is held, and the staging is garbage
+//! like any other.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,38 +27,38 @@ use crate::load::record::{AddedFile, CommitKind, CommitRecord, RunRef};
 use crate::load::record::{read, record_path};
 use crate::spec::checks::Severity;
 
-/// A commit that waits for a decision.
+/// A held commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {
     pub format: u32,
-    /// The commit's id once it is published.
+    /// Id of the commit once it is published.
     pub commit_id: String,
     pub pipeline: String,
     pub run_id: String,
-    /// The logical time of what the run observed.
+    /// Logical time of the run's observations.
     pub snapshot_at: DateTime<Utc>,
     pub simulated: bool,
     pub held_at: DateTime<Utc>,
-    /// The commit of the run's ledger, without which nothing is held.
+    /// Commit of the run's ledger. The commit is held only once this one has happened.
     pub ledger_commit: Option<String>,
     pub add: Vec<AddedFile>,
     /// Paths relative to the lake.
     pub remove: Vec<String>,
-    /// Of every check, those that passed included.
+    /// Results of all checks, including those that passed.
     pub checks: Vec<CheckResult>,
 }
 
-/// What became of a data check.
+/// Result of a data check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {
     pub name: String,
     pub severity: Severity,
     pub outcome: HeldOutcome,
-    /// What was found, or why the check could not be made.
+    /// The finding, or the reason why the check could not run.
     pub message: String,
-    /// How many rows its query gave.
+    /// Number of rows that its query returned.
     pub failing_rows: u64,
-    /// The first of them, by column.
+    /// The first of these rows, as values by column.
     pub rows: Vec<IndexMap<String, Value>>,
 }
 
@@ -65,7 +66,7 @@ pub struct CheckResult {
 #[serde(rename_all = "snake_case")]
 pub enum HeldOutcome {
     Passed,
-    /// It failed and is of severity `warn`.
+    /// The check failed and has severity `warn`.
     Warned,
     Failed,
 }
@@ -80,7 +81,7 @@ impl HeldOutcome {
     }
 }
 
-/// A staging that is being held; it counts as alive until this is dropped.
+/// A staging that has just been held. It counts as in use until this is dropped.
 #[derive(Debug)]
 pub struct Holding {
     pub held: Held,
@@ -88,11 +89,11 @@ pub struct Holding {
 }
 
 impl Staging {
-    /// Keeps the staged files back. With `ledger_commit` they are held once that commit has
-    /// happened, without it at once.
+    /// Holds the staged files. With `ledger_commit` they are held once that commit has happened,
+    /// otherwise at once.
     ///
     /// # Errors
-    /// The staging cannot be written; it is garbage then.
+    /// Fails if the staging cannot be written. It is garbage then.
     pub fn hold(
         self,
         run: &RunRef<'_>,
@@ -104,7 +105,7 @@ impl Staging {
         let (root, folder) = (self.root().to_owned(), self.folder().to_owned());
         let access = self.access();
         let (add, lock) = self.into_parts();
-        // Its own id may be that of the ledger's commit.
+        // The staging may have the id of the ledger's commit, so the held commit gets a new one.
         let commit_id = Uuid::now_v7().to_string();
         let target = root.join(STAGING).join(&commit_id);
         rename(&folder, &target)?;
@@ -127,10 +128,10 @@ impl Staging {
 }
 
 impl Lake {
-    /// The commits that wait for a decision, the oldest first; of a run only the newest.
+    /// Returns the held commits, oldest first. Of each run, only the newest is included.
     ///
     /// # Errors
-    /// A folder or a file that cannot be read.
+    /// Fails if a folder or a file cannot be read.
     pub fn held(&self) -> Result<Vec<Held>, LakeError> {
         let mut all: Vec<Held> = Vec::new();
         for (_, held) in self.stagings_held()? {
@@ -147,10 +148,10 @@ impl Lake {
         Ok(all)
     }
 
-    /// As [`Lake::held`]; none where this account may not read stagings.
+    /// Returns the same as [`Lake::held`], or `None` if this account may not read stagings.
     ///
     /// # Errors
-    /// As [`Lake::held`].
+    /// Fails as [`Lake::held`] does.
     pub fn held_if_readable(&self) -> Result<Option<Vec<Held>>, LakeError> {
         match self.held() {
             Err(error) if error.is_forbidden() => Ok(None),
@@ -158,21 +159,21 @@ impl Lake {
         }
     }
 
-    /// What is held of a run.
+    /// Returns the held commit of a run.
     ///
     /// # Errors
-    /// As [`Lake::held`]; [`LakeError::NotHeld`].
+    /// Fails as [`Lake::held`] does. Returns [`LakeError::NotHeld`] if the run has no held commit.
     pub fn held_of(&self, run_id: &str) -> Result<Held, LakeError> {
         let all = self.held()?;
         let found = all.into_iter().find(|held| held.run_id == run_id);
         found.ok_or_else(|| LakeError::NotHeld(run_id.to_owned()))
     }
 
-    /// Commits what is held of a run, as it was staged.
+    /// Commits the held files of a run, as they were staged.
     ///
     /// # Errors
-    /// Nothing is held; a held file is not as it was staged; the run's files have changed since.
-    /// Nothing has happened then.
+    /// Fails if nothing is held, a held file has changed since it was staged, or the run's files
+    /// have changed since. The lake is unchanged then.
     pub fn publish(&self, run_id: &str) -> Result<CommitRecord, LakeError> {
         let held = self.held_of(run_id)?;
         let folder = self.root().join(STAGING).join(&held.commit_id);
@@ -181,7 +182,7 @@ impl Lake {
         }
         let _guard = self.commit_lock()?;
         finish_commits(&self.root)?;
-        // Another process may have decided since.
+        // Another process may have published or discarded it meanwhile.
         if self.held_of(run_id)?.commit_id != held.commit_id {
             return Err(LakeError::NotHeld(run_id.to_owned()));
         }
@@ -210,24 +211,24 @@ impl Lake {
         })
     }
 
-    /// Drops what is held of a run. Its pages and its ledger stay.
+    /// Removes the held commit of a run. The run's pages and ledger stay.
     ///
     /// # Errors
-    /// Nothing is held, or its files cannot be removed.
+    /// Fails if nothing is held, or its files cannot be removed.
     pub fn discard(&self, run_id: &str) -> Result<Held, LakeError> {
         let held = self.held_of(run_id)?;
         self.supersede(run_id, None)?;
         Ok(held)
     }
 
-    /// Drops all that is held of a run but the commit `but`: the run's tables were made anew.
+    /// Removes all held commits of a run except `but`, because the run's tables were rebuilt.
     ///
     /// # Errors
-    /// Files that cannot be removed.
+    /// Fails if files cannot be removed.
     pub fn supersede(&self, run_id: &str, but: Option<&str>) -> Result<(), LakeError> {
         let _guard = self.commit_lock()?;
         for (folder, held) in self.stagings_held()? {
-            // One with a record is published, and its files are moved when the lake is opened.
+            // A staging with a commit record is published. Opening the lake moves its files.
             let published = record_path(self.root(), &held.commit_id).exists();
             if held.run_id == run_id && but != Some(held.commit_id.as_str()) && !published {
                 drop_staging(&folder)?;
@@ -236,11 +237,11 @@ impl Lake {
         Ok(())
     }
 
-    /// Every staging with a `held.json`.
+    /// Returns every staging folder that has a `held.json`.
     fn stagings_held(&self) -> Result<Vec<(PathBuf, Held)>, LakeError> {
         let mut all = Vec::new();
         let stagings = self.root().join(STAGING);
-        // A copy that can only be read may lack empty folders.
+        // A read-only copy of a lake may lack empty folders.
         if !stagings.exists() {
             return Ok(all);
         }
@@ -248,7 +249,7 @@ impl Lake {
             let path = folder.join(HELD);
             match read::<Held>(&path) {
                 Ok(held) => all.push((folder, held)),
-                // No staging that is held, or one that was decided on since it was listed.
+                // The staging is not held, or it was published or discarded after the listing.
                 Err(LakeError::Io { .. }) if !path.exists() => {}
                 Err(error) => return Err(error),
             }
@@ -256,7 +257,7 @@ impl Lake {
         Ok(all)
     }
 
-    /// Whether the run's files are those of the moment when the staging was held back.
+    /// Checks that the run's files are unchanged since the staging was held.
     fn is_current(&self, held: &Held) -> Result<(), LakeError> {
         let of_run = |c: &CommitRecord| {
             c.run_id == held.run_id
@@ -266,7 +267,7 @@ impl Lake {
         let changed = self.commits()?.iter().any(of_run);
         let live = self.live_files()?;
         let gone = held.remove.iter().any(|path| !live.contains_key(path));
-        // Rows of a table that is to be added must go, or the added file takes their place.
+        // The run's live files in the added tables must be removed or replaced by this commit.
         let adds = |table: &str| held.add.iter().any(|file| file.table == table);
         let replaces = |path: &String| {
             held.remove.contains(path) || held.add.iter().any(|file| file.path == *path)
@@ -282,19 +283,19 @@ impl Lake {
     }
 }
 
-/// Whether a staging without a commit record is held, and so no garbage.
+/// Returns true if a staging without a commit record is held, and so must not be cleared.
 pub(super) fn is_held(root: &Path, folder: &Path) -> bool {
     let path = folder.join(HELD);
     match read::<Held>(&path) {
         Ok(held) => held
             .ledger_commit
             .is_none_or(|id| record_path(root, &id).exists()),
-        // What cannot be read is kept: it may be all there is of the tables.
+        // An unreadable `held.json` counts as held: the staging may be the only copy of the tables.
         Err(_) => path.exists(),
     }
 }
 
-/// Whether a held file is as it was staged.
+/// Checks that a held file has the checksum it had when it was staged.
 fn is_whole(folder: &Path, file: &AddedFile) -> Result<(), LakeError> {
     let path = folder.join(&file.path);
     let damaged = |reason: String| LakeError::HeldFile {

@@ -1,4 +1,4 @@
-//! What lies in the lake, as its commits say.
+//! The live files of the lake, computed from its commits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,68 +20,67 @@ pub struct LiveFile {
 }
 
 impl LiveFile {
-    /// The folder it lies in: its partition.
+    /// Returns the partition folder of the file, relative to the lake.
     pub fn partition(&self) -> &Path {
         self.file.partition()
     }
 
-    /// The business date of its rows.
+    /// Returns the business date of its rows, from the partition folder.
     pub fn date(&self) -> Option<NaiveDate> {
         self.file.date()
     }
 
-    /// Whether it is a table's, not one that is made of tables.
+    /// Returns true if it is a file of a table, not of a mart.
     pub fn is_of_table(&self) -> bool {
         self.partition().starts_with("tables")
     }
 }
 
 impl AddedFile {
-    /// The folder it lies in: its partition.
+    /// Returns the partition folder of the file, relative to the lake.
     pub fn partition(&self) -> &Path {
         Path::new(&self.path).parent().unwrap_or(Path::new(""))
     }
 
-    /// The business date of its rows.
+    /// Returns the business date of its rows, from the partition folder.
     pub fn date(&self) -> Option<NaiveDate> {
         let folder = self.partition().file_name()?.to_str()?;
         folder.strip_prefix("dt=")?.parse().ok()
     }
 }
 
-/// Held while files that are there are replaced or removed, so that nobody else replaces them at
-/// the same time.
+/// Lock for replacing or removing committed files. Only one process holds it at a time.
 #[derive(Debug)]
 pub struct RewriteLock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl Lake {
-    /// All files of all tables, by path.
+    /// Returns all live files, by path.
     ///
     /// # Errors
-    /// A record that cannot be read.
+    /// Fails if a record cannot be read.
     pub fn live_files(&self) -> Result<BTreeMap<String, LiveFile>, LakeError> {
         Ok(live(&self.commits()?))
     }
 
-    /// Whether there is a commit of this id. A run's first commit has the run's.
+    /// Returns true if a commit with this id exists. The first commit of a run has the run's id.
     pub fn has_commit(&self, id: &str) -> bool {
         record_path(&self.root, id).exists()
     }
 
-    /// The files that hold rows of a run now: its own, and those it shares with other runs.
+    /// Returns the live files that hold rows of a run, including those it shares with other runs.
     ///
     /// # Errors
-    /// A record that cannot be read.
+    /// Fails if a record cannot be read.
     pub fn files_of(&self, run_id: &str) -> Result<Vec<LiveFile>, LakeError> {
         let files = self.live_files()?.into_values();
         Ok(files.filter(|live| live.runs.contains(run_id)).collect())
     }
 
-    /// Waits until nobody else rewrites files. Whoever replaces or removes committed files looks
-    /// for them after that, and commits before it is dropped.
+    /// Waits for the rewrite lock. A process that replaces or removes committed files lists them
+    /// after it has the lock, and commits before it drops the lock.
     ///
     /// # Errors
-    /// A lock that cannot be opened.
+    /// Fails if the lock cannot be opened or taken.
     pub fn rewrite_lock(&self) -> Result<RewriteLock, LakeError> {
         let path = self.root.join(STATE).join("rewrite.lock");
         let file = open_lock(&path)?;
@@ -90,7 +89,7 @@ impl Lake {
     }
 }
 
-/// Commits in their order, summed up.
+/// Applies commits in order and returns the resulting live files, by path.
 fn live(commits: &[CommitRecord]) -> BTreeMap<String, LiveFile> {
     let mut files = BTreeMap::new();
     for commit in commits {

@@ -1,4 +1,4 @@
-//! The files of marts, and what they were computed from.
+//! The files of marts, and the inputs that they were computed from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -11,36 +11,36 @@ use super::files::{failed, list, open_lock, replace_json};
 use super::{Lake, LakeError, STATE, partition};
 use crate::load::record::{CommitKind, CommitRecord};
 
-/// Held while marts are computed and committed; released when dropped, or when the process dies.
+/// Lock for computing and committing marts. Released when dropped, or when the process dies.
 #[derive(Debug)]
 pub struct MartsLock(#[expect(dead_code, reason = "held, not read")] File);
 
-/// By date, a hash of what its figures depend on.
+/// Map from a date to the hash of the inputs of its figures.
 pub type Inputs = BTreeMap<NaiveDate, String>;
 
-/// What the marts in the lake were computed from.
+/// Inputs and failures of the last computation of the marts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Computed {
     pub days: Inputs,
-    /// What could not be computed from it.
+    /// The marts that could not be computed from these inputs.
     #[serde(default)]
     pub failed: Vec<FailedMart>,
 }
 
-/// A mart that has no rows of a date because it could not be computed.
+/// A mart without rows for a date, because it could not be computed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedMart {
     pub date: NaiveDate,
-    /// None where the tables could not be read for any mart of the date.
+    /// `None` if the tables could not be read for any mart of the date.
     pub mart: Option<String>,
     pub reason: String,
 }
 
 impl Lake {
-    /// Waits until no other process computes marts; finishes what one that died has committed.
+    /// Waits until no other process computes marts. Finishes commits of processes that died.
     ///
     /// # Errors
-    /// A lock that cannot be made, or a commit that cannot be finished.
+    /// Fails if the lock cannot be taken, or a commit cannot be finished.
     pub fn lock_marts(&self) -> Result<MartsLock, LakeError> {
         let path = self.root.join(STATE).join("marts.lock");
         let lock = open_lock(&path)?;
@@ -49,12 +49,12 @@ impl Lake {
         Ok(MartsLock(lock))
     }
 
-    /// For every date of these tables a hash of the commits that changed their rows on it or on an
-    /// earlier date, since figures such as new notes look back. `definition` is hashed, too. All files of
-    /// these commits are in place.
+    /// Returns, for every date of these tables, a hash of `definition` and of the commits that
+    /// changed their rows on this or an earlier date. Earlier dates count because figures such as
+    /// new notes look back. All files of these commits are in place.
     ///
     /// # Errors
-    /// A record that cannot be read.
+    /// Fails if a record cannot be read.
     pub fn mart_inputs(
         &self,
         tables: &BTreeSet<String>,
@@ -81,25 +81,26 @@ impl Lake {
         Ok(inputs.collect())
     }
 
-    /// What the marts in the lake were computed from: nothing, if that is not known.
+    /// Returns the inputs that the marts in the lake were computed from. Empty if unknown.
     pub fn computed_marts(&self) -> Computed {
         let text = fs::read_to_string(self.root.join(STATE).join(COMPUTED));
         let computed = text.ok().and_then(|text| serde_json::from_str(&text).ok());
         computed.unwrap_or_default()
     }
 
-    /// Remembers what the marts were computed from. Forgotten, they are computed once more.
+    /// Stores the inputs that the marts were computed from. If they are lost, the marts are
+    /// recomputed once.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn remember_marts(&self, computed: &Computed) -> Result<(), LakeError> {
         replace_json(&self.root.join(STATE).join(COMPUTED), computed)
     }
 
-    /// The files that a mart has for a date, relative to the lake.
+    /// Returns the files of a mart for a date, relative to the lake.
     ///
     /// # Errors
-    /// A folder that cannot be listed.
+    /// Fails if the folder cannot be listed.
     pub fn mart_files(&self, mart: &str, date: NaiveDate) -> Result<Vec<String>, LakeError> {
         let folder = format!("marts/{mart}/{}", partition(date));
         let path = self.root.join(&folder);
@@ -115,7 +116,7 @@ impl Lake {
         Ok(files.map(|path| name(&path)).collect())
     }
 
-    /// Whether these files are just this one, byte for byte.
+    /// Returns true if `files` is exactly one file with these bytes, or empty if `bytes` is `None`.
     pub fn is_in_place(&self, files: &[String], bytes: Option<&[u8]>) -> bool {
         match (files, bytes) {
             ([], None) => true,
@@ -129,12 +130,12 @@ impl Lake {
 
 const COMPUTED: &str = "marts.json";
 
-/// A mart's file of one commit, relative to the lake.
+/// Returns the path of a mart's file of one commit, relative to the lake.
 pub fn mart_path(mart: &str, date: NaiveDate, commit_id: &str) -> String {
     format!("marts/{mart}/{}/{commit_id}.parquet", partition(date))
 }
 
-/// Whether a commit of this kind leaves other rows in the tables than there were.
+/// Returns true if a commit of this kind changes the rows of tables.
 fn changes_rows(kind: CommitKind) -> bool {
     match kind {
         CommitKind::Run | CommitKind::Replace | CommitKind::Prune => true,
@@ -142,7 +143,7 @@ fn changes_rows(kind: CommitKind) -> bool {
     }
 }
 
-/// The dates of the files of these tables that a commit adds or removes.
+/// Returns the dates of the files of these tables that a commit adds or removes.
 fn dates(record: &CommitRecord, tables: &BTreeSet<String>) -> BTreeSet<NaiveDate> {
     let added = record.add.iter().map(|file| &file.path);
     let changed = added.chain(&record.remove);

@@ -1,4 +1,4 @@
-//! The lake on disk: where things lie, and how they get there all or none.
+//! The lake on disk: its layout, and the commits that change it atomically.
 
 mod apply;
 pub mod columns;
@@ -34,17 +34,17 @@ use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
 use crate::spec::yaml::diagnostic::Diagnostics;
 
-/// The folder of files that no commit added, below that of the lake's state.
+/// Name of the folder below `_state` with quarantined files, which no commit added.
 const QUARANTINE: &str = "quarantine";
 
 /// Version of the folder layout and of commit records.
 const FORMAT: u32 = 1;
 
-/// An opened lake: its folders exist, and commits that were cut off are finished.
+/// An opened lake. Its folders exist, and interrupted commits are finished.
 #[derive(Clone, Debug)]
 pub struct Lake {
     root: PathBuf,
-    /// Accounts that may read what is private: pages, stagings, journals, files in quarantine.
+    /// Accounts that may read private files: pages, stagings, journals, files in quarantine.
     access: FileAccess,
 }
 
@@ -108,16 +108,16 @@ pub enum LakeError {
 }
 
 impl LakeError {
-    /// Whether this account lacks the permission.
+    /// Returns true if this account lacks the permission.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, LakeError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// What to do about it.
+    /// Returns a hint that resolves the error.
     pub fn hint(&self) -> Option<&'static str> {
         use io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
         match self {
-            // The command line says that, wherever the disk was full.
+            // The command line adds the hint for a full disk, wherever it happens.
             LakeError::Io { source, .. }
                 if matches!(source.kind(), StorageFull | QuotaExceeded) =>
             {
@@ -178,7 +178,7 @@ impl LakeError {
     }
 }
 
-/// Held while a pipeline runs; released when dropped, or when the process dies.
+/// Lock of a running pipeline. Released when dropped, or when the process dies.
 #[derive(Debug)]
 pub struct PipelineLock(#[expect(dead_code, reason = "held, not read")] Vec<File>);
 
@@ -188,21 +188,22 @@ struct LakeFormat {
 }
 
 impl Lake {
-    /// Opens the lake at `root`, making its folders where there are none. What is private is for the accounts
-    /// that may enter the folder `raw`: without it, for the owner alone.
+    /// Opens the lake at `root` and creates missing folders. New private files are readable for the
+    /// accounts that may enter the folder `raw`. If `raw` does not exist, only the owner may read
+    /// them.
     ///
     /// # Errors
-    /// A folder that cannot be written, a lake of a newer format or without its state, or a commit that
-    /// cannot be finished.
+    /// Fails if a folder cannot be written, the lake has a newer format or has lost its state, or a
+    /// commit cannot be finished.
     pub fn open(root: &Path) -> Result<Self, LakeError> {
         Lake::open_with(root, FileAccess::of_folder(&root.join(RAW)))
     }
 
-    /// Opens the lake at `root` as [`Lake::open`]; what is made from now on and is private is for its owner, and
-    /// with `group` for the owner's group, too. Folders that exist keep their modes.
+    /// Opens the lake at `root` as [`Lake::open`] does. New private files are readable for the
+    /// owner, and with `group` also for the owner's group. Existing folders keep their modes.
     ///
     /// # Errors
-    /// As [`Lake::open`].
+    /// Fails as [`Lake::open`] does.
     pub fn open_for(root: &Path, group: bool) -> Result<Self, LakeError> {
         let access = if group {
             FileAccess::Group
@@ -226,7 +227,7 @@ impl Lake {
         }
         lake.make_reader_locks()?;
         {
-            // Two processes may open a new lake at the same moment.
+            // Two processes may open a new lake at the same time.
             let _guard = lake.commit_lock()?;
             lake.check_format()?;
         }
@@ -234,11 +235,11 @@ impl Lake {
         Ok(lake)
     }
 
-    /// Opens a lake that must be there already, to read it. One that cannot be written is read as
-    /// it is, if no commit was cut off.
+    /// Opens an existing lake for reading. A lake that this account cannot write is read as it is,
+    /// if no commit was interrupted.
     ///
     /// # Errors
-    /// As [`Lake::open`], and where there is none.
+    /// Fails as [`Lake::open`] does, and if there is no lake.
     pub fn open_existing(root: &Path) -> Result<Self, LakeError> {
         if !is_there(root)? {
             return Err(LakeError::Missing(root.to_owned()));
@@ -250,7 +251,7 @@ impl Lake {
                     access: FileAccess::of_folder(&root.join(RAW)),
                 };
                 lake.check_format()?;
-                // Another account may be committing; then its record is not applied yet.
+                // Another account may be committing, and its record is not applied yet then.
                 let _still = lake.lock_shared()?;
                 match lake.commits()?.into_iter().find(|commit| !commit.applied) {
                     None => Ok(lake),
@@ -261,22 +262,23 @@ impl Lake {
         }
     }
 
-    /// What the columns of its files mean for whoever reads these tables.
+    /// Returns the column properties of the files that readers of these tables need.
     ///
     /// # Errors
-    /// A folder that cannot be listed; [`LakeError::BelowPartition`].
+    /// Fails if a folder cannot be listed. Returns [`LakeError::BelowPartition`] if a folder above
+    /// the lake is named like a partition of a column.
     pub fn file_columns(&self, tables: &IndexMap<String, Table>) -> Result<FileColumns, LakeError> {
         self.keep_clear_of_columns(tables)?;
         Ok(evolution::file_columns(&self.columns()?, tables))
     }
 
-    /// Checks that no folder above the lake is named as a partition of one of its columns: readers of hive
-    /// partitions take the value from there for that of every row.
+    /// Checks that no folder above the lake is named like a partition of a column, such as `dt=…`.
+    /// Readers of hive partitions would take that value for every row.
     fn keep_clear_of_columns(&self, tables: &IndexMap<String, Table>) -> Result<(), LakeError> {
         let root = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
         let is_column = |name: &str| {
             let columns = tables.values().flat_map(|table| table.columns.keys());
-            // SQL does not tell upper from lower case.
+            // SQL identifiers are case-insensitive.
             columns
                 .map(String::as_str)
                 .chain(["dt"])
@@ -297,10 +299,11 @@ impl Lake {
         Ok(())
     }
 
-    /// Checks that the disk has room for so many bytes more, and for what belongs to any commit.
+    /// Checks that the disk has room for `bytes` more bytes and for the files that belong to every
+    /// commit.
     ///
     /// # Errors
-    /// [`LakeError::NoRoom`] if it has not.
+    /// Returns [`LakeError::NoRoom`] if there is too little room.
     pub fn require_room(&self, bytes: u64) -> Result<(), LakeError> {
         let needed = bytes.saturating_add(SPARE);
         match files::free_bytes(&self.root) {
@@ -317,12 +320,12 @@ impl Lake {
         &self.root
     }
 
-    /// The accounts that may read what is private.
+    /// Returns the accounts that may read private files.
     pub fn access(&self) -> FileAccess {
         self.access
     }
 
-    /// Where a run keeps the pages of a source.
+    /// Returns the path of a run's raw file for a source.
     pub fn raw_path(&self, source: &str, date: NaiveDate, run_id: &str) -> PathBuf {
         let folder = self
             .root
@@ -332,21 +335,21 @@ impl Lake {
         folder.join(format!("{run_id}.ndjson.zst"))
     }
 
-    /// Where runs under way keep their journals; made with the first one.
+    /// Returns the folder of the journals of unfinished runs. The first journal creates it.
     pub fn journals(&self) -> PathBuf {
         self.root.join(STATE).join(verify::modes::JOURNALS)
     }
 
-    /// Where a run keeps its journal.
+    /// Returns the path of a run's journal.
     pub fn journal(&self, run_id: &str) -> PathBuf {
         self.journals().join(format!("{run_id}.ndjson"))
     }
 
-    /// Makes sure that a pipeline runs once at a time; its parts on several machines may run side
-    /// by side, each of them once.
+    /// Locks a pipeline, so that it runs only once at a time. Its shards may run concurrently on
+    /// several machines, each of them once.
     ///
     /// # Errors
-    /// [`LakeError::Busy`] while another process holds the lock.
+    /// Returns [`LakeError::Busy`] while another process holds the lock.
     pub fn lock_pipeline(
         &self,
         pipeline: &str,
@@ -406,11 +409,12 @@ impl Lake {
     }
 }
 
-/// Whether there is a lake at `root`; not in a folder without one, or with empty folders only.
+/// Returns true if there is a lake at `root`. Returns false for a missing folder, and for one
+/// without a lake or with empty lake folders only.
 ///
 /// # Errors
-/// [`LakeError::StateLost`] where there are files of a lake without its state: its journals are lost, too.
-/// A state that cannot be looked at.
+/// Returns [`LakeError::StateLost`] if there are files of a lake without its state: the journals
+/// are lost, too. Fails if the state cannot be inspected.
 fn is_there(root: &Path) -> Result<bool, LakeError> {
     let format = root.join(STATE).join(FORMAT_FILE);
     let has_format = || match format.metadata() {
@@ -429,7 +433,7 @@ fn is_there(root: &Path) -> Result<bool, LakeError> {
             Err(e) => return Err(files::failed("list", &path)(e)),
         };
         if has_entries {
-            // Another process may have made the lake meanwhile.
+            // Another process may have created the lake meanwhile.
             return if has_format()? {
                 Ok(true)
             } else {
@@ -454,7 +458,7 @@ fn is_read_only(error: &io::Error) -> bool {
     )
 }
 
-/// A table's file of one run, relative to the lake.
+/// Returns the path of a table's file of one run, relative to the lake.
 pub fn table_path(table: &str, date: NaiveDate, run_id: &str) -> String {
     format!("tables/{table}/{}/{run_id}.parquet", partition(date))
 }
@@ -469,7 +473,7 @@ fn partition(date: NaiveDate) -> String {
     format!("dt={}", date.format("%Y-%m-%d"))
 }
 
-/// Bytes for records, the catalog and folders.
+/// Bytes to keep free for records, the catalog and folders.
 const SPARE: u64 = 16 << 20;
 
 const RAW: &str = "raw";

@@ -1,5 +1,5 @@
-//! The raw files that commits name, and those that were removed on purpose: so a raw file that was
-//! pruned can be told from one that is lost.
+//! The raw files named by commits, and those removed on purpose. This tells a pruned raw file from
+//! a lost one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -17,9 +17,9 @@ use super::{Lake, LakeError, STATE};
 pub struct RawFile {
     /// Relative to the lake.
     pub path: String,
-    /// Its length then. The file of a run that is continued grows behind it.
+    /// Its length at that commit. The file of a continued run grows beyond it.
     pub bytes: u64,
-    /// BLAKE3 of these bytes, hex.
+    /// BLAKE3 checksum of these bytes, in hex.
     pub checksum: String,
 }
 
@@ -27,7 +27,7 @@ pub struct RawFile {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommittedRaw {
     pub file: RawFile,
-    /// Whether its run is over, so that nothing is appended any more.
+    /// True if its run is closed, so nothing is appended any more.
     pub is_closed: bool,
 }
 
@@ -40,10 +40,10 @@ struct Removal {
 }
 
 impl Lake {
-    /// Measures raw files for the record of a commit. Files that are not there are left out.
+    /// Measures raw files for the record of a commit. Missing files are left out.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// Fails if a file cannot be read.
     pub fn measure_raw(&self, paths: &[PathBuf]) -> Result<Vec<RawFile>, LakeError> {
         let there = paths.iter().filter(|path| path.exists());
         let measured = there.map(|path| {
@@ -57,10 +57,10 @@ impl Lake {
         measured.collect()
     }
 
-    /// Returns the raw files that commits name, each as its newest commit has it, by path.
+    /// Returns the raw files that commits name, by path. Each has the state of its newest commit.
     ///
     /// # Errors
-    /// A record that cannot be read.
+    /// Fails if a record cannot be read.
     pub fn committed_raw(&self) -> Result<BTreeMap<String, CommittedRaw>, LakeError> {
         let commits = self.commits()?;
         let closed: BTreeSet<&str> = commits
@@ -81,14 +81,14 @@ impl Lake {
     /// Returns the raw files that retention and `prune` removed, relative to the lake.
     ///
     /// # Errors
-    /// The record cannot be read.
+    /// Fails if the record cannot be read.
     pub fn removed_raw(&self) -> Result<BTreeSet<String>, LakeError> {
         let path = self.removals();
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             text => text.map_err(failed("read", &path))?,
         };
-        // A line that a crash tore was written before its files were removed.
+        // The files of a line torn by a crash were not removed yet.
         let lines = text
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());
@@ -98,7 +98,7 @@ impl Lake {
     /// Records that raw files are about to be removed; the record is on disk when this returns.
     ///
     /// # Errors
-    /// The record cannot be written.
+    /// Fails if the record cannot be written.
     pub(super) fn record_removal(&self, files: &[(&Path, u64)]) -> Result<(), LakeError> {
         let path = self.removals();
         let mut lines = Vec::new();
@@ -140,7 +140,7 @@ impl Lake {
 /// Returns BLAKE3 (hex) of the first `bytes` of a file.
 ///
 /// # Errors
-/// A file that cannot be read.
+/// Fails if a file cannot be read.
 pub fn checksum_of_beginning(path: &Path, bytes: u64) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path)?.take(bytes))?;

@@ -1,4 +1,4 @@
-//! The record of a commit, how records are read, and the order of commits.
+//! Commit records, their reading, and the order of commits.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use super::files::{failed, list, replace_json};
 use super::raw_zone::RawFile;
 use super::{COMMITS, FORMAT, Lake, LakeError, STATE};
 
-/// What a commit did. For a run, the commit id is its run id.
+/// The record of a commit. The first commit of a run has the run's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommitRecord {
     pub format: u32,
@@ -20,25 +20,25 @@ pub struct CommitRecord {
     pub kind: CommitKind,
     pub pipeline: String,
     pub run_id: String,
-    /// The logical time of what the run observed.
+    /// Logical time of the run's observations.
     pub snapshot_at: DateTime<Utc>,
-    /// Whether the run observed the sandbox's world, not the real one.
+    /// True if the run observed the sandbox instead of real sources.
     pub simulated: bool,
     pub committed_at: DateTime<Utc>,
-    /// Whether nothing of the run is left to be done.
+    /// True if the run has nothing left to do.
     #[serde(default)]
     pub closes_run: bool,
     pub add: Vec<AddedFile>,
     /// Paths relative to the lake.
     pub remove: Vec<String>,
-    /// The raw files of the run, where the run itself committed.
+    /// The raw files of the run, if the run itself committed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub raw: Vec<RawFile>,
     pub applied: bool,
 }
 
 impl CommitRecord {
-    /// Whether nothing of this run is left to be done after it.
+    /// Returns true if this run has nothing left to do after this commit.
     pub fn closes(&self, run_id: &str) -> bool {
         self.closes_run && self.run_id == run_id
     }
@@ -49,13 +49,13 @@ impl CommitRecord {
 pub enum CommitKind {
     /// A run's first commit.
     Run,
-    /// More of a run that was continued, or its pages flattened anew.
+    /// More files of a continued run, or its pages flattened again.
     Replace,
-    /// Files of a day put together, rows as they were.
+    /// Merged files of a day, with unchanged rows.
     Compact,
-    /// Rows that are no longer wanted.
+    /// Removal of rows that are no longer wanted.
     Prune,
-    /// Marts of a date, computed from the tables. Of no run and no pipeline.
+    /// Marts of a date, computed from the tables. They belong to no run and no pipeline.
     Marts,
 }
 
@@ -66,9 +66,9 @@ pub struct AddedFile {
     pub table: String,
     pub rows: u64,
     pub bytes: u64,
-    /// BLAKE3 of the file, hex.
+    /// BLAKE3 checksum of the file, in hex.
     pub checksum: String,
-    /// The runs that may have rows in it, where they are not the commit's run alone.
+    /// The runs that may have rows in it, if it holds rows of other runs than the commit's.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub runs: BTreeSet<String>,
 }
@@ -80,14 +80,15 @@ pub struct RunRef<'a> {
     pub pipeline: &'a str,
     pub snapshot_at: DateTime<Utc>,
     pub simulated: bool,
-    /// Whether nothing of the run is left to be done.
+    /// True if the run has nothing left to do.
     pub closes: bool,
-    /// The raw files that the commit's rows and ledger are made of.
+    /// The raw files that the commit's rows and ledger come from.
     pub raw: &'a [RawFile],
 }
 
 impl<'a> RunRef<'a> {
-    /// For commits that belong to no run and no pipeline: they are named after themselves.
+    /// Returns the reference for commits that belong to no run and no pipeline. Their run id is the
+    /// commit id.
     pub fn of_no_run(commit_id: &'a str, snapshot_at: DateTime<Utc>, simulated: bool) -> Self {
         RunRef {
             run_id: commit_id,
@@ -101,10 +102,10 @@ impl<'a> RunRef<'a> {
 }
 
 impl Lake {
-    /// All commits, the oldest first.
+    /// Returns all commits, oldest first.
     ///
     /// # Errors
-    /// A record that cannot be read.
+    /// Fails if a record cannot be read.
     pub fn commits(&self) -> Result<Vec<CommitRecord>, LakeError> {
         let mut records = records(&self.root)?;
         records.sort_by(|a, b| (a.committed_at, &a.commit_id).cmp(&(b.committed_at, &b.commit_id)));
@@ -112,7 +113,7 @@ impl Lake {
     }
 }
 
-/// All commits, in no order.
+/// Returns all commits, unordered.
 pub(super) fn records(root: &Path) -> Result<Vec<CommitRecord>, LakeError> {
     let files = list(&root.join(COMMITS))?;
     files
@@ -126,7 +127,7 @@ pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {
     root.join(COMMITS).join(format!("{commit_id}.json"))
 }
 
-/// Reads a file of ours that says its format.
+/// Reads a JSON file of redlake and checks its format number.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LakeError> {
     #[derive(Deserialize)]
     struct FormatOnly {
@@ -137,7 +138,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LakeError> {
         path: path.to_owned(),
         reason: e.to_string(),
     };
-    // A newer record may have other fields: its number is looked at first.
+    // A newer record may have other fields, so its format is checked first.
     let FormatOnly { format } = serde_json::from_str(&text).map_err(damaged)?;
     if format != FORMAT {
         let path = path.to_owned();
@@ -149,17 +150,17 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LakeError> {
     serde_json::from_str(&text).map_err(damaged)
 }
 
-/// The time of the lake's newest commit.
+/// Content of `clock.json`: the time of the lake's newest commit.
 #[derive(Serialize, Deserialize)]
 struct Newest {
     committed_at: DateTime<Utc>,
 }
 
-/// Returns the time of the next commit: now, or just after the newest one, since the order of
-/// commits is that of their times. The commit lock is held.
+/// Returns the time of the next commit: now, or just after the newest commit, since commits are
+/// ordered by their times. The caller holds the commit lock.
 ///
 /// # Errors
-/// The newest time cannot be written, or, where it is not known, a record not be read.
+/// Fails if the newest time cannot be written, or if it is unknown and a record cannot be read.
 pub(super) fn next_commit_time(root: &Path) -> Result<DateTime<Utc>, LakeError> {
     let path = root.join(STATE).join("clock.json");
     let kept = fs::read_to_string(&path).ok();

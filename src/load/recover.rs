@@ -1,4 +1,4 @@
-//! Completing what was cut off.
+//! Recovery of interrupted commits.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::locks::{CommitsHeld, LOCK};
 use super::{Lake, LakeError, columns, held};
 
 impl Lake {
-    /// Finishes commits that were cut off and clears stagings that nobody will commit.
+    /// Finishes interrupted commits and removes abandoned stagings.
     pub(super) fn recover(&self) -> Result<(), LakeError> {
         let _guard = self.commit_lock()?;
         finish_commits(&self.root)?;
@@ -22,10 +22,10 @@ impl Lake {
         Ok(())
     }
 
-    /// Waits for a commit that is being made and finishes one that was cut off.
+    /// Takes the commit lock exclusively and finishes interrupted commits.
     ///
     /// # Errors
-    /// A lock that cannot be taken, or a commit that cannot be finished.
+    /// Fails if the lock cannot be taken, or a commit cannot be finished.
     pub fn lock_exclusive(&self) -> Result<CommitsHeld, LakeError> {
         let guard = self.commit_lock()?;
         finish_commits(&self.root)?;
@@ -33,7 +33,7 @@ impl Lake {
     }
 }
 
-/// Whether the process that staged these files is dead.
+/// Returns true if the process that staged these files is dead.
 fn is_abandoned(staging: &Path) -> bool {
     match File::open(staging.join(LOCK)) {
         Ok(lock) => lock.try_lock().is_ok(),

@@ -1,4 +1,4 @@
-//! How long the raw zone keeps what was answered.
+//! Retention of the raw zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,7 @@ use super::{Lake, LakeError};
 use crate::load::record::CommitRecord;
 use crate::plan::RawRetention;
 
-/// What was removed from the raw zone.
+/// Number and size of the files removed from the raw zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub files: u64,
@@ -19,13 +19,14 @@ pub struct Removed {
 }
 
 impl Lake {
-    /// The raw files that a pipeline need not keep any longer, with the runs they belong to: only
-    /// those of its own runs of which nothing is left to do. A run counts as old as its first
-    /// commit. `is_of_pages` says whether a table is made of pages: without one in the lake, the
-    /// raw files of a run are all there is of it, and only their age removes them.
+    /// Returns the raw files that a pipeline need not keep any longer, each with the id of its run.
+    ///
+    /// Only files of the pipeline's own closed runs are included. The age of a run counts from its
+    /// first commit. `is_of_pages` returns true for tables that are made of pages. A run without
+    /// such a table in the lake has only its raw files, so only their age removes them.
     ///
     /// # Errors
-    /// A record or a folder that cannot be read.
+    /// Fails if a record or a folder cannot be read.
     pub fn expired_raw(
         &self,
         pipeline: &str,
@@ -43,8 +44,8 @@ impl Lake {
         }
         let is_expired = |commits: &Vec<&CommitRecord>| match retention {
             RawRetention::Forever => false,
-            // The commit that ended the run, or one after it, has to hold tables of its pages:
-            // those of an earlier part of the run are not made of all of them.
+            // The commit that closed the run, or a later one, must hold tables of its pages. Tables
+            // of an earlier part of the run do not contain all pages.
             RawRetention::UntilTables => commits
                 .iter()
                 .skip_while(|commit| !commit.closes_run)
@@ -63,11 +64,11 @@ impl Lake {
         Ok(files)
     }
 
-    /// The raw files of runs of which nothing is left to do and whose last commit came before
-    /// `before`, of all pipelines.
+    /// Returns the raw files of closed runs of all pipelines whose last commit is older than
+    /// `before`.
     ///
     /// # Errors
-    /// A record or a folder that cannot be read.
+    /// Fails if a record or a folder cannot be read.
     pub fn old_raw(&self, before: DateTime<Utc>) -> Result<Vec<(String, PathBuf)>, LakeError> {
         let commits = self.commits()?;
         let mut runs: BTreeMap<&str, (bool, DateTime<Utc>)> = BTreeMap::new();
@@ -84,8 +85,8 @@ impl Lake {
         Ok(files)
     }
 
-    /// The raw files but for those of runs whose tables are held: once these are discarded, nothing else is
-    /// left of what was paid for.
+    /// Returns the raw files, except those of runs with held tables. Once these are discarded, the
+    /// raw files are all that is left of paid calls.
     fn raw_of_decided(&self) -> Result<Vec<(String, PathBuf)>, LakeError> {
         let held: BTreeSet<String> = self.held()?.into_iter().map(|held| held.run_id).collect();
         let mut files = self.raw_files()?;
@@ -93,7 +94,7 @@ impl Lake {
         Ok(files)
     }
 
-    /// What removing raw files would remove.
+    /// Returns the number and size of the raw files that exist.
     pub fn size_of_raw(&self, files: &[(String, PathBuf)]) -> Removed {
         let sizes = files.iter().filter_map(|(_, path)| fs::metadata(path).ok());
         sizes.fold(Removed::default(), |all, metadata| Removed {
@@ -102,10 +103,12 @@ impl Lake {
         })
     }
 
-    /// Removes raw files, and records that before; one that is gone already is not counted.
+    /// Removes raw files, and records the removal first. Files that are already gone are not
+    /// counted.
     ///
     /// # Errors
-    /// The record cannot be written, or a file not be removed; those before it are gone.
+    /// Fails if the record cannot be written, or a file cannot be removed. Files before that one
+    /// are removed.
     pub fn remove_raw(&self, files: &[(String, PathBuf)]) -> Result<Removed, LakeError> {
         let size = |path: &PathBuf| fs::metadata(path).ok().map(|metadata| metadata.len());
         let there: Vec<(&Path, u64)> = files

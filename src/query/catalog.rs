@@ -1,4 +1,4 @@
-//! The SQL of the catalog: a view a table, and those that are derived from it. Pure.
+//! The SQL of the catalog: one view per table, and the views derived from it. Pure.
 
 use crate::query::sql::identifier;
 use crate::query::sql::literal;
@@ -12,8 +12,8 @@ use super::views::derived;
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, Table};
 
-/// The statements that make the views of the lake at `lake`, an absolute path, over these files of each
-/// table; a view over none is empty, with its columns.
+/// Returns the statements that create the views of the lake at `lake`, an absolute path. `files`
+/// returns the files of each table. A view without files is empty, with its columns.
 pub fn statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,
@@ -29,7 +29,8 @@ pub fn statements(
     })
 }
 
-/// The statements that make the views over the rows of some runs, which are in the table [`AS_OF`].
+/// Returns the statements that create views over the rows of some runs only. The run ids are stored
+/// in the table [`AS_OF`].
 pub fn statements_as_of(
     lake: &Path,
     tables: &IndexMap<String, Table>,
@@ -56,9 +57,9 @@ pub fn statements_as_of(
     statements
 }
 
-/// The tables whose names stand in a query: more than it reads, perhaps, but hardly ever less. To make a
-/// view, DuckDB lists the folders of its table. All tables where the SQL may be no query, or more than
-/// one, or list the views themselves.
+/// Returns the tables whose names occur in a query: perhaps more than it reads, hardly ever fewer.
+/// This saves time, since DuckDB lists a table's folders to create its view. Returns all tables if
+/// the SQL may not be a single query, or may list the views themselves.
 pub fn named_in(sql: &str, tables: &IndexMap<String, Table>) -> IndexMap<String, Table> {
     let sql = sql.to_lowercase();
     let text = sql.trim().trim_end_matches(';');
@@ -73,7 +74,7 @@ pub fn named_in(sql: &str, tables: &IndexMap<String, Table>) -> IndexMap<String,
     })
 }
 
-/// The tables with these names.
+/// Returns the tables whose names `keep` accepts.
 pub fn only(
     tables: &IndexMap<String, Table>,
     keep: impl Fn(&str) -> bool,
@@ -83,7 +84,7 @@ pub fn only(
         .collect()
 }
 
-/// Pieces of text without which no query tells what views there are.
+/// Text fragments, without whitespace. A query that lists the views contains at least one of them.
 const LISTS: [&str; 10] = [
     "show",
     "describe",
@@ -97,31 +98,31 @@ const LISTS: [&str; 10] = [
     "query(",
 ];
 
-/// The runs that count, where not all do.
+/// Name of the table with the ids of the runs that count, if not all do.
 const AS_OF: &str = "runs_as_of";
 
-/// Which files of a table a view reads.
+/// The files of a table that a view reads.
 #[derive(Debug)]
 pub enum Files {
-    /// All that are there whenever it is read.
+    /// All files that exist when the view is read.
     Any,
-    /// Just these, whatever comes.
+    /// Exactly these files.
     These(Vec<PathBuf>),
 }
 
-/// Files below a folder that has `tables/` in it, and which of their rows count.
+/// Files below a folder that contains `tables/`, with a condition for their rows.
 pub(super) struct ViewPart<'a> {
     pub root: &'a Path,
     pub files: Files,
-    /// SQL; all rows without it.
+    /// SQL condition. Without one, all rows count.
     pub condition: Option<String>,
-    /// Whether all the files have the same columns. Where that is not known, every file is opened to
+    /// True if all the files have the same columns. If that is unknown, every file is opened to
     /// find out.
     pub uniform: bool,
 }
 
 impl<'a> ViewPart<'a> {
-    /// All rows of a table in the lake.
+    /// Returns the part with all rows of a table in the lake.
     pub fn of_lake(lake: &'a Path, table: &Table, columns: &FileColumns) -> Self {
         ViewPart {
             root: lake,
@@ -131,7 +132,7 @@ impl<'a> ViewPart<'a> {
         }
     }
 
-    /// What `read_parquet` is to read.
+    /// Returns the argument of `read_parquet`.
     fn paths(&self, table: &Table) -> String {
         let plain = |path: &Path| plain_glob(&path.to_string_lossy());
         match &self.files {
@@ -141,7 +142,7 @@ impl<'a> ViewPart<'a> {
                 literal(&glob.to_string_lossy())
             }
             Files::These(paths) => {
-                // One text, which DuckDB reads much faster than a list of thousands.
+                // DuckDB parses one text much faster than a list of thousands.
                 let paths: Vec<String> = paths.iter().map(|path| plain(path)).collect();
                 let paths = literal(&paths.join(BETWEEN_PATHS));
                 format!("string_split({paths}, {})", literal(BETWEEN_PATHS))
@@ -150,10 +151,11 @@ impl<'a> ViewPart<'a> {
     }
 }
 
-/// The unit separator, which no path has.
+/// The unit separator, which does not occur in paths.
 const BETWEEN_PATHS: &str = "\u{1f}";
 
-/// The statements that make the views over these parts of each table; none makes it empty.
+/// Returns the statements that create the views over these parts of each table. A table without
+/// parts is empty.
 pub(super) fn views<'a>(
     tables: &IndexMap<String, Table>,
     unreadable: &Unreadable,
@@ -179,10 +181,12 @@ pub(super) fn views<'a>(
     statements
 }
 
-/// All files of a table as one relation with the contract's columns; `view` is a name as SQL has
-/// it. The empty first part gives the columns their order and types: a file that has no such column
-/// reads as null, one that has it with a type that the contract's can read is cast. What cannot be
-/// read fails whoever asks for it.
+/// Returns the statement that creates a view over all files of a table, with the contract's
+/// columns. `view` is a quoted name.
+///
+/// The empty first part gives the columns their order and types. A column that a file lacks reads
+/// as null. A column whose type the contract's type can read is cast. A column that cannot be read
+/// fails when it is selected.
 pub(super) fn table_view(
     view: &str,
     table: &Table,
@@ -209,7 +213,8 @@ pub(super) fn table_view(
             relation.push_str(&format!(" WHERE {condition}"));
         }
     }
-    // Named, since a folder above the lake may look like a partition too, of no column of ours.
+    // Columns are listed by name, since a folder above the lake may look like a partition of
+    // another column.
     let read = |name: &String| match failing(table, name, unreadable) {
         None => identifier(name),
         Some(value) => format!("{value} AS {}", identifier(name)),
@@ -221,8 +226,8 @@ pub(super) fn table_view(
     )
 }
 
-/// What stands in a view for the values of a column that cannot be read: it fails whoever asks for
-/// them.
+/// Returns the expression that replaces a column that cannot be read. It fails when it is
+/// evaluated.
 fn failing(table: &Table, column: &str, unreadable: &Unreadable) -> Option<String> {
     let reason = unreadable.get(&(table.name().to_owned(), column.to_owned()))?;
     let kind = sql_type(table.columns.get(column)?.kind);

@@ -1,5 +1,5 @@
-//! The SQL of data checks: the views they look at, and the rows that are wrong. Pure but for
-//! [`failing`] and [`remark`], which ask.
+//! The SQL of data checks, which returns the faulty rows. Pure except for [`failing`], [`bind`] and
+//! [`remark`], which run queries.
 
 use crate::query::staged::of_run;
 use arrow::array::AsArray;
@@ -11,7 +11,7 @@ use crate::plan::CheckRule;
 use crate::query::sql::{identifier, literal};
 use crate::spec::checks::CheckValue;
 
-/// The run whose rows are looked at.
+/// The run whose rows are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Checked<'a> {
     pub run_id: &'a str,
@@ -19,18 +19,18 @@ pub struct Checked<'a> {
     pub snapshot_at: DateTime<Utc>,
 }
 
-/// Rows of a table that were made of pages, and those that could not be.
+/// Numbers of written and of rejected rows of a table that is made of pages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rejected {
     pub written: u64,
     pub rejected: u64,
 }
 
-/// Rows that a result shows at most.
+/// Maximum number of rows that a result shows.
 const SHOWN: usize = 20;
 
-/// The query for what is wrong; its rows are the evidence. `key` names the columns that tell the
-/// table's rows apart.
+/// Returns the query of a check. Its rows are the faulty ones. `key` names the columns of the
+/// table's key.
 pub fn query(rule: &CheckRule, checked: &Checked<'_>, key: &[&str], rejected: Rejected) -> String {
     match rule {
         CheckRule::NotNull { table, columns } => {
@@ -95,7 +95,7 @@ fn unique(table: &str, columns: &[String]) -> String {
     )
 }
 
-/// The figures, once for each reason.
+/// Returns the query of a reject share: its figures, repeated for each reason.
 fn reject_share(table: &str, share: f64, counted: Rejected) -> String {
     let Rejected { written, rejected } = counted;
     format!(
@@ -126,8 +126,8 @@ fn freshness(table: &str, column: &str, within_s: u64, snapshot_at: DateTime<Utc
     )
 }
 
-/// The rows of this run, and the median of those of the last runs whose tables are whole: runs
-/// with pages that ended as complete or partial.
+/// Returns the CTEs that compare the row count of this run with the median of the last runs with
+/// complete tables: runs with pages that ended as complete or partial.
 fn compared(table: &str, last_runs: u32, checked: &Checked<'_>) -> String {
     let (run_id, pipeline) = (literal(checked.run_id), literal(checked.pipeline));
     format!(
@@ -147,7 +147,8 @@ fn compared(table: &str, last_runs: u32, checked: &Checked<'_>) -> String {
     )
 }
 
-/// A query for what has to be said of a check that passes, as one text, if anything has.
+/// Returns a query for the remark on a passed check, if the rule can have one. The query returns at
+/// most one text.
 fn remark_query(rule: &CheckRule, checked: &Checked<'_>) -> Option<String> {
     let CheckRule::RowCountChange {
         table, last_runs, ..
@@ -177,11 +178,11 @@ fn join(parts: impl Iterator<Item = String>, between: &str) -> String {
     parts.collect::<Vec<_>>().join(between)
 }
 
-/// How many rows a query gives, and the first of them, each as a JSON object. The query stands in
-/// another one, so that it can do nothing but ask.
+/// Returns the number of rows of a query, and the first rows as JSON objects. The query is wrapped
+/// in another SELECT, so that it can only read.
 ///
 /// # Errors
-/// What DuckDB says of it.
+/// Returns the error of DuckDB.
 pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), QueryError> {
     database.require_select(query)?;
     let answer = database.query(&format!("SELECT count(*) FROM (\n{query}\n)"))?;
@@ -200,20 +201,20 @@ pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), Q
     Ok((count, texts(&rows)))
 }
 
-/// Whether a query could run.
+/// Checks that a query can run, without running it.
 ///
 /// # Errors
-/// What DuckDB says of it.
+/// Returns the error of DuckDB.
 pub fn bind(database: &Database, query: &str) -> Result<(), QueryError> {
     database.require_select(query)?;
     let explained = format!("EXPLAIN SELECT count(*) FROM (\n{query}\n)");
     database.query(&explained).map(drop)
 }
 
-/// What has to be said of a check that passes.
+/// Returns the remark on a passed check, if there is one.
 ///
 /// # Errors
-/// What DuckDB says of the query.
+/// Returns the error of DuckDB.
 pub fn remark(
     database: &Database,
     rule: &CheckRule,
@@ -225,7 +226,7 @@ pub fn remark(
     Ok(texts(&database.query(&query)?).pop())
 }
 
-/// The texts of the first column.
+/// Returns the texts of the first column.
 fn texts(answer: &QueryAnswer) -> Vec<String> {
     let columns = answer.batches.iter().map(|batch| batch.column(0));
     let texts = columns.filter_map(|column| column.as_string_opt::<i32>());

@@ -1,5 +1,5 @@
-//! The rows of one business date, and what earlier dates know of them: what marts are computed from.
-//! Instants come as microseconds since 1970.
+//! The inputs of marts: rows of one business date, and the related rows of earlier dates.
+//! Timestamps are in microseconds since 1970.
 
 use chrono::NaiveDate;
 
@@ -7,10 +7,10 @@ use super::duckdb::{Database, QueryAnswer, QueryError};
 use crate::query::sql::{identifier, literal};
 use crate::spec::table::{ColumnType, Table};
 
-/// These columns of all rows of a table on a date.
+/// Returns these columns of all rows of a table on a date.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn rows(
     database: &Database,
     table: &Table,
@@ -22,10 +22,11 @@ pub fn rows(
     database.query(&format!("SELECT {columns} FROM {name} WHERE {}", on(date)))
 }
 
-/// `pipeline`, `keyword`, `note_id`: the notes that searches found on a date and had found before.
+/// Returns `pipeline`, `keyword` and `note_id` of the notes that searches found on a date and on an
+/// earlier date.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn hits_found_before(database: &Database, date: NaiveDate) -> Result<QueryAnswer, QueryError> {
     let hits = "SELECT DISTINCT pipeline, keyword, entity_id AS note_id FROM search_results \
                 WHERE entity = 'note' AND";
@@ -36,11 +37,11 @@ pub fn hits_found_before(database: &Database, date: NaiveDate) -> Result<QueryAn
     ))
 }
 
-/// `pipeline`, `note_id`: the notes with a row in one of these tables on a date that have one in
-/// `notes` on an earlier date.
+/// Returns `pipeline` and `note_id` of the notes with a row in one of these tables on a date and a
+/// row in `notes` on an earlier date.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn notes_seen_before(
     database: &Database,
     tables: &[&str],
@@ -59,11 +60,11 @@ pub fn notes_seen_before(
     ))
 }
 
-/// These columns of `engagement`: of each note that has a row there on a date, those of its last
-/// snapshot of all earlier dates.
+/// Returns these columns of `engagement` for each note with a row on a date: the rows of its last
+/// snapshot on earlier dates.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn counts_before(
     database: &Database,
     engagement: &Table,

@@ -21,14 +21,14 @@ use crate::spec::table::{FOLDERS, Table};
 
 #[derive(Debug, Error)]
 pub enum QueryError {
-    /// DuckDB's own words, with its caret under the place.
+    /// DuckDB's own message, with its caret below the position.
     #[error("{}", words(.0))]
     Sql(duckdb::Error),
     #[error("the statement has a parameter ${0}, and no value for it is given")]
     NoValue(String),
     #[error("the statement has no parameter ${0}")]
     UnusedParameter(String),
-    /// The text of a data check; it has not run.
+    /// The query of a data check. It has not run.
     #[error("it is not one SELECT statement: {0}")]
     NotSelect(String),
     #[error("the lake's answer is not as expected: {reason}")]
@@ -42,13 +42,13 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// Whether the statement names something that is not there; it has not run then.
+    /// Returns true if the statement names something that does not exist. It has not run then.
     pub fn is_of_names(&self) -> bool {
         let kinds = ["Catalog Error", "Binder Error"];
         matches!(self, QueryError::Sql(error) if kinds.iter().any(|kind| words(error).starts_with(kind)))
     }
 
-    /// Whether a file that was found is gone: a commit replaced it before it was read.
+    /// Returns true if a listed file is gone: a commit replaced it before it was read.
     pub fn is_of_gone_file(&self) -> bool {
         let QueryError::Sql(error) = self else {
             return false;
@@ -58,14 +58,14 @@ impl QueryError {
     }
 }
 
-/// The words of DuckDB for a file that is not there any more.
+/// Phrases of DuckDB's errors for a missing file.
 const GONE: [&str; 2] = [
     "No such file or directory",
     "No files found that match the pattern",
 ];
 
-/// The lake, opened for SQL. Everything is in memory but the Parquet files, so nothing here ever
-/// blocks a commit or another reader.
+/// The lake, opened for SQL. Everything except the Parquet files is in memory, so it never blocks a
+/// commit or another reader.
 pub struct Database {
     connection: Connection,
 }
@@ -78,8 +78,10 @@ pub struct QueryAnswer {
 }
 
 impl Database {
+    /// Opens the lake. Its views look for their files whenever they are read.
+    ///
     /// # Errors
-    /// The lake's path cannot be read, or the contracts do not fit its files.
+    /// Fails if the lake's path cannot be resolved, or the contracts do not fit its files.
     pub fn open(
         lake: &Path,
         tables: &IndexMap<String, Table>,
@@ -88,11 +90,12 @@ impl Database {
         Self::with(&catalog_statements(lake, tables, columns, any)?)
     }
 
-    /// As it is now, whatever is committed while it is open: DuckDB looks for the files of a view when it
-    /// needs them, for those of one perhaps after those of another.
+    /// Opens the lake with the files that exist now, whatever is committed while it is open. The
+    /// views of [`Database::open`] look for their files when they are read, so two views may see
+    /// different states.
     ///
     /// # Errors
-    /// As [`Database::open`].
+    /// Fails as [`Database::open`] does.
     pub fn open_still(
         lake: &Path,
         tables: &IndexMap<String, Table>,
@@ -101,10 +104,11 @@ impl Database {
         Self::with(&catalog_statements(lake, tables, columns, these)?)
     }
 
-    /// The lake as it will be with a run's staged files, and these alone in the schema `run`.
+    /// Opens the lake as it will be with a run's staged files. The schema `run` has the run's rows
+    /// alone.
     ///
     /// # Errors
-    /// As [`Database::open`].
+    /// Fails as [`Database::open`] does.
     pub fn open_staged(
         staged: &Staged<'_>,
         tables: &IndexMap<String, Table>,
@@ -120,10 +124,10 @@ impl Database {
         Self::with(&staged::statements(&staged, tables, columns, has_files).join(";\n"))
     }
 
-    /// The views of [`Database::open_staged`] without any row.
+    /// Opens the views of [`Database::open_staged`] without any rows.
     ///
     /// # Errors
-    /// The contracts make no views.
+    /// Fails if the views of the contracts cannot be created.
     pub fn open_empty(tables: &IndexMap<String, Table>) -> Result<Self, QueryError> {
         let nowhere = Staged {
             lake: Path::new(""),
@@ -136,10 +140,11 @@ impl Database {
         Self::with(&statements.join(";\n"))
     }
 
-    /// The rows of these runs only, as if there were no others; as [`Database::open_still`].
+    /// Opens the lake with the rows of these runs only. The files are fixed as in
+    /// [`Database::open_still`].
     ///
     /// # Errors
-    /// As [`Database::open`].
+    /// Fails as [`Database::open`] does.
     pub fn open_as_of(
         lake: &Path,
         tables: &IndexMap<String, Table>,
@@ -162,42 +167,43 @@ impl Database {
         Ok(Database { connection })
     }
 
-    /// DuckDB to read files with, of no lake. What does not fit into so many bytes of memory goes
-    /// into the folder `scratch`.
+    /// Opens DuckDB to read files, without a lake. Data beyond `memory` bytes spills to the folder
+    /// `scratch`.
     ///
     /// # Errors
-    /// DuckDB cannot start.
+    /// Fails if DuckDB cannot start.
     pub fn of_files(scratch: &Path, memory: u64) -> Result<Self, QueryError> {
         let database = Self::with(&format!("SET memory_limit = '{memory}B'"))?;
         database.spill_to(Some(scratch))?;
         Ok(database)
     }
 
-    /// What does not fit into memory goes into this folder, not below the current one; without a folder
-    /// it is an error.
+    /// Sets the folder for data that does not fit into memory. Without a folder, such data is an
+    /// error, and nothing spills below the current folder.
     ///
     /// # Errors
-    /// DuckDB does not take it.
+    /// Fails if DuckDB rejects the setting.
     pub fn spill_to(&self, scratch: Option<&Path>) -> Result<(), QueryError> {
         let scratch = scratch.map(Path::to_string_lossy).unwrap_or_default();
         let scratch = sql::literal(&scratch);
         self.set(&format!("SET temp_directory = {scratch}"))
     }
 
-    /// Lets statements reach the files of tables and marts only, for good: no pages, which nobody could get
-    /// again without paying, and no records. They still spill.
+    /// Permanently restricts statements to the files of tables and marts. They cannot reach raw
+    /// pages, which would have to be paid for again if they were lost, nor commit records. Spilling
+    /// still works.
     ///
     /// # Errors
-    /// A folder that cannot be found.
+    /// Fails if a path cannot be resolved, or DuckDB rejects a setting.
     pub fn confine(&self, lake: &Path) -> Result<(), QueryError> {
         self.confine_to(&[lake])
     }
 
-    /// As [`Database::confine`], to the folders of tables and marts below each of these folders: a lake, and a
-    /// staging, which has the folders of a lake.
+    /// Restricts statements as [`Database::confine`] does, to the folders of tables and marts below
+    /// each of `roots`: a lake, or a staging, which has the folders of a lake.
     ///
     /// # Errors
-    /// A folder that cannot be found.
+    /// Fails if a path cannot be resolved, or DuckDB rejects a setting.
     pub fn confine_to(&self, roots: &[&Path]) -> Result<(), QueryError> {
         let roots = roots.iter().map(|root| absolute(root));
         let roots: Vec<PathBuf> = roots.collect::<Result<_, _>>()?;
@@ -206,7 +212,7 @@ impl Database {
             .flat_map(|root| FOLDERS.map(|folder| root.join(folder)));
         let folders = folders.map(|folder| {
             let folder = folder.to_string_lossy();
-            // The second is as the views name it.
+            // The views name the folder in the second form.
             let names = [
                 sql::literal(&folder),
                 sql::literal(&sql::plain_glob(&folder)),
@@ -226,12 +232,12 @@ impl Database {
         set.map_err(QueryError::Sql)
     }
 
-    /// Gives the rows of one SQL statement to `read`, batch by batch, as they are made. Parameters
-    /// are texts by name: `$name` in the statement, or `$1`.
+    /// Runs one SQL statement and passes its rows to `read`, batch by batch, as they are produced.
+    /// Parameters are texts by name: `$name` in the statement, or `$1`.
     ///
     /// # Errors
-    /// What DuckDB says of the statement, a parameter without a value, or a value without a
-    /// parameter; `read` gets what DuckDB says later.
+    /// Returns the error of DuckDB, or an error for a parameter without a value or a value without
+    /// a parameter. Later errors of DuckDB are passed to `read`.
     pub fn stream<T>(
         &self,
         sql: &str,
@@ -250,13 +256,14 @@ impl Database {
         Ok(read(schema, &mut batches))
     }
 
-    /// Checks that a text is one SELECT statement by itself: then it is one between brackets, too, and does not
-    /// close them to go on with another statement.
+    /// Checks that a text is one SELECT statement by itself. Then it is also one statement within
+    /// brackets, and cannot close them to add another statement.
     ///
     /// # Errors
-    /// [`QueryError::NotSelect`]
+    /// Returns [`QueryError::NotSelect`] if it is not.
     pub fn require_select(&self, text: &str) -> Result<(), QueryError> {
-        // The function takes nothing else. Other mistakes in the text are told better where it is run.
+        // The function `query` accepts only a SELECT. Other mistakes get better messages when the
+        // text is run.
         let explained = format!("EXPLAIN SELECT 1 FROM query({})", sql::literal(text));
         match self.query(&explained) {
             Err(QueryError::Sql(error)) if words(&error).starts_with("Parser Error") => {
@@ -271,7 +278,7 @@ impl Database {
     /// Runs one SQL statement.
     ///
     /// # Errors
-    /// What DuckDB says of it.
+    /// Returns the error of DuckDB.
     pub fn query(&self, sql: &str) -> Result<QueryAnswer, QueryError> {
         let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
         let result = statement.query_arrow([]).map_err(QueryError::Sql)?;
@@ -283,12 +290,15 @@ impl Database {
     }
 }
 
-/// Writes `lake.duckdb`, the views for other tools, beside the old one and renames it into place:
-/// a reader who has the old one open keeps it. Where the old one has just these views it stays, for
-/// views find new files by themselves, and to make them takes longer the more files there are.
+/// Writes `lake.duckdb`, the views for other tools, to a temporary file and renames it into place.
+/// A reader that has the old file open keeps it.
+///
+/// An old file with exactly these views stays. Views find new files by themselves, and creating
+/// them takes longer with more files.
 ///
 /// # Errors
-/// The lake's path cannot be read, the contracts do not fit its files, or the file cannot be written.
+/// Fails if the lake's path cannot be resolved, the contracts do not fit its files, or the file
+/// cannot be written.
 pub fn write_catalog(
     lake: &Path,
     tables: &IndexMap<String, Table>,
@@ -297,18 +307,18 @@ pub fn write_catalog(
     let target = lake.join("lake.duckdb");
     let state = lake.join("_state");
     let beside = state.join(format!("lake.duckdb.{}", std::process::id()));
-    // Who opens the file later may find files with other columns by then.
+    // Files that are added later may have other columns.
     let columns = FileColumns {
         uniform: BTreeSet::new(),
         ..columns.clone()
     };
     let statements = catalog_statements(lake, tables, &columns, any)?;
-    // Another version may have another DuckDB.
+    // Another version of redlake may use another DuckDB.
     let version = env!("CARGO_PKG_VERSION");
     let made_of = format!("redlake {version}\n{statements}");
     let made_of = blake3::hash(made_of.as_bytes()).to_hex().to_string();
     let note = state.join("catalog.json");
-    // What a client wrote that was killed: DuckDB would apply it to the new file, too.
+    // The write-ahead log of a client that was killed. DuckDB would apply it to the new file, too.
     let log = lake.join("lake.duckdb.wal");
     let there = CatalogNote::read(&note).filter(|note| note.made_of == made_of && !log.exists());
     if there.is_some_and(|note| file_hash(&target).is_ok_and(|file| file == note.file)) {
@@ -322,10 +332,10 @@ pub fn write_catalog(
             source,
         }
     };
-    // Another process of our number may have been killed while it wrote.
+    // A killed process with the same process id may have left its file.
     remove_if_there(&beside)?;
     let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
-    // In one transaction: each of its own would be synced to disk.
+    // One transaction, since every transaction is synced to disk.
     let built = connection.execute_batch(&format!(
         "BEGIN TRANSACTION;\n{statements};\nCOMMIT;\nCHECKPOINT"
     ));
@@ -365,12 +375,12 @@ fn remove_if_there(path: &Path) -> Result<(), QueryError> {
     }
 }
 
-/// What `lake.duckdb` is. Lost or torn, the file is made anew.
+/// Hashes that identify `lake.duckdb`. If they are lost or torn, the file is rebuilt.
 #[derive(Serialize, Deserialize)]
 struct CatalogNote {
     /// Hash of the statements that made it.
     made_of: String,
-    /// Hash of the file: somebody else may have changed it.
+    /// Hash of the file, which detects changes by other programs.
     file: String,
 }
 
@@ -391,7 +401,7 @@ fn catalog_statements(
     Ok(catalog::statements(&lake, tables, columns, files).join(";\n"))
 }
 
-/// The values of a statement's parameters, in their order.
+/// Returns the values of a statement's parameters, in order.
 fn values<'p>(
     statement: &Statement<'_>,
     parameters: &'p BTreeMap<String, String>,
@@ -416,17 +426,18 @@ fn absolute(path: &Path) -> Result<PathBuf, QueryError> {
     })
 }
 
-/// Whether a table has any file below this folder.
+/// Returns true if a table has any file below this folder.
 fn has_files(root: &Path, table: &Table) -> bool {
     parquet_files(root, table).next().is_some()
 }
 
-/// All files of a table below this folder, whenever they come; none if there is none yet.
+/// Returns all current and future files of a table below this folder, or `None` if there is none
+/// yet.
 fn any(root: &Path, table: &Table) -> Option<Files> {
     has_files(root, table).then_some(Files::Any)
 }
 
-/// The files that a table has now below this folder.
+/// Returns the files that a table has now below this folder, or `None` if there is none.
 fn these(root: &Path, table: &Table) -> Option<Files> {
     let mut files: Vec<PathBuf> = parquet_files(root, table).collect();
     files.sort();

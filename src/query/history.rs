@@ -1,4 +1,4 @@
-//! What earlier runs found, asked and spent: the questions that a new run has.
+//! Queries of a new run on what earlier runs found, requested and spent.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::duckdb::{Database, QueryError};
 use crate::query::sql::{identifier, literal};
 
-/// The tables that are asked.
+/// The tables that these queries read.
 pub const TABLES: [&str; 5] = [
     "engagement",
     "requests",
@@ -22,14 +22,14 @@ pub const TABLES: [&str; 5] = [
     "search_results",
 ];
 
-/// Earlier runs that count: those of these pipelines, but not this one.
+/// Filter for earlier runs: those of these pipelines, except one run.
 #[derive(Clone, Debug)]
 pub struct Earlier {
     pub pipelines: Vec<String>,
     pub but_run_id: String,
 }
 
-/// What a run spent at an endpoint on a day.
+/// Calls and cost of a run at an endpoint on a day.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct SpentRow {
     pub run_id: String,
@@ -37,9 +37,9 @@ pub struct SpentRow {
     pub date: NaiveDate,
     pub endpoint: String,
     pub calls: u64,
-    /// The charges that are known.
+    /// Sum of the known charges.
     pub cost: f64,
-    /// Calls of which nobody knows whether they were billed.
+    /// Number of calls whose billing is unknown.
     pub unknown: u64,
 }
 
@@ -47,21 +47,21 @@ pub struct SpentRow {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct FoundNote {
     pub note_id: String,
-    /// The count that ranks it, as it was last seen.
+    /// The latest value of the count that ranks it.
     pub count: Option<i64>,
     pub seen_at: DateTime<Utc>,
 }
 
-/// When a search was last answered.
+/// The last answer to a search.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct AnsweredSearch {
     pub search_id: String,
     pub at: DateTime<Utc>,
-    /// Whether the answer was that it is no more.
+    /// True if the answer was that the note is gone.
     pub gone: bool,
 }
 
-/// What a search needed in a run, on average.
+/// Average calls of a search per run.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct UsualCalls {
     pub search_id: String,
@@ -87,12 +87,12 @@ impl Earlier {
     }
 }
 
-/// The ids that searches at an endpoint found between two snapshot times (the second excluded). A
-/// search that failed or was cut short does not count: what it found says nothing about the pages
-/// below, which nobody has seen.
+/// Returns the ids that searches at an endpoint found from the first snapshot time until before the
+/// second. Searches that failed or were cut short do not count: they say nothing about the pages
+/// below, which were not fetched.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn known_ids(
     database: &Database,
     earlier: &Earlier,
@@ -121,10 +121,11 @@ pub fn known_ids(
     Ok(ids)
 }
 
-/// What each run spent since a day began, as the ledgers of these business dates say.
+/// Returns what each run spent since the start of a day, according to the ledgers of these business
+/// dates.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn spent_since(
     database: &Database,
     earlier: &Earlier,
@@ -153,10 +154,11 @@ pub fn spent_since(
     rows(database, &sql)
 }
 
-/// The notes that an endpoint found between two snapshot times, each as it was seen last.
+/// Returns the notes that an endpoint found between two snapshot times, each with its latest
+/// observation.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn found_notes(
     database: &Database,
     earlier: &Earlier,
@@ -175,10 +177,11 @@ pub fn found_notes(
     rows(database, &sql)
 }
 
-/// When the searches at an endpoint were last answered, notes that are gone included.
+/// Returns the time of the last answer to each search at an endpoint. Answers that a note is gone
+/// count.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn answered(
     database: &Database,
     earlier: &Earlier,
@@ -195,11 +198,11 @@ pub fn answered(
     rows(database, &sql)
 }
 
-/// What searches needed in the last runs of a pipeline, but for those that may still be continued
-/// and those that failed.
+/// Returns the average calls of searches in the last runs of a pipeline. Runs that failed or may
+/// still be continued do not count.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn usual_calls(
     database: &Database,
     pipeline: &str,
@@ -220,8 +223,10 @@ pub fn usual_calls(
     rows(database, &sql)
 }
 
-/// Snapshots from `since` to `until`. The folder of a row has the date of its snapshot in the time zone
-/// of its pipeline, which is never more than a day away: other folders are not even opened.
+/// Returns the condition for snapshots from `since` until before `until`.
+///
+/// A row's folder has the date of its snapshot in the time zone of its pipeline. That is at most a
+/// day away, so other folders are not opened.
 fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> String {
     let instant = |at: DateTime<Utc>| format!("TIMESTAMPTZ {}", literal(&at.to_rfc3339()));
     let day = |at: DateTime<Utc>| day_literal(at.date_naive());
@@ -238,7 +243,7 @@ fn day_literal(date: NaiveDate) -> String {
     format!("DATE {}", literal(&date.to_string()))
 }
 
-/// The rows of an answer, by the names of their columns.
+/// Runs a query and deserializes its rows by column name.
 pub(super) fn rows<T: DeserializeOwned>(
     database: &Database,
     sql: &str,

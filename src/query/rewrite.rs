@@ -1,4 +1,4 @@
-//! SQL that reads Parquet files to write their rows anew. Pure.
+//! SQL that reads Parquet files to rewrite their rows. Pure.
 
 use std::path::PathBuf;
 
@@ -6,27 +6,28 @@ use super::catalog::sql_type;
 use crate::query::sql::{identifier, literal};
 use crate::spec::table::Table;
 
-/// A column as files hold it.
+/// A column of a rewritten table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RewrittenColumn {
     pub name: String,
-    /// Whether every file has it, without nulls.
+    /// True if every file has the column, declared without nulls.
     pub required: bool,
 }
 
-/// Files of one table that become others.
+/// A rewrite of files of one table.
 #[derive(Clone, Debug)]
 pub struct Rewrite<'r> {
     pub table: &'r Table,
     pub files: Vec<PathBuf>,
-    /// Of all files together.
+    /// The columns of all files together.
     pub stored: Vec<RewrittenColumn>,
-    /// Rows of this run are left out. All else then stays as it is, also the columns' types, which
-    /// may be older than the contract.
+    /// Rows of this run are left out. Everything else then stays as it is, including the types of
+    /// columns, which may be older than the contract.
     pub but_run: Option<&'r str>,
 }
 
-/// How many files have each of their columns, and in how many it is required.
+/// Returns the query for the columns of these files. A column is required if every file has it and
+/// declares it as required.
 pub fn stored_columns(files: &[PathBuf]) -> String {
     format!(
         "SELECT name, count(*) = {} AND bool_and(repetition_type = 'REQUIRED') AS required \
@@ -37,8 +38,8 @@ pub fn stored_columns(files: &[PathBuf]) -> String {
 }
 
 impl Rewrite<'_> {
-    /// The columns to write: the contract's in its order, then those that it does not know, for
-    /// nothing is lost.
+    /// Returns the columns to write: the contract's columns in its order, then columns that it does
+    /// not know, so that no data is lost.
     pub fn columns(&self) -> Vec<RewrittenColumn> {
         let stored = |name: &str| self.stored.iter().find(|c| c.name == name);
         let known = self
@@ -55,7 +56,8 @@ impl Rewrite<'_> {
             .collect()
     }
 
-    /// All rows, in the contract's order; rows that it does not order by time and run.
+    /// Returns the query for all rows in the contract's order. Ties are ordered by snapshot time
+    /// and run.
     pub fn ordered(&self) -> String {
         let names = self.table.sort_by.iter().map(|name| name.value.as_str());
         let more = ["snapshot_at", "run_id"];
@@ -71,7 +73,7 @@ impl Rewrite<'_> {
         )
     }
 
-    /// The number of rows, and a checksum that does not depend on their order.
+    /// Returns the query for the number of rows and a checksum that does not depend on their order.
     pub fn checksum(&self) -> String {
         let names: Vec<String> = self.columns().iter().map(|c| identifier(&c.name)).collect();
         format!(
@@ -82,7 +84,7 @@ impl Rewrite<'_> {
         )
     }
 
-    /// The runs that have rows.
+    /// Returns the query for the runs that have rows.
     pub fn runs(&self) -> String {
         format!("SELECT DISTINCT run_id FROM ({}) ORDER BY 1", self.rows())
     }
@@ -114,7 +116,7 @@ impl Rewrite<'_> {
     }
 }
 
-/// Files as DuckDB's list.
+/// Returns the files as a list literal of DuckDB.
 fn list(files: &[PathBuf]) -> String {
     let files: Vec<String> = files
         .iter()

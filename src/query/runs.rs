@@ -1,4 +1,4 @@
-//! What the lake knows of its runs.
+//! Queries on the runs in the lake.
 
 use std::collections::HashSet;
 
@@ -13,20 +13,20 @@ use crate::query::sql::literal;
 /// A row of the table `runs`, by column.
 pub type RunRow = IndexMap<String, Value>;
 
-/// The calls of a run to an endpoint that ended in the same way.
+/// Totals of the calls of a run to an endpoint with the same class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallsOf {
     pub endpoint: String,
     pub class: String,
     pub calls: u64,
     pub billed: u64,
-    /// Those of which nobody knows whether they were billed.
+    /// Number of calls whose billing is unknown.
     pub unknown: u64,
-    /// The charges that are known; null without a price.
+    /// Sum of the known charges. Null without a price.
     pub cost: Option<f64>,
 }
 
-/// The query for the list of runs; those in `held` wait for a decision.
+/// Returns the query for the list of runs. The runs in `held` get the status `held`.
 pub fn list(held: &[&str]) -> String {
     let held: Vec<String> = held.iter().map(|run_id| literal(run_id)).collect();
     let status = if held.is_empty() {
@@ -43,10 +43,10 @@ pub fn list(held: &[&str]) -> String {
     )
 }
 
-/// The ids of all runs, in order.
+/// Returns the ids of all runs, sorted.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn ids(database: &Database) -> Result<Vec<String>, QueryError> {
     #[derive(Deserialize)]
     struct Id {
@@ -56,10 +56,10 @@ pub fn ids(database: &Database) -> Result<Vec<String>, QueryError> {
     Ok(ids.into_iter().map(|id| id.run_id).collect())
 }
 
-/// The row of a run; none before its ledger is committed.
+/// Returns the row of a run, or `None` before its ledger is committed.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn row(database: &Database, run_id: &str) -> Result<Option<RunRow>, QueryError> {
     let sql = format!("SELECT * FROM runs WHERE run_id = {}", literal(run_id));
     Ok(rows(database, &sql)?.pop())
@@ -68,7 +68,7 @@ pub fn row(database: &Database, run_id: &str) -> Result<Option<RunRow>, QueryErr
 /// Returns the ids of the calls of a run whose answer was accepted as a page and kept.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn pages(database: &Database, run_id: &str) -> Result<HashSet<String>, QueryError> {
     #[derive(Deserialize)]
     struct Page {
@@ -82,7 +82,7 @@ pub fn pages(database: &Database, run_id: &str) -> Result<HashSet<String>, Query
     Ok(pages.into_iter().map(|page| page.request_id).collect())
 }
 
-/// Pages of a run and a source that the ledger has.
+/// The pages of a run and a source in the ledger.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct PagesOf {
     pub run_id: String,
@@ -93,7 +93,7 @@ pub struct PagesOf {
 /// Returns the ids of all calls whose answer was accepted as a page and kept, by run and source.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn all_pages(database: &Database) -> Result<Vec<PagesOf>, QueryError> {
     let sql = format!(
         "SELECT run_id, source, list(request_id) AS request_ids FROM requests WHERE {IS_PAGE} \
@@ -102,13 +102,13 @@ pub fn all_pages(database: &Database) -> Result<Vec<PagesOf>, QueryError> {
     rows(database, &sql)
 }
 
-/// The rows of `requests` for which the raw zone holds a page.
+/// Condition for rows of `requests` whose page is in the raw zone.
 const IS_PAGE: &str = "item_count IS NOT NULL AND error IS NULL";
 
-/// The calls of a run, by endpoint and by how they ended.
+/// Returns the calls of a run, by endpoint and class.
 ///
 /// # Errors
-/// The lake cannot be read.
+/// Fails if the lake cannot be read.
 pub fn calls(database: &Database, run_id: &str) -> Result<Vec<CallsOf>, QueryError> {
     let sql = format!(
         "SELECT endpoint, class, count(*) AS calls, \

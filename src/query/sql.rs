@@ -4,7 +4,7 @@ pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A glob that matches just this path, whatever characters it has.
+/// Returns a glob that matches exactly this path.
 pub(super) fn plain_glob(path: &str) -> String {
     if !path.contains(['*', '?', '[']) {
         return path.to_owned();

@@ -1,4 +1,4 @@
-//! Views of the files of a run that are staged and not yet committed.
+//! Views over the staged, uncommitted files of a run.
 
 use super::catalog::{Files, ViewPart, table_view, views};
 use crate::query::sql::identifier;
@@ -9,20 +9,20 @@ use crate::spec::table::Table;
 use indexmap::IndexMap;
 use std::path::Path;
 
-/// Files that wait to be committed, and the lake that they are for.
+/// The staged files of a run, and the lake that they are for.
 #[derive(Clone, Copy)]
 pub struct Staged<'a> {
     pub lake: &'a Path,
-    /// The staging folder, which has `tables/` in it.
+    /// The staging folder, which contains `tables/`.
     pub folder: &'a Path,
     pub run_id: &'a str,
-    /// Whether the staged files stand for all that the run has of a table.
+    /// Returns true for a table whose staged files replace all rows of the run.
     pub replaces: &'a dyn Fn(&str) -> bool,
 }
 
-/// The statements that make all views: the lake with the run's staged rows in place of those it
-/// committed before, and in the schema `run` the rows of the run alone. A table without files is
-/// empty. `has_files` says whether there are files of a table below a folder.
+/// Returns the statements that create all views: the lake with the run's staged rows instead of its
+/// committed rows, and in the schema `run` the rows of the run alone. A table without files is
+/// empty. `has_files` returns true if a folder has files of a table below it.
 pub fn statements(
     staged: &Staged<'_>,
     tables: &IndexMap<String, Table>,
@@ -36,7 +36,7 @@ pub fn statements(
             ..ViewPart::of_lake(staged.lake, table, columns)
         })
     };
-    // Files of two kinds may be staged: new ones, and those that the run shared with others.
+    // Two kinds of files may be staged: new files, and files that the run shared with other runs.
     let of_staging = |condition: Option<String>, table: &Table| {
         has_files(staged.folder, table).then_some(ViewPart {
             root: staged.folder,
@@ -47,7 +47,8 @@ pub fn statements(
     };
     let others = format!("run_id IS DISTINCT FROM {run_id}");
     let ours = format!("run_id = {run_id}");
-    // Files that the run shared with others are staged without its rows, too.
+    // Files that the run shared with others are staged again without its rows. The staged part is
+    // filtered, so that the rows of other runs are not read twice.
     let whole = |table: &Table| {
         if (staged.replaces)(table.name()) {
             let before = of_lake(Some(others.clone()), table);
@@ -72,10 +73,10 @@ pub fn statements(
     statements
 }
 
-/// The schema of the views that show this run's rows only.
+/// Name of the schema of the views with only this run's rows.
 pub(crate) const RUN: &str = "run";
 
-/// The name of the view with this run's rows of a table.
+/// Returns the name of the view with this run's rows of a table.
 pub(crate) fn of_run(table: &str) -> String {
     format!("{RUN}.{}", identifier(table))
 }

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use crate::query::sql::{identifier, literal};
 use crate::spec::table::{Column, ColumnType, LatestView, Table};
 
-/// A derived view, as people read of it.
+/// A derived view with its documentation.
 #[derive(Clone, Debug)]
 pub struct View {
     pub name: String,
@@ -20,7 +20,7 @@ enum Form {
     Delta,
 }
 
-/// The views that a table's contract asks for.
+/// Returns the derived views that a table's contract declares.
 pub fn derived(table: &Table) -> Vec<View> {
     let latest = table.latest_view.as_ref().map(|view| latest(table, view));
     let delta = (!table.delta_by.is_empty()).then(|| delta(table));
@@ -98,7 +98,7 @@ fn delta(table: &Table) -> View {
     }
 }
 
-/// These columns of a table, as it declares them.
+/// Returns these columns of a table, as its contract declares them.
 fn named<'n>(table: &Table, names: impl IntoIterator<Item = &'n str>) -> IndexMap<String, Column> {
     let column = |name: &str| Some((name.to_owned(), table.columns.get(name)?.clone()));
     names.into_iter().filter_map(column).collect()
@@ -126,13 +126,13 @@ fn optional(kind: ColumnType, unit: Option<&str>, description: &str) -> Column {
     }
 }
 
-/// The columns whose change is told.
+/// Returns the columns whose change the delta view has: all of type int64.
 fn counts(table: &Table) -> impl Iterator<Item = (&String, &Column)> {
     let all = table.columns.iter();
     all.filter(|(_, column)| column.kind == ColumnType::Int64)
 }
 
-/// The columns that tell the change of a count.
+/// Names of the columns with the change of a count.
 struct Change {
     delta: String,
     per_hour: String,
@@ -146,11 +146,11 @@ fn change_of(count: &str) -> Change {
     }
 }
 
-/// What stands for the values of a column that cannot be read, if they cannot.
+/// Returns the expression that replaces a column that cannot be read, or `None` if it can be read.
 type Failing<'f> = dyn Fn(&str) -> Option<String> + 'f;
 
 impl View {
-    /// The columns without which there is no such view.
+    /// Returns the columns that the view cannot do without.
     pub(super) fn needs<'t>(&'t self, table: &'t Table) -> impl Iterator<Item = &'t str> {
         let (keys, more): (Vec<&str>, &[&str]) = match &self.form {
             Form::Latest(view) => (vec![&view.id.value], &["endpoint"]),
@@ -167,8 +167,8 @@ impl View {
         keys.into_iter().chain(more.iter().copied()).chain(both)
     }
 
-    /// The statement that makes the view. A window is computed whether or not anybody asks for it, so
-    /// nothing that fails goes into one.
+    /// Returns the statement that creates the view. A window is computed even if its column is not
+    /// selected, so no failing expression goes into one.
     pub(super) fn statement(&self, table: &Table, failing: &Failing<'_>) -> String {
         let select = match &self.form {
             Form::Latest(view) => select_latest(table, view, failing),
@@ -181,8 +181,9 @@ impl View {
     }
 }
 
-/// Per id and endpoint the newest row; then per column the value of the newest snapshot that has
-/// one, on equal snapshots the endpoint that the contract names first.
+/// Returns the SELECT of a latest view. It takes the newest row per id and endpoint. Then each
+/// column has the value of the newest snapshot that has one. For equal snapshots, the endpoint that
+/// the contract names first wins.
 fn select_latest(table: &Table, view: &LatestView, failing: &Failing<'_>) -> String {
     let id = identifier(&view.id);
     let priority: String = view
@@ -214,7 +215,7 @@ fn select_latest(table: &Table, view: &LatestView, failing: &Failing<'_>) -> Str
     )
 }
 
-/// Every counted row beside the one of the snapshot before it.
+/// Returns the SELECT of a delta view: every row beside the row of the snapshot before it.
 fn select_delta(table: &Table, failing: &Failing<'_>) -> String {
     let keys: Vec<String> = table.delta_by.iter().map(|k| identifier(k)).collect();
     let previous = |count: &str| identifier(&format!("previous_{count}"));
@@ -227,7 +228,7 @@ fn select_delta(table: &Table, failing: &Failing<'_>) -> String {
         let (value, change) = match failing(count) {
             None => (
                 identifier(count),
-                // The difference of two int64 may be larger than one.
+                // The difference of two int64 may overflow int64.
                 format!(
                     "try_cast({}::hugeint - {} AS bigint)",
                     identifier(count),

@@ -1,5 +1,5 @@
-//! The lock of commits. Order of all locks, of which a process may skip any: pipeline, rewrite,
-//! marts, readers, commit.
+//! The commit lock. Order of all locks, of which a process may skip any: pipeline, rewrite, marts,
+//! readers, commit.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,8 +9,8 @@ use super::{Lake, LakeError, STATE};
 
 pub mod readers;
 
-/// While it is held, no commit changes a file: what is read together belongs together. Released when
-/// dropped. Whoever holds it commits nothing.
+/// Guard of the commit lock. While it is held, no commit changes a file, so everything read under
+/// it is consistent. The holder commits nothing. Released when dropped.
 #[derive(Debug)]
 pub struct CommitsHeld(#[expect(dead_code, reason = "held, not read")] pub(super) File);
 
@@ -19,12 +19,12 @@ impl Lake {
         commit_lock(&self.root)
     }
 
-    /// Keeps commits waiting while files are listed, so that all that are found are of the same state; several
-    /// readers may do that at once. Nothing where this account cannot write the lake and its lock is not there or
-    /// cannot be read.
+    /// Takes the commit lock shared, so that commits wait while files are listed and the listing is
+    /// consistent. Several readers may hold it at once. Returns `None` if this account cannot write
+    /// the lake and the lock file is missing or unreadable.
     ///
     /// # Errors
-    /// A lock that cannot be taken.
+    /// Fails if the lock cannot be taken.
     pub fn lock_shared(&self) -> Result<Option<CommitsHeld>, LakeError> {
         let path = self.root.join(STATE).join("commit.lock");
         let Some(file) = open_shared_lock(&path)? else {
@@ -42,5 +42,5 @@ pub(super) fn commit_lock(root: &Path) -> Result<File, LakeError> {
     Ok(file)
 }
 
-/// File in a staging folder that its process keeps locked.
+/// Lock file in a staging folder. The process that stages holds it.
 pub(super) const LOCK: &str = ".lock";

@@ -1,15 +1,17 @@
-//! Readers that hold on to the files that they have found, and those who replace these files.
+//! The readers' lock: keeps listed files in place while queries read them.
 //!
-//! A query lists the files of its tables once and opens them while it reads. It shares `_state/readers.lock` until it
-//! has read all: meanwhile nothing takes the files away that waits for readers. Commits of runs and of marts do not
-//! wait: a reader that meets one finds a file gone and has to begin anew.
+//! A query lists the files of its tables once and opens them while it reads. It holds
+//! `_state/readers.lock` shared until it has read everything. Operations that wait for readers
+//! remove no files meanwhile. Commits of runs and of marts do not wait: a reader that meets one
+//! finds a file missing and has to start again.
 //!
-//! A file lock is not fair: readers that overlap would keep it shared for ever. So a reader passes a gate first,
-//! `_state/readers.gate`, which is closed for [`TURN`] at a time, and open as long, while somebody waits. Short
-//! queries let one through within a turn, and a query waits no longer than that beside a long one.
+//! File locks are not fair: overlapping readers could keep the lock shared forever. So a reader
+//! first passes a gate, `_state/readers.gate`. While a process waits for readers, the gate is
+//! alternately closed for [`TURN`] and open for [`TURN`]. Short queries let the waiting process
+//! through within a turn. A query waits no longer than a turn, even if a long query holds the lock.
 //!
-//! Order of locks, of which a process may leave any out: pipeline, rewrite, marts, readers, commit. Whoever holds
-//! the lock of readers shared takes none but that of commits.
+//! Order of locks, of which a process may skip any: pipeline, rewrite, marts, readers, commit. A
+//! process that holds the readers' lock shared takes only the commit lock.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -18,21 +20,23 @@ use std::time::{Duration, Instant};
 use crate::load::files::{failed, open_lock, open_shared_lock};
 use crate::load::{Lake, LakeError, STATE};
 
-/// While it is held, files that are there stay where they are, unless a run or a mart is committed. Released when
-/// dropped.
+/// Shared guard of the readers' lock. While it is held, existing files stay in place, unless a run
+/// or a mart is committed. Released when dropped.
 #[derive(Debug)]
 pub struct Reading(#[expect(dead_code, reason = "held, not read")] File);
 
-/// While it is held, nobody reads, and nobody begins to. Released when dropped.
+/// Exclusive guard of the readers' lock and its gate. While it is held, there are no readers, and
+/// none can start. Released when dropped.
 #[derive(Debug)]
 pub struct NoReaders(#[expect(dead_code, reason = "held, not read")] (File, File));
 
 impl Lake {
-    /// Begins to read; to be called before files are listed, and held until they are read. Nothing where this
-    /// account cannot write the lake and the lock is not there or cannot be read.
+    /// Takes the readers' lock shared. Call this before files are listed, and hold it until they
+    /// are read. Returns `None` if this account cannot write the lake and the lock file is missing
+    /// or unreadable.
     ///
     /// # Errors
-    /// A lock that cannot be taken.
+    /// Fails if a lock cannot be taken.
     pub fn begin_reading(&self) -> Result<Option<Reading>, LakeError> {
         let gate = self.shared(GATE)?;
         let lock = self.shared(READERS)?;
@@ -40,17 +44,18 @@ impl Lake {
         Ok(lock.map(Reading))
     }
 
-    /// Waits until nobody reads, at most [`patience`]; none if somebody still does.
+    /// Waits until there are no readers, for at most [`patience`]. Returns `None` if there still
+    /// are readers then.
     ///
     /// # Errors
-    /// A lock that cannot be taken.
+    /// Fails if a lock cannot be taken.
     pub fn wait_for_readers(&self) -> Result<Option<NoReaders>, LakeError> {
         let until = Instant::now() + patience();
         let gate_path = self.lock_path(GATE);
         let path = self.lock_path(READERS);
         let (gate, lock) = (open_lock(&gate_path)?, open_lock(&path)?);
         loop {
-            // Readers hold it for a moment only, and whoever waits, for a turn.
+            // Readers hold the gate only briefly, and other waiting processes for one turn.
             gate.lock().map_err(failed("lock", &gate_path))?;
             let end = until.min(Instant::now() + TURN);
             if lock_until(&lock, &path, end)? {
@@ -60,14 +65,15 @@ impl Lake {
             if Instant::now() >= until {
                 return Ok(None);
             }
-            // With the gate open, a gap between readers will do, too.
+            // While the gate is open, a gap between readers is enough.
             if lock_until(&lock, &path, until.min(Instant::now() + TURN))? {
                 return Ok(Some(NoReaders((gate, lock))));
             }
         }
     }
 
-    /// Makes the locks that are not there: an account that cannot write the lake shares them all the same.
+    /// Creates missing lock files, so that accounts that cannot write the lake can lock them
+    /// shared.
     pub(in crate::load) fn make_reader_locks(&self) -> Result<(), LakeError> {
         for path in [GATE, READERS].map(|name| self.lock_path(name)) {
             if !path.exists() {
@@ -91,7 +97,7 @@ impl Lake {
     }
 }
 
-/// Takes a lock by then, or not at all; tries at least once.
+/// Tries to take a lock until a deadline, at least once. Returns true if it was taken.
 fn lock_until(lock: &File, path: &Path, until: Instant) -> Result<bool, LakeError> {
     loop {
         match lock.try_lock() {
@@ -107,7 +113,8 @@ fn lock_until(lock: &File, path: &Path, until: Instant) -> Result<bool, LakeErro
     }
 }
 
-/// How long to wait for readers. In tests, the failpoint `patience` says how many milliseconds.
+/// Returns the maximum time to wait for readers: 60 s. In tests, the failpoint `patience` sets it
+/// in milliseconds.
 pub fn patience() -> Duration {
     fail::fail_point!("patience", |milliseconds: Option<String>| {
         let milliseconds = milliseconds.and_then(|text| text.parse().ok());
@@ -116,7 +123,7 @@ pub fn patience() -> Duration {
     Duration::from_secs(60)
 }
 
-/// How long the gate is closed, and then open again.
+/// Time for which the gate is closed, and then open again.
 const TURN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 const READERS: &str = "readers.lock";

@@ -1,4 +1,4 @@
-//! Whether the lake holds what its commits say, and nothing else.
+//! Verification: compares the files of the lake with its commits.
 
 pub mod modes;
 pub mod quarantine;
@@ -19,7 +19,7 @@ use crate::load::verify::modes::Remark;
 use crate::load::verify::quarantine::Moved;
 use crate::spec::table::FOLDERS;
 
-/// What was looked at, and what is wrong with it.
+/// Result of a verification: totals and problems.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Verified {
     pub files: u64,
@@ -31,16 +31,16 @@ pub struct Verified {
     /// Raw files that commits name and that retention or `prune` removed.
     pub raw_pruned: u64,
     pub problems: Vec<Problem>,
-    /// What should be known beside that.
+    /// Remarks that are no problems of files.
     pub remarks: Vec<Remark>,
-    /// The files that were put in quarantine.
+    /// The files that were moved to quarantine.
     pub moved: Vec<Moved>,
-    /// The paths of the strangers in the lake, as the file system has them.
+    /// Paths of the strangers in the lake, exactly as in the file system.
     #[serde(skip)]
     pub strangers: Vec<PathBuf>,
 }
 
-/// A file that is not as it should be.
+/// A file that differs from its commit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Problem {
     /// Relative to the lake.
@@ -52,9 +52,9 @@ pub struct Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
-    /// A commit added it, and it is not there.
+    /// A commit added the file, and it does not exist.
     Missing,
-    /// It has another length, or other bytes.
+    /// The file has another length, or other bytes.
     Damaged,
     /// No commit added it, and every reader of the table reads it; or a link, of which no commit makes any.
     #[serde(rename = "stranger")]
@@ -75,7 +75,7 @@ impl Lake {
     /// Reads every committed file and compares it with its record.
     ///
     /// # Errors
-    /// A record or a folder that cannot be read. What is wrong with files is part of the answer.
+    /// Fails if a record or a folder cannot be read. Problems of files are part of the result.
     pub fn verify(&self) -> Result<Verified, LakeError> {
         let (live, there) = self.snapshot()?;
         let mut found = Verified {
@@ -107,7 +107,7 @@ impl Lake {
                 found.problems.push(Problem { path, kind, detail });
             }
         }
-        // A commit may have removed or replaced files while they were read.
+        // A commit may have removed or replaced files during the verification.
         if !found.problems.is_empty() {
             let (now, _) = self.snapshot()?;
             found.problems.retain(|problem| {
@@ -126,10 +126,10 @@ impl Lake {
         Ok(found)
     }
 
-    /// Checks that a committed file is as its record says.
+    /// Checks that a committed file matches its record.
     ///
     /// # Errors
-    /// [`LakeError::Damaged`]
+    /// Returns [`LakeError::Damaged`] if it does not.
     pub fn require_whole(&self, file: &AddedFile) -> Result<(), LakeError> {
         let path = self.root.join(&file.path);
         match problem(&path, file) {
@@ -138,7 +138,7 @@ impl Lake {
         }
     }
 
-    /// The files that commits added, and those that are there, at one moment.
+    /// Returns the committed files and the existing files, consistently at one moment.
     fn snapshot(&self) -> Result<(BTreeMap<String, LiveFile>, Vec<Found>), LakeError> {
         let _still = self.lock_shared()?;
         let mut there = Vec::new();
@@ -149,7 +149,7 @@ impl Lake {
     }
 }
 
-/// A file among the tables, or a link.
+/// A file or a link in the folders of tables and marts.
 struct Found {
     /// Relative to the lake.
     path: PathBuf,
@@ -157,7 +157,7 @@ struct Found {
 }
 
 impl Found {
-    /// The path as commits have it.
+    /// Returns the path as commit records write it, with `/`.
     fn name(&self) -> String {
         self.path.to_string_lossy().replace('\\', "/")
     }
@@ -172,7 +172,7 @@ fn files_below(root: &Path, path: &Path, files: &mut Vec<Found>) -> Result<(), L
                 .try_for_each(|path| files_below(root, path, files));
         }
         Ok(found) => found.is_symlink(),
-        // A commit removed it since it was listed.
+        // A commit removed the file after it was listed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed("look at", path)(error)),
     };
@@ -185,7 +185,7 @@ fn files_below(root: &Path, path: &Path, files: &mut Vec<Found>) -> Result<(), L
     Ok(())
 }
 
-/// What is wrong with the file at `path`, which should be this one.
+/// Returns the problem of the file at `path`, compared with its record.
 fn problem(path: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
     let length = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),

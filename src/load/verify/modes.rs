@@ -1,4 +1,4 @@
-//! Private folders that more accounts may enter than they should.
+//! Private folders with modes that admit too many accounts.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::durable::{FileAccess, mode_of};
 use crate::load::QUARANTINE;
 use crate::load::{Lake, RAW, STAGING, STATE};
 
-/// What should be known of a lake whose files are all right.
+/// A remark on a lake that is not about damaged files.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Remark {
     /// Relative to the lake.
@@ -16,9 +16,9 @@ pub struct Remark {
 }
 
 impl Lake {
-    /// The private folders that other accounts may enter: redlake keeps the modes of folders that it finds, such
-    /// as those that an earlier version made. A lake whose folder `raw` has mode 0750 is shared with a group, and
-    /// its other folders may be, too.
+    /// Returns the private folders that other accounts may enter. redlake keeps the modes of
+    /// existing folders, such as those that an earlier version created. If the folder `raw` has
+    /// mode 0750, the lake is shared with a group, and its other folders may be, too.
     pub fn open_folders(&self) -> Vec<Remark> {
         let root = self.root();
         let wanted = FileAccess::of_folder(&root.join(RAW)).folder_mode();
@@ -41,5 +41,5 @@ impl Lake {
     }
 }
 
-/// The folder of journals, below that of the lake's state.
+/// Name of the folder of journals, below `_state`.
 pub(in crate::load) const JOURNALS: &str = "runs";

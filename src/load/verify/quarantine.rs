@@ -1,8 +1,8 @@
-//! Files that no commit added, moved to where no reader of tables finds them.
+//! Quarantine: moves files that no commit added to a folder that no reader of tables reads.
 //!
-//! Nothing is moved through a link: the folders that lead to a file and to its new place are opened one after the
-//! other, each in the one before it, and one that is a link is refused. So a file that lies elsewhere stays there,
-//! also where another account changes folders meanwhile.
+//! Nothing is moved through a link. The folders that lead to a file and to its new place are opened
+//! one by one, each relative to the one before, and a link is refused. So files outside of the lake
+//! are safe, even if another account changes folders meanwhile.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub struct Moved {
     pub to: String,
 }
 
-/// What was moved, and why not all of it was.
+/// The moved files, and the error that ended the move, if any.
 #[derive(Debug, Default)]
 pub struct Quarantined {
     pub moved: Vec<Moved>,
@@ -28,13 +28,13 @@ pub struct Quarantined {
 }
 
 impl Lake {
-    /// Moves files that no commit added, by their paths in the lake, to the same paths below
-    /// `_state/quarantine`. A file that was moved there before stays as it is: the new one gets a number. Links are
-    /// moved, not what they lead to, but for links that lead to committed files: these stay. The first file that
-    /// cannot be moved ends it.
+    /// Moves files that no commit added to the same paths below `_state/quarantine`. The paths are
+    /// relative to the lake. If a file is already there, the new one gets a number. A link is moved
+    /// itself, not its target. A link that leads to committed files stays. The first file that
+    /// cannot be moved ends the move.
     ///
     /// # Errors
-    /// The lock cannot be taken, or the commits cannot be read: nothing was moved.
+    /// Fails if the lock cannot be taken or the commits cannot be read. Nothing is moved then.
     pub fn quarantine(&self, strangers: &[PathBuf]) -> Result<Quarantined, LakeError> {
         let _guard = self.commit_lock()?;
         let live = self.live_files()?;
@@ -55,7 +55,7 @@ impl Lake {
         Ok(done)
     }
 
-    /// Moves one file; where it is now.
+    /// Moves one file. Returns its new path, relative to the lake.
     fn move_away(&self, stranger: &Path) -> Result<PathBuf, LakeError> {
         let quarantine = Path::new(STATE).join(QUARANTINE);
         let folder = stranger.parent().unwrap_or(Path::new(""));
@@ -81,7 +81,7 @@ impl Lake {
     }
 }
 
-/// Whether a committed file is this one, or is reached through it.
+/// Returns true if a committed file is this path, or is reached through it.
 fn is_below(file: &LiveFile, stranger: &Path) -> bool {
     Path::new(&file.file.path).starts_with(stranger)
 }
@@ -107,21 +107,22 @@ mod unix {
     use crate::load::LakeError;
     use crate::load::files::failed;
 
-    /// A folder of the lake that no link leads to.
+    /// A folder of the lake that is reached without links.
     pub struct Folder(OwnedFd);
 
     impl Folder {
-        /// Opens a folder, by its path in the lake.
+        /// Opens a folder by its path in the lake.
         pub fn open(root: &Path, path: &Path) -> Result<Self, LakeError> {
             walk(root, path, None)
         }
 
-        /// Opens a folder, by its path in the lake, and makes what is missing of it private.
+        /// Opens a folder by its path in the lake. Missing folders are created as private ones.
         pub fn make(root: &Path, path: &Path, access: FileAccess) -> Result<Self, LakeError> {
             walk(root, path, Some(access))
         }
 
-        /// Moves a file of this folder to that one, unless that has one of this name; whether it was moved.
+        /// Moves a file of this folder to the folder `to`, unless `to` has an entry named `free`.
+        /// Returns true if the file was moved.
         pub fn rename(
             &self,
             name: &OsStr,
@@ -171,7 +172,8 @@ mod unix {
         Ok(Folder(folder))
     }
 
-    /// Moves a file to a name that is free, and stays so until the move where the file system can promise that.
+    /// Moves a file to a free name. Where the file system supports it, the move fails if the name
+    /// is taken meanwhile. Returns false if the name is taken.
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     fn rename_to_free(
         from: &OwnedFd,
@@ -202,7 +204,8 @@ mod unix {
         Ok(true)
     }
 
-    /// Lets no other account read a file, unless it has a second name, where its mode is of use, or is another's.
+    /// Makes a regular file private. Files with a second hard link keep their mode, which the other
+    /// name may need. Files of other accounts also keep theirs.
     fn make_private(folder: &OwnedFd, name: &OsStr, access: FileAccess) -> io::Result<()> {
         let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
@@ -233,11 +236,11 @@ mod portable {
     use crate::load::LakeError;
     use crate::load::files::failed;
 
-    /// A folder of the lake that no link leads to.
+    /// A folder of the lake that is reached without links.
     pub struct Folder(PathBuf);
 
     impl Folder {
-        /// Finds a folder, by its path in the lake.
+        /// Resolves a folder by its path in the lake.
         pub fn open(root: &Path, path: &Path) -> Result<Self, LakeError> {
             let mut at = root.to_owned();
             for name in path {
@@ -249,7 +252,7 @@ mod portable {
             Ok(Folder(at))
         }
 
-        /// Finds a folder, by its path in the lake, and makes what is missing of it.
+        /// Resolves a folder by its path in the lake. Missing folders are created as private ones.
         pub fn make(root: &Path, path: &Path, access: FileAccess) -> Result<Self, LakeError> {
             let folder = Folder::open(root, path)?;
             let made = durable::create_private_dir_all(&folder.0, access);
@@ -257,7 +260,8 @@ mod portable {
             Ok(folder)
         }
 
-        /// Moves a file of this folder to that one, unless that has one of this name; whether it was moved.
+        /// Moves a file of this folder to the folder `to`, unless `to` has an entry named `free`.
+        /// Returns true if the file was moved.
         pub fn rename(
             &self,
             name: &OsStr,
