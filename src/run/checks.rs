@@ -46,7 +46,7 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Audit {
-    /// Runs all checks of a plan and logs each result. A check that cannot run counts as not passed.
+    /// Runs all checks of a plan and logs each result. A check that cannot run has not passed.
     ///
     /// # Errors
     /// The lake cannot be read.
