@@ -86,8 +86,8 @@ pub struct Refreshed {
 pub const NOT_UP_TO_DATE: &str =
     "the marts are not up to date; `redlake marts` computes what is missing";
 
-/// Refreshes the marts after a commit of this pipeline, unless the pipeline turns marts off. Returns
-/// the error instead of failing, because the commit stands either way.
+/// Refreshes the marts after a commit of this pipeline. Does nothing if the pipeline turns marts
+/// off. Returns the error as an `Option`, because the commit stands even if the refresh fails.
 pub(crate) fn follow(plan: &Plan, lake: &Lake) -> Option<MartsError> {
     if !plan.marts {
         return None;
