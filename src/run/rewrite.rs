@@ -66,8 +66,8 @@ impl<'l> Rewriter<'l> {
         })
     }
 
-    /// Returns the contract of a table whose files can be rewritten. Returns `None` and logs a warning
-    /// if a rewrite would lose data: the table has no contract, or its files do not fit it.
+    /// Returns the contract of a table whose files can be rewritten. Returns `None` and logs a
+    /// warning if a rewrite would lose data: the table has no contract, or its files do not fit.
     pub fn contract(&self, name: &str) -> Option<&'l Table> {
         let Some(table) = self.tables.get(name) else {
             tracing::warn!("the files of {name} stay as they are: no contract declares it");
@@ -81,9 +81,9 @@ impl<'l> Rewriter<'l> {
         Some(table)
     }
 
-    /// Stages the rows of files of one table and partition as files of about [`FILE_BYTES`]. Rows of
-    /// the run `but_run` are dropped. `name` is the prefix of the new file names. Compares row count
-    /// and checksum before and after.
+    /// Stages the rows of files of one table and partition as files of about [`FILE_BYTES`]. Drops
+    /// the rows of the run `but_run`, if given. `name` is the prefix of the new file names.
+    /// Compares row count and checksum before and after.
     ///
     /// # Errors
     /// An input file differs from its commit record, the disk is full, or the rows read back differ
@@ -296,7 +296,7 @@ fn stage_files(
     Ok(paths)
 }
 
-/// Returns DuckDB's schema with a column required if it is required in all input files.
+/// Returns DuckDB's schema with the nullability of `columns`.
 fn with_required(schema: &Schema, columns: &[RewrittenColumn]) -> SchemaRef {
     let fields = schema.fields().iter().zip(columns);
     let fields = fields.map(|(field, c)| field.as_ref().clone().with_nullable(!c.required));
