@@ -93,7 +93,7 @@ impl Run<'_> {
     ) -> Result<(), RunError> {
         let before = report.reason.clone();
         if next.closes {
-            // The held row of `runs` takes effect when it is published.
+            // Reason in the held row of `runs`, which becomes visible when it is published.
             report.reason = also(&before, &format!("published although {reason}"));
             self.stage_ledger(&staging, &self.ledger(done, report)?)?;
             report.status = Status::Failed;
@@ -150,8 +150,8 @@ impl Run<'_> {
         })
     }
 
-    /// Returns the paths of the run's files that the staged files replace: the ledger, or all tables
-    /// if `has_tables`.
+    /// Returns the paths of the run's files that the staged files replace: the ledger, or all
+    /// tables if `has_tables`.
     fn gone(
         &self,
         staging: &Staging,

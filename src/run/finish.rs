@@ -156,7 +156,7 @@ impl Run<'_> {
         report.raw = raw.cloned().collect();
         let closes = match status {
             Status::Complete | Status::Partial => broken.is_none(),
-            // All pages are fetched: `transform --raw` builds the tables once the contract is fixed.
+            // All pages are fetched. Fix the contract, and `transform --raw` builds the tables.
             Status::Failed if refused.is_some() && broken.is_none() => true,
             // Without a page or a call that may be billed, there is nothing to continue.
             Status::Stopped | Status::Failed | Status::Interrupted => {
