@@ -52,8 +52,8 @@ impl Resolved {
 }
 
 impl Accesses {
-    /// Resolves addresses and tokens from the environment. A pipeline with `base_url: sandbox` ignores
-    /// address overrides, so that a rehearsal never costs money.
+    /// Resolves addresses and tokens from the environment. A pipeline with `base_url: sandbox`
+    /// ignores address overrides, so that a rehearsal never costs money.
     ///
     /// # Errors
     /// A token is not set, an address is unusable, only one of the two signing variables is set, or
@@ -138,8 +138,8 @@ impl Accesses {
         clocks.min()
     }
 
-    /// Starts the sandboxes. Their clocks are frozen at `now`, so that a run's figures do not depend
-    /// on its speed.
+    /// Starts the sandboxes. Their clocks are frozen at `now`, so that a run's figures do not
+    /// depend on its speed.
     ///
     /// # Errors
     /// A sandbox cannot be started, for example because no loopback port is free.
@@ -184,7 +184,7 @@ pub fn is_rehearsal(plan: &Plan, env: &dyn Fn(&str) -> Option<String>) -> bool {
     plan.is_simulated() || names.any(|name| overridden(name).as_deref() == Some("sandbox"))
 }
 
-/// Token of a sandbox that a run starts.
+/// Default token of the built-in sandbox.
 pub const SANDBOX_TOKEN: &str = "sandbox";
 
 /// Returns the default start of simulated time: one day after the documented note.

@@ -232,8 +232,8 @@ fn raw_paths(plan: &Plan, lake: &Lake, stamp: &RunStamp) -> BTreeMap<String, Pat
         .collect()
 }
 
-/// Returns the paths of all raw files of the run. Includes files that an earlier process wrote under
-/// another date, before the time zone was changed.
+/// Returns the paths of all raw files of the run. Includes files that an earlier process wrote
+/// under another date, before the time zone was changed.
 fn all_raw(
     raw: &BTreeMap<String, PathBuf>,
     open: Option<&OpenRun>,

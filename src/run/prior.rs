@@ -57,8 +57,8 @@ impl<'a> Prior<'a> {
         }
     }
 
-    /// Opens the tables of the lake that [`history`] queries. Called for each query, because a run may
-    /// take hours while other runs commit.
+    /// Opens the tables of the lake that [`history`] queries. Called for each query, because a run
+    /// may take hours while other runs commit.
     ///
     /// # Errors
     /// The lake cannot be read.
@@ -87,8 +87,8 @@ impl<'a> Prior<'a> {
         Ok(known)
     }
 
-    /// Returns a reader of the day's spending by other runs. `None` if the plan has no daily budget.
-    /// `own` is the journal of this run.
+    /// Returns a reader of the day's spending by other runs. `None` if the plan has no daily
+    /// budget. `own` is the journal of this run.
     ///
     /// # Errors
     /// The lake cannot be read.
@@ -231,9 +231,9 @@ impl<'a> Prior<'a> {
     }
 }
 
-/// Returns the business dates whose ledgers may hold calls of the day `since` or later. A real call is
-/// committed after it was made, so `committed_at` bounds it. A simulated call is made soon after the
-/// run's `snapshot_at`. One day of tolerance covers time zones and clock skew.
+/// Returns the business dates whose ledgers may hold calls of the day `since` or later. A real
+/// call is made before its commit, so older commits cannot have it. A simulated call is made soon
+/// after the run's `snapshot_at`. One day of tolerance covers time zones and clock skew.
 pub(crate) fn ledgers_since(
     commits: &[CommitRecord],
     since: NaiveDate,

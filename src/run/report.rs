@@ -47,8 +47,8 @@ pub struct RunReport {
     pub held: bool,
     pub lake: PathBuf,
     pub seconds: f64,
-    /// Reasons for an early end, for damaged pages and for refused or held tables. Null if there are
-    /// none.
+    /// Reasons for an early end, for damaged pages and for refused or held tables. Null without
+    /// any.
     pub reason: Option<String>,
     /// True if it continued a run that had been cut short.
     pub continued: bool,

@@ -37,7 +37,7 @@ const KEPT: Duration = Duration::from_secs(48 * 3_600);
 
 impl OpenRun {
     /// Returns the runs of a pipeline that were cut short, oldest first. Closes runs that made no
-    /// call and runs whose final commit exists. Deletes journals of closed runs after [`KEPT`].
+    /// call and runs whose final commit exists. Deletes journals of closed runs after 48 hours.
     ///
     /// # Errors
     /// A journal cannot be read.
