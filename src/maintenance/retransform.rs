@@ -88,7 +88,7 @@ pub fn retransform(
         require_finished(&lake, run_id)?;
     }
     for (run_id, (first, mut files)) in runs {
-        // A run has one file per source. With only one of them, the rows of the others would be lost.
+        // A run has one file per source. One file alone would lose the rows of the others.
         let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
         files.extend(siblings.map(|(_, path)| canonical(path)));
         let run = (&first, files);
@@ -163,8 +163,8 @@ fn replace(
     Ok(done)
 }
 
-/// Checks that the raw files of a run hold the pages in its ledger. Otherwise the rows of lost pages
-/// would be removed without replacement.
+/// Checks that the raw files of a run hold the pages in its ledger. Otherwise the rows of lost
+/// pages would be removed without replacement.
 fn compare_with_ledger(
     plan: &Plan,
     lake: &Lake,

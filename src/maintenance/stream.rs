@@ -45,9 +45,9 @@ pub struct Passed {
     pub torn: bool,
 }
 
-/// Reads pages (NDJSON, plain or zstd) and writes the rows of one table as an Arrow IPC stream. Rows
-/// are written run by run, in the table's order, with the latest observation of each key, as in a
-/// lake. The pages of a run and source must be contiguous.
+/// Reads pages (NDJSON, plain or zstd) and writes the rows of one table as an Arrow IPC stream.
+/// Rows are written run by run, in the table's order, with the latest observation of each key, as
+/// in a lake. The pages of a run must be contiguous.
 ///
 /// # Errors
 /// The input holds no raw pages or pages of another pipeline, the pages of a run are scattered, the
