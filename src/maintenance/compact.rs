@@ -1,4 +1,4 @@
-//! Many small files of closed days become few sorted ones.
+//! Compaction: merges the small files of past days into a few sorted ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::run::error::RunError;
 use crate::run::rewrite::{FILE_BYTES, Rewriter};
 use crate::spec::contracts::Contracts;
 
-/// What became of one day of one table.
+/// Result of a compaction for one partition: a table on one day.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CompactedDay {
     pub dt: NaiveDate,
@@ -26,24 +26,24 @@ pub struct CompactedDay {
     pub bytes_before: u64,
     /// Null in a dry run and for a skipped day, since it is known only after writing.
     pub bytes_after: Option<u64>,
-    /// Whether the files stay as they are, because somebody was reading for too long. The next compaction
-    /// takes them.
+    /// True if the files were kept because a reader held the lake for too long. The next compaction
+    /// retries them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
 }
 
-/// What was compacted, or would be.
+/// Result of a compaction, or of its dry run.
 #[derive(Debug, Default)]
 pub struct Compacted {
     pub days: Vec<CompactedDay>,
-    /// Files that are not as they were committed; those beside them stay as they are, too.
+    /// Files that differ from their commit record. Their whole partition is left unchanged.
     pub damaged: Vec<LakeError>,
 }
 
-/// Compacts the days before `before`; a commit for each.
+/// Compacts the days before `before`, with one commit for each day.
 ///
 /// # Errors
-/// A disk that is full, or rows that were not written as they were. The days before it are committed.
+/// The disk is full, or rewritten rows differ from the original ones. Earlier days stay committed.
 pub fn compact(
     lake: &Lake,
     contracts: &Contracts,
@@ -54,7 +54,7 @@ pub fn compact(
     let files = lake.live_files()?;
     let rewriter = Rewriter::new(lake, &contracts.tables)?;
     let mut days: BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<&LiveFile>>> = BTreeMap::new();
-    // What is held of a run takes the place of its files when it is published.
+    // Publishing held tables replaces the run's files, so these must stay.
     let held: BTreeSet<String> = lake.held()?.into_iter().map(|held| held.run_id).collect();
     let free = |live: &&LiveFile| live.is_of_table() && live.runs.is_disjoint(&held);
     for live in files.values().filter(free) {
@@ -80,20 +80,20 @@ pub fn compact(
         }
     }
     if !dry_run {
-        // Files that had other columns may all be replaced now.
+        // All files with other columns may have been replaced.
         lake.recount_mixed(compacted.days.iter().map(|day| day.table.as_str()))?;
     }
     Ok(compacted)
 }
 
-/// The first day that is not over everywhere on earth: the pipelines of a lake may count their days
-/// in different time zones.
+/// Returns the first day that is not yet over in every time zone. Pipelines of a lake may use
+/// different time zones.
 pub fn first_open_day(now: DateTime<Utc>) -> NaiveDate {
     let then = now.checked_sub_signed(TimeDelta::hours(12));
     then.unwrap_or(now).date_naive()
 }
 
-/// Whether there are more files than their size asks for.
+/// Returns true if there are more files than their total size requires.
 fn worthwhile(files: &[&LiveFile]) -> bool {
     let wanted = bytes(files).div_ceil(FILE_BYTES).max(1);
     files.len() as u64 > wanted

@@ -1,5 +1,4 @@
-//! What the next run will probably need, from what the last ones did; and what the day's budget
-//! leaves for it.
+//! Forecast of the next run from the last ones, and the rest of the daily budget.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,42 +14,43 @@ use crate::run::access::is_rehearsal;
 use crate::run::error::RunError;
 use crate::run::prior::Prior;
 
-/// How many of the last runs are looked at.
+/// Number of recent runs that a forecast uses.
 const RUNS: u32 = 20;
 
-/// What the next run will probably need.
+/// Expected needs of the next run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forecast {
-    /// Runs that it was learnt from.
+    /// Number of runs that it is based on.
     pub runs: u64,
     pub calls: f64,
-    /// Null where an endpoint has no price.
+    /// Null if an endpoint has no price.
     pub cost: Option<f64>,
     pub seconds: f64,
-    /// Searches that no run has made yet; they count as their endpoint's average.
+    /// Number of searches that no run has made yet. They count with the average of their endpoint.
     pub new_searches: u64,
 }
 
-/// What the day's budgets leave.
+/// Rest of the daily budgets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LeftToday {
     pub calls: Option<u64>,
     pub cost: Option<f64>,
 }
 
-/// What the ledger says about a plan.
+/// Forecast and remaining daily budget of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Outlook {
-    /// Null if no run was followed to its end yet.
+    /// Null if no run has ended as complete or partial yet.
     pub likely: Option<Forecast>,
-    /// Null without a budget for the day.
+    /// Null without a daily budget.
     pub left_today: Option<LeftToday>,
 }
 
-/// Looks into the lake at `root`, where there is one; writes nothing but what opening it finishes.
+/// Returns the outlook of a plan from the lake at `root`, if there is one. Writes nothing, except
+/// that opening the lake finishes an interrupted commit.
 ///
 /// # Errors
-/// A lake that cannot be read.
+/// The lake cannot be read.
 pub fn outlook(
     plan: &Plan,
     root: &Path,
@@ -70,7 +70,7 @@ pub fn outlook(
     let simulated = is_rehearsal(plan, env);
     let of_world = commits.iter().filter(|c| c.simulated == simulated);
     let now = if simulated {
-        // The simulated day of the last run.
+        // Simulated time of the last run.
         of_world.map(|c| c.snapshot_at).max().unwrap_or_default()
     } else {
         Utc::now()
@@ -95,7 +95,7 @@ fn left_today(plan: &Plan, spent: Spent) -> Option<LeftToday> {
     })
 }
 
-/// Averages over what searches at an endpoint needed.
+/// Sums for the average needs of an endpoint's searches.
 #[derive(Default)]
 struct Average {
     searches: f64,
@@ -160,7 +160,7 @@ fn likely(plan: &Plan, usual: &[UsualCalls]) -> Option<Forecast> {
             }
         }
     }
-    // Of chosen notes the ledger knows how many there were in a run, not which come next.
+    // The ledger has the number of notes chosen per run, not which notes come next.
     for follow_up in &plan.follow_ups {
         let endpoint = follow_up.endpoint.as_str();
         let own = usual.iter().filter(|u| u.endpoint == endpoint);

@@ -1,4 +1,4 @@
-//! What is done to a lake between runs: flattening anew, rewriting, removing, checking.
+//! Maintenance of a lake between runs: retransform, compact, prune, verify.
 
 pub mod compact;
 pub mod forecast;

@@ -1,4 +1,4 @@
-//! Removing what is no longer wanted.
+//! Removes old data from a lake: raw pages, tables of old days, or a run.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,40 +21,40 @@ use crate::run::rewrite::{forget_old_columns, take_rows_out};
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
-/// What is to be removed.
+/// Selection of the data to remove.
 #[derive(Clone, Debug, Default)]
 pub struct PruneRequest {
     /// Raw pages of finished runs whose last commit came before.
     pub raw_before: Option<DateTime<Utc>>,
-    /// Tables and marts of days before.
+    /// Removes tables and marts of days before this one.
     pub tables_before: Option<NaiveDate>,
-    /// Rows and raw pages of this run.
+    /// Removes rows and raw pages of this run.
     pub run_id: Option<String>,
-    /// The ledger, too, where tables of old days are removed.
+    /// True to remove the ledger, too, with the tables of old days.
     pub ledger: bool,
 }
 
-/// What was removed, or would be.
+/// Counts of what was removed, or would be removed in a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Pruned {
     pub raw_files: u64,
     pub raw_bytes: u64,
-    /// Files of tables and marts that are gone; one that a run shares with others is written anew
-    /// without its rows.
+    /// Number of removed files of tables and marts. Files that the run shares with others are not
+    /// counted here.
     pub files: u64,
     pub rewritten: u64,
-    /// Of the files that are gone, and of those written anew before and after.
+    /// Bytes saved: those of removed files, and the difference of rewritten ones.
     pub bytes: u64,
     pub rows: u64,
-    /// The days with fewer rows.
+    /// Days that lost rows.
     pub days: BTreeSet<NaiveDate>,
 }
 
-/// Removes all that is unwanted. The ledger of what was called and paid stays unless it is named.
+/// Removes the selected data. Keeps the ledger unless [`Unwanted::ledger`] is set.
 ///
 /// # Errors
-/// An unknown run or one that is not finished, or a disk that fails; what was removed before stays
-/// so.
+/// The run is unknown or not finished, or the disk fails. What was removed before the error stays
+/// removed.
 pub fn prune(
     lake: &Lake,
     contracts: &Contracts,
@@ -116,7 +116,7 @@ fn prune_run(
         bytes_after = record.add.iter().map(|file| file.bytes).sum();
         rows_after = record.add.iter().map(|file| file.rows).sum();
     } else if !shared.is_empty() {
-        // How many of their rows are the run's only writing them anew tells.
+        // The run's share of their rows is known only after a rewrite.
         (bytes_after, rows_after) = sums(shared.iter().copied());
     }
     pruned.bytes += bytes - bytes_after.min(bytes);
@@ -172,7 +172,7 @@ fn prune_raw(
     Ok(())
 }
 
-/// Commits a removal once nobody reads, or when that takes too long.
+/// Commits a removal once no reader holds the lake. Warns and commits anyway after [`patience`].
 fn commit(
     lake: &Lake,
     staging: Staging,
@@ -192,7 +192,7 @@ fn commit(
     Ok(staging.commit(CommitKind::Prune, &run, remove)?)
 }
 
-/// Bytes and rows.
+/// Returns the total bytes and rows of files.
 fn sums<'f>(files: impl IntoIterator<Item = &'f LiveFile>) -> (u64, u64) {
     files.into_iter().fold((0, 0), |(bytes, rows), live| {
         (bytes + live.file.bytes, rows + live.file.rows)

@@ -1,4 +1,4 @@
-//! Flattening finished runs anew, from their raw files alone.
+//! Retransform: rebuilds the tables of finished runs from their raw files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,39 +30,39 @@ use crate::transform::stamp::RunStamp;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
 
-/// A run whose rows were replaced, or would be but for a data check.
+/// A run whose rows were replaced, or are held because of a data check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Retransformed {
     pub run_id: String,
-    /// What was committed.
+    /// Number of committed rows, by table.
     pub rows: BTreeMap<String, u64>,
     pub rejects: u64,
     pub drift: u64,
     pub checks: Checks,
-    /// The checks that did not pass, with the rows that are wrong.
+    /// Checks that did not pass, with the failing rows.
     pub check_results: Vec<CheckResult>,
-    /// Whether the new rows wait for `publish` or `discard`.
+    /// True if the new rows wait for `publish` or `discard`.
     pub held: bool,
-    /// Why they do.
+    /// Reason why they are held, if they are.
     pub reason: Option<String>,
 }
 
-/// What is done where the raw files do not hold the pages that the ledger of a run has.
+/// Policy for a run whose raw files hold other pages than its ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherPages {
-    /// The run's rows stay as they are.
+    /// Fail and keep the run's rows.
     Refuse,
-    /// The rows are replaced by those of the pages that can be read.
+    /// Replace the rows with those of the readable pages.
     Accept,
 }
 
-/// Replaces the rows of the runs that `raw` belongs to; one commit a run. What the pipeline's data
-/// checks forbid is held instead. The ledger of a run is left as it is: what was called and paid
-/// does not change.
+/// Replaces the rows of the runs that the files in `raw` belong to, with one commit for each run.
+/// Reads all raw files of these runs, also those that are not in `raw`. Rows that fail the data
+/// checks are held instead. The ledger of a run does not change.
 ///
 /// # Errors
-/// A file that is no raw file of this pipeline, or one of a run that is not finished: nothing is done then.
-/// Later errors leave the runs before them committed.
+/// A file is not a raw file of this pipeline, or its run is not finished. Nothing is changed then.
+/// After a later error, the runs before it stay committed.
 pub fn retransform(
     plan: &Plan,
     transform: &Transform,
@@ -88,7 +88,7 @@ pub fn retransform(
         require_finished(&lake, run_id)?;
     }
     for (run_id, (first, mut files)) in runs {
-        // A run has a file for each source: one of them alone would lose the others' rows.
+        // A run has one file per source. One file alone would lose the rows of the others.
         let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
         files.extend(siblings.map(|(_, path)| canonical(path)));
         let run = (&first, files);
@@ -163,8 +163,8 @@ fn replace(
     Ok(done)
 }
 
-/// Checks that the raw files of a run hold the pages that its ledger has: rows of pages that were
-/// lost since must not be replaced by nothing.
+/// Checks that the raw files of a run hold the pages in its ledger. Otherwise the rows of lost
+/// pages would be removed without replacement.
 fn compare_with_ledger(
     plan: &Plan,
     lake: &Lake,
@@ -174,7 +174,7 @@ fn compare_with_ledger(
 ) -> Result<(), RunError> {
     let database = catalog::open_some(lake, &plan.contracts.tables, &ledger::TABLES)?;
     let in_ledger = runs::pages(&database, run_id)?;
-    // The ledger was pruned, or the lake does not know the run: then there is nothing to compare.
+    // The ledger was pruned, or the run is not in the lake. There is nothing to compare.
     if in_ledger.is_empty() && read.damaged.is_empty() {
         return Ok(());
     }
@@ -217,7 +217,10 @@ fn require_finished(lake: &Lake, run_id: &str) -> Result<(), RunError> {
     }
 }
 
-/// The first page of a raw file says whose pages it holds.
+/// Reads the header of the first page of a raw file, which names its run.
+///
+/// # Errors
+/// The file has no page, no readable page, is not a raw file, or belongs to another pipeline.
 fn first_page(path: &Path, plan: &Plan) -> Result<PageHeader, RunError> {
     let mut reader = RawReader::open(path)?;
     let first = reader.next().transpose()?;

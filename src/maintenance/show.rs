@@ -1,4 +1,4 @@
-//! One run: what is known of it, and what becomes of the tables that a check held back.
+//! Shows a run, and publishes or discards its held tables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ use crate::run::marts::refresh_or_warn;
 use crate::run::{catalog, ledger};
 use crate::spec::contracts::Contracts;
 
-/// All that the lake knows of a run.
+/// Everything that the lake has about a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Shown {
     pub run_id: String,
-    /// Its row of the table `runs`.
+    /// Its row in the table `runs`.
     pub run: Option<RunRow>,
     pub files: Vec<AddedFile>,
     pub calls: Vec<CallsOf>,
-    /// What waits for `publish` or `discard`.
+    /// Tables that wait for `publish` or `discard`.
     pub held: Option<Held>,
-    /// Where its pages are.
+    /// Paths of its raw files.
     pub raw: Vec<PathBuf>,
-    /// The folders that this account may not read: what is held, and where pages are, is not known then.
+    /// Folders that this account may not read. `held` or `raw` is then empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<&'static str>,
 }
@@ -38,7 +38,7 @@ pub struct Shown {
 pub struct Published {
     pub run_id: String,
     pub rows: BTreeMap<String, u64>,
-    /// Why `lake.duckdb` could not be written; the data is committed all the same.
+    /// Error of writing `lake.duckdb`, if it failed. The data is committed.
     #[serde(skip)]
     pub catalog_error: Option<RunError>,
 }
@@ -48,14 +48,14 @@ pub struct Published {
 pub struct Discarded {
     pub run_id: String,
     pub pipeline: String,
-    /// Where its pages are, which tables can be made of.
+    /// Paths of its raw files. `transform --raw` builds tables from them.
     pub raw: Vec<PathBuf>,
 }
 
-/// Looks a run up by its id or the beginning of it.
+/// Finds a run by its id or a unique prefix of it.
 ///
 /// # Errors
-/// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
+/// [`RunError::UnknownRun`] or [`RunError::AmbiguousRun`], or the lake cannot be read.
 pub fn show(root: &Path, contracts: &Contracts, asked: &str) -> Result<Shown, RunError> {
     let lake = Lake::open_existing(root)?;
     let database = catalog::open_some(&lake, &contracts.tables, &ledger::TABLES)?;
@@ -84,10 +84,10 @@ pub fn show(root: &Path, contracts: &Contracts, asked: &str) -> Result<Shown, Ru
     })
 }
 
-/// Commits the tables that are held of a run.
+/// Commits the held tables of a run.
 ///
 /// # Errors
-/// As [`show`]; nothing is held, or it cannot be committed.
+/// As [`show`]. Also if nothing is held, or the commit fails.
 pub fn publish(root: &Path, contracts: &Contracts, asked: &str) -> Result<Published, RunError> {
     let lake = Lake::open_existing(root)?;
     let run_id = find(&lake, contracts, asked)?;
@@ -102,10 +102,10 @@ pub fn publish(root: &Path, contracts: &Contracts, asked: &str) -> Result<Publis
     })
 }
 
-/// Drops the tables that are held of a run. Its pages and its ledger stay.
+/// Removes the held tables of a run. Keeps its pages and its ledger.
 ///
 /// # Errors
-/// As [`show`]; nothing is held.
+/// As [`show`]. Also if nothing is held.
 pub fn discard(root: &Path, contracts: &Contracts, asked: &str) -> Result<Discarded, RunError> {
     let lake = Lake::open_existing(root)?;
     let run_id = find(&lake, contracts, asked)?;
@@ -117,10 +117,10 @@ pub fn discard(root: &Path, contracts: &Contracts, asked: &str) -> Result<Discar
     })
 }
 
-/// The one run whose id begins so.
+/// Returns the id of the only run whose id is or starts with `asked`.
 ///
 /// # Errors
-/// [`RunError::UnknownRun`], [`RunError::AmbiguousRun`]; the lake cannot be read.
+/// [`RunError::UnknownRun`] or [`RunError::AmbiguousRun`], or the lake cannot be read.
 pub(crate) fn find(lake: &Lake, contracts: &Contracts, asked: &str) -> Result<String, RunError> {
     let database = catalog::open_some(lake, &contracts.tables, &ledger::TABLES)?;
     resolve(&lake.held()?, &database, asked)
@@ -155,8 +155,7 @@ fn resolve(held: &[Held], database: &Database, asked: &str) -> Result<String, Ru
     }
 }
 
-/// The ids that share the longest beginning with what was asked for, a few; of those that share
-/// none the newest.
+/// Returns the three ids with the longest common prefix with `asked`. Ties go to the newest.
 fn nearest(ids: &[String], asked: &str) -> Vec<String> {
     let shared = |id: &str| {
         id.bytes()

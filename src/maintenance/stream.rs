@@ -1,4 +1,4 @@
-//! Raw pages in, one table out: for engines that bring their own storage and many machines.
+//! Streams raw pages into the rows of one table, for distributed engines with their own storage.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{Read, Write};
@@ -22,35 +22,36 @@ use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::MEMORY;
 
-/// What is made of the pages.
+/// Options of a stream: the table, and the rules for its rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Piped<'p> {
     pub table: &'p str,
-    /// The pipeline whose rules apply; the pages have to be its own.
+    /// Pipeline whose rules apply. Pages of another pipeline are an error.
     pub pipeline: Option<&'p str>,
-    /// Decides the business date of each run.
+    /// Time zone of the business date of each run.
     pub timezone: Tz,
     pub on_unknown_field: OnUnknownField,
     pub on_bad_value: OnBadValue,
 }
 
-/// What a pipe came to.
+/// Counts of a finished stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Passed {
     pub runs: u64,
     pub pages: u64,
     pub rows: u64,
     pub rejects: u64,
-    /// Whether the input ended inside a page.
+    /// True if the input ended inside a page.
     pub torn: bool,
 }
 
-/// Reads pages (lines of JSON, plain or zstd) and writes the rows of one table as a stream of Arrow
-/// record batches (IPC): run by run, in the table's order, of several observations the latest, as
-/// a run in a lake has them. The pages of a run have to follow each other.
+/// Reads pages (NDJSON, plain or zstd) and writes the rows of one table as an Arrow IPC stream.
+/// Rows are written run by run, in the table's order, with the latest observation of each key, as
+/// in a lake. The pages of a run must be contiguous.
 ///
 /// # Errors
-/// An input that holds no raw pages, a table that pages do not feed, or an output that is closed.
+/// The input holds no raw pages or pages of another pipeline, the pages of a run are scattered, the
+/// table is not built from pages, a `fail` rule applies, or the output is closed.
 pub fn pipe(
     transform: &Transform,
     piped: Piped<'_>,
@@ -71,7 +72,7 @@ pub fn pipe(
     };
     let mut lines = Lines::new(input)?;
     let mut run: Option<(RunStamp, Flattener<'_>, HashSet<String>)> = None;
-    // Runs, with the sources whose pages were read, that are over.
+    // Run and source of pages that were read completely.
     let mut ended: HashSet<(String, String)> = HashSet::new();
     let mut sources: BTreeSet<String> = BTreeSet::new();
     for page in &mut lines {
@@ -108,7 +109,7 @@ pub fn pipe(
         let Some((_, flattener, seen)) = &mut run else {
             continue;
         };
-        // A page counts once, however often it comes.
+        // Duplicate pages count once.
         if seen.insert(header.request_id.clone()) {
             flattener.push(&page)?;
             pipe.passed.pages += 1;
@@ -136,13 +137,13 @@ impl<'p, W: Write + Send> Pipe<'p, W> {
             scratch: self.scratch,
             memory: MEMORY,
         };
-        // A rule that says `fail` judges the items of all tables.
+        // `on_bad_value: fail` applies to the items of all tables.
         let all = self.piped.on_bad_value == OnBadValue::Fail;
         let only: &[&str] = if all { &[] } else { &[self.piped.table] };
         Flattener::new(self.transform, stamp, only, Some(spill))
     }
 
-    /// Writes the rows of a run.
+    /// Writes the rows of a finished run.
     fn end(&mut self, stamp: RunStamp, flattener: Flattener<'p>) -> Result<(), RunError> {
         let finished = flattener.finish()?;
         let flattened = Flattened::new(self.transform, stamp, finished, Some(self.scratch))?;

@@ -1,4 +1,4 @@
-//! Columns for the unknown fields in raw files.
+//! Suggests columns for unknown fields in raw files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::transform::suggest::{Suggestion, Unknown};
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, WorkerInput};
 
-/// What could be made of the fields that contracts do not know.
+/// Suggested columns for fields that are not in the contracts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suggestions {
     pub files: usize,
@@ -24,10 +24,10 @@ pub struct Suggestions {
     pub fields: Vec<Suggestion>,
 }
 
-/// The raw files of the newest runs in a lake.
+/// Returns the raw files of the newest runs in a lake.
 ///
 /// # Errors
-/// A folder that cannot be listed.
+/// A folder cannot be listed.
 pub fn newest_raw(lake: &Lake, runs: usize) -> Result<Vec<PathBuf>, RunError> {
     let files = lake.raw_files()?;
     // The ids of runs sort by time.
@@ -37,10 +37,11 @@ pub fn newest_raw(lake: &Lake, runs: usize) -> Result<Vec<PathBuf>, RunError> {
     Ok(of_newest.map(|(_, path)| path).collect())
 }
 
-/// Suggests a column for each field in these files that drift would count; `examples` shows values.
+/// Suggests a column for each field in these files that counts as drift. With `examples`, the
+/// suggestions contain values.
 ///
 /// # Errors
-/// A file that is no raw file, or a page of an endpoint without a contract.
+/// A file is not a raw file, or a page belongs to an endpoint without a contract.
 pub fn suggest(
     contracts: &Contracts,
     transform: &Transform,
@@ -77,7 +78,7 @@ pub fn suggest(
     })
 }
 
-/// The run that a raw file belongs to; none for a file without a page.
+/// Returns the stamp of the run that a raw file belongs to. `None` if the file has no page.
 fn stamp(path: &Path) -> Result<Option<RunStamp>, RunError> {
     let first = RawReader::open(path)?.next().transpose()?;
     Ok(first.map(|page| {

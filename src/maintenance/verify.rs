@@ -1,4 +1,4 @@
-//! Compares a lake with what its commits and its ledger say: tables, marts and the raw zone.
+//! Verifies tables, marts and raw zone of a lake against its commits and its ledger.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use crate::run::error::RunError;
 use crate::run::{catalog, ledger};
 use crate::spec::contracts::Contracts;
 
-/// Reads every file of a lake: committed files are compared with their records, the frames of raw
+/// Reads every file of a lake. Compares committed files with their records, the frames of raw
 /// files with their checksums, and the pages of each run with its ledger.
 ///
 /// # Errors
-/// A record or a folder that cannot be read. Wrong files are part of the answer.
+/// A record or a folder cannot be read. Wrong files are not an error: the result lists them.
 pub fn verify(lake: &Lake, contracts: &Contracts) -> Result<Verified, RunError> {
     let mut found = lake.verify()?;
     let mut raw = RawZone::of(lake)?;
@@ -56,14 +56,14 @@ fn pages_in_ledger(lake: &Lake, contracts: &Contracts) -> Result<Vec<PagesOf>, R
     Ok(runs::all_pages(&database)?)
 }
 
-/// The raw zone while it is verified.
+/// State of the verification of the raw zone.
 struct RawZone<'l> {
     lake: &'l Lake,
-    /// With the run that each belongs to.
+    /// Raw files with the id of their run.
     files: Vec<(String, PathBuf)>,
     committed: BTreeMap<String, CommittedRaw>,
     removed: BTreeSet<String>,
-    /// The accepted pages that were read, by run and source.
+    /// Request ids of the accepted pages that were read, by run and source.
     pages: BTreeMap<(String, String), HashSet<String>>,
     unsealed: u64,
 }
@@ -72,7 +72,7 @@ impl<'l> RawZone<'l> {
     fn of(lake: &'l Lake) -> Result<Self, RunError> {
         Ok(RawZone {
             lake,
-            // A run that is being committed may write its record after its file was listed.
+            // Reads records before it lists files, because a run may commit in between.
             committed: lake.committed_raw()?,
             removed: lake.removed_raw()?,
             files: lake.raw_files()?,
@@ -81,7 +81,7 @@ impl<'l> RawZone<'l> {
         })
     }
 
-    /// Reads one file.
+    /// Reads one raw file. Adds its counts and problems to `found`.
     fn read(&mut self, run_id: &str, path: &Path, found: &mut Verified) {
         let name = self.lake.relative(path);
         if let Some(detail) = self.differs_from_record(path, &name) {
@@ -89,7 +89,7 @@ impl<'l> RawZone<'l> {
         }
         let mut reader = match RawReader::open(path) {
             Ok(reader) => reader,
-            // Retention removed it since it was listed.
+            // Retention has removed it since it was listed.
             Err(_) if !path.exists() => return,
             Err(error) => {
                 found.problems.push(problem(&name, with_causes(&error)));
@@ -123,7 +123,8 @@ impl<'l> RawZone<'l> {
         self.unsealed += u64::from(reader.has_unsealed());
     }
 
-    /// Returns in what way a file is another than when its run was committed.
+    /// Returns the difference between a file and its commit record. `None` if they match or there
+    /// is no record. The file of an open run may have grown.
     fn differs_from_record(&self, path: &Path, name: &str) -> Option<String> {
         let CommittedRaw { file, is_closed } = self.committed.get(name)?;
         let length = match std::fs::metadata(path) {
@@ -140,7 +141,7 @@ impl<'l> RawZone<'l> {
         }
     }
 
-    /// Finds the files that commits name, that nobody removed on purpose, and that are not there.
+    /// Finds committed raw files that are missing. Counts those that retention or `prune` removed.
     fn find_missing_files(&self, found: &mut Verified) {
         for name in self.committed.keys() {
             if self.lake.root().join(name).exists() {
@@ -158,8 +159,8 @@ impl<'l> RawZone<'l> {
         }
     }
 
-    /// Finds pages that the ledger has and the raw files have not. Runs whose raw files were
-    /// removed, wholly or in part, are passed over.
+    /// Finds pages that are in the ledger but not in the raw files. Skips sources of a run whose
+    /// raw files are gone, and files that already have a problem.
     fn compare_with_ledger(&self, ledger: &[PagesOf], found: &mut Verified) {
         for of in ledger {
             let Some(pages) = self.pages.get(&(of.run_id.clone(), of.source.clone())) else {

@@ -1,4 +1,4 @@
-//! Addresses and tokens: what a run needs from its environment.
+//! Addresses, tokens and signing keys that a run takes from the environment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::spec::contracts::Contracts;
 pub enum AccessError {
     #[error("the token of {source_name} is missing: the environment variable {env} is not set")]
     NoToken { source_name: String, env: String },
-    /// Never with the address: it may hold a password.
+    /// Never contains the address, which may hold a password.
     #[error("the address in {env} {reason}")]
     Address { env: String, reason: &'static str },
     #[error("calls to {source_name} cannot be signed: {half}")]
@@ -32,7 +32,7 @@ pub enum AccessError {
     Sandbox(#[from] std::io::Error),
 }
 
-/// How each source of a plan is reached.
+/// Address and credentials of each source of a plan, by name.
 #[derive(Debug)]
 pub struct Accesses(BTreeMap<String, Resolved>);
 
@@ -52,11 +52,12 @@ impl Resolved {
 }
 
 impl Accesses {
-    /// Looks tokens and addresses up. A pipeline that says `sandbox` stays there, whatever the
-    /// environment says: a rehearsal must never cost money.
+    /// Resolves addresses and tokens from the environment. A pipeline with `base_url: sandbox`
+    /// ignores address overrides, so that a rehearsal never costs money.
     ///
     /// # Errors
-    /// A token that is not set, or one of the two variables that calls are signed with.
+    /// A token is not set, an address is unusable, only one of the two signing variables is set, or
+    /// sandbox and real sources are mixed.
     pub fn resolve(plan: &Plan, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, AccessError> {
         let set = |name: &str| env(name).filter(|value| !value.trim().is_empty());
         let mut resolved = BTreeMap::new();
@@ -84,7 +85,7 @@ impl Accesses {
                         });
                     }
                     let base_url = overridden.unwrap_or(url).trim_end_matches('/').to_owned();
-                    // The plan has said it of the addresses it knows.
+                    // The plan has already warned about its own addresses.
                     if base_url != *url && travels_unencrypted(&base_url) {
                         tracing::warn!("{}", unencrypted(&base_url, name));
                     }
@@ -108,7 +109,7 @@ impl Accesses {
         Ok(accesses)
     }
 
-    /// Whether the run observes the sandbox's world.
+    /// Returns true if the run uses the sandbox.
     pub fn simulated(&self) -> bool {
         self.0.values().any(Resolved::is_sandbox)
     }
@@ -128,7 +129,7 @@ impl Accesses {
         }
     }
 
-    /// The simulated time of the first run, if any source is simulated.
+    /// Returns the simulated time of the first run. `None` if no source is simulated.
     pub fn simulated_clock(&self) -> Option<DateTime<Utc>> {
         let clocks = self.0.values().filter_map(|access| match access {
             Resolved::Sandbox { clock, .. } => Some(clock.unwrap_or_else(default_clock)),
@@ -137,11 +138,11 @@ impl Accesses {
         clocks.min()
     }
 
-    /// Starts the simulators, their clocks standing still at `now` so that a run's numbers do not
-    /// depend on how fast it is.
+    /// Starts the sandboxes. Their clocks are frozen at `now`, so that a run's figures do not
+    /// depend on its speed.
     ///
     /// # Errors
-    /// No loopback port is free.
+    /// A sandbox cannot be started, for example because no loopback port is free.
     pub async fn start(
         self,
         contracts: &Arc<Contracts>,
@@ -175,7 +176,7 @@ impl Accesses {
     }
 }
 
-/// Whether a run of this plan would observe the sandbox's world, by the pipeline or by the
+/// Returns true if a run of this plan would use the sandbox, because of the pipeline or of the
 /// environment.
 pub fn is_rehearsal(plan: &Plan, env: &dyn Fn(&str) -> Option<String>) -> bool {
     let overridden = |name| env(&plan.source(name).base_url_env);
@@ -183,10 +184,10 @@ pub fn is_rehearsal(plan: &Plan, env: &dyn Fn(&str) -> Option<String>) -> bool {
     plan.is_simulated() || names.any(|name| overridden(name).as_deref() == Some("sandbox"))
 }
 
-/// The token that the built-in sandbox expects unless told otherwise.
+/// Default token of the built-in sandbox.
 pub const SANDBOX_TOKEN: &str = "sandbox";
 
-/// When a simulated world begins, unless the pipeline says it: a day after the documented note.
+/// Returns the default start of simulated time: one day after the documented note.
 pub fn default_clock() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 3, 9, 4, 0, 0)
         .single()

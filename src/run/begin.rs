@@ -1,4 +1,5 @@
-//! How a run begins: what it may not be mixed with, which run is continued, what may be spent.
+//! The start of a run: separates sandbox and real runs, selects the run to continue, and computes
+//! the remaining budget.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -53,14 +54,15 @@ pub(crate) fn reject_mixed_lake(
     }
 }
 
-/// Says which paid pages neither a commit nor a journal knows: nothing but lost files makes such.
+/// Logs a warning for each raw file of the pipeline whose run has neither a commit nor a journal.
+/// Only lost files lead to this state.
 pub(crate) fn warn_of_orphans(
     plan: &Plan,
     lake: &Lake,
     commits: &[CommitRecord],
 ) -> Result<(), RunError> {
     let committed = commits.iter().map(|c| c.run_id.clone());
-    // Also those of other parts of the pipeline, which may be running now.
+    // Includes the journals of other shards, which may be running now.
     let journals = journals(&lake.journals())?;
     let open = journals
         .iter()
@@ -86,12 +88,12 @@ pub(crate) fn warn_of_orphans(
     Ok(())
 }
 
-/// A run that has begun, now or in an earlier process.
+/// A run that was started, by this process or by an earlier one.
 pub(crate) struct Begun {
     pub identity: RunIdentity,
     pub journal: Arc<Journal>,
     pub head: RunHead,
-    /// What the earlier process left.
+    /// State that the earlier process left. `None` for a new run.
     pub open: Option<OpenRun>,
 }
 
@@ -163,7 +165,7 @@ pub(crate) fn resume_or_close(
         let reason = "the pipeline is divided among machines in another way now";
         close(other, plan, transform, lake, options.threads, reason);
     }
-    // Only the newest can be continued; usually there is no other.
+    // Only the newest run can be continued. Usually it is the only one.
     let newest = ours.pop();
     for old in ours {
         close(
@@ -191,8 +193,8 @@ pub(crate) fn resume_or_close(
     }
 }
 
-/// Closes a run that is not continued. One whose pages cannot be made into tables must not keep
-/// new runs from being made: it stays open, and is told of each time.
+/// Closes a run that is not continued. A failure must not block new runs: the run stays open, and
+/// each new run logs the error.
 fn close(
     run: OpenRun,
     plan: &Plan,
@@ -216,7 +218,7 @@ fn close(
     }
 }
 
-/// What may still be spent.
+/// Returns the budget that is left for the run and for the day.
 pub(crate) fn budget(
     plan: &Plan,
     prior: &Prior<'_>,
@@ -225,7 +227,7 @@ pub(crate) fn budget(
     open: Option<&OpenRun>,
     replayed: &Replayed,
 ) -> Result<Budget, RunError> {
-    // What was billed has its price; prices may have changed since.
+    // A billed call counts with its recorded cost. The plan's prices may have changed since.
     let price = |call: &Call| {
         let known = call.cost.filter(|_| call.billed == Billed::Yes);
         Money::of(known.or(plan.price.of(&call.endpoint)).unwrap_or_default())
@@ -249,8 +251,8 @@ pub(crate) fn budget(
     ))
 }
 
-/// The run's logical time, and the clock that its observations are stamped with. In the sandbox
-/// both are simulated: an hour passes between two runs into the same lake.
+/// Returns the logical time of the run, and the clock for its timestamps. In the sandbox both are
+/// simulated, and runs of a pipeline into the same lake are one hour apart.
 fn times(
     plan: &Plan,
     commits: &[CommitRecord],

@@ -1,4 +1,4 @@
-//! The pipeline's checks, made on staged tables before their commit.
+//! The data checks of a pipeline. They run on the staged tables, before the commit.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::spec::checks::Severity;
 use crate::transform::quality::tally::Tallies;
 use crate::transform::stamp::RunStamp;
 
-/// How many data checks of a run ended how.
+/// Number of data checks of a run by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Checks {
     pub passed: u64,
@@ -27,29 +27,29 @@ pub struct Checks {
     pub failed: u64,
 }
 
-/// What the checks of a run found.
+/// Results of the data checks of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Audit {
     pub results: Vec<CheckResult>,
-    /// What has to be known of checks that passed.
+    /// Remarks on checks that passed.
     pub remarks: Vec<String>,
 }
 
-/// What is checked, beside the plan.
+/// The staged run that is checked, and its lake.
 pub(crate) struct Subject<'a> {
     pub lake: &'a Lake,
     pub staging: &'a Staging,
     pub stamp: &'a RunStamp,
-    /// Whether the staged files stand for all that the run has of a table.
+    /// Returns true if the staged files replace all files that the run has of this table.
     pub replaces: &'a dyn Fn(&str) -> bool,
     pub tallies: &'a Tallies,
 }
 
 impl Audit {
-    /// Makes all checks of a plan, and tells of those that do not pass.
+    /// Runs all checks of a plan and logs each result. A check that cannot run has not passed.
     ///
     /// # Errors
-    /// The lake cannot be read. A check that cannot be made has failed.
+    /// The lake cannot be read.
     pub(crate) fn of(plan: &Plan, subject: &Subject<'_>) -> Result<Self, RunError> {
         let mut audit = Audit::default();
         if plan.checks.is_empty() {
@@ -117,14 +117,15 @@ impl Audit {
         }
     }
 
-    /// Those that did not pass.
+    /// Returns the results of the checks that did not pass.
     pub fn not_passed(&self) -> Vec<CheckResult> {
         let results = self.results.iter();
         let bad = results.filter(|result| result.outcome != HeldOutcome::Passed);
         bad.cloned().collect()
     }
 
-    /// Why the tables must not be committed, if they must not.
+    /// Returns the reason not to commit the tables: the names of the failed checks. `None` if no
+    /// check with `severity: error` failed.
     pub fn blocks(&self) -> Option<String> {
         let results = self.results.iter();
         let failed = results.filter(|result| result.outcome == HeldOutcome::Failed);
@@ -141,12 +142,13 @@ impl Audit {
     }
 }
 
-/// Finds the queries among the checks of a plan that cannot run, by their place in the plan: better
-/// before a call is paid than after. They are bound to empty tables, not run. Of files they may name those of tables
-/// and marts in the folder `lake`, as when they run.
+/// Returns the SQL checks of a plan that cannot run, with their index in the plan. Called before a
+/// run, so that a broken query is found before a call is paid. Queries are bound to empty tables
+/// and not executed. They may read only the files of tables and marts in the folder `lake`, as at
+/// run time.
 ///
 /// # Errors
-/// The contracts make no views.
+/// The contracts cannot be turned into views.
 pub fn unable(plan: &Plan, lake: &Path) -> Result<Vec<(usize, QueryError)>, QueryError> {
     let queries = plan.checks.iter().enumerate();
     let queries = queries.filter_map(|(at, check)| match &check.rule {
@@ -164,7 +166,7 @@ pub fn unable(plan: &Plan, lake: &Path) -> Result<Vec<(usize, QueryError)>, Quer
     Ok(queries.into_iter().filter_map(bound).collect())
 }
 
-/// A row of what is wrong, by column.
+/// A failing row, by column.
 type Row = indexmap::IndexMap<String, Value>;
 
 fn query(check: &DataCheck, plan: &Plan, subject: &Subject<'_>, checked: &Checked<'_>) -> String {
@@ -195,7 +197,7 @@ fn table_of(rule: &CheckRule) -> Option<&str> {
     }
 }
 
-/// What became of a check that does not pass.
+/// Returns the outcome of a check that does not pass.
 fn worst(severity: Severity) -> HeldOutcome {
     match severity {
         Severity::Error => HeldOutcome::Failed,
@@ -229,7 +231,8 @@ fn tell(result: &CheckResult) {
     }
 }
 
-/// A row as it is kept, long texts cut.
+/// Parses a failing row from JSON and cuts texts at [`LONGEST`] characters. `None` if it is not
+/// a JSON object.
 fn parsed(row: &str) -> Option<Row> {
     let mut row: Row = serde_json::from_str(row).ok()?;
     for value in row.values_mut() {
@@ -243,10 +246,10 @@ fn parsed(row: &str) -> Option<Row> {
     Some(row)
 }
 
-/// Characters of a value that are kept as evidence.
+/// Maximum length in characters of a text value in a failing row.
 const LONGEST: usize = 200;
 
-/// What is wrong, in words. `first` is the first row of the evidence.
+/// Returns the message of a check that did not pass. `first` is the first failing row.
 fn message(rule: &CheckRule, count: u64, first: Option<&Row>) -> String {
     let said = |column: &str| match first.and_then(|row| row.get(column)) {
         Some(Value::String(text)) => text.clone(),
@@ -302,7 +305,7 @@ fn message(rule: &CheckRule, count: u64, first: Option<&Row>) -> String {
     }
 }
 
-/// A length of time in its largest whole unit.
+/// Formats a duration in its largest unit without a remainder.
 fn span(seconds: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
     let fits = |(unit, _): &(u64, &str)| seconds > 0 && seconds.is_multiple_of(*unit);

@@ -1,4 +1,4 @@
-//! How a run's tables get into the lake: staged, checked, committed or held back.
+//! Commit of a run's tables to the lake: staged, checked, then committed or held.
 
 use std::collections::BTreeMap;
 
@@ -22,19 +22,19 @@ use crate::run::rewrite::take_rows_out;
 use crate::transform::stamp::RunStamp;
 use crate::transform::tables::finish::{FlattenOutcome, Flattened};
 
-/// A commit under way.
+/// A commit in progress.
 struct Next {
     kind: CommitKind,
     id: String,
     closes: bool,
-    /// Held where the run has files already.
+    /// Lock on rewrites. Held if the run already has files.
     rewriting: Option<RewriteLock>,
 }
 
 impl Run<'_> {
-    /// Makes the tables visible with the ledger, all or none. What the run committed before is
-    /// replaced. Where a data check forbids it the ledger alone is committed, and the tables are
-    /// held if the run is over: one that goes on is checked again.
+    /// Commits the tables and the ledger atomically. Replaces what the run committed before. If a
+    /// data check fails, only the ledger is committed. The tables are then held if the run is
+    /// finished; a run that continues is checked again.
     pub(crate) fn commit(
         &self,
         tables: Option<Flattened<'_>>,
@@ -46,13 +46,13 @@ impl Run<'_> {
         let staging = self.lake.stage(&next.id)?;
         let has_tables = tables.is_some();
         if let Some(tables) = tables {
-            // Tables take about as much as the pages they are made of.
+            // Tables take about as much disk space as their pages.
             let raw = self.raw.iter().filter_map(|path| path.metadata().ok());
             self.lake.require_room(raw.map(|raw| raw.len()).sum())?;
             let outcome = stage(&staging, self.plan, &self.stamp, tables, self.threads)?;
             report.tally = outcome.tallies;
         }
-        // The checks see the run as it will be.
+        // The checks read the ledger, too.
         self.stage_ledger(&staging, &self.ledger(done, report)?)?;
         if has_tables && !report.damaged_pages.is_empty() && self.has_committed_rows()? {
             let reason = format!(
@@ -61,7 +61,7 @@ impl Run<'_> {
             );
             return self.hold(staging, next, &Audit::default(), reason, done, report);
         }
-        // Of a run that was cut short before its first page there is nothing to check.
+        // A run that was cut short before its first page has nothing to check.
         if has_tables && (report.cut.is_none() || !report.raw.is_empty()) {
             let audit = self.audit(&staging, report)?;
             report.add(&audit);
@@ -80,7 +80,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Commits the ledger and keeps the tables back.
+    /// Commits the ledger without the tables. Holds the tables if the commit closes the run, else
+    /// discards them.
     fn hold(
         &self,
         staging: Staging,
@@ -92,7 +93,7 @@ impl Run<'_> {
     ) -> Result<(), RunError> {
         let before = report.reason.clone();
         if next.closes {
-            // What the row of the run says once it is published.
+            // Reason in the held row of `runs`, which becomes visible when it is published.
             report.reason = also(&before, &format!("published although {reason}"));
             self.stage_ledger(&staging, &self.ledger(done, report)?)?;
             report.status = Status::Failed;
@@ -123,7 +124,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Returns whether an earlier commit of the run added rows of pages.
+    /// Returns true if an earlier commit of the run added rows of pages.
     fn has_committed_rows(&self) -> Result<bool, RunError> {
         let files = self.lake.files_of(&self.stamp.run_id)?;
         let is_data = |live: &LiveFile| !ledger::TABLES.contains(&live.file.table.as_str());
@@ -149,8 +150,8 @@ impl Run<'_> {
         })
     }
 
-    /// The files whose rows the staged ones take the place of: those of the ledger, and with
-    /// tables all that the run has.
+    /// Returns the paths of the run's files that the staged files replace: the ledger, or all
+    /// tables if `has_tables`.
     fn gone(
         &self,
         staging: &Staging,
@@ -201,14 +202,14 @@ impl Run<'_> {
     }
 }
 
-/// A reason beside the one that there is.
+/// Appends a reason to the existing one.
 fn also(reason: &Option<String>, more: &str) -> Option<String> {
     let all = reason.as_deref().into_iter().chain([more]);
     Some(all.collect::<Vec<_>>().join("; "))
 }
 
-/// Drops what is held of a run whose tables were made anew. What stays is refused when somebody
-/// publishes it.
+/// Removes the held tables of a run whose tables were rebuilt, except the commit `but`. A failure
+/// is logged; outdated held tables cannot be published.
 pub(crate) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
     if let Err(error) = lake.supersede(run_id, but) {
         tracing::warn!(
@@ -218,7 +219,7 @@ pub(crate) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
     }
 }
 
-/// Writes the tables that have rows into the staging folder.
+/// Writes the tables that have rows to the staging folder.
 pub(crate) fn stage(
     staging: &Staging,
     plan: &Plan,
@@ -229,7 +230,7 @@ pub(crate) fn stage(
     tables.write(threads, |rows| {
         let (table, schema, most) = (rows.table().to_owned(), rows.schema(), rows.most);
         let mut batches = rows.peekable();
-        // What a later observation outdates may have been all there was.
+        // Later observations may have superseded all rows.
         if batches.peek().is_none() {
             return Ok(());
         }
@@ -260,8 +261,8 @@ fn add(
     Ok(())
 }
 
-/// The rows that a commit adds to each table. Those of other runs, whose files were written anew without
-/// the run's old rows, were there before.
+/// Returns the number of rows that a commit adds, by table. Rewritten files of other runs do not
+/// count.
 pub(crate) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
     let mut rows = BTreeMap::new();
     for file in record.add.iter().filter(|file| file.runs.is_empty()) {

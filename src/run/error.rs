@@ -45,7 +45,7 @@ pub enum RunError {
     NoSuchTable(String),
     #[error("cannot make a folder for temporary files")]
     Scratch(#[source] std::io::Error),
-    /// A rule of the pipeline's `contract:` that says `fail`.
+    /// A rule `fail` of the pipeline's `contract:` refused the tables.
     #[error("{0}")]
     Refused(String),
     #[error("there is no run `{asked}` in this lake")]
@@ -54,7 +54,7 @@ pub enum RunError {
     AmbiguousRun { asked: String, ids: Vec<String> },
     #[error("the run {0} is not finished")]
     OpenRun(String),
-    /// Before a commit; nothing was changed.
+    /// Raised before the commit. Nothing was changed.
     #[error("the files of {} were not written anew as they are: {before} rows became {after}, or other ones", partition.display())]
     Rewritten {
         partition: PathBuf,
@@ -65,7 +65,7 @@ pub enum RunError {
     EmptyRaw(PathBuf),
     #[error("no page of the raw file {} can be read: {reason}", path.display())]
     UnreadableRaw { path: PathBuf, reason: String },
-    /// Before rows are replaced; nothing was changed.
+    /// Raised before rows are replaced. Nothing was changed.
     #[error(
         "the raw files of the run {run_id} do not hold the pages that its ledger has: {missing} of \
          {in_ledger} are missing or damaged, {unknown} are not in the ledger"

@@ -1,4 +1,4 @@
-//! How a run ends, or is closed: its tables made, committed, and told of.
+//! The end of a run, finished or closed: builds its tables, commits them and reports.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -30,46 +30,47 @@ use crate::transform::tables::select;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
 
-/// A run under way, or one that is closed.
+/// A run in progress, or one that is being closed.
 pub(crate) struct Run<'a> {
     pub plan: &'a Plan,
     pub transform: &'a Transform,
     pub lake: Lake,
     pub stamp: RunStamp,
     pub plan_hash: String,
-    /// Calls of an earlier process whose page cannot be read any more: their searches have failed.
+    /// Request ids of an earlier process whose page cannot be read any more. Their searches have
+    /// failed.
     pub lost: HashSet<String>,
-    /// The part of the pipeline that it is.
+    /// Shard of the pipeline that this run executes; `None` if the pipeline is not sharded.
     pub shard: Option<Shard>,
-    /// Where its pages lie.
+    /// Paths of its raw files.
     pub raw: Vec<PathBuf>,
-    /// Whether it observes the sandbox's world.
+    /// True if it runs against the sandbox.
     pub simulated: bool,
     pub journal: Arc<Journal>,
-    /// How many threads make tables.
+    /// Number of threads that build tables.
     pub threads: usize,
 }
 
-/// What extraction left for the other stages.
+/// Result of the extraction, as input of the later stages.
 pub(crate) struct Done {
     pub started_at: DateTime<Utc>,
     pub finished_at: DateTime<Utc>,
     pub searches: Vec<Search>,
     pub planned: usize,
     pub extracted: Extracted,
-    /// What made going on impossible.
+    /// Error that ended the extraction.
     pub broken: Option<RunError>,
-    /// Whether the pages are made into tables.
+    /// True if tables are built from the pages.
     pub tables: bool,
-    /// How it ended, if that is not told by what was extracted.
+    /// Status of a run that is closed. `None` derives the status from `extracted`.
     pub closed_as: Option<Status>,
-    /// Why it was closed, if it was.
+    /// Reason why the run was closed, if it was.
     pub reason: Option<String>,
 }
 
 impl Run<'_> {
-    /// The searches for the notes that were found, each once. What was chosen stays chosen, also
-    /// when the run is continued.
+    /// Returns the follow-up searches for the notes that were found, without duplicates. The choice
+    /// is written to the journal, so a continued run passes it in `chosen` and keeps it.
     pub(crate) fn follow_ups(
         &self,
         prior: &Prior<'_>,
@@ -100,8 +101,8 @@ impl Run<'_> {
         Ok(searches)
     }
 
-    /// Transforms, commits, rebuilds the catalog. Whatever went wrong, the money is spent: the
-    /// ledger is committed, then the error told.
+    /// Transforms, commits, refreshes marts and catalog. Commits the ledger even after an error,
+    /// because the calls may be billed; the error is returned after that.
     pub(crate) fn finish(&self, mut done: Done) -> Result<RunReport, RunError> {
         let mut broken = done.broken.take().or_else(|| self.missing_file(&done));
         let folder = self.lake.scratch()?;
@@ -155,9 +156,9 @@ impl Run<'_> {
         report.raw = raw.cloned().collect();
         let closes = match status {
             Status::Complete | Status::Partial => broken.is_none(),
-            // All was fetched; mending the contract and `transform --raw` make the tables.
+            // All pages are fetched. Fix the contract, and `transform --raw` builds the tables.
             Status::Failed if refused.is_some() && broken.is_none() => true,
-            // Without a page, or a call that may have been paid, nothing can be continued.
+            // Without a page or a call that may be billed, there is nothing to continue.
             Status::Stopped | Status::Failed | Status::Interrupted => {
                 let paid = extracted.calls.iter().any(|c| c.billed != Billed::No);
                 report.raw.is_empty() && !paid
@@ -167,7 +168,7 @@ impl Run<'_> {
         let flattened = flattened.filter(|_| refused.is_none());
         let has_tables = flattened.is_some();
         report.refused = refused;
-        // A run that could not make its first call is on record, too.
+        // A run that was cut short before its first call is recorded, too.
         let recorded = !extracted.calls.is_empty() || extracted.cut.is_some();
         if recorded {
             match self.commit(flattened, &done, &mut report, closes) {
@@ -180,7 +181,7 @@ impl Run<'_> {
                     if has_tables && let Err(error) = alone(&mut report) {
                         tracing::error!("the ledger cannot be committed: {}", with_causes(&error));
                     }
-                    // What went wrong first says more.
+                    // The first error is the more useful one.
                     broken = broken.or(Some(error));
                 }
             }
@@ -194,8 +195,7 @@ impl Run<'_> {
             self.journal.append(&Entry::Closed)?;
         }
         if status != Status::Interrupted {
-            // The data is committed: marts and a catalog that cannot be written must not look like a
-            // failed run.
+            // The data is committed, so a failure of marts or catalog does not fail the run.
             let marts = follow(self.plan, &self.lake);
             report.marts_error = marts.map(|error| with_causes(&error));
             report.catalog_error = catalog::write(&self.lake, &self.plan.contracts).err();
@@ -203,7 +203,8 @@ impl Run<'_> {
         broken.map_or(Ok(report), Err)
     }
 
-    /// Returns the error of a raw file that is gone although pages of it were acknowledged.
+    /// Returns an error if all raw files of a source are gone although its pages were acknowledged.
+    /// Pages in `lost` do not count.
     fn missing_file(&self, done: &Done) -> Option<RunError> {
         let pages = done.extracted.calls.iter().filter(|call| call.is_page());
         let sources: BTreeSet<&str> = pages
@@ -267,7 +268,7 @@ impl Run<'_> {
     }
 }
 
-/// Returns the pages that were paid for and acknowledged, and that the raw files do not hold.
+/// Returns the pages that were paid and acknowledged, but are not readable in the raw files.
 fn damaged_pages(done: &Done, read: &RawRead) -> Vec<DamagedPage> {
     let pages = done.extracted.calls.iter().filter(|call| call.is_page());
     let missing = pages.filter(|call| !read.accepted.contains(&call.request_id));
@@ -291,7 +292,7 @@ fn left_out(damaged: &[DamagedPage], pages: u64) -> Option<String> {
     }
 }
 
-/// Why a run ended before all searches did.
+/// Returns the reason why a run was cut short. `None` if all searches ended.
 fn reason(extracted: &Extracted) -> Option<String> {
     Some(match extracted.cut.as_ref()? {
         Cut::Budget(budget) => format!(
@@ -304,7 +305,8 @@ fn reason(extracted: &Extracted) -> Option<String> {
     })
 }
 
-/// Why the pipeline does not want these tables, if it does not.
+/// Returns the reason why a `fail` rule of the pipeline refuses these tables. `None` if none does.
+/// A bad value takes precedence over an unknown field.
 pub(crate) fn refused(
     on_unknown_field: OnUnknownField,
     on_bad_value: OnBadValue,

@@ -1,4 +1,4 @@
-//! Raw files of a run to tables.
+//! Flattens the raw files of a run into tables.
 
 use crate::run::error::RunError;
 use crate::transform::contracts::Transform;
@@ -9,8 +9,8 @@ use crate::transform::workers::WorkerInput;
 use std::path::PathBuf;
 use std::sync::Once;
 
-/// Flattens all pages of a run, and tells what its raw files hold; only the tables in `only`, or
-/// all.
+/// Flattens all pages of a run. Builds the tables in `only`, or all tables if it is empty. Also
+/// returns what was read from the raw files.
 pub(crate) fn flatten<'t>(
     transform: &'t Transform,
     stamp: &RunStamp,
@@ -18,12 +18,13 @@ pub(crate) fn flatten<'t>(
     only: &[&str],
     work: WorkerInput<'t>,
 ) -> Result<(Flattened<'t>, RawRead), RunError> {
-    // A source that answered nothing has no file.
+    // A source without an answer has no file.
     let files = raw.into_iter().filter(|path| path.exists());
     Ok(transform.flatten(stamp, files, only, work)?)
 }
 
-/// Warns of what a raw file holds beside whole pages.
+/// Logs warnings about the raw files that were read: torn pages, damaged pages, and pages without
+/// checksums (once per process).
 pub(crate) fn warn_of_raw(read: &RawRead) {
     for path in &read.torn {
         tracing::warn!("{}: the last page is torn and was left out", path.display());

@@ -1,4 +1,4 @@
-//! The tables that a run writes of itself: every call, and the run.
+//! The ledger of a run: the tables `requests` (a row per call) and `runs` (a row per run).
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::transform::stamp::RunStamp;
 use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::shape::Shape;
 
-/// The tables that a run writes of itself.
+/// Names of the ledger tables.
 pub const TABLES: [&str; 2] = ["requests", "runs"];
 
-/// One run; its fields are the columns of the table `runs`.
+/// A row of the table `runs`. Its fields are the columns.
 #[derive(Debug, Serialize)]
 pub struct RunRecord<'a> {
     pub started_at: DateTime<Utc>,
@@ -38,10 +38,10 @@ pub struct RunRecord<'a> {
     pub rejects: u64,
 }
 
-/// The rows of `requests` and `runs`; `source` is the pipeline's main one.
+/// Returns the rows of `requests` and `runs`, by table. `source` is the pipeline's main source.
 ///
 /// # Errors
-/// Contracts that cannot hold them; see [`check`].
+/// The contracts cannot hold the rows; see [`check`].
 pub fn tables(
     contracts: &Contracts,
     redaction: Option<&Redaction>,
@@ -78,11 +78,11 @@ pub fn tables(
     Ok(BTreeMap::from([requests, runs]))
 }
 
-/// Tries the contracts with a call and a run of every kind of value, before money is spent that
-/// they could not account for.
+/// Checks that the contracts can hold the ledger. Builds both tables from a call and a run with
+/// every field set. Called before a run, so that no call is paid that cannot be recorded.
 ///
 /// # Errors
-/// What the contracts cannot hold.
+/// A value that the contracts cannot hold.
 pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
     let at = DateTime::<Utc>::UNIX_EPOCH;
     let stamp = RunStamp::new("", "", at, chrono_tz::UTC);

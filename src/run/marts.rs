@@ -1,14 +1,13 @@
-//! Keeping marts up to date with the tables: after each commit, and when somebody asks for it.
+//! Incremental refresh of the marts, after each commit and by `redlake marts`.
 //!
-//! `_state/marts.json` has, for each date, a hash of the commits that its figures depend on: those that
-//! changed rows of that date or of an earlier one. A date whose hash is another one by now is computed
-//! anew. What was missed because a process died is made up for by the next refresh, and a change of an
-//! old date reaches all dates after it.
+//! `_state/marts.json` stores a hash for each date. It covers the commits that changed rows of that
+//! date or of an earlier one. A date is recomputed when its hash has changed, so a change of an old
+//! date reaches all later dates. A refresh that a crash cut off is completed by the next refresh.
 //!
-//! A mart that fails or panics on a date loses its rows of that date; the other marts and dates are made.
-//! It is remembered in `_state/marts.json` and told by every refresh. It is tried again when the date's
-//! inputs or the contracts change, and by `redlake marts`. A date whose tables cannot be read is tried
-//! again by every refresh.
+//! A mart that fails or panics on a date loses its rows of that date. The other marts and dates are
+//! still computed. The failure is stored in `_state/marts.json`, and every refresh reports it. The
+//! mart is retried when the inputs of the date or the contracts change, and by `redlake marts`. A
+//! date whose tables cannot be read is retried by every refresh.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +38,7 @@ use crate::spec::table::Table;
 pub enum MartsError {
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// One mart of one date at least. Everything else is made.
+    /// At least one mart failed on at least one date. All others are up to date.
     #[error("{}", told(.0))]
     Failed(Vec<FailedMart>),
     #[error("the lake cannot be opened for its marts")]
@@ -56,38 +55,39 @@ fn told(failed: &[FailedMart]) -> String {
     }
 }
 
-/// The dates whose marts are computed.
+/// Selection of the dates whose marts are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Those whose tables have changed since, or those of an earlier date.
+    /// Dates whose inputs have changed since their marts were computed: rows of the date or of an
+    /// earlier one.
     Changed,
-    /// Also those of which a mart failed.
+    /// [`Which::Changed`], and dates on which a mart failed.
     Failed,
-    /// Also those of which a mart failed, and those from this date on.
+    /// [`Which::Failed`], and all dates from this one on.
     Since(NaiveDate),
     All,
 }
 
-/// What was done.
+/// Result of a refresh.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Refreshed {
-    /// The dates that were computed.
+    /// Dates that were computed.
     pub days: BTreeSet<NaiveDate>,
-    /// Files that were written; one whose rows are the same stays.
+    /// Number of files written. A file whose rows are unchanged is kept and not counted.
     pub files: u64,
-    /// The rows of each mart on these dates.
+    /// Number of rows on these dates, by mart.
     pub rows: BTreeMap<String, u64>,
-    /// What is not made, on these dates or on earlier refreshes.
+    /// Marts that failed, in this refresh or in an earlier one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedMart>,
 }
 
-/// What is told where the marts are behind.
+/// Warning for marts that are not up to date.
 pub const NOT_UP_TO_DATE: &str =
     "the marts are not up to date; `redlake marts` computes what is missing";
 
-/// What keeps the marts from being up to date after a commit of this pipeline, if anything does: the
-/// commit stands all the same.
+/// Refreshes the marts after a commit of this pipeline. Does nothing if the pipeline turns marts
+/// off. Returns the error as an `Option`, because the commit stands even if the refresh fails.
 pub(crate) fn follow(plan: &Plan, lake: &Lake) -> Option<MartsError> {
     if !plan.marts {
         return None;
@@ -115,12 +115,12 @@ pub(crate) fn refresh_or_warn(lake: &Lake, contracts: &Contracts) {
     }
 }
 
-/// Computes the marts of the dates that need it, the newest first, each date in a commit of its own. To
-/// be called after every commit that changes rows of tables; it finds out by itself what changed. Marts
-/// that fail are in [`Refreshed::failed`].
+/// Computes the marts of the dates that `which` selects, newest first, with one commit for each
+/// date. Must be called after every commit that changes rows of tables; the changed dates are
+/// detected here. Marts that fail are listed in [`Refreshed::failed`].
 ///
 /// # Errors
-/// A lake that cannot be read or written. The dates that were done are committed.
+/// The lake cannot be read or written. Dates that were computed before the error stay committed.
 pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refreshed, MartsError> {
     let mut refreshed = Refreshed::default();
     if contracts.marts.is_empty() {
@@ -129,7 +129,7 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
     let _lock = lake.lock_marts()?;
     let reads = reads(contracts);
     let tables = reads.keys().cloned().collect();
-    // Looked up before the tables are read: a commit in between is found the next time.
+    // Hashed before the tables are read, so the next refresh detects a commit in between.
     let inputs = lake.mart_inputs(&tables, &definition(contracts))?;
     let mut computed = lake.computed_marts();
     computed.failed.retain(|f| inputs.contains_key(&f.date));
@@ -171,12 +171,12 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
         lake.remember_marts(&computed)?;
     }
     refreshed.failed = computed.failed;
-    // Files that had other columns may all be replaced now.
+    // All files with other columns may have been replaced.
     lake.recount_mixed(contracts.marts.keys().map(String::as_str))?;
     Ok(refreshed)
 }
 
-/// The columns that marts read, by table.
+/// Names of the columns that marts read, by table.
 type Reads = BTreeMap<String, Vec<String>>;
 
 fn reads(contracts: &Contracts) -> Reads {
@@ -193,7 +193,8 @@ fn reads(contracts: &Contracts) -> Reads {
         .collect()
 }
 
-/// What marts are, but for the words that explain it.
+/// Returns the definition of all marts as text: columns, order and inputs, without descriptions. A
+/// change of it changes the hash of every date.
 fn definition(contracts: &Contracts) -> String {
     let mart = |mart: &Mart| {
         let columns = mart.table.columns.iter();
@@ -220,7 +221,7 @@ struct Source {
     tables: IndexMap<String, Table>,
     reads: Reads,
     database: Database,
-    /// What the database was opened with.
+    /// File columns with which the database was opened.
     columns: FileColumns,
 }
 
@@ -237,13 +238,14 @@ impl Source {
         })
     }
 
-    /// All that the marts of a date are computed from, or the reason why it cannot be read.
+    /// Reads the inputs of a date's marts. The inner error is the reason why the tables cannot be
+    /// read.
     ///
     /// # Errors
-    /// A lake that cannot be opened.
+    /// The lake cannot be opened.
     fn day(&mut self, lake: &Lake, date: NaiveDate) -> Result<Result<Day, String>, MartsError> {
         let read = {
-            // Files do not come and go between one query and the next.
+            // No commit adds or removes files between the queries.
             let _held = lake.lock_exclusive()?;
             let columns = lake.file_columns(&self.tables)?;
             if columns != self.columns {
@@ -294,8 +296,9 @@ impl Source {
     }
 }
 
-/// Writes the marts of a date whose rows are not those in the lake. Returns those that failed: their files
-/// of the date are removed, since their rows are not those of the tables any more.
+/// Computes the marts of a date and commits those whose rows differ from the lake. Returns the
+/// marts that failed. Their files of the date are removed, because they no longer match the
+/// tables.
 fn commit(
     lake: &Lake,
     contracts: &Contracts,
@@ -347,7 +350,7 @@ fn commit(
     Ok(failed)
 }
 
-/// A mart's rows as a Parquet file; none, if there are no rows.
+/// Encodes the rows of a mart as a Parquet file. `None` if there are no rows.
 fn encoded(table: &Table, rows: RecordBatch) -> Result<Option<Vec<u8>>, LakeError> {
     if rows.num_rows() == 0 {
         return Ok(None);
@@ -366,5 +369,5 @@ fn encoded(table: &Table, rows: RecordBatch) -> Result<Option<Vec<u8>>, LakeErro
     Ok(Some(bytes))
 }
 
-/// Several pipelines share a mart's file: it is compressed in the usual way, whatever theirs is.
+/// Compression of marts. Pipelines share a mart's file, so their own setting does not apply.
 const COMPRESSION: Compression = Compression::Zstd(3);

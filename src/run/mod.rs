@@ -1,6 +1,6 @@
-//! One execution of a pipeline, and of its parts: the stages tied together.
+//! One execution of a pipeline or of a shard of it: extract, transform, commit, catalog.
 //!
-//! A run that made a call always commits its ledger, whatever became of its data.
+//! A run that made a call always commits its ledger, even if its data cannot be committed.
 
 pub mod access;
 pub mod error;
@@ -55,12 +55,12 @@ use report::{RunReport, Status};
 use resume::OpenRun;
 use retain::retain;
 
-/// Runs a pipeline: extract, transform, commit, catalog. `stop` becomes true to end it early. A
-/// run of the same plan that was cut short is continued.
+/// Runs a pipeline: extract, transform, commit, catalog. Ends early when `stop` becomes true.
+/// Continues a run of the same plan that was cut short, subject to [`RunOptions::resume`].
 ///
 /// # Errors
-/// What makes a run impossible. Failed searches, a wrong token, a budget that is used up and an
-/// interruption are part of the report: what was fetched before them is kept.
+/// The run is impossible. Failed searches, a wrong token, a budget that is used up and an
+/// interruption are not errors: the report has them, and the pages fetched before are kept.
 pub async fn run(
     plan: Arc<Plan>,
     transform: &Transform,
@@ -75,7 +75,7 @@ pub async fn run(
     let lake = Lake::open_for(&options.lake, plan.group)?;
     let _lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
     lake.check(&plan.contracts, Purpose::Add)?;
-    // What cannot be kept must not be paid for.
+    // No call is paid whose answer cannot be stored.
     lake.require_room(0)?;
     let commits = lake.commits()?;
     let simulated = accesses.simulated();
@@ -85,7 +85,7 @@ pub async fn run(
     let any_open = !open.is_empty();
     let continued = resume_or_close(open, &plan, transform, &lake, options)?;
 
-    // Closing a run commits; every record of a lake is read only where that may have been.
+    // Closing a run may commit. The records are read again only if a run may have been closed.
     let commits = if any_open { lake.commits()? } else { commits };
     let begun = Begun::new(continued, &plan, &lake, &commits, &accesses, options)?;
     let Begun {
@@ -124,7 +124,7 @@ pub async fn run(
     );
     let raw = raw_paths(&plan, &lake, &stamp);
     for path in raw.values() {
-        // A page that cannot be kept must not be paid for.
+        // No page is paid that cannot be stored.
         check_writable(path, lake.access())?;
     }
     let (clients, sandboxes) = connect(&plan, accesses, head.snapshot_at).await?;
@@ -173,7 +173,7 @@ pub async fn run(
         Ok::<(), RunError>(())
     };
     let broken = extraction.await.err();
-    // Waits for the last pages on their way to disk.
+    // Waits until the last pages are on disk.
     drop(extractor);
     for sandbox in sandboxes {
         sandbox.stop().await;
@@ -192,7 +192,7 @@ pub async fn run(
         closed_as: None,
         reason: None,
     })?;
-    // Who interrupts a run does not want to wait.
+    // An interrupted run ends at once.
     if report.status != Status::Interrupted {
         report.raw_removed = retain(&plan, &lake);
         report.raw.retain(|path| path.exists());
@@ -202,7 +202,7 @@ pub async fn run(
     Ok(report)
 }
 
-/// A client for every source; the simulators that some of them talk to.
+/// Returns a client for each source, and the sandboxes that were started for them.
 async fn connect(
     plan: &Plan,
     accesses: Accesses,
@@ -223,7 +223,7 @@ async fn connect(
     Ok((clients, sandboxes))
 }
 
-/// Where the run keeps the pages of each source.
+/// Returns the path of the run's raw file for each source.
 fn raw_paths(plan: &Plan, lake: &Lake, stamp: &RunStamp) -> BTreeMap<String, PathBuf> {
     let path = |source: &String| lake.raw_path(source, stamp.snapshot_date, &stamp.run_id);
     plan.sources
@@ -232,8 +232,8 @@ fn raw_paths(plan: &Plan, lake: &Lake, stamp: &RunStamp) -> BTreeMap<String, Pat
         .collect()
 }
 
-/// Where the run's pages lie or will: also those that an earlier process kept under another date,
-/// before the time zone was changed.
+/// Returns the paths of all raw files of the run. Includes files that an earlier process wrote
+/// under another date, before the time zone was changed.
 fn all_raw(
     raw: &BTreeMap<String, PathBuf>,
     open: Option<&OpenRun>,
@@ -246,8 +246,8 @@ fn all_raw(
     Ok(all.into_iter().collect())
 }
 
-/// How long ago the sources were called whose providers count the calls of some span of time: a
-/// run that follows another must not exceed their limit either.
+/// Returns the ages of recent calls, by source, for sources with a rate limit over a time window.
+/// Consecutive runs share that limit.
 fn recent(plan: &Plan, lake: &Lake) -> Result<BTreeMap<String, Vec<Duration>>, RunError> {
     let now = Utc::now();
     let mut recent = BTreeMap::new();

@@ -6,29 +6,29 @@ use std::path::PathBuf;
 
 use crate::extract::context::Event;
 
-/// What a user may say about one run.
+/// Options of one run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     pub lake: PathBuf,
-    /// The logical time of what is observed; now, if not given.
+    /// Logical time of the observations. Defaults to now, and in the sandbox to the simulated time.
     pub snapshot_at: Option<DateTime<Utc>>,
-    /// Commit the ledger only; `transform --raw` makes the tables later.
+    /// True to commit only the ledger. `transform --raw` builds the tables later.
     pub extract_only: bool,
-    /// Whether a run that was cut short is continued.
+    /// Policy for a run that was cut short.
     pub resume: Resume,
-    /// How many threads make tables.
+    /// Number of threads that build tables.
     pub threads: usize,
 }
 
-/// Told of every page, and of the end of every search.
+/// Callback for every page and for the end of every search.
 pub type OnEvent = Box<dyn Fn(&Event<'_>) + Send>;
 
-/// Whether a run that was cut short is continued.
+/// Policy for a run that was cut short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resume {
-    /// If it asks the same and is not too old.
+    /// Continue a run with the same plan, unless it is too old.
     #[default]
     Auto,
-    /// It is closed as it is.
+    /// Close it with the pages that it has.
     Never,
 }

@@ -1,5 +1,5 @@
-//! What earlier runs of the lake tell a new one: what is known, what the day has cost, which notes
-//! are worth another look.
+//! Inputs that a new run takes from earlier runs of the lake: known ids, spending of the day, and
+//! notes for follow-up searches.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::query::history::{self, Earlier};
 use crate::run::error::RunError;
 use crate::transform::tables::select::{self, Ranked};
 
-/// The lake before a run.
+/// State of the lake before a run.
 pub struct Prior<'a> {
     plan: &'a Plan,
     lake: &'a Lake,
@@ -39,7 +39,7 @@ impl<'a> Prior<'a> {
         snapshot_at: DateTime<Utc>,
         simulated: bool,
     ) -> Self {
-        // Marts and upkeep belong to no pipeline.
+        // Commits of marts and of maintenance have no pipeline.
         let of_runs = commits.iter().filter(|c| !c.pipeline.is_empty());
         let same_world = of_runs.filter(|c| c.simulated == simulated);
         let pipelines: BTreeSet<String> = same_world.map(|c| c.pipeline.clone()).collect();
@@ -57,8 +57,8 @@ impl<'a> Prior<'a> {
         }
     }
 
-    /// The lake, as it is before the run. Opened for each question: a run may take hours, and others
-    /// commit meanwhile.
+    /// Opens the tables of the lake that [`history`] queries. Called for each query, because a run
+    /// may take hours while other runs commit.
     ///
     /// # Errors
     /// The lake cannot be read.
@@ -67,7 +67,7 @@ impl<'a> Prior<'a> {
         catalog::open_some(self.lake, tables, &history::TABLES)
     }
 
-    /// What searches found before, for the endpoints that a stop rule asks it of.
+    /// Returns the ids that earlier searches found, for the endpoints whose stop rules use them.
     ///
     /// # Errors
     /// The lake cannot be read.
@@ -87,8 +87,8 @@ impl<'a> Prior<'a> {
         Ok(known)
     }
 
-    /// Who watches what other runs spend on this day, if there is a budget for it; `own` is this
-    /// run's journal.
+    /// Returns a reader of the day's spending by other runs. `None` if the plan has no daily
+    /// budget. `own` is the journal of this run.
     ///
     /// # Errors
     /// The lake cannot be read.
@@ -113,13 +113,13 @@ impl<'a> Prior<'a> {
         Ok(Some(daily_spend::DailySpend::new(of)))
     }
 
-    /// What runs without a journal spent, by day.
+    /// Returns the spending of runs that have no journal any more, by day.
     fn spent_by_day(&self, now: DateTime<Utc>) -> Result<BTreeMap<NaiveDate, Spent>, RunError> {
         let mut days = BTreeMap::new();
         if self.earlier.pipelines.is_empty() {
             return Ok(days);
         }
-        // A run that still has a journal is counted from there.
+        // The spending of a run with a journal is read from the journal.
         let in_journals: HashSet<String> = journals(&self.lake.journals())?
             .iter()
             .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
@@ -146,7 +146,8 @@ impl<'a> Prior<'a> {
         Ok(days)
     }
 
-    /// What all runs have spent today, this pipeline's and others'.
+    /// Returns the spending of all runs today, across pipelines. `None` if the plan has no daily
+    /// budget.
     ///
     /// # Errors
     /// The lake cannot be read.
@@ -159,8 +160,8 @@ impl<'a> Prior<'a> {
         ))
     }
 
-    /// The searches that a follow-up makes: for the first of the notes in `found` and of those
-    /// that the lake has. What is in `asked` is not asked again.
+    /// Returns the searches of a follow-up: one for each of the top notes in `found` and, if the
+    /// follow-up looks back, in the lake. Skips the search ids in `asked`.
     ///
     /// # Errors
     /// The lake cannot be read.
@@ -187,8 +188,8 @@ impl<'a> Prior<'a> {
         Ok(ids.iter().map(search).collect())
     }
 
-    /// The notes that were found now or lately, without those that were answered for lately and
-    /// those that are gone.
+    /// Returns the notes that this run or a recent one found. Leaves out notes that were refreshed
+    /// recently, and notes that were gone and have not been seen since.
     fn worth_asking(
         &self,
         follow_up: &FollowUp,
@@ -232,9 +233,9 @@ impl<'a> Prior<'a> {
     }
 }
 
-/// The business dates whose ledgers may have calls of this day or later: a call is in a commit of its run
-/// that comes after it, wherever the rows lie now. A simulated call takes place soon after its run's
-/// snapshot instead. A day of grace is left for time zones, and for clocks that differ.
+/// Returns the business dates whose ledgers may hold calls of the day `since` or later. A real
+/// call is made before its commit, so older commits cannot have it. A simulated call is made soon
+/// after the run's `snapshot_at`. One day of tolerance covers time zones and clock skew.
 pub(crate) fn ledgers_since(
     commits: &[CommitRecord],
     since: NaiveDate,

@@ -1,4 +1,4 @@
-//! What a run did, for people and for programs.
+//! The report of a run, for people and for programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,67 +27,68 @@ pub struct RunReport {
     pub status: Status,
     pub searches: Searches,
     pub requests: Totals,
-    /// The charges that are known; null if nothing that was called has a price.
+    /// Sum of the known charges. Null if no called endpoint has a price.
     pub cost: Option<f64>,
     pub currency: Option<String>,
     pub pages: u64,
     pub items: u64,
     pub rows: BTreeMap<String, u64>,
     pub rejects: u64,
-    /// Values that the contract does not know.
+    /// Number of values that are not in the contract.
     pub drift: u64,
     pub stops: BTreeMap<StopReason, u64>,
     pub checks: Checks,
-    /// The checks that did not pass, with the rows that are wrong.
+    /// Checks that did not pass, with the failing rows.
     pub check_results: Vec<CheckResult>,
-    /// What has to be known of checks that passed.
+    /// Remarks on checks that passed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub check_remarks: Vec<String>,
-    /// Whether its tables wait for `publish` or `discard`.
+    /// True if its tables wait for `publish` or `discard`.
     pub held: bool,
     pub lake: PathBuf,
     pub seconds: f64,
-    /// Why it ended before all searches did, if it did.
+    /// Reasons for an early end, for damaged pages and for refused or held tables. Null without
+    /// any.
     pub reason: Option<String>,
-    /// Whether it went on with a run that had been cut short.
+    /// True if it continued a run that had been cut short.
     pub continued: bool,
-    /// What is left to be done, where the run was cut short.
+    /// Remaining work of a run that was cut short.
     pub left: Left,
-    /// Whether the next run can continue it.
+    /// True if the next run can continue it.
     #[serde(skip)]
     pub open: bool,
-    /// Why the run ended early, if it did.
+    /// Reason why the run was cut short, if it was.
     #[serde(skip)]
     pub cut: Option<Cut>,
-    /// Why a rule of the pipeline kept the tables back, if one did.
+    /// Reason why a `fail` rule of the pipeline refused the tables, if one did.
     #[serde(skip)]
     pub refused: Option<String>,
-    /// Why data checks kept the tables back, if they did.
+    /// Reason why the tables were not committed: failed data checks or damaged pages.
     #[serde(skip)]
     pub blocked: Option<String>,
-    /// Whether tables of its pages were committed.
+    /// True if tables of its pages were committed.
     #[serde(skip)]
     pub committed: bool,
-    /// What became of the items that each table was given.
+    /// Counts of written, rejected and skipped items, by table.
     pub tally: Tallies,
     pub failures: Vec<FailedSearch>,
-    /// Pages that were paid for and that the raw files do not hold any more; their rows are missing.
+    /// Pages that were paid and are no longer readable in the raw files. Their rows are missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub damaged_pages: Vec<DamagedPage>,
     #[serde(skip)]
     pub drift_rows: Vec<DriftRow>,
-    /// Endpoints that were called and have no price.
+    /// Called endpoints without a price.
     pub unpriced: BTreeSet<String>,
     /// The run's files in the raw zone.
     #[serde(skip)]
     pub raw: Vec<PathBuf>,
-    /// Raw files that were removed because the pipeline does not keep them any longer.
+    /// Number of raw files that the pipeline's retention removed.
     #[serde(skip_serializing_if = "is_zero")]
     pub raw_removed: u64,
-    /// Why the marts are not up to date, if they are not; the next commit makes up for it.
+    /// Error of the marts refresh, if it failed. The next commit retries it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub marts_error: Option<String>,
-    /// Why `lake.duckdb` could not be written; the data is committed all the same.
+    /// Error of writing `lake.duckdb`, if it failed. The data is committed.
     #[serde(skip)]
     pub catalog_error: Option<RunError>,
 }
@@ -96,11 +97,11 @@ pub struct RunReport {
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Complete,
-    /// Some searches failed; the rest is committed.
+    /// Some searches failed or pages are damaged, or the run was closed. The rest is committed.
     Partial,
-    /// A budget, the quota or the balance is used up; what was fetched is committed.
+    /// A budget, the quota or the balance is used up. The fetched pages are committed.
     Stopped,
-    /// No further call could have worked.
+    /// No further call could have succeeded, or the tables could not be committed.
     Failed,
     Interrupted,
 }
@@ -112,14 +113,14 @@ pub struct Searches {
     pub failed: u64,
 }
 
-/// A search that gave no whole answer, and why.
+/// A search that failed, and the reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FailedSearch {
     pub search: String,
     pub reason: String,
 }
 
-/// A page that was paid for and cannot be read from the raw zone.
+/// A page that was paid and cannot be read from the raw zone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DamagedPage {
     pub search: String,
@@ -127,12 +128,12 @@ pub struct DamagedPage {
     pub request_id: String,
 }
 
-/// What a run that was cut short did not do. Pages and cost are what it takes at most.
+/// Remaining work of a run that was cut short. `pages` and `cost` are upper bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Left {
     pub searches: u64,
     pub pages: u64,
-    /// Null where an endpoint has no price.
+    /// Null if an endpoint has no price.
     pub cost: Option<f64>,
 }
 
@@ -235,7 +236,7 @@ impl RunReport {
 }
 
 impl RunReport {
-    /// Adds what the data checks found.
+    /// Adds the results of the data checks.
     pub(crate) fn add(&mut self, audit: &Audit) {
         self.checks = audit.counts();
         self.check_results = audit.not_passed();
@@ -247,7 +248,8 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What is left of the searches, and of the notes that are only chosen after them.
+/// Returns the remaining work. Follow-ups that have not begun count with their maximum number of
+/// notes.
 fn left(plan: &Plan, extracted: &Extracted) -> Left {
     if extracted.cut.is_none() {
         return Left::default();
@@ -274,7 +276,7 @@ fn left(plan: &Plan, extracted: &Extracted) -> Left {
     left
 }
 
-/// How many searches ended for each reason; failures are counted elsewhere.
+/// Returns the number of searches by stop reason, without failed ones.
 fn stops(extracted: &Extracted) -> BTreeMap<StopReason, u64> {
     let mut stops = BTreeMap::new();
     for end in extracted

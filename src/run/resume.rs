@@ -1,4 +1,4 @@
-//! Runs that were cut short: which one is continued, and what becomes of the others.
+//! Runs that were cut short: selects the run to continue, and closes the others.
 
 use crate::run::options::Resume;
 use std::path::PathBuf;
@@ -31,27 +31,26 @@ pub struct OpenRun {
     pub entries: Vec<Entry>,
 }
 
-/// For how long the journal of a closed run is kept: the budgets of its day and of the day before
-/// still need it.
+/// Retention of the journal of a closed run. The daily budgets of its day and of the day before
+/// still read it.
 const KEPT: Duration = Duration::from_secs(48 * 3_600);
 
 impl OpenRun {
-    /// The runs of a plan that were cut short, the oldest first. Those that made no call, and those
-    /// that were committed as finished, are closed on the way; journals that nobody needs any more
-    /// are cleared away.
+    /// Returns the runs of a pipeline that were cut short, oldest first. Closes runs that made no
+    /// call and runs whose final commit exists. Deletes journals of closed runs after 48 hours.
     ///
     /// # Errors
-    /// A journal that cannot be read.
+    /// A journal cannot be read.
     pub fn find(lake: &Lake, plan: &Plan, commits: &[CommitRecord]) -> Result<Vec<Self>, RunError> {
         let mut open = Vec::new();
         for path in journals(&lake.journals())? {
             let head = match journal::head(&path) {
-                // Its pipeline has cleared it away since it was listed.
+                // Its pipeline has deleted it since it was listed.
                 Err(error) if error.is_not_found() => continue,
                 head => head?,
             };
             let Some(head) = head else {
-                // It died before its first line was whole, and so before any call.
+                // The process died while it wrote the first line, so it made no call.
                 if is_old(&path) {
                     clear(&path);
                 }
@@ -82,7 +81,7 @@ impl OpenRun {
         Ok(open)
     }
 
-    /// Why this run cannot be continued, if there is a reason.
+    /// Returns the reason why this run cannot be continued. `None` if it can.
     pub fn obstacle(
         &self,
         plan: &Plan,
@@ -104,18 +103,18 @@ impl OpenRun {
         holds.map(|(_, reason)| reason)
     }
 
-    /// Where the run stands.
+    /// Restores the state of the run from its journal and raw files.
     ///
     /// # Errors
-    /// A raw file that cannot be read.
+    /// A raw file cannot be read.
     pub fn replay(&self, plan: &Plan, lake: &Lake, known: &Known) -> Result<Replayed, RunError> {
         let raw = self.raw(lake)?;
         let snapshot_at = self.head.snapshot_at;
         Ok(replay(plan, snapshot_at, known, &self.entries, &raw)?)
     }
 
-    /// The calls since the run's own budget was last used up: what that budget counts. Who killed or
-    /// interrupted a run does not get it anew.
+    /// Returns the calls that count for the per-run budget: those since it was last used up. A run
+    /// that was killed or interrupted does not get a new budget.
     pub fn calls_of_this_leg<'c>(&self, calls: &'c [Call]) -> impl Iterator<Item = &'c Call> {
         let last = self.entries.iter().rposition(|e| *e == Entry::BudgetSpent);
         let before = self.entries[..last.unwrap_or(0)]
@@ -125,10 +124,10 @@ impl OpenRun {
         calls.iter().skip(before)
     }
 
-    /// Makes the tables of what there is and closes the run as partial.
+    /// Builds the tables from the pages that were fetched, and closes the run as partial.
     ///
     /// # Errors
-    /// What makes its pages unreadable or the lake unwritable.
+    /// The pages cannot be read, or the lake cannot be written.
     pub fn close(
         self,
         plan: &Plan,
@@ -205,9 +204,10 @@ impl OpenRun {
     }
 }
 
-/// Whether this process may continue or close a run of its pipeline: a run of the same part, which
-/// cannot be under way while we hold the part's lock; or one that was divided in another way, if
-/// its process is dead. The other parts of our own division belong to other machines.
+/// Returns true if this process may continue or close a run of its pipeline. A run of the same
+/// shard qualifies, because it cannot be in progress while we hold the shard's lock. A run with
+/// another shard count qualifies if its process is dead. Other shards of the same count belong to
+/// other machines.
 fn may_settle(head: &RunHead, plan: &Plan, path: &std::path::Path) -> bool {
     let count = |shard: Option<Shard>| shard.map(|shard| shard.count);
     head.shard == plan.shard
@@ -220,7 +220,7 @@ fn is_old(path: &std::path::Path) -> bool {
     age.is_ok_and(|age| age > KEPT)
 }
 
-/// Removes a journal that nobody needs; one that stays does no harm.
+/// Deletes a journal that is no longer needed. A failure is harmless and only logged.
 fn clear(path: &std::path::Path) {
     if let Err(error) = std::fs::remove_file(path) {
         tracing::debug!("cannot remove {}: {error}", path.display());

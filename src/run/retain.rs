@@ -1,4 +1,4 @@
-//! What a pipeline's runs leave in the raw zone, and for how long.
+//! Retention of a pipeline's raw files.
 
 use chrono::Utc;
 
@@ -7,8 +7,8 @@ use crate::extract::error::with_causes;
 use crate::load::{Lake, LakeError};
 use crate::plan::{Plan, RawRetention};
 
-/// Removes the raw files that the pipeline need not keep; how many. The tables are committed: what
-/// goes wrong here is told, and tried again after the next run.
+/// Removes the raw files whose retention has expired. Returns their number. An error is only
+/// logged, because the tables are committed. The next run retries.
 pub(crate) fn retain(plan: &Plan, lake: &Lake) -> u64 {
     remove_expired(plan, lake).unwrap_or_else(|error| {
         tracing::warn!(

@@ -1,4 +1,4 @@
-//! Committed files written anew: several as one, or without the rows of a run.
+//! Rewrites committed files: merges several into one, or drops the rows of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ use crate::spec::contracts::Contracts;
 use crate::spec::files::Unreadable;
 use crate::spec::table::Table;
 
-/// Bytes that a file should not grow beyond by much.
+/// Target size of a file in bytes.
 pub const FILE_BYTES: u64 = 192 << 20;
-/// Bytes that sorting may take before it goes to disk.
+/// Memory in bytes that a sort may use before it spills to disk.
 const MEMORY: u64 = 1 << 30;
 const COMPRESSION: Compression = Compression::Zstd(3);
 
-/// Writes files of a lake anew.
+/// Rewrites files of a lake.
 pub struct Rewriter<'l> {
     tables: &'l IndexMap<String, Table>,
     lake: &'l Lake,
@@ -35,14 +35,14 @@ pub struct Rewriter<'l> {
     _scratch: ScratchFolder,
 }
 
-/// The rows that files hold, whatever order they are in.
+/// Row count and checksum of files, independent of the order of rows.
 #[derive(Clone, Debug, PartialEq)]
 struct Content {
     rows: u64,
     checksum: String,
 }
 
-/// What became of some files.
+/// Number of files and rows that a rewrite wrote.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
     pub files: u64,
@@ -50,8 +50,10 @@ pub struct Written {
 }
 
 impl<'l> Rewriter<'l> {
+    /// Opens a database for the rewrite, with a scratch folder in the lake.
+    ///
     /// # Errors
-    /// The lake's summary cannot be read, or no folder for temporary files can be made.
+    /// The lake's column summary cannot be read, or the scratch folder cannot be created.
     pub fn new(lake: &'l Lake, tables: &'l IndexMap<String, Table>) -> Result<Self, RunError> {
         let scratch = lake.scratch()?;
         let database = Database::of_files(scratch.path(), MEMORY)?;
@@ -64,8 +66,8 @@ impl<'l> Rewriter<'l> {
         })
     }
 
-    /// The contract by which a table's files can be written anew; none, with a warning, where that
-    /// would lose something.
+    /// Returns the contract of a table whose files can be rewritten. Returns `None` and logs a
+    /// warning if a rewrite would lose data: the table has no contract, or its files do not fit.
     pub fn contract(&self, name: &str) -> Option<&'l Table> {
         let Some(table) = self.tables.get(name) else {
             tracing::warn!("the files of {name} stay as they are: no contract declares it");
@@ -79,12 +81,13 @@ impl<'l> Rewriter<'l> {
         Some(table)
     }
 
-    /// Stages the rows of files of one table and partition, without those of a run if one is
-    /// named, in files of about [`FILE_BYTES`]; `name` is what their names begin with.
+    /// Stages the rows of files of one table and partition as files of about [`FILE_BYTES`]. Drops
+    /// the rows of the run `but_run`, if given. `name` is the prefix of the new file names.
+    /// Compares row count and checksum before and after.
     ///
     /// # Errors
-    /// A file that is not as it was committed, a disk that is full, or rows that were not written as they
-    /// were.
+    /// An input file differs from its commit record, the disk is full, or the rows read back differ
+    /// from the rows before.
     pub fn rewrite(
         &self,
         staging: &Staging,
@@ -96,7 +99,7 @@ impl<'l> Rewriter<'l> {
         let Some(partition) = inputs.first().map(|file| file.partition()) else {
             return Ok(Written::default());
         };
-        // What is wrong in them would be committed anew, and no checksum would tell of it any more.
+        // A rewrite would give damaged rows a valid checksum.
         for live in inputs {
             self.lake.require_whole(&live.file)?;
         }
@@ -194,8 +197,9 @@ impl<'l> Rewriter<'l> {
     }
 }
 
-/// Stages what is left of the files in which a run has rows, without these, in the tables that are
-/// `ours`; the files to remove. The rewrite lock is held.
+/// Removes the rows of a run from the tables that `ours` selects. Files that other runs share are
+/// staged without the run's rows. Returns the paths of the files to remove. The caller must hold
+/// the rewrite lock.
 ///
 /// # Errors
 /// As [`Rewriter::rewrite`].
@@ -225,15 +229,16 @@ pub fn take_rows_out(
     Ok(gone.collect())
 }
 
-/// What no file holds any more needs no word in the contracts; says what some files still do. To be called
-/// where files were replaced or removed.
+/// Recounts the columns of tables whose files were replaced or removed. Columns that no file has
+/// any more drop out of the summary, so the contracts need not account for them. Logs a warning
+/// for each table whose files still do not fit its contract.
 ///
 /// # Errors
-/// The lake cannot be read, or its summary not be written.
+/// The lake cannot be read, or its column summary cannot be written.
 pub fn forget_old_columns(lake: &Lake, contracts: &Contracts) -> Result<(), RunError> {
     let tables = &contracts.tables;
     let outdated = evolution::outdated(&lake.columns()?, tables);
-    // Old files of others may have lacked a column.
+    // Old files of the other tables may have lacked a column.
     let others = tables.keys().filter(|name| !outdated.contains(name));
     lake.recount_mixed(others.map(String::as_str))?;
     if outdated.is_empty() {
@@ -246,13 +251,15 @@ pub fn forget_old_columns(lake: &Lake, contracts: &Contracts) -> Result<(), RunE
     Ok(())
 }
 
-/// So many rows that a file has about [`FILE_BYTES`], and files of a partition are about equal.
+/// Returns the number of rows per file. Files have at most about [`FILE_BYTES`], and the files of
+/// a partition are about equal in size.
 fn rows_a_file(rows: u64, bytes: u64) -> u64 {
     let files = bytes.div_ceil(FILE_BYTES).max(1);
     rows.div_ceil(files).max(1)
 }
 
-/// Writes batches into as many files as they need; their paths, relative to the lake.
+/// Writes batches into files of at most about `rows_a_file` rows. Returns their paths, relative to
+/// the lake.
 fn stage_files(
     staging: &Staging,
     table: &Table,
@@ -289,7 +296,7 @@ fn stage_files(
     Ok(paths)
 }
 
-/// DuckDB's columns, required where all files had them so.
+/// Returns DuckDB's schema with the nullability of `columns`.
 fn with_required(schema: &Schema, columns: &[RewrittenColumn]) -> SchemaRef {
     let fields = schema.fields().iter().zip(columns);
     let fields = fields.map(|(field, c)| field.as_ref().clone().with_nullable(!c.required));

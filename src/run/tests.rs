@@ -1,4 +1,4 @@
-//! Where a run goes, and how its end is called.
+//! Addresses and the sandbox, the status of a run, and ledgers by date.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -18,7 +18,7 @@ use crate::spec::load::load_pipeline;
 static CONTRACTS: LazyLock<Arc<Contracts>> =
     LazyLock::new(|| Arc::new(Contracts::load(None).unwrap_or_else(|e| panic!("{e}"))));
 
-/// A plan whose source is this.
+/// Returns a plan with this source.
 fn planned(source: &str) -> Plan {
     let dir = tempfile::TempDir::new().expect("a temporary folder");
     let path = dir.path().join("test.yaml");
@@ -140,7 +140,7 @@ fn a_status_tells_the_worst_that_happened() {
     }
 }
 
-/// A commit with the ledger of this date.
+/// Returns a commit with the ledger of this date.
 fn ledger_of(dt: &str, snapshot_at: &str, committed_at: &str) -> CommitRecord {
     let file = |table: &str| {
         serde_json::json!({

@@ -1,4 +1,4 @@
-//! The lake as it was: which runs were there at a moment.
+//! The runs that a lake held at an earlier time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use crate::load::record::{CommitKind, CommitRecord};
 use crate::load::{Lake, LakeError};
 use crate::run::ledger;
 
-/// The runs whose tables were committed by then. Rows of those that were continued or flattened anew since
-/// are those of now, which is told.
+/// Returns the ids of the runs whose tables were committed by `at`. Runs that were continued or
+/// retransformed after `at` have today's rows; a warning reports them.
 ///
 /// # Errors
 /// A commit record that cannot be read.
@@ -54,7 +54,7 @@ fn of(commits: &[CommitRecord], at: DateTime<Utc>) -> BTreeSet<String> {
     there.map(|(run_id, _)| run_id.to_owned()).collect()
 }
 
-/// Whether it added rows of pages, not the ledger alone.
+/// Returns true if the commit added rows of pages, not only the ledger.
 fn has_tables(commit: &CommitRecord) -> bool {
     let is_data = |table: &str| !ledger::TABLES.contains(&table);
     commit.add.iter().any(|file| is_data(&file.table))

@@ -1,4 +1,4 @@
-//! The lake as SQL sees it: opened for queries, and as the catalog that other tools open.
+//! SQL access to a lake: opens it for queries, and writes the catalog that other tools open.
 
 pub mod as_of;
 
@@ -16,7 +16,8 @@ use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
-/// Tables of a lake, opened for SQL. As long as it is open, `compact` and `prune` take no file away.
+/// Tables of a lake, opened for SQL. Shares the lock of readers until it is dropped. Before they
+/// remove files, `compact` and `prune` wait for this lock, up to a time limit.
 pub struct Opened {
     database: Database,
     _reading: Option<Reading>,
@@ -30,7 +31,7 @@ impl Deref for Opened {
     }
 }
 
-/// Opens these tables of a lake.
+/// Opens these tables of a lake for SQL.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -43,8 +44,8 @@ pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, Run
     })
 }
 
-/// Opens these tables of a lake as they are now: a statement that reads several of them finds all of a
-/// commit or nothing of it.
+/// Opens these tables of a lake as a snapshot of now. A statement that reads several tables sees
+/// all of a commit or nothing of it.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -58,8 +59,8 @@ pub fn open_still(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opene
     })
 }
 
-/// Opens only the tables of a lake that have these names: to make a view, the folders of its table are
-/// listed.
+/// Opens only the tables with these names. Fewer tables open faster: each view lists the folders
+/// of its table.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -71,7 +72,7 @@ pub fn open_some(
     open(lake, &only(tables, |name| names.contains(&name)))
 }
 
-/// Opens these tables of a lake with the rows of those runs that were committed by then.
+/// Opens these tables of a lake with only the rows of runs that were committed by `at`.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -90,11 +91,11 @@ pub fn open_as_of(
     })
 }
 
-/// Writes `lake.duckdb` anew where its views are not those of the lake: the first files of a table, and
-/// contracts that have changed, give it others.
+/// Rewrites `lake.duckdb` if its views differ from those of the lake. The views change with the
+/// first files of a table and with the contracts.
 ///
 /// # Errors
-/// The lake cannot be read, or the file not be written.
+/// The lake cannot be read, or the file cannot be written.
 pub fn write(lake: &Lake, contracts: &Contracts) -> Result<(), RunError> {
     let columns = lake.file_columns(&contracts.tables)?;
     write_catalog(lake.root(), &contracts.relations(), &columns)?;
