@@ -59,7 +59,7 @@ struct State {
     date: NaiveDate,
     /// Spending of this run on `date`.
     today: Spent,
-    /// What the other runs of the lake spend.
+    /// Spending of the other runs of the lake.
     others: Option<DailySpend>,
 }
 

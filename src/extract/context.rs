@@ -1,4 +1,4 @@
-//! What the searches of a run share, and what they report.
+//! State that the searches of a run share, and their reports.
 
 use crate::clock::Clock;
 use crate::extract::budget::Budget;

@@ -110,7 +110,7 @@ pub struct Sent {
     pub page: u32,
     pub attempt: u32,
     pub started_at: DateTime<Utc>,
-    /// What it costs if it is billed; null if no price is declared.
+    /// Cost if it is billed; null if no price is declared.
     pub price: Option<f64>,
 }
 
@@ -129,7 +129,7 @@ impl Spent {
         }
     }
 
-    /// What a call counts that has ended; `price` is its price.
+    /// Returns the calls and the cost of a finished call; `price` is its price.
     pub fn on(call: &Call, price: Money) -> Spent {
         let cost = match call.billed {
             Billed::No => Money::default(),

@@ -120,7 +120,7 @@ impl Pager {
         (added, stop)
     }
 
-    /// Why to stop, once nobody wants another page: what ended it for the last who did.
+    /// Returns the stop reason once every entry that shares the search is satisfied: that of the last one.
     fn stop_after(&mut self, page: &PageSummary) -> Option<StopReason> {
         if self.kind == PaginationKind::Single {
             return Some(StopReason::Single);

@@ -85,7 +85,7 @@ pub struct Plan {
     pub contracts: Arc<Contracts>,
 }
 
-/// What a run may need at most.
+/// Upper bounds of what a run needs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     pub searches: u64,

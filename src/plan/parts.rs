@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Where a source is reached.
+/// A source with the address that it is reached at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedSource {
     pub address: Address,
@@ -42,7 +42,7 @@ pub struct FollowUp {
     pub not_refreshed_for_s: Option<u64>,
 }
 
-/// How often and how patiently a page is asked for again.
+/// Number and delay of retries of a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retries {
     /// Retries after the first attempt.
@@ -51,7 +51,7 @@ pub struct Retries {
     pub delay: Duration,
 }
 
-/// What a call costs.
+/// Prices of calls.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Price {
     pub currency: Option<String>,
@@ -59,7 +59,7 @@ pub struct Price {
 }
 
 impl Price {
-    /// What a call costs; `None` where no price is declared.
+    /// Returns the price of a call; `None` where no price is declared.
     pub fn of(&self, endpoint: &str) -> Option<f64> {
         self.per_call.get(endpoint).copied()
     }

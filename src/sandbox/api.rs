@@ -103,7 +103,7 @@ impl Api {
         self.routes.iter().map(|route| route.name.as_str())
     }
 
-    /// What a call asks for.
+    /// Returns what a call asks for.
     pub fn asked(&self, call: &ApiCall) -> Asked {
         let Some((route, path_params)) = self.route(call) else {
             return Asked::default();
@@ -385,7 +385,7 @@ impl Api {
 }
 
 impl ApiAnswer {
-    /// Where no contract has an endpoint that the sandbox knows.
+    /// Error for a sandbox whose contracts do not have an endpoint that the sandbox knows.
     fn of_nobody() -> Self {
         ApiAnswer {
             status: StatusCode::NOT_FOUND,

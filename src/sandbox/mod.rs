@@ -93,7 +93,7 @@ pub struct Options {
     /// Signers of the calls, by source. Calls to other sources are not signed.
     pub signers: BTreeMap<String, Signer>,
     pub faults: faults::FaultPlan,
-    /// How many notes every keyword gets a day, one of [`NOTES_A_DAY`]; without it each has a rate
+    /// Notes that every keyword gets a day, one of [`NOTES_A_DAY`]; without it each has a rate
     /// of its own, 2 to 12.
     pub notes_a_day: Option<u64>,
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub struct Transform {
     pub contracts: Arc<Contracts>,
     pub programs: Programs,
-    /// By the tables' order in the contracts.
+    /// In the order of the tables in the contracts.
     pub shapes: Vec<Shape>,
     pub redaction: Redaction,
     pub on_bad_value: OnBadValue,
@@ -49,12 +49,12 @@ impl Transform {
         })
     }
 
-    /// What becomes of every row.
+    /// Returns the rules that every row passes.
     pub fn redaction(&self) -> &Redaction {
         &self.redaction
     }
 
-    /// Whether flattening makes this table.
+    /// Returns whether flattening makes this table.
     pub fn makes(&self, table: &str) -> bool {
         self.table(table).is_some()
     }

@@ -38,7 +38,7 @@ impl Transform {
         Flattener::new(self, stamp, &[], None)
     }
 
-    /// What has become of the pages of a flattener that [`Transform::begin`] made.
+    /// Returns the tables of a flattener that [`Transform::begin`] made.
     ///
     /// # Errors
     /// Items that are not accounted for; a contract whose tables cannot hold what it maps.

@@ -1,4 +1,4 @@
-//! What all rows of a run have in common.
+//! Values that all rows of a run have in common.
 
 use crate::transform::program::value::Cell;
 use chrono::DateTime;
@@ -8,7 +8,7 @@ use chrono::Utc;
 use chrono_tz::Tz;
 use std::collections::HashMap;
 
-/// What the rows of a run have in common.
+/// Values that the rows of a run have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunStamp {
     pub run_id: String,

@@ -14,17 +14,17 @@ use crate::transform::tables::accumulator::{Finished, Spill};
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
 
-/// How hard the machine may be used.
+/// Input and resources of the workers.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerInput<'t> {
     pub threads: usize,
-    /// Where rows wait that do not fit into memory.
+    /// Folder for rows that do not fit into memory.
     pub scratch: &'t Scratch,
     /// Bytes of rows in memory before they are brought to disk, over all threads.
     pub memory: usize,
 }
 
-/// What the raw files of a run hold beside what rows are made of.
+/// Findings in the raw files of a run beside its pages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawRead {
     /// The request ids of the accepted pages that were read.
@@ -37,7 +37,7 @@ pub struct RawRead {
     pub unsealed: Vec<PathBuf>,
 }
 
-/// What [`WorkerInput::memory`] usually is.
+/// Default of [`WorkerInput::memory`].
 pub const MEMORY: usize = 48 << 20;
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;

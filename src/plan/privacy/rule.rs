@@ -1,4 +1,4 @@
-//! What is done to a personal column.
+//! Rules for personal columns.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub enum PrivacyRule {
 pub struct Only {
     /// The column that says whose id it is.
     pub column: String,
-    /// What it says of those that are hashed.
+    /// Identities whose columns are hashed.
     pub identities: BTreeSet<String>,
 }
 

@@ -98,7 +98,7 @@ pub enum Fault {
 
     /// A page has the content of the page before.
     Duplicate(FaultWork),
-    /// So many items came in at the front of the list after its first page was shown: the last
+    /// The number of items that came in at the front of the list after its first page was shown: the last
     /// items of the page before come again.
     Shift {
         items: u64,
@@ -115,7 +115,7 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultWork {
-    /// Whether the call is billed. Without it: as the answer would have been, but for `timeout`
+    /// True if the call is billed. Without it: as the answer would have been, but for `timeout`
     /// and `reset`, which are not billed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billed: Option<bool>,

@@ -11,7 +11,7 @@ use crate::sandbox::world::dice::Dice;
 #[derive(Debug)]
 pub struct Strikes {
     plan: FaultPlan,
-    /// How many calls each rule has struck.
+    /// Number of calls that each rule has struck.
     struck: Vec<u64>,
     /// Number of script entries that are used up.
     scripted: usize,

@@ -119,7 +119,7 @@ fn http_date(at: DateTime<Utc>) -> Option<HeaderValue> {
     HeaderValue::from_str(&text).ok()
 }
 
-/// What a fault makes of an answer. Faults that are answers themselves leave it as it is.
+/// Returns an answer as a fault changes it. Faults that are answers themselves leave it as it is.
 pub fn disturbed(fault: Option<&Fault>, answer: ApiAnswer, mut dice: Dice) -> Reply {
     let body = Bytes::from(answer.body.clone());
     let with_content = |answer, content| Message {

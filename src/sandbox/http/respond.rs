@@ -177,7 +177,7 @@ impl Outcome {
     }
 }
 
-/// What the call asks for, on the page that a fault makes of it.
+/// Returns the answer to the call, for the page that a fault makes of it.
 fn right_answer(
     shared: &Shared,
     request: &Request,

@@ -1,4 +1,4 @@
-//! What all requests to the sandbox share.
+//! State that all requests to the sandbox share.
 
 use crate::sandbox::api::Api;
 use crate::sandbox::calls::Calls;
@@ -7,14 +7,14 @@ use crate::sandbox::faults::Strikes;
 use crate::sandbox::http::stop::StopSignal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What all calls share.
+/// State that all calls share.
 pub struct Shared {
     pub api: Api,
     pub clock: SandboxClock,
     pub calls: Arc<Calls>,
     pub strikes: Mutex<Strikes>,
     pub stop: StopSignal,
-    /// Where the sandbox listens.
+    /// Port that the sandbox listens on.
     pub port: u16,
 }
 

@@ -1,4 +1,4 @@
-//! How counts grow with age.
+//! Growth of counts with age.
 
 /// A count on its way to `total`: half of it is there at `half_life`, the rest comes ever slower.
 /// In whole numbers, so that all machines agree.

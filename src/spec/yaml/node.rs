@@ -69,7 +69,7 @@ impl Node {
     }
 }
 
-/// Whether a scalar without quotes is one of YAML's words for no value.
+/// Returns whether a scalar without quotes is one of YAML's words for no value.
 pub(in crate::spec) fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }

@@ -1,4 +1,4 @@
-//! What is left of an answer after the walk: captured values, by the list element they stood in.
+//! Values of an answer that the walk keeps: captured values, by the list element they stood in.
 //!
 //! All of it lies in a few vectors that are used again for the next page, so that walking one
 //! costs no allocation once they have grown. Texts are borrowed from the answer, except those
@@ -72,7 +72,7 @@ pub struct Captures<'a> {
     frames: Vec<Frame<'a>>,
     lists: Vec<List>,
     unescaped: String,
-    /// How many elements of each scope the walk has met.
+    /// Number of elements that the walk has met, by scope.
     elements: Vec<u64>,
 }
 
@@ -162,7 +162,7 @@ impl<'a> Captures<'a> {
         self.frames[frame].json_type = json_type;
     }
 
-    /// Whether nothing was captured in an element.
+    /// Returns whether nothing was captured in an element.
     pub fn is_empty(&self, frame: FrameId, scope: &Scope) -> bool {
         let Frame { slots, lists, .. } = self.frames[frame];
         let is_absent = |slot: &Slot<'_>| matches!(slot, Slot::Value(Scalar::Absent));
@@ -211,7 +211,7 @@ impl<'a> Captures<'a> {
             .map(|at| at.get() as usize)
     }
 
-    /// How many elements of a scope the answer has.
+    /// Returns the number of elements of a scope.
     pub fn count(&self, scope: ScopeId) -> u64 {
         self.elements[scope]
     }
@@ -250,7 +250,7 @@ pub fn number_type(text: &str) -> &'static str {
 
 pub type ScopeId = usize;
 
-/// What the frames of a scope hold.
+/// Slots and loops of the frames of a scope.
 #[derive(Debug, Default)]
 pub struct Scope {
     pub slots: usize,

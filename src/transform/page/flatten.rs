@@ -22,7 +22,7 @@ pub struct Flattener<'t> {
     transform: &'t Transform,
     stamp: RunStamp,
     sink: Accumulator<'t>,
-    /// By source and endpoint.
+    /// Keyed by source and endpoint.
     orders: HashMap<(String, String), KeyOrder>,
     /// The memory of the last page's captures.
     captures: Captures<'static>,
@@ -93,7 +93,7 @@ impl<'t> Flattener<'t> {
         Ok(self.sink.end_page(&search.source, &search.endpoint)?)
     }
 
-    /// What became of the pages.
+    /// Returns the rows, rejects and drift of the pages.
     ///
     /// # Errors
     /// A contract whose tables cannot hold what it maps.

@@ -76,7 +76,7 @@ impl QuotedNumbers {
     }
 }
 
-/// Whether `token` is written as an integer and fits an `i64` or a `u64`.
+/// Returns whether `token` is written as an integer and fits an `i64` or a `u64`.
 pub fn is_exact_integer(token: &str) -> bool {
     // Readers of JSON take -0 for a float, which has a negative zero.
     token != "-0" && (token.parse::<i64>().is_ok() || token.parse::<u64>().is_ok())
@@ -86,7 +86,7 @@ fn is_number(token: &str) -> bool {
     serde_json::from_str::<&RawValue>(token).is_ok()
 }
 
-/// Whether a colon comes next: quotes would make a key of the number before it.
+/// Returns whether a colon comes next: quotes would make a key of the number before it.
 fn is_key(rest: &[u8]) -> bool {
     rest.trim_ascii_start().first() == Some(&b':')
 }

@@ -24,7 +24,7 @@ use crate::transform::tables::accumulator::Accumulator;
 use crate::transform::tables::shape::Observed;
 use crate::transform::tables::shape::Shape;
 
-/// What the rows of a page are made from.
+/// Input for the rows of a page.
 #[derive(Clone, Copy)]
 pub struct PageInput<'p> {
     pub transform: &'p Transform,
@@ -32,7 +32,7 @@ pub struct PageInput<'p> {
     pub captures: &'p Captures<'p>,
     pub stamp: &'p RunStamp,
     pub header: &'p PageHeader,
-    /// Where the time window that the search asked for begins.
+    /// Beginning of the time window that the search asked for.
     pub window: Option<DateTime<Utc>>,
 }
 
@@ -44,7 +44,7 @@ pub struct Emitter<'e, 'p, 't> {
     frames: Vec<FrameId>,
     indexes: Vec<usize>,
     cells: Vec<Option<Cell<'p>>>,
-    /// Whether the outermost list is the page's items.
+    /// True if the outermost list is the page's items.
     over_items: bool,
     /// When the page was observed.
     observed: Observed,
@@ -53,7 +53,7 @@ pub struct Emitter<'e, 'p, 't> {
 /// A part of a text that gives a row, and its place among them.
 type Part<'p> = Option<(usize, Cow<'p, str>)>;
 
-/// Where the time window begins that the search of a page asked for.
+/// Returns the beginning of the time window that the search of a page asked for.
 pub fn window(header: &PageHeader) -> Option<DateTime<Utc>> {
     let word = header.search.filters.get(&Filter::PublishedWithin)?;
     TimeSpan::window(word)?.before(header.fetched_at)
@@ -102,7 +102,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             || read.all_of_fields.iter().all(|field| asked.contains(field))
     }
 
-    /// How many rows the answer may give, as counted by the walk. The parts of exploded texts and
+    /// Returns the number of rows that the answer may give, as counted by the walk. The parts of exploded texts and
     /// missing objects are counted where they are found.
     fn given(&self, rule: &CompiledRule) -> u64 {
         let exploded = rule.variants.iter().any(|v| v.hashtags.is_some());
@@ -158,7 +158,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         self.descend(&variant.then_each, &mut |this| this.target(rule, variant));
     }
 
-    /// How many rows these variants would give from here.
+    /// Returns the number of rows that these variants would give from here.
     fn below(&self, variants: &[Variant]) -> u64 {
         let captures = self.page.captures;
         let nested = variants.iter().filter(|v| v.target.is_some());
@@ -217,7 +217,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         Some((path, bad))
     }
 
-    /// Whether the element of an inner list has none of the values that rules look at. An item of a
+    /// Returns whether the element of an inner list has none of the values that rules look at. An item of a
     /// page takes a place in the ranking even so.
     fn has_nothing(&self, variant: &Variant, element: NodeId) -> bool {
         let program = self.page.program;
@@ -277,7 +277,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         });
     }
 
-    /// Why a required column has no value.
+    /// Returns the reason why a required column has no value.
     fn no_value(&self, reads: &'p [Read]) -> BadCell<'p> {
         let blank = reads
             .iter()
@@ -483,7 +483,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 }
 
-/// How many elements are reached from a frame through these loops.
+/// Returns the number of elements that these loops reach from a frame.
 fn beneath(captures: &Captures<'_>, frame: FrameId, loops: &[usize]) -> u64 {
     match loops.split_first() {
         None => 1,

@@ -16,7 +16,7 @@ use crate::transform::quality::drift::{Drift, DriftKind};
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'a> {
     pub text: &'a str,
-    /// Whether characters were replaced by U+FFFD when it was decoded: the texts that have one are
+    /// True if characters were replaced by U+FFFD when it was decoded: the texts that have one are
     /// counted as drift.
     pub is_replaced: bool,
     /// Byte offsets of the texts that are numbers in the answer, see [`QuotedNumbers`].
@@ -74,7 +74,7 @@ pub fn walk<'a>(
 /// the same order, and comparing a key with the expected one is quicker than looking it up.
 #[derive(Debug, Default)]
 pub struct KeyOrder {
-    /// By node, by place of the key before (0 at the beginning): the place of the next key.
+    /// Place of the next key, by node and by place of the key before (0 at the beginning).
     next: Vec<Vec<usize>>,
 }
 
@@ -98,7 +98,7 @@ struct Walk<'w, 'a> {
 }
 
 impl Walk<'_, '_> {
-    /// Whether a text that stands in the body is a number in the answer.
+    /// Returns whether a text that stands in the body is a number in the answer.
     fn is_number(&self, text: &str) -> bool {
         let quoted = self.body.quoted;
         !quoted.is_empty() && {
@@ -168,7 +168,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         }
     }
 
-    /// What a scalar tells besides its value.
+    /// Records everything about a scalar besides its value.
     fn note_scalar(&mut self, value: &Scalar<'_>) {
         let node = self.node();
         let null = *value == Scalar::Absent;

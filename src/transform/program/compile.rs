@@ -308,7 +308,7 @@ impl<'a> Compiler<'a> {
         reads
     }
 
-    /// What a mapping reads. Exactly one of its origins is given.
+    /// Returns the origin that a mapping reads. Exactly one is given.
     fn origin(
         &mut self,
         mapping: &Mapping,
@@ -458,7 +458,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// Whether the list at `path` has an element that is `text`.
+    /// Returns whether the list at `path` has an element that is `text`.
     fn has(&mut self, path: &str, text: &str, levels: &[Level], span: ByteSpan) -> Option<Origin> {
         if text.is_empty() {
             let hint = "add `has: text`, the element that is looked for".to_owned();

@@ -1,4 +1,4 @@
-//! What a source contract's rules compile to: a tree of keys to walk an answer with, and for every rule
+//! Compiled form of a source contract's rules: a tree of keys to walk an answer with, and for every rule
 //! the places its columns are read from.
 //!
 //! An answer is walked once. Each list that a rule goes over opens a *scope*; the walk leaves one
@@ -30,7 +30,7 @@ pub struct Program {
     /// The list that makes an answer a page, with the objects around it from the outermost;
     /// an answer without it is rejected.
     pub items: Vec<NodeId>,
-    /// Where an answer names what it is about.
+    /// Places where an answer names its subject.
     pub about: Vec<About>,
 }
 
@@ -63,7 +63,7 @@ pub struct KeyNode {
     pub expects: Option<Types>,
     /// Known and left out: not looked into.
     pub left_out: bool,
-    /// Whether it is an element of a list, or a value of an object that a rule goes over.
+    /// True if it is an element of a list, or a value of an object that a rule goes over.
     pub is_element: bool,
     /// The known values, where rules look at them; any other text is drift.
     pub values: Option<BTreeSet<String>>,
@@ -79,20 +79,20 @@ pub struct Loop {
     pub element: NodeId,
 }
 
-/// How rows of one table are made from frames.
+/// Compiled rule that makes rows of one table from frames.
 #[derive(Debug)]
 pub struct CompiledRule {
     pub table: usize,
     /// The fields that its columns are read from: a search that asks for others gives no row.
     pub any_of_fields: Vec<String>,
-    /// Whether `each` goes over the page's items, whose places are positions in a ranking.
+    /// True if `each` goes over the page's items, whose places are positions in a ranking.
     pub over_items: bool,
     /// Loops from the page to the elements that `when` looks at.
     pub each: Vec<usize>,
     pub when: Alternatives,
     /// The objects that may hold the columns; the first that is there counts.
     pub variants: Vec<Variant>,
-    /// Where the object should be, for the reject of an item that has none.
+    /// Expected path of the object, for the reject of an item without it.
     pub at: String,
     /// The scopes whose elements may each become a row: those that `then_each` goes over, else
     /// those of `each`; none where the whole answer is one.
@@ -101,7 +101,7 @@ pub struct CompiledRule {
 
 #[derive(Debug)]
 pub struct Variant {
-    /// Whether this variant's object is there; always, where the rule names none.
+    /// True if this variant's object is there; always, where the rule names none.
     pub present: Option<SlotPlace>,
     /// Loops below the object.
     pub then_each: Vec<usize>,

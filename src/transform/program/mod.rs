@@ -1,4 +1,4 @@
-//! What the rules of the source contracts compile to.
+//! Compiled form of the rules of the source contracts.
 
 pub mod coerce;
 pub mod compile;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Why a value has no cell.
+/// Reason why a value has no cell.
 pub type BadReason = &'static str;
 
 /// A column's value.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::transform::quality::privacy::Redaction;
 
-/// What is different.
+/// Kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DriftKind {
@@ -97,7 +97,7 @@ impl Drift {
         self.paths.is_empty()
     }
 
-    /// What was counted so far, taken out.
+    /// Takes out the counts so far.
     pub fn take(&mut self) -> Drift {
         std::mem::take(self)
     }

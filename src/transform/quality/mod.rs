@@ -1,4 +1,4 @@
-//! What is recorded and hidden beside the rows: rejects, drift, tallies, personal data.
+//! Records and rules beside the rows: rejects, drift, tallies, personal data.
 
 pub mod drift;
 pub mod phone;

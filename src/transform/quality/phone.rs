@@ -40,10 +40,10 @@ pub fn scrub_phone_numbers(text: &str) -> Cow<'_, str> {
 }
 
 const PLACEHOLDER: &str = "[phone]";
-/// Of a number without its country code.
+/// Digits of a number without its country code.
 const DIGITS: usize = 11;
 
-/// How many bytes of the text are a number, if it begins with one.
+/// Returns the length in bytes of the number that the text begins with.
 fn number_length(text: &str) -> Option<usize> {
     let plus = text.starts_with(['+', '\u{FF0B}']);
     let start = if plus {
@@ -98,12 +98,12 @@ fn digit(c: char) -> Option<u32> {
     }
 }
 
-/// What makes a keycap emoji of the digit before it.
+/// Returns whether a character makes a keycap emoji of the digit before it.
 fn is_keycap(c: char) -> bool {
     matches!(c, '\u{FE0F}' | '\u{20E3}')
 }
 
-/// How many bytes of the text may stand between two digits of a number.
+/// Returns the length in bytes of the gap between two digits of a number.
 fn gap(text: &str) -> usize {
     (0..MOST_SEPARATORS).fold(0, |length, _| length + separator(&text[length..]))
 }

@@ -19,7 +19,7 @@ pub struct Redaction {
     tables: IndexMap<String, RowRules>,
     pseudonyms: Option<Pseudonyms>,
     scrubs: bool,
-    /// Whether any column is hashed or dropped, in whatever table.
+    /// True if any column is hashed or dropped, in whatever table.
     hides: bool,
 }
 
@@ -84,8 +84,8 @@ impl Redaction {
         self.shown(body).filter(|shown| !spells(shown))
     }
 
-    /// What a hash of several texts is made with: with the salt, if there is one, so that nobody
-    /// can confirm by it what a text was.
+    /// Returns the hasher for several texts. It is keyed with the salt if there is one, so that a hash
+    /// confirms no guess at a text.
     pub fn hasher(&self) -> blake3::Hasher {
         let keyed = self.pseudonyms.as_ref().map(Pseudonyms::hasher);
         keyed.unwrap_or_default()
@@ -159,7 +159,7 @@ impl RowRules {
         }
     }
 
-    /// What stands for a text that is hidden.
+    /// Returns the replacement of a hidden text.
     fn instead(&self, hide: &Hide, text: &str) -> Option<String> {
         match hide {
             Hide::Drop => None,
@@ -170,7 +170,7 @@ impl RowRules {
 
 /// Characters; what is shorter says nothing of anybody.
 const SHORTEST_REPEATED: usize = 2;
-/// What stands for a repeated text whose column is dropped.
+/// Replacement of a repeated text whose column is dropped.
 const DROPPED: &str = "[dropped]";
 
 impl Hide {

@@ -23,7 +23,7 @@ pub struct Reject {
 }
 
 impl Reject {
-    /// What tells rejects apart, in an order that does not depend on who found them first.
+    /// Returns the key that tells rejects apart; its order does not depend on which was found first.
     pub fn place(&self) -> impl Ord + '_ {
         let item = (&self.search_id, self.page, self.item_index);
         (
@@ -71,11 +71,11 @@ pub fn fragment(value: &str) -> String {
     }
 }
 
-/// Why a column has no value that fits.
+/// Reason why a column has no value that fits.
 pub struct BadCell<'p> {
     pub reason: &'static str,
     pub value: Scalar<'p>,
-    /// Where it stands, as drift names it.
+    /// Path of the value, as drift names it.
     pub path: &'p str,
 }
 

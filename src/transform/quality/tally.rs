@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
-/// What became of the items that one table was given. An item is what may become a row: an element
+/// Account of the items that one table was given. An item is what may become a row: an element
 /// of the list that a rule goes over, a hashtag of a text, or a whole answer.
 ///
 /// `given` is counted where an answer is read, the others where rows are made, so that neither can
@@ -28,7 +28,7 @@ pub struct Tally {
 pub type Tallies = BTreeMap<String, Tally>;
 
 impl Tally {
-    /// Whether every item is accounted for.
+    /// Returns whether every item is accounted for.
     pub fn balances(&self) -> bool {
         self.given == self.written + self.rejected + self.skipped
     }

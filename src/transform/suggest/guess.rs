@@ -12,7 +12,7 @@ use crate::transform::page::captures::Scalar;
 use crate::transform::program::coerce::Convert;
 use crate::transform::quality::reject::fragment;
 
-/// What was seen of a field.
+/// Values that were seen of a field.
 #[derive(Debug)]
 pub struct Seen {
     types: BTreeMap<&'static str, u64>,
@@ -63,7 +63,7 @@ const READINGS: [Reading; 8] = [
 #[derive(Debug)]
 pub struct Guess {
     pub kind: ColumnType,
-    /// What a person should know.
+    /// Note for the reader.
     pub note: Option<String>,
 }
 
@@ -190,7 +190,7 @@ impl Seen {
         Ok(Guess { kind, note })
     }
 
-    /// What the mapping of a column of this type says besides the path, if it would take every value
+    /// Returns the options of the mapping for a column of this type, if it would take every value
     /// that was seen.
     pub fn read_as(&self, kind: ColumnType, key: &str) -> Option<Mapping> {
         let is_time = self.is_time(key);
@@ -337,7 +337,7 @@ impl Reading {
         }
     }
 
-    /// What the mapping says, for a field that is 0 or empty where it has no value.
+    /// Returns the mapping of a field that is 0 or empty where it has no value.
     fn mapping(self, zeros: bool, empty: bool) -> Mapping {
         let is_time = self.kind() == ColumnType::Timestamp;
         Mapping {

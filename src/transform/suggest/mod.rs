@@ -28,9 +28,9 @@ pub use places::snake_case;
 pub struct Suggestion {
     pub source: String,
     pub endpoint: String,
-    /// Where it stands, as `drift` says it: more than one place where a rule reads from several.
+    /// Paths as `drift` names them: more than one place where a rule reads from several.
     pub paths: Vec<String>,
-    /// How often it was seen, by JSON type.
+    /// Occurrences by JSON type.
     pub seen: BTreeMap<&'static str, u64>,
     /// Values, each once; only for who asks for them, since they may be personal.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -46,7 +46,7 @@ pub fn places(endpoint: &Endpoint, path: &str) -> Vec<ColumnPlace> {
     places
 }
 
-/// Where a rule reads from: one place for each of its objects.
+/// Returns the places that a rule reads from, one for each of its objects.
 fn stands(rule: &RowRule) -> Vec<String> {
     let each = rule.each.as_deref().unwrap_or_default();
     let then = rule.then_each.as_deref().unwrap_or_default();
@@ -63,7 +63,7 @@ fn stands(rule: &RowRule) -> Vec<String> {
 /// The columns that there are, and those that are suggested.
 pub struct Names<'c> {
     tables: &'c IndexMap<String, Table>,
-    /// By table and name.
+    /// Keyed by table and name.
     suggested: HashMap<(String, String), Suggested>,
 }
 
@@ -76,12 +76,12 @@ struct Suggested {
 /// A rule among those of all sources: where it is declared.
 type RuleId = (PathBuf, usize);
 
-/// What a field's column is.
+/// Column for a field.
 pub struct Choice {
     pub rule: usize,
     pub name: String,
     pub kind: ColumnType,
-    /// Whether the table has no such column yet.
+    /// True if the table has no such column yet.
     pub is_new: bool,
 }
 
@@ -161,7 +161,7 @@ impl<'c> Names<'c> {
         kind.filter(|_| !is_read)
     }
 
-    /// How well a column fits the rule's table: how many columns are of this type and end in the
+    /// Returns how well a column fits the rule's table: how many columns are of this type and end in the
     /// same word, so that another count comes to the counts; then whether its rows tell of things,
     /// not of places in a list.
     fn likeness(&self, rule: &RowRule, name: &str, kind: ColumnType) -> (usize, bool) {

@@ -1,4 +1,4 @@
-//! Where one worker's rows, rejects, drift and counts go.
+//! Rows, rejects, drift and counts of one worker.
 
 use crate::transform::tables::shape::REJECTS;
 use std::collections::BTreeMap;
@@ -20,29 +20,29 @@ use crate::transform::tables::shape::is_ours;
 use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
 
-/// What one worker has made of the pages it was given.
+/// Rows, rejects and drift that one worker has made of its pages.
 pub struct Accumulator<'t> {
     transform: &'t Transform,
     stamp: RunStamp,
-    /// By the tables' order in the contracts, as all that follows.
+    /// In the order of the tables in the contracts, as all that follows.
     builders: Vec<TableBuilder>,
     parts: Vec<Vec<Part>>,
     tallies: Vec<Tally>,
     wanted: Vec<bool>,
     rejects_at: Option<usize>,
     pub rejects: u64,
-    /// By source and endpoint.
+    /// Keyed by source and endpoint.
     pub drift: BTreeMap<(String, String), Drift>,
     /// Differences of the page that is read now.
     pub page_drift: Drift,
     /// The first item that broke the contract.
     first_bad: Option<Reject>,
-    /// What went wrong with a row that the contracts cannot hold; told at the end.
+    /// Error of a row that the contracts cannot hold; reported at the end.
     broken: Option<ArrowError>,
     spill: Option<Spill<'t>>,
 }
 
-/// Where rows go when they take more memory than this.
+/// Destination of rows that take more memory than this.
 #[derive(Clone, Copy, Debug)]
 pub struct Spill<'t> {
     pub scratch: &'t Scratch,
@@ -185,7 +185,7 @@ impl<'t> Accumulator<'t> {
     }
 }
 
-/// What a worker leaves.
+/// Result of a worker.
 #[derive(Debug, Default)]
 pub struct Finished {
     pub parts: Vec<Vec<Part>>,

@@ -37,7 +37,7 @@ pub struct Flattened<'t> {
     pub first_bad: Option<Reject>,
 }
 
-/// What a run's tables came to.
+/// Counts of the tables of a run.
 #[derive(Clone, Debug, Default)]
 pub struct FlattenOutcome {
     pub rejects: u64,

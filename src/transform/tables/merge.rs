@@ -23,7 +23,7 @@ const HELD: usize = 32;
 /// Parts that are merged at once at most: each takes an open file and a batch in memory.
 const PARTS: usize = 32;
 
-/// So many parts that they can be merged at once, made by merging some of them; and how many rows
+/// Returns few enough parts to merge at once, made by merging some of them, and how many rows
 /// were outdated meanwhile.
 ///
 /// # Errors
@@ -97,7 +97,7 @@ impl Source {
     }
 }
 
-/// Where a part is read.
+/// Reading position in a part.
 struct Cursor {
     source: Source,
     /// The batch it stands in, among those that the merge holds.
@@ -375,7 +375,7 @@ impl<'s> Merge<'s> {
 
 #[cfg(test)]
 thread_local! {
-    /// How often batches were looked through on this thread.
+    /// Number of times that batches were looked through on this thread.
     static RELEASES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 

@@ -19,7 +19,7 @@ pub fn is_ours(table: &str) -> bool {
     [REJECTS, DRIFT].contains(&table)
 }
 
-/// How a table's rows are kept until they are written: without the columns that are equal in all
+/// Layout of a table's rows until they are written: without the columns that are equal in all
 /// rows of a run.
 #[derive(Debug)]
 pub struct Shape {
@@ -32,7 +32,7 @@ pub struct Shape {
     pub stored: Vec<StoredColumn>,
     /// The schema of `stored`, with when the row was observed where that decides.
     pub stored_schema: SchemaRef,
-    /// Of several observations of such a group (as `order`, places in `stored`) only the latest
+    /// Group of observations: of several (as `order`, places in `stored`) only the latest
     /// counts, if `latest`.
     pub group: Vec<usize>,
     pub latest: bool,
@@ -117,7 +117,7 @@ impl Shape {
     }
 }
 
-/// Whether a column is equal in all rows of a run.
+/// Returns whether a column is equal in all rows of a run.
 fn is_of_run(fill: Fill) -> bool {
     matches!(
         fill,
@@ -146,7 +146,7 @@ impl Observed {
         Observed(bytes)
     }
 
-    /// What stands at this place of the page.
+    /// Returns the observation at this place of the page.
     pub fn at(mut self, position: u64) -> Self {
         self.0[12..20].copy_from_slice(&position.to_be_bytes());
         self

@@ -127,7 +127,7 @@ fn in_order(keys: &Keys, count: u32) -> Vec<u32> {
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-/// Of each group the rows of its latest observation.
+/// Returns the rows of the latest observation of each group.
 fn latest(order: &[u32], keys: &Keys) -> Vec<u32> {
     let same = |a: &u32, b: &u32| keys.group.row(*a as usize) == keys.group.row(*b as usize);
     let mut kept = Vec::with_capacity(order.len());

@@ -60,7 +60,7 @@ const DEEPEST_HTML: usize = 100;
 const DEEPEST_TREE: usize = 3 * DEEPEST_HTML;
 const TOO_MUCH: BadReason = "HTML that is too large or too deeply nested";
 
-/// How many elements are open at once at most. Those that need no closing tag do not count.
+/// Returns the maximum number of elements that are open at once. Those that need no closing tag do not count.
 fn nesting(html: &str) -> usize {
     let light = ["br", "img", "hr", "p", "li"];
     let mut open = 0_usize;

@@ -34,7 +34,7 @@ use crate::transform::program::conditions::Alternatives;
 pub struct Read {
     pub origin: Origin,
     pub convert: Convert,
-    /// Where these do not hold, there is no value.
+    /// Conditions of the mapping: there is no value unless they hold.
     pub when: Alternatives,
     /// The place of the value in the answer, as drift names it; empty where there is none.
     pub path: String,
@@ -42,7 +42,7 @@ pub struct Read {
     pub all_of_fields: Vec<String>,
 }
 
-/// Where a value comes from.
+/// Origin of a value.
 #[derive(Debug)]
 pub enum Origin {
     Value(SlotPlace),
@@ -60,18 +60,18 @@ pub enum Origin {
     IndexEquals(SlotPlace),
     Key,
     Exploded,
-    /// Whether an element of a list is this text.
+    /// True if an element of a list is this text.
     Has {
         depth: usize,
         list: usize,
         slot: usize,
-        /// Whether there is a list.
+        /// True if there is a list.
         present: SlotPlace,
         text: String,
     },
 }
 
-/// What becomes of a value on its way to a column.
+/// Conversion of a value to a column.
 #[derive(Debug)]
 pub struct Convert {
     kind: ColumnType,
@@ -378,7 +378,7 @@ impl Types {
         Types(self.0 | other.0)
     }
 
-    /// Whether a value is of one of these types; null is of any.
+    /// Returns whether a value is of one of these types; null is of any.
     pub fn has(self, value: &Scalar<'_>) -> bool {
         let of = match value {
             Scalar::Absent => return true,

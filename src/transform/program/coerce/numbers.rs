@@ -79,7 +79,7 @@ pub fn finite(number: f64) -> Result<f64, BadReason> {
     }
 }
 
-/// Whether a JSON number is 0, however it is written.
+/// Returns whether a JSON number is 0, however it is written.
 pub fn is_zero(number: &str) -> bool {
     Decimal::new(number).digits.is_empty()
 }

@@ -83,7 +83,7 @@ pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether the end of a text is an address, or a letter or digit of a script that parts words by
+/// Returns whether the end of a text is an address, or a letter or digit of a script that parts words by
 /// blanks: `C#语言`, `1#楼`, `https://x/#part`. Chinese, Japanese and Thai do not.
 fn is_inside_word(before: &str) -> bool {
     static WORD: LazyLock<Regex> = LazyLock::new(|| {
@@ -115,7 +115,7 @@ fn ends_a_link(c: char) -> bool {
     c.is_whitespace() || c == '[' || c == ']'
 }
 
-/// Whether a text is one or several keycap emoji, such as the digit 1 on a key.
+/// Returns whether a text is one or several keycap emoji, such as the digit 1 on a key.
 fn is_keycaps(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_digit() || matches!(c, '\u{FE0F}' | '\u{20E3}');
     text.ends_with('\u{20E3}') && text.chars().all(is_part)
