@@ -32,7 +32,7 @@ pub struct Shape {
     pub stored: Vec<StoredColumn>,
     /// The schema of `stored`, with when the row was observed where that decides.
     pub stored_schema: SchemaRef,
-    /// Group of observations: of several (as `order`, places in `stored`) only the latest
+    /// Columns of `latest_by`, as places in `stored`. Only the latest observation of each such group
     /// counts, if `latest`.
     pub group: Vec<usize>,
     pub latest: bool,
