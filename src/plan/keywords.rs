@@ -53,6 +53,18 @@ fn words(
     let all_blank = written.iter().all(is_blank);
     let line_ends: Vec<usize> = memchr_iter(b'\n', file.text().as_bytes()).collect();
     let line = |start: usize| line_ends.partition_point(|end| *end < start) + 1;
+    for pair in written.windows(2) {
+        if let [first, second] = pair
+            && is_split_number(file, first, second)
+        {
+            let message = format!(
+                "`{0},{1}` in brackets is two keywords, `{0}` and `{1}`",
+                first.value, second.value
+            );
+            let hint = "put it in quotes if one is meant, or write a space after the comma";
+            check.warn(file, second.span(), message, hint);
+        }
+    }
     for word in written {
         let text = word.trim();
         let span = word.span();
@@ -88,6 +100,13 @@ fn words(
         });
     }
     words
+}
+
+/// Returns whether a comma without a space parts the digits of what may be one number, as in `[1,000]`.
+fn is_split_number(file: &SourceFile, first: &Spanned<String>, second: &Spanned<String>) -> bool {
+    let between = file.text().get(first.span().end..second.span().start);
+    let digit = |c: char| c.is_ascii_digit();
+    between == Some(",") && first.ends_with(digit) && second.starts_with(digit)
 }
 
 type Oddity = (String, &'static str);

@@ -176,3 +176,20 @@ fn nothing_is_asked_for_twice() {
         ]
     );
 }
+
+/// A comma in brackets parts keywords, also inside what was meant as one number.
+#[test]
+fn a_number_that_a_comma_splits_is_warned_of() {
+    let (words, warnings) = searched("[1,000, 10,000件, 618,双11, a, 2, 3]");
+    assert_eq!(
+        words,
+        ["1", "000", "10", "000件", "618", "双11", "a", "2", "3"]
+    );
+    let split = |warning: &&String| warning.contains("in brackets is two keywords");
+    let told: Vec<_> = warnings.iter().filter(split).collect();
+    assert_eq!(told.len(), 2, "{warnings:?}");
+    assert!(
+        told[0].contains("`1,000`") && told[1].contains("`10,000件`"),
+        "{told:?}"
+    );
+}

@@ -138,6 +138,13 @@ impl<'a> Compiler<'a> {
         let (element, each) = self
             .program
             .walk_loops(ROOT, rule.each.as_deref().unwrap_or_default());
+        for path in rule.each.iter().chain(&rule.then_each) {
+            if !path.contains("[*]") && !path.ends_with("/*") {
+                let message = format!("`{path}` names no elements");
+                let hint = format!("write `{path}[*]` for each element of a list");
+                self.error(rule.span(), message, Some(hint));
+            }
+        }
         let outer = self.program.levels(element);
         let when = self.conditions(&rule.when, &outer, rule.span());
         let ats = if rule.at.is_empty() {

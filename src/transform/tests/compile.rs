@@ -81,6 +81,15 @@ fn each_mistake_has_its_place() {
             "14:9 a test is exactly one of none_of, exists, filled and is_set".to_owned(),
         ),
         (
+            "- {table: things, each: /data/items, columns: {id: /id}}".to_owned(),
+            "14:9 `/data/items` names no elements [write `/data/items[*]` for each element of a list]"
+                .to_owned(),
+        ),
+        (
+            "- {table: things, each: '/data/items[*]', then_each: /list, columns: {id: ^/id}}".to_owned(),
+            "14:9 `/list` names no elements [write `/list[*]` for each element of a list]".to_owned(),
+        ),
+        (
             columns("name: {has_in: /x}"),
             "14:44 `has_in` needs `has` [add `has: text`, the element that is looked for]"
                 .to_owned(),
