@@ -25,7 +25,7 @@ pub mod workers;
 #[cfg(test)]
 mod tests;
 
-use crate::transform::contracts::Transform;
+pub use contracts::Transform;
 pub use error::TransformError;
 pub use stamp::RunStamp;
 

@@ -77,7 +77,6 @@ pub fn header(source: &str, endpoint: &str) -> PageHeader {
             (Filter::PublishedWithin, "1d".to_owned()),
         ]),
         note_id: None,
-        fields: Vec::new(),
         params: BTreeMap::new(),
         max_pages: 3,
         stop_when: StopRules::default(),
@@ -190,7 +189,7 @@ pub fn flatten_documented(contracts: Contracts) {
     };
     let page = |(source, endpoint): &(String, String)| RawPage {
         header: header(source, endpoint),
-        body: documented(endpoint).to_owned(),
+        body: documented(endpoint).to_owned().into_bytes(),
     };
     let pages: Vec<RawPage> = endpoints.iter().map(page).collect();
     if let Err(error) = flattened(&transform, &pages) {
