@@ -1,4 +1,4 @@
-//! The contracts as the transform uses them: compiled, with what a pipeline asks for.
+//! Compiled contracts, with the options of a pipeline.
 
 use crate::plan::Plan;
 use crate::plan::Privacy;
@@ -38,7 +38,7 @@ impl Transform {
         })
     }
 
-    /// With what a pipeline asks for.
+    /// Compiles the contracts of a plan, with its options.
     ///
     /// # Errors
     /// As [`Transform::new`].
@@ -59,7 +59,7 @@ impl Transform {
         self.table(table).is_some()
     }
 
-    /// A table that flattening makes.
+    /// Returns the contract of a table that flattening makes.
     pub fn table(&self, name: &str) -> Option<&Table> {
         let contract = self.contracts.tables.get(name)?;
         let made =
@@ -67,13 +67,13 @@ impl Transform {
         made.then_some(contract)
     }
 
-    /// The names of all tables that flattening makes.
+    /// Returns the names of all tables that flattening makes.
     pub fn tables(&self) -> impl Iterator<Item = &str> {
         let names = self.contracts.tables.keys().map(String::as_str);
         names.filter(|name| self.makes(name))
     }
 
-    /// The tables that pages feed, by their place in the contracts.
+    /// Returns the tables that pages feed, as indexes into the contracts.
     pub fn fed_by_pages(&self) -> impl Iterator<Item = usize> {
         let tables = self.contracts.tables.values().enumerate();
         tables

@@ -1,5 +1,5 @@
-//! From raw pages to tables. Pure: the same pages and contracts give the same rows, byte for byte,
-//! on any number of threads.
+//! Transforms raw pages into tables. Pure: the same pages and contracts give the same rows, byte
+//! for byte, on any number of threads.
 //!
 //! ```text
 //! program/  contracts ─► compile ─► mapping: a tree of keys, and how each column is read
@@ -9,8 +9,8 @@
 //! tables/                         accumulator: a worker's rows, sorted, spilled ─► merge ─► finish
 //! ```
 //!
-//! Beside the rows an accumulator keeps what was rejected ([`quality::reject`]), how answers differ from their
-//! contract ([`quality::drift`]), and the counts that have to balance ([`quality::tally`]).
+//! An accumulator also keeps the rejects ([`quality::reject`]), the differences between answers and
+//! their contract ([`quality::drift`]), and the counts that must balance ([`quality::tally`]).
 
 pub mod contracts;
 pub mod error;

@@ -28,7 +28,7 @@ impl RunStamp {
         }
     }
 
-    /// The cells of the columns that every table has, by name.
+    /// Returns the cells of the columns that every table has, by name.
     pub fn cells<'a>(&'a self, source: &'a str) -> HashMap<&'static str, Cell<'a>> {
         HashMap::from([
             ("run_id", Cell::Text(self.run_id.as_str().into())),
@@ -43,7 +43,7 @@ impl RunStamp {
     }
 }
 
-/// Days since 1970-01-01.
+/// Returns the days since 1970-01-01.
 pub(crate) fn days(date: NaiveDate) -> i32 {
     date.num_days_from_ce() - NaiveDate::default().num_days_from_ce()
 }

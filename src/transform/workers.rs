@@ -1,4 +1,4 @@
-//! The raw files of a run, flattened on several threads.
+//! Flattens the raw files of a run on several threads.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
@@ -20,14 +20,14 @@ pub struct WorkerInput<'t> {
     pub threads: usize,
     /// Folder for rows that do not fit into memory.
     pub scratch: &'t Scratch,
-    /// Bytes of rows in memory before they are brought to disk, over all threads.
+    /// Bytes of rows in memory before they are spilled to disk, over all threads.
     pub memory: usize,
 }
 
 /// Findings in the raw files of a run beside its pages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawRead {
-    /// The request ids of the accepted pages that were read.
+    /// Request ids of the accepted pages that were read.
     pub accepted: HashSet<String>,
     /// Files that end inside a page, which is left out.
     pub torn: Vec<PathBuf>,
@@ -42,7 +42,7 @@ pub const MEMORY: usize = 48 << 20;
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;
 
-/// The files that are read, one after the other.
+/// Reads the files in sequence.
 struct Files {
     paths: VecDeque<PathBuf>,
     open: Option<Frames>,
@@ -50,7 +50,7 @@ struct Files {
 }
 
 impl Files {
-    /// Some more frames; none at the end.
+    /// Returns the next frames. Empty at the end.
     fn next(&mut self) -> Result<Vec<Page>, TransformError> {
         loop {
             let frames = match &mut self.open {
@@ -78,13 +78,13 @@ impl Files {
 }
 
 impl Transform {
-    /// Flattens the raw files of one run, and tells what they hold. A page that is torn or damaged,
-    /// or that belongs to another run, is left out. Only the tables in `only` are made; all, if it
-    /// is empty.
+    /// Flattens the raw files of one run, and returns findings about the files. A page that is torn
+    /// or damaged, or that belongs to another run, is skipped. Only the tables in `only` are made.
+    /// Empty means all.
     ///
     /// # Errors
-    /// A file that cannot be read or that a newer redlake wrote, a page of an endpoint that no contract declares, a disk that is
-    /// full, or items that are not accounted for.
+    /// A file cannot be read or was written by a newer redlake, no contract declares the endpoint
+    /// of a page, the disk is full, or items are not accounted for.
     pub fn flatten<'t>(
         &'t self,
         stamp: &RunStamp,
@@ -97,7 +97,7 @@ impl Transform {
             open: None,
             read: RawRead::default(),
         });
-        // A page counts once, in however many files it lies.
+        // A page that is in several files is flattened once.
         let seen = Mutex::new(HashSet::new());
         let threads = work.threads.max(1);
         let worker = || {
@@ -117,8 +117,8 @@ impl Transform {
                         if header.run_id != stamp.run_id {
                             return Ok(Some(header.run_id.clone()));
                         }
-                        // The lock ends here: in the condition of an `if` it would last as long
-                        // as the page.
+                        // The lock is released here. In the condition of an `if` it would be held
+                        // as long as the page is processed.
                         let is_new = lock(&seen).insert(header.request_id.clone());
                         if is_new {
                             if header.accepted {
@@ -158,7 +158,7 @@ impl Transform {
     }
 }
 
-/// A thread that panicked ends the program.
+/// Ignores poisoning: a thread that panicked ends the program.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }

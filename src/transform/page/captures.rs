@@ -1,15 +1,15 @@
-//! Values of an answer that the walk keeps: captured values, by the list element they stood in.
+//! Captured values of an answer, by list element.
 //!
-//! All of it lies in a few vectors that are used again for the next page, so that walking one
-//! costs no allocation once they have grown. Texts are borrowed from the answer, except those
-//! with escapes, which are kept in one string.
+//! The values are stored in a few vectors that are reused for the next page. Once they have grown,
+//! walking a page allocates nothing. Texts are borrowed from the answer. Texts with escapes are
+//! stored unescaped in one string.
 
 use std::num::NonZeroU32;
 
-/// A value as it stands in an answer.
+/// A JSON value of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scalar<'a> {
-    /// The key is not there, or its value is null.
+    /// The key is missing, or its value is null.
     #[default]
     Absent,
     Bool(bool),
@@ -25,7 +25,7 @@ pub enum Scalar<'a> {
     Nested(&'static str),
 }
 
-/// A [`Scalar`] at rest.
+/// A stored [`Scalar`].
 #[derive(Clone, Copy, Debug)]
 enum Slot<'a> {
     Value(Scalar<'a>),
@@ -33,14 +33,14 @@ enum Slot<'a> {
     Unescaped(usize, usize),
 }
 
-/// A captured value: how many loops deep its frame is, and its slot there.
+/// Position of a captured value: the loop depth of its frame, and the slot in the frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlotPlace {
     pub depth: usize,
     pub slot: usize,
 }
 
-/// The values captured in one element of a list; the first frame is the page.
+/// Index of a frame, which holds the values captured in one list element. Frame 0 is the page.
 pub type FrameId = usize;
 
 /// The frame of the answer as a whole.
@@ -52,9 +52,9 @@ struct Frame<'a> {
     lists: usize,
     /// The next element of the same list.
     next: Option<NonZeroU32>,
-    /// The key of a value, where a loop goes over an object.
+    /// Key of the element, if the loop iterates an object.
     key: Slot<'a>,
-    /// The name of the element's JSON type.
+    /// Name of the element's JSON type.
     json_type: &'static str,
 }
 
@@ -72,12 +72,12 @@ pub struct Captures<'a> {
     frames: Vec<Frame<'a>>,
     lists: Vec<List>,
     unescaped: String,
-    /// Number of elements that the walk has met, by scope.
+    /// Number of elements walked, by scope.
     elements: Vec<u64>,
 }
 
 impl<'a> Captures<'a> {
-    /// Empty captures, in the memory of old ones.
+    /// Returns empty captures that reuse the memory of `old`.
     pub fn recycled(old: Captures<'_>) -> Self {
         let Captures {
             slots,
@@ -104,13 +104,13 @@ impl<'a> Captures<'a> {
         }
     }
 
-    /// Makes room for the page's own values.
+    /// Adds the frame of the page.
     pub fn begin(&mut self, scopes: &[Scope]) {
         self.elements.resize(scopes.len(), 0);
         self.push_frame(&scopes[0], Slot::Value(Scalar::Absent));
     }
 
-    /// A frame for one more element of the list that is the `loop_at`-th of its parent.
+    /// Adds a frame for the next element of list `loop_at` of the parent.
     pub fn add_element(
         &mut self,
         scopes: &[Scope],
@@ -125,7 +125,7 @@ impl<'a> Captures<'a> {
         };
         let frame = self.push_frame(&scopes[scope], key);
         self.elements[scope] += 1;
-        // The page is frame 0, so no element is. A page of 2^32 elements fits no memory.
+        // Frame 0 is the page, so an element's id is never 0. 2^32 elements do not fit in memory.
         let id = u32::try_from(frame).ok().and_then(NonZeroU32::new);
         let list = &mut self.lists[self.frames[parent].lists + loop_at];
         let last = list.last;
@@ -171,12 +171,12 @@ impl<'a> Captures<'a> {
             && self.lists[lists..lists + scope.loops].iter().all(is_empty)
     }
 
-    /// The name of an element's JSON type.
+    /// Returns the name of an element's JSON type.
     pub fn json_type(&self, frame: FrameId) -> &'static str {
         self.frames[frame].json_type
     }
 
-    /// Sets a text that does not stand in the answer as it is.
+    /// Stores a copy of a text that is not in the answer in this form.
     pub fn set_unescaped(&mut self, frame: FrameId, slot: usize, text: &str) {
         let at = self.frames[frame].slots + slot;
         self.slots[at] = self.keep(text);
@@ -192,7 +192,7 @@ impl<'a> Captures<'a> {
         self.read(self.slots[self.frames[frame].slots + slot])
     }
 
-    /// The key of the value that an element is, where its list is an object.
+    /// Returns the key of an element, if its list is an object.
     pub fn key(&self, frame: FrameId) -> Scalar<'_> {
         self.read(self.frames[frame].key)
     }
@@ -204,7 +204,7 @@ impl<'a> Captures<'a> {
         }
     }
 
-    /// The elements of a frame's list, in order.
+    /// Returns the elements of a frame's list, in order.
     pub fn elements(&self, frame: FrameId, loop_at: usize) -> impl Iterator<Item = FrameId> {
         let first = self.lists[self.frames[frame].lists + loop_at].first;
         std::iter::successors(first, |at| self.frames[at.get() as usize].next)
@@ -217,14 +217,14 @@ impl<'a> Captures<'a> {
     }
 }
 
-/// The empty vector in the same memory: collecting in place keeps the allocation.
+/// Returns an empty vector that reuses the memory: collecting in place keeps the allocation.
 fn emptied<T, U>(mut old: Vec<T>, never: impl Fn(T) -> U) -> Vec<U> {
     old.clear();
     old.into_iter().map(never).collect()
 }
 
 impl Scalar<'_> {
-    /// The JSON type's name, as drift reports it.
+    /// Returns the name of the JSON type, as in drift.
     pub fn type_name(&self) -> &'static str {
         match self {
             Scalar::Absent => "null",
@@ -238,7 +238,7 @@ impl Scalar<'_> {
     }
 }
 
-/// The JSON type's name of a number as it is written: an integer has digits only, however many.
+/// Returns the name of a number's JSON type, as written: an integer has only digits after the sign.
 pub fn number_type(text: &str) -> &'static str {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if text != "-0" && digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -250,11 +250,11 @@ pub fn number_type(text: &str) -> &'static str {
 
 pub type ScopeId = usize;
 
-/// Slots and loops of the frames of a scope.
+/// Number of slots and loops in each frame of a scope.
 #[derive(Debug, Default)]
 pub struct Scope {
     pub slots: usize,
     pub loops: usize,
-    /// Loops around it.
+    /// Number of loops that enclose the scope.
     pub depth: usize,
 }

@@ -1,4 +1,4 @@
-//! Pages of one run, one after the other.
+//! Flattens the pages of one run in sequence.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub struct Flattener<'t> {
     sink: Accumulator<'t>,
     /// Keyed by source and endpoint.
     orders: HashMap<(String, String), KeyOrder>,
-    /// The memory of the last page's captures.
+    /// Captures of the last page, whose memory is reused.
     captures: Captures<'static>,
 }
 
@@ -44,10 +44,10 @@ impl<'t> Flattener<'t> {
         }
     }
 
-    /// Flattens one page. A page that is no page becomes a reject.
+    /// Flattens one page. A body that is not a valid page becomes a reject.
     ///
     /// # Errors
-    /// A page of an endpoint that the contracts do not know, or a disk that is full.
+    /// The contracts do not declare the page's endpoint, or the disk is full.
     pub fn push(&mut self, page: &RawPage) -> Result<(), TransformError> {
         self.page(&page.header, &page.text())
     }
@@ -105,7 +105,7 @@ impl<'t> Flattener<'t> {
 const NO_PAGE: &str = "the answer is no page";
 const NO_SUBJECT: &str = "the answer does not say what it is about";
 
-/// One answer on its way to rows.
+/// State of flattening one answer.
 struct Reading<'r, 't> {
     transform: &'t Transform,
     program: &'t Program,
@@ -116,7 +116,8 @@ struct Reading<'r, 't> {
 }
 
 impl Reading<'_, '_> {
-    /// Walks a body and appends its rows; or says why it is no page.
+    /// Walks a body and appends its rows. The error is the reason why it is not a page. If the body
+    /// is not JSON because of lone surrogates, they are replaced and it is walked again.
     fn read(
         &mut self,
         body: &BodyText<'_>,
@@ -132,8 +133,8 @@ impl Reading<'_, '_> {
         emitted.unwrap_or(Err("the answer is no JSON"))
     }
 
-    /// Walks a text and appends its rows; or returns why it gives none. A text with a number that
-    /// the walk refuses or rounds is walked once more, with its numbers as they are written.
+    /// Walks a text and appends its rows. The inner error is the reason why it gives none. If the
+    /// walk fails or a number may be rounded, the text is walked again with its numbers as written.
     fn attempt(
         &mut self,
         text: &str,
@@ -180,7 +181,7 @@ impl Reading<'_, '_> {
         walked
     }
 
-    /// Appends the rows of an answer; or returns why it gives none.
+    /// Appends the rows of an answer. The error is the reason why it gives none.
     fn emit(&mut self, walked: &Walked, captures: &Captures<'_>) -> Result<(), &'static str> {
         if !walked.has_items {
             return Err("the answer has no list of items");
@@ -198,7 +199,7 @@ impl Reading<'_, '_> {
         Ok(())
     }
 
-    /// Checks that an answer is about what was asked, if it says what it is about.
+    /// Checks that an answer is about the requested subject, if it names its subject.
     fn check_subject(&self, captures: &Captures<'_>) -> Result<(), &'static str> {
         for about in &self.program.about {
             let Some(asked) = self.header.search.value_of(&about.name, &about.param) else {
@@ -210,7 +211,7 @@ impl Reading<'_, '_> {
                 Scalar::Int(number) => number.to_string() != asked,
                 Scalar::Uint(number) => number.to_string() != asked,
                 Scalar::Number(digits) => number_type(digits) == "integer" && digits != asked,
-                // No id: the columns that read it say so.
+                // Not an id. The columns that read it report that.
                 Scalar::Absent | Scalar::Bool(_) | Scalar::Float(_) | Scalar::Nested(_) => false,
             };
             if is_other {

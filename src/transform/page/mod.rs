@@ -1,4 +1,4 @@
-//! One answer on its way to rows: walked once, captured, coerced.
+//! From one answer to rows: walk, capture, coerce.
 
 pub mod captures;
 pub mod flatten;

@@ -2,8 +2,8 @@
 
 use serde_json::value::RawValue;
 
-/// The body with U+FFFD for every half of a surrogate pair that stands alone, if there is one: a
-/// text cut in the middle of an emoji must not cost the page it stands on.
+/// Returns the body with every lone surrogate replaced by U+FFFD, or `None` if it has none. A text
+/// cut in the middle of an emoji must not lose the whole page.
 pub fn without_lone_surrogates(body: &str) -> Option<String> {
     let unit = |at: usize| {
         let hex = body.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -21,7 +21,7 @@ pub fn without_lone_surrogates(body: &str) -> Option<String> {
             (Some(_), _) => (6, false),
             (None, _) => (2, false),
         };
-        // An escape is ASCII, but what follows a stray backslash need not be.
+        // An escape is ASCII. The text after a stray backslash may not be.
         let end = (escape + len..body.len()).find(|end| body.is_char_boundary(*end));
         let end = end.unwrap_or(body.len());
         repaired.push_str(if lone { "\\ufffd" } else { &body[escape..end] });
@@ -78,7 +78,7 @@ impl QuotedNumbers {
 
 /// Returns whether `token` is written as an integer and fits an `i64` or a `u64`.
 pub fn is_exact_integer(token: &str) -> bool {
-    // Readers of JSON take -0 for a float, which has a negative zero.
+    // JSON parsers read -0 as a float, because integers have no negative zero.
     token != "-0" && (token.parse::<i64>().is_ok() || token.parse::<u64>().is_ok())
 }
 
@@ -91,7 +91,7 @@ fn is_key(rest: &[u8]) -> bool {
     rest.trim_ascii_start().first() == Some(&b':')
 }
 
-/// The offset behind the string that begins at `start`.
+/// Returns the offset after the end of the string that begins at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {

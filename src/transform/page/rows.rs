@@ -1,4 +1,4 @@
-//! Rows from what was captured of a page.
+//! Makes rows from the captured values of a page.
 
 use crate::transform::quality::reject::BadCell;
 use std::borrow::Cow;
@@ -40,7 +40,7 @@ pub struct PageInput<'p> {
 pub struct Emitter<'e, 'p, 't> {
     page: PageInput<'p>,
     sink: &'e mut Accumulator<'t>,
-    /// The elements around a row, from the page inward, and the row's place in each list.
+    /// The elements that enclose a row, from the page inward, and the row's index in each list.
     frames: Vec<FrameId>,
     indexes: Vec<usize>,
     cells: Vec<Option<Cell<'p>>>,
@@ -50,7 +50,7 @@ pub struct Emitter<'e, 'p, 't> {
     observed: Observed,
 }
 
-/// A part of a text that gives a row, and its place among them.
+/// A part of a text that gives a row, and its index among the parts.
 type Part<'p> = Option<(usize, Cow<'p, str>)>;
 
 /// Returns the beginning of the time window that the search of a page asked for.
@@ -94,7 +94,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             || rule.any_of_fields.iter().any(|field| asked.contains(field))
     }
 
-    /// Returns whether the search asked for all fields that a value is made of.
+    /// Returns whether the search asked for all fields that a value is derived from.
     fn is_whole(&self, read: &Read) -> bool {
         let asked = &self.page.header.search.fields;
         read.all_of_fields.is_empty()
@@ -102,8 +102,8 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             || read.all_of_fields.iter().all(|field| asked.contains(field))
     }
 
-    /// Returns the number of rows that the answer may give, as counted by the walk. The parts of exploded texts and
-    /// missing objects are counted where they are found.
+    /// Returns the number of rows that the answer may give, as counted by the walk. Parts of
+    /// exploded texts and missing objects are counted where they are found.
     fn given(&self, rule: &CompiledRule) -> u64 {
         let exploded = rule.variants.iter().any(|v| v.hashtags.is_some());
         match rule.targets.as_slice() {
@@ -142,7 +142,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             if exploded || nested {
                 self.sink.tally(rule.table).given += 1;
             }
-            // A key that comes twice may leave elements below an object that is gone.
+            // A duplicate key may leave elements below an object that was overwritten.
             if nested && !exploded {
                 let left_out = self.below(&rule.variants);
                 self.sink.tally(rule.table).skipped += left_out;
@@ -194,8 +194,8 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         }
     }
 
-    /// The list element that a row would be made of and why it can give none, with its path: null, or
-    /// no object where objects are known.
+    /// Returns the path of a list element that cannot give a row, and the reason: it is null, it is
+    /// not an object although the contract maps its keys, or it is an object without known values.
     fn misfit(&self, variant: &'p Variant) -> Option<(&'p str, BadCell<'p>)> {
         let (element, path) = variant.element.as_ref()?;
         let node = &self.page.program.nodes[*element];
@@ -217,8 +217,8 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         Some((path, bad))
     }
 
-    /// Returns whether the element of an inner list has none of the values that rules look at. An item of a
-    /// page takes a place in the ranking even so.
+    /// Returns whether an element of an inner list has none of the values that rules read. Always
+    /// false for an item of the page, because it takes a position in the ranking.
     fn has_nothing(&self, variant: &Variant, element: NodeId) -> bool {
         let program = self.page.program;
         let is_item = variant.target.is_none() && self.over_items;
@@ -292,7 +292,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         blank.unwrap_or_else(BadCell::missing)
     }
 
-    /// The first of the reads that has a value.
+    /// Returns the value of the first read that has one.
     fn read(&self, reads: &'p [Read], part: &Part<'p>) -> Result<Option<Cell<'p>>, BadCell<'p>> {
         for read in reads {
             if !(self.is_whole(read) && self.applies(&read.when)) {
@@ -385,7 +385,8 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         }
     }
 
-    /// BLAKE3 (hex) of the texts, each with its length before it; nothing where all are absent.
+    /// Returns the BLAKE3 hash (hex) of the texts, each prefixed with its length in bytes. `None`
+    /// if all are absent.
     fn hash(&self, places: &[SlotPlace]) -> Option<String> {
         let mut hasher = self.redaction().hasher();
         let mut any = false;
@@ -399,7 +400,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         any.then(|| hasher.finalize().to_hex().to_string())
     }
 
-    /// The hashtags of the texts, each once, in the order they stand.
+    /// Returns the distinct hashtags of the texts, in order of first occurrence.
     fn distinct_hashtags(&self, texts: &[SlotPlace]) -> IndexSet<Cow<'p, str>> {
         let mut tags = IndexSet::new();
         for place in texts {
@@ -467,17 +468,17 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         self.frames.last().copied().unwrap_or(PAGE)
     }
 
-    /// Place in the innermost list, from 0.
+    /// Returns the index in the innermost list, from 0.
     fn index(&self) -> usize {
         self.indexes.last().copied().unwrap_or_default()
     }
 
-    /// Place in the outermost list, from 0.
+    /// Returns the index in the outermost list, from 0.
     fn outermost(&self) -> Option<u64> {
         self.indexes.first().map(|i| *i as u64)
     }
 
-    /// Place of the item on the page, from 1; none for what is no item.
+    /// Returns the position of the item on the page, from 1. `None` if the row is not an item.
     fn position(&self) -> Option<u64> {
         self.outermost().filter(|_| self.over_items).map(|i| i + 1)
     }

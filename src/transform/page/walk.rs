@@ -1,4 +1,4 @@
-//! Walking an answer once: captured values go into [`Captures`], unknown keys into drift.
+//! Walks an answer once. Captured values go into [`Captures`], unknown keys into drift.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,10 +16,10 @@ use crate::transform::quality::drift::{Drift, DriftKind};
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'a> {
     pub text: &'a str,
-    /// True if characters were replaced by U+FFFD when it was decoded: the texts that have one are
-    /// counted as drift.
+    /// True if decoding replaced characters by U+FFFD. Texts that contain U+FFFD are then counted
+    /// as drift.
     pub is_replaced: bool,
-    /// Byte offsets of the texts that are numbers in the answer, see [`QuotedNumbers`].
+    /// Byte offsets of the texts that are numbers in the answer. See [`QuotedNumbers`].
     ///
     /// [`QuotedNumbers`]: crate::transform::page::repair::QuotedNumbers
     pub quoted: &'a [usize],
@@ -28,16 +28,16 @@ pub struct Body<'a> {
 /// The result of a walk.
 #[derive(Clone, Copy, Debug)]
 pub struct Walked {
-    /// The body has the list of items, or no data at all.
+    /// True if the body has the list of items, or no data at all.
     pub has_items: bool,
-    /// A captured number may differ from the text that it was read from.
+    /// True if a captured number may differ from the text that it was read from.
     pub is_inexact: bool,
 }
 
 /// Walks a body.
 ///
 /// # Errors
-/// The body is no JSON. What was captured of it is to be thrown away.
+/// The body is not JSON. The caller must discard the captures.
 pub fn walk<'a>(
     program: &Program,
     body: Body<'a>,
@@ -70,11 +70,12 @@ pub fn walk<'a>(
     })
 }
 
-/// The order in which keys came last time. A provider's objects nearly always have their keys in
-/// the same order, and comparing a key with the expected one is quicker than looking it up.
+/// Key order of the previous objects. A provider's objects nearly always have their keys in the
+/// same order, and comparing a key with the expected one is faster than a lookup.
 #[derive(Debug, Default)]
 pub struct KeyOrder {
-    /// Place of the next key, by node and by place of the key before (0 at the beginning).
+    /// Index of the expected next key, by node and by the previous key's index, counted from 1
+    /// (0 at the beginning).
     next: Vec<Vec<usize>>,
 }
 
@@ -98,7 +99,7 @@ struct Walk<'w, 'a> {
 }
 
 impl Walk<'_, '_> {
-    /// Returns whether a text that stands in the body is a number in the answer.
+    /// Returns whether a text of the body is a number in the answer.
     fn is_number(&self, text: &str) -> bool {
         let quoted = self.body.quoted;
         !quoted.is_empty() && {
@@ -107,7 +108,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Returns whether a value that is not looked into is set, as a mark is.
+    /// Returns whether a value that is not parsed is set, as a flag is.
     fn is_set(&self, value: &RawValue) -> bool {
         let text = value.get();
         match text.as_bytes().first() {
@@ -125,7 +126,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The JSON type of a value that nothing else is wanted of; it need not be one that we hold.
+    /// Returns the JSON type of a value that is not parsed. The value need not fit a [`Scalar`].
     fn type_of(&self, value: &RawValue) -> &'static str {
         let text = value.get();
         match text.as_bytes().first() {
@@ -140,7 +141,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// One value, to be read as `node` says, into `frame`.
+/// One value to be read into `frame` according to `node`.
 struct Step<'s, 'w, 'a> {
     walk: &'s mut Walk<'w, 'a>,
     node: NodeId,
@@ -152,7 +153,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         &self.walk.program.nodes[self.node]
     }
 
-    /// A value that is no list and no object.
+    /// Captures a value that is neither a list nor an object.
     fn scalar(&mut self, value: Scalar<'a>) {
         self.note_scalar(&value);
         if let Some(slot) = self.node().value {
@@ -160,7 +161,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         }
     }
 
-    /// A text that had escapes.
+    /// Captures a text that had escapes.
     fn unescaped(&mut self, text: &str) {
         self.note_scalar(&Scalar::Text(text));
         if let Some(slot) = self.node().value {
@@ -197,7 +198,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
             let kind = DriftKind::ReplacedCharacter;
             self.walk.drift.count(&node.path, kind, value.type_name());
         }
-        // An answer without data is an empty page; data without a list is not.
+        // An answer without data is an empty page. Data without the list is not a page.
         self.walk.has_items |= null && self.walk.program.items.contains(&self.node);
         if let Some(slot) = node.presence {
             let present = if null {
@@ -212,7 +213,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         }
     }
 
-    /// Records of a value that is left out whether it is there and whether it is set.
+    /// Records whether a left-out value is present and whether it is set.
     fn left_out(mut self, value: &RawValue) {
         if let Some(slot) = self.node().presence {
             let is_present = value.get() != "null";
@@ -228,7 +229,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         }
     }
 
-    /// Records whether the value is set, where a rule asks for it.
+    /// Records whether the value is set, if a rule reads that.
     fn mark(&mut self, is_set: bool) {
         if let Some(slot) = self.node().set {
             let value = Scalar::Bool(is_set);
@@ -236,7 +237,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         }
     }
 
-    /// A list or an object where the contract may know only a value.
+    /// Records a list or an object. It is drift unless `expected`.
     fn nested(&mut self, kind: &'static str, expected: bool) {
         let node = self.node();
         let captures = &mut self.walk.captures;
@@ -256,7 +257,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
         }
     }
 
-    /// The step into one more element.
+    /// Adds a frame for the next element and returns the step that reads it.
     fn element(&mut self, looped: Loop, key: Option<&str>) -> Step<'_, 'w, 'a> {
         let Loop { at, scope, element } = looped;
         let program = self.walk.program;
@@ -309,7 +310,7 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
     }
 
     fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
-        // A float where one is expected is shown nowhere; below 2^53 it is no cut integer.
+        // The text of an expected float is not needed, and below 2^53 it is not a rounded integer.
         let expects = self.node().expects;
         let is_expected = expects.is_none_or(|types| types.has(&Scalar::Float(value)));
         let may_be_tiny = self.node().set.is_some() && value == 0.0;
@@ -341,8 +342,8 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         self.walk.has_items |= self.walk.program.items.last() == Some(&self.node);
         let mut length = 0;
         match looped {
-            // The frame comes into being with the element's first byte: `seq` alone knows whether
-            // there is one more.
+            // `Element` adds the frame when it reads an element: only `seq` knows whether there
+            // is another one.
             Some(looped) => {
                 while seq
                     .next_element_seed(Element {
@@ -412,7 +413,7 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
     }
 }
 
-/// An element that `list` may have one more of.
+/// Seed for the next element of `list`, if there is one.
 struct Element<'e, 's, 'w, 'a> {
     list: &'e mut Step<'s, 'w, 'a>,
     looped: Loop,
@@ -427,7 +428,7 @@ impl<'a> DeserializeSeed<'a> for Element<'_, '_, '_, 'a> {
     }
 }
 
-/// A key, looked up without being copied.
+/// A key. Known keys are looked up without a copy.
 enum Key<'a> {
     Known(NodeId),
     Unknown(Cow<'a, str>),
@@ -436,7 +437,7 @@ enum Key<'a> {
 struct KeySeed<'k> {
     node: &'k KeyNode,
     order: &'k mut [usize],
-    /// Place of the key before, counted from 1.
+    /// Index of the previous key, counted from 1. 0 at the beginning.
     place: &'k mut usize,
 }
 

@@ -1,4 +1,4 @@
-//! Conditions on captured values, as rules and mappings have them.
+//! Conditions of rules and mappings on captured values.
 
 use crate::transform::page::captures::SlotPlace;
 
@@ -12,5 +12,6 @@ pub enum Matcher {
     IsSet(bool),
 }
 
-/// Sets of conditions: one of them has to hold as a whole; none at all always hold.
+/// Alternative sets of conditions. They hold if all conditions of one set hold, or if there are no
+/// sets.
 pub type Alternatives = Vec<Vec<(SlotPlace, Matcher)>>;

@@ -1,9 +1,9 @@
-//! Compiled form of a source contract's rules: a tree of keys to walk an answer with, and for every rule
-//! the places its columns are read from.
+//! Compiled form of a source contract's rules: a tree of keys to walk an answer with, and the
+//! positions that each rule reads its columns from.
 //!
-//! An answer is walked once. Each list that a rule goes over opens a *scope*; the walk leaves one
-//! *frame* of captured values for each element ([`crate::transform::page::captures`]). Rows are made from the frames
-//! afterwards, so a column may refer to a key that stands behind its list in the answer.
+//! An answer is walked once. Each list that a rule iterates opens a *scope*. The walk makes one
+//! *frame* of captured values for each element ([`crate::transform::page::captures`]). Rows are
+//! made from the frames afterwards, so a column may refer to a key after its list in the answer.
 
 use crate::transform::page::captures::Scope;
 use crate::transform::page::captures::ScopeId;
@@ -18,7 +18,7 @@ use crate::transform::program::conditions::Alternatives;
 
 pub type NodeId = usize;
 
-/// The answer as a whole.
+/// Node of the whole answer.
 pub const ROOT: NodeId = 0;
 
 /// One endpoint's compiled rules.
@@ -27,8 +27,8 @@ pub struct Program {
     pub nodes: Vec<KeyNode>,
     pub scopes: Vec<Scope>,
     pub rules: Vec<CompiledRule>,
-    /// The list that makes an answer a page, with the objects around it from the outermost;
-    /// an answer without it is rejected.
+    /// The objects that enclose the list of items, from the outermost, then the list itself. An
+    /// answer without the list is rejected.
     pub items: Vec<NodeId>,
     /// Places where an answer names its subject.
     pub about: Vec<About>,
@@ -42,10 +42,10 @@ pub struct About {
     pub value: SlotPlace,
 }
 
-/// A place in an answer that something is known about.
+/// A path of an answer that the contract knows.
 #[derive(Debug, Default)]
 pub struct KeyNode {
-    /// As drift reports it.
+    /// Path as reported in drift.
     pub path: String,
     pub children: IndexMap<Box<str>, NodeId>,
     /// The loop over this list's elements, or over this object's values.
@@ -55,17 +55,17 @@ pub struct KeyNode {
     pub value: Option<usize>,
     /// Slot for the number of elements.
     pub length: Option<usize>,
-    /// Slot for whether there is anything but null.
+    /// Slot for whether the value is present and not null.
     pub presence: Option<usize>,
-    /// Slot for whether it is set, as a mark is.
+    /// Slot for whether the value is set, as a flag is.
     pub set: Option<usize>,
-    /// The JSON types that the readers of the value expect; any, if there are none.
+    /// JSON types that the readers of the value expect. `None` allows any type.
     pub expects: Option<Types>,
-    /// Known and left out: not looked into.
+    /// True if the key is known and left out. The value is not parsed.
     pub left_out: bool,
-    /// True if it is an element of a list, or a value of an object that a rule goes over.
+    /// True if the node is an element of a list, or a value of an object that a rule iterates.
     pub is_element: bool,
-    /// The known values, where rules look at them; any other text is drift.
+    /// Known values, if rules depend on them. Any other text is drift.
     pub values: Option<BTreeSet<String>>,
     pub scope: ScopeId,
 }
@@ -83,37 +83,37 @@ pub struct Loop {
 #[derive(Debug)]
 pub struct CompiledRule {
     pub table: usize,
-    /// The fields that its columns are read from: a search that asks for others gives no row.
+    /// Fields that the columns are read from. A search that asks only for others gives no row.
     pub any_of_fields: Vec<String>,
-    /// True if `each` goes over the page's items, whose places are positions in a ranking.
+    /// True if `each` iterates the page's items. Their indexes are positions in a ranking.
     pub over_items: bool,
-    /// Loops from the page to the elements that `when` looks at.
+    /// Loops from the page to the elements that `when` is evaluated on.
     pub each: Vec<usize>,
     pub when: Alternatives,
-    /// The objects that may hold the columns; the first that is there counts.
+    /// Objects that may hold the columns. The first that is present is used.
     pub variants: Vec<Variant>,
     /// Expected path of the object, for the reject of an item without it.
     pub at: String,
-    /// The scopes whose elements may each become a row: those that `then_each` goes over, else
-    /// those of `each`; none where the whole answer is one.
+    /// Scopes whose elements may each become a row: those of `then_each`, else those of `each`.
+    /// Empty if the whole answer is one row.
     pub targets: Vec<ScopeId>,
 }
 
 #[derive(Debug)]
 pub struct Variant {
-    /// True if this variant's object is there; always, where the rule names none.
+    /// Slot for whether this variant's object is present. `None` if the rule names no object.
     pub present: Option<SlotPlace>,
     /// Loops below the object.
     pub then_each: Vec<usize>,
-    /// The scope of the innermost of them.
+    /// Scope of the innermost loop of `then_each`.
     pub target: Option<ScopeId>,
-    /// The list element that a row is made of, where the rule names no object inside it, and the
-    /// element's path below the object or the page.
+    /// The list element that a row is made of, if the rule names no object inside it. The text is
+    /// the element's path below the object or the page.
     pub element: Option<(NodeId, String)>,
     pub then_when: Alternatives,
     /// Texts whose hashtags give the rows.
     pub hashtags: Option<Vec<SlotPlace>>,
-    /// For every column of the table the ways to read it; none for a filled or absent one.
+    /// Reads of each column of the table. Empty for a filled or absent column.
     pub columns: Vec<Vec<Read>>,
 }
 

@@ -1,11 +1,11 @@
-//! Growing the tree of keys that an answer is walked with: nodes, loops, scopes and slots.
+//! Builds the tree of keys that an answer is walked with: nodes, loops, scopes and slots.
 
 use crate::transform::page::captures::SlotPlace;
 use crate::transform::page::captures::{Scope, ScopeId};
 use crate::transform::program::coerce::Types;
 use crate::transform::program::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 
-/// One step outward from a row: the element it lies in, and the path from there.
+/// One step outward from a row: the enclosing element, and the path from there.
 #[derive(Clone, Debug)]
 pub struct Level {
     pub node: NodeId,
@@ -13,7 +13,7 @@ pub struct Level {
 }
 
 impl Program {
-    /// A program that looks at nothing.
+    /// Returns a program that captures nothing.
     pub fn empty() -> Self {
         Program {
             nodes: vec![KeyNode::default()],
@@ -24,7 +24,7 @@ impl Program {
         }
     }
 
-    /// The elements around `node`, from itself outward.
+    /// Returns `node` and the elements that enclose it, from the inside outward.
     pub fn levels(&self, node: NodeId) -> Vec<Level> {
         let mut levels = vec![Level {
             node,
@@ -41,7 +41,7 @@ impl Program {
         levels
     }
 
-    /// The scope around `scope`, and the element that it is the scope of.
+    /// Returns the scope that encloses `scope`, and the element that it is the scope of.
     fn enclosing(&self, scope: ScopeId) -> Option<(ScopeId, NodeId)> {
         let holder = self
             .nodes
@@ -54,8 +54,8 @@ impl Program {
         Some((holder.scope, element.map_or(ROOT, |l| l.element)))
     }
 
-    /// Follows a path whose segments may end in `[*]` (each element) or be `*` (each value); the
-    /// node it ends at and the loops on the way.
+    /// Follows a path whose segments may end in `[*]` (each element) or be `*` (each value).
+    /// Returns the node at its end and the loops on the way.
     pub fn walk_loops(&mut self, from: NodeId, path: &str) -> (NodeId, Vec<usize>) {
         let mut node = from;
         let mut loops = Vec::new();
@@ -101,7 +101,7 @@ impl Program {
         child
     }
 
-    /// The loop over the elements of `node`.
+    /// Returns the loop over the elements of `node`, and adds it if missing.
     pub fn open(&mut self, node: NodeId, over_keys: bool) -> Loop {
         if let Some(known) = self.nodes[node].each {
             return known;
@@ -134,35 +134,35 @@ impl Program {
         self.nodes.len() - 1
     }
 
-    /// The place of a node's value, which is expected to be of these types.
+    /// Returns the position of a node's value, and adds `types` to the types expected of it.
     pub fn capture(&mut self, node: NodeId, types: Types) -> SlotPlace {
         let expects = &mut self.nodes[node].expects;
         *expects = Some(expects.unwrap_or_default().or(types));
         self.slot(node, |node| &mut node.value)
     }
 
-    /// The place of the number of its elements.
+    /// Returns the position of a node's number of elements.
     pub fn length(&mut self, node: NodeId) -> SlotPlace {
         self.slot(node, |node| &mut node.length)
     }
 
-    /// The place of whether it is there.
+    /// Returns the position of whether a node is present.
     pub fn presence(&mut self, node: NodeId) -> SlotPlace {
         self.slot(node, |node| &mut node.presence)
     }
 
-    /// Adds to the values that are known of a node.
+    /// Adds known values to a node.
     pub fn know_values<'v>(&mut self, node: NodeId, values: impl IntoIterator<Item = &'v String>) {
         let known = self.nodes[node].values.get_or_insert_default();
         known.extend(values.into_iter().cloned());
     }
 
-    /// Returns the place of whether it is set, as a mark is.
+    /// Returns the position of whether a node is set, as a flag is.
     pub fn set(&mut self, node: NodeId) -> SlotPlace {
         self.slot(node, |node| &mut node.set)
     }
 
-    /// The slot of one kind that a node has, or a new one.
+    /// Returns the slot of one kind of a node, and adds it if missing.
     fn slot(&mut self, node: NodeId, kind: fn(&mut KeyNode) -> &mut Option<usize>) -> SlotPlace {
         let node = &mut self.nodes[node];
         let scope = &mut self.scopes[node.scope];

@@ -15,34 +15,33 @@ pub enum DriftKind {
     /// A JSON type that the contract does not expect: a list or an object where there was a value,
     /// a text where there was a number.
     TypeChanged,
-    /// A value that did not fit its column and became null, as `on_bad_value: null` asks.
+    /// A value that did not fit its column and became null, because of `on_bad_value: null`.
     BadValue,
-    /// A value that the contract does not list, of a field whose values decide what rows are made.
+    /// A value that the contract does not list, in a field whose values decide which rows are made.
     UnknownValue,
-    /// A text in which bytes that are no character, or half of a surrogate pair, were replaced by
-    /// U+FFFD.
+    /// A text in which invalid bytes or a lone surrogate were replaced by U+FFFD.
     ReplacedCharacter,
 }
 
-/// Most differences of one endpoint that are told apart: keys that are data, such as ids, could make
-/// any number of paths.
+/// Maximum number of distinct differences of one endpoint. Keys that are data, such as ids, could
+/// make any number of paths.
 const MOST_PATHS: usize = 1_000;
 const OTHER_PATHS: &str = "(other paths)";
-/// Most values of one field that are told apart; the field may turn out to hold data.
+/// Maximum number of distinct values of one field. The field may turn out to hold data.
 const MOST_VALUES: usize = 20;
 
-/// Path, kind, JSON type, and the value where the kind is [`DriftKind::UnknownValue`].
+/// Path, kind, JSON type, and the value if the kind is [`DriftKind::UnknownValue`].
 type Difference = (String, DriftKind, &'static str, Option<String>);
 
-/// Counts differences by path, while the pages of one endpoint are walked. Of too many paths the
-/// first in order are told apart, so that the order of the pages does not matter.
+/// Counts of differences by path, for the pages of one endpoint. If there are too many paths, the
+/// first in sort order are kept, so that the order of the pages does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct Drift {
     paths: BTreeMap<Difference, u64>,
     others: BTreeMap<(DriftKind, &'static str), u64>,
 }
 
-/// One difference and how often it was seen; its fields are the columns of the table `drift`.
+/// One difference and its number of occurrences. Its fields are the columns of the table `drift`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DriftRow {
     #[serde(skip)]
@@ -70,7 +69,7 @@ impl Drift {
         );
     }
 
-    /// Keys may be data, and values may be: what may not be kept of them is taken out.
+    /// Applies the privacy rules to paths and values, since both may contain personal data.
     pub fn redacted(self, redaction: &Redaction) -> Drift {
         let mut redacted = Drift {
             others: self.others,
@@ -97,7 +96,7 @@ impl Drift {
         self.paths.is_empty()
     }
 
-    /// Takes out the counts so far.
+    /// Returns the counts so far and resets them.
     pub fn take(&mut self) -> Drift {
         std::mem::take(self)
     }
@@ -118,7 +117,7 @@ impl Drift {
         }
     }
 
-    /// Leaves the first values of a field, in their order.
+    /// Keeps the first [`MOST_VALUES`] values of a field in sort order.
     fn keep_few_values(&mut self, field: &Difference) {
         let of_field = |d: &Difference| (&d.0, d.1, d.2) == (&field.0, field.1, field.2);
         let values = self.paths.range(field..).map(|(difference, _)| difference);

@@ -1,11 +1,11 @@
-//! Mainland mobile numbers in free text.
+//! Finds mainland mobile numbers in free text.
 
 use std::borrow::Cow;
 
-/// The text with `[phone]` in the place of each mainland mobile number: 1, then 3 to 9, then nine
-/// digits, and no digit beside them. Digits may be full-width or keycaps, and stand apart with up
-/// to three spaces, dashes, dots or HTML tags between two of them, whatever the grouping; 86 or
-/// 0086 before them, with or without a plus, belongs to the number.
+/// Replaces each mainland mobile number by `[phone]`. A number is 1, then 3 to 9, then nine digits,
+/// with no digit adjacent. Digits may be full-width or keycaps. Up to three spaces, dashes, dots or
+/// HTML tags may separate two digits, in any grouping. A prefix 86 or 0086, with or without a plus,
+/// belongs to the number.
 pub fn scrub_phone_numbers(text: &str) -> Cow<'_, str> {
     if text.chars().filter_map(digit).take(DIGITS).count() < DIGITS {
         return Cow::Borrowed(text);
@@ -68,7 +68,7 @@ fn number_length(text: &str) -> Option<usize> {
     })
 }
 
-/// Reads digits that stand together or apart.
+/// Reads adjacent or separated digits.
 struct Digits<'t> {
     text: &'t str,
     at: usize,
@@ -121,11 +121,11 @@ fn separator(text: &str) -> usize {
 }
 
 const MOST_SEPARATORS: usize = 3;
-/// Bytes.
+/// Maximum length of a tag between two digits, in bytes.
 const LONGEST_TAG: usize = 100;
 const NBSP: &str = "&nbsp;";
 
-/// Within a line, also of no width.
+/// Returns whether a character is a space within a line. Zero-width spaces count.
 fn is_space(c: char) -> bool {
     let breaks_line = matches!(c, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let has_no_width = matches!(

@@ -1,4 +1,4 @@
-//! The privacy rules of a pipeline: what becomes of a row before anything keeps it.
+//! Applies the privacy rules of a pipeline to a row before it is stored.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -13,22 +13,22 @@ use crate::transform::quality::phone::scrub_phone_numbers;
 use crate::transform::quality::reject::fragment;
 use crate::transform::tables::shape::Shape;
 
-/// The rules, by table.
+/// Privacy rules by table.
 #[derive(Clone, Debug)]
 pub struct Redaction {
     tables: IndexMap<String, RowRules>,
     pseudonyms: Option<Pseudonyms>,
     scrubs: bool,
-    /// True if any column is hashed or dropped, in whatever table.
+    /// True if any column of any table is hashed or dropped.
     hides: bool,
 }
 
-/// The rules of one table. Columns are named by their place among those that differ from row to row.
+/// Privacy rules of one table. Columns are indexes into the stored columns.
 #[derive(Clone, Debug)]
 pub struct RowRules {
     hidden: Vec<(usize, Hide)>,
     scrubbed: Vec<usize>,
-    /// Columns that may repeat what another one of the row hides.
+    /// Columns that may repeat a hidden text of another column of the row.
     repeating: Vec<usize>,
     pseudonyms: Option<Pseudonyms>,
 }
@@ -36,7 +36,7 @@ pub struct RowRules {
 #[derive(Clone, Debug)]
 enum Hide {
     Hash,
-    /// Only where this column has one of these words.
+    /// Hashes only if this column has one of these words.
     HashWhere(usize, Vec<String>),
     Drop,
 }
@@ -54,38 +54,39 @@ impl Redaction {
         }
     }
 
-    /// The rules of the table at this place in the contracts.
+    /// Returns the rules of the table at this index of the contracts.
     pub fn table(&self, place: usize) -> &RowRules {
         &self.tables[place]
     }
 
-    /// The rules of a table of the contracts.
+    /// Returns the rules of a table by name.
     pub fn of(&self, table: &str) -> Option<&RowRules> {
         self.tables.get(table)
     }
 
-    /// A text that is on its way to a column of free text, or that such a column is made of.
+    /// Replaces phone numbers, if the pipeline asks for it, in a text that goes into a free-text
+    /// column or that such a column is derived from.
     pub fn scrub<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
         if self.scrubs { scrub(text) } else { text }
     }
 
-    /// The beginning of a value that made no row, as `rejects` shows it. Where columns are hashed
-    /// or dropped there is none: a value may be read for several columns.
+    /// Returns the beginning of a value that made no row, as shown in `rejects`. `None` if any
+    /// column is hashed or dropped, because a value may be read for several columns.
     pub fn shown(&self, value: &str) -> Option<String> {
-        // Before it is cut: half a number would not be found.
+        // Scrubs before truncating: half a phone number would not be found.
         let shown = || fragment(&self.scrub(value.into()));
         (!self.hides).then(shown)
     }
 
-    /// The beginning of an answer that is no page.
+    /// Returns the beginning of an answer that is not a page.
     pub fn shown_page(&self, body: &str) -> Option<String> {
-        // Escapes may spell digits.
+        // JSON escapes may encode digits.
         let spells = |shown: &String| self.scrubs && shown.contains("\\u");
         self.shown(body).filter(|shown| !spells(shown))
     }
 
-    /// Returns the hasher for several texts. It is keyed with the salt if there is one, so that a hash
-    /// confirms no guess at a text.
+    /// Returns the hasher for several texts. It is keyed with the salt if there is one, so that a
+    /// guessed text cannot be confirmed by its hash.
     pub fn hasher(&self) -> blake3::Hasher {
         let keyed = self.pseudonyms.as_ref().map(Pseudonyms::hasher);
         keyed.unwrap_or_default()
@@ -131,14 +132,14 @@ impl RowRules {
         }
     }
 
-    /// Applies the rules to a row, a cell a stored column.
+    /// Applies the rules to a row, which has one cell for each stored column.
     pub fn apply(&self, row: &mut [Option<Cell<'_>>]) {
         for at in &self.scrubbed {
             if let Some(Cell::Text(text)) = &mut row[*at] {
                 *text = scrub(std::mem::take(text));
             }
         }
-        // All at once: a column that decides of another may be hidden itself.
+        // Collected before any is hidden: the column that a rule depends on may itself be hidden.
         let hidden = self.hidden.iter().filter(|(_, hide)| hide.concerns(row));
         let hidden: Vec<&(usize, Hide)> = hidden.collect();
         let mut replaced = Vec::new();
@@ -159,7 +160,7 @@ impl RowRules {
         }
     }
 
-    /// Returns the replacement of a hidden text.
+    /// Returns the replacement of a hidden text. `None` if the text is dropped.
     fn instead(&self, hide: &Hide, text: &str) -> Option<String> {
         match hide {
             Hide::Drop => None,
@@ -168,7 +169,7 @@ impl RowRules {
     }
 }
 
-/// Characters; what is shorter says nothing of anybody.
+/// Minimum length of a repeated text, in characters. A shorter text identifies no person.
 const SHORTEST_REPEATED: usize = 2;
 /// Replacement of a repeated text whose column is dropped.
 const DROPPED: &str = "[dropped]";
@@ -193,8 +194,8 @@ fn scrub(text: Cow<'_, str>) -> Cow<'_, str> {
     scrubbed.map_or(text, Cow::Owned)
 }
 
-/// The text with something else for each of the texts that it repeats, the longest first; nothing
-/// if it repeats none.
+/// Returns the text with each repeated text replaced, or `None` if it repeats none. If several
+/// begin at the same offset, the longest is replaced.
 fn without(text: &str, replaced: &[(Cow<'_, str>, Option<String>)]) -> Option<String> {
     let next = |rest: &str| {
         let found = replaced.iter().filter_map(|(repeated, instead)| {

@@ -1,21 +1,21 @@
-//! Items that broke the contract, kept with the reason.
+//! Items that break the contract, with the reason.
 
 use crate::transform::page::captures::Scalar;
 use std::fmt;
 
 use serde::Serialize;
 
-/// One rejected row; its fields are the columns of the table `rejects`.
+/// One rejected row. Its fields are the columns of the table `rejects`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reject {
     #[serde(skip)]
     pub source: String,
-    /// Null where a whole page is no page.
+    /// Null if the whole answer is not a page.
     pub table: Option<String>,
     pub endpoint: String,
     pub search_id: String,
     pub page: u32,
-    /// Place in the answer's list, from 0.
+    /// Index in the answer's list, from 0.
     pub item_index: Option<u64>,
     pub column: Option<String>,
     pub reason: String,
@@ -23,7 +23,8 @@ pub struct Reject {
 }
 
 impl Reject {
-    /// Returns the key that tells rejects apart; its order does not depend on which was found first.
+    /// Returns the sort key of a reject. It does not depend on the order in which rejects are
+    /// found.
     pub fn place(&self) -> impl Ord + '_ {
         let item = (&self.search_id, self.page, self.item_index);
         (
@@ -60,10 +61,10 @@ impl fmt::Display for Reject {
     }
 }
 
-/// Longest fragment of an offending value that is kept.
+/// Maximum length of an offending value's fragment, in characters.
 const FRAGMENT: usize = 200;
 
-/// The beginning of a value.
+/// Returns the beginning of a value.
 pub fn fragment(value: &str) -> String {
     match value.char_indices().nth(FRAGMENT) {
         Some((end, _)) => format!("{}…", &value[..end]),
@@ -71,11 +72,11 @@ pub fn fragment(value: &str) -> String {
     }
 }
 
-/// Reason why a column has no value that fits.
+/// A value that does not fit its column, and the reason.
 pub struct BadCell<'p> {
     pub reason: &'static str,
     pub value: Scalar<'p>,
-    /// Path of the value, as drift names it.
+    /// Path of the value, as in drift.
     pub path: &'p str,
 }
 
@@ -92,7 +93,7 @@ impl BadCell<'_> {
         self.value.type_name()
     }
 
-    /// The offending value as text.
+    /// Returns the offending value as text.
     pub fn shown(&self) -> Option<String> {
         Some(match self.value {
             Scalar::Absent => return None,

@@ -1,26 +1,26 @@
-//! Accounting: what was given is a row, a reject, or was skipped as declared.
+//! Counts of items. Every given item is a row, a reject, or skipped by a declared condition.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use serde::Serialize;
 
-/// Account of the items that one table was given. An item is what may become a row: an element
-/// of the list that a rule goes over, a hashtag of a text, or a whole answer.
+/// Counts of the items given to one table. An item may become a row. It is an element of the list
+/// that a rule iterates, a hashtag of a text, or a whole answer.
 ///
-/// `given` is counted where an answer is read, the others where rows are made, so that neither can
-/// hide a fault of the other.
+/// `given` is counted where an answer is read, the others where rows are made, so that neither side
+/// can hide a bug of the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     pub given: u64,
-    /// Rows, before the latest observations are chosen.
+    /// Rows before deduplication to the latest observations.
     pub written: u64,
     pub rejected: u64,
-    /// Left out by a `when` or `then_when` of the contract.
+    /// Items excluded by a `when` or `then_when` of the contract.
     pub skipped: u64,
-    /// Values that became null because they did not fit, as `on_bad_value: null` asks.
+    /// Values that did not fit and became null, because of `on_bad_value: null`.
     pub nulled: u64,
-    /// Rows that a later observation of the same thing replaced.
+    /// Rows replaced by a later observation of the same key.
     pub superseded: u64,
 }
 

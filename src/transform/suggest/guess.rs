@@ -1,5 +1,5 @@
-//! The type of a field, from its values. A reading counts only if the transform would take every
-//! value that was seen.
+//! Infers the type of a field from its values. A reading is valid only if the transform would
+//! accept every value seen.
 
 use std::collections::BTreeMap;
 
@@ -12,26 +12,26 @@ use crate::transform::page::captures::Scalar;
 use crate::transform::program::coerce::Convert;
 use crate::transform::quality::reject::fragment;
 
-/// Values that were seen of a field.
+/// Statistics of the values seen in a field.
 #[derive(Debug)]
 pub struct Seen {
     types: BTreeMap<&'static str, u64>,
-    /// The ways to read it that every value allows.
+    /// Readings that accept every value.
     readings: Vec<(Reading, Convert)>,
     zeros: bool,
     ones: bool,
-    /// Anything but 0, 1 and an empty text.
+    /// True if there is a number other than 0 and 1, or a text other than `0` and the empty text.
     others: bool,
     empty: bool,
     filled: bool,
-    /// Digits that a number would not keep.
+    /// True if a text of digits has leading zeros, which a number would lose.
     leading_zeros: bool,
-    /// `4.5`, which is no count.
+    /// True if a text is a decimal such as `4.5`, which is not a count.
     decimals: bool,
-    /// `1.2万`, `1,234`.
+    /// True if a text is not only digits, such as `1.2万` or `1,234`.
     shortened: bool,
     examples: Vec<String>,
-    /// The keys of objects and the elements of lists, with their JSON types.
+    /// Keys of objects and elements of lists, with their JSON types.
     inside: BTreeMap<String, &'static str>,
 }
 
@@ -63,12 +63,12 @@ const READINGS: [Reading; 8] = [
 #[derive(Debug)]
 pub struct Guess {
     pub kind: ColumnType,
-    /// Note for the reader.
+    /// Note for the user.
     pub note: Option<String>,
 }
 
 const MOST_EXAMPLES: usize = 3;
-/// Fields of an object that are told.
+/// Maximum number of fields of an object that are listed.
 const MOST_INSIDE: usize = 20;
 
 impl Default for Seen {
@@ -166,10 +166,10 @@ impl Seen {
         self.readings.iter().any(|(other, _)| *other == reading)
     }
 
-    /// The type that fits the field at this path best.
+    /// Returns the type that fits the field at this path best.
     ///
     /// # Errors
-    /// Why it makes no column.
+    /// The reason why the field cannot be a column.
     pub fn guess(&self, key: &str, path: &str) -> Result<Guess, String> {
         let types: Vec<&str> = self.json_types().collect();
         let (kind, note) = match types.as_slice() {
@@ -190,15 +190,15 @@ impl Seen {
         Ok(Guess { kind, note })
     }
 
-    /// Returns the options of the mapping for a column of this type, if it would take every value
-    /// that was seen.
+    /// Returns the mapping for a column of this type, or `None` if it would not accept every value
+    /// seen.
     pub fn read_as(&self, kind: ColumnType, key: &str) -> Option<Mapping> {
         let is_time = self.is_time(key);
         let fits = |reading: &&Reading| {
             let makes_sense = match reading {
                 Reading::Seconds | Reading::Milliseconds => is_time,
                 Reading::Iso8601 => self.filled,
-                // Digits as text may be shortened tomorrow.
+                // Digits as text may be shortened counts in later answers.
                 Reading::Whole => self.json_types().all(|kind| kind != "string"),
                 _ => true,
             };
@@ -212,12 +212,12 @@ impl Seen {
         Some(mapping)
     }
 
-    /// The JSON types of its values, null left out.
+    /// Returns the JSON types of the values, except null.
     fn json_types(&self) -> impl Iterator<Item = &'static str> {
         self.types.keys().copied().filter(|kind| *kind != "null")
     }
 
-    /// Instants have a key that says so, or any large number would be one.
+    /// Returns whether the key names an instant. Without the key, any large number could be one.
     fn is_time(&self, key: &str) -> bool {
         let is_word = |word: &str| {
             TIME_WORDS.contains(&word) || word.ends_with("time") || word.ends_with("date")
@@ -225,7 +225,7 @@ impl Seen {
         self.others && snake_case(key).split('_').any(is_word)
     }
 
-    /// Texts of digits are counts, unless they are the digits of an id.
+    /// Returns whether texts of digits are counts and not the digits of an id.
     fn is_count(&self, key: &str) -> bool {
         let name = snake_case(key);
         let last = name.rsplit('_').next().unwrap_or_default();
@@ -252,11 +252,11 @@ impl Seen {
         }
     }
 
-    /// Values of several JSON types.
+    /// Infers the type of a field with values of several JSON types.
     fn mixed(&self, types: &[&str]) -> Result<(ColumnType, Option<String>), String> {
         let words = types.join(" and ");
         let readings = match types {
-            // Digits that are text somewhere may be an id, which a float would round.
+            // Digits that are sometimes text may be an id, which a float would round.
             ["integer", "string"] => &[Reading::Text][..],
             _ => &[Reading::Truth, Reading::Number, Reading::Text],
         };
@@ -303,7 +303,7 @@ impl Seen {
     }
 }
 
-/// Words of a key that say that its value is an instant.
+/// Words of a key that mark its value as an instant.
 const TIME_WORDS: [&str; 14] = [
     "at",
     "ts",
@@ -321,7 +321,7 @@ const TIME_WORDS: [&str; 14] = [
     "end",
 ];
 
-/// Last words of a key that say that its value is no number, whatever digits it has.
+/// Last words of a key that mark its value as not a number, even if it has only digits.
 const ID_WORDS: [&str; 9] = [
     "ids", "no", "code", "number", "phone", "mobile", "zip", "version", "token",
 ];
@@ -337,7 +337,8 @@ impl Reading {
         }
     }
 
-    /// Returns the mapping of a field that is 0 or empty where it has no value.
+    /// Returns the mapping for this reading. `zeros` is true if 0 occurs in place of a value, and
+    /// `empty` if an empty text does.
     fn mapping(self, zeros: bool, empty: bool) -> Mapping {
         let is_time = self.kind() == ColumnType::Timestamp;
         Mapping {
@@ -367,7 +368,7 @@ fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// A value as the walk of a page captures it.
+/// Returns a value as the walk of a page captures it.
 fn scalar(value: &Value) -> Scalar<'_> {
     match value {
         Value::Null => Scalar::Absent,

@@ -1,4 +1,4 @@
-//! The lines of YAML that add a column.
+//! Lines of YAML that add a column.
 
 use std::path::PathBuf;
 
@@ -11,18 +11,19 @@ use crate::spec::yaml::diagnostic::ByteSpan;
 use crate::spec::yaml::diagnostic::SourceFile;
 use crate::spec::yaml::document::Spanned;
 
-/// A line for a contract.
+/// A line to add to a contract.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SuggestedLine {
     pub file: PathBuf,
-    /// The line, from 1, that it stands before; none where the columns stand in braces, which it
-    /// must be written into.
+    /// Number of the line, from 1, to insert it before. `None` if there is no line to insert it
+    /// before, such as when the columns are in braces and it must be written into them.
     pub before_line: Option<usize>,
-    /// With its indent, without a line break.
+    /// Text of the line with its indent, without a line break.
     pub text: String,
 }
 
-/// Declares a column. Text may be personal, and is taken to be so until somebody knows better.
+/// Returns the line that declares a column. A text column is declared personal by default, because
+/// it may hold personal data.
 pub fn contract_line(
     contracts: &Contracts,
     table: &str,
@@ -36,7 +37,7 @@ pub fn contract_line(
         .get(table)
         .and_then(|t| t.columns.keys().next());
     let first = first.and_then(|first| contracts.place_of_column(table, first));
-    // The first column may be one that tables have in common.
+    // The first column may be a common column, declared in another file.
     let first = first.filter(|(file, _)| {
         own.as_ref()
             .is_some_and(|(own, _)| own.path() == file.path())
@@ -62,7 +63,7 @@ pub fn contract_line(
     }
 }
 
-/// Reads a column in a rule.
+/// Returns the line that reads a column in a rule.
 pub fn mapping_line(
     file: &SourceFile,
     rule: &Spanned<RowRule>,
@@ -108,7 +109,8 @@ pub fn mapping_line(
     line(file, first, &text, "          ")
 }
 
-/// A line before the one that begins with what stands at `first`, indented as that is.
+/// Returns a line to insert before the line that begins at `first`, with the same indent. If no
+/// line begins there, the indent is `usual`.
 fn line(file: &SourceFile, first: Option<ByteSpan>, text: &str, usual: &str) -> SuggestedLine {
     let block = first.and_then(|span| {
         let before = &file.text()[..span.start];
@@ -127,12 +129,12 @@ fn line(file: &SourceFile, first: Option<ByteSpan>, text: &str, usual: &str) -> 
     }
 }
 
-/// A column's name as a key.
+/// Returns a column's name as a YAML key.
 fn key(name: &str) -> String {
     let is_plain = name
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    // Words that YAML reads as something else than text.
+    // Words that YAML does not parse as text.
     let words = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
     if is_plain && !words.contains(&name) {
         name.to_owned()
@@ -150,7 +152,7 @@ fn plain_or_quoted(path: &str) -> String {
     }
 }
 
-/// JSON's text in quotes is YAML's, too.
+/// Returns a quoted text. A quoted JSON string is also valid YAML.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,5 +1,5 @@
-//! Columns for the fields that an API sends and its contract does not know: type, name, table, and
-//! the lines of YAML that would add them. Pure.
+//! Suggests columns for fields that an API sends and its contract does not know: type, name, table,
+//! and the lines of YAML that add them. Pure.
 
 mod guess;
 mod lines;
@@ -23,19 +23,19 @@ use places::{ColumnPlace, Names, places};
 pub use lines::SuggestedLine;
 pub use places::snake_case;
 
-/// An unknown field, and the column that it could be.
+/// An unknown field, and the column suggested for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suggestion {
     pub source: String,
     pub endpoint: String,
-    /// Paths as `drift` names them: more than one place where a rule reads from several.
+    /// Paths as in `drift`. More than one if a rule reads from several objects.
     pub paths: Vec<String>,
     /// Occurrences by JSON type.
     pub seen: BTreeMap<&'static str, u64>,
-    /// Values, each once; only for who asks for them, since they may be personal.
+    /// Distinct values. Empty unless requested, because they may be personal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
-    /// None for what makes no column; `note` says why.
+    /// `None` if the field cannot be a column. `note` has the reason.
     pub column: Option<SuggestedColumn>,
     pub note: Option<String>,
 }
@@ -47,47 +47,48 @@ pub struct SuggestedColumn {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: ColumnType,
-    /// For the table's contract; none if it has the column, or an earlier suggestion adds it.
+    /// Line for the table's contract. `None` if it has the column or an earlier suggestion adds it.
     pub contract: Option<SuggestedLine>,
-    /// For the source's contract.
+    /// Line for the source's contract.
     pub mapping: SuggestedLine,
 }
 
-/// Looks at pages for the fields that drift has found.
+/// Collects values of the unknown fields in `drift` from pages.
 pub struct Unknown<'c> {
     contracts: &'c Contracts,
     fields: IndexMap<FieldKey, Field>,
 }
 
-/// Paths that one rule reads as one: those of a note and of an advertisement's note.
+/// Key of paths that one rule reads as one field, such as those of a note and of an advertisement's
+/// note.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct FieldKey {
     source: String,
     endpoint: String,
-    /// The number of the first rule that reads from there.
+    /// Index of the first rule that reads from these paths.
     rule: Option<usize>,
-    /// From where that rule stands.
+    /// Path relative to that rule, or the whole path if there is no rule.
     path: String,
 }
 
 #[derive(Debug, Default)]
 struct Field {
     paths: Vec<String>,
-    /// The key at the end of the paths.
+    /// Key at the end of the paths.
     key: Option<String>,
     places: Vec<ColumnPlace>,
     seen: Seen,
 }
 
 impl<'c> Unknown<'c> {
-    /// The unknown fields among these differences.
+    /// Selects the unknown fields of these differences.
     pub fn new(contracts: &'c Contracts, drift: &[DriftRow]) -> Self {
         let mut fields: IndexMap<FieldKey, Field> = IndexMap::new();
         for row in drift
             .iter()
             .filter(|row| row.kind == DriftKind::UnknownField)
         {
-            // What was not told apart has no path.
+            // A merged difference (`(other paths)`) has no path.
             let known = row.path.starts_with('/');
             let source = contracts.sources.get(&row.source);
             let endpoint = source.and_then(|source| source.endpoints.get(&row.endpoint));
@@ -115,7 +116,7 @@ impl<'c> Unknown<'c> {
         self.fields.is_empty()
     }
 
-    /// Takes the values of the fields from a page.
+    /// Collects the values of the fields from a page.
     pub fn look(&mut self, page: &RawPage) {
         let search = &page.header.search;
         let here = |key: &FieldKey| key.source == search.source && key.endpoint == search.endpoint;
@@ -138,7 +139,7 @@ impl<'c> Unknown<'c> {
         }
     }
 
-    /// A suggestion for each field, by source, endpoint and path.
+    /// Returns a suggestion for each field, by source, endpoint and path.
     pub fn suggestions(self, examples: bool) -> Vec<Suggestion> {
         let mut names = Names::new(&self.contracts.tables);
         let mut suggestions = Vec::new();
@@ -164,7 +165,7 @@ impl<'c> Unknown<'c> {
         suggestions
     }
 
-    /// The column that a field could be, or why it can be none.
+    /// Returns the column for a field. The error is the reason why there is none.
     fn column(
         &self,
         at: &FieldKey,
@@ -229,15 +230,15 @@ impl<'c> Unknown<'c> {
     }
 }
 
-/// A body as the walk of a page reads it.
+/// Parses a body as the walk of a page does.
 fn parsed(body: &str) -> Option<Value> {
     let body = body.trim_start_matches('\u{feff}');
     let value = serde_json::from_str(body).ok();
     value.or_else(|| serde_json::from_str(&without_lone_surrogates(body)?).ok())
 }
 
-/// Every value at a path of `drift`, with the key it stands under. A key may hold any character, so
-/// the path is matched with the keys that are there, not divided.
+/// Calls `found` with every value at a path of `drift` and with the value's key. A key may contain
+/// any character, so the path is matched against the object's keys instead of being split.
 fn find(value: &Value, path: &str, found: &mut impl FnMut(&str, &Value)) {
     let ends = |rest: &str| rest.is_empty() || rest.starts_with(['/', '[']);
     match value {

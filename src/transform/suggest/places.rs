@@ -1,4 +1,4 @@
-//! Which table a field belongs to, and what its column is called.
+//! Chooses the table and the column name of a field.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use crate::spec::yaml::document::Spanned;
 /// A rule that could read a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnPlace {
-    /// Its number among the endpoint's rules.
+    /// Index of the rule among the endpoint's rules.
     pub rule: usize,
-    /// The field's path from where the rule stands.
+    /// Path of the field relative to the rule.
     pub path: String,
 }
 
-/// The rules that stand nearest to a path, in the contract's order. A rule whose rows are parts of
-/// a text, or some of the elements only, comes after those that make a row of each.
+/// Returns the rules that read nearest to a path, in the contract's order. At the same distance,
+/// rules that make a row of each element exclude rules that explode a text or filter elements.
 pub fn places(endpoint: &Endpoint, path: &str) -> Vec<ColumnPlace> {
     let mut nearest = (0, false);
     let mut places = Vec::new();
@@ -46,7 +46,7 @@ pub fn places(endpoint: &Endpoint, path: &str) -> Vec<ColumnPlace> {
     places
 }
 
-/// Returns the places that a rule reads from, one for each of its objects.
+/// Returns the paths that a rule reads from, one for each of its objects.
 fn stands(rule: &RowRule) -> Vec<String> {
     let each = rule.each.as_deref().unwrap_or_default();
     let then = rule.then_each.as_deref().unwrap_or_default();
@@ -60,7 +60,7 @@ fn stands(rule: &RowRule) -> Vec<String> {
     }
 }
 
-/// The columns that there are, and those that are suggested.
+/// The declared columns and the suggested columns.
 pub struct Names<'c> {
     tables: &'c IndexMap<String, Table>,
     /// Keyed by table and name.
@@ -69,11 +69,11 @@ pub struct Names<'c> {
 
 struct Suggested {
     kind: ColumnType,
-    /// The rules that will read it.
+    /// Rules that will read the column.
     rules: Vec<RuleId>,
 }
 
-/// A rule among those of all sources: where it is declared.
+/// Identifies a rule of any source: its file and its byte offset there.
 type RuleId = (PathBuf, usize);
 
 /// Column for a field.
@@ -85,7 +85,7 @@ pub struct Choice {
     pub is_new: bool,
 }
 
-/// Names that views give to columns of their own.
+/// Names that views use for their own columns.
 const TAKEN: [&str; 4] = ["dt", "endpoints", "nth", "hours"];
 
 impl<'c> Names<'c> {
@@ -96,8 +96,8 @@ impl<'c> Names<'c> {
         }
     }
 
-    /// The rule and the name for a field whose type is best `kind`, while others may fit it, too. The
-    /// places are not empty.
+    /// Returns the rule and the column for a field whose best type is `kind`. `fits` tells which
+    /// other types are possible. `places` must not be empty.
     pub fn choose(
         &mut self,
         (file, rules): (&SourceFile, &[Spanned<RowRule>]),
@@ -113,7 +113,7 @@ impl<'c> Names<'c> {
             Some((place, unread.filter(|kind| fits(*kind))?))
         });
         let likeness = |place: &&ColumnPlace| self.likeness(&rules[place.rule], &name, kind);
-        // Of those that are alike the first.
+        // The first of equally likely places: `max_by_key` returns the last maximum.
         let likest = places.iter().rev().max_by_key(likeness);
         let (place, name, kind) = match unread {
             Some((place, kind)) => (place, name, kind),
@@ -138,7 +138,7 @@ impl<'c> Names<'c> {
         }
     }
 
-    /// The name, or one that tells more where the table has it already.
+    /// Returns the name. If it is taken in the table, the parent's key or a number is added to it.
     fn free_name(&self, table: &str, name: &str, path: &str) -> String {
         let parent = path.rsplit('/').nth(1).filter(|key| !key.is_empty());
         let longer = parent.map(|parent| format!("{}_{name}", snake_case(parent)));
@@ -148,8 +148,8 @@ impl<'c> Names<'c> {
         free.unwrap_or_else(|| name.to_owned())
     }
 
-    /// The type of such a column of the rule's table, which it has or will have, and the rule does
-    /// not read.
+    /// Returns the type of the declared or suggested column of this name in the rule's table, if
+    /// the rule does not read it yet.
     fn unread(&self, rule: &RowRule, id: &RuleId, name: &str) -> Option<ColumnType> {
         let key = (rule.table.value.clone(), name.to_owned());
         let suggested = self.suggested.get(&key);
@@ -161,9 +161,9 @@ impl<'c> Names<'c> {
         kind.filter(|_| !is_read)
     }
 
-    /// Returns how well a column fits the rule's table: how many columns are of this type and end in the
-    /// same word, so that another count comes to the counts; then whether its rows tell of things,
-    /// not of places in a list.
+    /// Returns how well a column fits the rule's table. First, the number of columns of this type
+    /// that end in the same word, so that a count is placed with other counts. Second, whether
+    /// the table has `latest_by`: its rows describe things, not positions in a list.
     fn likeness(&self, rule: &RowRule, name: &str, kind: ColumnType) -> (usize, bool) {
         let last = |name: &str| name.rsplit('_').next().unwrap_or_default().to_owned();
         let Some(table) = self.tables.get(&rule.table.value) else {
@@ -187,7 +187,7 @@ impl<'c> Names<'c> {
     }
 }
 
-/// `shareCount`, `Share-Count` → `share_count`.
+/// Converts a key to snake case: `shareCount`, `Share-Count` → `share_count`.
 pub fn snake_case(key: &str) -> String {
     let mut name = String::new();
     let mut before: Option<char> = None;

@@ -24,7 +24,7 @@ use crate::transform::tables::spill::Scratch;
 pub struct Accumulator<'t> {
     transform: &'t Transform,
     stamp: RunStamp,
-    /// In the order of the tables in the contracts, as all that follows.
+    /// In the order of the tables in the contracts, as are the next three fields.
     builders: Vec<TableBuilder>,
     parts: Vec<Vec<Part>>,
     tallies: Vec<Tally>,
@@ -33,25 +33,25 @@ pub struct Accumulator<'t> {
     pub rejects: u64,
     /// Keyed by source and endpoint.
     pub drift: BTreeMap<(String, String), Drift>,
-    /// Differences of the page that is read now.
+    /// Differences of the current page.
     pub page_drift: Drift,
-    /// The first item that broke the contract.
+    /// First item that breaks the contract, by [`Reject::place`].
     first_bad: Option<Reject>,
     /// Error of a row that the contracts cannot hold; reported at the end.
     broken: Option<ArrowError>,
     spill: Option<Spill<'t>>,
 }
 
-/// Destination of rows that take more memory than this.
+/// Destination of rows beyond a memory limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Spill<'t> {
     pub scratch: &'t Scratch,
-    /// Bytes, over all tables of one worker.
+    /// Memory limit in bytes, for all tables of one worker.
     pub memory: usize,
 }
 
 impl<'t> Accumulator<'t> {
-    /// `only` names the tables that are wanted; all, if it is empty.
+    /// `only` names the wanted tables. Empty means all.
     pub fn new(
         transform: &'t Transform,
         stamp: RunStamp,
@@ -59,10 +59,10 @@ impl<'t> Accumulator<'t> {
         spill: Option<Spill<'t>>,
     ) -> Self {
         let shapes = &transform.shapes;
-        // Rejects and drift tell of the rows of all tables.
+        // Rejects and drift depend on the rows of all tables.
         let all = only.is_empty() || only.iter().any(|name| is_ours(name));
         let asked = |name: &str| all || only.contains(&name);
-        // A parent says which rows of its children are outdated.
+        // The parent's rows determine which rows of its children are outdated.
         let is_parent = |at: usize| {
             let mut children = shapes.iter().filter(|shape| shape.parent == Some(at));
             children.any(|child| asked(&child.name))
@@ -93,7 +93,7 @@ impl<'t> Accumulator<'t> {
         &mut self.tallies[table]
     }
 
-    /// Takes a row of one cell a stored column of the table.
+    /// Appends a row, which has one cell for each stored column of the table.
     pub fn push(&mut self, table: usize, cells: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
         self.builders[table].push(cells, observed);
         self.tallies[table].written += 1;
@@ -105,7 +105,7 @@ impl<'t> Accumulator<'t> {
             .count(bad.path, DriftKind::BadValue, bad.json_type());
     }
 
-    /// Takes what broke the contract.
+    /// Adds a reject of an item that breaks the contract.
     pub fn reject(&mut self, reject: &Reject) {
         self.keep(reject);
         let first = |known: &Reject| known.place() <= reject.place();
@@ -114,7 +114,7 @@ impl<'t> Accumulator<'t> {
         }
     }
 
-    /// Takes a reject that breaks no contract: an answer that is no page.
+    /// Adds a reject without marking the contract as broken, such as an answer that is not a page.
     pub fn keep(&mut self, reject: &Reject) {
         self.rejects += 1;
         let Some(at) = self.rejects_at else { return };
@@ -125,7 +125,8 @@ impl<'t> Accumulator<'t> {
         self.broken = self.broken.take().or(pushed.err());
     }
 
-    /// Adds what the page that was read differs from its contract by.
+    /// Adds the drift of the current page, with the privacy rules applied. Spills rows to disk if
+    /// the memory limit is exceeded.
     pub fn end_page(&mut self, source: &str, endpoint: &str) -> Result<(), ArrowError> {
         if !self.page_drift.is_empty() {
             let key = (source.to_owned(), endpoint.to_owned());
@@ -135,7 +136,7 @@ impl<'t> Accumulator<'t> {
         self.spill_if_full()
     }
 
-    /// Brings the largest tables to disk until the rest fits.
+    /// Spills the largest tables to disk until the rest fits in memory.
     fn spill_if_full(&mut self) -> Result<(), ArrowError> {
         let Some(Spill { scratch, memory }) = self.spill else {
             return Ok(());
@@ -152,7 +153,7 @@ impl<'t> Accumulator<'t> {
         Ok(())
     }
 
-    /// The rows of a table that are still in memory, sorted, without those that are outdated.
+    /// Takes the rows of a table that are in memory, sorted, without outdated rows.
     fn take(&mut self, table: usize) -> Result<arrow::array::RecordBatch, ArrowError> {
         let shape = &self.transform.shapes[table];
         let rows = self.builders[table].take(shape)?;
@@ -161,7 +162,7 @@ impl<'t> Accumulator<'t> {
         Ok(rows)
     }
 
-    /// All parts, by table, and the tallies.
+    /// Returns all parts by table, and the tallies.
     ///
     /// # Errors
     /// A contract whose tables cannot hold what it maps.
@@ -196,7 +197,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Both together. It does not matter which comes first.
+    /// Merges two results. The operation is commutative.
     pub fn and(mut self, other: Finished) -> Self {
         if self.parts.is_empty() {
             return other;

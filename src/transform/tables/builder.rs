@@ -52,7 +52,8 @@ impl TableBuilder {
         }
     }
 
-    /// Appends a row of one cell a stored column, in their order and of their types.
+    /// Appends a row with one cell for each stored column, in the order and of the types of the
+    /// columns.
     pub fn push(&mut self, row: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
         for (builder, cell) in self.columns.iter_mut().zip(row.drain(..)) {
             self.bytes += size_of::<i64>();
@@ -65,7 +66,7 @@ impl TableBuilder {
         self.rows += 1;
     }
 
-    /// About how much memory the rows take.
+    /// Returns the approximate memory of the rows, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -74,7 +75,7 @@ impl TableBuilder {
         self.rows
     }
 
-    /// The rows as they are written, in the contract's order.
+    /// Returns the sorted rows as they are written, with columns in the contract's order.
     ///
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
@@ -83,7 +84,7 @@ impl TableBuilder {
         shape.complete(&rows, stamp)
     }
 
-    /// The rows so far, in the order they came, taken out.
+    /// Takes the rows so far, in insertion order.
     ///
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
@@ -202,7 +203,7 @@ fn record_cell(value: Value, kind: ColumnType) -> Result<Option<Cell<'static>>, 
 }
 
 impl Shape {
-    /// Rows as they are written: all columns, in the contract's order.
+    /// Returns the rows as they are written: all columns, in the contract's order.
     ///
     /// # Errors
     /// A required column without a value.

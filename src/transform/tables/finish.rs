@@ -1,4 +1,4 @@
-//! The tables of a run, ready to be written.
+//! Tables of a run, ready to be written.
 
 use crate::transform::tables::shape::DRIFT;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use crate::transform::tables::shape::Shape;
 use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
 
-/// All that became of a run's pages.
+/// Result of flattening a run's pages.
 pub struct Flattened<'t> {
     transform: &'t Transform,
     stamp: RunStamp,
@@ -33,7 +33,7 @@ pub struct Flattened<'t> {
     tallies: Vec<Tally>,
     pub rejects: u64,
     pub drift: Vec<DriftRow>,
-    /// The first item that broke the contract, in the order of searches and pages.
+    /// First item that breaks the contract, in the order of searches and pages.
     pub first_bad: Option<Reject>,
 }
 
@@ -57,7 +57,7 @@ pub struct TableRows<'s> {
     shape: &'s Shape,
     stamp: &'s RunStamp,
     merge: Merge<'s>,
-    /// No table has more rows than this.
+    /// Upper bound of the number of rows.
     pub most: u64,
 }
 
@@ -83,7 +83,7 @@ impl<'t> Flattened<'t> {
     /// Checks that every item is accounted for.
     ///
     /// # Errors
-    /// One is not; or a contract whose tables cannot hold its differences.
+    /// An item is not accounted for, or the contract's tables cannot hold the differences.
     pub fn new(
         transform: &'t Transform,
         stamp: RunStamp,
@@ -118,7 +118,7 @@ impl<'t> Flattened<'t> {
         {
             let shape = &transform.shapes[at];
             let mut builder = TableBuilder::new(shape);
-            // A user's own contract may be of the version before, which had no values.
+            // A user's own contract may be of the previous version, which had no column `value`.
             let has_values = shape.stored.iter().any(|column| column.name == "value");
             for row in &drift {
                 let row = &DriftRow {
@@ -143,17 +143,17 @@ impl<'t> Flattened<'t> {
         })
     }
 
-    /// The first difference that the contract does not know as a field.
+    /// Returns the first difference that is an unknown field.
     pub fn unknown_field(&self) -> Option<&DriftRow> {
         self.drift
             .iter()
             .find(|row| row.kind == DriftKind::UnknownField)
     }
 
-    /// Gives the rows of every table that has any to `write`, on so many threads.
+    /// Calls `write` with the rows of every non-empty table, on `threads` threads.
     ///
     /// # Errors
-    /// What `write` fails with, or rows that were lost on the way.
+    /// `write` fails, or rows were lost.
     pub fn write<E: From<TransformError> + Send>(
         self,
         threads: usize,
@@ -180,7 +180,7 @@ impl<'t> Flattened<'t> {
         let parents = newest_of_parents(shapes, &parts, scratch).map_err(broken)?;
         let mut tasks: Vec<(usize, Vec<Part>)> = parts.into_iter().enumerate().collect();
         tasks.retain(|(_, parts)| !parts.is_empty());
-        // The last is taken first: what takes longest.
+        // The last task is taken first, so the largest table starts first.
         tasks.sort_by_key(|(_, parts)| parts.iter().map(Part::bytes).sum::<u64>());
         let tallies = Mutex::new(tallies);
         side_by_side(threads, tasks, |(at, parts)| {
@@ -221,10 +221,10 @@ impl<'t> Flattened<'t> {
         })
     }
 
-    /// Gives the rows of one table to `write`.
+    /// Calls `write` with the rows of one table.
     ///
     /// # Errors
-    /// What `write` fails with, or as [`Flattened::write`].
+    /// `write` fails, or as [`Flattened::write`].
     pub fn write_one(
         self,
         table: &str,
@@ -244,7 +244,7 @@ impl<'t> Flattened<'t> {
         Ok(())
     }
 
-    /// All tables that pages feed, with `rejects` and `drift`, in memory.
+    /// Returns all tables that pages feed, with `rejects` and `drift`, in memory.
     ///
     /// # Errors
     /// As [`Flattened::write`].
@@ -267,7 +267,7 @@ impl<'t> Flattened<'t> {
     }
 }
 
-/// When the groups of those tables were observed last that outdate rows of other tables.
+/// Returns the latest observation of each group, for every table that outdates rows of another.
 fn newest_of_parents(
     shapes: &[Shape],
     parts: &[Vec<Part>],
@@ -281,7 +281,7 @@ fn newest_of_parents(
             continue;
         }
         let (shape, parts) = (&shapes[parent], &parts[parent]);
-        // Few rows need no disk.
+        // Rows that fit in memory need no disk.
         let on_disk = parts.iter().any(|part| matches!(part, Part::Disk(_)));
         let writer = NewestWriter::new(shape, scratch.filter(|_| on_disk))?;
         newest.insert(parent, Merge::new(shape, parts, None)?.newest(writer)?);
@@ -289,7 +289,8 @@ fn newest_of_parents(
     Ok(newest)
 }
 
-/// Works on all tasks, the last first, on so many threads; ends with the first error.
+/// Runs all tasks, the last first, on `threads` threads. A thread stops at its first error, and the
+/// first error in thread order is returned.
 fn side_by_side<T: Send, E: Send>(
     threads: usize,
     tasks: Vec<T>,
@@ -319,7 +320,7 @@ fn side_by_side<T: Send, E: Send>(
     })
 }
 
-/// A thread that panicked ends the program; what it left is whole.
+/// Ignores poisoning: a thread that panicked ends the program, and the data is consistent.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }

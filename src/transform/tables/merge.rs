@@ -1,4 +1,4 @@
-//! Sorted parts of a table, merged into its rows as they are written.
+//! Merges the sorted parts of a table into its rows as they are written.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -16,15 +16,15 @@ use crate::transform::tables::shape::Shape;
 use crate::transform::tables::sort::Keys;
 use crate::transform::tables::spill::{Scratch, SpillWriter, Spilled, in_small_batches};
 
-/// Rows of a batch that a merge gives.
+/// Number of rows in a batch that a merge returns.
 const ROWS: usize = 8_192;
-/// Batches that a merge holds besides those that it reads.
+/// Number of batches that a merge holds besides those that it reads.
 const HELD: usize = 32;
-/// Parts that are merged at once at most: each takes an open file and a batch in memory.
+/// Maximum number of parts merged at once. Each takes an open file and a batch in memory.
 const PARTS: usize = 32;
 
-/// Returns few enough parts to merge at once, made by merging some of them, and how many rows
-/// were outdated meanwhile.
+/// Merges parts until few enough are left to merge at once. Returns the parts and the number of
+/// rows that were outdated. Without `scratch` the parts are returned as they are.
 ///
 /// # Errors
 /// A part that cannot be read, or a disk that is full.
@@ -66,7 +66,7 @@ impl Part {
         }
     }
 
-    /// About how much there is to write.
+    /// Returns the approximate size in memory, in bytes.
     pub fn bytes(&self) -> u64 {
         match self {
             Part::Memory(rows) => rows.get_array_memory_size() as u64,
@@ -100,26 +100,26 @@ impl Source {
 /// Reading position in a part.
 struct Cursor {
     source: Source,
-    /// The batch it stands in, among those that the merge holds.
+    /// Index of the current batch among those that the merge holds.
     batch: usize,
     keys: Keys,
     row: usize,
 }
 
-/// A row of a batch that the merge holds.
+/// Position of a row: batch among those that the merge holds, and row in the batch.
 type RowAt = (usize, usize);
 
-/// Merges sorted parts; of several observations of the same thing the latest is kept.
+/// Merges sorted parts and keeps the latest observation of each key.
 pub struct Merge<'s> {
     shape: &'s Shape,
     cursors: Vec<Cursor>,
-    /// The cursors as a binary heap, the one with the least row first.
+    /// Binary heap of the cursors. The cursor with the least row is first.
     heap: Vec<usize>,
     held: Vec<RecordBatch>,
-    /// With more batches than this, those without a wanted row are dropped. It grows with the batches
-    /// that a large group keeps: looking at them again for each of its rows would take quadratic time.
+    /// If more batches are held, those without a needed row are dropped. The limit grows with the
+    /// batches that a large group keeps: a scan for each row would take quadratic time.
     release_at: usize,
-    /// Rows to give next.
+    /// Rows to return next.
     chosen: Vec<RowAt>,
     group: Group,
     parent: Option<NewestReader>,
@@ -129,7 +129,7 @@ pub struct Merge<'s> {
     pub given: u64,
 }
 
-/// The rows with equal keys that are read now.
+/// The current group of rows with equal keys.
 #[derive(Default)]
 struct Group {
     key: Vec<u8>,
@@ -148,7 +148,8 @@ impl Group {
 }
 
 impl<'s> Merge<'s> {
-    /// `parent` tells what outdates rows of this table besides itself.
+    /// `parent` has the latest observations of the parent table, which outdate rows of this table,
+    /// too.
     pub fn new(
         shape: &'s Shape,
         parts: &[Part],
@@ -189,7 +190,7 @@ impl<'s> Merge<'s> {
         Ok(merge)
     }
 
-    /// The next rows, in order; nothing at the end.
+    /// Returns the next rows, in order. `None` at the end.
     ///
     /// # Errors
     /// A part that cannot be read.
@@ -201,7 +202,7 @@ impl<'s> Merge<'s> {
             };
             self.take_row(first)?;
             self.advance(first)?;
-            // Where nearly all rows are outdated, their batches must not pile up.
+            // If nearly all rows are outdated, their batches must not accumulate.
             if self.held.len() > self.release_at {
                 if !self.chosen.is_empty() {
                     break;
@@ -220,7 +221,7 @@ impl<'s> Merge<'s> {
         Ok(Some(rows))
     }
 
-    /// When each group was observed last, instead of the rows.
+    /// Returns the latest observation of each group instead of the rows.
     ///
     /// # Errors
     /// A part that cannot be read.
@@ -296,7 +297,7 @@ impl<'s> Merge<'s> {
         Ok(())
     }
 
-    /// Goes to the next row of the cursor that stands first.
+    /// Advances the first cursor of the heap to its next row.
     fn advance(&mut self, first: usize) -> Result<(), ArrowError> {
         let cursor = &mut self.cursors[first];
         cursor.row += 1;
@@ -344,7 +345,7 @@ impl<'s> Merge<'s> {
         a.keys.cmp(a.row, &b.keys, b.row).is_lt()
     }
 
-    /// Forgets the batches that nobody stands in any more.
+    /// Drops the batches that no cursor and no row of the group refers to.
     fn drop_unused_batches(&mut self) {
         #[cfg(test)]
         RELEASES.with(|releases| releases.set(releases.get() + 1));
@@ -375,7 +376,7 @@ impl<'s> Merge<'s> {
 
 #[cfg(test)]
 thread_local! {
-    /// Number of times that batches were looked through on this thread.
+    /// Number of scans for unused batches on this thread.
     static RELEASES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
@@ -384,7 +385,7 @@ pub(in crate::transform) fn releases() -> usize {
     RELEASES.with(std::cell::Cell::get)
 }
 
-/// When each group of a table was observed last, in the order of the groups.
+/// Latest observation of each group of a table, in the order of the groups.
 #[derive(Debug)]
 pub enum Newest {
     Memory(Vec<RecordBatch>),
@@ -404,7 +405,7 @@ enum WriteTo {
 }
 
 impl NewestWriter {
-    /// On disk, if there is a place for it.
+    /// Writes to disk if `scratch` is given, else to memory.
     pub fn new(shape: &Shape, scratch: Option<&Scratch>) -> Result<Self, ArrowError> {
         let name = format!("{}-newest", shape.name);
         let to = match scratch {
@@ -460,7 +461,7 @@ fn newest_schema() -> SchemaRef {
     ]))
 }
 
-/// Reads [`Newest`] side by side with a table that has the same groups.
+/// Reads [`Newest`] in step with a table that has the same groups.
 pub struct NewestReader {
     from: ReadFrom,
     batch: Option<RecordBatch>,
@@ -485,7 +486,8 @@ impl NewestReader {
         })
     }
 
-    /// When the group was observed last. Groups are asked for in their order.
+    /// Returns the latest observation of a group, or `None` if it has none. Call it in the order of
+    /// the groups.
     fn newest(&mut self, key: &[u8]) -> Result<Option<&[u8]>, ArrowError> {
         loop {
             let rows = self.batch.as_ref().map_or(0, RecordBatch::num_rows);

@@ -1,4 +1,4 @@
-//! Rows on their way to sorted tables.
+//! From rows to sorted tables.
 
 pub mod accumulator;
 pub mod builder;

@@ -1,4 +1,4 @@
-//! Which notes of a run are worth a closer look.
+//! Selects the top notes of a run.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -6,7 +6,7 @@ use arrow::datatypes::Int64Type;
 /// A note and the count that ranks it.
 pub type Ranked = (String, Option<i64>);
 
-/// The notes that `endpoint` found, each with its count `by`.
+/// Returns the notes that `endpoint` found, each with its count `by`.
 pub fn found_notes(engagement: &RecordBatch, endpoint: &str, by: &str) -> Vec<Ranked> {
     let column = |name| engagement.column_by_name(name);
     let (Some(ids), Some(endpoints), Some(counts)) = (
@@ -22,8 +22,8 @@ pub fn found_notes(engagement: &RecordBatch, endpoint: &str, by: &str) -> Vec<Ra
         .collect()
 }
 
-/// The ids of the first `top` notes, the largest count first; equal counts in the order of their
-/// ids. Notes without the count come last.
+/// Returns the ids of the first `top` notes, sorted by descending count, then by id. Notes without
+/// the count are last.
 pub fn first(mut notes: Vec<Ranked>, top: usize) -> Vec<String> {
     notes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     notes.into_iter().take(top).map(|(id, _)| id).collect()

@@ -1,4 +1,4 @@
-//! The columns of a table as they are made and stored.
+//! Columns of a table as they are made and stored.
 
 use crate::spec::table::ColumnType;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::spec::table::{Fill, Table};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use indexmap::IndexMap;
 
-/// The name of the table that rejected items go to.
+/// Name of the table of rejected items.
 pub const REJECTS: &str = "rejects";
-/// The name of the table that differences go to.
+/// Name of the table of differences.
 pub(crate) const DRIFT: &str = "drift";
 
 pub fn is_ours(table: &str) -> bool {
     [REJECTS, DRIFT].contains(&table)
 }
 
-/// Layout of a table's rows until they are written: without the columns that are equal in all
-/// rows of a run.
+/// Layout of a table's rows until they are written. It omits the columns that are equal in all rows
+/// of a run.
 #[derive(Debug)]
 pub struct Shape {
     pub name: String,
@@ -30,22 +30,22 @@ pub struct Shape {
     pub kinds: Vec<ColumnType>,
     /// The columns that differ from row to row.
     pub stored: Vec<StoredColumn>,
-    /// The schema of `stored`, with when the row was observed where that decides.
+    /// Schema of `stored`, with the observation time if `latest`.
     pub stored_schema: SchemaRef,
-    /// Columns of `latest_by`, as places in `stored`. Only the latest observation of each such group
-    /// counts, if `latest`.
+    /// Key columns, as indexes into `stored`. If `latest`, they are the columns of `latest_by`, and
+    /// only the latest observation of each group is kept. Otherwise they are the sort columns.
     pub group: Vec<usize>,
     pub latest: bool,
     /// The order of rows inside a group.
     pub order: Vec<usize>,
-    /// The table whose observations outdate those of this one, too.
+    /// Table whose observations also outdate those of this one.
     pub parent: Option<usize>,
 }
 
 /// A column whose values differ from row to row.
 #[derive(Debug)]
 pub struct StoredColumn {
-    /// Place among the contract's columns.
+    /// Index among the contract's columns.
     pub at: usize,
     pub name: String,
     pub kind: ColumnType,
@@ -53,7 +53,7 @@ pub struct StoredColumn {
     pub required: bool,
 }
 
-/// The shapes of all tables, in the order of the contracts.
+/// Returns the shapes of all tables, in the order of the contracts.
 pub fn shapes(tables: &IndexMap<String, Table>) -> Vec<Shape> {
     let shape = |table: &Table| Shape {
         parent: table
@@ -65,7 +65,7 @@ pub fn shapes(tables: &IndexMap<String, Table>) -> Vec<Shape> {
     tables.values().map(shape).collect()
 }
 
-/// The name of the column that tells when a row was observed, while rows are kept.
+/// Name of the internal column with a row's observation, until rows are written.
 const OBSERVED: &str = " observed";
 
 impl Shape {
@@ -89,7 +89,7 @@ impl Shape {
         };
         let (group, sort) = (places(&table.latest_by), places(&table.sort_by));
         let latest = !group.is_empty();
-        // Contracts are checked: `sort_by` begins with the columns of `latest_by`.
+        // Validated contracts: `sort_by` begins with the columns of `latest_by`.
         let (group, order) = if latest {
             (group.clone(), sort[group.len()..].to_vec())
         } else {
@@ -125,17 +125,17 @@ fn is_of_run(fill: Fill) -> bool {
     )
 }
 
-/// When a row was observed: time of the fetch, then page, then place on the page; the search's id
-/// tells two searches apart that saw the same in the same microsecond. Compares as bytes.
+/// Observation of a row: fetch time, then page, then position on the page, then search id. The
+/// search id orders two searches that fetched in the same microsecond. Compares as bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Observed(pub [u8; Observed::LEN]);
 
 impl Observed {
     pub const LEN: usize = 28;
 
-    /// The whole page; see [`Observed::at`].
+    /// Returns the observation of a whole page. See [`Observed::at`].
     pub fn page(header: &PageHeader) -> Self {
-        // With the sign turned round, bytes compare as the numbers do.
+        // With the sign bit flipped, the bytes compare as the numbers do.
         let fetched_at = header.fetched_at.timestamp_micros() ^ i64::MIN;
         let search_id = &header.search.search_id;
         let search = u64::from_str_radix(search_id, 16).unwrap_or_default();
@@ -146,7 +146,7 @@ impl Observed {
         Observed(bytes)
     }
 
-    /// Returns the observation at this place of the page.
+    /// Returns the observation at this position of the page.
     pub fn at(mut self, position: u64) -> Self {
         self.0[12..20].copy_from_slice(&position.to_be_bytes());
         self

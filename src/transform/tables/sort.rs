@@ -1,4 +1,4 @@
-//! Rows in their order, and of several observations of the same thing the latest.
+//! Sorts rows and keeps the latest observation of each key.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -11,12 +11,12 @@ use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::transform::tables::shape::Shape;
 
-/// The keys of a batch's rows, as comparable bytes.
+/// Keys of a batch's rows, as comparable bytes.
 pub struct Keys {
     pub group: Rows,
     order: Option<Rows>,
-    /// The columns that are no keys: they break ties, so that equal rows that came in any order
-    /// give equal files.
+    /// Columns that are not keys. They break ties, so that the files do not depend on the order in
+    /// which rows arrive.
     rest: Vec<ArrayRef>,
     rest_rows: OnceCell<Result<Rows, ArrowError>>,
     observed: Option<FixedSizeBinaryArray>,
@@ -46,12 +46,12 @@ impl Keys {
         })
     }
 
-    /// When a row was observed; nothing where that does not matter.
+    /// Returns the observation of a row. Empty if the table does not keep the latest.
     pub fn observed(&self, row: usize) -> &[u8] {
         self.observed.as_ref().map_or(&[], |o| o.value(row))
     }
 
-    /// Compares a row with one of another batch, or of the same.
+    /// Compares a row with a row of the same or another batch.
     pub fn cmp(&self, row: usize, other: &Keys, other_row: usize) -> Ordering {
         let by_group = self.group.row(row).cmp(&other.group.row(other_row));
         by_group
@@ -65,7 +65,7 @@ impl Keys {
             })
     }
 
-    /// Made when the first tie asks for it.
+    /// Returns the bytes of the other columns, which are computed at the first tie.
     fn rest(&self) -> &Result<Rows, ArrowError> {
         self.rest_rows.get_or_init(|| comparable(&self.rest))
     }
@@ -77,15 +77,15 @@ fn comparable(columns: &[ArrayRef]) -> Result<Rows, ArrowError> {
         .map(|c| SortField::new(c.data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
     if columns.is_empty() {
-        // Rows without columns know no number of rows; none are ever asked for.
+        // Without columns the number of rows is unknown. No row is ever read.
         Ok(converter.empty_rows(0, 0))
     } else {
         converter.convert_columns(columns)
     }
 }
 
-/// The rows in order, without those that a later observation in the same batch outdates, and how
-/// many these are.
+/// Returns the rows in order, without those outdated by a later observation in the same batch, and
+/// the number of outdated rows.
 ///
 /// # Errors
 /// Keys of a type that cannot be compared; there is none.
@@ -108,8 +108,8 @@ pub fn sorted(rows: &RecordBatch, shape: &Shape) -> Result<(RecordBatch, u64), A
     Ok((kept, superseded))
 }
 
-/// The rows in order. Most comparisons are decided by the first bytes of the keys, which are kept
-/// beside the rows' numbers: that spares looking the keys up all over the memory.
+/// Returns the row numbers in order. The first bytes of the keys decide most comparisons. They are
+/// stored next to the row numbers, which avoids random memory access.
 fn in_order(keys: &Keys, count: u32) -> Vec<u32> {
     let begin = |row: u32| {
         let key = keys.group.row(row as usize);

@@ -1,4 +1,4 @@
-//! Sorted rows that wait on disk, so that a run of any size needs a bounded amount of memory.
+//! Spills sorted rows to disk, so that a run of any size needs bounded memory.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
@@ -18,12 +18,12 @@ pub struct Scratch {
     next: AtomicU64,
 }
 
-/// A file of sorted batches, gone when this is dropped.
+/// A file of sorted batches. It is removed on drop.
 #[derive(Debug)]
 pub struct Spilled {
     path: PathBuf,
     pub rows: u64,
-    /// In memory.
+    /// Size in memory.
     pub bytes: u64,
 }
 
@@ -35,8 +35,8 @@ pub struct SpillWriter {
     bytes: u64,
 }
 
-/// Bytes of the batches that a file is read back in: many files are read at once when they are
-/// merged.
+/// Approximate bytes of the batches in a file. They are small because a merge reads many files at
+/// once.
 pub const BATCH_BYTES: usize = 128 << 10;
 
 impl Scratch {
@@ -60,7 +60,7 @@ impl Scratch {
         })
     }
 
-    /// Writes one sorted batch, to be read back in small ones.
+    /// Writes one sorted batch as small batches.
     pub fn spill(&self, name: &str, rows: &RecordBatch) -> Result<Spilled, ArrowError> {
         let mut writer = self.writer(name, rows.schema_ref())?;
         for batch in in_small_batches(rows) {
@@ -70,7 +70,7 @@ impl Scratch {
     }
 }
 
-/// A batch cut into ones of about [`BATCH_BYTES`].
+/// Splits a batch into batches of about [`BATCH_BYTES`].
 pub fn in_small_batches(rows: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
     let bytes_a_row = rows.get_array_memory_size() / rows.num_rows().max(1);
     let at_once = (BATCH_BYTES / bytes_a_row.max(1)).clamp(16, 8_192);
@@ -109,7 +109,7 @@ impl Spilled {
 
 impl Drop for Spilled {
     fn drop(&mut self) {
-        // What stays is cleared with its folder.
+        // A file that cannot be removed is removed with its folder.
         let _ = std::fs::remove_file(&self.path);
     }
 }

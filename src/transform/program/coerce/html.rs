@@ -1,4 +1,4 @@
-//! The text of HTML.
+//! Converts HTML to text.
 
 use std::panic::catch_unwind;
 use std::rc::Rc;
@@ -8,19 +8,19 @@ use html2text::{Element, Handle};
 
 use crate::transform::program::value::BadReason;
 
-/// The text of an HTML fragment, a line for each block.
+/// Returns the text of an HTML fragment, with one line for each block.
 pub fn html_text(html: &str) -> Result<String, BadReason> {
-    // Laying deeply nested elements out takes time without bound.
+    // The layout time of deeply nested elements is unbounded.
     if html.len() > MOST_HTML || nesting(html) > DEEPEST_HTML {
         return Err(TOO_MUCH);
     }
-    // The library has more assumptions than we can check, and a run must outlive any note.
+    // The library may panic on inputs that we cannot check for. One note must not end the run.
     let text = catch_unwind(|| laid_out(html)).unwrap_or(Err("HTML that cannot be laid out"))?;
     Ok(text.trim_end().to_owned())
 }
 
 fn laid_out(html: &str) -> Result<String, BadReason> {
-    // Without the brackets and number signs that other decorators put around links and headings.
+    // Other decorators put brackets and number signs around links and headings.
     let config = html2text::config::with_decorator(TrivialDecorator::new())
         .no_link_wrapping()
         .no_table_borders();
@@ -36,8 +36,8 @@ fn laid_out(html: &str) -> Result<String, BadReason> {
     text.map_err(|_| "not HTML")?.ok_or(TOO_MUCH)
 }
 
-/// Takes away what makes a table's cell reach over others: html2text panics on some such tables, and
-/// the text is the same without. How deep the tree is.
+/// Removes `colspan` and `rowspan` from all elements, and returns the depth of the tree. html2text
+/// panics on some tables with spans, and the text is the same without them.
 fn give_each_cell_one_place(page: &Handle) -> usize {
     let mut nodes = vec![(Rc::clone(page), 0)];
     let mut deepest = 0;
@@ -53,14 +53,16 @@ fn give_each_cell_one_place(page: &Handle) -> usize {
     deepest
 }
 
-/// Bytes of HTML that are turned into text at most; a note has at most some thousand characters.
+/// Maximum bytes of HTML that are converted. A note has a few thousand characters at most.
 const MOST_HTML: usize = 1 << 20;
 const DEEPEST_HTML: usize = 100;
-/// With the elements that need no closing tag, and those that a wrong tag has not closed.
+/// Maximum depth of the parsed tree. It includes elements that need no closing tag and elements
+/// that a wrong tag has not closed.
 const DEEPEST_TREE: usize = 3 * DEEPEST_HTML;
 const TOO_MUCH: BadReason = "HTML that is too large or too deeply nested";
 
-/// Returns the maximum number of elements that are open at once. Those that need no closing tag do not count.
+/// Returns the maximum number of elements that are open at once. Elements that need no closing tag
+/// do not count.
 fn nesting(html: &str) -> usize {
     let light = ["br", "img", "hr", "p", "li"];
     let mut open = 0_usize;
@@ -83,5 +85,5 @@ fn nesting(html: &str) -> usize {
     deepest
 }
 
-/// Wide enough that no line is wrapped.
+/// Line width in characters, large enough that no line is wrapped.
 const LONG_LINE: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! Instants in seconds, milliseconds and ISO 8601.
+//! Parses instants in seconds, milliseconds and ISO 8601.
 
 use chrono::DateTime;
 
@@ -7,7 +7,7 @@ use crate::transform::page::captures::Scalar;
 use crate::transform::program::coerce::numbers::integer;
 use crate::transform::program::value::BadReason;
 
-/// Microseconds since 1970, for instants from 1990 to 2100.
+/// Returns an instant in microseconds since 1970. The years 1990 to 2099 are accepted.
 pub fn instant(value: Scalar<'_>, unit: Option<Unit>) -> Result<i64, BadReason> {
     let at = match (unit, value) {
         (Some(Unit::Iso8601), Scalar::Text(text)) => iso8601(text)?,
@@ -28,8 +28,8 @@ const YEAR_2100: i64 = 4_102_444_800 * 1_000_000;
 const OUT_OF_RANGE: BadReason = "not a time from 1990 to 2099";
 const NO_ISO8601: BadReason = "not an ISO 8601 time with offset";
 
-/// RFC 3339, and what ISO 8601 allows besides: an offset without colon (`+0800`), no seconds. A
-/// time without an offset could be anybody's, and is none.
+/// Parses RFC 3339 and two ISO 8601 variants: an offset without colon (`+0800`), and no seconds.
+/// Returns microseconds since 1970. A time without an offset is ambiguous, and is an error.
 fn iso8601(text: &str) -> Result<i64, BadReason> {
     let text = text.trim();
     let at = DateTime::parse_from_rfc3339(text).or_else(|_| {
@@ -42,7 +42,7 @@ fn iso8601(text: &str) -> Result<i64, BadReason> {
             .iter()
             .map(|form| DateTime::parse_from_str(text, form));
         parsed.find(Result::is_ok).unwrap_or_else(|| {
-            // Any form's error will do.
+            // The caller replaces the error, so any form's error serves.
             DateTime::parse_from_rfc3339(text)
         })
     });

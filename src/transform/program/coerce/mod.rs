@@ -1,6 +1,6 @@
-//! From a JSON value to a column's value, or the reason why there is none.
+//! Converts a JSON value to a column's value, or returns the reason why it does not fit.
 //!
-//! A value that does not fit is *bad*: it is never rounded, cut or guessed.
+//! A value that does not fit is *bad*. It is never rounded, truncated or guessed.
 
 pub mod html;
 pub mod instants;
@@ -34,11 +34,12 @@ use crate::transform::program::conditions::Alternatives;
 pub struct Read {
     pub origin: Origin,
     pub convert: Convert,
-    /// Conditions of the mapping: there is no value unless they hold.
+    /// Conditions of the mapping. If they do not hold, there is no value.
     pub when: Alternatives,
-    /// The place of the value in the answer, as drift names it; empty where there is none.
+    /// Path of the value in the answer, as in drift. Empty if there is none.
     pub path: String,
-    /// The fields that it is made of: a search that does not ask for all of them has no value.
+    /// Fields that the value is derived from. A search that does not ask for all of them gives no
+    /// value.
     pub all_of_fields: Vec<String>,
 }
 
@@ -46,7 +47,7 @@ pub struct Read {
 #[derive(Debug)]
 pub enum Origin {
     Value(SlotPlace),
-    /// The element of a list whose number stands elsewhere, and a slot in its frame.
+    /// A slot in the frame of one list element. The element's index is a captured value.
     Pick {
         depth: usize,
         list: usize,
@@ -79,7 +80,7 @@ pub struct Convert {
     form: Option<Form>,
     zero_is_null: bool,
     empty_is_null: bool,
-    /// A pointer into the JSON that a text holds.
+    /// JSON pointer into a text that contains JSON.
     json: Option<String>,
     pattern: Option<Pattern>,
     template: Option<Template>,
@@ -87,24 +88,24 @@ pub struct Convert {
     otherwise: Option<String>,
     scale: Option<f64>,
     within_window: bool,
-    /// An id, which a blank text is not.
+    /// True if the column holds ids. A blank text is not an id.
     is_id: bool,
 }
 
-/// A pattern and the number of the group whose text counts.
+/// A pattern and the number of the group whose text is the value.
 #[derive(Debug)]
 struct Pattern {
     regex: Regex,
     group: usize,
 }
 
-/// The texts around and between the places where the value goes.
+/// The literal texts around and between the placeholders of the value.
 #[derive(Debug)]
 struct Template(Vec<String>);
 
 impl Convert {
     /// # Errors
-    /// What makes no sense for a column of this type.
+    /// The mapping is invalid, or invalid for a column of this type.
     pub fn compile(mapping: &Mapping, kind: ColumnType) -> Result<Self, String> {
         let group = mapping.group.as_deref().unwrap_or(GROUP);
         let pattern = match &mapping.pattern {
@@ -146,7 +147,7 @@ impl Convert {
         })
     }
 
-    /// The same for a column of ids, if it is one.
+    /// Returns the same conversion with `is_id` set.
     pub fn of_ids(self, is_id: bool) -> Self {
         Convert { is_id, ..self }
     }
@@ -155,8 +156,8 @@ impl Convert {
         self.is_id
     }
 
-    /// The JSON types that a value of this mapping is expected to have; another one may still be
-    /// read, but is drift.
+    /// Returns the JSON types that the mapping expects. A value of another type may still be read,
+    /// but is drift.
     pub fn expects(&self) -> Types {
         if self.pattern.is_some() || self.values.is_some() || self.json.is_some() {
             return Types::STRING;
@@ -178,7 +179,7 @@ impl Convert {
         }
     }
 
-    /// The cell of a value, `None` where it has none. `window` is the beginning of the time
+    /// Returns the cell of a value, or `None` if it has none. `window` is the beginning of the time
     /// window that the search asked for.
     ///
     /// # Errors
@@ -207,7 +208,7 @@ impl Convert {
         self.typed(value, window)
     }
 
-    /// The value at `pointer` in the JSON that a text holds.
+    /// Returns the cell of the value at `pointer` in a text that contains JSON.
     fn inside<'a>(
         &self,
         value: Scalar<'a>,
@@ -340,7 +341,7 @@ impl Template {
     }
 }
 
-/// The value at a JSON pointer, as it is written in `json`.
+/// Returns the value at a JSON pointer, as written in `json`.
 fn value_at<'j>(json: &'j str, pointer: &str) -> Result<Option<&'j RawValue>, serde_json::Error> {
     let mut value: &RawValue = serde_json::from_str(json)?;
     for token in pointer.split('/').skip(1) {
@@ -378,7 +379,7 @@ impl Types {
         Types(self.0 | other.0)
     }
 
-    /// Returns whether a value is of one of these types; null is of any.
+    /// Returns whether a value is of one of these types. Null matches any set.
     pub fn has(self, value: &Scalar<'_>) -> bool {
         let of = match value {
             Scalar::Absent => return true,
@@ -394,7 +395,8 @@ impl Types {
     }
 }
 
-/// Returns whether a mark is set: something other than false, 0, nothing, and the words for these.
+/// Returns whether a flag is set. False, 0, null, a blank text, and the texts `0`, `false` and `no`
+/// are not set.
 pub fn is_set(value: Scalar<'_>) -> bool {
     match value {
         Scalar::Absent => false,
@@ -410,10 +412,10 @@ pub fn is_set(value: Scalar<'_>) -> bool {
     }
 }
 
-/// Name of the group that a pattern's value stands in, if the mapping names no other.
+/// Default name of the group that holds a pattern's value.
 const GROUP: &str = "value";
 
-/// Text, or an integer's digits: providers have sent the same id as a number and as text.
+/// Returns a text, or the digits of an integer. Providers send the same id as a number and as text.
 pub fn as_text(value: Scalar<'_>) -> Result<Cow<'_, str>, BadReason> {
     match value {
         Scalar::Text(text) => Ok(Cow::Borrowed(text)),

@@ -1,4 +1,4 @@
-//! Whole numbers, fractions, truth values and shortened counts.
+//! Parses integers, floats, booleans and shortened counts.
 
 use crate::transform::page::captures::{Scalar, number_type};
 use crate::transform::program::value::BadReason;
@@ -8,10 +8,10 @@ const SMALLER_THAN_INT64: BadReason = "smaller than int64";
 const NOT_WHOLE: BadReason = "not a whole number";
 const NO_COUNT: BadReason = "not a count";
 const NOT_EXACT: BadReason = "an integer beyond 2^53, which float64 does not hold exactly";
-/// Below 2^53 a float that is whole is exact; 2^53 may have been 2^53 + 1.
+/// Below 2^53 a whole float is exact. 2^53 may be a rounded 2^53 + 1.
 const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
 
-/// A whole number, also as digits in a text, also as `5.0` or `5e0`.
+/// Returns a whole number. Digits in a text, `5.0` and `5e0` are accepted.
 pub fn integer(value: Scalar<'_>) -> Result<i64, BadReason> {
     match value {
         Scalar::Int(number) => Ok(number),
@@ -27,7 +27,7 @@ pub fn integer(value: Scalar<'_>) -> Result<i64, BadReason> {
     }
 }
 
-/// Parses the digits of an `i64`; `otherwise` is the reason where there are other characters.
+/// Parses the digits of an `i64`. `otherwise` is the error if there are other characters.
 fn parse_digits(text: &str, otherwise: BadReason) -> Result<i64, BadReason> {
     text.parse().map_err(|_| {
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -57,7 +57,7 @@ pub fn float(value: Scalar<'_>) -> Result<f64, BadReason> {
         Scalar::Text(text) => {
             let text = text.trim();
             let number = text.parse::<f64>().map_err(|_| "not a number")?;
-            // Rust reads `inf` and `nan`, too.
+            // Rust also parses `inf` and `nan`.
             if number.is_finite() || text.bytes().any(|byte| byte.is_ascii_digit()) {
                 finite(number)
             } else {
@@ -68,7 +68,7 @@ pub fn float(value: Scalar<'_>) -> Result<f64, BadReason> {
     }
 }
 
-/// The number, unless it is beyond every float64.
+/// Returns the number, or an error if it exceeds the range of float64.
 pub fn finite(number: f64) -> Result<f64, BadReason> {
     if number.is_finite() {
         Ok(number)
@@ -87,9 +87,9 @@ pub fn is_zero(number: &str) -> bool {
 /// A JSON number: its significant digits times a power of ten.
 struct Decimal {
     is_negative: bool,
-    /// Without zeros at either end; empty for 0.
+    /// Without leading and trailing zeros. Empty for 0.
     digits: String,
-    /// The sign alone where the exponent is beyond an `i64`.
+    /// Only the sign if the exponent does not fit an `i64`.
     exponent: Result<i64, Sign>,
 }
 
@@ -151,7 +151,8 @@ pub fn boolean(value: Scalar<'_>) -> Result<bool, BadReason> {
     }
 }
 
-/// A count, possibly shortened: `1.2万` is 12,000, `10万+` at least 100,000, `1,234` is 1,234.
+/// Parses a count, possibly shortened: `1.2万` is 12,000, `10万+` is 100,000 (a lower bound), `1,234`
+/// is 1,234.
 pub fn count(value: Scalar<'_>) -> Result<i64, BadReason> {
     match value {
         Scalar::Text(text) => parse_count(text),
@@ -162,7 +163,7 @@ pub fn count(value: Scalar<'_>) -> Result<i64, BadReason> {
     }
 }
 
-/// A number without the commas between its groups of three digits; nothing if they stand elsewhere.
+/// Removes the commas between groups of three digits. Returns `None` if a comma is elsewhere.
 fn without_commas(text: &str) -> Option<String> {
     let digits = text.find(|c: char| !(c.is_ascii_digit() || c == ','));
     let (number, rest) = text.split_at(digits.unwrap_or(text.len()));
@@ -174,9 +175,9 @@ fn without_commas(text: &str) -> Option<String> {
     (fits && !rest.contains(',')).then(|| number.replace(',', "") + rest)
 }
 
-/// Exact decimal arithmetic: `24.2万` must not become 241,999.
+/// Parses a count with exact decimal arithmetic: `24.2万` must not become 241,999.
 fn parse_count(text: &str) -> Result<i64, BadReason> {
-    // Full-width digits, comma, full stop and plus lie at a fixed distance from the plain ones.
+    // Full-width digits, comma, full stop and plus are at a fixed offset from the ASCII ones.
     let half_width = |c: char| match c {
         '\u{FF10}'..='\u{FF19}' | '\u{FF0B}' | '\u{FF0C}' | '\u{FF0E}' => {
             char::from_u32(c as u32 - 0xFEE0).unwrap_or(c)

@@ -1,4 +1,4 @@
-//! Addresses and hashtags.
+//! Parses URLs and hashtags.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -8,8 +8,8 @@ use regex::Regex;
 
 use crate::transform::program::value::BadReason;
 
-/// An address: a scheme and something after it, without spaces. One that begins with `//` is
-/// https, as in a web page.
+/// Checks that a text is a URL: a scheme and a non-empty rest, without ASCII whitespace or control
+/// characters. A URL that begins with `//` gets the scheme https.
 pub fn url(text: Cow<'_, str>) -> Result<Cow<'_, str>, BadReason> {
     let rest = match text.split_once(':') {
         _ if text.starts_with("//") => &text[2..],
@@ -30,7 +30,7 @@ pub fn url(text: Cow<'_, str>) -> Result<Cow<'_, str>, BadReason> {
     }
 }
 
-/// RFC 3986, 3.1.
+/// Returns whether a text is a scheme (RFC 3986, 3.1).
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
@@ -38,11 +38,12 @@ fn is_scheme(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }
 
-/// The hashtags of a text, without `#`, in order: `#tag[话题]#` as the app writes a linked tag, or
-/// `#tag` up to the first character that no tag has. A sign inside a word or an address begins none.
+/// Returns the hashtags of a text in order, without `#`. A hashtag is `#tag[话题]#`, the app's form
+/// of a linked tag, or `#tag` up to the first character that a tag cannot contain. A number sign
+/// inside a word or a URL begins no hashtag.
 pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
-    // Where the last tag ended: the next one may follow at once.
+    // End of the last tag. The next tag may follow directly.
     let mut begin = 0;
     std::iter::from_fn(move || {
         loop {
@@ -60,7 +61,7 @@ pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
                 rest = after;
                 continue;
             }
-            // A mark behind the sign belongs to it: the keycap emoji is no hashtag.
+            // A combining mark after the sign belongs to it: the keycap emoji is not a hashtag.
             if after.starts_with(is_mark) {
                 rest = after;
                 continue;
@@ -83,8 +84,8 @@ pub fn hashtags(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns whether the end of a text is an address, or a letter or digit of a script that parts words by
-/// blanks: `C#语言`, `1#楼`, `https://x/#part`. Chinese, Japanese and Thai do not.
+/// Returns whether a text ends in a URL, or in a letter or digit of a script that separates words
+/// by spaces: `C#语言`, `1#楼`, `https://x/#part`. Chinese, Japanese and Thai do not.
 fn is_inside_word(before: &str) -> bool {
     static WORD: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"^[_\p{Nd}\p{Latin}\p{Greek}\p{Cyrillic}\p{Hangul}\p{Arabic}\p{Hebrew}\p{Devanagari}]$").expect("a constant pattern")
@@ -132,12 +133,13 @@ fn is_han(c: char) -> bool {
     matches!(c, '\u{4E00}'..='\u{9FFF}')
 }
 
-/// Letters, digits and marks of all scripts, and what stands in names of products.
+/// Returns whether a tag may contain a character: letters, digits and marks of all scripts, and
+/// punctuation of product names.
 fn is_of_tag(c: char) -> bool {
     static RARE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}\p{M}·・]$").expect("a constant pattern"));
     match c {
-        // What most tags are.
+        // The characters of most tags.
         c if is_han(c) => true,
         c if c.is_ascii() => c.is_ascii_alphanumeric() || "_&+-".contains(c),
         c => RARE.is_match(c.encode_utf8(&mut [0; 4])),
