@@ -4,7 +4,6 @@ mod commands;
 mod error;
 mod output;
 
-use crate::cli::output::format::Format;
 use std::fmt::{self, Debug};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use crate::cli::output::format::Format;
 use crate::clock;
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;

@@ -1,7 +1,6 @@
 //! Budgets. A call is reserved before it is sent, so budgets are never exceeded, regardless of the
 //! number of calls under way.
 
-use crate::extract::ledger::Spent;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -12,6 +11,7 @@ use tokio::sync::Notify;
 use super::journal::JournalError;
 use super::ledger::Call;
 use crate::extract::daily_spend::DailySpend;
+use crate::extract::ledger::Spent;
 use crate::plan::{Budgets, Money};
 
 /// A budget that is used up.

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use chrono::{DateTime, Utc};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -13,8 +12,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
-use reqwest::redirect;
-use reqwest::{Request, Url};
+use reqwest::{Request, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 

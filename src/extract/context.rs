@@ -1,22 +1,19 @@
 //! State that the searches of a run share, and their reports.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+
 use crate::clock::Clock;
-use crate::extract::budget::Budget;
-use crate::extract::budget::Exhausted;
+use crate::extract::budget::{Budget, Exhausted};
 use crate::extract::client::Client;
 use crate::extract::journal::Journal;
 use crate::extract::limiter::Limiter;
 use crate::extract::pager::StopReason;
 use crate::extract::store::Store;
-use crate::plan::Plan;
-use crate::plan::Search;
-use chrono::DateTime;
-use chrono::Utc;
-use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::sync::Arc;
-use tokio::sync::watch;
+use crate::plan::{Plan, Search};
 
 /// Properties that all pages of a run share.
 #[derive(Clone, Debug)]

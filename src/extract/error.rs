@@ -1,8 +1,9 @@
 //! Errors of extraction.
 
+use thiserror::Error;
+
 use crate::extract::journal::JournalError;
 use crate::raw::page::RawError;
-use thiserror::Error;
 
 #[derive(Debug, Error)]
 pub enum ExtractError {

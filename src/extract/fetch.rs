@@ -1,6 +1,5 @@
 //! A turn of a search: one call, storing its answer, and the next step.
 
-use crate::raw::page::VERSION;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::extract::ledger::Call;
 use crate::extract::pager::{Pager, StopReason};
 use crate::extract::policy::{Attempt, Decision};
 use crate::plan::Money;
-use crate::raw::page::PageHeader;
+use crate::raw::page::{PageHeader, VERSION};
 use crate::spec::source::Billed;
 
 /// Time that a call under way may take after the run was told to stop.

@@ -5,7 +5,6 @@
 //! durable. The journal is written before that, and synced together with it. A killed process loses
 //! nothing. A power cut loses at most the lines of calls that were under way.
 
-use crate::extract::ledger::Sent;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use thiserror::Error;
 
 use super::ledger::Call;
 use crate::durable::{self, FileAccess};
+use crate::extract::ledger::Sent;
 use crate::plan::{Search, Shard};
 
 /// A line of a journal.

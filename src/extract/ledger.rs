@@ -1,9 +1,9 @@
 //! The ledger: every call with its outcome and its cost.
 
-use crate::plan::limits::Money;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::limits::Money;
 use crate::spec::source::Billed;
 
 /// A row of the table `requests`: one call. The fields are the columns.

@@ -32,10 +32,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use crate::extract::context::Context;
-use crate::extract::context::known_to;
-pub use crate::extract::error::ExtractError;
-pub use context::{Cut, Event, Known, KnownTo, RunIdentity, SearchEnd};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +39,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::extract::context::{Context, known_to};
 use crate::extract::fetch::{Next, Taken, Turn};
 use crate::extract::scheduler::Lanes;
 use crate::plan::{Plan, Search};
@@ -55,6 +52,9 @@ use limiter::Limiter;
 use pager::Pager;
 use replay::Progress;
 use store::Store;
+
+pub use crate::extract::error::ExtractError;
+pub use context::{Cut, Event, Known, KnownTo, RunIdentity, SearchEnd};
 
 /// Inputs of an extraction besides its plan.
 pub struct Needs {

@@ -2,13 +2,12 @@
 //! time. A contract must declare a removed or retyped column, or old files would be misread
 //! silently. Pure.
 
-use crate::load::Lake;
-use crate::load::LakeError;
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
 use super::columns::Stored;
+use crate::load::{Lake, LakeError};
 use crate::spec::contracts::Contracts;
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};

@@ -14,17 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::apply::{HELD, drop_staging};
-use super::apply::{apply, finish_commits};
-use super::columns;
+use super::apply::{HELD, apply, drop_staging, finish_commits};
 use super::commit::Staging;
 use super::files::{list, rename, replace_json, replace_private_json};
 use super::record::next_commit_time;
-use super::{FORMAT, Lake, LakeError, STAGING};
+use super::{FORMAT, Lake, LakeError, STAGING, columns};
 use crate::load::files::checksum;
 use crate::load::locks::commit_lock;
-use crate::load::record::{AddedFile, CommitKind, CommitRecord, RunRef};
-use crate::load::record::{read, record_path};
+use crate::load::record::{AddedFile, CommitKind, CommitRecord, RunRef, read, record_path};
 use crate::spec::checks::Severity;
 
 /// A held commit.

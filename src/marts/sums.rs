@@ -6,6 +6,7 @@ use polars::prelude::{DataType, Expr, NULL, col, lit, when};
 
 /// Number of values of the low half.
 const BASE: i64 = 1 << 32;
+
 /// Magnitude of the high half of an int64.
 const HIGH: i64 = 1 << 31;
 

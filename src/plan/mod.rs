@@ -3,7 +3,6 @@
 //! Planning is pure. It reports every mistake at once. A plan is valid by construction: later
 //! stages look up no name that could be wrong.
 
-pub use parts::{Address, Compression, FollowUp, PlannedSource, Price, Retries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,20 +16,21 @@ use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::{Endpoint, Source};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
+use check::Checker;
+use checks::checks;
+use keywords::keyword_sets;
+use limits::Window;
+use privacy::{privacy, raw_retention};
+use resolve::Planner;
+use search::{SearchSubject, hash, search};
 
 pub use crate::plan::privacy::rule::{Only, PrivacyRule};
 pub use address::{is_loopback, travels_unencrypted, unencrypted, unusable};
-use check::Checker;
-use checks::checks;
 pub use checks::{CheckRule, DataCheck};
-use keywords::keyword_sets;
-use limits::Window;
 pub use limits::{Budgets, Limits, Money};
+pub use parts::{Address, Compression, FollowUp, PlannedSource, Price, Retries};
 pub use privacy::{Privacy, Pseudonyms, RawRetention};
-use privacy::{privacy, raw_retention};
-use resolve::Planner;
 pub use search::{Depth, KnownShare, Search, StopRules};
-use search::{SearchSubject, hash, search};
 pub use shard::{Indivisible, Shard};
 
 mod address;

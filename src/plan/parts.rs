@@ -1,10 +1,10 @@
 //! Parts of a plan that are resolved from single keys.
 
-use chrono::DateTime;
-use chrono::Utc;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 /// A source with the address that it is reached at.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,14 +1,12 @@
 //! The SQL of the catalog: one view per table, and the views derived from it. Pure.
 
-use crate::query::sql::identifier;
-use crate::query::sql::literal;
-use crate::query::sql::plain_glob;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
 use super::views::derived;
+use crate::query::sql::{identifier, literal, plain_glob};
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, Table};
 

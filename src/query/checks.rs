@@ -1,7 +1,6 @@
 //! The SQL of data checks, which returns the faulty rows. Pure except for [`failing`], [`bind`] and
 //! [`remark`], which run queries.
 
-use crate::query::staged::of_run;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -9,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use super::duckdb::{Database, QueryAnswer, QueryError};
 use crate::plan::CheckRule;
 use crate::query::sql::{identifier, literal};
+use crate::query::staged::of_run;
 use crate::spec::checks::CheckValue;
 
 /// The run whose rows are checked.

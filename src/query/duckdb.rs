@@ -1,11 +1,8 @@
 //! DuckDB over the lake.
 
-use crate::query::{sql, staged};
-
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -15,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::catalog::{self, Files};
-use crate::query::staged::Staged;
+use crate::query::sql;
+use crate::query::staged::{self, Staged};
 use crate::spec::files::FileColumns;
 use crate::spec::table::{FOLDERS, Table};
 

@@ -1,13 +1,13 @@
 //! Views over the staged, uncommitted files of a run.
 
-use super::catalog::{Files, ViewPart, table_view, views};
-use crate::query::sql::identifier;
-use crate::query::sql::literal;
+use std::path::Path;
 
+use indexmap::IndexMap;
+
+use super::catalog::{Files, ViewPart, table_view, views};
+use crate::query::sql::{identifier, literal};
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::Table;
-use indexmap::IndexMap;
-use std::path::Path;
 
 /// The staged files of a run, and the lake that they are for.
 #[derive(Clone, Copy)]

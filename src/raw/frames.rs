@@ -81,6 +81,7 @@ enum Found {
 
 /// Bytes per read.
 const READ: usize = 1 << 20;
+
 /// Maximum size of a page in bytes, compressed or not.
 const MOST: usize = 1 << 30;
 

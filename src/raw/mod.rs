@@ -5,9 +5,6 @@
 //! acknowledged. A damaged frame loses its own page only: the reader continues with the next whole
 //! frame ([`frames`]).
 
-use crate::raw::page::Change;
-use crate::raw::page::failed;
-pub use page::{Damage, PageHeader, RawError, RawPage, VERSION};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,8 +16,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::durable::{self, FileAccess};
+use crate::raw::page::{Change, failed};
 use frames::{Frames, PageDecoder};
 use seal::Seal;
+
+pub use page::{Damage, PageHeader, RawError, RawPage, VERSION};
 
 pub mod body;
 pub mod frames;
@@ -32,6 +32,7 @@ pub mod seal;
 mod tests;
 
 const LEVEL: i32 = 3;
+
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]

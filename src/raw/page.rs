@@ -1,21 +1,18 @@
 //! A page of the raw zone: its header, its JSON line, and its errors.
 
-use crate::plan::Search;
-use crate::raw::body;
-use crate::raw::body::BodyText;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chrono::DateTime;
-use chrono::Utc;
-use serde::Deserialize;
-use serde::Serialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::fmt;
-use std::io;
-use std::path::Path;
-use std::path::PathBuf;
 use thiserror::Error;
 use uuid::Uuid;
+
+use crate::plan::Search;
+use crate::raw::body::{self, BodyText};
 
 /// Version of the line format. Frames of version 1 have no seal, and their bodies are text.
 pub const VERSION: u32 = 2;

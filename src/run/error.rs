@@ -1,5 +1,10 @@
 //! Errors of a run.
 
+use std::path::PathBuf;
+
+use arrow::error::ArrowError;
+use thiserror::Error;
+
 use crate::extract::client::ClientError;
 use crate::extract::error::ExtractError;
 use crate::extract::journal::JournalError;
@@ -8,9 +13,6 @@ use crate::query::duckdb::QueryError;
 use crate::raw::page::RawError;
 use crate::run::access::AccessError;
 use crate::transform::error::TransformError;
-use arrow::error::ArrowError;
-use std::path::PathBuf;
-use thiserror::Error;
 
 #[derive(Debug, Error)]
 pub enum RunError {

@@ -1,13 +1,13 @@
 //! Flattens the raw files of a run into tables.
 
+use std::path::PathBuf;
+use std::sync::Once;
+
 use crate::run::error::RunError;
 use crate::transform::contracts::Transform;
 use crate::transform::stamp::RunStamp;
 use crate::transform::tables::finish::Flattened;
-use crate::transform::workers::RawRead;
-use crate::transform::workers::WorkerInput;
-use std::path::PathBuf;
-use std::sync::Once;
+use crate::transform::workers::{RawRead, WorkerInput};
 
 /// Flattens all pages of a run. Builds the tables in `only`, or all tables if it is empty. Also
 /// returns what was read from the raw files.

@@ -19,10 +19,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::extract::error::with_causes;
-use crate::load::encode;
 use crate::load::marts::{FailedMart, mart_path};
 use crate::load::record::{CommitKind, RunRef};
-use crate::load::{Lake, LakeError};
+use crate::load::{Lake, LakeError, encode};
 use crate::marts::{Day, Relation, VERSION, earlier};
 use crate::plan::Plan;
 use crate::plan::parts::Compression;

@@ -23,10 +23,6 @@ pub mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use crate::run::options::Resume;
-pub use error::RunError;
-
-pub use options::{OnEvent, RunOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,6 +50,10 @@ use prior::Prior;
 use report::{RunReport, Status};
 use resume::OpenRun;
 use retain::retain;
+
+pub use crate::run::options::Resume;
+pub use error::RunError;
+pub use options::{OnEvent, RunOptions};
 
 /// Runs a pipeline: extract, transform, commit, catalog. Ends early when `stop` becomes true.
 /// Continues a run of the same plan that was cut short, subject to [`RunOptions::resume`].

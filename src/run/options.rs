@@ -1,8 +1,8 @@
 //! Options of a run.
 
-use chrono::DateTime;
-use chrono::Utc;
 use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
 
 use crate::extract::context::Event;
 

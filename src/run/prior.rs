@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
-use super::catalog::Opened;
-use super::{catalog, ledger};
+use super::catalog::{self, Opened};
+use super::ledger;
 use crate::extract::context::{Known, KnownTo};
 use crate::extract::daily_spend::{self, DayOf, journals};
 use crate::extract::ledger::Spent;

@@ -1,6 +1,5 @@
 //! Runs that were cut short: selects the run to continue, and closes the others.
 
-use crate::run::options::Resume;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,7 +18,7 @@ use crate::load::Lake;
 use crate::load::record::CommitRecord;
 use crate::plan::{Plan, Shard};
 use crate::run::error::RunError;
-use crate::run::options::RunOptions;
+use crate::run::options::{Resume, RunOptions};
 use crate::transform::contracts::Transform;
 use crate::transform::stamp::RunStamp;
 

@@ -22,6 +22,7 @@ use crate::spec::table::Table;
 
 /// Target size of a file in bytes.
 pub const FILE_BYTES: u64 = 192 << 20;
+
 /// Memory in bytes that a sort may use before it spills to disk.
 const MEMORY: u64 = 1 << 30;
 const COMPRESSION: Compression = Compression::Zstd(3);

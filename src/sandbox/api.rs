@@ -12,10 +12,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::signing::Signer;
-use crate::spec::contracts::Contracts;
-use crate::spec::source::AuthPlace;
-
 use super::call::{ApiCall, Asked, Token};
 use super::documented;
 use super::envelope::{AnswerEnvelope, BusinessCode, Trace};
@@ -27,6 +23,9 @@ use super::search::{self, NoteQuery, Paging};
 use super::world::dice::Dice;
 use crate::sandbox::http::routes::{Operation, Route};
 use crate::sandbox::world::stream::World;
+use crate::signing::Signer;
+use crate::spec::contracts::Contracts;
+use crate::spec::source::AuthPlace;
 
 /// All endpoints that the sandbox serves.
 pub struct Api {

@@ -64,18 +64,17 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::signing::Signer;
-use crate::spec::contracts::Contracts;
-
-pub use clock::SandboxClock;
-
 use crate::sandbox::http::line::{Cutter, WireLines};
 use crate::sandbox::http::shared::Shared;
 use crate::sandbox::http::stop::{Stopper, stop};
 use crate::sandbox::world::stream::World;
+use crate::signing::Signer;
+use crate::spec::contracts::Contracts;
 use api::Api;
 use calls::Calls;
 use faults::Strikes;
+
+pub use clock::SandboxClock;
 
 /// Time that calls under way may take when the sandbox is stopped.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);

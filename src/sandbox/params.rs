@@ -1,9 +1,8 @@
 //! Parses the parameters of a call, as the source contract declares them.
 
+use super::search::{NoteKind, NoteQuery, Sort};
 use crate::spec::source::{Endpoint, Param, ParamFrom};
 use crate::spec::words::{Filter, TimeSpan};
-
-use super::search::{NoteKind, NoteQuery, Sort};
 
 /// Error: a parameter does not match its declaration in the contract; the text names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

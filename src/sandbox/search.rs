@@ -4,12 +4,11 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 
-use crate::spec::words::TimeSpan;
-
 use super::world::author::Author;
 use super::world::dice::Dice;
 use super::world::note::Note;
 use crate::sandbox::world::stream::{Stream, World};
+use crate::spec::words::TimeSpan;
 
 /// Entries on a full page.
 pub const PAGE_SIZE: usize = 20;

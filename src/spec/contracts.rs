@@ -1,6 +1,5 @@
 //! Loads the contracts of sources, tables and marts: the embedded ones, or those in a folder.
 
-use crate::spec::references::known_columns;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use super::mart::{Mart, MartFile};
 use super::source::{CLASSES, Source};
 use super::source_checks;
 use super::table::{CommonColumns, Table};
+use crate::spec::references::known_columns;
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::yaml::document::{self, Spanned};
 use crate::spec::yaml::text_file::{read_text, unreadable};

@@ -1,17 +1,15 @@
 //! Compiled contracts, with the options of a pipeline.
 
-use crate::plan::Plan;
-use crate::plan::Privacy;
+use std::sync::Arc;
+
+use crate::plan::{Plan, Privacy};
 use crate::spec::contracts::Contracts;
 use crate::spec::pipeline::OnBadValue;
-use crate::spec::table::RowsFrom;
-use crate::spec::table::Table;
+use crate::spec::table::{RowsFrom, Table};
 use crate::spec::yaml::diagnostic::Diagnostics;
 use crate::transform::program::mapping::Programs;
 use crate::transform::quality::privacy::Redaction;
-use crate::transform::tables::shape::Shape;
-use crate::transform::tables::shape::shapes;
-use std::sync::Arc;
+use crate::transform::tables::shape::{Shape, shapes};
 
 /// The compiled contracts: turns any number of runs into tables.
 pub struct Transform {

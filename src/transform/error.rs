@@ -1,9 +1,10 @@
 //! Errors of the transform.
 
-use crate::raw::page::RawError;
-use crate::transform::quality::tally::Tally;
 use arrow::error::ArrowError;
 use thiserror::Error;
+
+use crate::raw::page::RawError;
+use crate::transform::quality::tally::Tally;
 
 #[derive(Debug, Error)]
 pub enum TransformError {

@@ -25,12 +25,12 @@ pub mod workers;
 #[cfg(test)]
 mod tests;
 
+use crate::transform::page::flatten::Flattener;
+use crate::transform::tables::finish::Flattened;
+
 pub use contracts::Transform;
 pub use error::TransformError;
 pub use stamp::RunStamp;
-
-use crate::transform::page::flatten::Flattener;
-use crate::transform::tables::finish::Flattened;
 
 impl Transform {
     /// Begins the tables of one run, in memory and on one thread.

@@ -1,12 +1,11 @@
 //! Values that all rows of a run have in common.
 
-use crate::transform::program::value::Cell;
-use chrono::DateTime;
-use chrono::Datelike;
-use chrono::NaiveDate;
-use chrono::Utc;
-use chrono_tz::Tz;
 use std::collections::HashMap;
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+use crate::transform::program::value::Cell;
 
 /// Values that the rows of a run have in common.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,6 +12,7 @@ use crate::cli::output::print::print_text;
 /// A commented pipeline on the sandbox: the demo of the repository.
 const TEMPLATE: &str = include_str!("../../../pipelines/demo.yaml");
 const PIPELINE: &str = "pipelines/demo.yaml";
+
 /// Path of the JSON Schema for editors. The template refers to this path.
 const SCHEMA: &str = "schemas/pipeline.schema.json";
 

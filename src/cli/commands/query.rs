@@ -9,8 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use clap::Args;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
 use tempfile::{NamedTempFile, TempDir};
 

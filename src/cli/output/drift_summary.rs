@@ -8,6 +8,7 @@ use crate::transform::quality::drift::{DriftKind, DriftRow};
 
 /// Maximum number of drift lines in the summary.
 const MOST_LINES: usize = 5;
+
 /// Maximum number of names of one kind in a line.
 const MOST_NAMES: usize = 6;
 

@@ -1,7 +1,8 @@
 //! Formats of output.
 
-use clap::ValueEnum;
 use std::fmt::Debug;
+
+use clap::ValueEnum;
 
 /// Format of printed results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

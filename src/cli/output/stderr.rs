@@ -1,9 +1,9 @@
 //! Messages on stderr.
 
-use crate::spec::yaml::escape::escaped;
 use std::fmt::Display;
-use std::io;
-use std::io::Write;
+use std::io::{self, Write};
+
+use crate::spec::yaml::escape::escaped;
 
 /// Writes a line to stderr, escaped. Write errors are ignored.
 pub fn note(text: impl Display) {

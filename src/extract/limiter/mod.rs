@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex as FairMutex;
 
 use crate::plan::limits::Window;
+
 pub use pace::Pace;
 
 /// Delays calls until they are allowed. Waiters are served in order of arrival.

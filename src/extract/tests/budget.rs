@@ -10,12 +10,12 @@ use super::{SHANGHAI, done, head, journal, journal_path, sent, time};
 use crate::extract::budget::{Budget, Reserved};
 use crate::extract::daily_spend::{DailySpend, DayOf};
 use crate::extract::journal::{Entry, JournalError, read};
-use crate::extract::ledger::Sent;
-use crate::extract::ledger::Spent;
+use crate::extract::ledger::{Sent, Spent};
 use crate::plan::{Budgets, Money};
 use crate::spec::source::Billed;
 
 const NOON: &str = "2026-03-09T04:00:00Z";
+
 /// A second before midnight in Shanghai, and midnight.
 const LATE: &str = "2026-03-09T15:59:59.999999Z";
 const MIDNIGHT: &str = "2026-03-09T16:00:00Z";

@@ -7,8 +7,7 @@ use tempfile::TempDir;
 
 use super::{done, head, journal, journal_path, search, sent};
 use crate::extract::journal::{Entry, Journal, RunHead, head as first, is_under_way, read};
-use crate::extract::ledger::Call;
-use crate::extract::ledger::Sent;
+use crate::extract::ledger::{Call, Sent};
 use crate::plan::{KnownShare, Search, StopRules};
 use crate::spec::source::Billed;
 

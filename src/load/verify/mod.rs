@@ -4,14 +4,13 @@ pub mod modes;
 pub mod quarantine;
 
 use std::collections::BTreeMap;
-use std::fs::{self};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::files::checksum;
-use super::files::{failed, list};
+use super::files::{checksum, failed, list};
 use super::inventory::LiveFile;
 use super::{Lake, LakeError};
 use crate::load::record::AddedFile;

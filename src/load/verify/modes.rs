@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use crate::durable::{FileAccess, mode_of};
-use crate::load::QUARANTINE;
-use crate::load::{Lake, RAW, STAGING, STATE};
+use crate::load::{Lake, QUARANTINE, RAW, STAGING, STATE};
 
 /// A remark on a lake that is not about damaged files.
 #[derive(Clone, Debug, PartialEq, Serialize)]

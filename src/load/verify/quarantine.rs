@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::load::QUARANTINE;
 use crate::load::files::{failed, step};
 use crate::load::inventory::LiveFile;
-use crate::load::{Lake, LakeError, STATE};
+use crate::load::{Lake, LakeError, QUARANTINE, STATE};
 
 /// A file that was moved. Both paths are relative to the lake.
 #[derive(Clone, Debug, PartialEq, Serialize)]

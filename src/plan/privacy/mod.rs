@@ -1,7 +1,5 @@
 //! The privacy rules of a pipeline, resolved against the tables.
 
-use crate::plan::privacy::rule::PrivacyRule;
-use rule::ColumnOfTable;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +7,14 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretBox};
 
 use super::check::Checker;
+use crate::plan::privacy::rule::PrivacyRule;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::Extract;
 use crate::spec::privacy::{Raw, Secret, is_variable};
 use crate::spec::source::{ColumnReads, Endpoint, RowRule};
 use crate::spec::yaml::document::Spanned;
-
+use rule::ColumnOfTable;
 use rules::rules;
 
 pub mod rule;

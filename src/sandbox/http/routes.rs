@@ -2,9 +2,8 @@
 
 use std::io;
 
-use crate::spec::source::{Endpoint, Source};
-
 use crate::sandbox::envelope::BusinessCode;
+use crate::spec::source::{Endpoint, Source};
 
 /// An endpoint of a source contract that the sandbox can answer.
 pub struct Route {

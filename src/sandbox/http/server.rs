@@ -1,7 +1,6 @@
 //! HTTP server of the sandbox: the state shared by all calls, and the control routes below
 //! `/_sandbox`.
 
-use crate::sandbox::http::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::sandbox::calls::Counts;
 use crate::sandbox::faults::{FaultPlan, Strikes};
 use crate::sandbox::http::reply::JSON;
 use crate::sandbox::http::respond::respond;
+use crate::sandbox::http::shared::Shared;
 
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()

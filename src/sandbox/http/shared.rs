@@ -1,11 +1,12 @@
 //! State that all requests to the sandbox share.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use crate::sandbox::api::Api;
 use crate::sandbox::calls::Calls;
 use crate::sandbox::clock::SandboxClock;
 use crate::sandbox::faults::Strikes;
 use crate::sandbox::http::stop::StopSignal;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// State that all calls share.
 pub struct Shared {

@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
+use super::signature;
 use crate::sandbox::world::dice::Dice;
 use crate::sandbox::world::note::Note;
-
-use super::signature;
 
 #[derive(Debug, Serialize)]
 pub struct Image {

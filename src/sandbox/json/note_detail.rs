@@ -3,9 +3,8 @@
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
-use crate::sandbox::world::note::Note;
-
 use super::media;
+use crate::sandbox::world::note::Note;
 
 #[derive(Debug, Serialize)]
 pub struct NoteDetail {

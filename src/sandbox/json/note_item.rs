@@ -3,14 +3,13 @@
 use chrono::{DateTime, FixedOffset, Utc};
 use serde::Serialize;
 
+use super::media::{self, Image, VideoInfo};
+use super::shortened;
 use crate::sandbox::world::author::Verification;
 use crate::sandbox::world::dice::Dice;
 use crate::sandbox::world::note::Note;
 use crate::sandbox::world::phrases;
 use crate::sandbox::world::time::{DAY, HOUR};
-
-use super::media::{self, Image, VideoInfo};
-use super::shortened;
 
 #[derive(Debug, Serialize)]
 pub struct NoteItem {

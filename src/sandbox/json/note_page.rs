@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
+use super::note_item::NoteItem;
 use crate::sandbox::search::{Card, Hit, NoteQuery};
 use crate::sandbox::world::dice::Dice;
 use crate::sandbox::world::stream::{Stream, World};
 use crate::sandbox::world::topics::TOPICS;
-
-use super::note_item::NoteItem;
 
 #[derive(Debug, Serialize)]
 pub struct NotePage {

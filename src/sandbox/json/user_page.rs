@@ -4,10 +4,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::shortened;
 use crate::sandbox::documented;
 use crate::sandbox::world::author::{Author, Verification};
-
-use super::shortened;
 
 #[derive(Debug, Serialize)]
 pub struct UserPage {

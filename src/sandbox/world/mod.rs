@@ -18,14 +18,13 @@ pub mod text;
 pub mod time;
 pub mod topics;
 
-use crate::sandbox::world::time::BEGINNING;
-use crate::sandbox::world::time::DAY;
-pub use stream::{Stream, World};
-
+use crate::sandbox::world::time::{BEGINNING, DAY};
 use author::Author;
 use dice::Dice;
 use id::Id;
 use note::Note;
+
+pub use stream::{Stream, World};
 
 /// The buckets of a stream: `notes` buckets in `seconds`, as equal as whole seconds allow.
 #[derive(Clone, Copy, Debug)]

@@ -2,8 +2,7 @@
 
 use crate::sandbox::world::dice::Dice;
 use crate::sandbox::world::id::Id;
-use crate::sandbox::world::topics::TOPICS;
-use crate::sandbox::world::topics::Topic;
+use crate::sandbox::world::topics::{TOPICS, Topic};
 
 /// The notes and authors that belong to a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, options};
 
-use crate::spec::yaml::diagnostic::ByteSpan;
-use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
+use crate::spec::yaml::diagnostic::{ByteSpan, Diagnostic, SourceFile};
 use crate::spec::yaml::node::{Node, NodeKind};
 use crate::spec::yaml::syntax;
 

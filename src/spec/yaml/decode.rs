@@ -6,11 +6,9 @@ use serde::Deserializer;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Unexpected, Visitor};
 
-use crate::spec::yaml::diagnostic::ByteSpan;
-use crate::spec::yaml::diagnostic::nearest;
+use crate::spec::yaml::diagnostic::{ByteSpan, nearest};
 use crate::spec::yaml::document::{SPANNED, WRITTEN};
-use crate::spec::yaml::node::is_null;
-use crate::spec::yaml::node::{Node, NodeKind};
+use crate::spec::yaml::node::{Node, NodeKind, is_null};
 
 /// Error of a tree that has no value of the expected type, with its place.
 #[derive(Debug)]

@@ -5,9 +5,6 @@
 //! is decoded *tolerantly*: each error is recorded, its part is removed from the tree, and decoding
 //! restarts, until it succeeds or nothing more can be removed.
 
-use crate::spec::yaml::diagnostic::ByteSpan;
-use crate::spec::yaml::node::Node;
-use crate::spec::yaml::node::NodeKind;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -16,7 +13,8 @@ use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::spec::yaml::compose::compose;
-use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
+use crate::spec::yaml::diagnostic::{ByteSpan, Diagnostic, SourceFile};
+use crate::spec::yaml::node::{Node, NodeKind};
 
 /// A value and its place, for errors that are found after decoding.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

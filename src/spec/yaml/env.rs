@@ -9,8 +9,7 @@ use std::ops::Range;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
-use crate::spec::yaml::node::is_null;
-use crate::spec::yaml::node::{Node, NodeKind};
+use crate::spec::yaml::node::{Node, NodeKind, is_null};
 
 /// Replaces every `${NAME}` below `node`. `$${` stands for a literal `${`. Adds a diagnostic to
 /// `found` for a missing variable and for an unclosed `${`.

@@ -3,8 +3,7 @@
 //! Each call parses the file again: only error messages and suggestions need a place.
 
 use crate::spec::contracts::Contracts;
-use crate::spec::yaml::diagnostic::ByteSpan;
-use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::diagnostic::{ByteSpan, SourceFile};
 use crate::spec::yaml::document;
 use crate::spec::yaml::node::{Node, NodeKind};
 

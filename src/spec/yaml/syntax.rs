@@ -2,8 +2,7 @@
 
 use granit_parser::ErrorKind;
 
-use crate::spec::yaml::diagnostic::ByteSpan;
-use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
+use crate::spec::yaml::diagnostic::{ByteSpan, Diagnostic, SourceFile};
 
 /// Hint for a text that begins with a special character of YAML.
 pub const QUOTE: &str = "put the text in quotes, as in \"@a\"";

@@ -21,7 +21,7 @@ use crate::transform::tables::accumulator::{Accumulator, Finished, Spill};
 pub struct Flattener<'t> {
     transform: &'t Transform,
     stamp: RunStamp,
-    sink: Accumulator<'t>,
+    accumulator: Accumulator<'t>,
     /// Keyed by source and endpoint.
     orders: HashMap<(String, String), KeyOrder>,
     /// Captures of the last page, whose memory is reused.
@@ -38,7 +38,7 @@ impl<'t> Flattener<'t> {
         Flattener {
             transform,
             stamp: stamp.clone(),
-            sink: Accumulator::new(transform, stamp, only, spill),
+            accumulator: Accumulator::new(transform, stamp, only, spill),
             orders: HashMap::new(),
             captures: Captures::default(),
         }
@@ -75,7 +75,7 @@ impl<'t> Flattener<'t> {
                 stamp: &self.stamp,
                 header,
                 order,
-                sink: &mut self.sink,
+                accumulator: &mut self.accumulator,
             };
             reading.read(body, &mut captures)
         } else {
@@ -86,11 +86,13 @@ impl<'t> Flattener<'t> {
             let value = transform.redaction.shown_page(&body.text);
             let reject = page_reject(header, value, reason);
             match reason {
-                NO_PAGE => self.sink.keep(&reject),
-                _ => self.sink.reject(&reject),
+                NO_PAGE => self.accumulator.keep(&reject),
+                _ => self.accumulator.reject(&reject),
             }
         }
-        Ok(self.sink.end_page(&search.source, &search.endpoint)?)
+        Ok(self
+            .accumulator
+            .end_page(&search.source, &search.endpoint)?)
     }
 
     /// Returns the rows, rejects and drift of the pages.
@@ -98,7 +100,7 @@ impl<'t> Flattener<'t> {
     /// # Errors
     /// A contract whose tables cannot hold what it maps.
     pub fn finish(self) -> Result<Finished, TransformError> {
-        Ok(self.sink.finish()?)
+        Ok(self.accumulator.finish()?)
     }
 }
 
@@ -112,7 +114,7 @@ struct Reading<'r, 't> {
     stamp: &'r RunStamp,
     header: &'r PageHeader,
     order: &'r mut KeyOrder,
-    sink: &'r mut Accumulator<'t>,
+    accumulator: &'r mut Accumulator<'t>,
 }
 
 impl Reading<'_, '_> {
@@ -150,7 +152,7 @@ impl Reading<'_, '_> {
         let mut walked = self.walk(body, &mut captures);
         let is_exact = walked.as_ref().is_ok_and(|walked| !walked.is_inexact);
         if !is_exact && let Some(numbers) = QuotedNumbers::new(text) {
-            self.sink.page_drift.take();
+            self.accumulator.page_drift.take();
             let body = Body {
                 text: &numbers.text,
                 is_replaced,
@@ -173,10 +175,10 @@ impl Reading<'_, '_> {
         body: Body<'a>,
         captures: &mut Captures<'a>,
     ) -> Result<Walked, serde_json::Error> {
-        let drift = &mut self.sink.page_drift;
+        let drift = &mut self.accumulator.page_drift;
         let walked = walk(self.program, body, captures, self.order, drift);
         if walked.is_err() {
-            self.sink.page_drift.take();
+            self.accumulator.page_drift.take();
         }
         walked
     }
@@ -195,7 +197,7 @@ impl Reading<'_, '_> {
             header: self.header,
             window: window(self.header),
         };
-        Emitter::new(page, self.sink).emit();
+        Emitter::new(page, self.accumulator).emit();
         Ok(())
     }
 

@@ -1,6 +1,5 @@
 //! Makes rows from the captured values of a page.
 
-use crate::transform::quality::reject::BadCell;
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
@@ -18,11 +17,10 @@ use crate::transform::program::conditions::{Alternatives, Matcher};
 use crate::transform::program::mapping::{CompiledRule, NodeId, Program, Variant};
 use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::Redaction;
-use crate::transform::quality::reject::Reject;
+use crate::transform::quality::reject::{BadCell, Reject};
 use crate::transform::stamp::{RunStamp, days};
 use crate::transform::tables::accumulator::Accumulator;
-use crate::transform::tables::shape::Observed;
-use crate::transform::tables::shape::Shape;
+use crate::transform::tables::shape::{Observed, Shape};
 
 /// Input for the rows of a page.
 #[derive(Clone, Copy)]
@@ -39,7 +37,7 @@ pub struct PageInput<'p> {
 /// Appends the rows of one page to the tables.
 pub struct Emitter<'e, 'p, 't> {
     page: PageInput<'p>,
-    sink: &'e mut Accumulator<'t>,
+    accumulator: &'e mut Accumulator<'t>,
     /// The elements that enclose a row, from the page inward, and the row's index in each list.
     frames: Vec<FrameId>,
     indexes: Vec<usize>,
@@ -60,10 +58,10 @@ pub fn window(header: &PageHeader) -> Option<DateTime<Utc>> {
 }
 
 impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
-    pub fn new(page: PageInput<'p>, sink: &'e mut Accumulator<'t>) -> Self {
+    pub fn new(page: PageInput<'p>, accumulator: &'e mut Accumulator<'t>) -> Self {
         Emitter {
             page,
-            sink,
+            accumulator,
             frames: Vec::new(),
             indexes: Vec::new(),
             cells: Vec::new(),
@@ -74,14 +72,14 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
 
     pub fn emit(&mut self) {
         for rule in &self.page.program.rules {
-            if !self.sink.wants(rule.table) || !self.is_asked_for(rule) {
+            if !self.accumulator.wants(rule.table) || !self.is_asked_for(rule) {
                 continue;
             }
             self.over_items = rule.over_items;
             self.frames.clear();
             self.frames.push(PAGE);
             self.indexes.clear();
-            self.sink.tally(rule.table).given += self.given(rule);
+            self.accumulator.tally(rule.table).given += self.given(rule);
             self.descend(&rule.each, &mut |this| this.element(rule));
         }
     }
@@ -132,7 +130,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         let exploded = rule.variants.iter().any(|v| v.hashtags.is_some());
         if !self.applies(&rule.when) {
             if !exploded {
-                self.sink.tally(rule.table).skipped += self.below(&rule.variants);
+                self.accumulator.tally(rule.table).skipped += self.below(&rule.variants);
             }
             return;
         }
@@ -140,19 +138,19 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         let Some(variant) = rule.variants.iter().find(present) else {
             let nested = rule.variants.iter().any(|v| v.target.is_some());
             if exploded || nested {
-                self.sink.tally(rule.table).given += 1;
+                self.accumulator.tally(rule.table).given += 1;
             }
             // A duplicate key may leave elements below an object that was overwritten.
             if nested && !exploded {
                 let left_out = self.below(&rule.variants);
-                self.sink.tally(rule.table).skipped += left_out;
+                self.accumulator.tally(rule.table).skipped += left_out;
             }
             return self.reject(rule, &rule.at, &BadCell::missing());
         };
         for other in rule.variants.iter().filter(|v| !std::ptr::eq(*v, variant)) {
             if other.target.is_some() && !exploded {
                 let left_out = self.below(std::slice::from_ref(other));
-                self.sink.tally(rule.table).skipped += left_out;
+                self.accumulator.tally(rule.table).skipped += left_out;
             }
         }
         self.descend(&variant.then_each, &mut |this| this.target(rule, variant));
@@ -175,18 +173,18 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     fn target(&mut self, rule: &'p CompiledRule, variant: &'p Variant) {
         if let Some((path, bad)) = self.misfit(variant) {
             if variant.hashtags.is_some() {
-                self.sink.tally(rule.table).given += 1;
+                self.accumulator.tally(rule.table).given += 1;
             }
             return self.reject(rule, path, &bad);
         }
         let applies = self.applies(&variant.then_when);
         match &variant.hashtags {
             None if applies => self.row(rule, variant, &None),
-            None => self.sink.tally(rule.table).skipped += 1,
+            None => self.accumulator.tally(rule.table).skipped += 1,
             Some(_) if !applies => {}
             Some(texts) => {
                 let tags = self.distinct_hashtags(texts);
-                self.sink.tally(rule.table).given += tags.len() as u64;
+                self.accumulator.tally(rule.table).given += tags.len() as u64;
                 for (index, tag) in tags.into_iter().enumerate() {
                     self.row(rule, variant, &Some((index, tag)));
                 }
@@ -246,7 +244,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                     continue;
                 }
                 Err(bad) if *on_bad_value == OnBadValue::Null && !column.required => {
-                    self.sink.nulled(rule.table, &bad);
+                    self.accumulator.nulled(rule.table, &bad);
                     self.cells.push(None);
                     continue;
                 }
@@ -256,15 +254,15 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         }
         self.redaction().table(rule.table).apply(&mut self.cells);
         let observed = self.observed.at(self.position().unwrap_or_default());
-        self.sink.push(rule.table, &mut self.cells, observed);
+        self.accumulator.push(rule.table, &mut self.cells, observed);
     }
 
     fn reject(&mut self, rule: &CompiledRule, column: &str, bad: &BadCell<'_>) {
         let header = self.page.header;
         let search = &header.search;
         let table = &self.page.transform.shapes[rule.table];
-        self.sink.tally(rule.table).rejected += 1;
-        self.sink.reject(&Reject {
+        self.accumulator.tally(rule.table).rejected += 1;
+        self.accumulator.reject(&Reject {
             source: search.source.clone(),
             table: Some(table.name.clone()),
             endpoint: search.endpoint.clone(),

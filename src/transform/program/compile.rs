@@ -9,11 +9,9 @@ use crate::spec::source::{
     ColumnReads, Condition, Conditions, Endpoint, Mapping, RowRule, Source, Test,
 };
 use crate::spec::table::{RowsFrom, Table};
-use crate::spec::yaml::diagnostic::ByteSpan;
-use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, nearest};
+use crate::spec::yaml::diagnostic::{ByteSpan, Diagnostic, Diagnostics, nearest};
 use crate::spec::yaml::document::Spanned;
-use crate::transform::page::captures::ScopeId;
-use crate::transform::page::captures::SlotPlace;
+use crate::transform::page::captures::{ScopeId, SlotPlace};
 use crate::transform::program::coerce::{Convert, Origin, Read, Types};
 use crate::transform::program::conditions::{Alternatives, Matcher};
 use crate::transform::program::mapping::{

@@ -5,14 +5,12 @@
 //! *frame* of captured values for each element ([`crate::transform::page::captures`]). Rows are
 //! made from the frames afterwards, so a column may refer to a key after its list in the answer.
 
-use crate::transform::page::captures::Scope;
-use crate::transform::page::captures::ScopeId;
 use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 
 use crate::spec::source::Param;
-use crate::transform::page::captures::SlotPlace;
+use crate::transform::page::captures::{Scope, ScopeId, SlotPlace};
 use crate::transform::program::coerce::{Read, Types};
 use crate::transform::program::conditions::Alternatives;
 

@@ -1,7 +1,6 @@
 //! Builds the tree of keys that an answer is walked with: nodes, loops, scopes and slots.
 
-use crate::transform::page::captures::SlotPlace;
-use crate::transform::page::captures::{Scope, ScopeId};
+use crate::transform::page::captures::{Scope, ScopeId, SlotPlace};
 use crate::transform::program::coerce::Types;
 use crate::transform::program::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 

@@ -27,6 +27,7 @@ pub enum DriftKind {
 /// make any number of paths.
 const MOST_PATHS: usize = 1_000;
 const OTHER_PATHS: &str = "(other paths)";
+
 /// Maximum number of distinct values of one field. The field may turn out to hold data.
 const MOST_VALUES: usize = 20;
 

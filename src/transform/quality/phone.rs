@@ -40,6 +40,7 @@ pub fn scrub_phone_numbers(text: &str) -> Cow<'_, str> {
 }
 
 const PLACEHOLDER: &str = "[phone]";
+
 /// Digits of a number without its country code.
 const DIGITS: usize = 11;
 
@@ -121,6 +122,7 @@ fn separator(text: &str) -> usize {
 }
 
 const MOST_SEPARATORS: usize = 3;
+
 /// Maximum length of a tag between two digits, in bytes.
 const LONGEST_TAG: usize = 100;
 const NBSP: &str = "&nbsp;";

@@ -171,6 +171,7 @@ impl RowRules {
 
 /// Minimum length of a repeated text, in characters. A shorter text identifies no person.
 const SHORTEST_REPEATED: usize = 2;
+
 /// Replacement of a repeated text whose column is dropped.
 const DROPPED: &str = "[dropped]";
 

@@ -1,9 +1,10 @@
 //! Items that break the contract, with the reason.
 
-use crate::transform::page::captures::Scalar;
 use std::fmt;
 
 use serde::Serialize;
+
+use crate::transform::page::captures::Scalar;
 
 /// One rejected row. Its fields are the columns of the table `rejects`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

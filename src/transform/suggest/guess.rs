@@ -68,6 +68,7 @@ pub struct Guess {
 }
 
 const MOST_EXAMPLES: usize = 3;
+
 /// Maximum number of fields of an object that are listed.
 const MOST_INSIDE: usize = 20;
 

@@ -7,8 +7,7 @@ use serde::Serialize;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{Form, Mapping, RowRule, Unit};
 use crate::spec::table::ColumnType;
-use crate::spec::yaml::diagnostic::ByteSpan;
-use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::diagnostic::{ByteSpan, SourceFile};
 use crate::spec::yaml::document::Spanned;
 
 /// A line to add to a contract.

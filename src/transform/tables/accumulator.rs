@@ -1,6 +1,5 @@
 //! Rows, rejects, drift and counts of one worker.
 
-use crate::transform::tables::shape::REJECTS;
 use std::collections::BTreeMap;
 
 use arrow::error::ArrowError;
@@ -8,15 +7,12 @@ use arrow::error::ArrowError;
 use crate::transform::contracts::Transform;
 use crate::transform::program::value::Cell;
 use crate::transform::quality::drift::{Drift, DriftKind};
-use crate::transform::quality::reject::BadCell;
-use crate::transform::quality::reject::Reject;
+use crate::transform::quality::reject::{BadCell, Reject};
 use crate::transform::quality::tally::Tally;
 use crate::transform::stamp::RunStamp;
 use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::merge::Part;
-use crate::transform::tables::shape::Observed;
-use crate::transform::tables::shape::Shape;
-use crate::transform::tables::shape::is_ours;
+use crate::transform::tables::shape::{Observed, REJECTS, Shape, is_ours};
 use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
 

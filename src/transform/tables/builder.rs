@@ -1,8 +1,5 @@
 //! Arrow schemas and row builders from the table contracts.
 
-use crate::transform::tables::shape::Observed;
-use crate::transform::tables::shape::Shape;
-use crate::transform::tables::shape::StoredColumn;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,6 +17,7 @@ use crate::spec::table::ColumnType;
 use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::RowRules;
 use crate::transform::stamp::RunStamp;
+use crate::transform::tables::shape::{Observed, Shape, StoredColumn};
 use crate::transform::tables::sort::sorted;
 
 /// Collects the rows of one table.

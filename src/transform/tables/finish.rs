@@ -1,6 +1,5 @@
 //! Tables of a run, ready to be written.
 
-use crate::transform::tables::shape::DRIFT;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -20,7 +19,7 @@ use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::merge::{
     Merge, Newest, NewestReader, NewestWriter, Part, reduce_parts,
 };
-use crate::transform::tables::shape::Shape;
+use crate::transform::tables::shape::{DRIFT, Shape};
 use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
 

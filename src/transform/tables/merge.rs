@@ -11,15 +11,16 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 
-use crate::transform::tables::shape::Observed;
-use crate::transform::tables::shape::Shape;
+use crate::transform::tables::shape::{Observed, Shape};
 use crate::transform::tables::sort::Keys;
 use crate::transform::tables::spill::{Scratch, SpillWriter, Spilled, in_small_batches};
 
 /// Number of rows in a batch that a merge returns.
 const ROWS: usize = 8_192;
+
 /// Number of batches that a merge holds besides those that it reads.
 const HELD: usize = 32;
+
 /// Maximum number of parts merged at once. Each takes an open file and a batch in memory.
 const PARTS: usize = 32;
 

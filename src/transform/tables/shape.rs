@@ -1,17 +1,16 @@
 //! Columns of a table as they are made and stored.
 
-use crate::spec::table::ColumnType;
 use std::sync::Arc;
-
-use crate::raw::page::PageHeader;
-
-use crate::spec::table::{Fill, Table};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use indexmap::IndexMap;
 
+use crate::raw::page::PageHeader;
+use crate::spec::table::{ColumnType, Fill, Table};
+
 /// Name of the table of rejected items.
 pub const REJECTS: &str = "rejects";
+
 /// Name of the table of differences.
 pub(crate) const DRIFT: &str = "drift";
 

@@ -6,8 +6,7 @@ use arrow::datatypes::{DataType, Schema, TimeUnit};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::Tables;
-use super::{built_in, count, documented, flattened, note_search, notes, page, rows, time};
+use super::{Tables, built_in, count, documented, flattened, note_search, notes, page, rows, time};
 use crate::raw::page::RawPage;
 use crate::transform::contracts::Transform;
 use crate::transform::error::TransformError;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Tables;
-use super::{flattened, flattened_as, note_search, notes, page, rows, time};
+use super::{Tables, flattened, flattened_as, note_search, notes, page, rows, time};
 use crate::plan::{Privacy, Pseudonyms, plan};
 use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;

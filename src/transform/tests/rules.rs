@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::Tables;
-use super::{flattened, page, rows};
+use super::{Tables, flattened, page, rows};
 use crate::plan::Privacy;
 use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;

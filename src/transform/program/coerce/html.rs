@@ -56,6 +56,7 @@ fn give_each_cell_one_place(page: &Handle) -> usize {
 /// Maximum bytes of HTML that are converted. A note has a few thousand characters at most.
 const MOST_HTML: usize = 1 << 20;
 const DEEPEST_HTML: usize = 100;
+
 /// Maximum depth of the parsed tree. It includes elements that need no closing tag and elements
 /// that a wrong tag has not closed.
 const DEEPEST_TREE: usize = 3 * DEEPEST_HTML;

@@ -7,8 +7,6 @@ pub mod instants;
 pub mod numbers;
 pub mod texts;
 
-use crate::transform::program::value::BadReason;
-use crate::transform::program::value::Cell;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -25,9 +23,11 @@ use crate::transform::page::repair::is_exact_integer;
 use crate::transform::program::coerce::html::html_text;
 use crate::transform::program::coerce::instants::instant;
 use crate::transform::program::coerce::numbers::{boolean, count, finite, float, integer, is_zero};
-pub use crate::transform::program::coerce::texts::hashtags;
 use crate::transform::program::coerce::texts::url;
 use crate::transform::program::conditions::Alternatives;
+use crate::transform::program::value::{BadReason, Cell};
+
+pub use crate::transform::program::coerce::texts::hashtags;
 
 /// One way to get a column's value.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ const SMALLER_THAN_INT64: BadReason = "smaller than int64";
 const NOT_WHOLE: BadReason = "not a whole number";
 const NO_COUNT: BadReason = "not a count";
 const NOT_EXACT: BadReason = "an integer beyond 2^53, which float64 does not hold exactly";
+
 /// Below 2^53 a whole float is exact. 2^53 may be a rounded 2^53 + 1.
 const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
 

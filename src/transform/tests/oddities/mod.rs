@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::{page, time};
 use crate::raw::page::RawPage;
 use crate::spec::words::Filter;
+
 pub use ill_formed::wrong_values;
 pub use written::written;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 /// Stand for halves of a surrogate pair, which no text of Rust can hold.
 pub const HIGH_HALF: char = '\u{E000}';
 pub const LOW_HALF: char = '\u{E001}';
+
 /// Begins a text whose rest is written as it is: a number in another notation.
 const AS_IT_IS: char = '\u{E002}';
 

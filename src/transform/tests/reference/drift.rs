@@ -394,6 +394,7 @@ pub fn json_type(value: &Value) -> JsonType {
 
 /// Differences that are told apart at most; the others are summed up.
 const MOST: usize = 1_000;
+
 /// Values of a field that are told apart at most.
 const MOST_VALUES: usize = 20;
 

@@ -24,9 +24,10 @@ use crate::spec::table::RowsFrom;
 use crate::transform::stamp::RunStamp;
 use drift::{Differences, Known};
 use places::Spot;
+use rows::Interpreter;
+
 pub use places::{Place, Step};
 pub use rendered::difference;
-use rows::Interpreter;
 
 /// What may be chosen.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use super::{built_in, flattened, note_search};
 use crate::raw::page::RawPage;
 use crate::transform::contracts::Transform;
-use crate::transform::suggest::snake_case;
-use crate::transform::suggest::{Suggestion, Unknown};
+use crate::transform::suggest::{Suggestion, Unknown, snake_case};
 
 /// What is suggested for these pages.
 fn suggested_by(transform: &Transform, pages: &[RawPage], examples: bool) -> Vec<Suggestion> {
