@@ -140,7 +140,7 @@ fn modules_use_only_what_lies_below_them() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// Whether a name that follows this text is a module of ours or the end of another word.
+/// Returns whether a name that follows this text is a module of ours or the end of another word.
 fn is_part_of_a_path(before: &str) -> bool {
     before.ends_with("::") || before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
 }

@@ -430,7 +430,7 @@ const CONTRACTS: [(&str, Mistake<'_>); 24] = [
     ),
 ];
 
-/// What is printed of a pipeline, on stderr.
+/// Returns what is printed on stderr for a pipeline.
 fn validated(lake: &Lake, more: &[&str]) -> String {
     let mut args = vec!["validate", "watch.yaml"];
     args.extend(more);
@@ -625,7 +625,7 @@ fn what_is_probably_not_meant() {
     insta::assert_snapshot!("warnings", out);
 }
 
-/// What `validate --format json` prints of a pipeline, and its exit code.
+/// Returns the output of `validate --format json` for a pipeline, and its exit code.
 fn json(lake: &Lake, pipeline: &str) -> (Option<i32>, Value) {
     lake.write("watch.yaml", pipeline);
     let args = ["validate", "watch.yaml", "--format", "json"];

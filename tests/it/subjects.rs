@@ -15,7 +15,7 @@ const UNCHECKED: (&str, &str, &str) = (
     "",
 );
 
-/// What a note's detail has beside its id.
+/// The fields of a note detail beside its id.
 fn detail(note_id: &Value) -> Value {
     json!({"code": 200, "message": "success", "data": {
         "note_id": note_id, "title": "t", "content": "c", "images": ["https://i/1.jpg"],
@@ -59,7 +59,7 @@ price: {{note_detail: 0.1, currency: CNY}}
     (output.status.code(), stderr)
 }
 
-/// How many rows of any table that is read from answers name this id.
+/// Counts the rows of all tables made from answers that name this id.
 fn rows_of(lake: &Lake, id: &str) -> Value {
     let tables = ["notes", "engagement", "note_images", "note_tags"];
     let counts = tables.map(|table| {

@@ -50,7 +50,7 @@ fn planned(pipeline: &str) -> Plan {
     try_plan(pipeline).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// What a plan warns of, each as `line:column message [hint]`.
+/// The warnings of a plan, each as `line:column message [hint]`.
 fn warnings(plan: &Plan) -> Vec<String> {
     let told = |warning: &Diagnostic| {
         let (line, column) = warning.position().expect("a place");

@@ -1,4 +1,4 @@
-//! What the built-in contracts say that an answer means: which items are notes, which are paid
+//! The meaning of answers by the built-in contracts: which items are notes, which are paid
 //! places, which texts are ids and counts.
 
 use serde_json::{Value, json};

@@ -159,7 +159,7 @@ fn a_note_that_is_gone_is_a_page_without_a_note() {
     assert_eq!(count(&tables.batches["search_pages"]), 1);
 }
 
-/// What becomes of a detail that names this id, where the note `42` was asked for.
+/// Flattens a detail that names this id, where the note `42` was asked for.
 fn detail_about(note_id: &str) -> Tables {
     let body = format!(
         r#"{{"code":200,"data":{{"note_id":{note_id},"title":"t","tags":["a"],"author":{{"user_id":"u"}}}}}}"#

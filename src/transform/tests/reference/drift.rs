@@ -107,12 +107,12 @@ impl Known {
         }
     }
 
-    /// Whether the elements of a list are objects, as far as rules read them.
+    /// Returns whether rules read the elements of a list as objects.
     pub fn has_objects(&self, element: &Place) -> bool {
         self.keys.contains_key(element) || self.over_values.contains(element)
     }
 
-    /// Whether an element has a value at one of the places that rules look at, or an element of a
+    /// Returns whether an element has a value at one of the places that rules look at, or an element of a
     /// list that they go over.
     pub fn has_value(&self, element: &Place, value: &Value) -> bool {
         let looked_at = self.types.keys().chain(&self.lengths).chain(&self.lists);

@@ -250,7 +250,7 @@ fn has_items(endpoint: &Endpoint, answer: &Value) -> bool {
     value.is_array()
 }
 
-/// Why an answer is not about what was asked.
+/// Returns the reason why an answer is not about what was asked.
 fn other_subject(endpoint: &Endpoint, search: &Search, answer: &Value) -> Option<&'static str> {
     for (name, path) in &endpoint.about {
         let from = endpoint.params[&name.value].from;

@@ -292,7 +292,7 @@ impl<'c> Interpreter<'c> {
 }
 
 impl Making<'_> {
-    /// What is wrong with the element of a list that a row would be made of.
+    /// Returns the fault of a list element that cannot make a row.
     fn misfit(&self, spot: &Spot<'_>, at: &str) -> Option<Broken> {
         let each = self.rule.each.as_deref().unwrap_or_default();
         let (place, column) = match (&self.rule.then_each, &self.rule.each) {
@@ -320,7 +320,7 @@ impl Making<'_> {
         })
     }
 
-    /// Why a required column is null.
+    /// Returns the reason why a required column is null.
     fn no_value(&self, name: &str, column: &Column) -> (&'static str, Option<String>) {
         let declared = self.rule.columns.iter().find(|(n, _)| n.value == name);
         let mut values = declared
