@@ -170,3 +170,28 @@ fn every_path_that_a_document_names_is_there() {
     }
     assert!(named > 30, "only {named} paths were found");
 }
+
+/// The pipeline that the README shows runs as it is written, here on the sandbox.
+#[test]
+fn the_pipeline_of_the_readme_runs() {
+    let readme = read("README.md");
+    let blocks = readme.split("```yaml\n").skip(1);
+    let mut blocks = blocks.filter_map(|block| block.split("```").next());
+    let pipeline = blocks
+        .find(|block| block.starts_with("version: 1\n"))
+        .expect("a pipeline");
+    // As fast as the sandbox can answer.
+    let pipeline = pipeline.replace("limits: {", "limits: {requests_per_second: 100, ");
+    let lake = Lake::new();
+    let path = lake.write("my_brand.yaml", &pipeline);
+    let path = path.to_str().expect("UTF-8");
+    let on_the_sandbox = |args: &[&str]| {
+        let mut command = lake.redlake(args);
+        let output = succeed(command.env("JUSTONEAPI_BASE_URL", "sandbox"));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(on_the_sandbox(&["plan", path]).contains("my_brand"));
+    assert!(on_the_sandbox(&["run", path]).starts_with("my_brand: complete"));
+    let found = lake.value("select count(distinct keyword)::int as n from search_results");
+    assert_eq!(found, 2);
+}
