@@ -11,6 +11,7 @@ pub mod plan;
 pub mod query;
 pub mod raw;
 pub mod run;
+pub mod run_meta;
 pub mod sandbox;
 pub mod signing;
 pub mod spec;

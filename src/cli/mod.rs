@@ -1,13 +1,15 @@
 //! The command line: one file per subcommand. Data goes to stdout, everything else to stderr.
 
 mod commands;
+mod conclusion;
 mod error;
+mod exit_code;
 mod output;
+mod signals;
 
 use std::fmt::{self, Debug};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -24,6 +26,7 @@ use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
 use crate::spec::yaml::escape::escaped;
 use error::{CliError, ENVIRONMENT};
+use exit_code::ExitCode;
 
 /// Turn Xiaohongshu (RED) search APIs into a Parquet lake that DuckDB and BI tools read.
 #[derive(Debug, Parser)]
@@ -127,14 +130,14 @@ enum LogFormat {
 }
 
 /// Parses the command line and runs the command. Prints an error with its hint.
-pub fn main() -> ExitCode {
+pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     init_logging(&cli.common);
     match dispatch(cli) {
-        Ok(code) => code,
+        Ok(code) => code.into(),
         Err(error) => {
             error.print(std::io::stderr().is_terminal());
-            ExitCode::from(error.code)
+            error.code.into()
         }
     }
 }

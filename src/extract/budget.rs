@@ -1,6 +1,7 @@
 //! Budgets. A call is reserved before it is sent, so budgets are never exceeded, regardless of the
 //! number of calls under way.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -14,22 +15,49 @@ use crate::extract::daily_spend::DailySpend;
 use crate::extract::ledger::Spent;
 use crate::plan::{Budgets, Money};
 
+/// A budget of a pipeline; its name is the key in `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetLimit {
+    RequestsPerRun,
+    RequestsPerDay,
+    CostPerRun,
+    CostPerDay,
+}
+
+impl BudgetLimit {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BudgetLimit::RequestsPerRun => "requests_per_run",
+            BudgetLimit::RequestsPerDay => "requests_per_day",
+            BudgetLimit::CostPerRun => "cost_per_run",
+            BudgetLimit::CostPerDay => "cost_per_day",
+        }
+    }
+
+    /// True for a budget per run, false for a budget per day.
+    pub fn is_of_run(self) -> bool {
+        match self {
+            BudgetLimit::RequestsPerRun | BudgetLimit::CostPerRun => true,
+            BudgetLimit::RequestsPerDay | BudgetLimit::CostPerDay => false,
+        }
+    }
+}
+
+impl fmt::Display for BudgetLimit {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// A budget that is used up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exhausted {
-    /// Key in `limits` that sets the budget.
-    pub limit: &'static str,
+    pub limit: BudgetLimit,
     /// The budget: a number of calls or an amount of money.
     pub value: String,
     /// Amount that is spent of it.
     pub spent: String,
-}
-
-impl Exhausted {
-    /// True for a budget per run, false for a budget per day.
-    pub fn is_of_run(&self) -> bool {
-        self.limit.ends_with("_per_run")
-    }
 }
 
 /// Outcome of a budget reservation.
@@ -124,8 +152,12 @@ impl Budget {
             cost_per_day,
         } = self.limits;
         let calls = [
-            ("requests_per_run", requests_per_run, state.run.calls),
-            ("requests_per_day", requests_per_day, today.calls),
+            (
+                BudgetLimit::RequestsPerRun,
+                requests_per_run,
+                state.run.calls,
+            ),
+            (BudgetLimit::RequestsPerDay, requests_per_day, today.calls),
         ];
         for (limit, most, spent) in calls {
             if let Some(most) = most.filter(|most| spent >= *most) {
@@ -137,8 +169,8 @@ impl Budget {
             }
         }
         let costs = [
-            ("cost_per_run", cost_per_run, state.run.cost),
-            ("cost_per_day", cost_per_day, today.cost),
+            (BudgetLimit::CostPerRun, cost_per_run, state.run.cost),
+            (BudgetLimit::CostPerDay, cost_per_day, today.cost),
         ];
         for (limit, most, spent) in costs {
             let Some(most) = most else { continue };

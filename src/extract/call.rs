@@ -53,7 +53,7 @@ impl<'a> CallUnderWay<'a> {
             endpoint: search.endpoint.clone(),
             page: pager.page(),
             attempt: attempt.number,
-            started_at: context.identity.clock.now(),
+            started_at: context.clock.now(),
             price: context.plan.price.of(&search.endpoint),
         };
         CallUnderWay {
@@ -73,7 +73,7 @@ impl<'a> CallUnderWay<'a> {
         let plan = &self.context.plan;
         let search = &self.pager.search;
         let (source, endpoint) = (plan.source(&search.source), plan.endpoint(search));
-        let now = self.context.identity.clock.now();
+        let now = self.context.clock.now();
         client
             .fetch(source, endpoint, search, self.pager.page(), target, now)
             .await
@@ -81,7 +81,7 @@ impl<'a> CallUnderWay<'a> {
 
     /// Judges the outcome of the call.
     pub fn judge(&self, fetched: Result<Answer, Failure>) -> Ended {
-        let fetched_at = self.context.identity.clock.now();
+        let fetched_at = self.context.clock.now();
         let plan = &self.context.plan;
         let search = &self.pager.search;
         let (source, endpoint) = (plan.source(&search.source), plan.endpoint(search));
@@ -145,7 +145,7 @@ impl<'a> CallUnderWay<'a> {
             Err(no_page) => (
                 None,
                 Decision::FailSearch,
-                no_page.class().to_owned(),
+                no_page.class(),
                 no_page.to_string(),
             ),
         };

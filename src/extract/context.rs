@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -14,16 +13,8 @@ use crate::extract::limiter::Limiter;
 use crate::extract::pager::StopReason;
 use crate::extract::store::Store;
 use crate::plan::{Plan, Search};
-
-/// Properties that all pages of a run share.
-#[derive(Clone, Debug)]
-pub struct RunIdentity {
-    pub run_id: String,
-    pub snapshot_at: DateTime<Utc>,
-    /// True if the run observes the world of the sandbox.
-    pub simulated: bool,
-    pub clock: Clock,
-}
+use crate::run_meta::RunMeta;
+use crate::spec::class::CallClass;
 
 /// Ids that earlier runs found, by group of searches.
 pub type Known = HashMap<KnownTo, Arc<HashSet<String>>>;
@@ -59,7 +50,8 @@ pub(crate) fn known_to(search: &Search, known: &Known) -> Arc<HashSet<String>> {
 
 pub(crate) struct Context {
     pub plan: Arc<Plan>,
-    pub identity: RunIdentity,
+    pub meta: RunMeta,
+    pub clock: Clock,
     pub sources: BTreeMap<String, (Client, Limiter)>,
     pub budget: Budget,
     pub journal: Arc<Journal>,
@@ -129,13 +121,13 @@ pub struct SearchEnd {
 pub enum Cut {
     /// Every further call would fail as well: wrong token, missing permission.
     Aborted {
-        class: String,
+        class: CallClass,
         message: String,
         source: String,
     },
     /// The quota or the balance at the provider is used up.
     Stopped {
-        class: String,
+        class: CallClass,
         message: String,
         source: String,
     },

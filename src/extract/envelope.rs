@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::client::Mask;
 use crate::plan::Search;
 use crate::spec::blank::is_blank;
+use crate::spec::class::CallClass;
 use crate::spec::source::{Endpoint, PaginationKind, ParamFrom, Source};
 
 /// The body of an answer, as far as extraction reads it.
@@ -66,10 +67,12 @@ pub enum NoPage {
 
 impl NoPage {
     /// Returns the class for the ledger.
-    pub fn class(&self) -> &'static str {
+    pub fn class(&self) -> CallClass {
         match self {
-            NoPage::OtherSubject { .. } => "mismatch",
-            NoPage::NoList { .. } | NoPage::NoItem { .. } | NoPage::NoSubject { .. } => "invalid",
+            NoPage::OtherSubject { .. } => CallClass::Mismatch,
+            NoPage::NoList { .. } | NoPage::NoItem { .. } | NoPage::NoSubject { .. } => {
+                CallClass::Invalid
+            }
         }
     }
 }

@@ -130,7 +130,7 @@ impl Turn {
                 (self.pager.page(), Next::Ended(self.pager, end))
             }
             Decision::StopRun | Decision::AbortRun => {
-                let class = ended.call.class.clone();
+                let class = ended.call.class;
                 let message = ended.call.error.clone().unwrap_or_default();
                 let source = ended.call.source.clone();
                 context.cut_short(match ended.decision {
@@ -310,13 +310,13 @@ fn header(
     call: &Call,
     answered: &Answered,
 ) -> PageHeader {
-    let identity = &context.identity;
+    let meta = &context.meta;
     PageHeader {
         v: VERSION,
-        run_id: identity.run_id.clone(),
+        run_id: meta.run_id.clone(),
         pipeline: context.plan.pipeline.clone(),
-        snapshot_at: identity.snapshot_at,
-        simulated: identity.simulated,
+        snapshot_at: meta.snapshot_at,
+        simulated: meta.simulated,
         request_id: call.request_id.clone(),
         search: pager.search.clone(),
         page,
@@ -324,7 +324,7 @@ fn header(
         status: answered.answer.status,
         content_type: answered.answer.content_type.clone(),
         accepted: false,
-        class: call.class.clone(),
+        class: call.class,
         item_count: 0,
         items_before: pager.items,
         new_item_count: 0,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -18,6 +19,7 @@ use super::ledger::Call;
 use crate::durable::{self, FileAccess};
 use crate::extract::ledger::Sent;
 use crate::plan::{Search, Shard};
+use crate::run_meta::RunMeta;
 
 /// A line of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +56,19 @@ pub struct RunHead {
     /// Start by the real clock.
     pub opened_at: DateTime<Utc>,
     pub simulated: bool,
+}
+
+impl RunHead {
+    /// Returns the identity of the run; `timezone` decides its business date.
+    pub fn meta(&self, timezone: Tz) -> RunMeta {
+        RunMeta::new(
+            &self.run_id,
+            &self.pipeline,
+            self.snapshot_at,
+            timezone,
+            self.simulated,
+        )
+    }
 }
 
 #[derive(Debug, Error)]

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::limits::Money;
+use crate::spec::class::CallClass;
 use crate::spec::source::Billed;
 
 /// A row of the table `requests`: one call. The fields are the columns.
@@ -19,7 +20,8 @@ pub struct Call {
     pub duration_ms: u64,
     pub http_status: Option<u16>,
     pub code: Option<String>,
-    pub class: String,
+    #[serde(deserialize_with = "CallClass::recorded")]
+    pub class: CallClass,
     pub billed: Billed,
     pub cost: Option<f64>,
     pub bytes: Option<u64>,
@@ -27,9 +29,6 @@ pub struct Call {
     pub provider_request_id: Option<String>,
     pub error: Option<String>,
 }
-
-/// Class of a call whose process died before the outcome was recorded.
-pub const LOST: &str = "lost";
 
 impl Call {
     /// Returns the row of a call that was sent and whose outcome is unknown.
@@ -45,7 +44,7 @@ impl Call {
             duration_ms: 0,
             http_status: None,
             code: None,
-            class: LOST.to_owned(),
+            class: CallClass::Lost,
             billed: Billed::Unknown,
             cost: None,
             bytes: None,

@@ -39,11 +39,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::clock::Clock;
 use crate::extract::context::{Context, known_to};
 use crate::extract::fetch::{Next, Taken, Turn};
 use crate::extract::scheduler::Lanes;
 use crate::plan::{Plan, Search};
 use crate::raw::RawWriter;
+use crate::run_meta::RunMeta;
 use budget::Budget;
 use client::Client;
 use journal::Journal;
@@ -54,7 +56,7 @@ use replay::Progress;
 use store::Store;
 
 pub use crate::extract::error::ExtractError;
-pub use context::{Cut, Event, Known, KnownTo, RunIdentity, SearchEnd};
+pub use context::{Cut, Event, Known, KnownTo, SearchEnd};
 
 /// Inputs of an extraction besides its plan.
 pub struct Needs {
@@ -94,7 +96,7 @@ pub struct Extracted {
 }
 
 impl Extractor {
-    pub fn new(plan: Arc<Plan>, identity: RunIdentity, needs: Needs) -> Self {
+    pub fn new(plan: Arc<Plan>, meta: RunMeta, clock: Clock, needs: Needs) -> Self {
         let with_limiter = |(name, client): (String, Client)| {
             let burst = plan.limits.burst;
             let recent = needs.recent.get(&name).map_or(&[][..], Vec::as_slice);
@@ -105,7 +107,8 @@ impl Extractor {
         let store = Store::new(needs.writers, Arc::clone(&needs.journal));
         let context = Arc::new(Context {
             plan,
-            identity,
+            meta,
+            clock,
             sources,
             budget: needs.budget,
             journal: needs.journal,
@@ -193,7 +196,7 @@ impl Extractor {
                 None => {
                     let endpoint = self.context.plan.endpoint(&search);
                     let known = known_to(&search, &self.known);
-                    let at = self.context.identity.snapshot_at;
+                    let at = self.context.meta.snapshot_at;
                     Pager::new(search, endpoint, at, known)
                 }
             };

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::plan::parts::Retries;
+use crate::spec::class::CallClass;
 use crate::spec::source::{Action, Billed, Code, OnUnknownOutcome, Source};
 
 /// Outcome of a call.
@@ -86,7 +87,7 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// Class of the outcome; see the column `class` of the table `requests`.
-    pub class: String,
+    pub class: CallClass,
     pub billed: Billed,
     pub decision: Decision,
     /// `Some` if the source must be called less often, independent of this search. The inner value
@@ -160,7 +161,7 @@ pub fn decide(
 
 /// Meaning of an outcome, independent of the attempt.
 struct Judgement {
-    class: String,
+    class: CallClass,
     billed: Billed,
     action: Do,
     retry_after: Option<Duration>,
@@ -176,8 +177,8 @@ enum Do {
 }
 
 fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
-    let judgement = |class: &str, billed, action| Judgement {
-        class: class.to_owned(),
+    let judgement = |class, billed, action| Judgement {
+        class,
         billed,
         action,
         retry_after: None,
@@ -192,40 +193,40 @@ fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
         } => (*status, code, *retry_after),
         CallOutcome::Redirect(refusal) => {
             return match refusal {
-                None => judgement("redirected", Billed::No, Do::Follow),
+                None => judgement(CallClass::Redirected, Billed::No, Do::Follow),
                 // Every further call would be redirected, too.
                 Some(
                     Refusal::OtherHost
                     | Refusal::OtherPort
                     | Refusal::Unencrypted
                     | Refusal::TooMany { .. },
-                ) => known("invalid", Billed::No, Action::AbortRun),
+                ) => known(CallClass::Invalid, Billed::No, Action::AbortRun),
                 Some(Refusal::NoLocation | Refusal::NoAddress) => {
-                    known("bad_request", Billed::No, Action::FailSearch)
+                    known(CallClass::BadRequest, Billed::No, Action::FailSearch)
                 }
             };
         }
         CallOutcome::Failure(failure) => {
             return match failure {
                 // The call was never sent.
-                Failure::Connect(_) => known("transport", Billed::No, Action::Retry),
-                Failure::Timeout => unknown("timeout"),
-                Failure::Broken => unknown("transport"),
+                Failure::Connect(_) => known(CallClass::Transport, Billed::No, Action::Retry),
+                Failure::Timeout => unknown(CallClass::Timeout),
+                Failure::Broken => unknown(CallClass::Transport),
                 // A retry would return the same.
                 Failure::TooLarge { .. } | Failure::Undecodable { .. } => {
-                    known("invalid", Billed::Unknown, Action::FailSearch)
+                    known(CallClass::Invalid, Billed::Unknown, Action::FailSearch)
                 }
             };
         }
     };
     let declared = |code: &Code| Judgement {
         retry_after,
-        ..judgement(&code.class, code.billed, Do::Declared(code.action))
+        ..judgement(code.class.value, code.billed, Do::Declared(code.action))
     };
     if let Some(code) = code {
         // An unknown code is never a success, and never retried.
         return source.codes.get(code).map_or_else(
-            || known("unknown", Billed::Unknown, Action::FailSearch),
+            || known(CallClass::Unknown, Billed::Unknown, Action::FailSearch),
             declared,
         );
     }
@@ -244,15 +245,15 @@ fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
         ..known(class, Billed::No, action)
     };
     match status {
-        401 => known("auth", Billed::No, Action::AbortRun),
-        403 => known("permission", Billed::No, Action::AbortRun),
-        404 => known("not_found", Billed::No, Action::FailSearch),
-        429 => patient("rate_limited", Action::SlowDown),
+        401 => known(CallClass::Auth, Billed::No, Action::AbortRun),
+        403 => known(CallClass::Permission, Billed::No, Action::AbortRun),
+        404 => known(CallClass::NotFound, Billed::No, Action::FailSearch),
+        429 => patient(CallClass::RateLimited, Action::SlowDown),
         // The error may come from a gateway, behind which the call may have been answered and
         // billed.
-        500.. => unknown("server"),
-        300..500 => known("bad_request", Billed::No, Action::FailSearch),
+        500.. => unknown(CallClass::Server),
+        300..500 => known(CallClass::BadRequest, Billed::No, Action::FailSearch),
         // A success without an envelope: it may have been billed, but is not a page.
-        _ => unknown("invalid"),
+        _ => unknown(CallClass::Invalid),
     }
 }

@@ -227,7 +227,7 @@ fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
         duration_ms: took.num_milliseconds().max(0) as u64,
         http_status: Some(header.status),
         code,
-        class: header.class.clone(),
+        class: header.class,
         bytes: Some(page.body.len() as u64),
         item_count: header.accepted.then_some(header.item_count),
         provider_request_id: envelope.request_id.clone(),

@@ -29,7 +29,9 @@ use super::files::{
     replace_json, step, sync_parent,
 };
 use super::locks::{LOCK, commit_lock};
-use super::record::{AddedFile, CommitKind, CommitRecord, RunRef, next_commit_time, record_path};
+use super::record::{
+    AddedFile, CommitKind, CommitRecord, CommitSource, next_commit_time, record_path,
+};
 use super::{FORMAT, Lake, LakeError, RAW, STAGING};
 use crate::durable::FileAccess;
 
@@ -232,7 +234,7 @@ impl Staging {
     pub fn commit(
         self,
         kind: CommitKind,
-        run: &RunRef<'_>,
+        run: CommitSource<'_>,
         remove: Vec<String>,
     ) -> Result<CommitRecord, LakeError> {
         let _guard = commit_lock(&self.root)?;
@@ -248,10 +250,10 @@ impl Staging {
             format: FORMAT,
             commit_id: self.id.clone(),
             kind,
-            pipeline: run.pipeline.to_owned(),
-            run_id: run.run_id.to_owned(),
-            snapshot_at: run.snapshot_at,
-            simulated: run.simulated,
+            pipeline: run.meta.pipeline.clone(),
+            run_id: run.meta.run_id.clone(),
+            snapshot_at: run.meta.snapshot_at,
+            simulated: run.meta.simulated,
             committed_at: next_commit_time(&self.root)?,
             closes_run: run.closes,
             add,

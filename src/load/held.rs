@@ -21,7 +21,7 @@ use super::record::next_commit_time;
 use super::{FORMAT, Lake, LakeError, STAGING, columns};
 use crate::load::files::checksum;
 use crate::load::locks::commit_lock;
-use crate::load::record::{AddedFile, CommitKind, CommitRecord, RunRef, read, record_path};
+use crate::load::record::{AddedFile, CommitKind, CommitRecord, CommitSource, read, record_path};
 use crate::spec::checks::Severity;
 
 /// A held commit.
@@ -93,7 +93,7 @@ impl Staging {
     /// Fails if the staging cannot be written. It is garbage then.
     pub fn hold(
         self,
-        run: &RunRef<'_>,
+        run: CommitSource<'_>,
         remove: Vec<String>,
         ledger_commit: Option<String>,
         checks: Vec<CheckResult>,
@@ -109,10 +109,10 @@ impl Staging {
         let held = Held {
             format: FORMAT,
             commit_id,
-            pipeline: run.pipeline.to_owned(),
-            run_id: run.run_id.to_owned(),
-            snapshot_at: run.snapshot_at,
-            simulated: run.simulated,
+            pipeline: run.meta.pipeline.clone(),
+            run_id: run.meta.run_id.clone(),
+            snapshot_at: run.meta.snapshot_at,
+            simulated: run.meta.simulated,
             held_at: next_commit_time(&root)?,
             ledger_commit,
             add,

@@ -1,13 +1,11 @@
 //! The live files of the lake, computed from its commits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::Path;
 
 use chrono::NaiveDate;
 
-use super::files::{failed, open_lock};
-use super::{Lake, LakeError, STATE};
+use super::{Lake, LakeError};
 use crate::load::record::{AddedFile, CommitRecord, record_path};
 
 /// A file that was committed and not removed since.
@@ -49,10 +47,6 @@ impl AddedFile {
     }
 }
 
-/// Lock for replacing or removing committed files. Only one process holds it at a time.
-#[derive(Debug)]
-pub struct RewriteLock(#[expect(dead_code, reason = "held, not read")] File);
-
 impl Lake {
     /// Returns all live files, by path.
     ///
@@ -74,18 +68,6 @@ impl Lake {
     pub fn files_of(&self, run_id: &str) -> Result<Vec<LiveFile>, LakeError> {
         let files = self.live_files()?.into_values();
         Ok(files.filter(|live| live.runs.contains(run_id)).collect())
-    }
-
-    /// Waits for the rewrite lock. A process that replaces or removes committed files lists them
-    /// after it has the lock, and commits before it drops the lock.
-    ///
-    /// # Errors
-    /// Fails if the lock cannot be opened or taken.
-    pub fn rewrite_lock(&self) -> Result<RewriteLock, LakeError> {
-        let path = self.root.join(STATE).join("rewrite.lock");
-        let file = open_lock(&path)?;
-        file.lock().map_err(failed("lock", &path))?;
-        Ok(RewriteLock(file))
     }
 }
 

@@ -1,19 +1,15 @@
 //! The files of marts, and the inputs that they were computed from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::files::{failed, list, open_lock, replace_json};
+use super::files::{list, replace_json};
 use super::{Lake, LakeError, STATE, partition};
 use crate::load::record::{CommitKind, CommitRecord};
-
-/// Lock for computing and committing marts. Released when dropped, or when the process dies.
-#[derive(Debug)]
-pub struct MartsLock(#[expect(dead_code, reason = "held, not read")] File);
 
 /// Map from a date to the hash of the inputs of its figures.
 pub type Inputs = BTreeMap<NaiveDate, String>;
@@ -37,18 +33,6 @@ pub struct FailedMart {
 }
 
 impl Lake {
-    /// Waits until no other process computes marts. Finishes commits of processes that died.
-    ///
-    /// # Errors
-    /// Fails if the lock cannot be taken, or a commit cannot be finished.
-    pub fn lock_marts(&self) -> Result<MartsLock, LakeError> {
-        let path = self.root.join(STATE).join("marts.lock");
-        let lock = open_lock(&path)?;
-        lock.lock().map_err(failed("lock", &path))?;
-        self.lock_exclusive()?;
-        Ok(MartsLock(lock))
-    }
-
     /// Returns, for every date of these tables, a hash of `definition` and of the commits that
     /// changed their rows on this or an earlier date. Earlier dates count because figures such as
     /// new notes look back. All files of these commits are in place.

@@ -19,7 +19,6 @@ pub mod verify;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +28,6 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::durable::FileAccess;
-use crate::plan::Shard;
 use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
 use crate::spec::yaml::diagnostic::Diagnostics;
@@ -112,75 +110,7 @@ impl LakeError {
     pub fn is_forbidden(&self) -> bool {
         matches!(self, LakeError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
-
-    /// Returns a hint that resolves the error.
-    pub fn hint(&self) -> Option<&'static str> {
-        use io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
-        match self {
-            // The command line adds the hint for a full disk, wherever it happens.
-            LakeError::Io { source, .. }
-                if matches!(source.kind(), StorageFull | QuotaExceeded) =>
-            {
-                None
-            }
-            LakeError::Io { source, .. } if source.kind() == NotFound => Some(
-                "something was removed from the lake meanwhile: put it back, or look for the disk",
-            ),
-            LakeError::Io { action, source, .. }
-                if source.kind() == io::ErrorKind::PermissionDenied
-                    && matches!(*action, "read" | "list") =>
-            {
-                Some(
-                    "make it readable for this user, or name another lake with --lake DIR or REDLAKE_LAKE",
-                )
-            }
-            LakeError::StateLost(_) => Some(
-                "restore the folder _state from a backup. Without one, write {\"format\": 1} into \
-                 _state/lake.json: what is committed stays, and runs that were cut short are not continued",
-            ),
-            LakeError::NoRoom { .. } => Some(
-                "make room on that disk, or choose another one with --lake DIR; nothing was changed",
-            ),
-            LakeError::Io { .. } => Some(
-                "choose another folder with --lake DIR or REDLAKE_LAKE, or make this one writable",
-            ),
-            LakeError::Missing(_) => {
-                Some("run a pipeline first, or name the lake with --lake DIR or REDLAKE_LAKE")
-            }
-            LakeError::Newer { .. } => {
-                Some("use the redlake version that wrote it, or a newer one")
-            }
-            LakeError::Busy(_) => Some("wait until it ends; the lock dies with its process"),
-            LakeError::Record { .. } | LakeError::Lost { .. } => {
-                Some("put the file back from a backup; nothing else was touched")
-            }
-            LakeError::Unfinished(_) => Some("open it once as a user who may write it"),
-            LakeError::BelowPartition { .. } => {
-                Some("move the lake, or rename that folder; nothing was changed")
-            }
-            LakeError::Damaged { .. } => Some(
-                "`redlake verify` lists all that is damaged: put it back from a backup, or flatten its run \
-                 anew: redlake transform PIPELINE --raw FILE…",
-            ),
-            LakeError::Link(_) => Some(
-                "put a folder in its place, or move the file away by hand; what it leads to was not touched",
-            ),
-            LakeError::NotHeld(_) => Some(
-                "`redlake runs` says which runs are held; what was published or discarded is not \
-                 held any more",
-            ),
-            LakeError::HeldFile { .. } | LakeError::Outdated(_) => Some(
-                "discard what is held and make the tables anew: redlake transform PIPELINE --raw \
-                 FILE…",
-            ),
-            LakeError::Encode { .. } | LakeError::Contracts(_) => None,
-        }
-    }
 }
-
-/// Lock of a running pipeline. Released when dropped, or when the process dies.
-#[derive(Debug)]
-pub struct PipelineLock(#[expect(dead_code, reason = "held, not read")] Vec<File>);
 
 #[derive(Serialize, Deserialize)]
 struct LakeFormat {
@@ -343,40 +273,6 @@ impl Lake {
     /// Returns the path of a run's journal.
     pub fn journal(&self, run_id: &str) -> PathBuf {
         self.journals().join(format!("{run_id}.ndjson"))
-    }
-
-    /// Locks a pipeline, so that it runs only once at a time. Its shards may run concurrently on
-    /// several machines, each of them once.
-    ///
-    /// # Errors
-    /// Returns [`LakeError::Busy`] while another process holds the lock.
-    pub fn lock_pipeline(
-        &self,
-        pipeline: &str,
-        shard: Option<Shard>,
-    ) -> Result<PipelineLock, LakeError> {
-        let lock = |name: String, lock: fn(&File) -> Result<(), TryLockError>| {
-            let path = self.root.join(STATE).join(name);
-            let file = files::open_lock(&path)?;
-            match lock(&file) {
-                Ok(()) => Ok(file),
-                Err(TryLockError::WouldBlock) => Err(LakeError::Busy(pipeline.to_owned())),
-                Err(TryLockError::Error(source)) => Err(LakeError::Io {
-                    action: "lock",
-                    path,
-                    source,
-                }),
-            }
-        };
-        let whole = format!("pipeline-{pipeline}.lock");
-        let Some(Shard { index, count }) = shard else {
-            return Ok(PipelineLock(vec![lock(whole, File::try_lock)?]));
-        };
-        let part = format!("pipeline-{pipeline}.{index}-of-{count}.lock");
-        Ok(PipelineLock(vec![
-            lock(whole, File::try_lock_shared)?,
-            lock(part, File::try_lock)?,
-        ]))
     }
 
     fn check_format(&self) -> Result<(), LakeError> {

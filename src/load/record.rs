@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{failed, list, replace_json};
 use super::raw_zone::RawFile;
 use super::{COMMITS, FORMAT, Lake, LakeError, STATE};
+use crate::run_meta::RunMeta;
 
 /// The record of a commit. The first commit of a run has the run's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,28 +74,21 @@ pub struct AddedFile {
     pub runs: BTreeSet<String>,
 }
 
-/// The run whose files a commit adds.
+/// What a commit records of the run whose files it adds.
 #[derive(Clone, Copy, Debug)]
-pub struct RunRef<'a> {
-    pub run_id: &'a str,
-    pub pipeline: &'a str,
-    pub snapshot_at: DateTime<Utc>,
-    pub simulated: bool,
+pub struct CommitSource<'a> {
+    pub meta: &'a RunMeta,
     /// True if the run has nothing left to do.
     pub closes: bool,
     /// The raw files that the commit's rows and ledger come from.
     pub raw: &'a [RawFile],
 }
 
-impl<'a> RunRef<'a> {
-    /// Returns the reference for commits that belong to no run and no pipeline. Their run id is the
-    /// commit id.
-    pub fn of_no_run(commit_id: &'a str, snapshot_at: DateTime<Utc>, simulated: bool) -> Self {
-        RunRef {
-            run_id: commit_id,
-            pipeline: "",
-            snapshot_at,
-            simulated,
+impl<'a> CommitSource<'a> {
+    /// Returns the source of a commit that closes no run and records no raw files.
+    pub fn of(meta: &'a RunMeta) -> Self {
+        CommitSource {
+            meta,
             closes: false,
             raw: &[],
         }

@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use crate::load::inventory::LiveFile;
 use crate::load::locks::readers::patience;
-use crate::load::record::{CommitKind, RunRef};
+use crate::load::record::{CommitKind, CommitSource};
 use crate::load::{Lake, LakeError};
+use crate::run::commit::rewrite::{FILE_BYTES, Rewriter};
 use crate::run::error::RunError;
-use crate::run::rewrite::{FILE_BYTES, Rewriter};
+use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
 
 /// Result of a compaction for one partition: a table on one day.
@@ -50,7 +51,7 @@ pub fn compact(
     before: NaiveDate,
     dry_run: bool,
 ) -> Result<Compacted, RunError> {
-    let _lock = lake.rewrite_lock()?;
+    let _lock = lake.lock_rewrites()?;
     let files = lake.live_files()?;
     let rewriter = Rewriter::new(lake, &contracts.tables)?;
     let mut days: BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<&LiveFile>>> = BTreeMap::new();
@@ -149,8 +150,8 @@ fn compact_day(
         return Ok(staging.abandon()?);
     };
     let simulated = partitions.values().flatten().any(|live| live.simulated);
-    let run = RunRef::of_no_run(&commit_id, end_of(dt), simulated);
-    let record = staging.commit(CommitKind::Compact, &run, remove)?;
+    let meta = RunMeta::of_maintenance(&commit_id, end_of(dt), simulated);
+    let record = staging.commit(CommitKind::Compact, CommitSource::of(&meta), remove)?;
     for day in &mut days {
         let written = record.add.iter().filter(|file| file.table == day.table);
         day.bytes_after = Some(written.map(|file| file.bytes).sum());

@@ -13,6 +13,7 @@ use crate::query::history::{self, UsualCalls};
 use crate::run::access::is_rehearsal;
 use crate::run::error::RunError;
 use crate::run::prior::Prior;
+use crate::run_meta::RunMeta;
 
 /// Number of recent runs that a forecast uses.
 const RUNS: u32 = 20;
@@ -75,7 +76,9 @@ pub fn outlook(
     } else {
         Utc::now()
     };
-    let prior = Prior::new(plan, &lake, &commits, "", now, simulated);
+    // The run does not exist yet, so it has no id.
+    let meta = RunMeta::new("", &plan.pipeline, now, plan.timezone, simulated);
+    let prior = Prior::new(plan, &lake, commits, &meta);
     let spent = prior.spent_today(now)?.unwrap_or_default();
     let database = prior.database()?;
     let usual = history::usual_calls(&database, &plan.pipeline, RUNS)?;

@@ -11,13 +11,15 @@ use uuid::Uuid;
 use crate::load::Lake;
 use crate::load::commit::Staging;
 use crate::load::inventory::LiveFile;
+use crate::load::locks::RewriteLock;
 use crate::load::locks::readers::patience;
-use crate::load::record::{CommitKind, CommitRecord, RunRef};
+use crate::load::record::{CommitKind, CommitRecord, CommitSource};
 use crate::maintenance::show::find;
+use crate::run::commit::ledger;
+use crate::run::commit::rewrite::{forget_old_columns, take_rows_out};
 use crate::run::error::RunError;
-use crate::run::ledger;
 use crate::run::marts::refresh_or_warn;
-use crate::run::rewrite::{forget_old_columns, take_rows_out};
+use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
@@ -62,10 +64,17 @@ pub fn prune(
     dry_run: bool,
 ) -> Result<Pruned, RunError> {
     let mut pruned = Pruned::default();
-    let lock = lake.rewrite_lock()?;
+    let lock = lake.lock_rewrites()?;
     if let Some(asked) = &unwanted.run_id {
         let run_id = find(lake, contracts, asked)?;
-        prune_run(lake, &contracts.tables, &run_id, dry_run, &mut pruned)?;
+        prune_run(
+            lake,
+            &contracts.tables,
+            &run_id,
+            dry_run,
+            &lock,
+            &mut pruned,
+        )?;
     }
     if let Some(before) = unwanted.tables_before {
         prune_days(lake, before, unwanted.ledger, dry_run, &mut pruned)?;
@@ -86,6 +95,7 @@ fn prune_run(
     tables: &IndexMap<String, Table>,
     run_id: &str,
     dry_run: bool,
+    lock: &RewriteLock,
     pruned: &mut Pruned,
 ) -> Result<(), RunError> {
     let commits = lake.commits()?;
@@ -111,7 +121,7 @@ fn prune_run(
     }
     if !dry_run && !files.is_empty() {
         let staging = lake.stage(&Uuid::now_v7().to_string())?;
-        let remove = take_rows_out(lake, tables, &staging, run_id, is_data)?;
+        let remove = take_rows_out(lake, tables, &staging, run_id, is_data, lock)?;
         let record = commit(lake, staging, last.simulated, last.snapshot_at, remove)?;
         bytes_after = record.add.iter().map(|file| file.bytes).sum();
         rows_after = record.add.iter().map(|file| file.rows).sum();
@@ -188,8 +198,8 @@ fn commit(
             patience().as_secs_f64()
         );
     }
-    let run = RunRef::of_no_run(&id, snapshot_at, simulated);
-    Ok(staging.commit(CommitKind::Prune, &run, remove)?)
+    let meta = RunMeta::of_maintenance(&id, snapshot_at, simulated);
+    Ok(staging.commit(CommitKind::Prune, CommitSource::of(&meta), remove)?)
 }
 
 /// Returns the total bytes and rows of files.

@@ -11,22 +11,22 @@ use crate::extract::journal::{self, Entry};
 use crate::load::Lake;
 use crate::load::evolution::Purpose;
 use crate::load::held::CheckResult;
-use crate::load::record::CommitKind;
+use crate::load::record::{CommitKind, CommitSource};
 use crate::plan::Plan;
 use crate::query::runs;
 use crate::raw::RawReader;
 use crate::raw::page::{PageHeader, RawError};
-use crate::run::checks::{Audit, Checks, Subject};
-use crate::run::commit::{rows, run_ref, stage, supersede};
+use crate::run::catalog;
+use crate::run::commit::checks::{Audit, Checks, Subject};
+use crate::run::commit::rewrite::{forget_old_columns, take_rows_out};
+use crate::run::commit::{ledger, rows, stage, supersede};
 use crate::run::error::RunError;
 use crate::run::finish::refused;
 use crate::run::flattening::{flatten, warn_of_raw};
 use crate::run::marts::{NOT_UP_TO_DATE, follow};
 use crate::run::retain::retain;
-use crate::run::rewrite::{forget_old_columns, take_rows_out};
-use crate::run::{catalog, ledger};
+use crate::run_meta::RunMeta;
 use crate::transform::contracts::Transform;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
 
@@ -111,7 +111,13 @@ fn replace(
     threads: usize,
 ) -> Result<Retransformed, RunError> {
     let (pipeline, timezone) = (&first.pipeline, plan.timezone);
-    let stamp = &RunStamp::new(&first.run_id, pipeline, first.snapshot_at, timezone);
+    let meta = &RunMeta::new(
+        &first.run_id,
+        pipeline,
+        first.snapshot_at,
+        timezone,
+        first.simulated,
+    );
     let folder = lake.scratch()?;
     let scratch = Scratch::new(folder.path().to_owned());
     let work = WorkerInput {
@@ -119,31 +125,31 @@ fn replace(
         scratch: &scratch,
         memory: MEMORY,
     };
-    let (tables, read) = flatten(transform, stamp, files, &[], work)?;
+    let (tables, read) = flatten(transform, meta, files, &[], work)?;
     warn_of_raw(&read);
     compare_with_ledger(plan, lake, &first.run_id, &read, other_pages)?;
     if let Some(reason) = refused(plan.on_unknown_field, plan.on_bad_value, &tables) {
         return Err(RunError::Refused(reason));
     }
-    let _rewriting = lake.rewrite_lock()?;
+    let rewriting = lake.lock_rewrites()?;
     let staging = lake.stage(&Uuid::now_v7().to_string())?;
-    let outcome = stage(&staging, plan, stamp, tables, threads)?;
+    let outcome = stage(&staging, plan, meta, tables, threads)?;
     let made = |table: &str| transform.makes(table);
     let tables = &plan.contracts.tables;
-    let remove = take_rows_out(lake, tables, &staging, &stamp.run_id, made)?;
-    let run = run_ref(stamp, first.simulated);
+    let remove = take_rows_out(lake, tables, &staging, &meta.run_id, made, &rewriting)?;
+    let source = CommitSource::of(meta);
     let audit = Audit::of(
         plan,
         &Subject {
             lake,
             staging: &staging,
-            stamp,
+            meta,
             replaces: &made,
             tallies: &outcome.tallies,
         },
     )?;
     let mut done = Retransformed {
-        run_id: stamp.run_id.clone(),
+        run_id: meta.run_id.clone(),
         rows: BTreeMap::new(),
         rejects: outcome.rejects,
         drift: outcome.drift.iter().map(|d| d.count).sum(),
@@ -154,11 +160,11 @@ fn replace(
     };
     if done.reason.is_some() {
         done.held = true;
-        let holding = staging.hold(&run, remove, None, audit.results)?;
-        supersede(lake, &stamp.run_id, Some(&holding.held.commit_id));
+        let holding = staging.hold(source, remove, None, audit.results)?;
+        supersede(lake, &meta.run_id, Some(&holding.held.commit_id));
     } else {
-        done.rows = rows(&staging.commit(CommitKind::Replace, &run, remove)?);
-        supersede(lake, &stamp.run_id, None);
+        done.rows = rows(&staging.commit(CommitKind::Replace, source, remove)?);
+        supersede(lake, &meta.run_id, None);
     }
     Ok(done)
 }

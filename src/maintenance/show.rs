@@ -10,10 +10,10 @@ use crate::load::held::Held;
 use crate::load::record::AddedFile;
 use crate::query::duckdb::Database;
 use crate::query::runs::{self, CallsOf, RunRow};
-use crate::run::commit::rows;
+use crate::run::catalog;
+use crate::run::commit::{ledger, rows};
 use crate::run::error::RunError;
 use crate::run::marts::refresh_or_warn;
-use crate::run::{catalog, ledger};
 use crate::spec::contracts::Contracts;
 
 /// Everything that the lake has about a run.
@@ -91,7 +91,7 @@ pub fn show(root: &Path, contracts: &Contracts, asked: &str) -> Result<Shown, Ru
 pub fn publish(root: &Path, contracts: &Contracts, asked: &str) -> Result<Published, RunError> {
     let lake = Lake::open_existing(root)?;
     let run_id = find(&lake, contracts, asked)?;
-    let rewriting = lake.rewrite_lock()?;
+    let rewriting = lake.lock_rewrites()?;
     let record = lake.publish(&run_id)?;
     drop(rewriting);
     refresh_or_warn(&lake, contracts);

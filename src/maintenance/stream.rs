@@ -12,11 +12,11 @@ use chrono_tz::Tz;
 use crate::raw::lines::Lines;
 use crate::run::error::RunError;
 use crate::run::finish::refused;
+use crate::run_meta::RunMeta;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::transform::contracts::Transform;
 use crate::transform::error::TransformError;
 use crate::transform::page::flatten::Flattener;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::Spill;
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
@@ -71,7 +71,7 @@ pub fn pipe(
         passed: Passed::default(),
     };
     let mut lines = Lines::new(input)?;
-    let mut run: Option<(RunStamp, Flattener<'_>, HashSet<String>)> = None;
+    let mut run: Option<(RunMeta, Flattener<'_>, HashSet<String>)> = None;
     // Run and source of pages that were read completely.
     let mut ended: HashSet<(String, String)> = HashSet::new();
     let mut sources: BTreeSet<String> = BTreeSet::new();
@@ -89,17 +89,23 @@ pub fn pipe(
         }
         if run
             .as_ref()
-            .is_none_or(|(stamp, ..)| stamp.run_id != header.run_id)
+            .is_none_or(|(meta, ..)| meta.run_id != header.run_id)
         {
-            if let Some((stamp, flattener, _)) = run.take() {
+            if let Some((meta, flattener, _)) = run.take() {
                 let sources = std::mem::take(&mut sources).into_iter();
-                ended.extend(sources.map(|source| (stamp.run_id.clone(), source)));
-                pipe.end(stamp, flattener)?;
+                ended.extend(sources.map(|source| (meta.run_id.clone(), source)));
+                pipe.end(meta, flattener)?;
             }
             let (id, pipeline) = (&header.run_id, &header.pipeline);
-            let stamp = RunStamp::new(id, pipeline, header.snapshot_at, piped.timezone);
-            let flattener = pipe.begin(stamp.clone());
-            run = Some((stamp, flattener, HashSet::new()));
+            let meta = RunMeta::new(
+                id,
+                pipeline,
+                header.snapshot_at,
+                piped.timezone,
+                header.simulated,
+            );
+            let flattener = pipe.begin(meta.clone());
+            run = Some((meta, flattener, HashSet::new()));
         }
         let source = header.search.source.clone();
         if ended.contains(&(header.run_id.clone(), source.clone())) {
@@ -115,8 +121,8 @@ pub fn pipe(
             pipe.passed.pages += 1;
         }
     }
-    if let Some((stamp, flattener, _)) = run {
-        pipe.end(stamp, flattener)?;
+    if let Some((meta, flattener, _)) = run {
+        pipe.end(meta, flattener)?;
     }
     pipe.passed.torn = lines.torn();
     pipe.out.finish().map_err(TransformError::from)?;
@@ -132,7 +138,7 @@ struct Pipe<'p, W: Write + Send> {
 }
 
 impl<'p, W: Write + Send> Pipe<'p, W> {
-    fn begin(&self, stamp: RunStamp) -> Flattener<'p> {
+    fn begin(&self, meta: RunMeta) -> Flattener<'p> {
         let spill = Spill {
             scratch: self.scratch,
             memory: MEMORY,
@@ -140,13 +146,13 @@ impl<'p, W: Write + Send> Pipe<'p, W> {
         // `on_bad_value: fail` applies to the items of all tables.
         let all = self.piped.on_bad_value == OnBadValue::Fail;
         let only: &[&str] = if all { &[] } else { &[self.piped.table] };
-        Flattener::new(self.transform, stamp, only, Some(spill))
+        Flattener::new(self.transform, meta, only, Some(spill))
     }
 
     /// Writes the rows of a finished run.
-    fn end(&mut self, stamp: RunStamp, flattener: Flattener<'p>) -> Result<(), RunError> {
+    fn end(&mut self, meta: RunMeta, flattener: Flattener<'p>) -> Result<(), RunError> {
         let finished = flattener.finish()?;
-        let flattened = Flattened::new(self.transform, stamp, finished, Some(self.scratch))?;
+        let flattened = Flattened::new(self.transform, meta, finished, Some(self.scratch))?;
         let Piped {
             on_unknown_field,
             on_bad_value,

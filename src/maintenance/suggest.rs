@@ -9,9 +9,9 @@ use crate::load::Lake;
 use crate::raw::RawReader;
 use crate::run::error::RunError;
 use crate::run::flattening::{flatten, warn_of_raw};
+use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
 use crate::transform::contracts::Transform;
-use crate::transform::stamp::RunStamp;
 use crate::transform::suggest::{Suggestion, Unknown};
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::{MEMORY, WorkerInput};
@@ -57,8 +57,8 @@ pub fn suggest(
         memory: MEMORY,
     };
     for path in raw {
-        if let Some(stamp) = stamp(path)? {
-            let (flattened, read) = flatten(transform, &stamp, [path.clone()], &[], work)?;
+        if let Some(meta) = run_of(path)? {
+            let (flattened, read) = flatten(transform, &meta, [path.clone()], &[], work)?;
             warn_of_raw(&read);
             drift.extend(flattened.drift);
         }
@@ -78,16 +78,17 @@ pub fn suggest(
     })
 }
 
-/// Returns the stamp of the run that a raw file belongs to. `None` if the file has no page.
-fn stamp(path: &Path) -> Result<Option<RunStamp>, RunError> {
+/// Returns the identity of the run that a raw file belongs to. `None` if the file has no page.
+fn run_of(path: &Path) -> Result<Option<RunMeta>, RunError> {
     let first = RawReader::open(path)?.next().transpose()?;
     Ok(first.map(|page| {
         let header = page.header;
-        RunStamp::new(
+        RunMeta::new(
             &header.run_id,
             &header.pipeline,
             header.snapshot_at,
             chrono_tz::UTC,
+            header.simulated,
         )
     }))
 }

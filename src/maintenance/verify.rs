@@ -10,8 +10,9 @@ use crate::load::verify::{Problem, ProblemKind, Verified};
 use crate::load::{Lake, raw_source};
 use crate::query::runs::{self, PagesOf};
 use crate::raw::RawReader;
+use crate::run::catalog;
+use crate::run::commit::ledger;
 use crate::run::error::RunError;
-use crate::run::{catalog, ledger};
 use crate::spec::contracts::Contracts;
 
 /// Reads every file of a lake. Compares committed files with their records, the frames of raw

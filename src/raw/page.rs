@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::plan::Search;
 use crate::raw::body::{self, BodyText};
+use crate::spec::class::CallClass;
 
 /// Version of the line format. Frames of version 1 have no seal, and their bodies are text.
 pub const VERSION: u32 = 2;
@@ -42,7 +43,8 @@ pub struct PageHeader {
     /// True if the answer is a page. Other answers are kept if they may have been billed.
     pub accepted: bool,
     /// Class of the answer: `ok`, `gone` for a note that no longer exists, or an error class.
-    pub class: String,
+    #[serde(deserialize_with = "CallClass::recorded")]
+    pub class: CallClass,
     pub item_count: u64,
     /// Number of items on earlier pages of the search.
     pub items_before: u64,

@@ -11,6 +11,7 @@ use super::seal::SIZE;
 use super::{RawReader, RawWriter, encode};
 use crate::plan::{Search, StopRules};
 use crate::raw::page::{PageHeader, RawError, RawPage, VERSION};
+use crate::spec::class::CallClass;
 
 const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
 
@@ -42,7 +43,7 @@ fn header(page: u32) -> PageHeader {
         status: 200,
         content_type: None,
         accepted: true,
-        class: "ok".to_owned(),
+        class: CallClass::Ok,
         item_count: 20,
         items_before: 40,
         new_item_count: 18,

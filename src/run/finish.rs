@@ -1,285 +1,208 @@
-//! The end of a run, finished or closed: builds its tables, commits them and reports.
+//! The third phase of a run: builds its tables, commits them, and brings marts and catalog up to
+//! date.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use chrono::{DateTime, Utc};
-
+use super::active::ActiveRun;
 use super::catalog;
-use super::ledger::{self, RunRecord};
+use super::extraction::Extraction;
 use super::marts::follow;
-use super::prior::Prior;
-use super::report::{DamagedPage, RunReport, Status};
-use crate::extract::Extracted;
+use super::outcome::{DamagedPage, RunOutcome, Status, name_of};
 use crate::extract::context::Cut;
 use crate::extract::error::with_causes;
-use crate::extract::journal::{Entry, Journal};
-use crate::load::{Lake, raw_source};
-use crate::plan::{Plan, Search, Shard};
+use crate::extract::journal::Entry;
+use crate::extract::ledger::Call;
+use crate::load::raw_source;
 use crate::raw::page::{Change, RawError};
 use crate::run::error::RunError;
-use crate::run::flattening::{flatten, warn_of_raw};
+use crate::run::flattening::warn_of_raw;
 use crate::spec::pipeline::{OnBadValue, OnUnknownField};
 use crate::spec::source::Billed;
-use crate::transform::contracts::Transform;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::finish::Flattened;
-use crate::transform::tables::select;
 use crate::transform::tables::spill::Scratch;
-use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
+use crate::transform::workers::RawRead;
 
-/// A run in progress, or one that is being closed.
-pub(crate) struct Run<'a> {
-    pub plan: &'a Plan,
-    pub transform: &'a Transform,
-    pub lake: Lake,
-    pub stamp: RunStamp,
-    pub plan_hash: String,
-    /// Request ids of an earlier process whose page cannot be read any more. Their searches have
-    /// failed.
-    pub lost: HashSet<String>,
-    /// Shard of the pipeline that this run executes; `None` if the pipeline is not sharded.
-    pub shard: Option<Shard>,
-    /// Paths of its raw files.
-    pub raw: Vec<PathBuf>,
-    /// True if it runs against the sandbox.
-    pub simulated: bool,
-    pub journal: Arc<Journal>,
-    /// Number of threads that build tables.
-    pub threads: usize,
+/// What `finish` makes of an extraction.
+pub(crate) enum Ending {
+    /// Tables and ledger. The status says how the extraction ended.
+    Extracted,
+    /// The ledger alone. `transform --raw`, or the run that continues this one, builds the tables.
+    LedgerOnly,
+    /// Tables and ledger of a run that is not continued, as partial.
+    Closed { reason: String },
 }
 
-/// Result of the extraction, as input of the later stages.
-pub(crate) struct Done {
-    pub started_at: DateTime<Utc>,
-    pub finished_at: DateTime<Utc>,
-    pub searches: Vec<Search>,
-    pub planned: usize,
-    pub extracted: Extracted,
-    /// Error that ended the extraction.
-    pub broken: Option<RunError>,
-    /// True if tables are built from the pages.
-    pub tables: bool,
-    /// Status of a run that is closed. `None` derives the status from `extracted`.
-    pub closed_as: Option<Status>,
-    /// Reason why the run was closed, if it was.
-    pub reason: Option<String>,
-}
-
-impl Run<'_> {
-    /// Returns the follow-up searches for the notes that were found, without duplicates. The choice
-    /// is written to the journal, so a continued run passes it in `chosen` and keeps it.
-    pub(crate) fn follow_ups(
-        &self,
-        prior: &Prior<'_>,
-        chosen: Option<Vec<Search>>,
-    ) -> Result<Vec<Search>, RunError> {
-        if let Some(chosen) = chosen {
-            return Ok(chosen);
-        }
-        let folder = self.lake.scratch()?;
-        let scratch = Scratch::new(folder.path().to_owned());
-        let (tables, _) = self.flatten(&["engagement"], &scratch)?;
-        let tables = tables.collect()?;
-        let engagement = tables.batches.get("engagement");
-        let asked = self.plan.searches.iter().map(|s| s.search_id.clone());
-        let mut asked: HashSet<String> = asked.collect();
-        let mut searches: Vec<Search> = Vec::new();
-        for follow_up in &self.plan.follow_ups {
-            let (found_by, by) = (&follow_up.found_by, &follow_up.by);
-            let found = engagement.map(|e| select::found_notes(e, found_by, by));
-            let more = prior.choose(follow_up, found.unwrap_or_default(), &asked)?;
-            asked.extend(more.iter().map(|s| s.search_id.clone()));
-            searches.extend(more);
-        }
-        self.journal.append(&Entry::Chosen {
-            searches: searches.clone(),
-        })?;
-        self.journal.sync()?;
-        Ok(searches)
+/// Builds and commits the tables of a run, and refreshes marts and catalog. Commits the ledger even
+/// after an error, because the calls may be billed. The error is returned after that.
+///
+/// # Errors
+/// `error`, which ended the extraction, or the first error of this phase.
+pub(crate) fn finish(
+    run: &ActiveRun<'_>,
+    extraction: Extraction,
+    error: Option<RunError>,
+    ending: Ending,
+) -> Result<RunOutcome, RunError> {
+    let mut error = error.or_else(|| missing_file(run, &extraction.extracted.calls));
+    let folder = run.lake.scratch()?;
+    let scratch = Scratch::new(folder.path().to_owned());
+    let mut outcome = RunOutcome::new(run.meta.clone(), run.lake.root().to_owned(), extraction);
+    let tables = match (&error, &ending) {
+        (Some(_), _) | (None, Ending::LedgerOnly) => None,
+        (None, Ending::Extracted | Ending::Closed { .. }) => run
+            .flatten(&[], &scratch)
+            .map_err(|e| error = Some(e))
+            .ok()
+            .map(|(tables, read)| inspect(run, tables, &read, &mut outcome)),
+    };
+    outcome.status = status(&outcome, &ending, error.is_some());
+    outcome.reasons = reasons(&outcome, ending);
+    let raw = run.raw.iter().filter(|path| path.exists());
+    outcome.raw = raw.cloned().collect();
+    let closes = closes(&outcome, error.is_some());
+    outcome.is_open = !closes;
+    let tables = tables.filter(|_| outcome.refused.is_none());
+    let committed = commit(run, tables, &mut outcome, closes);
+    let error = error.or(committed.err());
+    close_journal(run, &outcome, closes && error.is_none())?;
+    if outcome.status != Status::Interrupted {
+        // The data is committed, so a failure of marts or catalog does not fail the run.
+        let marts = follow(run.plan, &run.lake);
+        outcome.marts_error = marts.map(|error| with_causes(&error));
+        outcome.catalog_error = catalog::write(&run.lake, &run.plan.contracts).err();
     }
+    error.map_or(Ok(outcome), Err)
+}
 
-    /// Transforms, commits, refreshes marts and catalog. Commits the ledger even after an error,
-    /// because the calls may be billed; the error is returned after that.
-    pub(crate) fn finish(&self, mut done: Done) -> Result<RunReport, RunError> {
-        let mut broken = done.broken.take().or_else(|| self.missing_file(&done));
-        let folder = self.lake.scratch()?;
-        let scratch = Scratch::new(folder.path().to_owned());
-        let mut flattened = None;
-        let mut damaged = Vec::new();
-        if done.tables && broken.is_none() {
-            match self.flatten(&[], &scratch) {
-                Ok((tables, read)) => {
-                    warn_of_raw(&read);
-                    damaged = damaged_pages(&done, &read);
-                    flattened = Some(tables);
-                }
-                Err(error) => broken = Some(error),
-            }
-        }
-        let (unknown, bad) = (self.plan.on_unknown_field, self.plan.on_bad_value);
-        let refused = flattened
-            .as_ref()
-            .and_then(|flattened| refused(unknown, bad, flattened));
-        let status = match (&broken, done.closed_as) {
-            (Some(_), _) => Status::Failed,
-            (None, Some(status)) => status,
-            (None, None) if refused.is_some() && done.extracted.cut.is_none() => Status::Failed,
-            (None, None) => Status::of(&done.extracted),
-        };
-        let status = if status == Status::Complete && !damaged.is_empty() {
-            Status::Partial
-        } else {
-            status
-        };
-        let root = self.lake.root();
-        let (searches, extracted) = (&done.searches, &done.extracted);
-        let mut report = RunReport::new(self.plan, &self.stamp, root, status, searches, extracted);
-        report.searches.planned = done.planned as u64;
-        if let Some(flattened) = &flattened {
-            report.rejects = flattened.rejects;
-            report.drift = flattened.drift.iter().map(|d| d.count).sum();
-            report.drift_rows = flattened.drift.clone();
-        }
-        let why = done.reason.clone().or_else(|| reason(&done.extracted));
-        let left_out = left_out(&damaged, done.extracted.pages);
-        let why: Vec<String> = why
-            .into_iter()
-            .chain(left_out)
-            .chain(refused.clone())
-            .collect();
-        report.damaged_pages = damaged;
-        report.reason = (!why.is_empty()).then(|| why.join("; "));
-        let raw = self.raw.iter().filter(|path| path.exists());
-        report.raw = raw.cloned().collect();
-        let closes = match status {
-            Status::Complete | Status::Partial => broken.is_none(),
-            // All pages are fetched. Fix the contract, and `transform --raw` builds the tables.
-            Status::Failed if refused.is_some() && broken.is_none() => true,
-            // Without a page or a call that may be billed, there is nothing to continue.
-            Status::Stopped | Status::Failed | Status::Interrupted => {
-                let paid = extracted.calls.iter().any(|c| c.billed != Billed::No);
-                report.raw.is_empty() && !paid
-            }
-        };
-        report.open = !closes;
-        let flattened = flattened.filter(|_| refused.is_none());
-        let has_tables = flattened.is_some();
-        report.refused = refused;
-        // A run that was cut short before its first call is recorded, too.
-        let recorded = !extracted.calls.is_empty() || extracted.cut.is_some();
-        if recorded {
-            match self.commit(flattened, &done, &mut report, closes) {
-                Ok(()) => {
-                    let tables = report.committed;
-                    self.journal.append(&Entry::Committed { tables })?;
-                }
-                Err(error) => {
-                    let alone = |report| self.commit(None, &done, report, false);
-                    if has_tables && let Err(error) = alone(&mut report) {
-                        tracing::error!("the ledger cannot be committed: {}", with_causes(&error));
-                    }
-                    // The first error is the more useful one.
-                    broken = broken.or(Some(error));
-                }
-            }
-        }
-        if let Some(Cut::Budget(budget)) = &extracted.cut
-            && budget.is_of_run()
+/// Records what the tables say about the pages: rejects, drift, damage, and whether a `fail` rule
+/// refuses them.
+fn inspect<'t>(
+    run: &ActiveRun<'_>,
+    tables: Flattened<'t>,
+    read: &RawRead,
+    outcome: &mut RunOutcome,
+) -> Flattened<'t> {
+    warn_of_raw(read);
+    outcome.damaged_pages = damaged_pages(&outcome.extraction, read);
+    outcome.rejects = tables.rejects;
+    outcome.drift.clone_from(&tables.drift);
+    outcome.refused = refused(run.plan.on_unknown_field, run.plan.on_bad_value, &tables);
+    tables
+}
+
+fn status(outcome: &RunOutcome, ending: &Ending, has_error: bool) -> Status {
+    let extracted = &outcome.extraction.extracted;
+    let status = match ending {
+        _ if has_error => Status::Failed,
+        Ending::Closed { .. } => Status::Partial,
+        Ending::Extracted | Ending::LedgerOnly
+            if outcome.refused.is_some() && extracted.cut.is_none() =>
         {
-            self.journal.append(&Entry::BudgetSpent)?;
+            Status::Failed
         }
-        if closes && broken.is_none() {
-            self.journal.append(&Entry::Closed)?;
+        Ending::Extracted | Ending::LedgerOnly => Status::of(extracted),
+    };
+    if status == Status::Complete && !outcome.damaged_pages.is_empty() {
+        Status::Partial
+    } else {
+        status
+    }
+}
+
+fn reasons(outcome: &RunOutcome, ending: Ending) -> Vec<String> {
+    let extracted = &outcome.extraction.extracted;
+    let early = match ending {
+        Ending::Closed { reason } => Some(format!("closed: {reason}")),
+        Ending::Extracted | Ending::LedgerOnly => extracted.cut.as_ref().map(cut_reason),
+    };
+    let left_out = left_out(&outcome.damaged_pages, extracted.pages);
+    let reasons = [early, left_out, outcome.refused.clone()];
+    reasons.into_iter().flatten().collect()
+}
+
+/// Returns true if the run has nothing left to do.
+fn closes(outcome: &RunOutcome, has_error: bool) -> bool {
+    match outcome.status {
+        Status::Complete | Status::Partial => !has_error,
+        // All pages are fetched. Fix the contract, and `transform --raw` builds the tables.
+        Status::Failed if outcome.refused.is_some() && !has_error => true,
+        // Without a page or a call that may be billed, there is nothing to continue.
+        Status::Stopped | Status::Failed | Status::Interrupted => {
+            let mut calls = outcome.extraction.extracted.calls.iter();
+            outcome.raw.is_empty() && calls.all(|c| c.billed == Billed::No)
         }
-        if status != Status::Interrupted {
-            // The data is committed, so a failure of marts or catalog does not fail the run.
-            let marts = follow(self.plan, &self.lake);
-            report.marts_error = marts.map(|error| with_causes(&error));
-            report.catalog_error = catalog::write(&self.lake, &self.plan.contracts).err();
+    }
+}
+
+/// Commits tables and ledger. If that fails, commits the ledger alone and returns the first error,
+/// which is the more useful one.
+fn commit(
+    run: &ActiveRun<'_>,
+    tables: Option<Flattened<'_>>,
+    outcome: &mut RunOutcome,
+    closes: bool,
+) -> Result<(), RunError> {
+    let extracted = &outcome.extraction.extracted;
+    // A run that was cut short before its first call is recorded, too.
+    if extracted.calls.is_empty() && extracted.cut.is_none() {
+        return Ok(());
+    }
+    let has_tables = tables.is_some();
+    if let Err(error) = run.commit(tables, outcome, closes) {
+        if has_tables && let Err(error) = run.commit(None, outcome, false) {
+            tracing::error!("the ledger cannot be committed: {}", with_causes(&error));
         }
-        broken.map_or(Ok(report), Err)
+        return Err(error);
     }
+    let tables = outcome.has_committed_tables;
+    Ok(run.journal.append(&Entry::Committed { tables })?)
+}
 
-    /// Returns an error if all raw files of a source are gone although its pages were acknowledged.
-    /// Pages in `lost` do not count.
-    fn missing_file(&self, done: &Done) -> Option<RunError> {
-        let pages = done.extracted.calls.iter().filter(|call| call.is_page());
-        let sources: BTreeSet<&str> = pages
-            .filter(|call| !self.lost.contains(&call.request_id))
-            .map(|call| call.source.as_str())
-            .collect();
-        let is_of = |path: &PathBuf, source: &str| raw_source(path).as_deref() == Some(source);
-        let missing = sources.into_iter().find_map(|source| {
-            let mut files = self
-                .raw
-                .iter()
-                .filter(|path| is_of(path, source))
-                .peekable();
-            let first = files.peek().map(|path| (*path).clone())?;
-            files.all(|path| !path.exists()).then_some(first)
-        })?;
-        Some(RunError::Raw(RawError::Changed {
-            path: missing,
-            change: Change::Removed,
-        }))
+fn close_journal(run: &ActiveRun<'_>, outcome: &RunOutcome, closes: bool) -> Result<(), RunError> {
+    if let Some(Cut::Budget(budget)) = &outcome.extraction.extracted.cut
+        && budget.limit.is_of_run()
+    {
+        run.journal.append(&Entry::BudgetSpent)?;
     }
+    if closes {
+        run.journal.append(&Entry::Closed)?;
+    }
+    Ok(())
+}
 
-    pub(crate) fn ledger(
-        &self,
-        done: &Done,
-        report: &RunReport,
-    ) -> Result<BTreeMap<String, RecordBatch>, RunError> {
-        let run = RunRecord {
-            started_at: done.started_at,
-            finished_at: done.finished_at,
-            status: report.status,
-            reason: report.reason.clone(),
-            plan_hash: &self.plan_hash,
-            version: env!("CARGO_PKG_VERSION"),
-            shard: self.shard,
-            searches_planned: report.searches.planned,
-            searches_done: report.searches.done,
-            requests: report.requests.sent,
-            billed_requests: report.requests.billed,
-            cost: report.cost,
-            rejects: report.rejects,
-        };
-        let contracts = &self.plan.contracts;
-        let redaction = Some(self.transform.redaction());
-        let (stamp, source) = (&self.stamp, &self.plan.source);
-        let calls = &done.extracted.calls;
-        ledger::tables(contracts, redaction, stamp, source, calls, &run).map_err(RunError::Ledger)
-    }
-
-    fn flatten<'s>(
-        &'s self,
-        only: &[&str],
-        scratch: &'s Scratch,
-    ) -> Result<(Flattened<'s>, RawRead), RunError> {
-        let work = WorkerInput {
-            threads: self.threads,
-            scratch,
-            memory: MEMORY,
-        };
-        flatten(self.transform, &self.stamp, self.raw.clone(), only, work)
-    }
+/// Returns an error if all raw files of a source are gone although its pages were acknowledged.
+/// Pages in `lost` do not count.
+fn missing_file(run: &ActiveRun<'_>, calls: &[Call]) -> Option<RunError> {
+    let pages = calls.iter().filter(|call| call.is_page());
+    let sources: BTreeSet<&str> = pages
+        .filter(|call| !run.lost.contains(&call.request_id))
+        .map(|call| call.source.as_str())
+        .collect();
+    let is_of = |path: &PathBuf, source: &str| raw_source(path).as_deref() == Some(source);
+    let missing = sources.into_iter().find_map(|source| {
+        let mut files = run.raw.iter().filter(|path| is_of(path, source)).peekable();
+        let first = files.peek().map(|path| (*path).clone())?;
+        files.all(|path| !path.exists()).then_some(first)
+    })?;
+    Some(RunError::Raw(RawError::Changed {
+        path: missing,
+        change: Change::Removed,
+    }))
 }
 
 /// Returns the pages that were paid and acknowledged, but are not readable in the raw files.
-fn damaged_pages(done: &Done, read: &RawRead) -> Vec<DamagedPage> {
-    let pages = done.extracted.calls.iter().filter(|call| call.is_page());
+fn damaged_pages(extraction: &Extraction, read: &RawRead) -> Vec<DamagedPage> {
+    let pages = extraction
+        .extracted
+        .calls
+        .iter()
+        .filter(|call| call.is_page());
     let missing = pages.filter(|call| !read.accepted.contains(&call.request_id));
-    let named = missing.map(|call| {
-        let mut searches = done.searches.iter();
-        let search = searches.find(|search| search.search_id == call.search_id);
-        DamagedPage {
-            search: search.map_or_else(|| call.search_id.clone(), Search::to_string),
-            page: call.page,
-            request_id: call.request_id.clone(),
-        }
+    let named = missing.map(|call| DamagedPage {
+        search: name_of(&extraction.searches, &call.search_id),
+        page: call.page,
+        request_id: call.request_id.clone(),
     });
     named.collect()
 }
@@ -292,17 +215,17 @@ fn left_out(damaged: &[DamagedPage], pages: u64) -> Option<String> {
     }
 }
 
-/// Returns the reason why a run was cut short. `None` if all searches ended.
-fn reason(extracted: &Extracted) -> Option<String> {
-    Some(match extracted.cut.as_ref()? {
+/// Returns the reason why a run was cut short, for people.
+fn cut_reason(cut: &Cut) -> String {
+    match cut {
         Cut::Budget(budget) => format!(
             "the budget {} of {} is used up: {} spent",
             budget.limit, budget.value, budget.spent
         ),
         Cut::Stopped { message, .. } | Cut::Aborted { message, .. } => message.clone(),
-        Cut::Interrupted => "told to stop by a signal".to_owned(),
-        Cut::Broken => "pages could not be kept".to_owned(),
-    })
+        Cut::Interrupted => "stopped by a signal".to_owned(),
+        Cut::Broken => "pages could not be stored".to_owned(),
+    }
 }
 
 /// Returns the reason why a `fail` rule of the pipeline refuses these tables. `None` if none does.
@@ -317,7 +240,7 @@ pub(crate) fn refused(
         .flatten()
         .map(|field| {
             format!(
-                "{} sends {} ({}), which the contract does not know (on_unknown_field: fail)",
+                "{} sends {} ({}), which the contract does not declare (on_unknown_field: fail)",
                 field.endpoint, field.path, field.json_type
             )
         });

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use crate::run::error::RunError;
+use crate::run_meta::RunMeta;
 use crate::transform::contracts::Transform;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::finish::Flattened;
 use crate::transform::workers::{RawRead, WorkerInput};
 
@@ -13,14 +13,14 @@ use crate::transform::workers::{RawRead, WorkerInput};
 /// returns what was read from the raw files.
 pub(crate) fn flatten<'t>(
     transform: &'t Transform,
-    stamp: &RunStamp,
+    meta: &RunMeta,
     raw: impl IntoIterator<Item = PathBuf>,
     only: &[&str],
     work: WorkerInput<'t>,
 ) -> Result<(Flattened<'t>, RawRead), RunError> {
     // A source without an answer has no file.
     let files = raw.into_iter().filter(|path| path.exists());
-    Ok(transform.flatten(stamp, files, only, work)?)
+    Ok(transform.flatten(meta, files, only, work)?)
 }
 
 /// Logs warnings about the raw files that were read: torn pages, damaged pages, and pages without

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::extract::error::with_causes;
 use crate::load::marts::{FailedMart, mart_path};
-use crate::load::record::{CommitKind, RunRef};
+use crate::load::record::{CommitKind, CommitSource};
 use crate::load::{Lake, LakeError, encode};
 use crate::marts::{Day, Relation, VERSION, earlier};
 use crate::plan::Plan;
@@ -28,6 +28,7 @@ use crate::plan::parts::Compression;
 use crate::query::catalog::only;
 use crate::query::days;
 use crate::query::duckdb::{Database, QueryAnswer, QueryError};
+use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
 use crate::spec::files::FileColumns;
 use crate::spec::mart::Mart;
@@ -344,8 +345,8 @@ fn commit(
         refreshed.files += 1;
     }
     let at = date.and_time(NaiveTime::MIN).and_utc();
-    let of_no_run = RunRef::of_no_run(&commit_id, at, false);
-    staging.commit(CommitKind::Marts, &of_no_run, remove)?;
+    let meta = RunMeta::of_maintenance(&commit_id, at, false);
+    staging.commit(CommitKind::Marts, CommitSource::of(&meta), remove)?;
     Ok(failed)
 }
 

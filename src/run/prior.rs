@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use super::catalog::{self, Opened};
-use super::ledger;
+use super::commit::ledger;
 use crate::extract::context::{Known, KnownTo};
 use crate::extract::daily_spend::{self, DayOf, journals};
 use crate::extract::ledger::Spent;
@@ -18,42 +18,34 @@ use crate::plan::parts::FollowUp;
 use crate::plan::{Money, Plan, Search};
 use crate::query::history::{self, Earlier};
 use crate::run::error::RunError;
+use crate::run_meta::RunMeta;
 use crate::transform::tables::select::{self, Ranked};
 
 /// State of the lake before a run.
 pub struct Prior<'a> {
     plan: &'a Plan,
-    lake: &'a Lake,
-    commits: &'a [CommitRecord],
+    lake: Lake,
+    commits: Vec<CommitRecord>,
     earlier: Earlier,
-    snapshot_at: DateTime<Utc>,
-    simulated: bool,
+    meta: RunMeta,
 }
 
 impl<'a> Prior<'a> {
-    pub fn new(
-        plan: &'a Plan,
-        lake: &'a Lake,
-        commits: &'a [CommitRecord],
-        run_id: &str,
-        snapshot_at: DateTime<Utc>,
-        simulated: bool,
-    ) -> Self {
+    pub fn new(plan: &'a Plan, lake: &Lake, commits: Vec<CommitRecord>, meta: &RunMeta) -> Self {
         // Commits of marts and of maintenance have no pipeline.
         let of_runs = commits.iter().filter(|c| !c.pipeline.is_empty());
-        let same_world = of_runs.filter(|c| c.simulated == simulated);
+        let same_world = of_runs.filter(|c| c.simulated == meta.simulated);
         let pipelines: BTreeSet<String> = same_world.map(|c| c.pipeline.clone()).collect();
         let earlier = Earlier {
             pipelines: pipelines.into_iter().collect(),
-            but_run_id: run_id.to_owned(),
+            but_run_id: meta.run_id.clone(),
         };
         Prior {
             plan,
-            lake,
+            lake: lake.clone(),
             commits,
             earlier,
-            snapshot_at,
-            simulated,
+            meta: meta.clone(),
         }
     }
 
@@ -64,7 +56,7 @@ impl<'a> Prior<'a> {
     /// The lake cannot be read.
     pub fn database(&self) -> Result<Opened, RunError> {
         let tables = &self.plan.contracts.tables;
-        catalog::open_some(self.lake, tables, &history::TABLES)
+        catalog::open_some(&self.lake, tables, &history::TABLES)
     }
 
     /// Returns the ids that earlier searches found, for the endpoints whose stop rules use them.
@@ -79,7 +71,7 @@ impl<'a> Prior<'a> {
         let database = self.database()?;
         let mut known = Known::new();
         for to in asking {
-            let span = (self.ago(to.within_s), self.snapshot_at);
+            let span = (self.ago(to.within_s), self.meta.snapshot_at);
             let place = (to.source.as_str(), to.endpoint.as_str());
             let ids = history::known_ids(&database, &self.earlier, place, span)?;
             known.insert(to, Arc::new(ids));
@@ -105,7 +97,7 @@ impl<'a> Prior<'a> {
         let of = DayOf {
             own,
             shard: self.plan.shard,
-            simulated: self.simulated,
+            simulated: self.meta.simulated,
             timezone: self.plan.timezone,
             before: self.spent_by_day(now)?,
             folder,
@@ -127,7 +119,7 @@ impl<'a> Prior<'a> {
         let timezone = self.plan.timezone;
         let since = daily_spend::date_of(now, timezone);
         let since = since.checked_sub_days(Days::new(1)).unwrap_or(since);
-        let dates = ledgers_since(self.commits, since, self.simulated);
+        let dates = ledgers_since(&self.commits, since, self.meta.simulated);
         let database = self.database()?;
         let rows = history::spent_since(&database, &self.earlier, &dates, since, timezone)?;
         for row in rows.iter().filter(|row| !in_journals.contains(&row.run_id)) {
@@ -198,14 +190,14 @@ impl<'a> Prior<'a> {
         let database = self.database()?;
         let mut notes: HashMap<String, (Option<i64>, DateTime<Utc>)> = HashMap::new();
         if let Some(within_s) = follow_up.seen_within_s {
-            let span = (self.ago(within_s), self.snapshot_at);
+            let span = (self.ago(within_s), self.meta.snapshot_at);
             let (endpoint, by) = (&follow_up.found_by, &follow_up.by);
             for note in history::found_notes(&database, &self.earlier, endpoint, by, span)? {
                 notes.insert(note.note_id, (note.count, note.seen_at));
             }
         }
         for (id, count) in found {
-            notes.insert(id, (count, self.snapshot_at));
+            notes.insert(id, (count, self.meta.snapshot_at));
         }
         let endpoint = (follow_up.source.as_str(), follow_up.endpoint.as_str());
         let answered = history::answered(&database, &self.earlier, endpoint)?;
@@ -228,7 +220,7 @@ impl<'a> Prior<'a> {
 
     fn ago(&self, seconds: u64) -> DateTime<Utc> {
         let span = i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds);
-        let ago = span.and_then(|span| self.snapshot_at.checked_sub_signed(span));
+        let ago = span.and_then(|span| self.meta.snapshot_at.checked_sub_signed(span));
         ago.unwrap_or(DateTime::<Utc>::UNIX_EPOCH)
     }
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::finish::{Done, Run};
-use super::report::{RunReport, Status};
+use super::active::ActiveRun;
+use super::extraction::Extraction;
+use super::finish::{Ending, finish};
+use super::outcome::RunOutcome;
 use crate::extract::Extracted;
 use crate::extract::context::{Known, SearchEnd};
 use crate::extract::daily_spend::journals;
@@ -15,12 +17,12 @@ use crate::extract::journal::{self, Entry, Journal, RunHead};
 use crate::extract::ledger::Call;
 use crate::extract::replay::{Progress, Replayed, replay};
 use crate::load::Lake;
+use crate::load::locks::PipelineLock;
 use crate::load::record::CommitRecord;
 use crate::plan::{Plan, Shard};
 use crate::run::error::RunError;
 use crate::run::options::{Resume, RunOptions};
 use crate::transform::contracts::Transform;
-use crate::transform::stamp::RunStamp;
 
 /// A run that was cut short.
 #[derive(Debug)]
@@ -40,7 +42,12 @@ impl OpenRun {
     ///
     /// # Errors
     /// A journal cannot be read.
-    pub fn find(lake: &Lake, plan: &Plan, commits: &[CommitRecord]) -> Result<Vec<Self>, RunError> {
+    pub fn find(
+        lake: &Lake,
+        plan: &Plan,
+        commits: &[CommitRecord],
+        _lock: &PipelineLock,
+    ) -> Result<Vec<Self>, RunError> {
         let mut open = Vec::new();
         for path in journals(&lake.journals())? {
             let head = match journal::head(&path) {
@@ -134,16 +141,11 @@ impl OpenRun {
         lake: &Lake,
         threads: usize,
         reason: &str,
-    ) -> Result<RunReport, RunError> {
+        _lock: &PipelineLock,
+    ) -> Result<RunOutcome, RunError> {
         let journal = Arc::new(Journal::reopen(self.path.clone())?);
         let replayed = self.replay(plan, lake, &Known::new())?;
         let head = &self.head;
-        let stamp = RunStamp::new(
-            &head.run_id,
-            &head.pipeline,
-            head.snapshot_at,
-            plan.timezone,
-        );
         let ended = replayed
             .progress
             .into_values()
@@ -164,24 +166,23 @@ impl OpenRun {
             let end = took.and_then(|took| call.started_at.checked_add_signed(took));
             end.unwrap_or(call.started_at)
         });
-        let run = Run {
+        let run = ActiveRun {
             plan,
             transform,
             raw: self.raw(lake)?,
-            stamp,
+            meta: head.meta(plan.timezone),
             plan_hash: head.plan_hash.clone(),
             lost: replayed.lost,
             shard: head.shard,
             lake: lake.clone(),
-            simulated: head.simulated,
             journal,
             threads,
         };
-        run.finish(Done {
+        let extraction = Extraction {
             started_at: head.started_at,
             finished_at,
             searches: plan.searches.clone(),
-            planned,
+            planned: planned as u64,
             extracted: Extracted {
                 calls: replayed.calls,
                 ended,
@@ -189,11 +190,9 @@ impl OpenRun {
                 items: replayed.items,
                 ..Extracted::default()
             },
-            broken: None,
-            tables: true,
-            closed_as: Some(Status::Partial),
-            reason: Some(format!("closed: {reason}")),
-        })
+        };
+        let reason = reason.to_owned();
+        finish(&run, extraction, None, Ending::Closed { reason })
     }
 
     pub fn raw(&self, lake: &Lake) -> Result<Vec<PathBuf>, RunError> {

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 
-use super::ledger;
+use super::commit::ledger;
 use crate::extract::error::with_causes;
 use crate::load::{Lake, LakeError};
 use crate::plan::{Plan, RawRetention};

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use super::access::{AccessError, Accesses, default_clock};
+use super::outcome::Status;
 use super::prior::ledgers_since;
-use super::report::Status;
 use crate::extract::Extracted;
-use crate::extract::budget::Exhausted;
+use crate::extract::budget::{BudgetLimit, Exhausted};
 use crate::extract::context::{Cut, SearchEnd};
 use crate::extract::pager::StopReason;
 use crate::load::record::CommitRecord;
 use crate::plan::{Plan, plan};
+use crate::spec::class::CallClass;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
 
@@ -87,7 +88,7 @@ fn an_address_in_the_environment_overrides_the_pipeline() {
 
 #[test]
 fn a_status_tells_the_worst_that_happened() {
-    let cut = |class: &str| (class.to_owned(), String::new(), String::new());
+    let cut = |class| (class, String::new(), String::new());
     let stopped = |(class, message, source)| Cut::Stopped {
         class,
         message,
@@ -99,7 +100,7 @@ fn a_status_tells_the_worst_that_happened() {
         source,
     };
     let calls = Exhausted {
-        limit: "requests_per_run",
+        limit: BudgetLimit::RequestsPerRun,
         value: "3".to_owned(),
         spent: "3".to_owned(),
     };
@@ -108,12 +109,12 @@ fn a_status_tells_the_worst_that_happened() {
         (None, StopReason::Gone, Status::Complete),
         (None, StopReason::Failed, Status::Partial),
         (
-            Some(stopped(cut("quota"))),
+            Some(stopped(cut(CallClass::Quota))),
             StopReason::Failed,
             Status::Stopped,
         ),
         (
-            Some(aborted(cut("auth"))),
+            Some(aborted(cut(CallClass::Auth))),
             StopReason::Failed,
             Status::Failed,
         ),

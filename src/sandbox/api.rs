@@ -24,6 +24,7 @@ use super::world::dice::Dice;
 use crate::sandbox::http::routes::{Operation, Route};
 use crate::sandbox::world::stream::World;
 use crate::signing::Signer;
+use crate::spec::class::CallClass;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::AuthPlace;
 
@@ -192,7 +193,7 @@ impl Api {
     }
 
     /// The first code of a class in the contract of the source that is called.
-    pub fn code_of_class(&self, call: &ApiCall, class: &str) -> Option<BusinessCode> {
+    pub fn code_of_class(&self, call: &ApiCall, class: CallClass) -> Option<BusinessCode> {
         BusinessCode::of_class(&self.route_or_first(call)?.source, &[class])
     }
 

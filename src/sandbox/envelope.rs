@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::spec::class::CallClass;
 use crate::spec::source::{Billed, Code, Source};
 
 /// A business code, as the source contract lists it.
@@ -18,8 +19,8 @@ impl BusinessCode {
     }
 
     /// Returns the first code of one of these classes.
-    pub fn of_class(source: &Source, classes: &[&str]) -> Option<Self> {
-        let is_meant = |code: &Code| classes.contains(&code.class.as_str());
+    pub fn of_class(source: &Source, classes: &[CallClass]) -> Option<Self> {
+        let is_meant = |code: &Code| classes.contains(&code.class.value);
         let mut codes = source.codes.iter();
         let (code, _) = codes.find(|(_, code)| is_meant(code))?;
         Some(BusinessCode(code.clone()))
@@ -49,11 +50,11 @@ impl BusinessCode {
             .parse()
             .ok()
             .and_then(|code| StatusCode::from_u16(code).ok());
-        match source.codes.get(&self.0).map(|code| code.class.as_str()) {
-            Some("auth") => StatusCode::UNAUTHORIZED,
-            Some("rate_limited" | "quota") => StatusCode::TOO_MANY_REQUESTS,
-            Some("permission") => StatusCode::FORBIDDEN,
-            Some("balance") => StatusCode::PAYMENT_REQUIRED,
+        match source.codes.get(&self.0).map(|code| code.class.value) {
+            Some(CallClass::Auth) => StatusCode::UNAUTHORIZED,
+            Some(CallClass::RateLimited | CallClass::Quota) => StatusCode::TOO_MANY_REQUESTS,
+            Some(CallClass::Permission) => StatusCode::FORBIDDEN,
+            Some(CallClass::Balance) => StatusCode::PAYMENT_REQUIRED,
             _ => as_status
                 .filter(|status| status.is_client_error() || status.is_server_error())
                 .unwrap_or(StatusCode::OK),

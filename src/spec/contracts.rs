@@ -7,8 +7,9 @@ use include_dir::{Dir, include_dir};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
+use super::class::CallClass;
 use super::mart::{Mart, MartFile};
-use super::source::{CLASSES, Source};
+use super::source::Source;
 use super::source_checks;
 use super::table::{CommonColumns, Table};
 use crate::spec::references::known_columns;
@@ -267,12 +268,10 @@ fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnost
 
 fn known_classes(source: &Source, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     for code in source.codes.values() {
-        if !CLASSES.contains(&code.class.as_str()) {
-            let message = format!("unknown class `{}`", code.class.value);
-            let hint = match nearest(&code.class, CLASSES) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("use one of: {}", CLASSES.join(", ")),
-            };
+        if !CallClass::OF_CODES.contains(&code.class.value) {
+            let message = format!("no code has the class `{}`", code.class.value);
+            let classes = CallClass::OF_CODES.map(CallClass::as_str);
+            let hint = format!("use one of: {}", classes.join(", "));
             found.push(Diagnostic::error(file, Some(code.class.span()), message).hint(hint));
         }
     }

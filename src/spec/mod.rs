@@ -3,6 +3,7 @@
 mod arrow;
 pub mod blank;
 pub mod checks;
+pub mod class;
 pub mod contracts;
 pub mod files;
 pub mod load;

@@ -8,6 +8,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::words::{Filter, TimeSpan};
+use crate::spec::class::CallClass;
 use crate::spec::yaml::document::{Spanned, written};
 
 /// An API provider.
@@ -114,28 +115,12 @@ pub struct EnvelopePaths {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Code {
-    /// One of [`CLASSES`].
-    pub class: Spanned<String>,
+    /// One of [`CallClass::OF_CODES`].
+    pub class: Spanned<CallClass>,
     pub action: Action,
     pub billed: Billed,
     pub meaning: String,
 }
-
-/// Classes of business codes. The column `class` of the table `requests` has these, and further
-/// values for outcomes without a code.
-pub const CLASSES: [&str; 11] = [
-    "ok",
-    "gone",
-    "transient",
-    "rate_limited",
-    "quota",
-    "auth",
-    "permission",
-    "balance",
-    "bad_request",
-    "not_found",
-    "server",
-];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

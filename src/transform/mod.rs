@@ -12,12 +12,12 @@
 //! An accumulator also keeps the rejects ([`quality::reject`]), the differences between answers and
 //! their contract ([`quality::drift`]), and the counts that must balance ([`quality::tally`]).
 
+pub mod common_columns;
 pub mod contracts;
 pub mod error;
 pub mod page;
 pub mod program;
 pub mod quality;
-pub mod stamp;
 pub mod suggest;
 pub mod tables;
 pub mod workers;
@@ -25,17 +25,17 @@ pub mod workers;
 #[cfg(test)]
 mod tests;
 
+use crate::run_meta::RunMeta;
 use crate::transform::page::flatten::Flattener;
 use crate::transform::tables::finish::Flattened;
 
 pub use contracts::Transform;
 pub use error::TransformError;
-pub use stamp::RunStamp;
 
 impl Transform {
     /// Begins the tables of one run, in memory and on one thread.
-    pub fn begin(&self, stamp: RunStamp) -> Flattener<'_> {
-        Flattener::new(self, stamp, &[], None)
+    pub fn begin(&self, meta: RunMeta) -> Flattener<'_> {
+        Flattener::new(self, meta, &[], None)
     }
 
     /// Returns the tables of a flattener that [`Transform::begin`] made.
@@ -44,9 +44,9 @@ impl Transform {
     /// Items that are not accounted for; a contract whose tables cannot hold what it maps.
     pub fn end<'t>(
         &'t self,
-        stamp: RunStamp,
+        meta: RunMeta,
         flattener: Flattener<'t>,
     ) -> Result<Flattened<'t>, TransformError> {
-        Flattened::new(self, stamp, flattener.finish()?, None)
+        Flattened::new(self, meta, flattener.finish()?, None)
     }
 }

@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::raw::frames::{Frames, Page, PageDecoder};
 use crate::raw::page::Damage;
+use crate::run_meta::RunMeta;
 use crate::transform::contracts::Transform;
 use crate::transform::error::TransformError;
 use crate::transform::page::flatten::Flattener;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::{Finished, Spill};
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
@@ -88,7 +88,7 @@ impl Transform {
     /// of a page, the disk is full, or items are not accounted for.
     pub fn flatten<'t>(
         &'t self,
-        stamp: &RunStamp,
+        meta: &RunMeta,
         files: impl IntoIterator<Item = PathBuf>,
         only: &[&str],
         work: WorkerInput<'t>,
@@ -106,7 +106,7 @@ impl Transform {
                 scratch: work.scratch,
                 memory: work.memory / threads,
             };
-            let mut flattener = Flattener::new(self, stamp.clone(), only, Some(spill));
+            let mut flattener = Flattener::new(self, meta.clone(), only, Some(spill));
             let mut decoder = PageDecoder::new()?;
             loop {
                 let pages = lock(&files).next()?;
@@ -115,7 +115,7 @@ impl Transform {
                 }
                 for page in &pages {
                     let read = decoder.read(page, |header, body| {
-                        if header.run_id != stamp.run_id {
+                        if header.run_id != meta.run_id {
                             return Ok(Some(header.run_id.clone()));
                         }
                         // The lock is released here. In the condition of an `if` it would be held
@@ -151,7 +151,7 @@ impl Transform {
         let finished = finished?
             .into_iter()
             .fold(Finished::default(), Finished::and);
-        let flattened = Flattened::new(self, stamp.clone(), finished, Some(work.scratch))?;
+        let flattened = Flattened::new(self, meta.clone(), finished, Some(work.scratch))?;
         let Files { mut read, .. } = files.into_inner().unwrap_or_else(|e| e.into_inner());
         let place = |damage: &Damage| (damage.path.clone(), damage.offset);
         read.damaged.sort_by_key(place);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::plan::{Plan, plan};
 use crate::query::duckdb::QueryError;
-use crate::run::checks::unable;
+use crate::run::commit::checks::unable;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};

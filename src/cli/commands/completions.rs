@@ -1,11 +1,10 @@
 //! `redlake completions`.
 
-use std::process::ExitCode;
-
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_as_is;
 
 #[derive(Debug, Args)]
@@ -22,5 +21,5 @@ pub fn main(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
         &mut script,
     );
     print_as_is(&String::from_utf8_lossy(&script))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }

@@ -1,12 +1,12 @@
 //! `redlake init`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::cli::commands::schema::pipeline_json_schema;
-use crate::cli::error::{CliError, USAGE};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_text;
 
 /// A commented pipeline on the sandbox: the demo of the repository.
@@ -43,7 +43,11 @@ pub fn main(args: &InitArgs) -> Result<ExitCode, CliError> {
         write(&path, text).map_err(|error| {
             let error =
                 anyhow::Error::new(error).context(format!("cannot write {}", path.display()));
-            CliError::new(USAGE, error, Some("name a folder that is writable".into()))
+            CliError::new(
+                ExitCode::Usage,
+                error,
+                Some("name a folder that is writable".into()),
+            )
         })?;
     }
     let pipeline = args.dir.join(PIPELINE);
@@ -51,7 +55,7 @@ pub fn main(args: &InitArgs) -> Result<ExitCode, CliError> {
         "wrote {0}\n\nNext:\n  redlake run {0}\n",
         pipeline.display()
     ))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use chrono::NaiveDate;
 use clap::Args;
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, print_json, print_text};
 use crate::load::Lake;
@@ -43,7 +43,7 @@ pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
     // The view of a mart needs files, so the catalog is written after the first ones.
     catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     if refreshed.failed.is_empty() {
-        Ok(ExitCode::SUCCESS)
+        Ok(ExitCode::Complete)
     } else {
         Err(MartsError::Failed(refreshed.failed).into())
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::cli::commands::run::part;
 use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, print_json, print_text};
 use crate::cli::{Common, env};
@@ -50,7 +50,7 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
         })?,
         _ => print_text(&table(&plan, &outlook))?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }
 
 #[derive(Serialize)]

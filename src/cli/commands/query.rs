@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Context;
 use arrow::array::RecordBatch;
@@ -14,7 +13,8 @@ use indexmap::IndexMap;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::cli::Common;
-use crate::cli::error::{CliError, INTERNAL};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::closed_pipe;
 use crate::cli::output::relation;
@@ -112,7 +112,7 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
             }
             (written, _) => {
                 written?;
-                return Ok(ExitCode::SUCCESS);
+                return Ok(ExitCode::Complete);
             }
         }
     }
@@ -183,7 +183,7 @@ fn write_file(
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let failed = |error: anyhow::Error| {
         let error = error.context(format!("cannot write {}", path.display()));
-        Failed::Otherwise(CliError::new(INTERNAL, error, None))
+        Failed::Otherwise(CliError::new(ExitCode::Internal, error, None))
     };
     let beside = beside(folder.unwrap_or(Path::new(".")));
     let mut beside = beside.map_err(|error| failed(error.into()))?;
@@ -224,7 +224,7 @@ impl From<Failed> for CliError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Query(error) => error.into(),
-            Failed::Writing(error) => CliError::new(INTERNAL, error, None),
+            Failed::Writing(error) => CliError::new(ExitCode::Internal, error, None),
             Failed::Otherwise(error) => error,
         }
     }
@@ -279,7 +279,7 @@ fn statement(args: &QueryArgs) -> Result<String, CliError> {
             io::stdin()
                 .read_to_string(&mut sql)
                 .context("cannot read the SQL from stdin")
-                .map_err(|error| CliError::new(INTERNAL, error, None))?;
+                .map_err(|error| CliError::new(ExitCode::Internal, error, None))?;
             sql
         }
     };

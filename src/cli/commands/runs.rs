@@ -1,9 +1,8 @@
 //! `redlake runs`.
 
-use std::process::ExitCode;
-
 use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_batches;
 use crate::load::Lake;
 use crate::query::runs::list;
@@ -23,5 +22,5 @@ pub fn main(common: &Common) -> Result<ExitCode, CliError> {
     let database = catalog::open_some(&lake, &contracts.tables, &["runs"])?;
     let answer = database.query(&list(&held))?;
     print_batches(common.format, &answer.schema, &answer.batches)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono::Utc;
 use clap::Args;
 
 use crate::cli::commands::run::within_years;
-use crate::cli::error::{CliError, USAGE};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_text;
 use crate::cli::{Common, env};
 use crate::run::access::SANDBOX_TOKEN;
@@ -80,7 +80,7 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
         let sandbox = Sandbox::start(options, contracts).await.map_err(|e| {
             let message = format!("the sandbox cannot be started on port {}: {e}", args.port);
             CliError::new(
-                USAGE,
+                ExitCode::Usage,
                 anyhow::anyhow!(message),
                 Some("choose another --port".into()),
             )
@@ -91,7 +91,7 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
             () = sandbox.wait() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(ExitCode::Complete)
     })
 }
 

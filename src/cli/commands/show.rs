@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, pretty, print_json, print_text};
 use crate::cli::output::summary::{program, shell_word};
@@ -34,7 +34,7 @@ pub fn main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliError> {
         Format::Json => print_json(&shown)?,
         _ => print_text(&text(&shown, &lake))?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }
 
 /// `redlake publish`.
@@ -52,7 +52,7 @@ pub fn publish_main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliEr
         ))?,
     }
     match published.catalog_error.take() {
-        None => Ok(ExitCode::SUCCESS),
+        None => Ok(ExitCode::Complete),
         Some(error) => Err(CliError::no_catalog(error)),
     }
 }
@@ -67,7 +67,7 @@ pub fn discard_main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliEr
         Format::Json => print_json(&discarded)?,
         _ => print_text(&gone(&discarded, &lake))?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }
 
 fn gone(discarded: &Discarded, lake: &Path) -> String {

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use chrono_tz::Tz;
 use clap::Args;
 
-use crate::cli::error::{CliError, REFUSED, decide};
+use crate::cli::error::CliError;
+use crate::cli::error::explain::decide;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, is_closed_pipe, print_json, print_text};
 use crate::cli::{Common, Threads};
@@ -82,7 +83,7 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
     let held = |run: &&Retransformed| run.held;
     let held: Vec<&Retransformed> = replaced.iter().filter(held).collect();
     let Some(first) = held.first() else {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::Complete);
     };
     let reason = first.reason.as_deref().unwrap_or_default();
     let error = match held.len() {
@@ -92,7 +93,11 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
             first.run_id
         ),
     };
-    Err(CliError::new(REFUSED, error, Some(decide(&first.run_id))))
+    Err(CliError::new(
+        ExitCode::Refused,
+        error,
+        Some(decide(&first.run_id)),
+    ))
 }
 
 /// Transforms the pages of a stream into one table, without a lake.
@@ -157,11 +162,15 @@ fn through(
             let hint = "mend the source contract, or the pipeline's `contract:`; what was written has \
                         no end marker";
             let error = anyhow::anyhow!(reason);
-            return Err(CliError::new(REFUSED, error, Some(hint.to_owned())));
+            return Err(CliError::new(
+                ExitCode::Refused,
+                error,
+                Some(hint.to_owned()),
+            ));
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }
 
 /// Writes a file atomically: to a file beside it, which is renamed at the end. A path that is not a

@@ -1,13 +1,13 @@
 //! `redlake compact`, `redlake prune` and `redlake verify`.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use chrono::{NaiveDate, Utc};
 use clap::{ArgGroup, Args};
 
 use crate::cli::Common;
-use crate::cli::error::{CliError, REFUSED};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::{grouped, print_json, print_text};
 use crate::load::Lake;
@@ -76,7 +76,7 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     }
     let mut damaged = damaged.into_iter();
     let Some(first) = damaged.next() else {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::Complete);
     };
     for another in damaged {
         tracing::warn!("{another}");
@@ -139,7 +139,7 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }
 
 fn prune_summary(pruned: &Pruned, dry_run: bool) -> String {
@@ -196,9 +196,9 @@ pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliEr
         return Err(error.into());
     }
     if verified.problems.is_empty() || (args.quarantine && args.dry_run) {
-        Ok(ExitCode::SUCCESS)
+        Ok(ExitCode::Complete)
     } else {
-        Ok(ExitCode::from(REFUSED))
+        Ok(ExitCode::Refused)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,7 +9,8 @@ use serde::Serialize;
 
 use crate::cli::Common;
 use crate::cli::commands::checks::checked_plan;
-use crate::cli::error::{CliError, USAGE};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::{print_json, print_text};
 use crate::load::evolution::{self, Purpose};
@@ -39,8 +39,11 @@ pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> 
             diagnostics: found.0.iter().map(Told::of).collect(),
         };
         print_json(&report)?;
-        let code = if report.valid { 0 } else { USAGE };
-        return Ok(ExitCode::from(code));
+        return Ok(if report.valid {
+            ExitCode::Complete
+        } else {
+            ExitCode::Usage
+        });
     }
     let lines = valid.iter().map(|pipeline| {
         let (path, calls) = (&pipeline.path, pipeline.calls);
@@ -49,7 +52,7 @@ pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> 
     });
     print_text(&lines.collect::<String>())?;
     if mistakes == 0 {
-        Ok(ExitCode::SUCCESS)
+        Ok(ExitCode::Complete)
     } else {
         Err(found.into())
     }

@@ -9,7 +9,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::util::pretty::pretty_format_batches;
 use serde::Serialize;
 
-use crate::cli::error::{CliError, INTERNAL};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::relation;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
@@ -43,8 +44,8 @@ pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Prints one value as JSON.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).context("the result is no JSON");
-    let text = text.map_err(|e| CliError::new(INTERNAL, e, None))?;
+    let text = serde_json::to_string_pretty(value).context("the result is not JSON");
+    let text = text.map_err(|e| CliError::new(ExitCode::Internal, e, None))?;
     print_as_is(&format!("{text}\n"))
 }
 
@@ -68,7 +69,7 @@ pub fn closed_pipe(error: anyhow::Error) -> Result<(), CliError> {
     if is_closed_pipe(error.as_ref()) {
         Ok(())
     } else {
-        Err(CliError::new(INTERNAL, error, None))
+        Err(CliError::new(ExitCode::Internal, error, None))
     }
 }
 
@@ -90,4 +91,14 @@ pub fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// Formats a count with its noun, in the plural unless it is 1: `1 search`, `1,200 searches`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let ending = match (number, noun.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {noun}{ending}", grouped(number))
 }

@@ -5,15 +5,21 @@ use std::path::Path;
 
 use crate::cli::env;
 use crate::cli::output::drift_summary;
-use crate::cli::output::print::grouped;
+use crate::cli::output::print::{counted, grouped};
 use crate::plan::Plan;
-use crate::run::checks::Checks;
+use crate::run::commit::checks::Checks;
+use crate::run::outcome::RunOutcome;
 use crate::run::report::RunReport;
 use crate::spec::pipeline::OnUnknownField;
 use crate::spec::yaml::escape::escaped_line;
 
 /// Returns the summary of a run for people.
-pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
+pub fn summary(
+    outcome: &RunOutcome,
+    report: &RunReport<'_>,
+    plan: &Plan,
+    pipeline: &Path,
+) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10}{value}");
@@ -39,9 +45,9 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     line(
         "pages",
         format!(
-            "{} with {} items",
+            "{} with {}",
             grouped(report.pages),
-            grouped(report.items)
+            counted(report.items, "item")
         ),
     );
     let requests = report.requests;
@@ -49,10 +55,15 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         0 => String::new(),
         n => format!(", {n} perhaps billed"),
     };
+    let retries = if requests.retried == 1 {
+        "retry"
+    } else {
+        "retries"
+    };
     line(
         "calls",
         format!(
-            "{} sent, {} retries, {} billed{unknown}",
+            "{} sent, {} {retries}, {} billed{unknown}",
             requests.sent, requests.retried, requests.billed
         ),
     );
@@ -74,9 +85,9 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     );
     line(
         "rejects",
-        format!("{} rows that broke the contract", grouped(report.rejects)),
+        format!("{} that broke the contract", counted(report.rejects, "row")),
     );
-    let drift = match drift_summary::fields(&report.drift_rows) {
+    let drift = match drift_summary::fields(&outcome.drift) {
         1 => "1 field differs from its contract".to_owned(),
         fields => format!(
             "{} fields differ from their contract",
@@ -126,7 +137,7 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         let (search, reason) = (escaped_line(&failed.search), escaped_line(&failed.reason));
         let _ = writeln!(out, "  failed    {search}: {reason}");
     }
-    for damaged in &report.damaged_pages {
+    for damaged in report.damaged_pages {
         let (search, page) = (&damaged.search, damaged.page);
         let _ = writeln!(
             out,
@@ -138,15 +149,15 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         let _ = writeln!(out, "  {:<10}{name}: {message}", check.outcome.as_str());
     }
     if plan.on_unknown_field == OnUnknownField::Warn {
-        out.push_str(&drift_summary::lines(&report.drift_rows));
+        out.push_str(&drift_summary::lines(&outcome.drift));
     }
     if !report.rows.is_empty() {
         let _ = writeln!(out, "\n  {:<16}{:>9}", "table", "rows");
-        for (table, rows) in &report.rows {
+        for (table, rows) in report.rows {
             let _ = writeln!(out, "  {table:<16}{:>9}", grouped(*rows));
         }
     }
-    if let Some(next) = next_command(report, plan, pipeline) {
+    if let Some(next) = next_command(outcome, plan, pipeline) {
         let _ = writeln!(out, "\nNext, for example:\n  {next}");
     }
     out
@@ -154,40 +165,40 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
 
 /// Returns an example of the next command, with the program and the arguments of this run. `None`
 /// if there is none.
-fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<String> {
+fn next_command(outcome: &RunOutcome, plan: &Plan, pipeline: &Path) -> Option<String> {
     let program = program();
-    let lake = match report.lake.to_str()? {
+    let lake = match outcome.lake.to_str()? {
         "lake" => String::new(),
         lake => format!(" --lake {}", shell_word(lake)),
     };
-    if report.open {
+    if outcome.is_open {
         let pipeline = shell_word(pipeline.to_str()?);
         let shard = plan.shard.map(|shard| format!(" --shard {shard}"));
         let shard = shard.unwrap_or_default();
         return Some(format!(
-            "{program} run {pipeline}{lake}{shard}    # goes on with this run"
+            "{program} run {pipeline}{lake}{shard}    # continues this run"
         ));
     }
-    if report.held {
+    if outcome.is_held {
         return Some(format!(
             "{program} show {}{lake}    # which rows are wrong",
-            report.run_id
+            outcome.meta.run_id
         ));
     }
-    if report.rows.contains_key("notes") {
+    if outcome.rows.contains_key("notes") {
         let sql = "select title, liked_count from notes_latest join engagement_latest \
                    using (note_id) order by liked_count desc limit 10";
         return Some(format!("{program} query{lake} \"{sql}\""));
     }
     // Pages without tables, as `extract` leaves them.
-    let raw: Vec<String> = report
+    let raw: Vec<String> = outcome
         .raw
         .iter()
         .filter_map(|p| p.to_str())
         .map(shell_word)
         .collect();
     let pipeline = shell_word(pipeline.to_str()?);
-    let raw = (report.pages > 0 && !raw.is_empty()).then(|| raw.join(" "))?;
+    let raw = (outcome.extraction.extracted.pages > 0 && !raw.is_empty()).then(|| raw.join(" "))?;
     Some(format!("{program} transform {pipeline}{lake} --raw {raw}"))
 }
 

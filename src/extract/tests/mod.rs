@@ -22,6 +22,7 @@ use super::journal::{Entry, Journal, RunHead};
 use super::ledger::Call;
 use crate::extract::ledger::Sent;
 use crate::plan::{Plan, Search, StopRules, plan};
+use crate::spec::class::CallClass;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
 use crate::spec::source::{Billed, Endpoint, Source};
@@ -88,7 +89,7 @@ fn sent(request_id: &str, started_at: &str, price: Option<f64>) -> Sent {
 fn done(sent: &Sent, billed: Billed) -> Call {
     let call = Call {
         http_status: Some(200),
-        class: "ok".to_owned(),
+        class: CallClass::Ok,
         error: None,
         ..Call::unanswered(sent, "")
     };

@@ -8,6 +8,7 @@ use crate::extract::client::Mask;
 use crate::extract::envelope::{Envelope, NoPage, PageSummary};
 use crate::extract::pager::{Added, Pager, StopReason};
 use crate::plan::Search;
+use crate::spec::class::CallClass;
 
 fn page(item_count: u64, ids: &[&str]) -> PageSummary {
     PageSummary {
@@ -215,7 +216,11 @@ fn an_answer_is_about_what_was_asked() {
         ),
     ] {
         let error = format!("the answer is about note {about}, not {asked}");
-        assert_eq!(told(asked, data), Err(("mismatch", error)), "{data}");
+        assert_eq!(
+            told(asked, data),
+            Err((CallClass::Mismatch, error)),
+            "{data}"
+        );
     }
     for (data, why) in [
         (r#"{"title":"t"}"#, "is missing"),
@@ -237,7 +242,7 @@ fn an_answer_is_about_what_was_asked() {
         ),
     ] {
         let error = format!("the answer does not say what it is about: `/data/note_id` {why}");
-        assert_eq!(told("n1", data), Err(("invalid", error)), "{data}");
+        assert_eq!(told("n1", data), Err((CallClass::Invalid, error)), "{data}");
     }
 }
 

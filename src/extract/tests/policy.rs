@@ -9,6 +9,7 @@ use crate::extract::policy::{
     Attempt, CallOutcome, Decision, Failure, Refusal, Unconnected, Verdict, decide,
 };
 use crate::plan::parts::Retries;
+use crate::spec::class::CallClass;
 use crate::spec::source::{Billed, Source};
 
 const RETRIES: Retries = Retries {
@@ -302,7 +303,7 @@ proptest! {
             let outcome = answer(status, Some(&code), retry_after);
             let verdict = judged(&outcome, source, Attempt { number, unknown });
             let expected = Verdict {
-                class: "unknown".to_owned(),
+                class: CallClass::Unknown,
                 billed: Billed::Unknown,
                 decision: Decision::FailSearch,
                 slow_down: None,

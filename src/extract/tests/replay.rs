@@ -16,6 +16,7 @@ use crate::extract::replay::{Progress, Replayed, replay};
 use crate::plan::{KnownShare, Plan, Search, StopRules};
 use crate::raw::page::PageHeader;
 use crate::raw::{self, RawWriter};
+use crate::spec::class::CallClass;
 use crate::spec::source::Billed;
 
 const NOON: &str = "2026-03-09T04:00:00Z";
@@ -129,7 +130,7 @@ fn header(sent: &Sent, page: u32, items: usize) -> PageHeader {
         status: 200,
         content_type: None,
         accepted: true,
-        class: "ok".to_owned(),
+        class: CallClass::Ok,
         item_count: items as u64,
         items_before: 0,
         new_item_count: items as u64,
@@ -242,7 +243,7 @@ fn a_search_that_failed_has_failed() {
     story.page(1, &["a"], None);
     let sent = story.send();
     let failed = Call {
-        class: "bad_request".to_owned(),
+        class: CallClass::BadRequest,
         ..done(&sent, Billed::No)
     };
     story.journal.push(Entry::Done(failed.clone()));
@@ -272,7 +273,7 @@ fn a_call_without_an_end_may_have_been_billed() {
     let lost = Call::unanswered(&sent, "the process died before the answer was kept");
     assert_eq!(replayed.calls[1], lost);
     assert_eq!((lost.billed, lost.cost), (Billed::Unknown, None));
-    assert_eq!(lost.class, "lost");
+    assert_eq!(lost.class, CallClass::Lost);
     // Its page is asked for again.
     assert_eq!(under_way(replayed, ID).page(), 2);
 }
@@ -314,7 +315,7 @@ fn an_answer_that_is_no_page_is_a_call_and_nothing_else() {
     let sent = story.send();
     let refused = PageHeader {
         accepted: false,
-        class: "invalid".to_owned(),
+        class: CallClass::Invalid,
         ..header(&sent, 1, 0)
     };
     story.keep(&refused, &["a"]);

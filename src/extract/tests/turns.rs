@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::extract::budget::Budget;
 use crate::extract::call::CallUnderWay;
 use crate::extract::client::{Answer, Client, SourceAccess};
-use crate::extract::context::{Context, Known, RunIdentity};
+use crate::extract::context::{Context, Known};
 use crate::extract::journal::{Entry, Journal, read};
 use crate::extract::ledger::{Call, Spent};
 use crate::extract::pager::{Pager, StopReason};
@@ -24,6 +24,7 @@ use crate::extract::store::Store;
 use crate::extract::{Extracted, Extractor, Needs};
 use crate::plan::{Budgets, Plan};
 use crate::raw::{RawReader, RawWriter};
+use crate::run_meta::RunMeta;
 use crate::spec::source::Billed;
 
 const NOON: &str = "2026-03-09T04:00:00Z";
@@ -50,13 +51,8 @@ fn serve(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> String {
     format!("http://{address}")
 }
 
-fn identity() -> RunIdentity {
-    RunIdentity {
-        run_id: RUN_ID.to_owned(),
-        snapshot_at: time(NOON),
-        simulated: false,
-        clock: Clock::Real,
-    }
+fn meta() -> RunMeta {
+    RunMeta::new(RUN_ID, "test", time(NOON), chrono_tz::UTC, false)
 }
 
 const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
@@ -102,7 +98,7 @@ async fn extract(
         progress,
         stop,
     };
-    let mut extractor = Extractor::new(Arc::new(plan.clone()), identity(), needs);
+    let mut extractor = Extractor::new(Arc::new(plan.clone()), meta(), Clock::Real, needs);
     let mut extracted = Extracted::default();
     extractor
         .extract(plan.searches.clone(), &mut extracted)
@@ -282,7 +278,8 @@ fn context(plan: Plan, folder: &Path) -> (Context, Pager) {
     let journal = Arc::new(journal(folder, head("run"), &[]));
     let context = Context {
         plan: Arc::new(plan),
-        identity: identity(),
+        meta: meta(),
+        clock: Clock::Real,
         sources: BTreeMap::new(),
         budget: unlimited(),
         journal: Arc::clone(&journal),

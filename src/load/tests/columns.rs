@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
-use super::{RUN, lake, path_of};
+use super::{META, closes, lake, path_of};
 use crate::load::Lake;
 use crate::load::commit::Staging;
 use crate::load::record::CommitKind;
@@ -48,7 +48,7 @@ fn stage(staging: &mut Staging, run: &str, columns: &[(&str, DataType)]) {
 fn commit(lake: &Lake, id: &str, run: &str, columns: &[(&str, DataType)]) {
     let mut staging = lake.stage(id).expect("a staging folder");
     stage(&mut staging, run, columns);
-    let committed = staging.commit(CommitKind::Run, &RUN, Vec::new());
+    let committed = staging.commit(CommitKind::Run, closes(&META), Vec::new());
     committed.expect("a commit");
 }
 
@@ -109,7 +109,7 @@ fn columns_are_remembered_before_the_commit_has_happened() {
     assert_eq!(remembered(&lake), json!({}));
     // A record that cannot be written.
     fs::create_dir(lake.root().join("_commits/1.json.tmp")).expect("a folder");
-    let committed = staging.commit(CommitKind::Run, &RUN, Vec::new());
+    let committed = staging.commit(CommitKind::Run, closes(&META), Vec::new());
     committed.expect_err("no record");
     assert_eq!(remembered(&lake), json!({"notes": [{"id": "string"}]}));
 }

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::{RUN, add, commit, file, files, lake, path_of, visible};
+use super::{META, add, closes, commit, file, files, lake, of_run, path_of, visible};
 use crate::load::held::{CheckResult, HeldOutcome, Holding};
-use crate::load::record::{CommitKind, RunRef};
+use crate::load::record::CommitKind;
 use crate::load::{Lake, LakeError};
 use crate::spec::checks::Severity;
 
@@ -28,7 +28,7 @@ fn hold(lake: &Lake, staged: &[(&str, &str)], remove: &[&str], ledger: Option<&s
     let remove = remove.iter().map(|path| path.to_string()).collect();
     let ledger = ledger.map(str::to_owned);
     staging
-        .hold(&RUN, remove, ledger, vec![result()])
+        .hold(closes(&META), remove, ledger, vec![result()])
         .expect("a held staging")
 }
 
@@ -117,13 +117,9 @@ fn what_is_held_is_outdated_once_its_rows_are_in_another_file() {
     let staging = lake.stage("2").expect("a staging folder");
     add(&staging, &compacted, "a");
     staging.holds(&compacted, ["run", "other"].map(String::from).into());
-    let of_nobody = RunRef {
-        run_id: "2",
-        pipeline: "",
-        ..RUN
-    };
+    let maintenance = of_run("2", "");
     staging
-        .commit(CommitKind::Compact, &of_nobody, vec![ledger])
+        .commit(CommitKind::Compact, closes(&maintenance), vec![ledger])
         .expect("a commit");
     let error = lake.publish("run").expect_err("an error");
     assert!(matches!(error, LakeError::Outdated(id) if id == "run"));
@@ -242,11 +238,8 @@ fn other_runs_are_left_alone() {
     drop(hold(&lake, &[(&path_of("a"), "one")], &[], None));
     let staging = lake.stage("other").expect("a staging folder");
     add(&staging, &path_of("b"), "two");
-    let other = RunRef {
-        run_id: "other",
-        ..RUN
-    };
-    drop(staging.hold(&other, Vec::new(), None, Vec::new()));
+    let other = of_run("other", "test");
+    drop(staging.hold(closes(&other), Vec::new(), None, Vec::new()));
     assert_eq!(held(&lake), ["run", "other"]);
     lake.discard("other").expect("discarded");
     assert_eq!(held(&lake), ["run"]);

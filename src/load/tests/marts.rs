@@ -5,7 +5,7 @@ use std::fs;
 
 use chrono::NaiveDate;
 
-use super::{RUN, commit, lake};
+use super::{META, closes, commit, lake};
 use crate::load::Lake;
 use crate::load::marts::{Computed, FailedMart, Inputs, mart_path};
 use crate::load::record::CommitKind;
@@ -79,7 +79,7 @@ fn commits_of_marts_change_nothing_that_marts_depend_on() {
     let staging = lake.stage("m").expect("a staging folder");
     let path = mart_path("note_growth", date(9), "m");
     super::add(&staging, &path, "m");
-    let committed = staging.commit(CommitKind::Marts, &RUN, Vec::new());
+    let committed = staging.commit(CommitKind::Marts, closes(&META), Vec::new());
     committed.expect("a commit");
     assert_eq!(inputs(&lake), before);
     let files = lake.mart_files("note_growth", date(9)).expect("a folder");

@@ -10,6 +10,7 @@ mod retain;
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use arrow::datatypes::Schema;
 use chrono::NaiveDate;
@@ -17,7 +18,8 @@ use tempfile::TempDir;
 
 use super::commit::Staging;
 use super::{Lake, LakeError, table_path};
-use crate::load::record::{CommitKind, CommitRecord, RunRef};
+use crate::load::record::{CommitKind, CommitRecord, CommitSource};
+use crate::run_meta::RunMeta;
 
 /// A new lake in a folder of its own.
 fn lake() -> (TempDir, Lake) {
@@ -26,14 +28,21 @@ fn lake() -> (TempDir, Lake) {
     (dir, lake)
 }
 
-pub(crate) const RUN: RunRef<'_> = RunRef {
-    raw: &[],
-    run_id: "run",
-    pipeline: "test",
-    snapshot_at: chrono::DateTime::UNIX_EPOCH,
-    simulated: false,
-    closes: true,
-};
+/// The run whose commits the tests make.
+pub(crate) static META: LazyLock<RunMeta> = LazyLock::new(|| of_run("run", "test"));
+
+pub(crate) fn of_run(run_id: &str, pipeline: &str) -> RunMeta {
+    let epoch = chrono::DateTime::UNIX_EPOCH;
+    RunMeta::new(run_id, pipeline, epoch, chrono_tz::UTC, false)
+}
+
+/// Source of a commit that closes this run.
+pub(crate) fn closes(meta: &RunMeta) -> CommitSource<'_> {
+    CommitSource {
+        closes: true,
+        ..CommitSource::of(meta)
+    }
+}
 
 fn path_of(run_id: &str) -> String {
     let date = NaiveDate::from_ymd_opt(2026, 3, 9).expect("a date");
@@ -58,7 +67,7 @@ fn commit(lake: &Lake, id: &str, files: &[(&str, &str)], remove: &[&str]) -> Com
     }
     let remove = remove.iter().map(|path| path.to_string()).collect();
     staging
-        .commit(CommitKind::Run, &RUN, remove)
+        .commit(CommitKind::Run, closes(&META), remove)
         .expect("a commit")
 }
 
@@ -101,7 +110,7 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
     assert_eq!(lake.commits().expect("commits"), []);
 
     let record = staging
-        .commit(CommitKind::Run, &RUN, Vec::new())
+        .commit(CommitKind::Run, closes(&META), Vec::new())
         .expect("a commit");
     assert_eq!(visible(&lake), [file(&a, "first"), file(&b, "second")]);
     assert!(record.applied);
@@ -158,10 +167,6 @@ fn a_pipeline_runs_once_at_a_time() {
     let lock = lake.lock_pipeline("test", None).expect("the lock");
     let busy = again.lock_pipeline("test", None).expect_err("it is held");
     assert!(matches!(&busy, LakeError::Busy(name) if name == "test"));
-    assert_eq!(
-        busy.hint(),
-        Some("wait until it ends; the lock dies with its process")
-    );
     again.lock_pipeline("other", None).expect("another lock");
     drop(lock);
     again.lock_pipeline("test", None).expect("the lock is free");

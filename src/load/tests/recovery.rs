@@ -3,7 +3,7 @@
 use std::fs::{self, TryLockError};
 use std::path::PathBuf;
 
-use super::{RUN, add, commit, file, files, lake, path_of, visible};
+use super::{META, add, closes, commit, file, files, lake, path_of, visible};
 use crate::load::Lake;
 use crate::load::record::{AddedFile, CommitKind, CommitRecord};
 
@@ -23,9 +23,9 @@ fn record(lake: &Lake, id: &str, add: &[&str], remove: &[&str]) {
         kind: CommitKind::Run,
         pipeline: "test".to_owned(),
         run_id: "run".to_owned(),
-        snapshot_at: RUN.snapshot_at,
+        snapshot_at: META.snapshot_at,
         simulated: false,
-        committed_at: RUN.snapshot_at,
+        committed_at: META.snapshot_at,
         closes_run: true,
         add: add.iter().map(added).collect(),
         remove: remove.iter().map(|path| path.to_string()).collect(),
@@ -136,7 +136,7 @@ fn an_abandoned_staging_is_cleared_but_not_a_living_one() {
     ];
     assert_eq!(staged, expected);
     living
-        .commit(CommitKind::Run, &RUN, Vec::new())
+        .commit(CommitKind::Run, closes(&META), Vec::new())
         .expect("a commit");
     assert_eq!(visible(&lake), [file(&a, "living")]);
 }
@@ -164,8 +164,6 @@ fn a_lost_file_is_told_with_its_commit() {
             lost.display()
         )
     );
-    let hint = "put the file back from a backup; nothing else was touched";
-    assert_eq!(error.hint(), Some(hint));
     // Once it is back, the commit is finished.
     write(&lake, &b, "from a backup");
     let lake = reopened(&lake);

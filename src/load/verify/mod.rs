@@ -4,9 +4,8 @@ pub mod modes;
 pub mod quarantine;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::Serialize;
 

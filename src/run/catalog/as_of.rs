@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::load::record::{CommitKind, CommitRecord};
 use crate::load::{Lake, LakeError};
-use crate::run::ledger;
+use crate::run::commit::ledger;
 
 /// Returns the ids of the runs whose tables were committed by `at`. Runs that were continued or
 /// retransformed after `at` have today's rows; a warning reports them.

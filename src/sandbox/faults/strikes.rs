@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Fault, FaultPlan};
 use crate::sandbox::call::Asked;
 use crate::sandbox::world::dice::Dice;
+use crate::spec::class::CallClass;
 
 /// A fault plan and its progress.
 #[derive(Debug)]
@@ -83,12 +84,15 @@ impl Strikes {
     }
 
     /// Returns the classes of the limits that a source has reached.
-    pub fn limits_reached(&self, source: &str) -> impl Iterator<Item = &'static str> + use<> {
+    pub fn limits_reached(&self, source: &str) -> impl Iterator<Item = CallClass> + use<> {
         let billed = self.billed.get(source).copied().unwrap_or_default();
-        [("quota", self.plan.quota), ("balance", self.plan.balance)]
-            .into_iter()
-            .filter(move |(_, limit)| limit.is_some_and(|limit| billed >= limit))
-            .map(|(class, _)| class)
+        [
+            (CallClass::Quota, self.plan.quota),
+            (CallClass::Balance, self.plan.balance),
+        ]
+        .into_iter()
+        .filter(move |(_, limit)| limit.is_some_and(|limit| billed >= limit))
+        .map(|(class, _)| class)
     }
 
     pub fn count_billed(&mut self, source: &str) {

@@ -19,6 +19,7 @@ use crate::sandbox::http::reply::{Message, Reply, disturbed, with_msg};
 use crate::sandbox::http::sending::BodySending;
 use crate::sandbox::http::shared::Shared;
 use crate::sandbox::world::dice::Dice;
+use crate::spec::class::CallClass;
 
 /// Query parameter that marks a call that the sandbox has redirected.
 const REDIRECTED: &str = "_sandbox_redirect";
@@ -159,7 +160,7 @@ fn receive(shared: &Shared, request: &Request) -> (Underway, Option<Fault>) {
 struct Outcome {
     reply: Reply,
     billed: bool,
-    limit: Option<&'static str>,
+    limit: Option<CallClass>,
 }
 
 impl Outcome {
@@ -172,7 +173,7 @@ impl Outcome {
             status: message.map(|message| message.status.as_u16()),
             code: message.and_then(|message| message.code.clone()),
             billed: self.billed,
-            limit: self.limit.map(str::to_owned),
+            limit: self.limit.map(|class| class.to_string()),
         }
     }
 }
@@ -214,7 +215,7 @@ fn outcome(
             unbilled(Message::redirect(&request.redirected(*to, shared.port)))
         }
         Some(Fault::EchoToken {}) => {
-            let code = api.code_of_class(call, "bad_request");
+            let code = api.code_of_class(call, CallClass::BadRequest);
             let bearer = call
                 .bearer
                 .iter()
@@ -269,7 +270,7 @@ fn settle(
     number: u64,
     answer: ApiAnswer,
     fault: Option<&Fault>,
-) -> (ApiAnswer, bool, Option<&'static str>) {
+) -> (ApiAnswer, bool, Option<CallClass>) {
     let is_billed =
         |answer: &ApiAnswer| fault.map_or(answer.billed, |fault| fault.billed(answer.billed));
     let Some(source) = &request.asked.source else {

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::sandbox::envelope::BusinessCode;
+use crate::spec::class::CallClass;
 use crate::spec::source::{Endpoint, Source};
 
 /// An endpoint of a source contract that the sandbox can answer.
@@ -42,19 +43,19 @@ impl Operation {
 
 impl Codes {
     fn of(source: &Source) -> io::Result<Self> {
-        let of_class = |classes: &[&str]| {
+        let of_class = |classes: &[CallClass]| {
             BusinessCode::of_class(source, classes).ok_or_else(|| missing(source, classes[0]))
         };
         Ok(Codes {
-            success: BusinessCode::success(source).ok_or_else(|| missing(source, "ok"))?,
-            auth: of_class(&["auth"])?,
-            bad_request: of_class(&["bad_request"])?,
-            not_found: of_class(&["not_found", "gone"])?,
+            success: BusinessCode::success(source).ok_or_else(|| missing(source, CallClass::Ok))?,
+            auth: of_class(&[CallClass::Auth])?,
+            bad_request: of_class(&[CallClass::BadRequest])?,
+            not_found: of_class(&[CallClass::NotFound, CallClass::Gone])?,
         })
     }
 }
 
-fn missing(source: &Source, class: &str) -> io::Error {
+fn missing(source: &Source, class: CallClass) -> io::Error {
     let source = &source.source.value;
     io::Error::new(
         io::ErrorKind::InvalidInput,

@@ -22,6 +22,7 @@ use super::call::{ApiCall, Asked};
 use super::documented;
 use super::search::Paging;
 use crate::sandbox::world::stream::World;
+use crate::spec::class::CallClass;
 use crate::spec::contracts::Contracts;
 
 const TOKEN: &str = "sandbox-token";
@@ -291,7 +292,7 @@ fn a_contract_without_a_needed_code_is_refused() {
         source
             .value
             .codes
-            .retain(|_, code| code.class.value != "auth");
+            .retain(|_, code| code.class.value != CallClass::Auth);
     }
     assert!(Api::new(&contracts, WORLD, TOKEN.into(), BTreeMap::new()).is_err());
 }

@@ -275,14 +275,21 @@ fn a_code_has_a_class_that_decisions_know() {
     let dir = folder(TABLE);
     let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/sources/xhs_open.yaml");
     let source = std::fs::read_to_string(built_in).expect("a contract");
-    let source = source.replace("class: auth,", "class: atuh,");
-    write(dir.path(), "sources/xhs_open.yaml", &source);
-    let told = mistakes(dir.path());
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(
-        told[0].contains("unknown class `atuh`") && told[0].contains("did you mean `auth`?"),
-        "{told:?}"
-    );
+    let cases = [
+        ("atuh", ["unknown value `atuh`", "did you mean `auth`?"]),
+        // A class of outcomes without a code.
+        (
+            "lost",
+            ["no code has the class `lost`", "use one of: ok, gone"],
+        ),
+    ];
+    for (class, words) in cases {
+        let source = source.replace("class: auth,", &format!("class: {class},"));
+        write(dir.path(), "sources/xhs_open.yaml", &source);
+        let told = mistakes(dir.path());
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(words.iter().all(|word| told[0].contains(word)), "{told:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::raw::body::BodyText;
 use crate::raw::page::{PageHeader, RawPage};
+use crate::run_meta::RunMeta;
 use crate::spec::blank::is_blank;
 use crate::spec::source::ParamFrom;
 use crate::transform::contracts::Transform;
@@ -14,13 +15,12 @@ use crate::transform::page::rows::{Emitter, PageInput, window};
 use crate::transform::page::walk::{Body, KeyOrder, Walked, walk};
 use crate::transform::program::mapping::Program;
 use crate::transform::quality::reject::Reject;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::{Accumulator, Finished, Spill};
 
 /// Flattens pages of one run, on one thread.
 pub struct Flattener<'t> {
     transform: &'t Transform,
-    stamp: RunStamp,
+    meta: RunMeta,
     accumulator: Accumulator<'t>,
     /// Keyed by source and endpoint.
     orders: HashMap<(String, String), KeyOrder>,
@@ -31,14 +31,14 @@ pub struct Flattener<'t> {
 impl<'t> Flattener<'t> {
     pub fn new(
         transform: &'t Transform,
-        stamp: RunStamp,
+        meta: RunMeta,
         only: &[&str],
         spill: Option<Spill<'t>>,
     ) -> Self {
         Flattener {
             transform,
-            stamp: stamp.clone(),
-            accumulator: Accumulator::new(transform, stamp, only, spill),
+            meta: meta.clone(),
+            accumulator: Accumulator::new(transform, meta, only, spill),
             orders: HashMap::new(),
             captures: Captures::default(),
         }
@@ -72,7 +72,7 @@ impl<'t> Flattener<'t> {
             let mut reading = Reading {
                 transform,
                 program,
-                stamp: &self.stamp,
+                meta: &self.meta,
                 header,
                 order,
                 accumulator: &mut self.accumulator,
@@ -111,7 +111,7 @@ const NO_SUBJECT: &str = "the answer does not say what it is about";
 struct Reading<'r, 't> {
     transform: &'t Transform,
     program: &'t Program,
-    stamp: &'r RunStamp,
+    meta: &'r RunMeta,
     header: &'r PageHeader,
     order: &'r mut KeyOrder,
     accumulator: &'r mut Accumulator<'t>,
@@ -193,7 +193,7 @@ impl Reading<'_, '_> {
             transform: self.transform,
             program: self.program,
             captures,
-            stamp: self.stamp,
+            meta: self.meta,
             header: self.header,
             window: window(self.header),
         };

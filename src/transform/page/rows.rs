@@ -6,10 +6,12 @@ use chrono::{DateTime, Utc};
 use indexmap::IndexSet;
 
 use crate::raw::page::PageHeader;
+use crate::run_meta::RunMeta;
 use crate::spec::blank::is_blank;
 use crate::spec::pipeline::OnBadValue;
 use crate::spec::table::Fill;
 use crate::spec::words::{Filter, TimeSpan};
+use crate::transform::common_columns::days;
 use crate::transform::contracts::Transform;
 use crate::transform::page::captures::{Captures, FrameId, PAGE, Scalar, SlotPlace};
 use crate::transform::program::coerce::{Origin, Read, as_text, hashtags};
@@ -18,7 +20,6 @@ use crate::transform::program::mapping::{CompiledRule, NodeId, Program, Variant}
 use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::Redaction;
 use crate::transform::quality::reject::{BadCell, Reject};
-use crate::transform::stamp::{RunStamp, days};
 use crate::transform::tables::accumulator::Accumulator;
 use crate::transform::tables::shape::{Observed, Shape};
 
@@ -28,7 +29,7 @@ pub struct PageInput<'p> {
     pub transform: &'p Transform,
     pub program: &'p Program,
     pub captures: &'p Captures<'p>,
-    pub stamp: &'p RunStamp,
+    pub meta: &'p RunMeta,
     pub header: &'p PageHeader,
     /// Beginning of the time window that the search asked for.
     pub window: Option<DateTime<Utc>>,
@@ -420,7 +421,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     fn fill(&self, fill: Fill) -> Option<Cell<'p>> {
-        let PageInput { header, stamp, .. } = self.page;
+        let PageInput { header, meta, .. } = self.page;
         let search = &header.search;
         let text = |text: &'p str| Some(Cell::Text(Cow::Borrowed(text)));
         let maybe =
@@ -429,11 +430,11 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         let int = |number: u64| i64::try_from(number).ok().map(Cell::Int);
         let position = self.position();
         match fill {
-            Fill::RunId => text(&stamp.run_id),
-            Fill::Pipeline => text(&stamp.pipeline),
+            Fill::RunId => text(&meta.run_id),
+            Fill::Pipeline => text(&meta.pipeline),
             Fill::Source => text(&search.source),
-            Fill::SnapshotAt => instant(stamp.snapshot_at),
-            Fill::SnapshotDate => Some(Cell::Date(days(stamp.snapshot_date))),
+            Fill::SnapshotAt => instant(meta.snapshot_at),
+            Fill::SnapshotDate => Some(Cell::Date(days(meta.snapshot_date))),
             Fill::FetchedAt => instant(header.fetched_at),
             Fill::Endpoint => text(&search.endpoint),
             Fill::SearchId => text(&search.search_id),

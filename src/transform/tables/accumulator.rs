@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use arrow::error::ArrowError;
 
+use crate::run_meta::RunMeta;
+use crate::transform::common_columns::common_cells;
 use crate::transform::contracts::Transform;
 use crate::transform::program::value::Cell;
 use crate::transform::quality::drift::{Drift, DriftKind};
 use crate::transform::quality::reject::{BadCell, Reject};
 use crate::transform::quality::tally::Tally;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::merge::Part;
 use crate::transform::tables::shape::{Observed, REJECTS, Shape, is_ours};
@@ -19,7 +20,7 @@ use crate::transform::tables::spill::Scratch;
 /// Rows, rejects and drift that one worker has made of its pages.
 pub struct Accumulator<'t> {
     transform: &'t Transform,
-    stamp: RunStamp,
+    meta: RunMeta,
     /// In the order of the tables in the contracts, as are the next three fields.
     builders: Vec<TableBuilder>,
     parts: Vec<Vec<Part>>,
@@ -50,7 +51,7 @@ impl<'t> Accumulator<'t> {
     /// `only` names the wanted tables. Empty means all.
     pub fn new(
         transform: &'t Transform,
-        stamp: RunStamp,
+        meta: RunMeta,
         only: &[&str],
         spill: Option<Spill<'t>>,
     ) -> Self {
@@ -66,7 +67,7 @@ impl<'t> Accumulator<'t> {
         let wanted = |(at, shape): (usize, &Shape)| asked(&shape.name) || is_parent(at);
         Accumulator {
             transform,
-            stamp,
+            meta,
             builders: shapes.iter().map(TableBuilder::new).collect(),
             parts: shapes.iter().map(|_| Vec::new()).collect(),
             tallies: vec![Tally::default(); shapes.len()],
@@ -114,7 +115,7 @@ impl<'t> Accumulator<'t> {
     pub fn keep(&mut self, reject: &Reject) {
         self.rejects += 1;
         let Some(at) = self.rejects_at else { return };
-        let common = self.stamp.cells(&reject.source);
+        let common = common_cells(&self.meta, &reject.source);
         let shape = &self.transform.shapes[at];
         let rules = self.transform.redaction.of(REJECTS);
         let pushed = push_record(&mut self.builders[at], shape, rules, &common, reject);

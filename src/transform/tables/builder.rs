@@ -13,10 +13,11 @@ use chrono::DateTime;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::run_meta::RunMeta;
 use crate::spec::table::ColumnType;
+use crate::transform::common_columns::common_cells;
 use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::RowRules;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::shape::{Observed, Shape, StoredColumn};
 use crate::transform::tables::sort::sorted;
 
@@ -77,9 +78,9 @@ impl TableBuilder {
     ///
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
-    pub fn finish(mut self, shape: &Shape, stamp: &RunStamp) -> Result<RecordBatch, ArrowError> {
+    pub fn finish(mut self, shape: &Shape, meta: &RunMeta) -> Result<RecordBatch, ArrowError> {
         let (rows, _) = sorted(&self.take(shape)?, shape)?;
-        shape.complete(&rows, stamp)
+        shape.complete(&rows, meta)
     }
 
     /// Takes the rows so far, in insertion order.
@@ -205,12 +206,8 @@ impl Shape {
     ///
     /// # Errors
     /// A required column without a value.
-    pub fn complete(
-        &self,
-        rows: &RecordBatch,
-        stamp: &RunStamp,
-    ) -> Result<RecordBatch, ArrowError> {
-        let cells = stamp.cells("");
+    pub fn complete(&self, rows: &RecordBatch, meta: &RunMeta) -> Result<RecordBatch, ArrowError> {
+        let cells = common_cells(meta, "");
         let constant = |name: &str, kind| {
             let mut builder = ColumnBuilder::new(kind);
             let cell = cells.get(name);

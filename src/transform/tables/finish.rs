@@ -8,12 +8,13 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
+use crate::run_meta::RunMeta;
+use crate::transform::common_columns::common_cells;
 use crate::transform::contracts::Transform;
 use crate::transform::error::TransformError;
 use crate::transform::quality::drift::{DriftKind, DriftRow};
 use crate::transform::quality::reject::Reject;
 use crate::transform::quality::tally::{Tallies, Tally};
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::accumulator::Finished;
 use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::merge::{
@@ -26,7 +27,7 @@ use crate::transform::tables::spill::Scratch;
 /// Result of flattening a run's pages.
 pub struct Flattened<'t> {
     transform: &'t Transform,
-    stamp: RunStamp,
+    meta: RunMeta,
     scratch: Option<&'t Scratch>,
     parts: Vec<Vec<Part>>,
     tallies: Vec<Tally>,
@@ -54,7 +55,7 @@ pub struct Tables {
 /// The rows of one table, batch by batch, in order.
 pub struct TableRows<'s> {
     shape: &'s Shape,
-    stamp: &'s RunStamp,
+    meta: &'s RunMeta,
     merge: Merge<'s>,
     /// Upper bound of the number of rows.
     pub most: u64,
@@ -74,7 +75,7 @@ impl Iterator for TableRows<'_> {
     type Item = Result<RecordBatch, ArrowError>;
     fn next(&mut self) -> Option<Self::Item> {
         let rows = self.merge.next_rows().transpose()?;
-        Some(rows.and_then(|rows| self.shape.complete(&rows, self.stamp)))
+        Some(rows.and_then(|rows| self.shape.complete(&rows, self.meta)))
     }
 }
 
@@ -85,7 +86,7 @@ impl<'t> Flattened<'t> {
     /// An item is not accounted for, or the contract's tables cannot hold the differences.
     pub fn new(
         transform: &'t Transform,
-        stamp: RunStamp,
+        meta: RunMeta,
         finished: Finished,
         scratch: Option<&'t Scratch>,
     ) -> Result<Self, TransformError> {
@@ -125,14 +126,20 @@ impl<'t> Flattened<'t> {
                     ..row.clone()
                 };
                 let rules = transform.redaction.of(DRIFT);
-                push_record(&mut builder, shape, rules, &stamp.cells(&row.source), row)?;
+                push_record(
+                    &mut builder,
+                    shape,
+                    rules,
+                    &common_cells(&meta, &row.source),
+                    row,
+                )?;
             }
             let (rows, _) = sorted(&builder.take(shape)?, shape)?;
             parts[at].push(Part::Memory(rows));
         }
         Ok(Flattened {
             transform,
-            stamp,
+            meta,
             scratch,
             parts,
             tallies,
@@ -160,7 +167,7 @@ impl<'t> Flattened<'t> {
     ) -> Result<FlattenOutcome, E> {
         let Flattened {
             transform,
-            stamp,
+            meta,
             scratch,
             parts,
             tallies,
@@ -190,7 +197,7 @@ impl<'t> Flattened<'t> {
             let merge = Merge::new(shape, &parts, parent).map_err(broken)?;
             let mut rows = TableRows {
                 shape,
-                stamp: &stamp,
+                meta: &meta,
                 merge,
                 most,
             };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::any_json::{SAMPLES, json as any_json};
 use super::oddities::{NAMES, Oddities, written, wrong_values};
 use super::reference::{Cell, Outcome, Reference, Settings, Step, difference};
-use super::{documented, flattened, page, stamp};
+use super::{documented, flattened, meta, page};
 use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::spec::pipeline::OnBadValue;
@@ -38,7 +38,7 @@ fn given(variable: &str) -> Option<u64> {
 
 /// What both sides make of these pages is the same.
 fn assert_same(pages: &[RawPage], what: &str) -> Outcome {
-    let expected = REFERENCE.tables(&stamp(), pages);
+    let expected = REFERENCE.tables(&meta(), pages);
     if let Some(told) = difference(&expected, &flattened(&TRANSFORM, pages)) {
         let few = with_needed_items(needed_pages(pages));
         let alone = told_of(&few).unwrap_or_default();
@@ -51,7 +51,7 @@ fn assert_same(pages: &[RawPage], what: &str) -> Outcome {
 }
 
 fn told_of(pages: &[RawPage]) -> Option<String> {
-    let expected = REFERENCE.tables(&stamp(), pages);
+    let expected = REFERENCE.tables(&meta(), pages);
     difference(&expected, &flattened(&TRANSFORM, pages))
 }
 
@@ -135,7 +135,7 @@ fn bad_values_become_null_in_the_same_places() {
     let mut nulled = 0;
     for seed in SEED..SEED + 3 {
         let pages = Oddities::new(seed).run();
-        let mut expected = reference.tables(&stamp(), &pages);
+        let mut expected = reference.tables(&meta(), &pages);
         let mut tables = flattened(&nulling, &pages);
         // Only the fast path counts them in drift, by the place of the value.
         let bad: u64 = tables
@@ -163,7 +163,7 @@ fn generated_pages_have_every_oddity() {
     let mut filled: BTreeMap<(String, String), usize> = BTreeMap::new();
     while items < ITEMS {
         let mut oddities = Oddities::new(seed);
-        let outcome = REFERENCE.tables(&stamp(), &oddities.run());
+        let outcome = REFERENCE.tables(&meta(), &oddities.run());
         for (name, count) in oddities.seen() {
             *seen.entry(name).or_default() += count;
         }

@@ -28,13 +28,14 @@ use serde_json::json;
 
 use crate::plan::{Privacy, Search, StopRules};
 use crate::raw::page::{PageHeader, RawPage, VERSION};
+use crate::run_meta::RunMeta;
+use crate::spec::class::CallClass;
 use crate::spec::contracts::Contracts;
 use crate::spec::words::Filter;
 use crate::transform::contracts::Transform;
 use crate::transform::quality::drift::DriftRow;
 use crate::transform::quality::reject::Reject;
 use crate::transform::quality::tally::Tallies;
-use crate::transform::stamp::RunStamp;
 
 fn built_in() -> Transform {
     let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
@@ -76,16 +77,16 @@ fn rejects(batch: &RecordBatch) -> Vec<Reject> {
 
 /// Tables from pages.
 fn flattened(transform: &Transform, pages: &[RawPage]) -> Tables {
-    flattened_as(transform, stamp(), pages)
+    flattened_as(transform, meta(), pages)
 }
 
-/// Tables of a run with this stamp.
-fn flattened_as(transform: &Transform, stamp: RunStamp, pages: &[RawPage]) -> Tables {
-    let mut flattener = transform.begin(stamp.clone());
+/// Tables of a run with this meta.
+fn flattened_as(transform: &Transform, meta: RunMeta, pages: &[RawPage]) -> Tables {
+    let mut flattener = transform.begin(meta.clone());
     for page in pages {
         flattener.push(page).expect("a known endpoint");
     }
-    let flattened = transform.end(stamp, flattener).expect("tables");
+    let flattened = transform.end(meta, flattener).expect("tables");
     let crate::transform::tables::finish::Tables { batches, outcome } =
         flattened.collect().expect("tables");
     let rejects = batches.get("rejects").map(rejects);
@@ -131,9 +132,15 @@ fn sample_pages(count: u32) -> Vec<RawPage> {
 
 const RUN_ID: &str = "01a1ffd8-344f-70ea-82f1-ffa903442969";
 
-fn stamp() -> RunStamp {
+fn meta() -> RunMeta {
     let snapshot_at = time("2026-03-09T20:00:00Z");
-    RunStamp::new(RUN_ID, "test", snapshot_at, chrono_tz::Asia::Shanghai)
+    RunMeta::new(
+        RUN_ID,
+        "test",
+        snapshot_at,
+        chrono_tz::Asia::Shanghai,
+        false,
+    )
 }
 
 fn time(text: &str) -> DateTime<Utc> {
@@ -172,7 +179,7 @@ fn page(source: &str, endpoint: &str, body: impl Into<String>) -> RawPage {
         status: 200,
         content_type: None,
         accepted: true,
-        class: "ok".to_owned(),
+        class: CallClass::Ok,
         item_count: 2,
         items_before: 0,
         new_item_count: 2,

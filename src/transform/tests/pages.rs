@@ -228,13 +228,14 @@ fn what_is_no_id_is_rejected_by_the_rows_that_need_one() {
 #[test]
 fn a_page_of_an_unknown_endpoint_is_an_error() {
     let transform = built_in();
-    let stamp = crate::transform::stamp::RunStamp::new(
+    let meta = crate::run_meta::RunMeta::new(
         "r",
         "p",
         time("2026-03-09T20:00:00Z"),
         chrono_tz::UTC,
+        false,
     );
-    let error = transform.begin(stamp).push(&page("shop", "list", "{}"));
+    let error = transform.begin(meta).push(&page("shop", "list", "{}"));
     assert!(
         matches!(error, Err(TransformError::UnknownEndpoint { .. })),
         "{error:?}"

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Tables, flattened, flattened_as, note_search, notes, page, rows, time};
 use crate::plan::{Privacy, Pseudonyms, plan};
 use crate::raw::page::RawPage;
+use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
 use crate::transform::contracts::Transform;
-use crate::transform::stamp::RunStamp;
 
 const SALT: &str = "a salt of 24 characters!";
 
@@ -320,13 +320,14 @@ fn the_same_page_gives_the_same_rows_in_every_run() {
     let rules = format!("hash: [users.nickname, notes.title], {SALTED}");
     let first = tables(&rules, &pages);
     let transform = Transform::new(contracts(), &privacy(&rules)).unwrap_or_else(|e| panic!("{e}"));
-    let stamp = RunStamp::new(
+    let meta = RunMeta::new(
         "later",
         "test",
         time("2026-03-10T20:00:00Z"),
         chrono_tz::UTC,
+        false,
     );
-    let second = flattened_as(&transform, stamp, &pages);
+    let second = flattened_as(&transform, meta, &pages);
     let columns = ["note_id", "title", "content_hash"];
     assert_eq!(
         rows(&first, "notes", &columns),

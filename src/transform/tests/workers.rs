@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::oddities::Oddities;
-use super::{built_in, flattened, page, sample_pages, stamp};
+use super::{built_in, flattened, meta, page, sample_pages};
 use crate::raw::page::RawPage;
 use crate::raw::{RawWriter, encode};
 use crate::transform::contracts::Transform;
@@ -38,7 +38,7 @@ fn tables(
         memory,
         scratch: &scratch,
     };
-    let (flattened, read) = transform.flatten(&stamp(), files, &[], work)?;
+    let (flattened, read) = transform.flatten(&meta(), files, &[], work)?;
     assert_eq!(read.torn, Vec::<PathBuf>::new());
     assert_eq!(read.damaged, []);
     flattened.collect()
@@ -134,7 +134,7 @@ fn read_one(path: &Path, threads: usize) -> (Tables, RawRead) {
         scratch: &scratch,
     };
     let transform = built_in();
-    let flattened = transform.flatten(&stamp(), [path.to_owned()], &[], work);
+    let flattened = transform.flatten(&meta(), [path.to_owned()], &[], work);
     let (flattened, read) = flattened.expect("a readable file");
     (flattened.collect().expect("tables"), read)
 }
@@ -192,7 +192,7 @@ fn a_torn_end_is_left_out_and_told() {
         memory: MEMORY,
         scratch: &scratch,
     };
-    let flattened = transform.flatten(&stamp(), vec![torn.clone()], &[], work);
+    let flattened = transform.flatten(&meta(), vec![torn.clone()], &[], work);
     let (flattened, told) = flattened.expect("tables");
     assert_eq!(told.torn, [torn]);
     assert_eq!(told.damaged, []);

@@ -11,6 +11,7 @@ use std::path::Path;
 use chrono::{DateTime, Duration, Utc};
 use redlake::plan::{Search, StopRules};
 use redlake::raw::{self, PageHeader};
+use redlake::spec::class::CallClass;
 
 use crate::item;
 use crate::world::dice::Dice;
@@ -183,7 +184,7 @@ fn header(page: u64) -> PageHeader {
         status: 200,
         content_type: None,
         accepted: true,
-        class: "ok".to_owned(),
+        class: CallClass::Ok,
         item_count: ITEMS_A_PAGE,
         items_before: on_page * ITEMS_A_PAGE,
         new_item_count: ITEMS_A_PAGE,

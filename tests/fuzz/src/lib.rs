@@ -12,7 +12,8 @@ use redlake::spec::yaml::diagnostic::{Diagnostics, SourceFile};
 use redlake::spec::load::parse_pipeline;
 use redlake::spec::words::Filter;
 use redlake::transform::tables::finish::Tables;
-use redlake::transform::{RunStamp, Transform, TransformError};
+use redlake::run_meta::RunMeta;
+use redlake::transform::{Transform, TransformError};
 
 pub static BUILT_IN: LazyLock<Arc<Contracts>> =
     LazyLock::new(|| Arc::new(Contracts::load(None).expect("the built-in contracts")));
@@ -108,8 +109,8 @@ pub fn header(source: &str, endpoint: &str) -> PageHeader {
 /// out; `Err` only for contracts whose tables cannot hold what they map.
 pub fn flattened(transform: &Transform, pages: &[RawPage]) -> Result<Tables, TransformError> {
     let snapshot_at = time("2026-03-09T20:00:00Z");
-    let stamp = RunStamp::new(RUN_ID, "fuzz", snapshot_at, chrono_tz::Asia::Shanghai);
-    let mut flattener = transform.begin(stamp.clone());
+    let meta = RunMeta::new(RUN_ID, "fuzz", snapshot_at, chrono_tz::Asia::Shanghai, false);
+    let mut flattener = transform.begin(meta.clone());
     for page in pages {
         match flattener.push(page) {
             Ok(()) => {}
@@ -117,7 +118,7 @@ pub fn flattened(transform: &Transform, pages: &[RawPage]) -> Result<Tables, Tra
             Err(error) => panic!("a page in memory cannot fail: {error}"),
         }
     }
-    let tables = transform.end(stamp, flattener).and_then(|f| f.collect());
+    let tables = transform.end(meta, flattener).and_then(|f| f.collect());
     match &tables {
         Ok(tables) => check(tables),
         Err(TransformError::Arrow(_)) => {}

@@ -4,13 +4,13 @@ mod docs;
 mod suggest;
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use indexmap::IndexMap;
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::print_text;
 use crate::query::views::{View, derived};
@@ -56,7 +56,7 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
         SchemaCommand::Suggest(args) => return suggest::main(args, common),
     };
     print_text(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }
 
 /// Returns the JSON Schema of pipeline files, as in `schemas/pipeline.schema.json`.

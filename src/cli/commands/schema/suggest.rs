@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::{print_json, print_text};
 use crate::load::Lake;
@@ -43,7 +43,7 @@ pub fn main(args: &SuggestArgs, common: &Common) -> Result<ExitCode, CliError> {
         Format::Json => print_json(&found)?,
         _ => print_text(&yaml(&found))?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::Complete)
 }
 
 /// Returns the YAML lines to paste, grouped by the place to insert them. All else is comments.

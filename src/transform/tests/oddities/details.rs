@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Oddities;
 use crate::raw::page::RawPage;
+use crate::spec::class::CallClass;
 
 impl Oddities {
     pub fn detail(&mut self) -> RawPage {
@@ -55,10 +56,10 @@ impl Oddities {
         let answer = json!({"code": 404, "message": "deleted", "data": null});
         let mut page = self.finish(&mut asked, &answer, 1);
         page.header.status = 404;
-        page.header.class = "gone".to_owned();
+        page.header.class = CallClass::Gone;
         if self.odd("a note that is gone, its answer no page", 3) {
             page.header.accepted = false;
-            page.header.class = "not_found".to_owned();
+            page.header.class = CallClass::NotFound;
         }
         page
     }

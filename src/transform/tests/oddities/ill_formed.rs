@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::written::as_it_is;
 use super::{Object, Oddities};
 use crate::raw::page::RawPage;
+use crate::spec::class::CallClass;
 
 /// Values that fit few places, each with what it is.
 pub fn wrong_values() -> Vec<(&'static str, Value)> {
@@ -229,7 +230,7 @@ impl Oddities {
             page.body.clear();
         } else if self.odd("an answer that is no page", 40) {
             page.header.accepted = false;
-            page.header.class = (*self.one_of(&["transient", "quota"])).to_owned();
+            page.header.class = *self.one_of(&[CallClass::Transient, CallClass::Quota]);
         }
         if self.odd("a byte order mark", 30) {
             page.body.splice(0..0, "\u{FEFF}".bytes());

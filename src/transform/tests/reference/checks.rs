@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::rules::contracts;
-use super::super::{page, stamp};
+use super::super::{meta, page};
 use super::order::cell;
 use super::{Cell, Outcome, Reference, Settings};
 
@@ -11,7 +11,7 @@ use super::{Cell, Outcome, Reference, Settings};
 fn outcome(rules: &str, items: &str, settings: Settings) -> Outcome {
     let contracts = Arc::new(contracts(rules));
     let answer = format!(r#"{{"code":0,"data":{{"items":{items}}}}}"#);
-    Reference::new(&contracts, settings).tables(&stamp(), &[page("shop", "list", answer)])
+    Reference::new(&contracts, settings).tables(&meta(), &[page("shop", "list", answer)])
 }
 
 /// Some columns of a table, a text a row; nothing for null.

@@ -8,13 +8,13 @@ use super::places::{Place, Step, outward, steps, written};
 use super::rows::fragment;
 use super::values::{as_text, is_written_float, written_number};
 use super::{Cell, Row, stamped};
+use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{
     ColumnReads, Condition, Endpoint, Form, Mapping, RowRule, Source, Test, Unit,
 };
 use crate::spec::table::ColumnType;
 use crate::transform::quality::drift::DriftKind;
-use crate::transform::stamp::RunStamp;
 
 /// The names of JSON types.
 type JsonType = &'static str;
@@ -412,7 +412,7 @@ impl Differences {
         *self.0.entry(difference).or_default() += 1;
     }
 
-    pub fn rows(self, stamp: &RunStamp, source: &str, endpoint: &str) -> Vec<Row> {
+    pub fn rows(self, meta: &RunMeta, source: &str, endpoint: &str) -> Vec<Row> {
         let mut kept = BTreeMap::new();
         let mut told = 0;
         let mut values: BTreeMap<(String, DriftKind, JsonType), usize> = BTreeMap::new();
@@ -430,7 +430,7 @@ impl Differences {
         }
         type Kept = (String, DriftKind, JsonType, Option<String>);
         let row = |((path, kind, json_type, value), count): (Kept, u64)| {
-            let mut row = stamped(stamp, source);
+            let mut row = stamped(meta, source);
             row.insert("endpoint".to_owned(), Cell::from(endpoint));
             row.insert("path".to_owned(), Cell::Text(path));
             row.insert("kind".to_owned(), Cell::from(kind.as_str()));

@@ -18,10 +18,10 @@ use serde_json::Value;
 
 use crate::plan::Search;
 use crate::raw::page::RawPage;
+use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{ColumnReads, Endpoint, ParamFrom};
 use crate::spec::table::RowsFrom;
-use crate::transform::stamp::RunStamp;
 use drift::{Differences, Known};
 use places::Spot;
 use rows::Interpreter;
@@ -107,8 +107,8 @@ impl<'c> Reference<'c> {
         Known::of(source, &source.endpoints[endpoint], self.contracts).places()
     }
 
-    pub fn tables(&self, stamp: &RunStamp, pages: &[RawPage]) -> Outcome {
-        let mut rows = Interpreter::new(self.contracts, self.settings, stamp, &self.patterns);
+    pub fn tables(&self, meta: &RunMeta, pages: &[RawPage]) -> Outcome {
+        let mut rows = Interpreter::new(self.contracts, self.settings, meta, &self.patterns);
         let mut differences = BTreeMap::new();
         for page in pages {
             let search = &page.header.search;
@@ -144,7 +144,7 @@ impl<'c> Reference<'c> {
         }
         let mut drift = Vec::new();
         for ((source, endpoint), (_, counted)) in differences {
-            drift.extend(counted.rows(stamp, &source, &endpoint));
+            drift.extend(counted.rows(meta, &source, &endpoint));
         }
         self.finished(rows, drift)
     }
@@ -284,22 +284,22 @@ fn other_subject(endpoint: &Endpoint, search: &Search, answer: &Value) -> Option
 }
 
 /// The columns of every table that redlake writes itself.
-fn stamped(stamp: &RunStamp, source: &str) -> Row {
+fn stamped(meta: &RunMeta, source: &str) -> Row {
     Row::from([
-        ("run_id".to_owned(), Cell::from(&stamp.run_id)),
-        ("pipeline".to_owned(), Cell::from(&stamp.pipeline)),
+        ("run_id".to_owned(), Cell::from(&meta.run_id)),
+        ("pipeline".to_owned(), Cell::from(&meta.pipeline)),
         ("source".to_owned(), Cell::from(source)),
-        ("snapshot_at".to_owned(), snapshot_at(stamp)),
-        ("snapshot_date".to_owned(), snapshot_date(stamp)),
+        ("snapshot_at".to_owned(), snapshot_at(meta)),
+        ("snapshot_date".to_owned(), snapshot_date(meta)),
     ])
 }
 
-fn snapshot_at(stamp: &RunStamp) -> Cell {
-    Cell::Instant(stamp.snapshot_at.timestamp_micros())
+fn snapshot_at(meta: &RunMeta) -> Cell {
+    Cell::Instant(meta.snapshot_at.timestamp_micros())
 }
 
-fn snapshot_date(stamp: &RunStamp) -> Cell {
-    let since_1970 = stamp.snapshot_date - chrono::NaiveDate::default();
+fn snapshot_date(meta: &RunMeta) -> Cell {
+    let since_1970 = meta.snapshot_date - chrono::NaiveDate::default();
     Cell::Date(i32::try_from(since_1970.num_days()).expect("a date of our time"))
 }
 

@@ -12,16 +12,16 @@ use super::places::{Spot, steps};
 use super::values::{NUMBER, Reading, as_text, hash, hashtags, is_blank, is_set, written_number};
 use super::{Cell, Observed, Row, Settings, snapshot_at, snapshot_date, stamped};
 use crate::raw::page::{PageHeader, RawPage};
+use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::{ColumnReads, Condition, Conditions, Endpoint, Mapping, RowRule, Test};
 use crate::spec::table::{Column, Fill, Table};
 use crate::spec::words::{Filter, TimeSpan};
-use crate::transform::stamp::RunStamp;
 
 pub struct Interpreter<'c> {
     contracts: &'c Contracts,
     settings: Settings,
-    stamp: &'c RunStamp,
+    meta: &'c RunMeta,
     patterns: &'c BTreeMap<String, Regex>,
     tables: BTreeMap<String, Vec<(Row, Observed)>>,
     pub rejects: Vec<Row>,
@@ -52,13 +52,13 @@ impl<'c> Interpreter<'c> {
     pub fn new(
         contracts: &'c Contracts,
         settings: Settings,
-        stamp: &'c RunStamp,
+        meta: &'c RunMeta,
         patterns: &'c BTreeMap<String, Regex>,
     ) -> Self {
         Interpreter {
             contracts,
             settings,
-            stamp,
+            meta,
             patterns,
             tables: BTreeMap::new(),
             rejects: Vec::new(),
@@ -234,11 +234,11 @@ impl<'c> Interpreter<'c> {
         let maybe = |text: Option<&String>| text.map_or(Cell::Null, Cell::from);
         let int = |number: u64| i64::try_from(number).map_or(Cell::Null, Cell::Int);
         match fill {
-            Fill::RunId => Cell::from(&self.stamp.run_id),
-            Fill::Pipeline => Cell::from(&self.stamp.pipeline),
+            Fill::RunId => Cell::from(&self.meta.run_id),
+            Fill::Pipeline => Cell::from(&self.meta.pipeline),
             Fill::Source => Cell::from(&search.source),
-            Fill::SnapshotAt => snapshot_at(self.stamp),
-            Fill::SnapshotDate => snapshot_date(self.stamp),
+            Fill::SnapshotAt => snapshot_at(self.meta),
+            Fill::SnapshotDate => snapshot_date(self.meta),
             Fill::FetchedAt => Cell::Instant(header.fetched_at.timestamp_micros()),
             Fill::Endpoint => Cell::from(&search.endpoint),
             Fill::SearchId => Cell::from(&search.search_id),
@@ -282,7 +282,7 @@ impl<'c> Interpreter<'c> {
     }
 
     fn rejected(&self, header: &PageHeader, reason: &str) -> Row {
-        let mut row = stamped(self.stamp, &header.search.source);
+        let mut row = stamped(self.meta, &header.search.source);
         row.insert("endpoint".to_owned(), Cell::from(&header.search.endpoint));
         row.insert("search_id".to_owned(), Cell::from(&header.search.search_id));
         row.insert("page".to_owned(), Cell::Int(header.page.into()));

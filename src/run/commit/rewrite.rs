@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 
 use crate::load::commit::{ScratchFolder, Staging};
 use crate::load::inventory::LiveFile;
+use crate::load::locks::RewriteLock;
 use crate::load::{Lake, encode, evolution};
 use crate::plan::parts::Compression;
 use crate::query::duckdb::{Database, QueryError};
@@ -210,6 +211,7 @@ pub fn take_rows_out(
     staging: &Staging,
     run_id: &str,
     ours: impl Fn(&str) -> bool,
+    _rewriting: &RewriteLock,
 ) -> Result<Vec<String>, RunError> {
     let added = staging.paths();
     let mut old = lake.files_of(run_id)?;

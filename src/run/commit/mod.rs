@@ -1,29 +1,34 @@
 //! Commit of a run's tables to the lake: staged, checked, then committed or held.
 
+pub mod checks;
+pub mod ledger;
+pub mod rewrite;
+
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use uuid::Uuid;
 
-use super::checks::{Audit, Subject};
-use super::finish::{Done, Run};
-use super::ledger;
-use super::report::{RunReport, Status};
 use crate::extract::error::with_causes;
 use crate::load::commit::Staging;
-use crate::load::inventory::{LiveFile, RewriteLock};
+use crate::load::inventory::LiveFile;
+use crate::load::locks::RewriteLock;
 use crate::load::raw_zone::RawFile;
-use crate::load::record::{CommitKind, CommitRecord, RunRef};
+use crate::load::record::{CommitKind, CommitRecord, CommitSource};
 use crate::load::{Lake, encode, table_path};
 use crate::plan::Plan;
+use crate::run::active::ActiveRun;
 use crate::run::error::RunError;
-use crate::run::rewrite::take_rows_out;
-use crate::transform::stamp::RunStamp;
+use crate::run::outcome::{RunOutcome, Status};
+use crate::run_meta::RunMeta;
 use crate::transform::tables::finish::{FlattenOutcome, Flattened};
+use checks::{Audit, Subject};
+use ledger::RunRecord;
+use rewrite::take_rows_out;
 
 /// A commit in progress.
-struct Next {
+struct NextCommit {
     kind: CommitKind,
     id: String,
     closes: bool,
@@ -31,15 +36,14 @@ struct Next {
     rewriting: Option<RewriteLock>,
 }
 
-impl Run<'_> {
+impl ActiveRun<'_> {
     /// Commits the tables and the ledger atomically. Replaces what the run committed before. If a
     /// data check fails, only the ledger is committed. The tables are then held if the run is
     /// finished; a run that continues is checked again.
     pub(crate) fn commit(
         &self,
         tables: Option<Flattened<'_>>,
-        done: &Done,
-        report: &mut RunReport,
+        outcome: &mut RunOutcome,
         closes: bool,
     ) -> Result<(), RunError> {
         let next = self.next(closes)?;
@@ -49,33 +53,33 @@ impl Run<'_> {
             // Tables take about as much disk space as their pages.
             let raw = self.raw.iter().filter_map(|path| path.metadata().ok());
             self.lake.require_room(raw.map(|raw| raw.len()).sum())?;
-            let outcome = stage(&staging, self.plan, &self.stamp, tables, self.threads)?;
-            report.tally = outcome.tallies;
+            let written = stage(&staging, self.plan, &self.meta, tables, self.threads)?;
+            outcome.tally = written.tallies;
         }
         // The checks read the ledger, too.
-        self.stage_ledger(&staging, &self.ledger(done, report)?)?;
-        if has_tables && !report.damaged_pages.is_empty() && self.has_committed_rows()? {
+        self.stage_ledger(&staging, outcome)?;
+        if has_tables && !outcome.damaged_pages.is_empty() && self.has_committed_rows()? {
             let reason = format!(
                 "{} of the run's pages cannot be read any more, and their rows were committed before",
-                report.damaged_pages.len()
+                outcome.damaged_pages.len()
             );
-            return self.hold(staging, next, &Audit::default(), reason, done, report);
+            return self.hold(staging, next, reason, outcome);
         }
         // A run that was cut short before its first page has nothing to check.
-        if has_tables && (report.cut.is_none() || !report.raw.is_empty()) {
-            let audit = self.audit(&staging, report)?;
-            report.add(&audit);
-            if let Some(reason) = audit.blocks() {
-                return self.hold(staging, next, &audit, reason, done, report);
+        let is_cut = outcome.extraction.extracted.cut.is_some();
+        if has_tables && !(is_cut && outcome.raw.is_empty()) {
+            outcome.audit = self.audit(&staging, outcome)?;
+            if let Some(reason) = outcome.audit.blocks() {
+                return self.hold(staging, next, reason, outcome);
             }
         }
         let gone = self.gone(&staging, &next, has_tables)?;
         let raw = self.lake.measure_raw(&self.raw)?;
-        let record = staging.commit(next.kind, &self.run_ref(closes, &raw), gone)?;
-        report.rows = rows(&record);
-        report.committed = has_tables;
+        let record = staging.commit(next.kind, self.source(closes, &raw), gone)?;
+        outcome.rows = rows(&record);
+        outcome.has_committed_tables = has_tables;
         if has_tables {
-            supersede(&self.lake, &self.stamp.run_id, None);
+            supersede(&self.lake, &self.meta.run_id, None);
         }
         Ok(())
     }
@@ -85,63 +89,60 @@ impl Run<'_> {
     fn hold(
         &self,
         staging: Staging,
-        next: Next,
-        audit: &Audit,
+        next: NextCommit,
         reason: String,
-        done: &Done,
-        report: &mut RunReport,
+        outcome: &mut RunOutcome,
     ) -> Result<(), RunError> {
-        let before = report.reason.clone();
         if next.closes {
             // Reason in the held row of `runs`, which becomes visible when it is published.
-            report.reason = also(&before, &format!("published although {reason}"));
-            self.stage_ledger(&staging, &self.ledger(done, report)?)?;
-            report.status = Status::Failed;
+            outcome.reasons.push(format!("published although {reason}"));
+            self.stage_ledger(&staging, outcome)?;
+            outcome.reasons.pop();
+            outcome.status = Status::Failed;
         }
-        report.reason = also(&before, &reason);
-        report.blocked = Some(reason);
-        let ledger = self.ledger(done, report)?;
+        outcome.reasons.push(reason.clone());
+        outcome.blocked = Some(reason);
         let raw = self.lake.measure_raw(&self.raw)?;
-        let run = self.run_ref(next.closes, &raw);
+        let source = self.source(next.closes, &raw);
         let holding = if next.closes {
             let gone = self.gone(&staging, &next, true)?;
-            let results = audit.results.clone();
-            Some(staging.hold(&run, gone, Some(next.id.clone()), results)?)
+            let results = outcome.audit.results.clone();
+            Some(staging.hold(source, gone, Some(next.id.clone()), results)?)
         } else {
             staging.abandon()?;
             None
         };
         let staging = self.lake.stage(&next.id)?;
-        self.stage_ledger(&staging, &ledger)?;
+        self.stage_ledger(&staging, outcome)?;
         let gone = self.gone(&staging, &next, false)?;
-        let record = staging.commit(next.kind, &run, gone)?;
-        report.rows = rows(&record);
+        let record = staging.commit(next.kind, source, gone)?;
+        outcome.rows = rows(&record);
         if let Some(holding) = holding {
-            report.held = true;
+            outcome.is_held = true;
             let but = Some(holding.held.commit_id.as_str());
-            supersede(&self.lake, &self.stamp.run_id, but);
+            supersede(&self.lake, &self.meta.run_id, but);
         }
         Ok(())
     }
 
     /// Returns true if an earlier commit of the run added rows of pages.
     fn has_committed_rows(&self) -> Result<bool, RunError> {
-        let files = self.lake.files_of(&self.stamp.run_id)?;
+        let files = self.lake.files_of(&self.meta.run_id)?;
         let is_data = |live: &LiveFile| !ledger::TABLES.contains(&live.file.table.as_str());
         Ok(files.iter().any(is_data))
     }
 
-    fn next(&self, closes: bool) -> Result<Next, RunError> {
-        let run_id = &self.stamp.run_id;
+    fn next(&self, closes: bool) -> Result<NextCommit, RunError> {
+        let run_id = &self.meta.run_id;
         Ok(if self.lake.has_commit(run_id) {
-            Next {
+            NextCommit {
                 kind: CommitKind::Replace,
                 id: Uuid::now_v7().to_string(),
                 closes,
-                rewriting: Some(self.lake.rewrite_lock()?),
+                rewriting: Some(self.lake.lock_rewrites()?),
             }
         } else {
-            Next {
+            NextCommit {
                 kind: CommitKind::Run,
                 id: run_id.clone(),
                 closes,
@@ -155,57 +156,78 @@ impl Run<'_> {
     fn gone(
         &self,
         staging: &Staging,
-        next: &Next,
+        next: &NextCommit,
         has_tables: bool,
     ) -> Result<Vec<String>, RunError> {
-        if next.rewriting.is_none() {
+        let Some(rewriting) = &next.rewriting else {
             return Ok(Vec::new());
-        }
+        };
         let ours = |table: &str| has_tables || ledger::TABLES.contains(&table);
         let tables = &self.plan.contracts.tables;
-        take_rows_out(&self.lake, tables, staging, &self.stamp.run_id, ours)
+        take_rows_out(
+            &self.lake,
+            tables,
+            staging,
+            &self.meta.run_id,
+            ours,
+            rewriting,
+        )
     }
 
-    fn run_ref<'r>(&'r self, closes: bool, raw: &'r [RawFile]) -> RunRef<'r> {
-        RunRef {
-            closes,
-            raw,
-            ..run_ref(&self.stamp, self.simulated)
-        }
+    fn source<'r>(&'r self, closes: bool, raw: &'r [RawFile]) -> CommitSource<'r> {
+        let meta = &self.meta;
+        CommitSource { meta, closes, raw }
     }
 
-    fn audit(&self, staging: &Staging, report: &RunReport) -> Result<Audit, RunError> {
+    fn audit(&self, staging: &Staging, outcome: &RunOutcome) -> Result<Audit, RunError> {
         let subject = Subject {
             lake: &self.lake,
             staging,
-            stamp: &self.stamp,
+            meta: &self.meta,
             replaces: &|_| true,
-            tallies: &report.tally,
+            tallies: &outcome.tally,
         };
         Audit::of(self.plan, &subject)
     }
 
-    fn stage_ledger(
-        &self,
-        staging: &Staging,
-        ledger: &BTreeMap<String, RecordBatch>,
-    ) -> Result<(), RunError> {
+    /// Writes the ledger, as the outcome is now, to the staging folder.
+    fn stage_ledger(&self, staging: &Staging, outcome: &RunOutcome) -> Result<(), RunError> {
+        let ledger = self.ledger(outcome)?;
         for (table, batch) in ledger.iter().filter(|(_, b)| b.num_rows() > 0) {
             let rows = encode::Rows {
                 schema: batch.schema(),
                 most: batch.num_rows() as u64,
                 batches: &mut std::iter::once(Ok(batch.clone())),
             };
-            add(staging, self.plan, &self.stamp, table, rows)?;
+            add(staging, self.plan, &self.meta, table, rows)?;
         }
         Ok(())
     }
-}
 
-/// Appends a reason to the existing one.
-fn also(reason: &Option<String>, more: &str) -> Option<String> {
-    let all = reason.as_deref().into_iter().chain([more]);
-    Some(all.collect::<Vec<_>>().join("; "))
+    fn ledger(&self, outcome: &RunOutcome) -> Result<BTreeMap<String, RecordBatch>, RunError> {
+        let (searches, totals) = (outcome.searches(), outcome.totals());
+        let extraction = &outcome.extraction;
+        let run = RunRecord {
+            started_at: extraction.started_at,
+            finished_at: extraction.finished_at,
+            status: outcome.status,
+            reason: outcome.reason(),
+            plan_hash: &self.plan_hash,
+            version: env!("CARGO_PKG_VERSION"),
+            shard: self.shard,
+            searches_planned: searches.planned,
+            searches_done: searches.done,
+            requests: totals.sent,
+            billed_requests: totals.billed,
+            cost: outcome.charges(self.plan).cost,
+            rejects: outcome.rejects,
+        };
+        let contracts = &self.plan.contracts;
+        let redaction = Some(self.transform.redaction());
+        let (meta, source) = (&self.meta, &self.plan.source);
+        let calls = &extraction.extracted.calls;
+        ledger::tables(contracts, redaction, meta, source, calls, &run).map_err(RunError::Ledger)
+    }
 }
 
 /// Removes the held tables of a run whose tables were rebuilt, except the commit `but`. A failure
@@ -223,7 +245,7 @@ pub(crate) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
 pub(crate) fn stage(
     staging: &Staging,
     plan: &Plan,
-    stamp: &RunStamp,
+    meta: &RunMeta,
     tables: Flattened<'_>,
     threads: usize,
 ) -> Result<FlattenOutcome, RunError> {
@@ -239,21 +261,21 @@ pub(crate) fn stage(
             most,
             batches: &mut batches,
         };
-        add(staging, plan, stamp, &table, rows)
+        add(staging, plan, meta, &table, rows)
     })
 }
 
 fn add(
     staging: &Staging,
     plan: &Plan,
-    stamp: &RunStamp,
+    meta: &RunMeta,
     table: &str,
     rows: encode::Rows<'_>,
 ) -> Result<(), RunError> {
     let Some(contract) = plan.contracts.tables.get(table) else {
         return Ok(());
     };
-    let path = table_path(table, stamp.snapshot_date, &stamp.run_id);
+    let path = table_path(table, meta.snapshot_date, &meta.run_id);
     let schema = SchemaRef::clone(&rows.schema);
     staging.add(path, table, &schema, |out| {
         encode::write_parquet(rows, contract, plan.compression, out)
@@ -269,15 +291,4 @@ pub(crate) fn rows(record: &CommitRecord) -> BTreeMap<String, u64> {
         *rows.entry(file.table.clone()).or_default() += file.rows;
     }
     rows
-}
-
-pub(crate) fn run_ref(stamp: &RunStamp, simulated: bool) -> RunRef<'_> {
-    RunRef {
-        run_id: &stamp.run_id,
-        pipeline: &stamp.pipeline,
-        snapshot_at: stamp.snapshot_at,
-        simulated,
-        closes: false,
-        raw: &[],
-    }
 }

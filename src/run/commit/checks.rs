@@ -14,9 +14,9 @@ use crate::query::checks::{self, Checked, Rejected};
 use crate::query::duckdb::{Database, QueryError};
 use crate::query::staged::Staged;
 use crate::run::error::RunError;
+use crate::run_meta::RunMeta;
 use crate::spec::checks::Severity;
 use crate::transform::quality::tally::Tallies;
-use crate::transform::stamp::RunStamp;
 
 /// Number of data checks of a run by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,7 +39,7 @@ pub struct Audit {
 pub(crate) struct Subject<'a> {
     pub lake: &'a Lake,
     pub staging: &'a Staging,
-    pub stamp: &'a RunStamp,
+    pub meta: &'a RunMeta,
     /// Returns true if the staged files replace all files that the run has of this table.
     pub replaces: &'a dyn Fn(&str) -> bool,
     pub tallies: &'a Tallies,
@@ -59,7 +59,7 @@ impl Audit {
         let staged = Staged {
             lake: subject.lake.root(),
             folder: subject.staging.folder(),
-            run_id: &subject.stamp.run_id,
+            run_id: &subject.meta.run_id,
             replaces: subject.replaces,
         };
         let _reading = subject.lake.begin_reading()?;
@@ -76,9 +76,9 @@ impl Audit {
 
     fn make(&mut self, check: &DataCheck, plan: &Plan, subject: &Subject<'_>, database: &Database) {
         let checked = Checked {
-            run_id: &subject.stamp.run_id,
-            pipeline: &subject.stamp.pipeline,
-            snapshot_at: subject.stamp.snapshot_at,
+            run_id: &subject.meta.run_id,
+            pipeline: &subject.meta.pipeline,
+            snapshot_at: subject.meta.snapshot_at,
         };
         let query = query(check, plan, subject, &checked);
         let asked = checks::failing(database, &query).and_then(|found| {

@@ -7,13 +7,15 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::report::Status;
 use crate::extract::ledger::Call;
 use crate::plan::Shard;
+use crate::run::outcome::Status;
+use crate::run_meta::RunMeta;
+use crate::spec::class::CallClass;
 use crate::spec::contracts::Contracts;
 use crate::spec::source::Billed;
+use crate::transform::common_columns::common_cells;
 use crate::transform::quality::privacy::Redaction;
-use crate::transform::stamp::RunStamp;
 use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::shape::Shape;
 
@@ -45,7 +47,7 @@ pub struct RunRecord<'a> {
 pub fn tables(
     contracts: &Contracts,
     redaction: Option<&Redaction>,
-    stamp: &RunStamp,
+    meta: &RunMeta,
     source: &str,
     calls: &[Call],
     run: &RunRecord<'_>,
@@ -62,19 +64,19 @@ pub fn tables(
     let (requests, runs) = (table("requests")?, table("runs")?);
     let mut builder = TableBuilder::new(&requests);
     for call in calls {
-        let common = stamp.cells(&call.source);
+        let common = common_cells(meta, &call.source);
         push_record(&mut builder, &requests, rules("requests"), &common, call)?;
     }
-    let requests = ("requests".to_owned(), builder.finish(&requests, stamp)?);
+    let requests = ("requests".to_owned(), builder.finish(&requests, meta)?);
     let mut builder = TableBuilder::new(&runs);
     push_record(
         &mut builder,
         &runs,
         rules("runs"),
-        &stamp.cells(source),
+        &common_cells(meta, source),
         run,
     )?;
-    let runs = ("runs".to_owned(), builder.finish(&runs, stamp)?);
+    let runs = ("runs".to_owned(), builder.finish(&runs, meta)?);
     Ok(BTreeMap::from([requests, runs]))
 }
 
@@ -85,7 +87,7 @@ pub fn tables(
 /// A value that the contracts cannot hold.
 pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
     let at = DateTime::<Utc>::UNIX_EPOCH;
-    let stamp = RunStamp::new("", "", at, chrono_tz::UTC);
+    let meta = RunMeta::new("", "", at, chrono_tz::UTC, false);
     let call = Call {
         source: String::new(),
         request_id: String::new(),
@@ -97,7 +99,7 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         duration_ms: 0,
         http_status: Some(200),
         code: Some(String::new()),
-        class: String::new(),
+        class: CallClass::Ok,
         billed: Billed::Yes,
         cost: Some(0.5),
         bytes: Some(0),
@@ -120,5 +122,5 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         cost: Some(0.5),
         rejects: 0,
     };
-    tables(contracts, None, &stamp, "", &[call], &run).map(drop)
+    tables(contracts, None, &meta, "", &[call], &run).map(drop)
 }

@@ -1,0 +1,298 @@
+//! What a run came to: the state that its commit, its report and its exit code are made from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::commit::checks::Audit;
+use super::extraction::Extraction;
+use crate::extract::Extracted;
+use crate::extract::context::Cut;
+use crate::extract::ledger::Totals;
+use crate::extract::pager::StopReason;
+use crate::plan::{Plan, Search};
+use crate::run::error::RunError;
+use crate::run_meta::RunMeta;
+use crate::transform::quality::drift::DriftRow;
+use crate::transform::quality::tally::Tallies;
+
+/// Result of a run.
+#[derive(Debug)]
+pub struct RunOutcome {
+    pub meta: RunMeta,
+    pub lake: PathBuf,
+    pub status: Status,
+    /// Reasons for an early end, for damaged pages, and for refused or held tables.
+    pub reasons: Vec<String>,
+    pub(crate) extraction: Extraction,
+    /// Reason why a `fail` rule of the pipeline refused the tables, if one did.
+    pub refused: Option<String>,
+    /// Reason why the tables were not committed: failed data checks or damaged pages.
+    pub blocked: Option<String>,
+    /// True if its tables wait for `publish` or `discard`.
+    pub is_held: bool,
+    /// True if the next run can continue it.
+    pub is_open: bool,
+    /// True if it continued a run that had been cut short.
+    pub is_continued: bool,
+    /// True if tables of its pages were committed.
+    pub has_committed_tables: bool,
+    /// Number of committed rows, by table.
+    pub rows: BTreeMap<String, u64>,
+    pub rejects: u64,
+    pub drift: Vec<DriftRow>,
+    /// Counts of written, rejected and skipped items, by table.
+    pub tally: Tallies,
+    pub audit: Audit,
+    /// Pages that were paid and are no longer readable in the raw files. Their rows are missing.
+    pub damaged_pages: Vec<DamagedPage>,
+    /// The run's files in the raw zone, when the run ended.
+    pub raw: Vec<PathBuf>,
+    /// Number of raw files that the pipeline's retention removed.
+    pub raw_removed: u64,
+    /// Error of the marts refresh, if it failed. The next commit retries it.
+    pub marts_error: Option<String>,
+    /// Error of writing `lake.duckdb`, if it failed. The data is committed.
+    pub catalog_error: Option<RunError>,
+    /// Duration of the run, in seconds.
+    pub seconds: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Complete,
+    /// Some searches failed or pages are damaged, or the run was closed. The rest is committed.
+    Partial,
+    /// A budget, the quota or the balance is used up. The fetched pages are committed.
+    Stopped,
+    /// No further call could have succeeded, or the tables could not be committed.
+    Failed,
+    Interrupted,
+}
+
+/// The one reason that decides the exit code of a run.
+#[derive(Debug)]
+pub enum RunEnd<'o> {
+    /// Every search was done, and the tables are committed.
+    Complete,
+    /// Some searches failed, or pages are damaged.
+    Partial,
+    /// The run ended before all of its searches did.
+    Cut(&'o Cut),
+    /// A `fail` rule of the pipeline refused the tables.
+    Refused(&'o str),
+    /// Data checks failed, or damaged pages would replace committed rows.
+    Blocked(&'o str),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct SearchCounts {
+    pub planned: u64,
+    pub done: u64,
+    pub failed: u64,
+}
+
+/// A search that failed, and the reason.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailedSearch {
+    pub search: String,
+    pub reason: String,
+}
+
+/// A page that was paid and cannot be read from the raw zone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DamagedPage {
+    pub search: String,
+    pub page: u32,
+    pub request_id: String,
+}
+
+/// Cost of the calls of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Charges {
+    /// Sum of the known charges. `None` if no called endpoint has a price.
+    pub cost: Option<f64>,
+    /// Called endpoints without a price.
+    pub unpriced: BTreeSet<String>,
+}
+
+/// Remaining work of a run that was cut short. `pages` and `cost` are upper bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Left {
+    pub searches: u64,
+    pub pages: u64,
+    /// Null if an endpoint has no price.
+    pub cost: Option<f64>,
+}
+
+impl Status {
+    pub(crate) fn of(extracted: &Extracted) -> Self {
+        match &extracted.cut {
+            Some(Cut::Aborted { .. } | Cut::Broken) => Status::Failed,
+            Some(Cut::Stopped { .. } | Cut::Budget(_)) => Status::Stopped,
+            Some(Cut::Interrupted) => Status::Interrupted,
+            None if extracted.ended.iter().any(|e| e.stop == StopReason::Failed) => Status::Partial,
+            None => Status::Complete,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Complete => "complete",
+            Status::Partial => "partial",
+            Status::Stopped => "stopped",
+            Status::Failed => "failed",
+            Status::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl RunOutcome {
+    pub(crate) fn new(meta: RunMeta, lake: PathBuf, extraction: Extraction) -> Self {
+        RunOutcome {
+            meta,
+            lake,
+            status: Status::of(&extraction.extracted),
+            reasons: Vec::new(),
+            extraction,
+            refused: None,
+            blocked: None,
+            is_held: false,
+            is_open: false,
+            is_continued: false,
+            has_committed_tables: false,
+            rows: BTreeMap::new(),
+            rejects: 0,
+            drift: Vec::new(),
+            tally: Tallies::new(),
+            audit: Audit::default(),
+            damaged_pages: Vec::new(),
+            raw: Vec::new(),
+            raw_removed: 0,
+            marts_error: None,
+            catalog_error: None,
+            seconds: 0.0,
+        }
+    }
+
+    /// Returns what decides the exit code. A run that was cut short takes precedence over its
+    /// tables: the next run builds them again.
+    pub fn end(&self) -> RunEnd<'_> {
+        if let Some(cut) = &self.extraction.extracted.cut {
+            RunEnd::Cut(cut)
+        } else if let Some(reason) = &self.refused {
+            RunEnd::Refused(reason)
+        } else if let Some(reason) = &self.blocked {
+            RunEnd::Blocked(reason)
+        } else {
+            match self.status {
+                Status::Complete => RunEnd::Complete,
+                Status::Partial => RunEnd::Partial,
+                Status::Stopped | Status::Failed | Status::Interrupted => {
+                    unreachable!("a run ends with {:?} only for a reason", self.status)
+                }
+            }
+        }
+    }
+
+    /// Returns all reasons in one line. `None` without any.
+    pub fn reason(&self) -> Option<String> {
+        (!self.reasons.is_empty()).then(|| self.reasons.join("; "))
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        Totals::of(&self.extraction.extracted.calls)
+    }
+
+    pub(crate) fn searches(&self) -> SearchCounts {
+        let ended = &self.extraction.extracted.ended;
+        let failed = ended.iter().filter(|e| e.stop == StopReason::Failed);
+        let failed = failed.count() as u64;
+        SearchCounts {
+            planned: self.extraction.planned,
+            done: ended.len() as u64 - failed,
+            failed,
+        }
+    }
+
+    pub(crate) fn failures(&self) -> Vec<FailedSearch> {
+        let Extraction {
+            searches,
+            extracted,
+            ..
+        } = &self.extraction;
+        let ended = extracted.ended.iter();
+        let failed = ended.filter(|e| e.stop == StopReason::Failed);
+        failed
+            .map(|end| FailedSearch {
+                search: name_of(searches, &end.search_id),
+                reason: end.error.clone().unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// Returns the number of searches by stop reason, without failed ones.
+    pub(crate) fn stops(&self) -> BTreeMap<StopReason, u64> {
+        let mut stops = BTreeMap::new();
+        let ended = self.extraction.extracted.ended.iter();
+        for end in ended.filter(|e| e.stop != StopReason::Failed) {
+            *stops.entry(end.stop).or_default() += 1;
+        }
+        stops
+    }
+
+    pub(crate) fn charges(&self, plan: &Plan) -> Charges {
+        let calls = &self.extraction.extracted.calls;
+        let called: BTreeSet<&String> = calls.iter().map(|c| &c.endpoint).collect();
+        let (priced, unpriced): (BTreeSet<&String>, BTreeSet<&String>) =
+            called.into_iter().partition(|e| plan.price.of(e).is_some());
+        let is_free = calls.is_empty() && !plan.price.per_call.is_empty();
+        let has_price = is_free || !priced.is_empty();
+        Charges {
+            cost: has_price.then(|| rounded(self.totals().cost)),
+            unpriced: unpriced.into_iter().cloned().collect(),
+        }
+    }
+
+    /// Returns the remaining work. Follow-ups that have not begun count with their maximum number
+    /// of notes.
+    pub(crate) fn left(&self, plan: &Plan) -> Left {
+        let extracted = &self.extraction.extracted;
+        if extracted.cut.is_none() {
+            return Left::default();
+        }
+        let price = |endpoint: &str, pages: u64| plan.price.of(endpoint).map(|p| p * pages as f64);
+        let searches = extracted.left.iter();
+        let mut left = Left {
+            searches: extracted.left.len() as u64,
+            pages: searches.clone().map(|(_, pages)| pages).sum(),
+            cost: searches.map(|(e, pages)| price(e, *pages)).sum(),
+        };
+        let asked: BTreeSet<&String> = extracted.calls.iter().map(|c| &c.endpoint).collect();
+        let begun = |endpoint: &String| {
+            asked.contains(endpoint) || extracted.left.iter().any(|(e, _)| e == endpoint)
+        };
+        for follow_up in plan.follow_ups.iter().filter(|f| !begun(&f.endpoint)) {
+            let top = u64::from(follow_up.top);
+            let cost = price(&follow_up.endpoint, top);
+            left.searches += top;
+            left.pages += top;
+            left.cost = left.cost.zip(cost).map(|(a, b)| a + b);
+        }
+        left.cost = left.cost.map(rounded);
+        left
+    }
+}
+
+/// Returns the name of a search for people: its id if the plan does not have it any more.
+pub(crate) fn name_of(searches: &[Search], search_id: &str) -> String {
+    let search = searches.iter().find(|s| s.search_id == search_id);
+    search.map_or_else(|| search_id.to_owned(), Search::to_string)
+}
+
+/// Rounds to millionths of the currency.
+fn rounded(cost: f64) -> f64 {
+    (cost * 1e6).round() / 1e6
+}

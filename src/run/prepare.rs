@@ -1,0 +1,451 @@
+//! The first phase of a run: opens the lake, decides whether a run that was cut short is continued,
+//! and makes everything ready for the first call.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::access::Accesses;
+use super::active::ActiveRun;
+use super::commit::ledger;
+use super::prior::Prior;
+use super::resume::OpenRun;
+use crate::clock::Clock;
+use crate::extract::budget::Budget;
+use crate::extract::client::Client;
+use crate::extract::daily_spend::{date_of, journals, sent_since};
+use crate::extract::error::with_causes;
+use crate::extract::journal::{Journal, RunHead};
+use crate::extract::ledger::{Call, Spent};
+use crate::extract::replay::Replayed;
+use crate::extract::{Extracted, Extractor, Needs};
+use crate::load::Lake;
+use crate::load::evolution::Purpose;
+use crate::load::locks::PipelineLock;
+use crate::load::record::CommitRecord;
+use crate::plan::{Money, Plan, Search};
+use crate::raw::{RawReader, RawWriter, check_writable};
+use crate::run::error::RunError;
+use crate::run::options::{OnEvent, RunOptions};
+use crate::sandbox::Sandbox;
+use crate::spec::source::Billed;
+use crate::transform::contracts::Transform;
+
+/// Result of the first phase: a run that can make its first call.
+pub(crate) struct Prepared<'a> {
+    pub run: ActiveRun<'a>,
+    pub prior: Prior<'a>,
+    pub clock: Clock,
+    pub started_at: DateTime<Utc>,
+    /// True if it continues a run that was cut short.
+    pub is_continued: bool,
+    /// Calls, pages and items of the earlier process.
+    pub replayed: Extracted,
+    /// Follow-up searches that the earlier process chose.
+    pub chosen: Option<Vec<Search>>,
+    /// `None` once the extraction is over.
+    pub extractor: Option<Extractor>,
+    sandboxes: Vec<Sandbox>,
+    /// Held until the run is over.
+    _lock: PipelineLock,
+}
+
+/// Prepares a run. Makes no call.
+///
+/// # Errors
+/// The run is impossible: a token is missing, the pipeline is running, or the lake cannot be
+/// written.
+pub(crate) async fn prepare<'a>(
+    plan: &'a Arc<Plan>,
+    transform: &'a Transform,
+    options: &RunOptions,
+    env: &dyn Fn(&str) -> Option<String>,
+    stop: watch::Receiver<bool>,
+    on_event: OnEvent,
+) -> Result<Prepared<'a>, RunError> {
+    ledger::check(&plan.contracts).map_err(RunError::Ledger)?;
+    let accesses = Accesses::resolve(plan, env)?;
+    let lake = Lake::open_for(&options.lake, plan.group)?;
+    let lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
+    lake.check(&plan.contracts, Purpose::Add)?;
+    // No call is paid whose answer cannot be stored.
+    lake.require_room(0)?;
+    let commits = lake.commits()?;
+    let open = OpenRun::find(&lake, plan, &commits, &lock)?;
+    reject_mixed_lake(plan, &lake, &commits, &open, accesses.simulated())?;
+    warn_of_orphans(plan, &lake, &commits)?;
+    let any_open = !open.is_empty();
+    let continued = resume_or_close(open, plan, transform, &lake, options, &lock)?;
+
+    // Closing a run may commit. The records are read again only if a run may have been closed.
+    let commits = if any_open { lake.commits()? } else { commits };
+    let begun = Begun::new(continued, plan, &lake, &commits, &accesses, options)?;
+    let meta = begun.head.meta(plan.timezone);
+    let prior = Prior::new(plan, &lake, commits, &meta);
+    let known = prior.known()?;
+    let replayed = match &begun.open {
+        Some(open) => open.replay(plan, &lake, &known)?,
+        None => Replayed::default(),
+    };
+    let budget = budget(plan, &prior, &begun, &replayed)?;
+    let raw = raw_paths(plan, &lake, meta.snapshot_date, &meta.run_id);
+    for path in raw.values() {
+        // No page is paid that cannot be stored.
+        check_writable(path, lake.access())?;
+    }
+    let all_raw = all_raw(&raw, begun.open.as_ref(), &lake)?;
+    let (clients, sandboxes) = connect(plan, accesses, meta.snapshot_at).await?;
+    let needs = Needs {
+        clients,
+        writers: raw
+            .into_iter()
+            .map(|(source, path)| (source, RawWriter::new(path).readable_by(lake.access())))
+            .collect(),
+        journal: Arc::clone(&begun.journal),
+        budget,
+        known,
+        recent: recent(plan, &lake)?,
+        progress: replayed.progress,
+        stop,
+    };
+    let mut extractor = Extractor::new(Arc::clone(plan), meta.clone(), begun.clock, needs);
+    extractor.on_event = on_event;
+    Ok(Prepared {
+        prior,
+        clock: begun.clock,
+        started_at: begun.head.started_at,
+        is_continued: begun.open.is_some(),
+        replayed: Extracted {
+            calls: replayed.calls,
+            pages: replayed.pages,
+            items: replayed.items,
+            ..Extracted::default()
+        },
+        chosen: replayed.chosen,
+        extractor: Some(extractor),
+        sandboxes,
+        run: ActiveRun {
+            plan,
+            transform,
+            raw: all_raw,
+            meta,
+            plan_hash: plan.hash.clone(),
+            lost: replayed.lost,
+            shard: plan.shard,
+            lake,
+            journal: begun.journal,
+            threads: options.threads,
+        },
+        _lock: lock,
+    })
+}
+
+impl Prepared<'_> {
+    /// Waits until the last pages are on disk, and stops the sandboxes.
+    pub(crate) async fn disconnect(&mut self) {
+        self.extractor = None;
+        for sandbox in self.sandboxes.drain(..) {
+            sandbox.stop().await;
+        }
+    }
+}
+
+/// A rehearsal's invented notes must never stand among real ones.
+fn reject_mixed_lake(
+    plan: &Plan,
+    lake: &Lake,
+    commits: &[CommitRecord],
+    open: &[OpenRun],
+    simulated: bool,
+) -> Result<(), RunError> {
+    let committed = commits.iter().map(|c| (&c.pipeline, c.simulated));
+    let open = open.iter().map(|o| (&o.head.pipeline, o.head.simulated));
+    let other = committed
+        .chain(open)
+        .any(|(pipeline, world)| *pipeline == plan.pipeline && world != simulated);
+    let word = |simulated| if simulated { "simulated" } else { "real" };
+    if other {
+        Err(RunError::MixedLake {
+            lake: lake.root().to_owned(),
+            pipeline: plan.pipeline.clone(),
+            held: word(!simulated),
+            new: word(simulated),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// Logs a warning for each raw file of the pipeline whose run has neither a commit nor a journal.
+/// Only lost files lead to this state.
+fn warn_of_orphans(plan: &Plan, lake: &Lake, commits: &[CommitRecord]) -> Result<(), RunError> {
+    let committed = commits.iter().map(|c| c.run_id.clone());
+    // Includes the journals of other shards, which may be running now.
+    let journals = journals(&lake.journals())?;
+    let open = journals
+        .iter()
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    let accounted: HashSet<String> = committed.chain(open).collect();
+    for (run_id, path) in lake.raw_files()? {
+        if accounted.contains(&run_id) {
+            continue;
+        }
+        let first = match RawReader::open(&path) {
+            // Another pipeline has removed it since it was listed.
+            Err(_) if !path.exists() => continue,
+            opened => opened?.next().and_then(Result::ok),
+        };
+        if first.is_some_and(|page| page.header.pipeline == plan.pipeline) {
+            tracing::warn!(
+                "{0} holds paid pages that no commit knows; to make their tables: \
+                 redlake transform PIPELINE --raw {0}",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A run that was started, by this process or by an earlier one.
+struct Begun {
+    pub clock: Clock,
+    pub journal: Arc<Journal>,
+    pub head: RunHead,
+    /// State that the earlier process left. `None` for a new run.
+    pub open: Option<OpenRun>,
+}
+
+impl Begun {
+    fn new(
+        open: Option<OpenRun>,
+        plan: &Plan,
+        lake: &Lake,
+        commits: &[CommitRecord],
+        accesses: &Accesses,
+        options: &RunOptions,
+    ) -> Result<Self, RunError> {
+        if let Some(open) = open {
+            let clock = if accesses.simulated() {
+                Clock::simulated(open.head.snapshot_at)
+            } else {
+                Clock::Real
+            };
+            let journal = Journal::reopen(open.path.clone())?;
+            return Ok(Begun {
+                clock,
+                journal: Arc::new(journal),
+                head: open.head.clone(),
+                open: Some(open),
+            });
+        }
+        let (snapshot_at, clock) = times(plan, commits, accesses, options);
+        let head = RunHead {
+            run_id: Uuid::now_v7().to_string(),
+            pipeline: plan.pipeline.clone(),
+            plan_hash: plan.hash.clone(),
+            shard: plan.shard,
+            snapshot_at,
+            started_at: clock.now(),
+            opened_at: Utc::now(),
+            simulated: accesses.simulated(),
+        };
+        let path = lake.journal(&head.run_id);
+        let journal = Journal::create(path, head.clone(), lake.access())?;
+        Ok(Begun {
+            clock,
+            journal: Arc::new(journal),
+            head,
+            open: None,
+        })
+    }
+}
+
+/// Closes the runs that are not continued; the one that is.
+fn resume_or_close(
+    open: Vec<OpenRun>,
+    plan: &Plan,
+    transform: &Transform,
+    lake: &Lake,
+    options: &RunOptions,
+    lock: &PipelineLock,
+) -> Result<Option<OpenRun>, RunError> {
+    let close = |run, reason| close(run, plan, transform, lake, options.threads, reason, lock);
+    let (mut ours, others): (Vec<_>, Vec<_>) =
+        open.into_iter().partition(|o| o.head.shard == plan.shard);
+    for other in others {
+        let reason = "the pipeline is divided among machines in another way now";
+        close(other, reason);
+    }
+    // Only the newest run can be continued. Usually it is the only one.
+    let newest = ours.pop();
+    for old in ours {
+        close(old, "there is a newer one");
+    }
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
+    match newest.obstacle(plan, options, Utc::now()) {
+        None => {
+            let run_id = &newest.head.run_id;
+            tracing::info!("the run {run_id} was cut short and is continued");
+            Ok(Some(newest))
+        }
+        Some(reason) => {
+            close(newest, reason);
+            Ok(None)
+        }
+    }
+}
+
+/// Closes a run that is not continued. A failure must not block new runs: the run stays open, and
+/// each new run logs the error.
+fn close(
+    run: OpenRun,
+    plan: &Plan,
+    transform: &Transform,
+    lake: &Lake,
+    threads: usize,
+    reason: &str,
+    lock: &PipelineLock,
+) {
+    let run_id = run.head.run_id.clone();
+    match run.close(plan, transform, lake, threads, reason, lock) {
+        Ok(outcome) => {
+            tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
+            if let Some(blocked) = outcome.blocked {
+                tracing::error!("its tables are held, see redlake show {run_id}: {blocked}");
+            }
+        }
+        Err(error) => tracing::error!(
+            "the run {run_id} was cut short and cannot be closed; its pages are kept: {}",
+            with_causes(&error)
+        ),
+    }
+}
+
+/// Returns the budget that is left for the run and for the day.
+fn budget(
+    plan: &Plan,
+    prior: &Prior<'_>,
+    begun: &Begun,
+    replayed: &Replayed,
+) -> Result<Budget, RunError> {
+    // A billed call counts with its recorded cost. The plan's prices may have changed since.
+    let price = |call: &Call| {
+        let known = call.cost.filter(|_| call.billed == Billed::Yes);
+        Money::of(known.or(plan.price.of(&call.endpoint)).unwrap_or_default())
+    };
+    let sum = |spent: Spent, call: &Call| spent.plus(Spent::on(call, price(call)));
+    let now = begun.clock.now();
+    let leg = begun
+        .open
+        .as_ref()
+        .map(|open| open.calls_of_this_leg(&replayed.calls));
+    let run = leg.into_iter().flatten().fold(Spent::default(), sum);
+    let timezone = plan.timezone;
+    let date = date_of(now, timezone);
+    let is_today = |call: &&Call| date_of(call.started_at, timezone) == date;
+    let today = replayed.calls.iter().filter(is_today);
+    let today = today.fold(Spent::default(), sum);
+    let others = prior.day(now, begun.journal.path().to_owned())?;
+    Ok(Budget::new(
+        plan.limits.budgets,
+        timezone,
+        now,
+        run,
+        today,
+        others,
+    ))
+}
+
+/// Returns the logical time of the run, and the clock for its timestamps. In the sandbox both are
+/// simulated, and runs of a pipeline into the same lake are one hour apart.
+fn times(
+    plan: &Plan,
+    commits: &[CommitRecord],
+    accesses: &Accesses,
+    options: &RunOptions,
+) -> (DateTime<Utc>, Clock) {
+    let Some(first) = accesses.simulated_clock() else {
+        let now = Clock::Real.now();
+        return (options.snapshot_at.unwrap_or(now), Clock::Real);
+    };
+    let last = commits
+        .iter()
+        .filter(|c| c.pipeline == plan.pipeline)
+        .map(|c| c.snapshot_at)
+        .max();
+    let hour = TimeDelta::hours(1);
+    let next = last.and_then(|last| Some(first.max(last.checked_add_signed(hour)?)));
+    let next = next.unwrap_or(first);
+    let snapshot_at = options.snapshot_at.unwrap_or(next);
+    (snapshot_at, Clock::simulated(snapshot_at))
+}
+
+/// Returns a client for each source, and the sandboxes that were started for them.
+async fn connect(
+    plan: &Plan,
+    accesses: Accesses,
+    snapshot_at: DateTime<Utc>,
+) -> Result<(BTreeMap<String, Client>, Vec<Sandbox>), RunError> {
+    let (accesses, sandboxes) = accesses.start(&plan.contracts, snapshot_at).await?;
+    let mut clients = BTreeMap::new();
+    for (name, access) in accesses {
+        let client = Client::new(plan.source(&name), access, plan.limits.max_answer)?;
+        if let Some(proxy) = client.seen_by_proxy() {
+            tracing::warn!(
+                "calls to {name} go through the proxy {proxy} in plain HTTP: it sees the token; use an \
+                 https address, or name the host in NO_PROXY"
+            );
+        }
+        clients.insert(name, client);
+    }
+    Ok((clients, sandboxes))
+}
+
+/// Returns the path of the run's raw file for each source.
+fn raw_paths(plan: &Plan, lake: &Lake, date: NaiveDate, run_id: &str) -> BTreeMap<String, PathBuf> {
+    let path = |source: &String| lake.raw_path(source, date, run_id);
+    plan.sources
+        .keys()
+        .map(|source| (source.clone(), path(source)))
+        .collect()
+}
+
+/// Returns the paths of all raw files of the run. Includes files that an earlier process wrote
+/// under another date, before the time zone was changed.
+fn all_raw(
+    raw: &BTreeMap<String, PathBuf>,
+    open: Option<&OpenRun>,
+    lake: &Lake,
+) -> Result<Vec<PathBuf>, RunError> {
+    let mut all: BTreeSet<PathBuf> = raw.values().cloned().collect();
+    if let Some(open) = open {
+        all.extend(open.raw(lake)?);
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// Returns the ages of recent calls, by source, for sources with a rate limit over a time window.
+/// Consecutive runs share that limit.
+fn recent(plan: &Plan, lake: &Lake) -> Result<BTreeMap<String, Vec<Duration>>, RunError> {
+    let now = Utc::now();
+    let mut recent = BTreeMap::new();
+    for name in plan.sources.keys() {
+        let Some(window) = plan.window(name) else {
+            continue;
+        };
+        let since = now - window.per;
+        let sent = sent_since(&lake.journals(), name, since)?;
+        let ago = sent
+            .iter()
+            .map(|at| (now - at).to_std().unwrap_or_default());
+        recent.insert(name.clone(), ago.collect());
+    }
+    Ok(recent)
+}
