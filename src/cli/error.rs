@@ -24,19 +24,19 @@ pub const REFUSED: u8 = 6;
 pub const BUSY: u8 = 7;
 
 pub const ENVIRONMENT: &str = "\
-Environment: JUSTONEAPI_TOKEN and XHS_OPEN_TOKEN hold the tokens, XHS_OPEN_APP_ID and \
-XHS_OPEN_APP_SECRET sign the open platform's calls where both are set, JUSTONEAPI_BASE_URL and \
-XHS_OPEN_BASE_URL override the addresses (`sandbox` is one too; a pipeline that says `sandbox` \
-stays there), REDLAKE_LAKE names the lake.
+Environment: JUSTONEAPI_TOKEN and XHS_OPEN_TOKEN hold the tokens. XHS_OPEN_APP_ID and \
+XHS_OPEN_APP_SECRET sign the calls of the open platform if both are set. JUSTONEAPI_BASE_URL and \
+XHS_OPEN_BASE_URL override the addresses; `sandbox` is also valid, and a pipeline with `base_url: \
+sandbox` ignores them. REDLAKE_LAKE names the lake.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 stopped by a budget, the quota or the balance, 6 the \
-pipeline's `contract:` refuses the data or a data check failed, 7 the pipeline is \
-already running, 129 hung up, 130 or 143 interrupted. A run that was cut short (4, 5, 129, 130, 143, \
-a crash) and has a page is continued by the next one.";
+pipeline's `contract:` refused the data or a data check failed, 7 the pipeline is \
+already running, 129 hung up, 130 or 143 interrupted. The next run continues an interrupted run (4, \
+5, 129, 130, 143, a crash) that has a page.";
 
 /// Hint for data that a `fail` rule of the contract refuses.
-pub const MEND: &str = "the pages and the ledger are kept; mend the source contract (see `redlake schema \
+pub const MEND: &str = "the pages and the ledger are kept; fix the source contract (see `redlake schema \
                         suggest`) or the pipeline's `contract:`, then make the tables with `redlake \
                         transform PIPELINE --raw FILE…`";
 
@@ -115,13 +115,13 @@ fn is_full(error: &anyhow::Error) -> bool {
 }
 
 const MAKE_ROOM: &str =
-    "make room on that disk and run the command again; all that was committed is as it was";
+    "free space on that disk and run the command again; committed data is unchanged";
 /// Returns the hint for an unknown run.
 fn existing(near: &[String]) -> String {
     match near {
-        [] => "this lake has no run yet; redlake run PIPELINE makes one".to_owned(),
+        [] => "this lake has no run yet; run `redlake run PIPELINE`".to_owned(),
         near => format!(
-            "`redlake runs` lists them; the nearest are {}",
+            "run `redlake runs` to list them; the nearest are {}",
             near.join(", ")
         ),
     }
@@ -172,7 +172,7 @@ impl From<QueryError> for CliError {
         let hint = match &error {
             QueryError::NoValue(name) => Some(format!("give it with --param {name}=VALUE")),
             QueryError::UnusedParameter(name) => Some(format!(
-                "write ${name} where its value belongs; the shell keeps it between single quotes"
+                "write ${name} where its value belongs, and put the SQL in single quotes for the shell"
             )),
             // DuckDB's message for a file that `Database::confine` blocks.
             QueryError::Sql(error) if error.to_string().contains("Permission Error") => Some(
@@ -197,7 +197,7 @@ impl From<MartsError> for CliError {
         match error {
             MartsError::Lake(error) => error.into(),
             MartsError::Failed(_) => {
-                let hint = "mend what it names, such as the mart's file in the folder that --schemas names, \
+                let hint = "fix the cause, such as the mart's file in the folder that --schemas names, \
                             and run `redlake marts` again; the tables and the other marts are complete";
                 CliError::new(INTERNAL, error, Some(hint.to_owned()))
             }
@@ -224,7 +224,7 @@ impl From<RunError> for CliError {
             }
             RunError::Client(_) | RunError::Access(AccessError::Address { .. }) => (
                 USAGE,
-                Some("an address is like https://api.example.com or http://127.0.0.1:8080".into()),
+                Some("give an address such as https://api.example.com or http://127.0.0.1:8080".into()),
             ),
             RunError::Transform(TransformError::UnknownEndpoint { .. }) => (
                 USAGE,
@@ -260,24 +260,24 @@ impl From<RunError> for CliError {
             RunError::Scattered(_) => (
                 USAGE,
                 Some(
-                    "give the raw files of a run one after the other, each once: of several \
-                     observations only the latest counts"
+                    "give the raw files of a run one after the other, each once: only the \
+                     latest observation counts"
                         .into(),
                 ),
             ),
             RunError::OpenRun(_) => (
                 USAGE,
-                Some("run its pipeline again: that continues it, or ends it".into()),
+                Some("run its pipeline again to continue or close it".into()),
             ),
             RunError::UnknownRun { ref near, .. } => (USAGE, Some(existing(near))),
             RunError::AmbiguousRun { ref ids, .. } => (USAGE, Some(more_of(ids))),
             RunError::UnreadableRaw { .. } => {
-                (USAGE, Some("give raw files of redlake; put a damaged one back from a backup".into()))
+                (USAGE, Some("give raw files of redlake; restore a damaged one from a backup".into()))
             }
             RunError::OtherPages { .. } => (
                 REFUSED,
                 Some(
-                    "put the raw file back from a backup; --without-damaged replaces the rows by those of \
+                    "restore the raw file from a backup, or give --without-damaged to keep only the rows of \
                      the pages that can be read"
                         .into(),
                 ),
@@ -292,7 +292,7 @@ impl From<RunError> for CliError {
             ),
             RunError::MixedLake { .. } => (
                 USAGE,
-                Some("give the rehearsal a lake of its own with --lake".into()),
+                Some("give sandbox runs another lake with --lake".into()),
             ),
             RunError::Access(AccessError::Mixed { .. }) => (
                 USAGE,

@@ -58,7 +58,7 @@ pub enum LakeError {
     },
     #[error("there is no lake at {}", .0.display())]
     Missing(PathBuf),
-    #[error("the lake at {} has lost {STATE}/{FORMAT_FILE}", .0.display())]
+    #[error("the lake at {} lacks {STATE}/{FORMAT_FILE}", .0.display())]
     StateLost(PathBuf),
     #[error("{} has format {found}; this redlake reads format {FORMAT}", path.display())]
     Newer { path: PathBuf, found: u32 },
@@ -67,7 +67,7 @@ pub enum LakeError {
     #[error("the commit {commit} names {}, which is neither staged nor in place", path.display())]
     Lost { commit: String, path: PathBuf },
     #[error(
-        "{} has {} MB of room, and about {} MB are needed",
+        "{} has {} MB free, and about {} MB are needed",
         path.display(),
         free / 1_000_000,
         needed / 1_000_000
@@ -77,22 +77,22 @@ pub enum LakeError {
         free: u64,
         needed: u64,
     },
-    #[error("the table {table} could not be encoded: {reason}")]
+    #[error("cannot encode the table {table}: {reason}")]
     Encode { table: String, reason: String },
-    #[error("the commit {0} was cut off, and this lake cannot be written to finish it")]
+    #[error("the commit {0} was interrupted, and the lake is not writable to finish it")]
     Unfinished(String),
-    #[error("the contracts do not fit what the lake holds")]
+    #[error("the contracts do not match the files of the lake")]
     Contracts(#[source] Diagnostics),
     #[error("another run of the pipeline {0} is under way")]
     Busy(String),
-    #[error("nothing is held of the run {0}")]
+    #[error("the run {0} has no held tables")]
     NotHeld(String),
     #[error("the held file {} cannot be published: {reason}", path.display())]
     HeldFile { path: PathBuf, reason: String },
     #[error("the files of the run {0} have changed since its tables were held back")]
     Outdated(String),
     #[error(
-        "the lake {} is below the folder `{folder}`, from which readers would take the column `{column}` of \
+        "the lake {} is below the folder `{folder}`, which readers would parse as the column `{column}` of \
          every row",
         root.display()
     )]
@@ -101,9 +101,9 @@ pub enum LakeError {
         folder: String,
         column: String,
     },
-    #[error("the file {} is not as it was committed: {reason}", path.display())]
+    #[error("the file {} differs from what was committed: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
-    #[error("{} is a link or no folder, and no file is moved through it", .0.display())]
+    #[error("{} is a symbolic link or not a folder, so no file is moved through it", .0.display())]
     Link(PathBuf),
 }
 
@@ -124,7 +124,7 @@ impl LakeError {
                 None
             }
             LakeError::Io { source, .. } if source.kind() == NotFound => Some(
-                "something was removed from the lake meanwhile: put it back, or look for the disk",
+                "a part of the lake was removed meanwhile: put it back, or check that the disk is mounted",
             ),
             LakeError::Io { action, source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied
@@ -139,7 +139,7 @@ impl LakeError {
                  _state/lake.json: what is committed stays, and runs that were cut short are not continued",
             ),
             LakeError::NoRoom { .. } => Some(
-                "make room on that disk, or choose another one with --lake DIR; nothing was changed",
+                "free space on that disk, or choose another one with --lake DIR; nothing was changed",
             ),
             LakeError::Io { .. } => Some(
                 "choose another folder with --lake DIR or REDLAKE_LAKE, or make this one writable",
@@ -150,11 +150,11 @@ impl LakeError {
             LakeError::Newer { .. } => {
                 Some("use the redlake version that wrote it, or a newer one")
             }
-            LakeError::Busy(_) => Some("wait until it ends; the lock dies with its process"),
+            LakeError::Busy(_) => Some("wait until it ends; the lock is released with its process"),
             LakeError::Record { .. } | LakeError::Lost { .. } => {
-                Some("put the file back from a backup; nothing else was touched")
+                Some("restore the file from a backup; nothing else was changed")
             }
-            LakeError::Unfinished(_) => Some("open it once as a user who may write it"),
+            LakeError::Unfinished(_) => Some("open it once as a user with write permission"),
             LakeError::BelowPartition { .. } => {
                 Some("move the lake, or rename that folder; nothing was changed")
             }
@@ -163,7 +163,7 @@ impl LakeError {
                  anew: redlake transform PIPELINE --raw FILE…",
             ),
             LakeError::Link(_) => Some(
-                "put a folder in its place, or move the file away by hand; what it leads to was not touched",
+                "put a folder in its place, or move the file away by hand; the link's target was not changed",
             ),
             LakeError::NotHeld(_) => Some(
                 "`redlake runs` says which runs are held; what was published or discarded is not \

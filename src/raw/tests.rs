@@ -423,7 +423,7 @@ fn what_is_no_page_is_told_with_its_place_and_why() {
             elsewhere,
             0,
             0,
-            "it holds no page: its run_id `../../../../pwn` is no UUID",
+            "it holds no page: its run_id `../../../../pwn` is not a UUID",
         ),
         (
             [&page[..], &no_id].concat(),

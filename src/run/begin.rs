@@ -78,7 +78,7 @@ pub(crate) fn warn_of_orphans(
         };
         if first.is_some_and(|page| page.header.pipeline == plan.pipeline) {
             tracing::warn!(
-                "{0} holds paid pages that no commit knows; to make their tables: \
+                "{0} holds paid pages that are in no commit; to make their tables: \
                  redlake transform PIPELINE --raw {0}",
                 path.display()
             );
@@ -161,7 +161,7 @@ pub(crate) fn resume_or_close(
     let (mut ours, others): (Vec<_>, Vec<_>) =
         open.into_iter().partition(|o| o.head.shard == plan.shard);
     for other in others {
-        let reason = "the pipeline is divided among machines in another way now";
+        let reason = "the shards of the pipeline have changed";
         close(other, plan, transform, lake, options.threads, reason);
     }
     // Only the newest run can be continued. Usually it is the only one.

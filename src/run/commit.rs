@@ -56,7 +56,7 @@ impl Run<'_> {
         self.stage_ledger(&staging, &self.ledger(done, report)?)?;
         if has_tables && !report.damaged_pages.is_empty() && self.has_committed_rows()? {
             let reason = format!(
-                "{} of the run's pages cannot be read any more, and their rows were committed before",
+                "{} of the run's pages cannot be read, and their rows were committed before",
                 report.damaged_pages.len()
             );
             return self.hold(staging, next, &Audit::default(), reason, done, report);
@@ -213,7 +213,7 @@ fn also(reason: &Option<String>, more: &str) -> Option<String> {
 pub(crate) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
     if let Err(error) = lake.supersede(run_id, but) {
         tracing::warn!(
-            "what is held of the run {run_id} is outdated and cannot be removed: {}",
+            "cannot remove the outdated held tables of the run {run_id}: {}",
             with_causes(&error)
         );
     }

@@ -300,8 +300,8 @@ fn reason(extracted: &Extracted) -> Option<String> {
             budget.limit, budget.value, budget.spent
         ),
         Cut::Stopped { message, .. } | Cut::Aborted { message, .. } => message.clone(),
-        Cut::Interrupted => "told to stop by a signal".to_owned(),
-        Cut::Broken => "pages could not be kept".to_owned(),
+        Cut::Interrupted => "stopped by a signal".to_owned(),
+        Cut::Broken => "pages could not be stored".to_owned(),
     })
 }
 
@@ -317,7 +317,7 @@ pub(crate) fn refused(
         .flatten()
         .map(|field| {
             format!(
-                "{} sends {} ({}), which the contract does not know (on_unknown_field: fail)",
+                "{} sends {} ({}), which the contract does not declare (on_unknown_field: fail)",
                 field.endpoint, field.path, field.json_type
             )
         });

@@ -391,7 +391,7 @@ const EARLIER: &str = "SELECT run_id, (SELECT sum(hash(u)::HUGEINT)::VARCHAR FRO
 
 #[test]
 fn a_full_disk_is_told_and_changes_nothing() {
-    let hint = "hint: make room on that disk and run the command again";
+    let hint = "hint: free space on that disk and run the command again";
     let failed = Change::compaction().fails_at(60, "full", hint);
     assert!(failed > 50, "{failed} failed");
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Lake, SandboxProcess, fail, repository, succeed};
 
 const MAKE_ROOM: &str =
-    "hint: make room on that disk and run the command again; all that was committed is as it was\n";
+    "hint: free space on that disk and run the command again; committed data is unchanged\n";
 
 fn demo() -> String {
     let path = repository("pipelines/demo.yaml");
@@ -35,7 +35,7 @@ extract:
     assert_eq!(
         error,
         format!(
-            "error: {} has 5 MB of room, and about 16 MB are needed\n  hint: make room on that disk, \
+            "error: {} has 5 MB free, and about 16 MB are needed\n  hint: free space on that disk, \
              or choose another one with --lake DIR; nothing was changed\n",
             lake.path().display()
         )
@@ -59,7 +59,7 @@ fn a_compaction_that_finds_no_room_changes_nothing() {
     let (code, error) = fail(command.env("FAILPOINTS", "free=return(5000000)"));
     assert_eq!(code, 2);
     assert!(
-        error.contains("has 5 MB of room, and about 17 MB are needed"),
+        error.contains("has 5 MB free, and about 17 MB are needed"),
         "{error}"
     );
     assert_eq!(lake.table_files(), before);

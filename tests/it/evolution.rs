@@ -256,7 +256,7 @@ fn what_the_contracts_do_not_account_for_is_refused_before_any_call() {
             "the column `image_count` of `notes` is float64 here, and int64 in files of the lake",
             "add `was: [int64]` to the column, and its old values are read as float64",
             "the lake holds the column `has_music` of `notes` (bool), which its contract no longer has",
-            "put it back, or say `removed: {has_music: why}`; views then leave it out",
+            "put it back, or add `removed: {has_music: why}` to leave it out of views",
             "the column `nice_count` of `engagement` is string here, and int64 in files of the lake",
             "tables/notes.yaml:1:8",
             "tables/engagement.yaml:19:3",

@@ -85,7 +85,7 @@ fn held_tables_are_shown_and_published() {
     for command in ["publish", "discard"] {
         let (code, stderr) = fail(&mut lake.redlake(&[command, &run_id]));
         assert_eq!(code, 2);
-        let said = format!("error: nothing is held of the run {run_id}");
+        let said = format!("error: the run {run_id} has no held tables");
         assert!(stderr.contains(&said), "{stderr}");
         assert!(stderr.contains("hint: `redlake runs`"), "{stderr}");
     }
@@ -116,7 +116,7 @@ fn discarded_tables_can_be_made_of_the_pages_that_stay() {
     assert_eq!(lake.raw_files(), raw, "as long as nobody has decided");
     let printed = text(&lake, &["discard", held.run_id()]);
     let said = format!(
-        "run {}: discarded; its pages and its ledger stay\n",
+        "run {}: discarded; its pages and its ledger are kept\n",
         held.run_id()
     );
     assert!(printed.contains(&said), "{printed}");
@@ -232,7 +232,7 @@ fn a_run_that_is_held_is_over_and_hinders_no_other() {
         "{stderr}"
     );
     assert!(
-        stderr.contains("hint: `redlake runs` lists them; the nearest are"),
+        stderr.contains("hint: run `redlake runs` to list them; the nearest are"),
         "{stderr}"
     );
 }
@@ -329,7 +329,7 @@ fn a_damaged_file_is_not_published() {
     let (code, stderr) = fail(&mut lake.redlake(&["publish", held.run_id()]));
     assert_eq!(code, 2);
     assert!(
-        stderr.contains("cannot be published: its checksum is another"),
+        stderr.contains("cannot be published: its checksum differs"),
         "{stderr}"
     );
     assert_eq!(lake.value("select count(*) from notes"), 0);

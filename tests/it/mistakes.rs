@@ -194,7 +194,7 @@ load: {compression: brotli}
         &text,
         &[
             "bad.yaml:1:10",
-            "this redlake reads `version: 1`",
+            "write `version: 1`",
             "bad.yaml:2:11",
             "did you mean `justoneapi`?",
             "did you mean `Asia/Shanghai`?",

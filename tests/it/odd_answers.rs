@@ -52,7 +52,7 @@ fn data_without_a_list_fails_the_search_and_is_kept() {
     assert_eq!(lake.query(calls), [call]);
     assert!(raw(&lake).contains(r#""body":{"code":0,"data":{"notes":[1,2]}}"#));
     let rejects = "select \"table\", reason, count(*) as n from rejects group by all";
-    let reject = json!({"table": null, "reason": "the answer is no page: invalid", "n": 1});
+    let reject = json!({"table": null, "reason": "the answer is not a page: invalid", "n": 1});
     assert_eq!(lake.query(rejects), [reject]);
 }
 
@@ -186,7 +186,7 @@ fn an_address_without_a_scheme_is_told_before_any_call() {
     let (code, stderr) = api.search(&lake, 1);
     assert_eq!(code, Some(2));
     assert!(
-        stderr.contains("the address in JUSTONEAPI_BASE_URL is no http(s) address"),
+        stderr.contains("the address in JUSTONEAPI_BASE_URL is not an http(s) address"),
         "{stderr}"
     );
 }

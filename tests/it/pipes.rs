@@ -348,7 +348,7 @@ fn what_cannot_be_piped_is_told_before_anything_is_written() {
     let out = out.to_str().expect("UTF-8");
     for (input, more, says) in [
         ("-", "--table nots", "did you mean `notes`?"),
-        ("-", "--table requests", "pages make no table `requests`"),
+        ("-", "--table requests", "no table `requests`"),
         ("-", "--table wheather", "see `redlake schema list`"),
         ("-", "", "--table <TABLE>"),
         ("-", "--table notes --raw x", "cannot be used with"),

@@ -117,7 +117,7 @@ fn results_go_to_files_in_the_format_of_their_name() {
     let (code, error) = fail(&mut lake.redlake(&args));
     assert_eq!(code, 2);
     assert!(
-        error.contains("let its name end with .parquet, .csv"),
+        error.contains("use a name that ends with .parquet, .csv"),
         "{error}"
     );
 }
@@ -256,7 +256,7 @@ fn a_lake_below_the_name_of_a_column_is_refused() {
             let (code, told) = fail(command.arg("--lake").arg(&moved));
             assert_eq!(code, 2, "{args:?}");
             let expected = format!(
-                "error: the lake {} is below the folder `{folder}`, from which readers would take the \
+                "error: the lake {} is below the folder `{folder}`, which readers would parse as the \
                  column `{column}` of every row\n  hint: move the lake, or rename that folder; nothing was \
                  changed\n",
                 moved.display()

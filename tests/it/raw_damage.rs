@@ -490,7 +490,7 @@ fn a_run_id_that_is_a_path_writes_nothing() {
         let (code, said) = fail(&mut guarded.lake.redlake(&args));
         assert_eq!(code, 2, "{said}");
         assert!(
-            said.contains(&format!("its run_id `{id}` is no UUID")),
+            said.contains(&format!("its run_id `{id}` is not a UUID")),
             "{said}"
         );
         let args = [
@@ -504,7 +504,7 @@ fn a_run_id_that_is_a_path_writes_nothing() {
         ];
         let (code, said) = fail(&mut guarded.lake.redlake(&args));
         assert_eq!(code, 2, "{said}");
-        assert!(said.contains("is no UUID"), "{said}");
+        assert!(said.contains("is not a UUID"), "{said}");
     }
     let copied = Lake::new();
     copy(&guarded.lake.path(), &copied.path());

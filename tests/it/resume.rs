@@ -364,7 +364,10 @@ fn a_journal_of_another_version_is_told_by_name() {
     let output = run(&lake, &pipeline, &[]).output().expect("it starts");
     assert_ne!(output.status.code(), Some(0));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("is no journal of this redlake"), "{stderr}");
+    assert!(
+        stderr.contains("is not a journal of this redlake version"),
+        "{stderr}"
+    );
     assert!(stderr.contains("hint: "), "{stderr}");
 }
 

@@ -108,7 +108,7 @@ fn a_run_of_another_division_is_closed_and_not_lost() {
     let whole = sandbox.redlake(&lake, &["run", path], "sandbox").output();
     let stderr = String::from_utf8_lossy(&whole.expect("it starts").stderr).into_owned();
     assert!(
-        stderr.contains("divided among machines in another way"),
+        stderr.contains("the shards of the pipeline have changed"),
         "{stderr}"
     );
     let runs = "select status, reason from runs where shard is not null group by all";
@@ -116,7 +116,7 @@ fn a_run_of_another_division_is_closed_and_not_lost() {
         lake.query(runs),
         [json!({
             "status": "partial",
-            "reason": "closed: the pipeline is divided among machines in another way now"
+            "reason": "closed: the shards of the pipeline have changed"
         })]
     );
 }

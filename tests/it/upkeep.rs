@@ -234,7 +234,7 @@ fn pruning_needs_to_know_what_and_which_run() {
     assert_eq!(code, 2);
     let expected = format!(
         "error: there is no run `none` in this lake\n  \
-         hint: `redlake runs` lists them; the nearest are {}\n",
+         hint: run `redlake runs` to list them; the nearest are {}\n",
         runs[0]
     );
     assert_eq!(said, expected);
@@ -276,7 +276,10 @@ fn verification_finds_what_is_missing_damaged_or_a_stranger() {
         problem(&file("users"), "missing"),
     ];
     assert_eq!(told, expected);
-    assert_eq!(problems[0]["detail"], "other bytes than committed");
+    assert_eq!(
+        problems[0]["detail"],
+        "its contents differ from what was committed"
+    );
 
     succeed(&mut lake.redlake(&["verify", "--quarantine", "--dry-run"]));
     assert!(lake.path().join(stranger).exists());
@@ -347,7 +350,7 @@ fn what_is_damaged_is_not_compacted_into_good_files() {
     assert_eq!(output.status.code(), Some(6));
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     let expected = format!(
-        "error: the file {} is not as it was committed: other bytes than committed\n",
+        "error: the file {} differs from what was committed: its contents differ from what was committed\n",
         path.display()
     );
     assert!(said.contains(&expected), "{said}");

@@ -34,15 +34,15 @@ use crate::transform::contracts::Transform;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The pipeline, such as pipelines/demo.yaml
+    /// Pipeline file, such as pipelines/demo.yaml
     pipeline: PathBuf,
-    /// Logical time of what is observed, as RFC 3339 [default: now]
+    /// Logical time of the snapshot, as RFC 3339 [default: now]
     #[arg(long, value_name = "RFC3339")]
     snapshot_at: Option<Instant>,
-    /// Whether a run that was cut short is continued, or closed as it is
+    /// What to do with an interrupted run
     #[arg(long, value_enum, default_value_t = ResumeArg::Auto)]
     resume: ResumeArg,
-    /// Do part I of N of the searches, with a part of the limits and budgets, as in 2/4
+    /// Run only part I of N of the searches, with that part of the limits and budgets, such as 2/4
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     #[command(flatten)]
@@ -51,9 +51,9 @@ pub struct RunArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ResumeArg {
-    /// Continue a run of the same plan that is not older than `resume_within`
+    /// Continue it if its plan is the same and it is not older than `resume_within`
     Auto,
-    /// Close it: its pages become tables, and a new run begins
+    /// Close it: make tables from its pages, and start a new run
     Never,
 }
 
@@ -170,12 +170,13 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
                     let signing = plan.source(source).signing.as_ref();
                     if let Some(signing) = signing.filter(|s| env(&s.secret_env).is_some()) {
                         let (id, secret) = (&signing.app_id_env, &signing.secret_env);
-                        let _ = write!(hint, ", and what calls are signed with: {id} and {secret}");
+                        let _ = write!(hint, ", and the signing credentials in {id} and {secret}");
                     }
                     error(DENIED, source, message, hint)
                 }
                 "permission" => {
-                    let hint = format!("the token in {token} may not use this endpoint");
+                    let hint =
+                        format!("check that the token in {token} has permission for this endpoint");
                     error(DENIED, source, message, hint)
                 }
                 _ => {
@@ -189,7 +190,7 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
             message, source, ..
         }) => {
             let hint = format!(
-                "what was fetched is kept; run again when there is quota or balance{}",
+                "fetched pages are kept; run again when there is quota or balance{}",
                 left(report)
             );
             error(STOPPED, source, message, hint)
@@ -206,11 +207,11 @@ fn conclude(report: &RunReport, plan: &Plan, signal: u8) -> Result<ExitCode, Cli
             };
             let message = format!("the budget `{limit}` of {value} is used up: {spent} spent{by}");
             let again = if limit.ends_with("_per_day") {
-                "run again on another day (or sooner with a larger one)"
+                "run again on another day, or raise the budget"
             } else {
-                "run again to go on (with the budget anew), or raise it"
+                "run again to continue with a fresh budget, or raise it"
             };
-            let hint = format!("what was fetched is kept; {again}{}", left(report));
+            let hint = format!("fetched pages are kept; {again}{}", left(report));
             let error = anyhow::anyhow!(message);
             Err(CliError::new(STOPPED, error, Some(hint)))
         }
@@ -309,7 +310,7 @@ fn is_hangup_ignored() -> bool {
 fn exit_late(signal: u8) {
     std::thread::spawn(move || {
         std::thread::sleep(PATIENCE);
-        note("stopped; what was paid is kept, and the next run goes on");
+        note("stopped; paid pages are kept, and the next run continues");
         std::process::exit(128 + i32::from(signal));
     });
 }

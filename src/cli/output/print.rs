@@ -43,7 +43,7 @@ pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Prints one value as JSON.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).context("the result is no JSON");
+    let text = serde_json::to_string_pretty(value).context("the result is not JSON");
     let text = text.map_err(|e| CliError::new(INTERNAL, e, None))?;
     print_as_is(&format!("{text}\n"))
 }
@@ -90,4 +90,14 @@ pub fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// Formats a count with its noun, in the plural unless it is 1: `1 search`, `1,200 searches`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let ending = match (number, noun.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {noun}{ending}", grouped(number))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::env;
 use crate::cli::output::drift_summary;
-use crate::cli::output::print::grouped;
+use crate::cli::output::print::{counted, grouped};
 use crate::plan::Plan;
 use crate::run::checks::Checks;
 use crate::run::report::RunReport;
@@ -39,9 +39,9 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     line(
         "pages",
         format!(
-            "{} with {} items",
+            "{} with {}",
             grouped(report.pages),
-            grouped(report.items)
+            counted(report.items, "item")
         ),
     );
     let requests = report.requests;
@@ -49,10 +49,15 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
         0 => String::new(),
         n => format!(", {n} perhaps billed"),
     };
+    let retries = if requests.retried == 1 {
+        "retry"
+    } else {
+        "retries"
+    };
     line(
         "calls",
         format!(
-            "{} sent, {} retries, {} billed{unknown}",
+            "{} sent, {} {retries}, {} billed{unknown}",
             requests.sent, requests.retried, requests.billed
         ),
     );
@@ -74,7 +79,7 @@ pub fn summary(report: &RunReport, plan: &Plan, pipeline: &Path) -> String {
     );
     line(
         "rejects",
-        format!("{} rows that broke the contract", grouped(report.rejects)),
+        format!("{} that broke the contract", counted(report.rejects, "row")),
     );
     let drift = match drift_summary::fields(&report.drift_rows) {
         1 => "1 field differs from its contract".to_owned(),
@@ -165,7 +170,7 @@ fn next_command(report: &RunReport, plan: &Plan, pipeline: &Path) -> Option<Stri
         let shard = plan.shard.map(|shard| format!(" --shard {shard}"));
         let shard = shard.unwrap_or_default();
         return Some(format!(
-            "{program} run {pipeline}{lake}{shard}    # goes on with this run"
+            "{program} run {pipeline}{lake}{shard}    # continues this run"
         ));
     }
     if report.held {

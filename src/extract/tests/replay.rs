@@ -269,7 +269,7 @@ fn a_call_without_an_end_may_have_been_billed() {
     story.page(1, &["a"], None);
     let sent = story.send();
     let replayed = story.replayed();
-    let lost = Call::unanswered(&sent, "the process died before the answer was kept");
+    let lost = Call::unanswered(&sent, "the process died before the answer was stored");
     assert_eq!(replayed.calls[1], lost);
     assert_eq!((lost.billed, lost.cost), (Billed::Unknown, None));
     assert_eq!(lost.class, "lost");

@@ -126,7 +126,7 @@ fn a_file_that_cannot_be_written_leaves_nothing() {
         Err("no such codec".to_owned())
     });
     let error = error.expect_err("an error").to_string();
-    assert_eq!(error, "the table notes could not be encoded: no such codec");
+    assert_eq!(error, "cannot encode the table notes: no such codec");
     drop(staging);
     let lake = Lake::open(lake.root()).expect("the lake");
     assert_eq!(visible(&lake), []);
@@ -160,7 +160,7 @@ fn a_pipeline_runs_once_at_a_time() {
     assert!(matches!(&busy, LakeError::Busy(name) if name == "test"));
     assert_eq!(
         busy.hint(),
-        Some("wait until it ends; the lock dies with its process")
+        Some("wait until it ends; the lock is released with its process")
     );
     again.lock_pipeline("other", None).expect("another lock");
     drop(lock);

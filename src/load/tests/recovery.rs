@@ -164,7 +164,7 @@ fn a_lost_file_is_told_with_its_commit() {
             lost.display()
         )
     );
-    let hint = "put the file back from a backup; nothing else was touched";
+    let hint = "restore the file from a backup; nothing else was changed";
     assert_eq!(error.hint(), Some(hint));
     // Once it is back, the commit is finished.
     write(&lake, &b, "from a backup");

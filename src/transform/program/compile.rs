@@ -490,8 +490,8 @@ impl<'a> Compiler<'a> {
         let outward = path.chars().take_while(|c| *c == '^').count();
         let rest = &path[outward..];
         if !rest.is_empty() && !rest.starts_with('/') {
-            let hint = "a path is like /note/id, or ^/id for the object around";
-            self.error(span, format!("`{path}` is no path"), Some(hint.into()));
+            let hint = "write a path such as /note/id, or ^/id for the parent object";
+            self.error(span, format!("`{path}` is not a path"), Some(hint.into()));
             return None;
         }
         let Some(level) = levels.get(outward) else {

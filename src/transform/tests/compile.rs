@@ -68,7 +68,7 @@ fn each_mistake_has_its_place() {
         ),
         (
             columns("name: x"),
-            "14:44 `x` is no path [a path is like /note/id, or ^/id for the object around]"
+            "14:44 `x` is not a path [write a path such as /note/id, or ^/id for the parent object]"
                 .to_owned(),
         ),
         (

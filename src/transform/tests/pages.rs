@@ -48,11 +48,11 @@ fn the_work_for_a_note_grows_with_its_images_and_not_with_their_square() {
 fn an_answer_that_is_no_page_is_one_reject() {
     let transform = built_in();
     let cases = [
-        ("<html>502</html>", "the answer is no JSON"),
-        ("", "the answer is no JSON"),
+        ("<html>502</html>", "the answer is not JSON"),
+        ("", "the answer is not JSON"),
         (
             r#"{"code":0,"data":{"items":[]}} x"#,
-            "the answer is no JSON",
+            "the answer is not JSON",
         ),
         (r#"{"code":0}"#, "the answer has no list of items"),
         (r#"{"code":0,"data":{}}"#, "the answer has no list of items"),
@@ -185,8 +185,7 @@ fn an_answer_about_another_note_gives_no_rows() {
         "99999999999999999999999",
     ];
     let of_other = other.map(|id| (id, "the answer is about another note"));
-    let blank =
-        [r#""""#, r#"" \u3000""#].map(|id| (id, "the answer does not say what it is about"));
+    let blank = [r#""""#, r#"" \u3000""#].map(|id| (id, "the answer does not name its subject"));
     for (id, reason) in of_other.into_iter().chain(blank) {
         let tables = detail_about(id);
         let told: Vec<_> = tables
