@@ -175,10 +175,15 @@ fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
             (
                 "notes: unique endpoint, note_type",
                 "failed",
-                "2 values of endpoint, note_type come more than once",
+                "2 values of endpoint, note_type occur more than once",
                 2
             ),
-            ("enough notes", "failed", "36 rows; at least 37 wanted", 1),
+            (
+                "enough notes",
+                "failed",
+                "row count 36; at least 37 expected",
+                1
+            ),
             (
                 "notes: accepted_values note_type",
                 "failed",
@@ -195,7 +200,7 @@ fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
             (
                 "sql: select note_id from run.engagement where liked_count < 100",
                 "failed",
-                "the query gave 2 rows",
+                "the query returned 2 rows",
                 2
             ),
         ]
@@ -246,7 +251,7 @@ fn a_warning_is_told_and_counted_and_nothing_more() {
         ended.report["checks"],
         json!({"passed": 1, "warned": 1, "failed": 0})
     );
-    let message = "36 rows; at least 37 wanted";
+    let message = "row count 36; at least 37 expected";
     assert_eq!(ended.told(), [("notes: min_rows 37", "warned", message, 1)]);
     let logged = format!("WARN the data check notes: min_rows 37 failed: {message}");
     assert!(ended.stderr.contains(&logged), "{}", ended.stderr);
@@ -304,7 +309,7 @@ fn rejects_and_row_counts_are_held_against_what_is_allowed() {
     assert_eq!(
         told[0].2,
         format!(
-            "{rejected} rows rejected, {written} written: a share of {share:.4}; at most 0.01 allowed"
+            "rows rejected {rejected}, written {written}: a share of {share:.4}; at most 0.01 allowed"
         )
     );
     let rows = show(&lake, second.run_id());
@@ -314,7 +319,7 @@ fn rejects_and_row_counts_are_held_against_what_is_allowed() {
     assert_eq!(
         told[1].2,
         format!(
-            "{written} rows; 30.0 is the median of the last runs (1), and a change of 0.3 is allowed"
+            "row count {written}; 30.0 is the median of the last runs (1), and a change of 0.3 is allowed"
         )
     );
     assert_eq!(told.len(), 2);

@@ -60,7 +60,7 @@ fn held_tables_are_shown_and_published() {
         format!("run {run_id}: held\n"),
         format!("  reason            {reason}\n"),
         "| note_search | ok    | 2     | 2      | 0              | 0.20 |\n".to_owned(),
-        "failed: notes: min_rows 37\n  36 rows; at least 37 wanted\n".to_owned(),
+        "failed: notes: min_rows 37\n  row count 36; at least 37 expected\n".to_owned(),
         "| rows | min_rows |\n".to_owned(),
         "| 36   | 37       |\n".to_owned(),
         format!("redlake publish {run_id} --lake "),

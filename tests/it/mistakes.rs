@@ -251,7 +251,7 @@ fn a_lake_that_has_lost_its_state_is_told_and_not_made_anew() {
             let (code, text) = fail(&mut lake.redlake(args));
             assert_eq!(code, 2);
             let told = [
-                "has lost _state/lake.json\n",
+                "lacks _state/lake.json\n",
                 "hint: restore the folder _state from a backup.",
                 "write {\"format\": 1} into _state/lake.json",
             ];

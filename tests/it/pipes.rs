@@ -199,7 +199,7 @@ fn what_breaks_the_contract_is_told_as_in_the_lake() {
         assert_same(table, &rows_of(&output.stdout), &expected);
     }
     let output = transform(&lake, &through("engagement", &[]), &pages);
-    let warning = "1 items broke the contract; --table rejects shows them";
+    let warning = "1 item broke the contract; the table rejects lists each";
     assert!(stderr(&output).contains(warning), "{}", stderr(&output));
 }
 

@@ -181,7 +181,7 @@ fn a_query_may_look_back() {
     let raw = raw.filter(|path| path.to_string_lossy().contains(first));
     let mut transform = lake.redlake(&["transform"]);
     succeed(transform.arg(&pipeline).arg("--raw").args(raw));
-    let told = format!("of 1 runs, {first} the first of them, the rows are those of now");
+    let told = format!("current rows are read for 1 of the runs, the first of them {first}");
     assert!(warning(&args).contains(&told), "{}", warning(&args));
 }
 

@@ -205,7 +205,7 @@ fn told(table: &str, passed: Passed) {
     }
     if passed.rejects > 0 {
         tracing::warn!(
-            "{} broke the contract; read them with --table rejects",
+            "{} broke the contract; the table rejects lists each",
             counted(passed.rejects, "item")
         );
     }

@@ -225,7 +225,7 @@ fn verify_summary(verified: &Verified, would_move: bool) -> String {
     }
     for Remark { path, detail, hint } in &verified.remarks {
         let hint = escaped_line(hint);
-        let _ = writeln!(text, "note: {path}: {detail}\n  hint: {hint}");
+        let _ = writeln!(text, "remark: {path}: {detail}\n  hint: {hint}");
     }
     let _ = writeln!(
         text,

@@ -13,7 +13,7 @@ fn result() -> CheckResult {
         name: "notes: min_rows 9".to_owned(),
         severity: Severity::Error,
         outcome: HeldOutcome::Failed,
-        message: "3 rows; at least 9 wanted".to_owned(),
+        message: "row count 3; at least 9 expected".to_owned(),
         failing_rows: 1,
         rows: vec![[("rows".to_owned(), 3.into())].into_iter().collect()],
     }

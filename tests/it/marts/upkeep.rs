@@ -112,7 +112,7 @@ fn what_was_missed_is_made_up_for() {
     assert_eq!(report["status"], "complete");
     let why = report["marts_error"].as_str().expect("a reason");
     assert!(
-        why.contains("note_growth has no column `is_falling`"),
+        why.contains("the mart note_growth cannot compute the column `is_falling`"),
         "{why}"
     );
     let told = String::from_utf8_lossy(&output.stderr);
