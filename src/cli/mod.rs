@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_of_another_century_is_told() {
+    fn a_clock_of_another_century_is_refused() {
         let told = |at: &str| wrong_clock(at.parse().expect("a time"));
         assert_eq!(
             told("1970-01-01T00:00:07Z").as_deref(),

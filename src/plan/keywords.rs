@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_keyword_is_looked_at() {
+    fn the_text_after_a_keyword_is_checked() {
         let told = |text: &str, word: &str| {
             let file = SourceFile::new("p.yaml", text);
             let start = text.find(word).expect("the word");

@@ -44,7 +44,7 @@ fn resolved(source: &str, env: &[(&str, &str)]) -> Result<Accesses, AccessError>
 const TOKEN: (&str, &str) = ("JUSTONEAPI_TOKEN", " the-token\n");
 
 #[test]
-fn a_rehearsal_stays_in_the_sandbox_whatever_the_environment_says() {
+fn a_sandbox_pipeline_ignores_the_address_in_the_environment() {
     let url = ("JUSTONEAPI_BASE_URL", "https://api.justoneapi.com");
     for env in [&[][..], &[TOKEN, url]] {
         let sandbox = "base_url: sandbox, sandbox: {clock: 2026-01-01T00:00:00Z}";
@@ -86,7 +86,7 @@ fn an_address_in_the_environment_overrides_the_pipeline() {
 }
 
 #[test]
-fn a_status_tells_the_worst_that_happened() {
+fn the_status_is_the_worst_outcome() {
     let cut = |class: &str| (class.to_owned(), String::new(), String::new());
     let stopped = |(class, message, source)| Cut::Stopped {
         class,

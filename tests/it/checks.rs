@@ -103,7 +103,7 @@ pub fn stagings(lake: &Lake) -> Vec<PathBuf> {
 pub const BLOCKING: &str = "{table: notes, min_rows: 37}";
 
 #[test]
-fn what_holds_lets_the_tables_pass() {
+fn a_passed_check_commits_the_tables() {
     let lake = Lake::new();
     let pipeline = checking(
         &lake,
@@ -138,7 +138,7 @@ fn what_holds_lets_the_tables_pass() {
 }
 
 #[test]
-fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
+fn a_failed_check_blocks_the_tables_and_lists_the_rows() {
     let lake = Lake::new();
     let pipeline = checking(
         &lake,
@@ -235,7 +235,7 @@ fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
 }
 
 #[test]
-fn a_warning_is_told_and_counted_and_nothing_more() {
+fn a_failed_warning_check_is_reported_and_does_not_hold_the_run() {
     let lake = Lake::new();
     let checks = [
         "{table: notes, min_rows: 37, severity: warn}",
@@ -268,7 +268,7 @@ fn a_warning_is_told_and_counted_and_nothing_more() {
 }
 
 #[test]
-fn rejects_and_row_counts_are_held_against_what_is_allowed() {
+fn rejects_and_row_counts_are_checked_against_their_limits() {
     let lake = Lake::new();
     let title = (
         "tables/notes.yaml",
@@ -342,7 +342,7 @@ fn the_checks_of_the_documents_are_valid() {
 }
 
 #[test]
-fn a_query_that_cannot_run_is_told_before_any_call() {
+fn an_invalid_query_is_refused_before_any_call() {
     let lake = Lake::new();
     let checks = [
         "{sql: select 1 from run.notez}",

@@ -14,7 +14,7 @@ fn demo() -> String {
 }
 
 #[test]
-fn a_run_that_finds_no_room_calls_nobody() {
+fn a_run_without_disk_space_makes_no_call() {
     let sandbox = SandboxProcess::start("t");
     let lake = Lake::new();
     let pipeline = lake.write(
@@ -83,7 +83,7 @@ fn a_commit_that_meets_a_full_disk_keeps_the_pages() {
 }
 
 #[test]
-fn a_lake_that_cannot_be_written_is_told_and_left_alone() {
+fn a_read_only_lake_is_reported_and_not_changed() {
     let lake = Lake::new();
     lake.run(&repository("pipelines/demo.yaml"), &[]);
     let before = lake.table_files();
@@ -116,7 +116,7 @@ fn a_lake_that_cannot_be_written_is_told_and_left_alone() {
 }
 
 #[test]
-fn the_lake_of_a_newer_redlake_is_told_and_left_alone() {
+fn the_lake_of_a_newer_redlake_is_reported_and_not_changed() {
     let lake = Lake::new();
     lake.run(&repository("pipelines/demo.yaml"), &[]);
     let before = lake.table_files();

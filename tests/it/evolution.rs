@@ -126,7 +126,7 @@ fn shown_in_rows(rows: &[Value]) -> BTreeSet<(String, String, String)> {
 }
 
 #[test]
-fn an_old_lake_is_read_by_a_new_schema_and_written_anew_run_by_run() {
+fn an_old_lake_is_readable_with_a_new_schema_and_rewritten_run_by_run() {
     let lake = Lake::new();
     let pipeline = demo();
     lake.run(&pipeline, &[]);
@@ -227,7 +227,7 @@ fn an_old_lake_is_read_by_a_new_schema_and_written_anew_run_by_run() {
 }
 
 #[test]
-fn what_the_contracts_do_not_account_for_is_refused_before_any_call() {
+fn lake_columns_without_a_contract_are_refused_before_any_call() {
     let lake = Lake::new();
     let pipeline = demo();
     lake.run(&pipeline, &[]);
@@ -283,7 +283,7 @@ fn what_the_contracts_do_not_account_for_is_refused_before_any_call() {
 }
 
 #[test]
-fn values_that_cannot_be_cast_are_written_anew_before_the_next_run() {
+fn values_that_cannot_be_cast_are_rewritten_before_the_next_run() {
     let lake = Lake::new();
     let pipeline = demo();
     lake.run(&pipeline, &[]);
@@ -457,7 +457,7 @@ fn without_added(lake: &Lake) -> PathBuf {
 }
 
 #[test]
-fn columns_of_this_version_are_null_in_older_rows_until_these_are_flattened_anew() {
+fn new_columns_are_null_in_older_rows_until_they_are_flattened_again() {
     let lake = Lake::new();
     let old = without_added(&lake);
     let pipeline = demo();

@@ -153,7 +153,7 @@ fn discarded_tables_can_be_made_of_the_pages_that_stay() {
 }
 
 #[test]
-fn flattening_anew_leaves_the_old_tables_where_a_check_fails() {
+fn flattening_again_keeps_the_old_tables_if_a_check_fails() {
     let lake = Lake::new();
     let good = run(
         &lake,

@@ -531,7 +531,7 @@ fn utf16(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_file_that_is_no_text_of_ours() {
+fn files_in_wrong_encodings_are_refused() {
     let lake = Lake::new();
     lake.write("watch.yaml", PIPELINE);
     let folder = lake.path().parent().expect("a folder").to_owned();

@@ -232,7 +232,7 @@ fn a_lake_that_is_not_there() {
 }
 
 #[test]
-fn a_lake_that_has_lost_its_state_is_told_and_not_made_anew() {
+fn a_lake_without_its_state_is_reported_and_not_recreated() {
     let lake = Lake::new();
     let demo = repository("pipelines/demo.yaml");
     lake.run(&demo, &[]);

@@ -124,7 +124,7 @@ fn notes() -> Vec<u8> {
 }
 
 #[test]
-fn bodies_that_are_no_json_are_told_apart_and_kept() {
+fn invalid_json_bodies_are_classified_and_kept() {
     let page = String::from_utf8(notes()).expect("UTF-8");
     let nan = page.replace("\"t\"", "NaN");
     let at = nan.find("NaN").expect("a place");
@@ -215,7 +215,7 @@ fn bodies_that_are_no_json_are_told_apart_and_kept() {
 
 /// The page before it is kept.
 #[test]
-fn gzip_that_is_none_is_told() {
+fn invalid_gzip_is_reported() {
     let api = FakeApi::speaking(|request| {
         if request.contains("page=1") {
             http(200, "", &notes())

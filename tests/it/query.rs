@@ -280,7 +280,7 @@ fn mistakes_in_sql_are_shown_with_their_place() {
 }
 
 #[test]
-fn a_view_is_there_however_the_sql_comes_by_its_name() {
+fn views_exist_for_dynamic_and_uppercase_names() {
     let lake = lake();
     let one = |sql: &str| said(&lake, &["query", sql, "--format", "csv"]);
     let count = one("select count(*) as n from notes");

@@ -149,7 +149,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
 }
 
 #[test]
-fn a_compaction_skips_a_day_that_somebody_reads_for_too_long() {
+fn a_compaction_skips_a_day_that_is_read_for_too_long() {
     let (lake, _) = lake();
     let before = lake.table_files();
     let held = reading(&lake);
@@ -188,7 +188,7 @@ fn a_compaction_skips_a_day_that_somebody_reads_for_too_long() {
 }
 
 #[test]
-fn a_compaction_goes_on_when_the_last_reader_has_read() {
+fn a_compaction_waits_for_the_last_reader() {
     let (lake, _) = lake();
     let held = reading(&lake);
     let mut child = lake.redlake(&["compact"]).spawn().expect("it starts");
@@ -229,7 +229,7 @@ fn commits_do_not_wait_for_readers() {
 }
 
 #[test]
-fn a_removal_waits_for_readers_and_then_goes_on() {
+fn a_removal_waits_for_readers() {
     let (lake, _) = lake();
     let _held = reading(&lake);
     let mut prune = lake.redlake(&["prune", "--tables-older-than", "1d"]);

@@ -82,7 +82,7 @@ fn hurry(pipeline: &Path) {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_keeps_what_was_paid_and_the_next_run_goes_on() {
+fn a_signal_keeps_paid_pages_and_the_next_run_continues() {
     for (signal, exit_code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let lake = Lake::new();
         let pipeline = pipeline(&lake, "");

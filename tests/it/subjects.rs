@@ -70,7 +70,7 @@ fn rows_of(lake: &Lake, id: &str) -> Value {
 }
 
 #[test]
-fn a_detail_of_another_note_is_told_and_stored_under_neither_id() {
+fn a_detail_of_another_note_is_reported_and_stored_under_neither_id() {
     let lake = Lake::new();
     let answers = [("n1", detail(&json!("n2"))), ("n3", detail(&json!("n3")))];
     let (code, stderr) = run(&lake, &answers, &[]);
@@ -106,7 +106,7 @@ fn a_detail_of_another_note_is_told_and_stored_under_neither_id() {
 }
 
 #[test]
-fn a_detail_without_its_data_or_its_id_is_no_success() {
+fn a_detail_without_its_data_or_its_id_fails() {
     let whole = detail(&json!("n"));
     let with = |data: Value| {
         let mut answer = whole.clone();
@@ -176,7 +176,7 @@ fn an_id_as_a_number_is_compared_by_its_digits() {
 }
 
 #[test]
-fn a_contract_says_where_an_answer_names_what_it_is_about() {
+fn a_contract_declares_the_path_of_an_answers_subject() {
     let lake = Lake::new();
     let nested = (
         "sources/xhs_open.yaml",
@@ -211,7 +211,7 @@ fn a_contract_says_where_an_answer_names_what_it_is_about() {
 
 /// An older version took such an answer for a page.
 #[test]
-fn a_page_about_another_note_gives_no_rows_when_it_is_flattened_anew() {
+fn a_page_about_another_note_gives_no_rows_when_flattened_again() {
     let lake = Lake::new();
     let older = lake.schemas(&[UNCHECKED]);
     let answers = [("n1", detail(&json!("n2"))), ("n3", detail(&json!("n3")))];

@@ -241,7 +241,7 @@ fn pruning_needs_to_know_what_and_which_run() {
 }
 
 #[test]
-fn verification_finds_what_is_missing_damaged_or_a_stranger() {
+fn verification_finds_missing_damaged_and_foreign_files() {
     let (lake, runs) = lake_with_runs(&[(8, 1)]);
     let file = |table: &str| format!("tables/{table}/dt=2026-03-08/{}.parquet", runs[0]);
     let verified = json_of(&lake, &["verify"]);
@@ -291,7 +291,7 @@ fn verification_finds_what_is_missing_damaged_or_a_stranger() {
 }
 
 #[test]
-fn a_catalog_that_cannot_be_written_does_not_hide_what_is_done() {
+fn a_failed_catalog_write_still_reports_the_committed_run() {
     let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2)]);
     let catalog = lake.path().join("lake.duckdb");
     std::fs::remove_file(&catalog).expect("a catalog");

@@ -85,7 +85,7 @@ fn one_answer_is_all_of_a_note() {
 }
 
 #[test]
-fn an_envelope_is_read_whatever_the_type_of_its_code() {
+fn an_envelope_is_read_with_any_type_of_code() {
     let cases = [
         (r#"{"code":0,"message":"ok","requestId":"r1"}"#, "0"),
         (
@@ -187,7 +187,7 @@ fn note(id: &str) -> Search {
 }
 
 #[test]
-fn an_answer_is_about_what_was_asked() {
+fn an_answer_must_match_the_requested_note() {
     let told = |asked: &str, data: &str| {
         let body = format!(r#"{{"code":200,"data":{data}}}"#);
         let envelope = Envelope::read(body.as_bytes(), source("xhs_open"));
@@ -349,7 +349,7 @@ fn a_missing_list_is_named() {
 }
 
 #[test]
-fn a_body_that_is_no_json_says_where() {
+fn an_invalid_json_body_is_reported_with_its_byte() {
     let cases = [
         ("", "the answer is empty"),
         ("\u{feff} \r\n ", "the answer is empty"),

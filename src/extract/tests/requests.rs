@@ -123,7 +123,7 @@ fn a_date_is_measured_from_the_clock_that_said_it() {
 }
 
 #[test]
-fn what_is_no_retry_after_is_none() {
+fn an_invalid_retry_after_is_ignored() {
     let nonsense: [&[u8]; 11] = [
         b"",
         b" ",

@@ -104,7 +104,7 @@ fn a_column_that_is_gone_needs_a_reason() {
 }
 
 #[test]
-fn a_column_of_another_type_must_say_what_it_was() {
+fn a_column_with_a_new_type_must_declare_its_old_type() {
     let lake = stored(json!({"things": {"size": ["int64", "float64"], "run_id": ["int64"]}}));
     let silent = contracts(
         "  id: {type: string, description: .}\n  size: {type: float64, description: .}\n",
@@ -133,7 +133,7 @@ fn a_column_of_another_type_must_say_what_it_was() {
 }
 
 #[test]
-fn values_that_cannot_be_read_must_be_written_anew() {
+fn values_that_cannot_be_read_must_be_rewritten() {
     let lake =
         stored(json!({"things": {"size": ["string", "int64"]}, "calls": {"size": ["string"]}}));
     let flatten = "flatten all runs again: redlake transform PIPELINE --raw and the files in the lake's \

@@ -108,7 +108,7 @@ fn without_its_ledger_a_staging_is_garbage_once_its_process_is_dead() {
 }
 
 #[test]
-fn what_is_held_is_outdated_once_its_rows_are_in_another_file() {
+fn held_tables_are_outdated_once_their_rows_are_in_another_file() {
     let (_dir, lake) = lake();
     let (a, ledger, compacted) = (path_of("a"), path_of("ledger"), path_of("compacted"));
     drop(hold(&lake, &[(&a, "new"), (&ledger, "b")], &[], Some("1")));
@@ -184,7 +184,7 @@ fn only_whole_files_are_published() {
 }
 
 #[test]
-fn tables_that_were_made_anew_are_not_overwritten() {
+fn tables_that_were_made_again_are_not_overwritten() {
     let (_dir, lake) = lake();
     let a = path_of("a");
     drop(hold(&lake, &[(&a, "held")], &[], None));

@@ -222,7 +222,7 @@ fn only_an_opening_that_may_makes_a_lake() {
 }
 
 #[test]
-fn paths_say_what_lies_there() {
+fn lake_paths_have_table_date_and_run() {
     let (_dir, lake) = lake();
     assert_eq!(path_of("run"), "tables/notes/dt=2026-03-09/run.parquet");
     let date = NaiveDate::from_ymd_opt(2026, 11, 1).expect("a date");

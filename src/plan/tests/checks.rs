@@ -89,7 +89,7 @@ fn every_form_has_a_name_and_a_severity() {
 }
 
 #[test]
-fn checks_do_not_change_what_is_asked() {
+fn checks_do_not_change_the_searches() {
     let with = planned(&declared(&["{table: notes, min_rows: 1}"]));
     assert_eq!(with.hash, planned(super::PIPELINE).hash);
     assert_eq!(planned(super::PIPELINE).checks, []);

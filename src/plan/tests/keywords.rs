@@ -111,7 +111,7 @@ fn names_are_as_they_are_written_too() {
 }
 
 #[test]
-fn words_that_nobody_means_are_warned_of_at_their_place() {
+fn suspicious_keywords_are_warned_about_at_their_place() {
     let cases = [
         (
             "[a, 防晒，面霜]",

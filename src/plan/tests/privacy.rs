@@ -259,7 +259,7 @@ fn the_salt_changes_pseudonyms_and_no_plan() {
 }
 
 #[test]
-fn what_a_run_needs_of_the_lake_stays_there() {
+fn columns_that_a_run_needs_cannot_be_hidden() {
     let detail = "  - {endpoint: note_detail, source: {name: xhs_open}, notes: {found_by: note_search, \
                   top: 5, by: liked_count}}";
     assert_eq!(

@@ -141,7 +141,7 @@ fn the_first_parts_take_what_is_left_over() {
 }
 
 #[test]
-fn a_limit_that_leaves_some_part_nothing_is_told() {
+fn a_limit_that_leaves_a_shard_no_call_is_refused() {
     let cases = [
         ("concurrency: 8", "concurrency: 2", "concurrency: 2"),
         (

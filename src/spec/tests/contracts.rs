@@ -104,7 +104,7 @@ fn what_an_answer_is_about_is_a_parameter_at_a_place() {
 }
 
 #[test]
-fn fields_are_named_as_their_parameter_knows_them() {
+fn fields_must_be_values_of_their_parameter() {
     for (old, new) in [
         ("always: [note_id]", "always: [noteid]"),
         ("any_of_fields: [like_count", "any_of_fields: [liked_count"),

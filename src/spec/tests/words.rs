@@ -27,7 +27,7 @@ fn lengths_of_time_are_read() {
 }
 
 #[test]
-fn what_is_no_length_of_time_is_refused() {
+fn an_invalid_duration_is_refused() {
     for text in [
         "",
         "s",

@@ -177,7 +177,7 @@ fn a_placed_value_knows_its_bytes() {
 }
 
 #[test]
-fn what_is_no_yaml_is_told_with_its_place_and_a_hint() {
+fn invalid_yaml_is_reported_with_its_place_and_a_hint() {
     let indent = "indent the lines of one list or mapping alike, with spaces";
     let cases = [
         ("a: 1\nb: [1, 2\n", "2:4 this `[` is not closed [close it with `]`, before the next key]".to_owned()),

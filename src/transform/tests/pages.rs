@@ -45,7 +45,7 @@ fn the_work_for_a_note_grows_with_its_images_and_not_with_their_square() {
 }
 
 #[test]
-fn an_answer_that_is_no_page_is_one_reject() {
+fn an_unusable_answer_is_one_reject() {
     let transform = built_in();
     let cases = [
         ("<html>502</html>", "the answer is not JSON"),
@@ -209,7 +209,7 @@ fn an_answer_about_another_note_gives_no_rows() {
 }
 
 #[test]
-fn what_is_no_id_is_rejected_by_the_rows_that_need_one() {
+fn an_invalid_id_rejects_the_rows_that_need_one() {
     for id in ["null", "true", "4.5", "[42]"] {
         let tables = detail_about(id);
         assert!(
@@ -241,7 +241,7 @@ fn a_page_of_an_unknown_endpoint_is_an_error() {
 }
 
 #[test]
-fn rows_carry_what_is_known_of_their_page() {
+fn rows_have_the_columns_of_their_page() {
     let mut second = at(
         notes(&[
             r#"{"id":"a","timestamp":1773086400}"#,

@@ -74,7 +74,7 @@ fn only_dates_whose_tables_changed_are_computed_and_later_ones() {
 }
 
 #[test]
-fn flattening_anew_leaves_marts_with_the_same_bytes() {
+fn flattening_again_leaves_marts_with_the_same_bytes() {
     let lake = Lake::new();
     let pipeline = watch(&lake, "first");
     observe(&lake, &pipeline, "2026-03-09T04:00:00Z");
@@ -89,7 +89,7 @@ fn flattening_anew_leaves_marts_with_the_same_bytes() {
 }
 
 #[test]
-fn what_was_missed_is_made_up_for() {
+fn missed_marts_are_computed_later() {
     let lake = Lake::new();
     let pipeline = watch(&lake, "first");
     let broken = lake.schemas(&[(
