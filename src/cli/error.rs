@@ -43,8 +43,8 @@ pub const MEND: &str = "the pages and the ledger are kept; fix the source contra
 /// Returns the hint for a run whose tables data checks held back.
 pub fn decide(run_id: &str) -> String {
     format!(
-        "`redlake show {run_id}` says which rows are wrong; `redlake publish {run_id}` commits them \
-         all the same, `redlake discard {run_id}` drops them"
+        "run `redlake show {run_id}` to see the wrong rows, then `redlake publish {run_id}` to commit \
+         them anyway, or `redlake discard {run_id}` to drop them"
     )
 }
 
@@ -237,8 +237,8 @@ impl From<RunError> for CliError {
             | RunError::Extract(ExtractError::Raw(RawError::Changed { .. })) => (
                 INTERNAL,
                 Some(
-                    "no further call was made, and the ledger is committed; put the file back, or run \
-                     again: the searches whose pages are lost have failed then, the others go on"
+                    "put the file back, or run again: searches whose pages are lost fail, the others \
+                     continue; no further call was made, and the ledger is committed"
                         .into(),
                 ),
             ),

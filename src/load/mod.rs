@@ -136,7 +136,7 @@ impl LakeError {
             }
             LakeError::StateLost(_) => Some(
                 "restore the folder _state from a backup. Without one, write {\"format\": 1} into \
-                 _state/lake.json: what is committed stays, and runs that were cut short are not continued",
+                 _state/lake.json: committed data stays, and interrupted runs are not continued",
             ),
             LakeError::NoRoom { .. } => Some(
                 "free space on that disk, or choose another one with --lake DIR; nothing was changed",
@@ -159,18 +159,18 @@ impl LakeError {
                 Some("move the lake, or rename that folder; nothing was changed")
             }
             LakeError::Damaged { .. } => Some(
-                "`redlake verify` lists all that is damaged: put it back from a backup, or flatten its run \
-                 anew: redlake transform PIPELINE --raw FILE…",
+                "run `redlake verify` to list all damage; restore the files from a backup, or flatten their \
+                 run again: redlake transform PIPELINE --raw FILE…",
             ),
             LakeError::Link(_) => Some(
-                "put a folder in its place, or move the file away by hand; the link's target was not changed",
+                "replace it by a folder, or move the file by hand; the link's target was not changed",
             ),
             LakeError::NotHeld(_) => Some(
-                "`redlake runs` says which runs are held; what was published or discarded is not \
-                 held any more",
+                "run `redlake runs` to list held runs; published and discarded runs are no longer \
+                 held",
             ),
             LakeError::HeldFile { .. } | LakeError::Outdated(_) => Some(
-                "discard what is held and make the tables anew: redlake transform PIPELINE --raw \
+                "discard the held tables, and make them again: redlake transform PIPELINE --raw \
                  FILE…",
             ),
             LakeError::Encode { .. } | LakeError::Contracts(_) => None,

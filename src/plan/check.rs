@@ -337,7 +337,7 @@ impl<'a> Checker<'a> {
         let url = source.base_url(name);
         if let Some(reason) = url.as_deref().and_then(unusable) {
             let hint =
-                "write it like https://api.example.com; the token comes from the environment";
+                "write it as in https://api.example.com; the token is read from the environment";
             self.error(name, format!("the address {reason}"), hint);
             return None;
         }

@@ -29,7 +29,7 @@ fn check_signing(signing: &Signing, file: &SourceFile, found: &mut Vec<Diagnosti
         found.push(error(file, text, message, Some(hint)));
     }
     if !names.contains(&"secret") {
-        let message = "a sign without a secret proves nothing".to_owned();
+        let message = "a sign needs the secret".to_owned();
         let hint = "put `{secret}` into the text".to_owned();
         found.push(error(file, text, message, Some(hint)));
     }

@@ -299,7 +299,7 @@ fn values_that_cannot_be_cast_are_rewritten_before_the_next_run() {
     let (code, told) = fail(&mut lake.redlake(&run));
     assert_eq!(code, 2);
     assert!(told.contains(still), "{told}");
-    assert!(told.contains("flatten all runs anew"), "{told}");
+    assert!(told.contains("flatten all runs again"), "{told}");
 
     let raw = lake.raw_files();
     let first = raw[0].file_name().expect("a name").to_string_lossy();
@@ -310,7 +310,7 @@ fn values_that_cannot_be_cast_are_rewritten_before_the_next_run() {
     assert_eq!((old.len(), new.len()), (2, 2));
     let told = transform(&lake, &schemas, &old);
     assert!(told.contains(still), "{told}");
-    // One run is done, the other not: the column fails whoever asks for it, and nobody else.
+    // One run is done, the other not: only queries of the column fail.
     let counted = query(&lake, &schemas, "select count(*) as n from notes_latest");
     assert!(counted[0]["n"].as_i64() > Some(0));
     let sql = "select updated_at from notes limit 1";

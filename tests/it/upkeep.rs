@@ -355,7 +355,7 @@ fn what_is_damaged_is_not_compacted_into_good_files() {
     );
     assert!(said.contains(&expected), "{said}");
     assert!(
-        said.contains("hint: `redlake verify` lists all that is damaged"),
+        said.contains("hint: run `redlake verify` to list all damage"),
         "{said}"
     );
     // All but the table of that day.

@@ -97,7 +97,7 @@ pub(super) fn privacy(
     if let Some(salt) = &spec.salt {
         let written = loaded.file.text().get(salt.span()).unwrap_or_default();
         if !is_variable(written) {
-            let message = "the salt is in the pipeline file: its readers can link pseudonyms to \
+            let message = "the salt is written in the pipeline file: its readers can link pseudonyms to \
                            accounts";
             let hint = "put it into the environment and write salt: \"${REDLAKE_SALT}\"";
             check.warn(&loaded.file, salt.span(), message, hint);

@@ -124,11 +124,7 @@ fn fields_must_be_values_of_their_parameter() {
 fn the_text_that_is_signed_has_known_parts_and_a_secret() {
     for (old, new, told) in [
         ("{app_id}", "{appid}", "`{appid}` cannot be signed"),
-        (
-            "{version}{secret}",
-            "{version}",
-            "a sign without a secret proves nothing",
-        ),
+        ("{version}{secret}", "{version}", "a sign needs the secret"),
     ] {
         let mistakes = mistakes_in_xhs_open(old, new);
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");

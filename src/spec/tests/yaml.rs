@@ -210,7 +210,8 @@ fn invalid_yaml_is_reported_with_its_place_and_a_hint() {
         ("a:b\n", "1:2 no space follows this colon, so that it does not end a key [write `: `, a colon and a space]".into()),
         (
             "a: 1\n---\na: 2\n",
-            "2:1 a second document begins here [a file has one: remove `---` and what follows, or put that into a file of its own]".into(),
+            "2:1 a second document begins here [a file has one: remove `---` and what follows, or move \
+             that to its own file]".into(),
         ),
         ("a: - b\n", "1:4 a list cannot begin on the line of its key [write `- ` on a line of its own, or the list as [a, b]]".into()),
         ("", "0:0 this file is empty".into()),

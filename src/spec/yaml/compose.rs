@@ -129,7 +129,8 @@ impl<'f> Composer<'f, '_> {
                     documents += 1;
                     if documents == 2 {
                         let message = "a second document begins here";
-                        let hint = "a file has one: remove `---` and what follows, or put that into a file of its own";
+                        let hint = "a file has one: remove `---` and what follows, or move that to its \
+                                    own file";
                         self.error(span, message, hint);
                         return Err(Stopped);
                     }

@@ -113,7 +113,8 @@ impl<'a> Compiler<'a> {
                 let (node, _) = self.program.walk_loops(ROOT, at);
                 if self.program.nodes[node].values.is_none() {
                     let message = format!("no rule looks at the values of `{}`", at.value);
-                    let hint = "`known_values` stands beside `when` and `values` that list others";
+                    let hint =
+                        "give `known_values` only where a `when` or `values` reads the value";
                     self.error(at.span(), message, Some(hint.to_owned()));
                 }
                 self.program.know_values(node, &known.values);
