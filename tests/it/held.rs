@@ -87,7 +87,7 @@ fn held_tables_are_shown_and_published() {
         assert_eq!(code, 2);
         let said = format!("error: the run {run_id} has no held tables");
         assert!(stderr.contains(&said), "{stderr}");
-        assert!(stderr.contains("hint: `redlake runs`"), "{stderr}");
+        assert!(stderr.contains("hint: run `redlake runs`"), "{stderr}");
     }
     // The catalog knows of it, and so does the next run.
     let next = run(
