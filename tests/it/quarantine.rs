@@ -158,8 +158,8 @@ fn nothing_is_moved_through_a_link() {
         assert_eq!(output.status.code(), Some(2));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let expected = format!(
-            "error: {} is a symbolic link or not a folder, so no file is moved through it\n  hint: put \
-             a folder in its place",
+            "error: {} is a symbolic link or not a folder, so no file is moved through it\n  hint: \
+             replace it by a folder",
             link.display()
         );
         assert!(said.contains(&expected), "{said}");

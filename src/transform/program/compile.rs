@@ -112,7 +112,7 @@ impl<'a> Compiler<'a> {
             for at in &known.at {
                 let (node, _) = self.program.walk_loops(ROOT, at);
                 if self.program.nodes[node].values.is_none() {
-                    let message = format!("no rule looks at the values of `{}`", at.value);
+                    let message = format!("no rule reads the values of `{}`", at.value);
                     let hint =
                         "give `known_values` only where a `when` or `values` reads the value";
                     self.error(at.span(), message, Some(hint.to_owned()));

@@ -99,7 +99,7 @@ fn each_mistake_has_its_place() {
                 "{}\n---\nknown_values: [{{at: [/id], values: [a], reason: .}}]",
                 columns("name: /x")
             ),
-            "15:26 no rule looks at the values of `/id` [give `known_values` only where a `when` or \
+            "15:26 no rule reads the values of `/id` [give `known_values` only where a `when` or \
              `values` reads the value]"
                 .to_owned(),
         ),
