@@ -45,22 +45,22 @@ struct Common {
     /// Folder of the lake [default: the pipeline's `load.lake`, or lake]
     #[arg(long, global = true, env = "REDLAKE_LAKE", value_name = "DIR")]
     lake: Option<PathBuf>,
-    /// Folder of source and table contracts, instead of the built-in ones
+    /// Folder of source and table contracts that replace the built-in ones
     #[arg(long, global = true, value_name = "DIR")]
     schemas: Option<PathBuf>,
-    /// How results are printed
+    /// Format of results
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// How progress is shown, on stderr
+    /// Progress display on stderr
     #[arg(long, global = true, value_enum, default_value_t = output::progress::Mode::Auto)]
     progress: output::progress::Mode,
-    /// How log lines are written, on stderr
+    /// Format of log lines on stderr
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    /// Only errors on stderr
+    /// Print only errors on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// More on stderr; twice for still more
+    /// Print more on stderr; give it twice for still more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }
@@ -68,7 +68,7 @@ struct Common {
 /// How many threads make tables.
 #[derive(Clone, Copy, Debug, Args)]
 struct Threads {
-    /// Threads that make tables of pages [default: one for each processor]
+    /// Threads that make tables from pages [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 }
@@ -84,33 +84,33 @@ impl Threads {
 enum Command {
     /// Write a commented pipeline to start from
     Init(commands::init::InitArgs),
-    /// Check pipelines: every mistake, with its place and a hint
+    /// Check pipelines; report every mistake with its place and a hint
     Validate(commands::validate::ValidateArgs),
-    /// Show what a run would ask for and cost at most, without any call
+    /// Show the calls and the maximum cost of a run, without any call
     Plan(commands::plan::PlanArgs),
     /// Extract, transform and commit
     Run(commands::run::RunArgs),
-    /// Extract only: keep the pages and the ledger, make no tables
+    /// Extract only: keep the pages and the ledger, but make no tables
     Extract(commands::run::RunArgs),
-    /// Flatten raw files of finished runs anew, offline; replaces the runs' rows
+    /// Flatten raw files of finished runs again, offline; replaces the runs' rows
     Transform(commands::transform::TransformArgs),
-    /// Bring the marts up to date with the tables, or compute them anew
+    /// Update the marts from the tables, or recompute them
     Marts(commands::marts::MartsArgs),
     /// Run SQL over the lake with DuckDB
     Query(commands::query::QueryArgs),
     /// List the runs in the lake
     Runs,
-    /// Show a run: its calls and files, and where data checks failed which rows
+    /// Show a run: its calls, its files, and the rows that failed data checks
     Show(commands::show::RunIdArgs),
     /// Commit the tables of a run that data checks held back
     Publish(commands::show::RunIdArgs),
     /// Drop the tables of a run that data checks held back
     Discard(commands::show::RunIdArgs),
-    /// Put the many small files of past days together
+    /// Merge the small files of past days
     Compact(commands::upkeep::CompactArgs),
     /// Remove raw pages, old days or a run
     Prune(commands::upkeep::PruneArgs),
-    /// Compare every file with what was committed
+    /// Compare every file with its commit
     Verify(commands::upkeep::VerifyArgs),
     /// Show the tables and their columns
     Schema(commands::schema::SchemaArgs),
@@ -215,7 +215,9 @@ impl Common {
         }
         let more = plan.warnings.len().saturating_sub(MOST_WARNINGS);
         if more > 0 {
-            tracing::warn!("{more} more warnings: `redlake validate --format json` has them all");
+            tracing::warn!(
+                "warnings not shown: {more}; run `redlake validate --format json` to list all"
+            );
         }
     }
 
@@ -286,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_of_another_century_is_told() {
+    fn a_clock_of_another_century_is_refused() {
         let told = |at: &str| wrong_clock(at.parse().expect("a time"));
         assert_eq!(
             told("1970-01-01T00:00:07Z").as_deref(),

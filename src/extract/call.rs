@@ -180,7 +180,7 @@ impl<'a> CallUnderWay<'a> {
 
     /// Returns the row of an abandoned call: billing is unknown.
     pub fn dropped(&self) -> Call {
-        let error = "given up: the run was told to stop before the answer came";
+        let error = "given up: the run was stopped before the answer arrived";
         Call {
             error: Some(error.to_owned()),
             ..self.row(Billed::Unknown)
@@ -205,7 +205,7 @@ fn explain(answer: &Answer, envelope: &Envelope) -> String {
     let what = match (&answer.encoding, &envelope.flaw) {
         (_, Some(Flaw::Empty)) => Flaw::Empty.to_string(),
         (Some(encoding), Some(_)) => {
-            format!("the answer is encoded as {encoding}, which was not asked for")
+            format!("the answer is encoded as {encoding}, which was not requested")
         }
         (None, Some(flaw)) => flaw.to_string(),
         (_, None) => "the answer is JSON without a code".to_owned(),

@@ -85,11 +85,11 @@ pub enum ClientError {
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(String),
     /// The address is left out because it may hold a password.
-    #[error("the address of the source, which {0} may override, cannot be called")]
+    #[error("the source's address (or {0}, if set) is invalid")]
     Address(String),
     #[error("the source contract has the unusable header `{0}`")]
     Header(String),
-    #[error("the token in {0} has characters that no call can carry, such as a line break")]
+    #[error("the token in {0} has characters that no HTTP header can hold, such as a line break")]
     Token(String),
 }
 
@@ -518,7 +518,7 @@ fn tls(error: &rustls::Error) -> String {
     use rustls::{CertificateError, Error as Tls};
     match error {
         Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "no authority that this machine trusts has signed the certificate".to_owned()
+            "the certificate is not signed by a trusted authority".to_owned()
         }
         Tls::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

@@ -35,9 +35,9 @@ pub enum Flaw {
     Html,
     #[error("the answer ends at byte {at}, in the middle of its JSON")]
     CutOff { at: usize },
-    #[error("the answer has text behind its JSON, at byte {at}{}", quoted(.found))]
+    #[error("the answer has text after its JSON, at byte {at}{}", quoted(.found))]
     Trailing { at: usize, found: String },
-    #[error("the answer is no JSON at byte {at}{}", quoted(.found))]
+    #[error("the answer is not JSON at byte {at}{}", quoted(.found))]
     Invalid { at: usize, found: String },
 }
 
@@ -55,7 +55,7 @@ pub enum NoPage {
     NoList { place: String, found: Found },
     #[error("the answer has no item: `{place}` {}", .found.as_str())]
     NoItem { place: String, found: Found },
-    #[error("the answer does not say what it is about: `{place}` {}", .found.as_str())]
+    #[error("the answer does not name its subject: `{place}` {}", .found.as_str())]
     NoSubject { place: String, found: Found },
     #[error("the answer is about {}{about}, not {asked}", if *.is_note { "note " } else { "" })]
     OtherSubject {
@@ -94,9 +94,9 @@ impl Found {
         match self {
             Found::Nothing => "is missing",
             Found::Null => "is null",
-            Found::NoObject => "is no object",
+            Found::NoObject => "is not an object",
             Found::EmptyObject => "is an empty object",
-            Found::NoList => "is no list",
+            Found::NoList => "is not a list",
             Found::Blank => "is blank",
             Found::NoId => "is neither a text nor a whole number",
         }

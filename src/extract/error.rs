@@ -13,7 +13,7 @@ pub enum ExtractError {
     Journal(#[from] JournalError),
     #[error("{0}")]
     Disk(String),
-    #[error("a task of the extraction died: {0}")]
+    #[error("an extraction task died: {0}")]
     Task(String),
 }
 

@@ -274,7 +274,7 @@ impl Taken {
         let call = Call {
             // The items are on no page of the run.
             item_count: None,
-            error: Some("the answer could not be kept".to_owned()),
+            error: Some("the answer could not be stored".to_owned()),
             ..call
         };
         // This append may fail, too. The returned row reaches the ledger regardless.

@@ -79,7 +79,7 @@ pub enum JournalError {
         path: PathBuf,
         source: io::Error,
     },
-    #[error("{}, line {line}, is no journal of this redlake: {reason}", path.display())]
+    #[error("{}, line {line}, is not a journal of this redlake version: {reason}", path.display())]
     Format {
         path: PathBuf,
         line: usize,
@@ -208,7 +208,7 @@ impl Journal {
 /// Locks the file to mark the run as under way. The lock is released when the process exits.
 fn claim(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => io::Error::other("its run is under way in another process"),
+        TryLockError::WouldBlock => io::Error::other("its run is active in another process"),
         TryLockError::Error(error) => error,
     })
 }

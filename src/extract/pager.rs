@@ -214,13 +214,13 @@ impl StopReason {
     pub fn explain(self) -> &'static str {
         match self {
             StopReason::MaxPages => "reached the page limit",
-            StopReason::Empty => "came to the end",
-            StopReason::ShortPage => "came to a short page",
-            StopReason::KnownShare => "came to what is known",
-            StopReason::OlderThan => "came to older notes",
+            StopReason::Empty => "reached the end",
+            StopReason::ShortPage => "reached a short page",
+            StopReason::KnownShare => "reached known notes",
+            StopReason::OlderThan => "reached older notes",
             StopReason::Repeated => "got the same page again",
             StopReason::Single => "asked once",
-            StopReason::Gone => "found nothing any more",
+            StopReason::Gone => "were not found",
             StopReason::Failed => "failed",
         }
     }

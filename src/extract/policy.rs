@@ -36,7 +36,7 @@ pub enum Failure {
         /// Limit in bytes after decompression.
         limit: usize,
     },
-    #[error("the answer says that it is {encoding}, and is not")]
+    #[error("the answer is declared as {encoding}, but is not")]
     Undecodable { encoding: &'static str },
 }
 
@@ -51,24 +51,24 @@ pub enum Unconnected {
     TimedOut,
     #[error("TLS refused: {0}")]
     Tls(String),
-    #[error("the connection could not be made: {0}")]
+    #[error("cannot connect: {0}")]
     Other(String),
 }
 
 /// The reason why a redirect is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("it leads to another host, where the token must not go")]
+    #[error("it leads to another host, which must not get the token")]
     OtherHost,
-    #[error("it leads to another port, where the token must not go")]
+    #[error("it leads to another port, which must not get the token")]
     OtherPort,
-    #[error("it leads from https to http, where the token could be read on its way")]
+    #[error("it leads from https to http, which would expose the token")]
     Unencrypted,
     #[error("{followed} redirects in a row were followed")]
     TooMany { followed: u32 },
     #[error("it has no Location")]
     NoLocation,
-    #[error("its Location is no address")]
+    #[error("its Location is not an address")]
     NoAddress,
 }
 

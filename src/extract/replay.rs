@@ -111,7 +111,7 @@ pub fn replay<'p>(
         replayed.progress.insert(search_id, Progress::Ended(end));
     }
     let row = |sent: &Sent| {
-        let lost = || Call::unanswered(sent, "the process died before the answer was kept");
+        let lost = || Call::unanswered(sent, "the process died before the answer was stored");
         noted.done.remove(&sent.request_id).unwrap_or_else(lost)
     };
     replayed.calls = noted.sent.iter().map(row).collect();
@@ -182,7 +182,7 @@ impl Replayed {
 
 fn lost_page(call: &Call) -> String {
     format!(
-        "page {} was paid for, and cannot be read from the raw zone any more; it is not bought again",
+        "page {} was paid for, but cannot be read from the raw zone; it is not paid for again",
         call.page
     )
 }
@@ -231,7 +231,7 @@ fn call_of(page: &RawPage, sent: &Sent, plan: &Plan) -> Call {
         bytes: Some(page.body.len() as u64),
         item_count: header.accepted.then_some(header.item_count),
         provider_request_id: envelope.request_id.clone(),
-        error: (!header.accepted).then(|| "the answer is no page".to_owned()),
+        error: (!header.accepted).then(|| "the answer is not a page".to_owned()),
         ..Call::unanswered(sent, "").charged(billed, sent.price)
     }
 }

@@ -67,7 +67,7 @@ impl Store {
             frame,
             kept,
         };
-        let died = || ExtractError::Task("the thread that keeps pages died".into());
+        let died = || ExtractError::Task("the thread that stores pages died".into());
         self.pages.send(page).await.map_err(|_| died())?;
         done.await.map_err(|_| died())?
     }

@@ -161,7 +161,7 @@ pub fn unreadable(stored: &Stored, tables: &IndexMap<String, Table>) -> Unreadab
     unreadable
 }
 
-const FLATTEN: &str = "flatten all runs anew: redlake transform PIPELINE --raw and the files in the \
+const FLATTEN: &str = "flatten all runs again: redlake transform PIPELINE --raw and the files in the \
                        lake's folder raw/";
 
 impl Difference {
@@ -190,12 +190,11 @@ impl Difference {
     fn hint(&self, table: &Table) -> String {
         let column = &self.column;
         let was = words(&self.stored, ", ");
-        let rename = format!(
-            "give the new column another name and say `removed: {{{column}: why}}` of this one"
-        );
+        let rename =
+            format!("rename the new column, and add `removed: {{{column}: why}}` for this one");
         match self.kind {
             ChangeKind::Gone => {
-                format!("put it back, or say `removed: {{{column}: why}}`; views then leave it out")
+                format!("put it back, or add `removed: {{{column}: why}}` to leave it out of views")
             }
             ChangeKind::Retyped(kind) if readable(kind, &self.stored) => format!(
                 "add `was: [{was}]` to the column, and its old values are read as {}",

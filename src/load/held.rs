@@ -303,6 +303,6 @@ fn is_whole(folder: &Path, file: &AddedFile) -> Result<(), LakeError> {
     if found == file.checksum {
         Ok(())
     } else {
-        Err(damaged("its checksum is another".to_owned()))
+        Err(damaged("its checksum differs".to_owned()))
     }
 }

@@ -56,7 +56,7 @@ pub enum LakeError {
     },
     #[error("there is no lake at {}", .0.display())]
     Missing(PathBuf),
-    #[error("the lake at {} has lost {STATE}/{FORMAT_FILE}", .0.display())]
+    #[error("the lake at {} lacks {STATE}/{FORMAT_FILE}", .0.display())]
     StateLost(PathBuf),
     #[error("{} has format {found}; this redlake reads format {FORMAT}", path.display())]
     Newer { path: PathBuf, found: u32 },
@@ -65,7 +65,7 @@ pub enum LakeError {
     #[error("the commit {commit} names {}, which is neither staged nor in place", path.display())]
     Lost { commit: String, path: PathBuf },
     #[error(
-        "{} has {} MB of room, and about {} MB are needed",
+        "{} has {} MB free, and about {} MB are needed",
         path.display(),
         free / 1_000_000,
         needed / 1_000_000
@@ -75,22 +75,22 @@ pub enum LakeError {
         free: u64,
         needed: u64,
     },
-    #[error("the table {table} could not be encoded: {reason}")]
+    #[error("cannot encode the table {table}: {reason}")]
     Encode { table: String, reason: String },
-    #[error("the commit {0} was cut off, and this lake cannot be written to finish it")]
+    #[error("the commit {0} was interrupted, and the lake is not writable to finish it")]
     Unfinished(String),
-    #[error("the contracts do not fit what the lake holds")]
+    #[error("the contracts do not match the files of the lake")]
     Contracts(#[source] Diagnostics),
     #[error("another run of the pipeline {0} is under way")]
     Busy(String),
-    #[error("nothing is held of the run {0}")]
+    #[error("the run {0} has no held tables")]
     NotHeld(String),
     #[error("the held file {} cannot be published: {reason}", path.display())]
     HeldFile { path: PathBuf, reason: String },
     #[error("the files of the run {0} have changed since its tables were held back")]
     Outdated(String),
     #[error(
-        "the lake {} is below the folder `{folder}`, from which readers would take the column `{column}` of \
+        "the lake {} is below the folder `{folder}`, which readers would parse as the column `{column}` of \
          every row",
         root.display()
     )]
@@ -99,9 +99,9 @@ pub enum LakeError {
         folder: String,
         column: String,
     },
-    #[error("the file {} is not as it was committed: {reason}", path.display())]
+    #[error("the file {} differs from what was committed: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
-    #[error("{} is a link or no folder, and no file is moved through it", .0.display())]
+    #[error("{} is a symbolic link or not a folder, so no file is moved through it", .0.display())]
     Link(PathBuf),
 }
 

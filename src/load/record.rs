@@ -178,7 +178,7 @@ fn after(newest: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
     if newest - now > TOLERATED {
         tracing::warn!(
             "this machine's clock says {}, and the lake's newest commit was at {}: one of the two is wrong; \
-             commits keep their order all the same",
+             commits keep their order anyway",
             now.format("%F %T UTC"),
             newest.format("%F %T UTC")
         );

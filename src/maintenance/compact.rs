@@ -136,8 +136,8 @@ fn compact_day(
     }
     let Some(_no_readers) = lake.wait_for_readers()? else {
         tracing::warn!(
-            "the files of {dt} stay as they are: somebody has been reading the lake for {} s; the next \
-             `redlake compact` takes them",
+            "the files of {dt} are not compacted: a reader has held the lake for {} s; run `redlake \
+             compact` again later",
             patience().as_secs_f64()
         );
         compacted

@@ -194,7 +194,7 @@ fn commit(
     let no_readers = lake.wait_for_readers()?;
     if no_readers.is_none() {
         tracing::warn!(
-            "somebody has been reading the lake for {} s; a query of what is removed now fails",
+            "a reader has held the lake for {} s; its queries of removed files fail",
             patience().as_secs_f64()
         );
     }

@@ -202,7 +202,7 @@ fn compare_with_ledger(
         _ if !differs => Ok(()),
         OtherPages::Refuse => Err(error),
         OtherPages::Accept => {
-            tracing::warn!("{error}; the rows are replaced all the same");
+            tracing::warn!("{error}; the rows are replaced anyway");
             Ok(())
         }
     }

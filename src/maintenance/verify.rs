@@ -32,17 +32,17 @@ pub fn verify(lake: &Lake, contracts: &Contracts) -> Result<Verified, RunError> 
         Err(error) => found.remarks.push(Remark {
             path: "raw".to_owned(),
             detail: format!(
-                "its pages are not compared with the ledger, which cannot be read: {}",
+                "its pages are not compared with the ledger, because it cannot be read: {}",
                 with_causes(&error)
             ),
-            hint: "mend the tables `requests` and `runs` first".to_owned(),
+            hint: "fix the tables `requests` and `runs` first".to_owned(),
         }),
     }
     if raw.unsealed > 0 {
         found.remarks.push(Remark {
             path: "raw".to_owned(),
             detail: format!(
-                "{} files have pages without checksums, as the version before wrote them",
+                "files with pages without checksums, written by an older version: {}",
                 raw.unsealed
             ),
             hint: "damage in such pages may go unnoticed; keep a backup of them".to_owned(),
@@ -104,7 +104,7 @@ impl<'l> RawZone<'l> {
         for page in reader.by_ref() {
             match page {
                 Ok(page) if page.header.run_id != run_id => {
-                    let detail = format!("it has a page of the run {}", page.header.run_id);
+                    let detail = format!("it holds a page of the run {}", page.header.run_id);
                     found.problems.push(problem(&name, detail));
                 }
                 Ok(page) => {
@@ -137,7 +137,7 @@ impl<'l> RawZone<'l> {
         }
         match checksum_of_beginning(path, file.bytes) {
             Ok(checksum) if checksum == file.checksum => None,
-            Ok(_) => Some("other bytes than committed".to_owned()),
+            Ok(_) => Some("its contents differ from what was committed".to_owned()),
             Err(error) => Some(error.to_string()),
         }
     }
@@ -154,7 +154,7 @@ impl<'l> RawZone<'l> {
                 found.problems.push(Problem {
                     path: name.clone(),
                     kind: ProblemKind::Missing,
-                    detail: "it is not there, and was not removed by redlake".to_owned(),
+                    detail: "it is missing, and redlake did not remove it".to_owned(),
                 });
             }
         }
@@ -183,7 +183,7 @@ impl<'l> RawZone<'l> {
                 continue;
             }
             let all = of.request_ids.len();
-            let detail = format!("{missing} of the {all} pages that its ledger has are not in it");
+            let detail = format!("{missing} of the {all} pages in its ledger are missing from it");
             found.problems.push(problem(&name, detail));
         }
     }

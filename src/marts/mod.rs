@@ -65,7 +65,7 @@ pub enum MartError {
     Exchange(#[source] ArrowError),
     #[error("rows cannot be exchanged with polars: {0}")]
     Polars(PolarsError),
-    #[error("the mart {mart} has no column `{column}` to offer")]
+    #[error("the mart {mart} cannot compute the column `{column}`")]
     NoColumn { mart: String, column: String },
 }
 

@@ -43,9 +43,9 @@ pub fn unusable(address: &str) -> Option<&'static str> {
     }
     match Url::parse(address) {
         Err(_) => Some("cannot be read as an address"),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => Some("is no http(s) address"),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => Some("is not an http(s) address"),
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            Some("has a query or a fragment, which no path can follow")
+            Some("has a query or a fragment, so no path can be appended")
         }
         Ok(_) => None,
     }

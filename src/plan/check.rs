@@ -86,10 +86,10 @@ impl<'a> Checker<'a> {
                 .values()
                 .filter_map(|s| s.signing.as_ref());
             let (what, hint) = if is_token {
-                let hint = "take it out: the token is read from the environment by itself";
+                let hint = "remove it: the token is read from the environment";
                 ("holds a token", hint)
             } else if signings.any(|signing| signing.secret_env == name) {
-                let hint = "take it out: the secret is read from the environment by itself";
+                let hint = "remove it: the secret is read from the environment";
                 ("holds a secret", hint)
             } else if salts.contains(&name) && !is_salt(found) {
                 ("holds the salt", "use another variable here")
@@ -156,11 +156,8 @@ impl<'a> Checker<'a> {
 
     pub fn version(&mut self, version: &Spanned<u32>) {
         if version.value != 1 {
-            let message = format!(
-                "version {} of the pipeline format is not known here",
-                version.value
-            );
-            self.error(version, message, "this redlake reads `version: 1`");
+            let message = format!("unknown version {} of the pipeline format", version.value);
+            self.error(version, message, "write `version: 1`");
         }
     }
 
@@ -209,7 +206,7 @@ impl<'a> Checker<'a> {
         let amount = text.parse::<f64>().ok();
         let amount = amount.filter(|a| (0.0..=1e12).contains(a));
         if amount.is_none() {
-            let message = format!("`{}` is no amount of money", text.value);
+            let message = format!("`{}` is not an amount of money", text.value);
             self.error(text, message, "write an amount such as 200 or 12.50");
         }
         amount
@@ -222,9 +219,9 @@ impl<'a> Checker<'a> {
 
     pub fn no_price(&mut self, budget: &Spanned<String>, unpriced: &[String]) {
         let message = match unpriced {
-            [] => "this budget cannot be kept: no call has a price".to_owned(),
+            [] => "this budget cannot be enforced: no call has a price".to_owned(),
             names => format!(
-                "this budget cannot be kept: there is no price of {}",
+                "this budget cannot be enforced: there is no price of {}",
                 names.join(", ")
             ),
         };
@@ -251,14 +248,14 @@ impl<'a> Checker<'a> {
         if let Some(share) = &when.known_share {
             if !(share.value > 0.0 && share.value <= 1.0) {
                 let message = "`known_share` must be above 0 and at most 1";
-                self.error(share, message, "0.9 stops where nine in ten are known");
+                self.error(share, message, "write 0.9 to stop where 9 of 10 are known");
             } else if endpoint.pagination.item_id.is_empty() {
                 let message = "this endpoint's items have no ids in the source contract";
                 self.error(share, message, "remove `known_share`");
             }
         }
         if let (Some(within), None) = (&when.known_within, &when.known_share) {
-            let message = "`known_within` says since when notes are known";
+            let message = "`known_within` needs `known_share`";
             self.error(within, message, "add `known_share: 0.9`, or remove it");
         }
         if let Some(age) = &when.older_than {
@@ -289,7 +286,7 @@ impl<'a> Checker<'a> {
             (PaginationKind::Page, Some(pages)) => self.positive(&pages.max, "max"),
             (PaginationKind::Page, None) if self.is_told_in(entry.span()) => 1,
             (PaginationKind::Page, None) => {
-                let message = format!("it is not said how far to page {}", entry.endpoint.value);
+                let message = format!("`pages.max` is missing for {}", entry.endpoint.value);
                 self.error(
                     &entry.endpoint,
                     message,
@@ -340,7 +337,7 @@ impl<'a> Checker<'a> {
         let url = source.base_url(name);
         if let Some(reason) = url.as_deref().and_then(unusable) {
             let hint =
-                "write it like https://api.example.com; the token comes from the environment";
+                "write it as in https://api.example.com; the token is read from the environment";
             self.error(name, format!("the address {reason}"), hint);
             return None;
         }
@@ -392,7 +389,7 @@ impl<'a> Checker<'a> {
                     price.per_call.insert(name.value.clone(), amount);
                 }
                 _ => {
-                    let message = format!("`{}` is no price", value.value);
+                    let message = format!("`{}` is not a price", value.value);
                     self.error(value, message, "write the price of one call, such as 0.10");
                 }
             }
@@ -441,7 +438,7 @@ pub(super) fn choose<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> St
     let names: Vec<&str> = names.collect();
     match nearest(name, names.iter().copied()) {
         _ if name.contains(['，', '、']) => {
-            "`，` and `、` separate nothing: write `, `, an ASCII comma and a space".into()
+            "`，` and `、` are not separators: write `, `, an ASCII comma and a space".into()
         }
         Some(near) => format!("did you mean `{near}`?"),
         None if names.is_empty() => "none is declared".into(),

@@ -83,7 +83,7 @@ fn words(
         if let Some(start) = first.get(text) {
             let line = line(*start);
             let message = format!(
-                "the keyword `{text}` stands in the set `{set}` again, first in line {line}; it is searched \
+                "the keyword `{text}` is in the set `{set}` twice, first in line {line}; it is searched \
                  for once"
             );
             check.warn(file, span, message, "remove it here");
@@ -133,7 +133,7 @@ fn oddities(word: &str) -> Vec<Oddity> {
     let shown = escaped_line(word);
     if shown != word {
         let message = format!("the keyword `{shown}` has characters that cannot be seen");
-        found.push((message, "write it anew, without them"));
+        found.push((message, "retype it without them"));
     }
     found
 }
@@ -162,7 +162,7 @@ fn spelling(file: &SourceFile, span: &Range<usize>) -> Option<Oddity> {
         return None;
     }
     if written.contains('\n') {
-        let message = "this keyword goes over several lines".to_owned();
+        let message = "this keyword spans several lines".to_owned();
         return Some((
             message,
             "begin each keyword with `- `, or write it on one line",
@@ -171,7 +171,7 @@ fn spelling(file: &SourceFile, span: &Range<usize>) -> Option<Oddity> {
     let rest = text[span.end..].lines().next()?.trim_start();
     let comment = rest.strip_prefix('#')?;
     comment.starts_with(char::is_alphanumeric).then(|| {
-        let message = format!("`#{comment}` is a comment and no part of the keyword");
+        let message = format!("`#{comment}` is a comment, not part of the keyword");
         (
             message,
             "put the keyword in quotes if it is one, or a space after `#` if not",
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_keyword_is_looked_at() {
+    fn the_text_after_a_keyword_is_checked() {
         let told = |text: &str, word: &str| {
             let file = SourceFile::new("p.yaml", text);
             let start = text.find(word).expect("the word");
@@ -230,13 +230,10 @@ mod tests {
         let comment = told("- 防晒 #夏天\n", "防晒");
         assert_eq!(
             comment.as_deref(),
-            Some("`#夏天` is a comment and no part of the keyword")
+            Some("`#夏天` is a comment, not part of the keyword")
         );
         let lines = told("- 防晒\n  面霜\n", "防晒\n  面霜");
-        assert_eq!(
-            lines.as_deref(),
-            Some("this keyword goes over several lines")
-        );
+        assert_eq!(lines.as_deref(), Some("this keyword spans several lines"));
         assert_eq!(told("- 防晒 # summer\n", "防晒"), None);
         assert_eq!(told("- '防晒' #夏天\n", "'防晒'"), None);
         assert_eq!(told("- 防晒\n#夏天\n", "防晒"), None);

@@ -190,7 +190,8 @@ impl<'a> Planner<'a> {
         let of_others = self.fields.entry((source, name.clone()));
         if *of_others.or_insert_with(|| fields.clone()) != fields {
             let message = format!("another entry asks {name} for other fields");
-            let hint = "give them the same `fields`: of two answers about a note a run keeps the later one";
+            let hint =
+                "give them the same `fields`: a run keeps only the later answer about a note";
             self.check.error(&entry.endpoint, message, hint);
         }
         fields
@@ -336,7 +337,7 @@ impl<'a> Planner<'a> {
     fn notes(&mut self, target: Target<'_>) {
         let entry = target.entry;
         let Some(notes) = &entry.notes else {
-            let message = format!("{} needs to know which notes", entry.endpoint.value);
+            let message = format!("{} needs notes", entry.endpoint.value);
             let hint =
                 "add `notes: {found_by: note_search, top: 50, by: liked_count}` or `{ids: […]}`";
             return self.check.error(&entry.endpoint, message, hint);
@@ -369,7 +370,7 @@ impl<'a> Planner<'a> {
             }
             _ => self.check.error(
                 notes,
-                "it is not clear which notes are meant",
+                "`notes` needs exactly one source of notes",
                 "give exactly one of `found_by`, `ids` and `file`",
             ),
         }
@@ -389,8 +390,10 @@ impl<'a> Planner<'a> {
     fn note<T>(&mut self, target: Target<'_>, id: &str, at: &Spanned<T>) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if id.is_empty() || !id.chars().all(allowed) {
-            let hint = "an id is letters and digits, such as 649c46ab000000002702ad36";
-            return self.check.error(at, format!("`{id}` is no note id"), hint);
+            let hint = "write letters and digits, such as 649c46ab000000002702ad36";
+            return self
+                .check
+                .error(at, format!("`{id}` is not a note id"), hint);
         }
         self.add(target, SearchSubject::Note(id), &[]);
     }
@@ -424,17 +427,13 @@ impl<'a> Planner<'a> {
             named,
         );
         let Some(top) = &notes.top else {
-            return self
-                .check
-                .error(notes, "it is not said how many notes", "add `top: 50`");
+            return self.check.error(notes, "`top` is missing", "add `top: 50`");
         };
         let top = self.check.positive(top, "top");
         let Some(by) = &notes.by else {
-            return self.check.error(
-                notes,
-                "it is not said which notes come first",
-                "add `by: liked_count`",
-            );
+            return self
+                .check
+                .error(notes, "`by` is missing", "add `by: liked_count`");
         };
         let counts = self
             .contracts
@@ -465,7 +464,8 @@ impl<'a> Planner<'a> {
     fn in_two_sets(&mut self, word: &Word, set: &str, other: &str) {
         if self.told.insert(word.text.clone()) {
             let message = format!(
-                "the keyword `{}` is in the sets `{other}` and `{set}`; it is searched for once and counted to `{other}`",
+                "the keyword `{}` is in the sets `{other}` and `{set}`; it is searched for once and \
+                 counted for `{other}`",
                 word.text
             );
             self.check.warn(

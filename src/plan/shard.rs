@@ -82,7 +82,7 @@ impl Plan {
                     limit,
                     value: value.to_string(),
                     count: shard.count,
-                    why: ": a part would pay for no call",
+                    why: ": a part could not pay for one call",
                 })
             } else {
                 Ok(Some(part))
@@ -117,7 +117,7 @@ impl FromStr for Shard {
 
     /// Parses a shard such as `2/4`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no shard; write 1/4 to 4/4 on four machines");
+        let wrong = || format!("`{text}` is not a shard; write 1/4 to 4/4 on four machines");
         let (index, count) = text.split_once('/').ok_or_else(wrong)?;
         let (index, count) = (index.parse(), count.parse());
         match (index, count) {

@@ -189,7 +189,7 @@ pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), Q
     let counts = answer.batches.first().filter(|batch| batch.num_rows() == 1);
     let count = counts.and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
     let count = count.ok_or_else(|| QueryError::Rows {
-        reason: "a count is no number".to_owned(),
+        reason: "a count is not a number".to_owned(),
     })?;
     let count = u64::try_from(count.value(0)).unwrap_or_default();
     if count == 0 {

@@ -29,7 +29,7 @@ pub enum QueryError {
     /// The query of a data check. It has not run.
     #[error("it is not one SELECT statement: {0}")]
     NotSelect(String),
-    #[error("the lake's answer is not as expected: {reason}")]
+    #[error("unexpected query result: {reason}")]
     Rows { reason: String },
     #[error("cannot {action} {}", path.display())]
     Io {

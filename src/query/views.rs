@@ -35,8 +35,8 @@ fn latest(table: &Table, view: &LatestView) -> View {
         table,
         rest.filter(|name| ![id, "endpoint"].contains(name)),
     ));
-    let endpoints = "The endpoints whose observations were merged, separated by commas, the one whose \
-                     values come first at the front.";
+    let endpoints = "Endpoints whose observations were merged, separated by commas, in order of \
+                     precedence.";
     columns.insert(
         "endpoints".to_owned(),
         required(ColumnType::String, None, endpoints),

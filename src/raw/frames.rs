@@ -296,7 +296,7 @@ fn first_line(bytes: &[u8]) -> Option<String> {
 fn reason(bytes: &[u8]) -> String {
     match first_line(bytes).map(|line| parse(&line)) {
         Some(Err(error)) => format!("it holds no page: {error}"),
-        Some(Ok(_)) => "its checksum is missing or another".to_owned(),
+        Some(Ok(_)) => "its checksum is missing or differs".to_owned(),
         None => "no whole frame begins here".to_owned(),
     }
 }
@@ -395,7 +395,7 @@ impl PageDecoder {
     /// Decompresses a frame and returns its line.
     fn line(&mut self, frame: &[u8], seal: &Seal) -> Result<&str, String> {
         if !seal.fits(frame) {
-            return Err("its checksum is another".to_owned());
+            return Err("its checksum differs".to_owned());
         }
         self.decompress(frame).map_err(|e| e.to_string())?;
         let line = simdutf8::basic::from_utf8(&self.room[..self.filled]);
@@ -434,7 +434,7 @@ impl Page {
             Content::Unsealed(_) => 0,
             Content::Damaged { bytes, .. } => *bytes,
         };
-        self.damage(bytes, &format!("it is a page of the run {run_id}"))
+        self.damage(bytes, &format!("it holds a page of the run {run_id}"))
     }
 
     fn damage(&self, bytes: u64, reason: &str) -> Damage {

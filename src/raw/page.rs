@@ -146,9 +146,9 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 pub(crate) enum LineError {
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    #[error("its run_id `{0}` is no UUID")]
+    #[error("its run_id `{0}` is not a UUID")]
     RunId(String),
-    #[error("its body is no base64: {0}")]
+    #[error("its body is not base64: {0}")]
     Base64(#[from] base64::DecodeError),
     #[error("format {0}; this redlake reads formats up to {VERSION}")]
     Newer(u32),

@@ -348,7 +348,7 @@ fn pages_are_written_one_by_one_and_synced_together() {
 }
 
 #[test]
-fn a_page_says_why_it_was_the_last() {
+fn the_last_page_has_the_stop_reason() {
     let (_dir, path) = written(&[]);
     let mut writer = RawWriter::new(path.clone());
     let last = PageHeader {
@@ -378,7 +378,7 @@ fn a_page_says_why_it_was_the_last() {
 }
 
 #[test]
-fn what_is_no_page_is_told_with_its_place_and_why() {
+fn an_invalid_page_is_reported_with_its_place_and_reason() {
     let line = |text: &str| zstd::encode_all(text.as_bytes(), 1).expect("a frame");
     let (_dir, path) = written(&[b"{}"]);
     let page = fs::read(&path).expect("the file");
@@ -424,7 +424,7 @@ fn what_is_no_page_is_told_with_its_place_and_why() {
             elsewhere,
             0,
             0,
-            "it holds no page: its run_id `../../../../pwn` is no UUID",
+            "it holds no page: its run_id `../../../../pwn` is not a UUID",
         ),
         (
             [&page[..], &no_id].concat(),

@@ -26,9 +26,11 @@ pub enum AccessError {
         source_name: String,
         half: HalfSigner,
     },
-    #[error("{simulated} is the sandbox and {real} is not: their notes do not know each other")]
+    #[error(
+        "cannot mix sandbox and real sources in one run: {simulated} is the sandbox, {real} is not"
+    )]
     Mixed { simulated: String, real: String },
-    #[error("the sandbox cannot be started")]
+    #[error("cannot start the sandbox")]
     Sandbox(#[from] std::io::Error),
 }
 

@@ -41,9 +41,9 @@ pub enum RunError {
     },
     #[error("the contracts cannot hold the ledger of a run")]
     Ledger(#[source] ArrowError),
-    #[error("pages of the run {0} come again after those of another run")]
+    #[error("raw files of the run {0} are given twice, or not one after the other")]
     Scattered(String),
-    #[error("pages make no table `{0}`")]
+    #[error("no table `{0}` is made from pages")]
     NoSuchTable(String),
     #[error("cannot make a folder for temporary files")]
     Scratch(#[source] std::io::Error),
@@ -57,7 +57,7 @@ pub enum RunError {
     #[error("the run {0} is not finished")]
     OpenRun(String),
     /// Raised before the commit. Nothing was changed.
-    #[error("the files of {} were not written anew as they are: {before} rows became {after}, or other ones", partition.display())]
+    #[error("rewrite verification failed for {}: {before} rows before, {after} after, or contents differ", partition.display())]
     Rewritten {
         partition: PathBuf,
         before: u64,

@@ -36,7 +36,7 @@ pub(crate) fn warn_of_raw(read: &RawRead) {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {
             tracing::warn!(
-                "{} has pages without checksums, as the version before wrote them: damage in such pages \
+                "{} has pages without checksums, written by an older version: damage in such pages \
                  may go unnoticed",
                 path.display()
             );

@@ -155,7 +155,7 @@ impl Prepared<'_> {
     }
 }
 
-/// A rehearsal's invented notes must never stand among real ones.
+/// Checks that the lake holds no run of the other kind: simulated and real notes are never mixed.
 fn reject_mixed_lake(
     plan: &Plan,
     lake: &Lake,
@@ -202,7 +202,7 @@ fn warn_of_orphans(plan: &Plan, lake: &Lake, commits: &[CommitRecord]) -> Result
         };
         if first.is_some_and(|page| page.header.pipeline == plan.pipeline) {
             tracing::warn!(
-                "{0} holds paid pages that no commit knows; to make their tables: \
+                "{0} holds paid pages that are in no commit; to make their tables: \
                  redlake transform PIPELINE --raw {0}",
                 path.display()
             );
@@ -278,7 +278,7 @@ fn resume_or_close(
     let (mut ours, others): (Vec<_>, Vec<_>) =
         open.into_iter().partition(|o| o.head.shard == plan.shard);
     for other in others {
-        let reason = "the pipeline is divided among machines in another way now";
+        let reason = "the shards of the pipeline have changed";
         close(other, reason);
     }
     // Only the newest run can be continued. Usually it is the only one.

@@ -102,7 +102,7 @@ impl OpenRun {
         let reasons = [
             (options.resume == Resume::Never, "--resume never"),
             (self.head.plan_hash != plan.hash, "the plan has changed"),
-            (other_time, "another --snapshot-at is asked for"),
+            (other_time, "--snapshot-at is different"),
             (too_old, "it is older than resume_within"),
         ];
         let holds = reasons.into_iter().find(|(holds, _)| *holds);

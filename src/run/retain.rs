@@ -12,7 +12,7 @@ use crate::plan::{Plan, RawRetention};
 pub(crate) fn retain(plan: &Plan, lake: &Lake) -> u64 {
     remove_expired(plan, lake).unwrap_or_else(|error| {
         tracing::warn!(
-            "answers that `raw` says not to keep are still there: {}",
+            "cannot remove answers whose `raw` retention is over: {}",
             with_causes(&error)
         );
         0
@@ -28,7 +28,7 @@ fn remove_expired(plan: &Plan, lake: &Lake) -> Result<u64, LakeError> {
     let removed = lake.remove_raw(&expired)?;
     if removed.files > 0 {
         tracing::info!(
-            "raw files of the pipeline {} removed: {} with {} bytes",
+            "raw files of the pipeline {} removed: {}, bytes: {}",
             plan.pipeline,
             removed.files,
             removed.bytes

@@ -45,7 +45,7 @@ fn resolved(source: &str, env: &[(&str, &str)]) -> Result<Accesses, AccessError>
 const TOKEN: (&str, &str) = ("JUSTONEAPI_TOKEN", " the-token\n");
 
 #[test]
-fn a_rehearsal_stays_in_the_sandbox_whatever_the_environment_says() {
+fn a_sandbox_pipeline_ignores_the_address_in_the_environment() {
     let url = ("JUSTONEAPI_BASE_URL", "https://api.justoneapi.com");
     for env in [&[][..], &[TOKEN, url]] {
         let sandbox = "base_url: sandbox, sandbox: {clock: 2026-01-01T00:00:00Z}";

@@ -298,7 +298,7 @@ fn same_groups(
         .get(&with.value)
         .is_none_or(|other| names(other) != names(table))
     {
-        let message = format!("`{}` is no table with the same `latest_by`", with.value);
+        let message = format!("`{}` is not a table with the same `latest_by`", with.value);
         let near = nearest(with, tables.keys().map(String::as_str));
         let hint = match near.filter(|near| *near != with.value) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -313,8 +313,8 @@ fn same_groups(
 fn removed_columns(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     for name in table.removed.keys() {
         if table.columns.contains_key(&name.value) {
-            let message = format!("`{}` is a column of the table, too", name.value);
-            let hint = "a column that was taken back is no longer removed";
+            let message = format!("`{}` is both a column and removed", name.value);
+            let hint = "take it out of `removed`, or out of `columns`";
             found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
         }
     }

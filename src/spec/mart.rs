@@ -148,7 +148,7 @@ fn readable(
     for column in columns {
         if !table.columns.contains_key(&column.value) {
             let message = format!("`{}` has no column `{}`", name.value, column.value);
-            let hint = "a mart whose columns are gone has to go, too: remove its file";
+            let hint = "correct the name, or remove the mart's file";
             found.push(Diagnostic::error(file, Some(column.span()), message).hint(hint));
         }
     }

@@ -24,12 +24,12 @@ fn check_signing(signing: &Signing, file: &SourceFile, found: &mut Vec<Diagnosti
     });
     let names: Vec<&str> = names.collect();
     for name in names.iter().filter(|name| !SIGNED_PARTS.contains(name)) {
-        let message = format!("`{{{name}}}` is nothing that can be signed");
+        let message = format!("`{{{name}}}` cannot be signed");
         let hint = format!("use {{{}}}", SIGNED_PARTS.join("}, {"));
         found.push(error(file, text, message, Some(hint)));
     }
     if !names.contains(&"secret") {
-        let message = "a sign without a secret proves nothing".to_owned();
+        let message = "a sign needs the secret".to_owned();
         let hint = "put `{secret}` into the text".to_owned();
         found.push(error(file, text, message, Some(hint)));
     }
@@ -46,7 +46,7 @@ fn check_fields(endpoint: &Endpoint, file: &SourceFile, found: &mut Vec<Diagnost
     let of_mappings = mappings.flat_map(|mapping| &mapping.all_of_fields);
     for name in always.chain(of_rules).chain(of_mappings) {
         if !known.contains(&name.value) {
-            let message = format!("`{}` is no field that can be asked for", name.value);
+            let message = format!("`{}` is not a field that can be requested", name.value);
             let hint = did_you_mean(name, known.iter().map(String::as_str));
             found.push(error(file, name, message, hint));
         }
@@ -64,12 +64,12 @@ fn check_about(endpoint: &Endpoint, file: &SourceFile, found: &mut Vec<Diagnosti
             }
             Some(param) if param.from == Some(ParamFrom::Page) => {
                 let message = format!("`{}` differs from page to page", name.value);
-                let hint = "name a parameter that a whole search is asked with";
+                let hint = "name a parameter that is the same for the whole search";
                 found.push(error(file, name, message, Some(hint.to_owned())));
             }
             Some(_) if !path.starts_with('/') => {
-                let message = format!("`{path}` is no path");
-                let hint = "a path is like /data/note_id, from the whole answer";
+                let message = format!("`{path}` is not a path");
+                let hint = "write a path from the root of the answer, such as /data/note_id";
                 found.push(error(file, name, message, Some(hint.to_owned())));
             }
             Some(_) => {}

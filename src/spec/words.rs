@@ -49,7 +49,7 @@ impl Instant {
     pub fn read(text: &str) -> Result<Self, NoInstant> {
         let wrong = |message: &str, example: String| NoInstant {
             message: format!("`{text}` {message}"),
-            hint: format!("write it like {example}"),
+            hint: format!("write it as in {example}"),
         };
         let with_zone = DateTime::parse_from_rfc3339(text).or_else(|_| text.parse());
         with_zone.map(Instant).map_err(|_| {
@@ -70,7 +70,7 @@ impl Instant {
                     "has no time of day and no time zone",
                     format!("{day}T12:00:00+08:00"),
                 ),
-                Err(_) => wrong("is no time", "2026-03-09T12:00:00+08:00".to_owned()),
+                Err(_) => wrong("is not a time", "2026-03-09T12:00:00+08:00".to_owned()),
             }
         })
     }
@@ -126,8 +126,7 @@ impl FromStr for TimeSpan {
 
     /// Parses `500ms`, `90s`, `5min`, `2h`, `7d` or `1w`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no length of time; write 500ms, 90s, 5min, 2h, 7d or 1w");
+        let wrong = || format!("`{text}` is not a duration; write 500ms, 90s, 5min, 2h, 7d or 1w");
         let (n, unit) = split_number(text).ok_or_else(wrong)?;
         let n = u64::from(n);
         Ok(TimeSpan::Exact(match unit {
@@ -153,7 +152,7 @@ impl<'de> Deserialize<'de> for TimeSpan {
         impl Visitor<'_> for SpanVisitor {
             type Value = TimeSpan;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a length of time such as 90s, 5min, 2h or 7d")
+                f.write_str("a duration such as 90s, 5min, 2h or 7d")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<TimeSpan, E> {
                 text.parse().map_err(E::custom)

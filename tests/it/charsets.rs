@@ -78,7 +78,7 @@ fn declared_charsets_are_decoded_and_their_bytes_are_kept() {
 }
 
 #[test]
-fn a_byte_order_mark_says_what_it_is() {
+fn a_byte_order_mark_sets_the_encoding() {
     let page = page(["好物1", "b", "c"]);
     let body: Vec<u8> = [0xfeff]
         .into_iter()
@@ -94,7 +94,7 @@ fn a_byte_order_mark_says_what_it_is() {
 
 /// A title that was cut in the middle of a character: the other notes are as they are.
 #[test]
-fn characters_that_cannot_be_decoded_are_told_with_their_place() {
+fn undecodable_characters_are_reported_with_their_place() {
     let page = page(["标题1", "标题CUT", "标题3"]).into_bytes();
     let at = page
         .windows(3)

@@ -103,7 +103,7 @@ pub fn stagings(lake: &Lake) -> Vec<PathBuf> {
 pub const BLOCKING: &str = "{table: notes, min_rows: 37}";
 
 #[test]
-fn what_holds_lets_the_tables_pass() {
+fn a_passed_check_commits_the_tables() {
     let lake = Lake::new();
     let pipeline = checking(
         &lake,
@@ -138,7 +138,7 @@ fn what_holds_lets_the_tables_pass() {
 }
 
 #[test]
-fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
+fn a_failed_check_blocks_the_tables_and_lists_the_rows() {
     let lake = Lake::new();
     let pipeline = checking(
         &lake,
@@ -175,10 +175,15 @@ fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
             (
                 "notes: unique endpoint, note_type",
                 "failed",
-                "2 values of endpoint, note_type come more than once",
+                "2 values of endpoint, note_type occur more than once",
                 2
             ),
-            ("enough notes", "failed", "36 rows; at least 37 wanted", 1),
+            (
+                "enough notes",
+                "failed",
+                "row count 36; at least 37 expected",
+                1
+            ),
             (
                 "notes: accepted_values note_type",
                 "failed",
@@ -195,7 +200,7 @@ fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
             (
                 "sql: select note_id from run.engagement where liked_count < 100",
                 "failed",
-                "the query gave 2 rows",
+                "the query returned 2 rows",
                 2
             ),
         ]
@@ -230,7 +235,7 @@ fn what_does_not_hold_blocks_the_tables_and_tells_the_rows() {
 }
 
 #[test]
-fn a_warning_is_told_and_counted_and_nothing_more() {
+fn a_failed_warning_check_is_reported_and_does_not_hold_the_run() {
     let lake = Lake::new();
     let checks = [
         "{table: notes, min_rows: 37, severity: warn}",
@@ -246,7 +251,7 @@ fn a_warning_is_told_and_counted_and_nothing_more() {
         ended.report["checks"],
         json!({"passed": 1, "warned": 1, "failed": 0})
     );
-    let message = "36 rows; at least 37 wanted";
+    let message = "row count 36; at least 37 expected";
     assert_eq!(ended.told(), [("notes: min_rows 37", "warned", message, 1)]);
     let logged = format!("WARN the data check notes: min_rows 37 failed: {message}");
     assert!(ended.stderr.contains(&logged), "{}", ended.stderr);
@@ -263,7 +268,7 @@ fn a_warning_is_told_and_counted_and_nothing_more() {
 }
 
 #[test]
-fn rejects_and_row_counts_are_held_against_what_is_allowed() {
+fn rejects_and_row_counts_are_checked_against_their_limits() {
     let lake = Lake::new();
     let title = (
         "tables/notes.yaml",
@@ -304,7 +309,7 @@ fn rejects_and_row_counts_are_held_against_what_is_allowed() {
     assert_eq!(
         told[0].2,
         format!(
-            "{rejected} rows rejected, {written} written: a share of {share:.4}; at most 0.01 allowed"
+            "rows rejected {rejected}, written {written}: a share of {share:.4}; at most 0.01 allowed"
         )
     );
     let rows = show(&lake, second.run_id());
@@ -314,7 +319,7 @@ fn rejects_and_row_counts_are_held_against_what_is_allowed() {
     assert_eq!(
         told[1].2,
         format!(
-            "{written} rows; 30.0 is the median of the last runs (1), and a change of 0.3 is allowed"
+            "row count {written}; 30.0 is the median of the last runs (1), and a change of 0.3 is allowed"
         )
     );
     assert_eq!(told.len(), 2);
@@ -337,7 +342,7 @@ fn the_checks_of_the_documents_are_valid() {
 }
 
 #[test]
-fn a_query_that_cannot_run_is_told_before_any_call() {
+fn an_invalid_query_is_refused_before_any_call() {
     let lake = Lake::new();
     let checks = [
         "{sql: select 1 from run.notez}",
@@ -437,9 +442,7 @@ fn sql_of_checks_reads_tables_and_no_other_file() {
         fail(&mut lake.redlake(&["validate", pipeline.to_str().expect("UTF-8")]))
     };
     assert!(
-        stderr.contains(
-            "hint: a check reads the tables of the lake and of the run, and no other file"
-        ),
+        stderr.contains("hint: a check can read only the tables of the lake and of the run"),
         "{stderr}"
     );
 }

@@ -224,7 +224,7 @@ impl Kills {
 
 /// `tests/lake/kills.sh N` does it N times and prints the figures; a test does 50.
 #[test]
-fn killed_at_random_moments_a_commit_has_happened_or_not() {
+fn a_commit_is_atomic_when_killed_at_random_moments() {
     let kills = number("REDLAKE_COMMIT_KILLS", 50);
     let seed = number("REDLAKE_SEED", fastrand::u64(..));
     println!("REDLAKE_SEED={seed}");
@@ -310,14 +310,14 @@ fn a_compaction_that_dies_at_any_step_changes_no_row() {
 }
 
 #[test]
-fn a_replacement_that_dies_at_any_step_has_happened_or_not() {
+fn a_replacement_is_atomic_across_crashes() {
     let steps = Change::flattening().dies_everywhere();
     println!("{steps} steps");
     assert!(steps > 50, "{steps} steps");
 }
 
 #[test]
-fn a_removal_that_dies_at_any_step_has_happened_or_not() {
+fn a_removal_is_atomic_across_crashes() {
     let steps = Change::pruning().dies_everywhere();
     println!("{steps} steps");
     assert!(steps > 20, "{steps} steps");
@@ -332,7 +332,7 @@ fn marts_that_die_at_any_step_are_the_old_or_the_new_ones() {
 
 /// A new run has another id and other times each time, so its rows are counted.
 #[test]
-fn the_first_commit_of_a_run_that_dies_at_any_step_is_there_whole_or_not_at_all() {
+fn the_first_commit_of_a_run_is_atomic_across_crashes() {
     let start = lake();
     let pipeline = without_marts(&start);
     let pipeline = pipeline.to_str().expect("UTF-8");
@@ -390,8 +390,8 @@ const EARLIER: &str = "SELECT run_id, (SELECT sum(hash(u)::HUGEINT)::VARCHAR FRO
                        WHERE snapshot_at < TIMESTAMPTZ '2026-03-07 20:00:00Z' ORDER BY run_id";
 
 #[test]
-fn a_full_disk_is_told_and_changes_nothing() {
-    let hint = "hint: make room on that disk and run the command again";
+fn a_full_disk_is_reported_and_changes_nothing() {
+    let hint = "hint: free space on that disk and run the command again";
     let failed = Change::compaction().fails_at(60, "full", hint);
     assert!(failed > 50, "{failed} failed");
 }

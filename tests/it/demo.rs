@@ -172,7 +172,7 @@ fn a_second_run_adds_a_second_snapshot_with_grown_counts() {
 }
 
 #[test]
-fn a_run_is_flattened_anew_from_its_raw_files_to_the_same_bytes() {
+fn flattening_a_run_again_gives_the_same_bytes() {
     let lake = Lake::new();
     let pipeline = repository("pipelines/demo.yaml");
     lake.run(&pipeline, &[]);

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Lake, SandboxProcess, fail, repository, succeed};
 
 const MAKE_ROOM: &str =
-    "hint: make room on that disk and run the command again; all that was committed is as it was\n";
+    "hint: free space on that disk and run the command again; committed data is unchanged\n";
 
 fn demo() -> String {
     let path = repository("pipelines/demo.yaml");
@@ -14,7 +14,7 @@ fn demo() -> String {
 }
 
 #[test]
-fn a_run_that_finds_no_room_calls_nobody() {
+fn a_run_without_disk_space_makes_no_call() {
     let sandbox = SandboxProcess::start("t");
     let lake = Lake::new();
     let pipeline = lake.write(
@@ -35,7 +35,7 @@ extract:
     assert_eq!(
         error,
         format!(
-            "error: {} has 5 MB of room, and about 16 MB are needed\n  hint: make room on that disk, \
+            "error: {} has 5 MB free, and about 16 MB are needed\n  hint: free space on that disk, \
              or choose another one with --lake DIR; nothing was changed\n",
             lake.path().display()
         )
@@ -59,7 +59,7 @@ fn a_compaction_that_finds_no_room_changes_nothing() {
     let (code, error) = fail(command.env("FAILPOINTS", "free=return(5000000)"));
     assert_eq!(code, 2);
     assert!(
-        error.contains("has 5 MB of room, and about 17 MB are needed"),
+        error.contains("has 5 MB free, and about 17 MB are needed"),
         "{error}"
     );
     assert_eq!(lake.table_files(), before);
@@ -83,7 +83,7 @@ fn a_commit_that_meets_a_full_disk_keeps_the_pages() {
 }
 
 #[test]
-fn a_lake_that_cannot_be_written_is_told_and_left_alone() {
+fn a_read_only_lake_is_reported_and_not_changed() {
     let lake = Lake::new();
     lake.run(&repository("pipelines/demo.yaml"), &[]);
     let before = lake.table_files();
@@ -116,7 +116,7 @@ fn a_lake_that_cannot_be_written_is_told_and_left_alone() {
 }
 
 #[test]
-fn the_lake_of_a_newer_redlake_is_told_and_left_alone() {
+fn the_lake_of_a_newer_redlake_is_reported_and_not_changed() {
     let lake = Lake::new();
     lake.run(&repository("pipelines/demo.yaml"), &[]);
     let before = lake.table_files();

@@ -126,7 +126,7 @@ fn shown_in_rows(rows: &[Value]) -> BTreeSet<(String, String, String)> {
 }
 
 #[test]
-fn an_old_lake_is_read_by_a_new_schema_and_written_anew_run_by_run() {
+fn an_old_lake_is_readable_with_a_new_schema_and_rewritten_run_by_run() {
     let lake = Lake::new();
     let pipeline = demo();
     lake.run(&pipeline, &[]);
@@ -227,7 +227,7 @@ fn an_old_lake_is_read_by_a_new_schema_and_written_anew_run_by_run() {
 }
 
 #[test]
-fn what_the_contracts_do_not_account_for_is_refused_before_any_call() {
+fn lake_columns_without_a_contract_are_refused_before_any_call() {
     let lake = Lake::new();
     let pipeline = demo();
     lake.run(&pipeline, &[]);
@@ -256,7 +256,7 @@ fn what_the_contracts_do_not_account_for_is_refused_before_any_call() {
             "the column `image_count` of `notes` is float64 here, and int64 in files of the lake",
             "add `was: [int64]` to the column, and its old values are read as float64",
             "the lake holds the column `has_music` of `notes` (bool), which its contract no longer has",
-            "put it back, or say `removed: {has_music: why}`; views then leave it out",
+            "put it back, or add `removed: {has_music: why}` to leave it out of views",
             "the column `nice_count` of `engagement` is string here, and int64 in files of the lake",
             "tables/notes.yaml:1:8",
             "tables/engagement.yaml:19:3",
@@ -283,7 +283,7 @@ fn what_the_contracts_do_not_account_for_is_refused_before_any_call() {
 }
 
 #[test]
-fn values_that_cannot_be_cast_are_written_anew_before_the_next_run() {
+fn values_that_cannot_be_cast_are_rewritten_before_the_next_run() {
     let lake = Lake::new();
     let pipeline = demo();
     lake.run(&pipeline, &[]);
@@ -299,7 +299,7 @@ fn values_that_cannot_be_cast_are_written_anew_before_the_next_run() {
     let (code, told) = fail(&mut lake.redlake(&run));
     assert_eq!(code, 2);
     assert!(told.contains(still), "{told}");
-    assert!(told.contains("flatten all runs anew"), "{told}");
+    assert!(told.contains("flatten all runs again"), "{told}");
 
     let raw = lake.raw_files();
     let first = raw[0].file_name().expect("a name").to_string_lossy();
@@ -310,7 +310,7 @@ fn values_that_cannot_be_cast_are_written_anew_before_the_next_run() {
     assert_eq!((old.len(), new.len()), (2, 2));
     let told = transform(&lake, &schemas, &old);
     assert!(told.contains(still), "{told}");
-    // One run is done, the other not: the column fails whoever asks for it, and nobody else.
+    // One run is done, the other not: only queries of the column fail.
     let counted = query(&lake, &schemas, "select count(*) as n from notes_latest");
     assert!(counted[0]["n"].as_i64() > Some(0));
     let sql = "select updated_at from notes limit 1";
@@ -457,7 +457,7 @@ fn without_added(lake: &Lake) -> PathBuf {
 }
 
 #[test]
-fn columns_of_this_version_are_null_in_older_rows_until_these_are_flattened_anew() {
+fn new_columns_are_null_in_older_rows_until_they_are_flattened_again() {
     let lake = Lake::new();
     let old = without_added(&lake);
     let pipeline = demo();

@@ -169,7 +169,7 @@ fn connections_break() {
 }
 
 #[test]
-fn bodies_are_not_what_they_should_be() {
+fn faulty_bodies() {
     let faults = [
         json!({"kind": "truncated"}),
         json!({"kind": "garbage"}),

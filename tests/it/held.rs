@@ -60,7 +60,7 @@ fn held_tables_are_shown_and_published() {
         format!("run {run_id}: held\n"),
         format!("  reason            {reason}\n"),
         "| note_search | ok    | 2     | 2      | 0              | 0.20 |\n".to_owned(),
-        "failed: notes: min_rows 37\n  36 rows; at least 37 wanted\n".to_owned(),
+        "failed: notes: min_rows 37\n  row count 36; at least 37 expected\n".to_owned(),
         "| rows | min_rows |\n".to_owned(),
         "| 36   | 37       |\n".to_owned(),
         format!("redlake publish {run_id} --lake "),
@@ -85,9 +85,9 @@ fn held_tables_are_shown_and_published() {
     for command in ["publish", "discard"] {
         let (code, stderr) = fail(&mut lake.redlake(&[command, &run_id]));
         assert_eq!(code, 2);
-        let said = format!("error: nothing is held of the run {run_id}");
+        let said = format!("error: the run {run_id} has no held tables");
         assert!(stderr.contains(&said), "{stderr}");
-        assert!(stderr.contains("hint: `redlake runs`"), "{stderr}");
+        assert!(stderr.contains("hint: run `redlake runs`"), "{stderr}");
     }
     // The catalog knows of it, and so does the next run.
     let next = run(
@@ -116,7 +116,7 @@ fn discarded_tables_can_be_made_of_the_pages_that_stay() {
     assert_eq!(lake.raw_files(), raw, "as long as nobody has decided");
     let printed = text(&lake, &["discard", held.run_id()]);
     let said = format!(
-        "run {}: discarded; its pages and its ledger stay\n",
+        "run {}: discarded; its pages and its ledger are kept\n",
         held.run_id()
     );
     assert!(printed.contains(&said), "{printed}");
@@ -153,7 +153,7 @@ fn discarded_tables_can_be_made_of_the_pages_that_stay() {
 }
 
 #[test]
-fn flattening_anew_leaves_the_old_tables_where_a_check_fails() {
+fn flattening_again_keeps_the_old_tables_if_a_check_fails() {
     let lake = Lake::new();
     let good = run(
         &lake,
@@ -232,7 +232,7 @@ fn a_run_that_is_held_is_over_and_hinders_no_other() {
         "{stderr}"
     );
     assert!(
-        stderr.contains("hint: `redlake runs` lists them; the nearest are"),
+        stderr.contains("hint: run `redlake runs` to list them; the nearest are"),
         "{stderr}"
     );
 }
@@ -329,7 +329,7 @@ fn a_damaged_file_is_not_published() {
     let (code, stderr) = fail(&mut lake.redlake(&["publish", held.run_id()]));
     assert_eq!(code, 2);
     assert!(
-        stderr.contains("cannot be published: its checksum is another"),
+        stderr.contains("cannot be published: its checksum differs"),
         "{stderr}"
     );
     assert_eq!(lake.value("select count(*) from notes"), 0);

@@ -531,7 +531,7 @@ fn utf16(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_file_that_is_no_text_of_ours() {
+fn files_in_wrong_encodings_are_refused() {
     let lake = Lake::new();
     lake.write("watch.yaml", PIPELINE);
     let folder = lake.path().parent().expect("a folder").to_owned();
@@ -705,7 +705,7 @@ fn times_need_a_zone() {
         let (code, text) = fail(&mut lake.redlake(args));
         assert_eq!(code, 2, "{text}");
         let told =
-            "`2026-03-09T12:00:00` has no time zone; write it like 2026-03-09T12:00:00+08:00";
+            "`2026-03-09T12:00:00` has no time zone; write it as in 2026-03-09T12:00:00+08:00";
         assert!(text.contains(told), "{text}");
     }
 }
@@ -718,8 +718,8 @@ fn a_mart_as_of_a_time_is_told() {
     let (code, text) =
         fail(&mut lake.redlake(&["query", "select * from keyword_daily", "--as-of", at]));
     assert_eq!(code, 2);
-    let told = "error: `keyword_daily` is a mart, and --as-of shows tables and their views only: a mart is made \
-                of all runs\n  hint: leave out --as-of, or ask the tables that the mart reads: ";
+    let told = "error: `keyword_daily` is a mart, and --as-of supports only tables and their views\n  \
+                hint: leave out --as-of, or query the tables that the mart reads: ";
     assert!(text.contains(told), "{text}");
     let (code, text) =
         fail(&mut lake.redlake(&["query", "select * from keyword_dayly", "--as-of", at]));

@@ -194,7 +194,7 @@ load: {compression: brotli}
         &text,
         &[
             "bad.yaml:1:10",
-            "this redlake reads `version: 1`",
+            "write `version: 1`",
             "bad.yaml:2:11",
             "did you mean `justoneapi`?",
             "did you mean `Asia/Shanghai`?",
@@ -232,7 +232,7 @@ fn a_lake_that_is_not_there() {
 }
 
 #[test]
-fn a_lake_that_has_lost_its_state_is_told_and_not_made_anew() {
+fn a_lake_without_its_state_is_reported_and_not_recreated() {
     let lake = Lake::new();
     let demo = repository("pipelines/demo.yaml");
     lake.run(&demo, &[]);
@@ -251,7 +251,7 @@ fn a_lake_that_has_lost_its_state_is_told_and_not_made_anew() {
             let (code, text) = fail(&mut lake.redlake(args));
             assert_eq!(code, 2);
             let told = [
-                "has lost _state/lake.json\n",
+                "lacks _state/lake.json\n",
                 "hint: restore the folder _state from a backup.",
                 "write {\"format\": 1} into _state/lake.json",
             ];

@@ -124,7 +124,7 @@ fn notes() -> Vec<u8> {
 }
 
 #[test]
-fn bodies_that_are_no_json_are_told_apart_and_kept() {
+fn invalid_json_bodies_are_classified_and_kept() {
     let page = String::from_utf8(notes()).expect("UTF-8");
     let nan = page.replace("\"t\"", "NaN");
     let at = nan.find("NaN").expect("a place");
@@ -158,7 +158,7 @@ fn bodies_that_are_no_json_are_told_apart_and_kept() {
             "content-type: application/json\r\n",
             format!("{page}\n<script>1</script>"),
             format!(
-                "HTTP 200: the answer has text behind its JSON, at byte {}: `<`",
+                "HTTP 200: the answer has text after its JSON, at byte {}: `<`",
                 page.len() + 1
             ),
         ),
@@ -167,7 +167,7 @@ fn bodies_that_are_no_json_are_told_apart_and_kept() {
             "",
             format!("{page}{page}"),
             format!(
-                "HTTP 200: the answer has text behind its JSON, at byte {}: `{{`",
+                "HTTP 200: the answer has text after its JSON, at byte {}: `{{`",
                 page.len()
             ),
         ),
@@ -175,7 +175,7 @@ fn bodies_that_are_no_json_are_told_apart_and_kept() {
             200,
             "",
             nan,
-            format!("HTTP 200: the answer is no JSON at byte {at}: `NaN`"),
+            format!("HTTP 200: the answer is not JSON at byte {at}: `NaN`"),
         ),
         (
             200,
@@ -190,7 +190,7 @@ fn bodies_that_are_no_json_are_told_apart_and_kept() {
             200,
             "content-encoding: br\r\n",
             "\u{b}\u{1}\u{3}".into(),
-            "HTTP 200: the answer is encoded as br, which was not asked for".into(),
+            "HTTP 200: the answer is encoded as br, which was not requested".into(),
         ),
     ];
     for (status, headers, body, cause) in cases {
@@ -215,7 +215,7 @@ fn bodies_that_are_no_json_are_told_apart_and_kept() {
 
 /// The page before it is kept.
 #[test]
-fn gzip_that_is_none_is_told() {
+fn invalid_gzip_is_reported() {
     let api = FakeApi::speaking(|request| {
         if request.contains("page=1") {
             http(200, "", &notes())
@@ -225,7 +225,7 @@ fn gzip_that_is_none_is_told() {
     });
     let run = run(&api.url, SEARCH);
     assert_eq!(run.exit, Some(3), "{}", run.stderr);
-    let error = run.at_host("the answer says that it is gzip, and is not");
+    let error = run.at_host("the answer is declared as gzip, but is not");
     let calls = [
         json!([200, "ok", "yes", 1, null]),
         json!([null, "invalid", "unknown", null, error]),
@@ -272,8 +272,8 @@ fn data_that_is_null_ends_a_search_and_data_without_a_list_fails_it() {
 fn a_detail_without_its_note_is_told() {
     for (data, why) in [
         ("null", "is null"),
-        ("[]", "is no object"),
-        ("\"x\"", "is no object"),
+        ("[]", "is not an object"),
+        ("\"x\"", "is not an object"),
     ] {
         let answer = http(
             200,
@@ -461,11 +461,11 @@ fn a_redirect_that_leaves_the_origin_is_refused() {
     let cases = [
         (
             "127.0.0.1",
-            "it leads to another port, where the token must not go",
+            "it leads to another port, which must not get the token",
         ),
         (
             "localhost",
-            "it leads to another host, where the token must not go",
+            "it leads to another host, which must not get the token",
         ),
     ];
     for (host, why) in cases {
@@ -490,11 +490,11 @@ fn a_redirect_to_nowhere_fails_its_search() {
         ("", "HTTP 302: the redirect is refused: it has no Location"),
         (
             "location: http://[\r\n",
-            "HTTP 302: the redirect is refused: its Location is no address",
+            "HTTP 302: the redirect is refused: its Location is not an address",
         ),
         (
             "location: mailto:a@b\r\n",
-            "HTTP 302: the redirect is refused: its Location is no address",
+            "HTTP 302: the redirect is refused: its Location is not an address",
         ),
     ];
     for (headers, cause) in cases {

@@ -52,7 +52,7 @@ fn data_without_a_list_fails_the_search_and_is_kept() {
     assert_eq!(lake.query(calls), [call]);
     assert!(raw(&lake).contains(r#""body":{"code":0,"data":{"notes":[1,2]}}"#));
     let rejects = "select \"table\", reason, count(*) as n from rejects group by all";
-    let reject = json!({"table": null, "reason": "the answer is no page: invalid", "n": 1});
+    let reject = json!({"table": null, "reason": "the answer is not a page: invalid", "n": 1});
     assert_eq!(lake.query(rejects), [reject]);
 }
 
@@ -97,7 +97,7 @@ fn an_answer_that_repeats_the_token_in_escapes_does_not_leak_it() {
 }
 
 #[test]
-fn what_a_note_no_longer_has_does_not_survive() {
+fn removed_parts_of_a_note_are_removed_from_its_rows() {
     let api = FakeApi::start(|target| {
         let images = json!([{"fileid": "f", "width": 1, "height": 1}]);
         match target.contains("page=1") {
@@ -139,7 +139,7 @@ fn a_bad_value_costs_its_row_and_nothing_else() {
 }
 
 #[test]
-fn a_field_that_nobody_knows_is_drift() {
+fn an_unknown_field_is_drift() {
     let api = FakeApi::start(|_| (200, page(&[note("a", json!({"mood": {"x": 1}}))])));
     let lake = Lake::new();
     api.search(&lake, 1);
@@ -168,7 +168,7 @@ fn html_without_end_is_a_reject_and_not_a_hang() {
 }
 
 #[test]
-fn a_server_that_knows_no_such_path_does_not_say_that_a_note_is_gone() {
+fn an_unknown_path_does_not_mean_that_a_note_is_gone() {
     let api = FakeApi::start(|_| (404, b"<html>not found</html>".to_vec()));
     let lake = Lake::new();
     let (code, _) = fail(&mut api.ask_for_detail(&lake));
@@ -186,7 +186,7 @@ fn an_address_without_a_scheme_is_told_before_any_call() {
     let (code, stderr) = api.search(&lake, 1);
     assert_eq!(code, Some(2));
     assert!(
-        stderr.contains("the address in JUSTONEAPI_BASE_URL is no http(s) address"),
+        stderr.contains("the address in JUSTONEAPI_BASE_URL is not an http(s) address"),
         "{stderr}"
     );
 }
@@ -236,7 +236,7 @@ fn a_copy_of_a_raw_file_doubles_nothing() {
 }
 
 #[test]
-fn a_file_that_is_no_raw_file_is_told_by_name() {
+fn a_file_that_is_not_a_raw_file_is_reported_by_name() {
     let lake = Lake::new();
     let pipeline = repository("pipelines/demo.yaml");
     let other = lake.write("other.txt", "not a raw file");

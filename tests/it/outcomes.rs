@@ -215,7 +215,7 @@ fn nothing_is_paid_for_where_no_page_can_be_kept() {
 }
 
 #[test]
-fn a_search_that_gives_up_slows_the_source_down_all_the_same() {
+fn a_search_that_gives_up_still_slows_the_source_down() {
     let lake = Lake::new();
     let sandbox = SandboxProcess::with(&["--frozen"]);
     sandbox

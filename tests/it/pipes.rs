@@ -169,7 +169,7 @@ fn every_table_of_a_run_has_the_rows_of_its_file_in_the_lake() {
 }
 
 #[test]
-fn what_breaks_the_contract_is_told_as_in_the_lake() {
+fn piping_reports_rejects_and_drift_as_the_lake_does() {
     let lake = searched(&[AFTER_MIDNIGHT]);
     let plain = String::from_utf8(decompressed(&raw_bytes(&lake)[0])).expect("UTF-8");
     // One count is a number no more, and one field is new.
@@ -199,7 +199,7 @@ fn what_breaks_the_contract_is_told_as_in_the_lake() {
         assert_same(table, &rows_of(&output.stdout), &expected);
     }
     let output = transform(&lake, &through("engagement", &[]), &pages);
-    let warning = "1 items broke the contract; --table rejects shows them";
+    let warning = "1 item broke the contract; the table rejects lists each";
     assert!(stderr(&output).contains(warning), "{}", stderr(&output));
 }
 
@@ -263,7 +263,7 @@ fn no_pages_give_no_rows_but_the_columns() {
 /// A reader of Arrow takes the end of its input for the end of the stream, so the exit code tells
 /// that rows are missing; what is there are rows of whole runs, without the mark of the end.
 #[test]
-fn a_line_that_is_no_page_ends_the_stream_with_an_error() {
+fn an_invalid_page_line_ends_the_stream_with_an_error() {
     let lake = searched(&["2026-03-09T12:00:00+08:00", AFTER_MIDNIGHT]);
     let raw = raw_bytes(&lake);
     let (first, second) = (decompressed(&raw[0]), decompressed(&raw[1]));
@@ -348,7 +348,7 @@ fn what_cannot_be_piped_is_told_before_anything_is_written() {
     let out = out.to_str().expect("UTF-8");
     for (input, more, says) in [
         ("-", "--table nots", "did you mean `notes`?"),
-        ("-", "--table requests", "pages make no table `requests`"),
+        ("-", "--table requests", "no table `requests`"),
         ("-", "--table wheather", "see `redlake schema list`"),
         ("-", "", "--table <TABLE>"),
         ("-", "--table notes --raw x", "cannot be used with"),

@@ -83,7 +83,7 @@ fn files(folder: &Path) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_is_hidden_stands_in_no_file_and_still_joins() {
+fn hidden_values_are_in_no_file_and_still_join() {
     let plain = Lake::new();
     plain.run(&demo(&plain, ""), &[]);
     let personal = texts(
@@ -255,7 +255,7 @@ fn with_hidden_columns_a_reject_has_no_value() {
 }
 
 #[test]
-fn flattening_anew_keeps_the_rules() {
+fn flattening_again_keeps_the_rules() {
     let lake = Lake::new();
     let pipeline = demo(&lake, &RULES.replace("raw: none", ""));
     run(&lake, &pipeline, &[]);

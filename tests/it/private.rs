@@ -175,7 +175,7 @@ fn folders_of_an_older_lake_keep_their_modes_and_are_told() {
     let remark = |path: &str, mode: &str| {
         json!({
             "path": path,
-            "detail": format!("its mode is {mode}: accounts may enter it that should not"),
+            "detail": format!("its mode is {mode}: other accounts may enter it"),
             "hint": format!("chmod 0700 '{}'", lake.path().join(path).display()),
         })
     };
@@ -190,7 +190,7 @@ fn folders_of_an_older_lake_keep_their_modes_and_are_told() {
     let told = String::from_utf8(output.stdout).expect("UTF-8");
     let raw = lake.path().join("raw");
     let expected = format!(
-        "remark: raw: its mode is 0755: accounts may enter it that should not\n  hint: chmod 0700 '{}'\n",
+        "remark: raw: its mode is 0755: other accounts may enter it\n  hint: chmod 0700 '{}'\n",
         raw.display()
     );
     assert!(told.contains(&expected), "{told}");

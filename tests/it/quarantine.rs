@@ -87,7 +87,10 @@ fn links_are_moved_and_not_followed() {
     }
     let (code, found) = verified(&lake, &[]);
     assert_eq!(code, Some(6));
-    let problem = |path: &str| json!({"path": path, "kind": "stranger", "detail": "a link; what it leads to was not looked at"});
+    let problem = |path: &str| {
+        json!({"path": path, "kind": "stranger", "detail": "a symbolic link; its \
+                                       target was not checked"})
+    };
     let expected = json!([
         problem(links[2].0),
         problem(links[3].0),
@@ -155,7 +158,8 @@ fn nothing_is_moved_through_a_link() {
         assert_eq!(output.status.code(), Some(2));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let expected = format!(
-            "error: {} is a link or no folder, and no file is moved through it\n  hint: put a folder in its place",
+            "error: {} is a symbolic link or not a folder, so no file is moved through it\n  hint: \
+             replace it by a folder",
             link.display()
         );
         assert!(said.contains(&expected), "{said}");

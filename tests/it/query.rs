@@ -117,7 +117,7 @@ fn results_go_to_files_in_the_format_of_their_name() {
     let (code, error) = fail(&mut lake.redlake(&args));
     assert_eq!(code, 2);
     assert!(
-        error.contains("let its name end with .parquet, .csv"),
+        error.contains("use a name that ends with .parquet, .csv"),
         "{error}"
     );
 }
@@ -181,7 +181,7 @@ fn a_query_may_look_back() {
     let raw = raw.filter(|path| path.to_string_lossy().contains(first));
     let mut transform = lake.redlake(&["transform"]);
     succeed(transform.arg(&pipeline).arg("--raw").args(raw));
-    let told = format!("of 1 runs, {first} the first of them, the rows are those of now");
+    let told = format!("current rows are read for 1 of the runs, the first of them {first}");
     assert!(warning(&args).contains(&told), "{}", warning(&args));
 }
 
@@ -256,7 +256,7 @@ fn a_lake_below_the_name_of_a_column_is_refused() {
             let (code, told) = fail(command.arg("--lake").arg(&moved));
             assert_eq!(code, 2, "{args:?}");
             let expected = format!(
-                "error: the lake {} is below the folder `{folder}`, from which readers would take the \
+                "error: the lake {} is below the folder `{folder}`, which readers would parse as the \
                  column `{column}` of every row\n  hint: move the lake, or rename that folder; nothing was \
                  changed\n",
                 moved.display()
@@ -280,7 +280,7 @@ fn mistakes_in_sql_are_shown_with_their_place() {
 }
 
 #[test]
-fn a_view_is_there_however_the_sql_comes_by_its_name() {
+fn views_exist_for_dynamic_and_uppercase_names() {
     let lake = lake();
     let one = |sql: &str| said(&lake, &["query", sql, "--format", "csv"]);
     let count = one("select count(*) as n from notes");

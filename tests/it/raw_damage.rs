@@ -160,7 +160,7 @@ fn a_whole_raw_zone_has_no_problem_and_commits_name_it() {
 /// Flipped bytes, cuts and files that are gone: each is told by `verify`, changes no row by itself,
 /// and is refused by `transform`, which without the damaged pages makes no row that was not there.
 #[test]
-fn damage_of_a_committed_run_is_told_and_replaces_no_good_row() {
+fn damage_of_a_committed_run_is_reported_and_keeps_good_rows() {
     let whole = Guarded::new();
     whole.run();
     let sums = whole.lake.checksums(&TABLES);
@@ -223,7 +223,7 @@ fn damage_of_a_committed_run_is_told_and_replaces_no_good_row() {
 
 /// One source's file is gone: its rows must not be replaced by nothing.
 #[test]
-fn a_raw_file_that_is_lost_is_told_and_one_that_was_pruned_is_not() {
+fn a_lost_raw_file_is_reported_and_a_pruned_one_is_not() {
     let guarded = Guarded::new();
     let run = guarded.run()["run_id"].as_str().expect("an id").to_owned();
     let sums = guarded.lake.checksums(&TABLES);
@@ -444,7 +444,7 @@ fn make_old(lake: &Lake) {
 }
 
 #[test]
-fn a_lake_of_the_version_before_opens_verifies_and_goes_on() {
+fn a_lake_of_the_previous_version_opens_verifies_and_takes_runs() {
     let guarded = Guarded::new();
     guarded.run();
     make_old(&guarded.lake);
@@ -453,7 +453,7 @@ fn a_lake_of_the_version_before_opens_verifies_and_goes_on() {
     assert_eq!((code, problems), (Some(0), vec![]));
     let remark = found["remarks"][0]["detail"].as_str().expect("a remark");
     assert!(
-        remark.starts_with("2 files have pages without checksums"),
+        remark.starts_with("files with pages without checksums"),
         "{remark}"
     );
     let (code, said) = guarded.transform(&[]);
@@ -490,7 +490,7 @@ fn a_run_id_that_is_a_path_writes_nothing() {
         let (code, said) = fail(&mut guarded.lake.redlake(&args));
         assert_eq!(code, 2, "{said}");
         assert!(
-            said.contains(&format!("its run_id `{id}` is no UUID")),
+            said.contains(&format!("its run_id `{id}` is not a UUID")),
             "{said}"
         );
         let args = [
@@ -504,7 +504,7 @@ fn a_run_id_that_is_a_path_writes_nothing() {
         ];
         let (code, said) = fail(&mut guarded.lake.redlake(&args));
         assert_eq!(code, 2, "{said}");
-        assert!(said.contains("is no UUID"), "{said}");
+        assert!(said.contains("is not a UUID"), "{said}");
     }
     let copied = Lake::new();
     copy(&guarded.lake.path(), &copied.path());

@@ -149,7 +149,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
 }
 
 #[test]
-fn a_compaction_skips_a_day_that_somebody_reads_for_too_long() {
+fn a_compaction_skips_a_day_that_is_read_for_too_long() {
     let (lake, _) = lake();
     let before = lake.table_files();
     let held = reading(&lake);
@@ -160,12 +160,12 @@ fn a_compaction_skips_a_day_that_somebody_reads_for_too_long() {
     };
     let output = compact(&[]);
     let said = String::from_utf8(output.stderr).expect("UTF-8");
-    let expected = "WARN the files of 2026-03-08 stay as they are: somebody has been reading the lake for 0.02 s; \
-                    the next `redlake compact` takes them\n";
+    let expected = "WARN the files of 2026-03-08 are not compacted: a reader has held the lake for 0.02 s; \
+                    run `redlake compact` again later\n";
     assert!(said.contains(expected), "{said}");
     let told = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(
-        told.contains("2 files (") && told.contains(" to 2 (skipped: somebody was reading)"),
+        told.contains("2 files (") && told.contains(" to 2 (skipped: the lake was being read)"),
         "{told}"
     );
     let days: Value = serde_json::from_slice(&compact(&["--format", "json"]).stdout).expect("JSON");
@@ -188,7 +188,7 @@ fn a_compaction_skips_a_day_that_somebody_reads_for_too_long() {
 }
 
 #[test]
-fn a_compaction_goes_on_when_the_last_reader_has_read() {
+fn a_compaction_waits_for_the_last_reader() {
     let (lake, _) = lake();
     let held = reading(&lake);
     let mut child = lake.redlake(&["compact"]).spawn().expect("it starts");
@@ -229,14 +229,14 @@ fn commits_do_not_wait_for_readers() {
 }
 
 #[test]
-fn a_removal_waits_for_readers_and_then_goes_on() {
+fn a_removal_waits_for_readers() {
     let (lake, _) = lake();
     let _held = reading(&lake);
     let mut prune = lake.redlake(&["prune", "--tables-older-than", "1d"]);
     let output = succeed(prune.env("FAILPOINTS", "patience=return(20)"));
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(
-        said.contains("somebody has been reading the lake for 0.02 s"),
+        said.contains("a reader has held the lake for 0.02 s"),
         "{said}"
     );
     assert_eq!(lake.value("select count(*) from users"), 0);
@@ -260,7 +260,7 @@ fn a_query_holds_its_files_until_all_is_read() {
     let mut compact = lake.redlake(&["compact"]);
     let output = succeed(compact.env("FAILPOINTS", "patience=return(20)"));
     let said = String::from_utf8(output.stderr).expect("UTF-8");
-    assert!(said.contains("stay as they are"), "{said}");
+    assert!(said.contains("are not compacted"), "{said}");
     let mut rest = Vec::new();
     out.read_to_end(&mut rest).expect("rows");
     assert!(query.wait().expect("a child").success());

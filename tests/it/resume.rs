@@ -82,7 +82,7 @@ fn hurry(pipeline: &Path) {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_keeps_what_was_paid_and_the_next_run_goes_on() {
+fn a_signal_keeps_paid_pages_and_the_next_run_continues() {
     for (signal, exit_code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let lake = Lake::new();
         let pipeline = pipeline(&lake, "");
@@ -364,7 +364,10 @@ fn a_journal_of_another_version_is_told_by_name() {
     let output = run(&lake, &pipeline, &[]).output().expect("it starts");
     assert_ne!(output.status.code(), Some(0));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("is no journal of this redlake"), "{stderr}");
+    assert!(
+        stderr.contains("is not a journal of this redlake version"),
+        "{stderr}"
+    );
     assert!(stderr.contains("hint: "), "{stderr}");
 }
 

@@ -37,7 +37,7 @@ fn validate(yaml: &str, variables: &[(&str, &str)]) -> (i32, String) {
 }
 
 #[test]
-fn a_token_is_no_keyword() {
+fn a_token_is_not_a_keyword() {
     let variables = [
         ("JUSTONEAPI_TOKEN", TOKEN),
         ("XHS_OPEN_TOKEN", "another-token-12"),
@@ -61,7 +61,7 @@ fn a_token_is_no_keyword() {
 }
 
 #[test]
-fn a_salt_is_no_keyword() {
+fn a_salt_is_not_a_keyword() {
     let more = "privacy: {hash: [users.nickname], salt: \"${PEPPER}\"}";
     let salt = [("PEPPER", "0123456789abcdef-geheim")];
     let (code, said) = validate(&pipeline("[\"${PEPPER}\"]", more), &salt);

@@ -73,9 +73,9 @@ fn what_cannot_be_divided_is_told_before_any_call() {
     let path = pipeline.to_str().expect("UTF-8");
     for (shard, said) in [
         ("1/9", "concurrency: 8 cannot be divided among 9 shards"),
-        ("0/4", "`0/4` is no shard"),
-        ("5/4", "`5/4` is no shard"),
-        ("x", "`x` is no shard"),
+        ("0/4", "`0/4` is not a shard"),
+        ("5/4", "`5/4` is not a shard"),
+        ("x", "`x` is not a shard"),
     ] {
         for command in ["run", "plan"] {
             let (code, stderr) = fail(&mut lake.redlake(&[command, path, "--shard", shard]));
@@ -96,7 +96,10 @@ fn a_run_of_another_division_is_closed_and_not_lost() {
     let output = output.expect("the binary starts");
     assert_eq!(output.status.code(), Some(5));
     let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(stdout.contains(" --shard 1/2    # goes on"), "{stdout}");
+    assert!(
+        stdout.contains(" --shard 1/2    # continues this run"),
+        "{stdout}"
+    );
     // The other part leaves it alone, and is not alarmed by it.
     let other = ["run", path, "--shard", "2/2"];
     let output = sandbox.redlake(&lake, &other, "sandbox").output();
@@ -108,7 +111,7 @@ fn a_run_of_another_division_is_closed_and_not_lost() {
     let whole = sandbox.redlake(&lake, &["run", path], "sandbox").output();
     let stderr = String::from_utf8_lossy(&whole.expect("it starts").stderr).into_owned();
     assert!(
-        stderr.contains("divided among machines in another way"),
+        stderr.contains("the shards of the pipeline have changed"),
         "{stderr}"
     );
     let runs = "select status, reason from runs where shard is not null group by all";
@@ -116,7 +119,7 @@ fn a_run_of_another_division_is_closed_and_not_lost() {
         lake.query(runs),
         [json!({
             "status": "partial",
-            "reason": "closed: the pipeline is divided among machines in another way now"
+            "reason": "closed: the shards of the pipeline have changed"
         })]
     );
 }

@@ -112,7 +112,7 @@ fn old_notes_mean_nothing_in_another_order() {
 }
 
 #[test]
-fn what_an_unfinished_search_found_is_not_known() {
+fn notes_of_an_unfinished_search_are_not_known() {
     let sandbox = SandboxProcess::with(&["--frozen", "--notes-a-day", "240"]);
     let lake = Lake::new();
     let text = pipeline("newest", "known_share: 0.9");

@@ -70,7 +70,7 @@ fn rows_of(lake: &Lake, id: &str) -> Value {
 }
 
 #[test]
-fn a_detail_of_another_note_is_told_and_stored_under_neither_id() {
+fn a_detail_of_another_note_is_reported_and_stored_under_neither_id() {
     let lake = Lake::new();
     let answers = [("n1", detail(&json!("n2"))), ("n3", detail(&json!("n3")))];
     let (code, stderr) = run(&lake, &answers, &[]);
@@ -95,7 +95,7 @@ fn a_detail_of_another_note_is_told_and_stored_under_neither_id() {
     assert_eq!(lake.value("select count(*) from search_pages"), 1);
     let rejects = "select \"table\", reason, value is not null as has_value from rejects";
     let reject =
-        json!({"table": null, "reason": "the answer is no page: mismatch", "has_value": true});
+        json!({"table": null, "reason": "the answer is not a page: mismatch", "has_value": true});
     assert_eq!(lake.query(rejects), [reject]);
     let raw = lake.raw_pages();
     assert!(
@@ -106,7 +106,7 @@ fn a_detail_of_another_note_is_told_and_stored_under_neither_id() {
 }
 
 #[test]
-fn a_detail_without_its_data_or_its_id_is_no_success() {
+fn a_detail_without_its_data_or_its_id_fails() {
     let whole = detail(&json!("n"));
     let with = |data: Value| {
         let mut answer = whole.clone();
@@ -115,7 +115,7 @@ fn a_detail_without_its_data_or_its_id_is_no_success() {
     };
     let mut missing = whole.clone();
     missing.as_object_mut().expect("an object").remove("data");
-    let id = "the answer does not say what it is about: `/data/note_id`";
+    let id = "the answer does not name its subject: `/data/note_id`";
     let item = "the answer has no item: `/data`";
     let cases = [
         ("n1", missing, format!("{item} is missing")),
@@ -124,7 +124,7 @@ fn a_detail_without_its_data_or_its_id_is_no_success() {
         (
             "n4",
             with(json!([{"note_id": "n4"}])),
-            format!("{item} is no object"),
+            format!("{item} is not an object"),
         ),
         (
             "n5",
@@ -176,7 +176,7 @@ fn an_id_as_a_number_is_compared_by_its_digits() {
 }
 
 #[test]
-fn a_contract_says_where_an_answer_names_what_it_is_about() {
+fn a_contract_declares_the_path_of_an_answers_subject() {
     let lake = Lake::new();
     let nested = (
         "sources/xhs_open.yaml",
@@ -202,7 +202,7 @@ fn a_contract_says_where_an_answer_names_what_it_is_about() {
     assert_eq!(code, Some(3), "{stderr}");
     for told in [
         "failed: note_detail n2: the answer is about note n9, not n2",
-        "failed: note_detail n3: the answer does not say what it is about: `/request/for` is missing",
+        "failed: note_detail n3: the answer does not name its subject: `/request/for` is missing",
     ] {
         assert!(stderr.contains(told), "{stderr}");
     }
@@ -211,7 +211,7 @@ fn a_contract_says_where_an_answer_names_what_it_is_about() {
 
 /// An older version took such an answer for a page.
 #[test]
-fn a_page_about_another_note_gives_no_rows_when_it_is_flattened_anew() {
+fn a_page_about_another_note_gives_no_rows_when_flattened_again() {
     let lake = Lake::new();
     let older = lake.schemas(&[UNCHECKED]);
     let answers = [("n1", detail(&json!("n2"))), ("n3", detail(&json!("n3")))];

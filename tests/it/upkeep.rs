@@ -234,14 +234,14 @@ fn pruning_needs_to_know_what_and_which_run() {
     assert_eq!(code, 2);
     let expected = format!(
         "error: there is no run `none` in this lake\n  \
-         hint: `redlake runs` lists them; the nearest are {}\n",
+         hint: run `redlake runs` to list them; the nearest are {}\n",
         runs[0]
     );
     assert_eq!(said, expected);
 }
 
 #[test]
-fn verification_finds_what_is_missing_damaged_or_a_stranger() {
+fn verification_finds_missing_damaged_and_foreign_files() {
     let (lake, runs) = lake_with_runs(&[(8, 1)]);
     let file = |table: &str| format!("tables/{table}/dt=2026-03-08/{}.parquet", runs[0]);
     let verified = json_of(&lake, &["verify"]);
@@ -276,7 +276,10 @@ fn verification_finds_what_is_missing_damaged_or_a_stranger() {
         problem(&file("users"), "missing"),
     ];
     assert_eq!(told, expected);
-    assert_eq!(problems[0]["detail"], "other bytes than committed");
+    assert_eq!(
+        problems[0]["detail"],
+        "its contents differ from what was committed"
+    );
 
     succeed(&mut lake.redlake(&["verify", "--quarantine", "--dry-run"]));
     assert!(lake.path().join(stranger).exists());
@@ -288,7 +291,7 @@ fn verification_finds_what_is_missing_damaged_or_a_stranger() {
 }
 
 #[test]
-fn a_catalog_that_cannot_be_written_does_not_hide_what_is_done() {
+fn a_failed_catalog_write_still_reports_the_committed_run() {
     let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2)]);
     let catalog = lake.path().join("lake.duckdb");
     std::fs::remove_file(&catalog).expect("a catalog");
@@ -347,12 +350,12 @@ fn what_is_damaged_is_not_compacted_into_good_files() {
     assert_eq!(output.status.code(), Some(6));
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     let expected = format!(
-        "error: the file {} is not as it was committed: other bytes than committed\n",
+        "error: the file {} differs from what was committed: its contents differ from what was committed\n",
         path.display()
     );
     assert!(said.contains(&expected), "{said}");
     assert!(
-        said.contains("hint: `redlake verify` lists all that is damaged"),
+        said.contains("hint: run `redlake verify` to list all damage"),
         "{said}"
     );
     // All but the table of that day.

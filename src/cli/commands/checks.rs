@@ -51,7 +51,7 @@ fn told(declared: &LoadedPipeline, at: usize, error: &QueryError) -> Diagnostic 
     Diagnostic::error(&declared.file, span, message).hint(hint)
 }
 
-const FILES: &str = "a check reads the tables of the lake and of the run, and no other file";
+const FILES: &str = "a check can read only the tables of the lake and of the run";
 
-const HINT: &str = "`redlake schema list` names tables and views, `run.<table>` is a table with this \
-                    run's rows alone";
+const HINT: &str = "`redlake schema list` names tables and views; `run.<table>` holds only this \
+                    run's rows";

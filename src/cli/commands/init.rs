@@ -18,7 +18,7 @@ const SCHEMA: &str = "schemas/pipeline.schema.json";
 
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Folder to write pipelines/demo.yaml and schemas/pipeline.schema.json in
+    /// Folder for pipelines/demo.yaml and schemas/pipeline.schema.json
     #[arg(default_value = ".")]
     dir: PathBuf,
 }
@@ -31,9 +31,9 @@ pub fn main(args: &InitArgs) -> Result<ExitCode, CliError> {
     for (name, _) in &files {
         let path = args.dir.join(name);
         if path.exists() {
-            let hint = "remove it, or name another folder";
+            let hint = "remove it, or give another folder";
             return Err(CliError::usage(
-                format!("{} is already there", path.display()),
+                format!("{} already exists", path.display()),
                 hint,
             ));
         }

@@ -18,7 +18,7 @@ use crate::run::marts::{MartsError, Refreshed, Which, refresh};
 
 #[derive(Debug, Args)]
 pub struct MartsArgs {
-    /// Compute all dates, not only those whose tables have changed
+    /// Compute all dates, not only those with changed tables
     #[arg(long)]
     all: bool,
     /// Compute this business date and all later ones, changed or not

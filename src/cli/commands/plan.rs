@@ -11,7 +11,7 @@ use crate::cli::commands::run::part;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
-use crate::cli::output::print::{grouped, print_json, print_text};
+use crate::cli::output::print::{counted, grouped, print_json, print_text};
 use crate::cli::{Common, env};
 use crate::maintenance::forecast::{Forecast, LeftToday, Outlook, outlook};
 use crate::plan::parts::{Address, FollowUp};
@@ -21,9 +21,9 @@ use crate::transform::contracts::Transform;
 
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// The pipeline, such as pipelines/demo.yaml
+    /// Pipeline file, such as pipelines/demo.yaml
     pipeline: PathBuf,
-    /// The part of the searches that one of several machines does, as in 2/4
+    /// Plan only part I of N of the searches, such as 2/4
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
 }
@@ -153,8 +153,8 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
     let _ = match likely {
         Some(likely) => writeln!(
             out,
-            "\n  takes about {:.0} s, at these limits and as quick as the answers were; the worst \
-             case at least {at_most:.0} s",
+            "\n  takes about {:.0} s at these limits and recent response times; at least {at_most:.0} s \
+             in the worst case",
             likely.seconds.ceil()
         ),
         None => writeln!(out, "\n  takes at least {at_most:.0} s at these limits"),
@@ -203,7 +203,7 @@ fn budgets(plan: &Plan, outlook: &Outlook) -> String {
     parts.extend(
         budgets
             .requests_per_run
-            .map(|n| format!("{} calls a run", grouped(n))),
+            .map(|n| format!("{} a run", counted(n, "call"))),
     );
     parts.extend(
         budgets
@@ -213,7 +213,7 @@ fn budgets(plan: &Plan, outlook: &Outlook) -> String {
     parts.extend(
         budgets
             .requests_per_day
-            .map(|n| format!("{} calls a day", grouped(n))),
+            .map(|n| format!("{} a day", counted(n, "call"))),
     );
     parts.extend(
         budgets
@@ -226,7 +226,7 @@ fn budgets(plan: &Plan, outlook: &Outlook) -> String {
         format!("  budgets: {}\n", parts.join(", "))
     };
     if let Some(LeftToday { calls, cost }) = outlook.left_today {
-        let calls = calls.map(|n| format!("{} calls", grouped(n)));
+        let calls = calls.map(|n| counted(n, "call"));
         let cost = cost.map(|c| format!("{c:.2} {currency}"));
         let left: Vec<String> = calls.into_iter().chain(cost).collect();
         let _ = writeln!(out, "  left today: {}", left.join(", "));

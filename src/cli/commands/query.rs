@@ -30,25 +30,24 @@ use crate::spec::yaml::text_file::read_text;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// SQL; from stdin without it. Of several statements the last gives the result
+    /// SQL [default: read stdin]. With several statements, the last gives the result
     #[arg(conflicts_with = "file")]
     sql: Option<String>,
     /// Read the SQL from a file
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The value of a parameter, a text: `$NAME` in the SQL, cast where another type is needed
+    /// Value of the parameter `$NAME` in the SQL. It is a string: cast it for another type
     /// (`$min::bigint`)
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     params: Vec<(String, String)>,
-    /// Only runs that were committed by then, such as 2026-11-21T08:00:00+08:00; without marts, which
-    /// are made of all runs
+    /// Query only runs that were committed by this time, such as 2026-11-21T08:00:00+08:00. Marts
+    /// cannot be queried
     #[arg(long, value_name = "RFC3339")]
     as_of: Option<Instant>,
-    /// Write the result to a file, in the format that its name ends with: .parquet, .csv, .ndjson,
-    /// .json or .md
+    /// Write the result to a file. Its name sets the format: .parquet, .csv, .ndjson, .json or .md
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Let the SQL read and write other files than those of tables and marts
+    /// Let the SQL read and write files other than tables and marts
     #[arg(long)]
     allow_files: bool,
 }
@@ -132,11 +131,11 @@ fn of_past_mart(error: QueryError, contracts: &Contracts) -> CliError {
     let reads: Vec<&str> = mart.reads.keys().map(String::as_str).collect();
     CliError::usage(
         format!(
-            "`{}` is a mart, and --as-of shows tables and their views only: a mart is made of all runs",
+            "`{}` is a mart, and --as-of supports only tables and their views",
             mart.table.name()
         ),
         format!(
-            "leave out --as-of, or ask the tables that the mart reads: {}",
+            "leave out --as-of, or query the tables that the mart reads: {}",
             reads.join(", ")
         ),
     )
@@ -241,8 +240,8 @@ fn sql_error(error: anyhow::Error) -> Failed {
 fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
     let Some(path) = &args.output else {
         if common.format == Format::Parquet && io::stdout().is_terminal() {
-            let hint = "name a file with -o FILE.parquet, or send it to one with >";
-            return Err(CliError::usage("Parquet is not for terminals", hint));
+            let hint = "write it to a file with -o FILE.parquet, or redirect it with >";
+            return Err(CliError::usage("cannot write Parquet to a terminal", hint));
         }
         return Ok(common.format);
     };
@@ -254,8 +253,8 @@ fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
         "md" => Ok(Format::Markdown),
         ending => Format::from_str(ending, false).map_err(|_| {
             CliError::usage(
-                format!("unknown file type of {}", path.display()),
-                "let its name end with .parquet, .csv, .ndjson, .json or .md",
+                format!("unknown file type: {}", path.display()),
+                "use a name that ends with .parquet, .csv, .ndjson, .json or .md",
             )
         }),
     }

@@ -14,7 +14,7 @@ pub fn main(common: &Common) -> Result<ExitCode, CliError> {
     let held = lake.held_if_readable()?;
     if held.is_none() {
         tracing::warn!(
-            "runs that are held are not told apart: _staging is not readable by this account"
+            "held runs are not marked as held: _staging is not readable by this account"
         );
     }
     let held = held.unwrap_or_default();

@@ -28,27 +28,26 @@ pub struct SandboxArgs {
     /// Port on 127.0.0.1; 0 for any free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Equal seeds give equal worlds
+    /// Seed of the simulated data; equal seeds give equal data
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Simulated time to begin at, as RFC 3339; it goes on from there [default: now; the sandbox
-    /// inside a run has a clock of its own]
+    /// Simulated start time, as RFC 3339 [default: now; the sandbox inside a run has its own
+    /// clock]
     #[arg(long, value_name = "RFC3339")]
     clock: Option<Instant>,
-    /// The token that callers must give
+    /// Token that callers must send
     #[arg(long, default_value = SANDBOX_TOKEN)]
     token: String,
-    /// What goes wrong: a YAML or JSON file, or JSON itself; --help shows its form
+    /// Faults to inject: a YAML or JSON file, or inline JSON; --help shows its form
     #[arg(long, value_name = "FILE|JSON")]
     faults: Option<String>,
-    /// How long every answer takes, in milliseconds, whatever --faults says
+    /// Time that every answer takes, in milliseconds; overrides --faults
     #[arg(long, value_name = "MS")]
     latency: Option<u64>,
-    /// The simulated time stands still until it is advanced: POST /_sandbox/clock
-    /// {"advance_seconds": n}
+    /// Stop the simulated clock. Advance it with POST /_sandbox/clock {"advance_seconds": n}
     #[arg(long)]
     frozen: bool,
-    /// New notes of every keyword a day, 1 to 2000 [default: each keyword its own 2 to 12]
+    /// New notes per keyword and day, 1 to 2000 [default: 2 to 12, depending on the keyword]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(NOTES_A_DAY))]
     notes_a_day: Option<u64>,
 }
@@ -78,7 +77,7 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
         .build()?;
     runtime.block_on(async {
         let sandbox = Sandbox::start(options, contracts).await.map_err(|e| {
-            let message = format!("the sandbox cannot be started on port {}: {e}", args.port);
+            let message = format!("cannot start the sandbox on port {}: {e}", args.port);
             CliError::new(
                 ExitCode::Usage,
                 anyhow::anyhow!(message),
@@ -103,8 +102,9 @@ fn signers(contracts: &Contracts) -> Result<BTreeMap<String, Signer>, CliError> 
         let Some(signing) = &source.signing else {
             continue;
         };
-        let signer = Signer::from_env(signing, &env)
-            .map_err(|half| CliError::usage(half, "set both, or neither to take unsigned calls"))?;
+        let signer = Signer::from_env(signing, &env).map_err(|half| {
+            CliError::usage(half, "set both, or neither to accept unsigned calls")
+        })?;
         signers.extend(signer.map(|signer| (name.clone(), signer)));
     }
     Ok(signers)
@@ -151,9 +151,9 @@ fn read_faults(given: &str) -> Result<faults::FaultPlan, CliError> {
 fn faults_help() -> String {
     let (example, kinds) = (indented(faults::EXAMPLE), indented(faults::KINDS));
     format!(
-        "What --faults says, and POST /_sandbox/faults as JSON:\n\n{example}\n\
+        "The form of --faults, and of the JSON for POST /_sandbox/faults:\n\n{example}\n\
          The kinds of faults:\n\n{kinds}\n\
-         GET /_sandbox/calls lists the calls and what became of them."
+         GET /_sandbox/calls lists the calls and their outcomes."
     )
 }
 
@@ -177,6 +177,6 @@ fn banner(
     for source in signers.keys() {
         let _ = writeln!(banner, "\nCalls of {source} must be signed.");
     }
-    banner.push_str("\nCtrl-C ends it.\n");
+    banner.push_str("\nCtrl-C stops it.\n");
     banner
 }

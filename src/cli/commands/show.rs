@@ -11,7 +11,7 @@ use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
-use crate::cli::output::print::{grouped, pretty, print_json, print_text};
+use crate::cli::output::print::{counted, grouped, pretty, print_json, print_text};
 use crate::cli::output::summary::{program, shell_word};
 use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::load::record::AddedFile;
@@ -19,7 +19,7 @@ use crate::maintenance::show::{Discarded, Shown, discard, publish, show};
 
 #[derive(Debug, Args)]
 pub struct RunIdArgs {
-    /// The run's id, as `redlake runs` lists it, or the beginning of it
+    /// Id of the run from `redlake runs`, or its first characters
     #[arg(value_name = "RUN_ID")]
     run_id: String,
 }
@@ -45,10 +45,10 @@ pub fn publish_main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliEr
     match format {
         Format::Json => print_json(&published)?,
         _ => print_text(&format!(
-            "run {}: published, {} rows in {} tables\n",
+            "run {}: published, {} in {}\n",
             published.run_id,
-            grouped(published.rows.values().sum()),
-            published.rows.len()
+            counted(published.rows.values().sum(), "row"),
+            counted(published.rows.len() as u64, "table")
         ))?,
     }
     match published.catalog_error.take() {
@@ -72,7 +72,7 @@ pub fn discard_main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliEr
 
 fn gone(discarded: &Discarded, lake: &Path) -> String {
     let mut out = format!(
-        "run {}: discarded; its pages and its ledger stay\n",
+        "run {}: discarded; its pages and its ledger are kept\n",
         discarded.run_id
     );
     let raw = discarded.raw.iter().filter_map(|path| path.to_str());
@@ -80,7 +80,7 @@ fn gone(discarded: &Discarded, lake: &Path) -> String {
     if !raw.is_empty() {
         let _ = writeln!(
             out,
-            "\nTo make its tables after all, with the pipeline {}:\n  {} transform PIPELINE{} --raw {}",
+            "\nTo make its tables anyway, with the pipeline {}:\n  {} transform PIPELINE{} --raw {}",
             discarded.pipeline,
             program(),
             lake_flag(lake),
@@ -176,8 +176,8 @@ fn waiting(held: &Held, lake: &Path) -> String {
     let id = &held.run_id;
     let _ = writeln!(
         out,
-        "\nNext:\n  {program} publish {id}{lake}    # commits these files all the same\n  \
-         {program} discard {id}{lake}    # drops them; pages and ledger stay"
+        "\nNext:\n  {program} publish {id}{lake}    # commits these files anyway\n  \
+         {program} discard {id}{lake}    # drops them; keeps pages and ledger"
     );
     out
 }

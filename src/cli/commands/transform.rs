@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::error::explain::decide;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
-use crate::cli::output::print::{grouped, is_closed_pipe, print_json, print_text};
+use crate::cli::output::print::{counted, grouped, is_closed_pipe, print_json, print_text};
 use crate::cli::{Common, Threads};
 use crate::load::Lake;
 use crate::maintenance::retransform::{OtherPages, Retransformed, retransform};
@@ -26,23 +26,23 @@ use crate::transform::contracts::Transform;
 
 #[derive(Debug, Args)]
 pub struct TransformArgs {
-    /// The pipeline that made the raw files. With --in it may be left out; then its `timezone`,
-    /// `contract` and `privacy` do not apply
+    /// Pipeline that made the raw files. Optional with --in; without it, no `timezone`, `contract`
+    /// or `privacy` applies
     #[arg(required_unless_present = "input")]
     pipeline: Option<PathBuf>,
-    /// Raw files, from the lake's folder raw/; the rows of their runs are replaced
+    /// Raw files from the lake's folder raw/. The rows of their runs are replaced
     #[arg(long, required_unless_present = "input", num_args = 1.., value_name = "PATH")]
     raw: Vec<PathBuf>,
-    /// Read raw pages from here, no lake: a file of lines of JSON, plain or zstd; - is stdin
+    /// Read raw pages from a file without a lake: JSON lines, plain or zstd; - is stdin
     #[arg(long = "in", id = "input", value_name = "FILE", conflicts_with = "raw", requires_all = ["table", "output"])]
     input: Option<PathBuf>,
-    /// Write one table there, as a stream of Arrow record batches (IPC); - is stdout
+    /// Write one table to a file, as an Arrow IPC stream; - is stdout
     #[arg(long = "out", id = "output", value_name = "FILE", requires = "input")]
     output: Option<PathBuf>,
-    /// The table that --out gets
+    /// Table to write to --out
     #[arg(long, value_name = "TABLE", requires = "input")]
     table: Option<String>,
-    /// Time zone of the business dates, where no pipeline says it
+    /// Time zone of the business dates, if no pipeline is given
     #[arg(
         long,
         value_name = "ZONE",
@@ -51,8 +51,8 @@ pub struct TransformArgs {
         default_value = "Asia/Shanghai"
     )]
     timezone: Tz,
-    /// Replace the rows of a run also where its raw files do not hold all pages that its ledger has:
-    /// the rows of damaged and missing pages are then gone
+    /// Replace the rows of a run even if its raw files lack pages of its ledger. The rows of
+    /// damaged and missing pages are lost
     #[arg(long, conflicts_with = "input")]
     without_damaged: bool,
     #[command(flatten)]
@@ -109,8 +109,8 @@ fn through(
 ) -> Result<ExitCode, CliError> {
     common.only(&[Format::Table])?;
     if args.threads.threads.is_some() {
-        let hint = "start one process for each part of the raw zone instead";
-        return Err(CliError::usage("--in reads on one thread", hint));
+        let hint = "run one process for each part of the raw zone";
+        return Err(CliError::usage("--in uses one thread", hint));
     }
     let contracts = common.contracts()?;
     let mut piped = Piped {
@@ -140,7 +140,7 @@ fn through(
             None => "see `redlake schema list`".to_owned(),
         };
         return Err(CliError::usage(
-            format!("pages make no table `{table}`"),
+            format!("no table `{table}` is made from pages"),
             hint,
         ));
     }
@@ -159,8 +159,8 @@ fn through(
         // The reader has read enough.
         Err(error) if is_closed_pipe(&error) => {}
         Err(RunError::Refused(reason)) => {
-            let hint = "mend the source contract, or the pipeline's `contract:`; what was written has \
-                        no end marker";
+            let hint = "fix the source contract, or the pipeline's `contract:`; the output has no end \
+                        marker";
             let error = anyhow::anyhow!(reason);
             return Err(CliError::new(
                 ExitCode::Refused,
@@ -214,15 +214,15 @@ fn told(table: &str, passed: Passed) {
     }
     if passed.rejects > 0 {
         tracing::warn!(
-            "{} items broke the contract; --table rejects shows them",
-            passed.rejects
+            "{} broke the contract; the table rejects lists each",
+            counted(passed.rejects, "item")
         );
     }
     tracing::info!(
-        "{} rows of {table} from {} pages of {} runs",
-        passed.rows,
-        passed.pages,
-        passed.runs
+        "{} of {table} from {} of {}",
+        counted(passed.rows, "row"),
+        counted(passed.pages, "page"),
+        counted(passed.runs, "run")
     );
 }
 
@@ -232,7 +232,7 @@ fn is_standard(path: &Path) -> bool {
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> CliError {
     let message = format!("cannot {what} {}: {error}", path.display());
-    CliError::usage(message, "name another path; - stands for stdin or stdout")
+    CliError::usage(message, "give another path; - is stdin or stdout")
 }
 
 fn summary(replaced: &[Retransformed]) -> String {

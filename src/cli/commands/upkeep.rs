@@ -9,7 +9,7 @@ use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
-use crate::cli::output::print::{grouped, print_json, print_text};
+use crate::cli::output::print::{counted, grouped, print_json, print_text};
 use crate::load::Lake;
 use crate::load::verify::modes::Remark;
 use crate::load::verify::quarantine::Moved;
@@ -23,10 +23,10 @@ use crate::spec::yaml::escape::escaped_line;
 
 #[derive(Debug, Args)]
 pub struct CompactArgs {
-    /// Only days before this one [default: those that are over everywhere on earth]
+    /// Compact only days before this one [default: days that have ended in all time zones]
     #[arg(long, value_name = "YYYY-MM-DD")]
     before: Option<NaiveDate>,
-    /// Only say what would be done
+    /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -34,29 +34,29 @@ pub struct CompactArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub struct PruneArgs {
-    /// Raw pages of finished runs whose last commit is older than this, such as 90d
+    /// Remove raw pages of finished runs whose last commit is older than this, such as 90d
     #[arg(long, value_name = "AGE", group = "what")]
     raw_older_than: Option<TimeSpan>,
-    /// Tables and marts of days that ended longer ago than this, such as 730d
+    /// Remove tables and marts of days that ended longer ago than this, such as 730d
     #[arg(long, value_name = "AGE", group = "what")]
     tables_older_than: Option<TimeSpan>,
-    /// Rows and raw pages of one run
+    /// Remove the rows and raw pages of one run
     #[arg(long, value_name = "RUN_ID", group = "what")]
     run: Option<String>,
-    /// With --tables-older-than: the ledger (requests, runs), too
+    /// With --tables-older-than, also remove the ledger (requests, runs)
     #[arg(long, requires = "tables_older_than")]
     ledger: bool,
-    /// Only say what would be removed
+    /// Print what would be removed, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Move files that no commit added out of the tables, where every reader reads them
+    /// Move files that no commit added out of the tables, so that readers do not read them
     #[arg(long)]
     quarantine: bool,
-    /// With --quarantine: only say what would be moved
+    /// With --quarantine, print what would be moved, and change nothing
     #[arg(long, requires = "quarantine")]
     dry_run: bool,
 }
@@ -88,18 +88,18 @@ fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {
     let mut text = String::new();
     for day in days {
         let after = match day.bytes_after {
-            _ if day.skipped => "skipped: somebody was reading".to_owned(),
-            Some(bytes) => format!("{} bytes", grouped(bytes)),
+            _ if day.skipped => "skipped: the lake was being read".to_owned(),
+            Some(bytes) => counted(bytes, "byte"),
             None => "size not known yet".to_owned(),
         };
         let _ = writeln!(
             text,
-            "{} {}: {} rows, {} files ({} bytes) to {} ({after})",
+            "{} {}: {}, {} ({}) to {} ({after})",
             day.dt,
             day.table,
-            grouped(day.rows),
-            grouped(day.files_before),
-            grouped(day.bytes_before),
+            counted(day.rows, "row"),
+            counted(day.files_before, "file"),
+            counted(day.bytes_before, "byte"),
             grouped(day.files_after),
         );
     }
@@ -110,7 +110,12 @@ fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {
     let _ = if days.is_empty() {
         writeln!(text, "nothing to compact")
     } else {
-        writeln!(text, "{} files {done} {}", grouped(before), grouped(after))
+        writeln!(
+            text,
+            "{} {done} {}",
+            counted(before, "file"),
+            grouped(after)
+        )
     };
     text
 }
@@ -122,7 +127,7 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
     let now = Utc::now();
     let ago = |span: &TimeSpan| {
         span.before(now)
-            .ok_or_else(|| CliError::usage("the age is too great", "write for example 90d"))
+            .ok_or_else(|| CliError::usage("the age is too large", "write an age such as 90d"))
     };
     let days = args.tables_older_than.as_ref().map(ago).transpose()?;
     let unwanted = PruneRequest {
@@ -149,25 +154,25 @@ fn prune_summary(pruned: &Pruned, dry_run: bool) -> String {
         "removed"
     };
     let mut text = format!(
-        "tables: {} files with {} rows and {} bytes {done}",
-        grouped(pruned.files),
-        grouped(pruned.rows),
-        grouped(pruned.bytes),
+        "tables: {} with {} and {} {done}",
+        counted(pruned.files, "file"),
+        counted(pruned.rows, "row"),
+        counted(pruned.bytes, "byte"),
     );
     if pruned.rewritten > 0 {
         let written = if dry_run {
-            "would be written anew"
+            "would be rewritten"
         } else {
-            "written anew"
+            "rewritten"
         };
-        let files = grouped(pruned.rewritten);
+        let files = counted(pruned.rewritten, "file");
         let _ = write!(text, ", {files} shared with other runs {written}");
     }
     let _ = writeln!(
         text,
-        "\nraw zone: {} files with {} bytes {done}",
-        grouped(pruned.raw_files),
-        grouped(pruned.raw_bytes),
+        "\nraw zone: {} with {} {done}",
+        counted(pruned.raw_files, "file"),
+        counted(pruned.raw_bytes, "byte"),
     );
     text
 }
@@ -224,19 +229,19 @@ fn verify_summary(verified: &Verified, would_move: bool) -> String {
     }
     let _ = writeln!(
         text,
-        "raw zone: {} files with {} pages and {} bytes verified, {} more were pruned",
-        grouped(verified.raw_files),
-        grouped(verified.raw_pages),
-        grouped(verified.raw_bytes),
+        "raw zone: {} with {} and {} verified, {} pruned",
+        counted(verified.raw_files, "file"),
+        counted(verified.raw_pages, "page"),
+        counted(verified.raw_bytes, "byte"),
         grouped(verified.raw_pruned),
     );
     let _ = writeln!(
         text,
-        "{} files with {} rows and {} bytes verified, {} problems",
-        grouped(verified.files),
-        grouped(verified.rows),
-        grouped(verified.bytes),
-        verified.problems.len(),
+        "{} with {} and {} verified, {}",
+        counted(verified.files, "file"),
+        counted(verified.rows, "row"),
+        counted(verified.bytes, "byte"),
+        counted(verified.problems.len() as u64, "problem"),
     );
     text
 }

@@ -43,8 +43,8 @@ pub const MEND: &str = "the pages and the ledger are kept; fix the source contra
 /// Returns the hint for a run whose tables data checks held back.
 pub fn decide(run_id: &str) -> String {
     format!(
-        "`redlake show {run_id}` says which rows are wrong; `redlake publish {run_id}` commits them \
-         all the same, `redlake discard {run_id}` drops them"
+        "run `redlake show {run_id}` to see the wrong rows, then `redlake publish {run_id}` to commit \
+         them anyway, or `redlake discard {run_id}` to drop them"
     )
 }
 
@@ -136,8 +136,7 @@ impl Explain for LakeError {
             LakeError::StateLost(_) => hint(
                 Usage,
                 "restore the folder _state from a backup. Without one, write {\"format\": 1} into \
-                 _state/lake.json: what is committed stays, and runs that were cut short are not \
-                 continued",
+                 _state/lake.json: committed data stays, and interrupted runs are not continued",
             ),
             LakeError::Newer { .. } => hint(Usage, NEWER),
             LakeError::Record { .. } | LakeError::Lost { .. } => hint(
@@ -158,12 +157,12 @@ impl Explain for LakeError {
             ),
             LakeError::NotHeld(_) => hint(
                 Usage,
-                "`redlake runs` says which runs are held; what was published or discarded is not \
-                 held any more",
+                "run `redlake runs` to list held runs; published and discarded runs are no longer \
+                 held",
             ),
             LakeError::HeldFile { .. } | LakeError::Outdated(_) => hint(
                 Usage,
-                "discard what is held and make the tables again: redlake transform PIPELINE --raw \
+                "discard the held tables, and make them again: redlake transform PIPELINE --raw \
                  FILE…",
             ),
             LakeError::BelowPartition { .. } => hint(
@@ -172,13 +171,12 @@ impl Explain for LakeError {
             ),
             LakeError::Damaged { .. } => hint(
                 Refused,
-                "`redlake verify` lists all damaged files: restore them from a backup, or flatten their \
+                "run `redlake verify` to list all damage; restore the files from a backup, or flatten their \
                  run again: redlake transform PIPELINE --raw FILE…",
             ),
             LakeError::Link(_) => hint(
                 Usage,
-                "put a folder in its place, or move the file away by hand; the link's target was not \
-                 changed",
+                "replace it by a folder, or move the file by hand; the link's target was not changed",
             ),
         }
     }
@@ -247,8 +245,8 @@ impl Explain for RawError {
             RawError::Newer { .. } => hint(Usage, NEWER),
             RawError::Changed { .. } => hint(
                 Internal,
-                "no further call was made, and the ledger is committed; put the file back, or run \
-                 again: the searches whose pages are lost have failed then, the others go on",
+                "put the file back, or run again: searches whose pages are lost fail, the others \
+                 continue; no further call was made, and the ledger is committed",
             ),
         }
     }

@@ -109,7 +109,7 @@ fn a_run_has_so_many_calls() {
 }
 
 #[test]
-fn a_run_costs_so_much_and_calls_under_way_count() {
+fn cost_per_run_includes_calls_in_flight() {
     let budget = new(Budgets {
         cost_per_run: cost(0.3),
         ..Budgets::default()

@@ -225,7 +225,7 @@ fn a_shard_looks_at_a_day_as_its_share() {
 }
 
 #[test]
-fn nobody_else_looks_until_the_lock_is_dropped() {
+fn a_held_lock_excludes_other_processes() {
     let dir = folder();
     let mut day = DailySpend::new(of(dir.path()));
     let path = dir.path().join("budget.lock");

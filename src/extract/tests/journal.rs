@@ -190,7 +190,7 @@ fn what_is_no_journal_is_told_with_its_line() {
         fs::write(&path, text.replacen(fourth, wrong, 1)).expect("writable");
         let error = read(&path).expect_err("an error").to_string();
         let start = format!(
-            "{}, line 4, is no journal of this redlake: ",
+            "{}, line 4, is not a journal of this redlake version: ",
             path.display()
         );
         assert!(error.starts_with(&start), "{error}");

@@ -70,7 +70,7 @@ fn every_source_has_its_own_places() {
 }
 
 #[tokio::test]
-async fn who_rests_holds_nobody_up_and_comes_first_then() {
+async fn a_waiting_search_blocks_no_other_and_runs_first_afterwards() {
     let mut lanes = lanes(&[("s", "1"), ("s", "2")]);
     let (later, sooner) = (turn("s", "later"), turn("s", "sooner"));
     assert!(!lanes.is_resting());
@@ -103,14 +103,14 @@ async fn two_that_rest_as_long_are_both_kept() {
 }
 
 #[tokio::test]
-async fn nobody_wakes_where_nobody_rests() {
+async fn waking_without_waiters_never_returns() {
     let mut lanes = lanes(&[("s", "1")]);
     let wake = tokio::time::timeout(Duration::from_millis(2), lanes.wake());
     assert!(wake.await.is_err());
 }
 
 #[test]
-fn all_that_is_left_is_told() {
+fn unfinished_turns_are_returned() {
     let mut lanes = lanes(&[("a", "1"), ("b", "2"), ("a", "3")]);
     lanes.rest(turn("a", "4"), Duration::from_secs(60));
     let _under_way = lanes.next(1);

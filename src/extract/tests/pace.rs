@@ -127,7 +127,7 @@ fn no_span_of_the_providers_has_more_calls_than_it_allows() {
 }
 
 #[test]
-fn a_complaint_halves_what_is_really_made() {
+fn a_complaint_halves_the_actual_rate() {
     // As fast as allowed.
     let mut queue = punctual(steady(10.0));
     queue.work_until(10 * SECOND);
@@ -173,7 +173,7 @@ fn after_a_complaint_the_calls_are_really_fewer() {
 }
 
 #[test]
-fn a_complaint_about_a_call_from_before_the_last_one_says_nothing_new() {
+fn a_complaint_about_an_earlier_call_does_not_slow_down_again() {
     let mut queue = punctual(steady(10.0));
     queue.work_until(10 * SECOND);
     let at = queue.now;

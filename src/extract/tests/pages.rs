@@ -86,7 +86,7 @@ fn one_answer_is_all_of_a_note() {
 }
 
 #[test]
-fn an_envelope_is_read_whatever_the_type_of_its_code() {
+fn an_envelope_is_read_with_any_type_of_code() {
     let cases = [
         (r#"{"code":0,"message":"ok","requestId":"r1"}"#, "0"),
         (
@@ -164,8 +164,14 @@ fn items_are_counted_and_told_apart_by_their_ids() {
     let none = |why: &str| Err(format!("the answer has no item: `/data` {why}"));
     assert_eq!(detail(r#"{"code":200}"#), none("is missing"));
     assert_eq!(detail(r#"{"code":200,"data":null}"#), none("is null"));
-    assert_eq!(detail(r#"{"code":200,"data":[]}"#), none("is no object"));
-    assert_eq!(detail(r#"{"code":200,"data":"{}"}"#), none("is no object"));
+    assert_eq!(
+        detail(r#"{"code":200,"data":[]}"#),
+        none("is not an object")
+    );
+    assert_eq!(
+        detail(r#"{"code":200,"data":"{}"}"#),
+        none("is not an object")
+    );
     assert_eq!(
         detail(r#"{"code":200,"data":{ }}"#),
         none("is an empty object")
@@ -182,7 +188,7 @@ fn note(id: &str) -> Search {
 }
 
 #[test]
-fn an_answer_is_about_what_was_asked() {
+fn an_answer_must_match_the_requested_note() {
     let told = |asked: &str, data: &str| {
         let body = format!(r#"{{"code":200,"data":{data}}}"#);
         let envelope = Envelope::read(body.as_bytes(), source("xhs_open"));
@@ -320,16 +326,16 @@ fn times_are_read_from_the_notes_that_follow_the_order() {
 fn a_missing_list_is_named() {
     let cases = [
         (r#"{"code":0}"#, "`/data` is missing"),
-        (r#"{"code":0,"data":[]}"#, "`/data` is no object"),
-        (r#"{"code":0,"data":"none"}"#, "`/data` is no object"),
+        (r#"{"code":0,"data":[]}"#, "`/data` is not an object"),
+        (r#"{"code":0,"data":"none"}"#, "`/data` is not an object"),
         (r#"{"code":0,"data":{}}"#, "`/data/items` is missing"),
         (
             r#"{"code":0,"data":{"items":{}}}"#,
-            "`/data/items` is no list",
+            "`/data/items` is not a list",
         ),
         (
             r#"{"code":0,"data":{"items":3}}"#,
-            "`/data/items` is no list",
+            "`/data/items` is not a list",
         ),
     ];
     for (body, what) in cases {
@@ -348,7 +354,7 @@ fn a_missing_list_is_named() {
 }
 
 #[test]
-fn a_body_that_is_no_json_says_where() {
+fn an_invalid_json_body_is_reported_with_its_byte() {
     let cases = [
         ("", "the answer is empty"),
         ("\u{feff} \r\n ", "the answer is empty"),
@@ -357,8 +363,8 @@ fn a_body_that_is_no_json_says_where() {
             "the answer is HTML, not JSON",
         ),
         ("\n<HTML lang=zh>登录", "the answer is HTML, not JSON"),
-        ("<xml/>", "the answer is no JSON at byte 0: `<`"),
-        ("登录", "the answer is no JSON at byte 0: `登`"),
+        ("<xml/>", "the answer is not JSON at byte 0: `<`"),
+        ("登录", "the answer is not JSON at byte 0: `登`"),
         (
             r#"{"code":0,"#,
             "the answer ends at byte 10, in the middle of its JSON",
@@ -373,38 +379,41 @@ fn a_body_that_is_no_json_says_where() {
         ),
         (
             r#"{"code":0} x"#,
-            "the answer has text behind its JSON, at byte 11: `x`",
+            "the answer has text after its JSON, at byte 11: `x`",
         ),
         (
             "\u{feff}{\"code\":0}\n\n<!-- 好 -->",
-            "the answer has text behind its JSON, at byte 15: `<`",
+            "the answer has text after its JSON, at byte 15: `<`",
         ),
         (
             r#"{"code":0}{"code":0}"#,
-            "the answer has text behind its JSON, at byte 10: `{`",
+            "the answer has text after its JSON, at byte 10: `{`",
         ),
         (
             r#"{"code":0}}"#,
-            "the answer has text behind its JSON, at byte 10: `}`",
+            "the answer has text after its JSON, at byte 10: `}`",
         ),
         (
             "0 undefined",
-            "the answer has text behind its JSON, at byte 2: `undefined`",
+            "the answer has text after its JSON, at byte 2: `undefined`",
         ),
         (
             r#"{"code":0,"x":NaN}"#,
-            "the answer is no JSON at byte 14: `NaN`",
+            "the answer is not JSON at byte 14: `NaN`",
         ),
-        (r#"{"好":nan}"#, "the answer is no JSON at byte 7: `nan`"),
+        (r#"{"好":nan}"#, "the answer is not JSON at byte 7: `nan`"),
         (
             "\n{\n \"x\": [1,\n  -Infinity]}",
-            "the answer is no JSON at byte 15: `-Infinity`",
+            "the answer is not JSON at byte 15: `-Infinity`",
         ),
-        (r#"{"x":+1}"#, "the answer is no JSON at byte 5: `+1`"),
-        (r#"{"x":01}"#, "the answer is no JSON at byte 5: `01`"),
-        (r#"{'x':1}"#, "the answer is no JSON at byte 1: `'`"),
-        ("{\"x\":\"a\tb\"}", "the answer is no JSON at byte 7: `\\t`"),
-        (r#"{"x":[1,]}"#, "the answer is no JSON at byte 8: `]`"),
+        (r#"{"x":+1}"#, "the answer is not JSON at byte 5: `+1`"),
+        (r#"{"x":01}"#, "the answer is not JSON at byte 5: `01`"),
+        (r#"{'x':1}"#, "the answer is not JSON at byte 1: `'`"),
+        (
+            "{\"x\":\"a\tb\"}",
+            "the answer is not JSON at byte 7: `\\t`",
+        ),
+        (r#"{"x":[1,]}"#, "the answer is not JSON at byte 8: `]`"),
     ];
     for (body, told) in cases {
         let envelope = Envelope::read(body.as_bytes(), source("justoneapi"));

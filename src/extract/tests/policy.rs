@@ -245,7 +245,7 @@ proptest! {
     }
 
     #[test]
-    fn retry_after_is_kept_whatever_the_jitter(
+    fn retry_after_is_respected_with_any_jitter(
         seconds in any::<u64>(),
         number in 1_u32..=4,
         jitter in 0.0_f64..1.0,

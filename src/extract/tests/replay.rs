@@ -161,7 +161,7 @@ fn summary(ids: &[&str]) -> PageSummary {
 }
 
 #[test]
-fn a_run_that_has_done_nothing_stands_at_its_start() {
+fn an_empty_journal_replays_as_the_start_of_a_run() {
     let replayed = Story::new().replayed();
     assert!(replayed.progress.is_empty());
     assert_eq!(replayed.calls, []);
@@ -270,7 +270,7 @@ fn a_call_without_an_end_may_have_been_billed() {
     story.page(1, &["a"], None);
     let sent = story.send();
     let replayed = story.replayed();
-    let lost = Call::unanswered(&sent, "the process died before the answer was kept");
+    let lost = Call::unanswered(&sent, "the process died before the answer was stored");
     assert_eq!(replayed.calls[1], lost);
     assert_eq!((lost.billed, lost.cost), (Billed::Unknown, None));
     assert_eq!(lost.class, CallClass::Lost);
@@ -310,7 +310,7 @@ fn a_clock_that_was_set_back_takes_no_time() {
 }
 
 #[test]
-fn an_answer_that_is_no_page_is_a_call_and_nothing_else() {
+fn an_unusable_answer_is_recorded_only_as_a_call() {
     let mut story = Story::new();
     let sent = story.send();
     let refused = PageHeader {
@@ -371,7 +371,7 @@ fn what_was_chosen_stays_chosen() {
 }
 
 #[test]
-fn pages_of_an_endpoint_that_is_no_more_are_calls_only() {
+fn pages_of_a_removed_endpoint_are_calls_only() {
     let mut story = Story::new();
     let (mut endpoint, mut source) = (search(&[]), search(&[]));
     endpoint.endpoint = "note_search_v1".to_owned();

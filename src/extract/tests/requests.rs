@@ -123,7 +123,7 @@ fn a_date_is_measured_from_the_clock_that_said_it() {
 }
 
 #[test]
-fn what_is_no_retry_after_is_none() {
+fn an_invalid_retry_after_is_ignored() {
     let nonsense: [&[u8]; 11] = [
         b"",
         b" ",
@@ -281,7 +281,7 @@ fn a_connection_that_is_not_made_has_its_cause() {
         ),
         (
             certificate(CertificateError::UnknownIssuer),
-            "TLS refused: no authority that this machine trusts has signed the certificate",
+            "TLS refused: the certificate is not signed by a trusted authority",
         ),
         (
             certificate(CertificateError::Expired),
@@ -298,10 +298,7 @@ fn a_connection_that_is_not_made_has_its_cause() {
             ))),
             "TLS refused: received fatal alert: AccessDenied",
         ),
-        (
-            io::Error::other("no route"),
-            "the connection could not be made: no route",
-        ),
+        (io::Error::other("no route"), "cannot connect: no route"),
     ];
     for (error, told) in cases {
         assert_eq!(unconnected(&error).to_string(), told);

@@ -139,7 +139,7 @@ fn a_page_that_repeats_the_last_ends_every_search() {
 }
 
 #[test]
-fn a_page_that_resembles_another_is_no_repetition() {
+fn a_similar_page_is_not_a_repetition() {
     let cases: [&[PageSummary]; 5] = [
         // A part of the last page.
         &[items(&["a", "b"]), items(&["a"])],
@@ -190,7 +190,7 @@ fn the_second_page_in_a_row_without_anything_new_ends_a_search() {
 }
 
 #[test]
-fn a_search_of_two_wishes_goes_on_as_long_as_one_of_them_would() {
+fn a_search_shared_by_two_entries_continues_while_one_needs_pages() {
     let shallow = Depth {
         max_pages: 1,
         stop_when: none(),
@@ -218,7 +218,7 @@ fn a_search_of_two_wishes_goes_on_as_long_as_one_of_them_would() {
 }
 
 #[test]
-fn a_page_of_what_is_known_ends_a_search() {
+fn a_page_of_known_notes_ends_a_search() {
     let ids = ["a", "b", "c", "d"];
     let cases = [
         (0.75, &ids[..3], Some(StopReason::KnownShare)),
@@ -324,7 +324,7 @@ fn without_times_no_page_is_old() {
 
 /// Every rule holds for the last page; they are taken away one after the other.
 #[test]
-fn of_several_reasons_the_one_that_says_most_counts() {
+fn stop_reasons_have_priorities() {
     let mut rules = StopRules {
         empty: true,
         short_page: Some(20),

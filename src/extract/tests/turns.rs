@@ -302,7 +302,7 @@ fn answer(status: u16, body: &str) -> Result<Answer, Failure> {
 }
 
 #[test]
-fn what_may_be_paid_is_kept_and_has_its_price() {
+fn answers_that_may_be_billed_are_kept_with_their_price() {
     let dir = TempDir::new().expect("a temporary folder");
     let (context, pager) = context(planned(PAGES), dir.path());
     let first = Attempt {

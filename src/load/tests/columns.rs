@@ -61,7 +61,7 @@ fn remembered(lake: &Lake) -> Value {
 }
 
 #[test]
-fn what_was_ever_written_is_remembered_until_the_files_are_looked_at_anew() {
+fn written_column_types_are_remembered_until_the_files_are_inspected_again() {
     let (_dir, lake) = lake();
     assert_eq!(remembered(&lake), json!({}));
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -102,7 +102,7 @@ fn what_was_ever_written_is_remembered_until_the_files_are_looked_at_anew() {
 }
 
 #[test]
-fn columns_are_remembered_before_the_commit_has_happened() {
+fn columns_are_recorded_before_the_commit() {
     let (_dir, lake) = lake();
     let mut staging = lake.stage("1").expect("a staging folder");
     stage(&mut staging, "a", &[("id", DataType::Utf8)]);

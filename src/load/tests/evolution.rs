@@ -92,8 +92,7 @@ fn a_column_may_be_added_at_any_time() {
 fn a_column_that_is_gone_needs_a_reason() {
     let lake = stored(json!({"things": {"id": ["string"], "size": ["int64", "float64"]}}));
     let gone = "things.yaml:1:8 the lake holds the column `size` of `things` (int64 and float64), \
-                which its contract no longer has [put it back, or say `removed: {size: why}`; views \
-                then leave it out]";
+                which its contract no longer has [put it back, or add `removed: {size: why}` to leave it out of views]";
     let silent = contracts(ID, "");
     for purpose in [Purpose::Add, Purpose::Replace] {
         assert_eq!(told(&lake, &silent, purpose), [gone]);
@@ -105,7 +104,7 @@ fn a_column_that_is_gone_needs_a_reason() {
 }
 
 #[test]
-fn a_column_of_another_type_must_say_what_it_was() {
+fn a_column_with_a_new_type_must_declare_its_old_type() {
     let lake = stored(json!({"things": {"size": ["int64", "float64"], "run_id": ["int64"]}}));
     let silent = contracts(
         "  id: {type: string, description: .}\n  size: {type: float64, description: .}\n",
@@ -134,12 +133,12 @@ fn a_column_of_another_type_must_say_what_it_was() {
 }
 
 #[test]
-fn values_that_cannot_be_read_must_be_written_anew() {
+fn values_that_cannot_be_read_must_be_rewritten() {
     let lake =
         stored(json!({"things": {"size": ["string", "int64"]}, "calls": {"size": ["string"]}}));
-    let flatten = "flatten all runs anew: redlake transform PIPELINE --raw and the files in the lake's \
+    let flatten = "flatten all runs again: redlake transform PIPELINE --raw and the files in the lake's \
                    folder raw/";
-    let rename = "give the new column another name and say `removed: {size: why}` of this one";
+    let rename = "rename the new column, and add `removed: {size: why}` for this one";
     let silent = contracts("  size: {type: int64, description: .}\n", "");
     let here = "the column `size` of `calls` is int64 here, and string in files of the lake";
     assert_eq!(

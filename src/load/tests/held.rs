@@ -13,7 +13,7 @@ fn result() -> CheckResult {
         name: "notes: min_rows 9".to_owned(),
         severity: Severity::Error,
         outcome: HeldOutcome::Failed,
-        message: "3 rows; at least 9 wanted".to_owned(),
+        message: "row count 3; at least 9 expected".to_owned(),
         failing_rows: 1,
         rows: vec![[("rows".to_owned(), 3.into())].into_iter().collect()],
     }
@@ -108,7 +108,7 @@ fn without_its_ledger_a_staging_is_garbage_once_its_process_is_dead() {
 }
 
 #[test]
-fn what_is_held_is_outdated_once_its_rows_are_in_another_file() {
+fn held_tables_are_outdated_once_their_rows_are_in_another_file() {
     let (_dir, lake) = lake();
     let (a, ledger, compacted) = (path_of("a"), path_of("ledger"), path_of("compacted"));
     drop(hold(&lake, &[(&a, "new"), (&ledger, "b")], &[], Some("1")));
@@ -180,7 +180,7 @@ fn only_whole_files_are_published() {
 }
 
 #[test]
-fn tables_that_were_made_anew_are_not_overwritten() {
+fn tables_that_were_made_again_are_not_overwritten() {
     let (_dir, lake) = lake();
     let a = path_of("a");
     drop(hold(&lake, &[(&a, "held")], &[], None));

@@ -135,7 +135,7 @@ fn a_file_that_cannot_be_written_leaves_nothing() {
         Err("no such codec".to_owned())
     });
     let error = error.expect_err("an error").to_string();
-    assert_eq!(error, "the table notes could not be encoded: no such codec");
+    assert_eq!(error, "cannot encode the table notes: no such codec");
     drop(staging);
     let lake = Lake::open(lake.root()).expect("the lake");
     assert_eq!(visible(&lake), []);
@@ -227,7 +227,7 @@ fn only_an_opening_that_may_makes_a_lake() {
 }
 
 #[test]
-fn paths_say_what_lies_there() {
+fn lake_paths_have_table_date_and_run() {
     let (_dir, lake) = lake();
     assert_eq!(path_of("run"), "tables/notes/dt=2026-03-09/run.parquet");
     let date = NaiveDate::from_ymd_opt(2026, 11, 1).expect("a date");

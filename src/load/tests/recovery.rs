@@ -54,7 +54,7 @@ fn reopened(lake: &Lake) -> Lake {
 }
 
 #[test]
-fn a_commit_with_a_record_is_finished_wherever_it_was_cut_off() {
+fn an_interrupted_commit_with_a_record_is_finished() {
     let (a, b, old) = (path_of("a"), path_of("b"), path_of("old"));
     // Which of the two files is in place already, and whether the old one is still there.
     let states = [
@@ -105,7 +105,7 @@ fn a_finished_commit_is_not_done_again() {
 }
 
 #[test]
-fn a_half_written_record_has_not_happened() {
+fn a_half_written_record_is_not_a_commit() {
     let (_dir, lake) = lake();
     let a = path_of("a");
     write(&lake, &format!("_staging/cut/{a}"), "new");
@@ -142,7 +142,7 @@ fn an_abandoned_staging_is_cleared_but_not_a_living_one() {
 }
 
 #[test]
-fn a_file_in_the_staging_folder_keeps_nobody_out() {
+fn a_file_in_the_staging_folder_does_not_block_commits() {
     let (_dir, lake) = lake();
     // What a process leaves that was killed while it wrote the catalog.
     write(&lake, "_staging/catalog-1.duckdb", "half a catalog");

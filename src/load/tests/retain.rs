@@ -84,7 +84,7 @@ fn expired(lake: &Lake, retention: RawRetention) -> Vec<String> {
 }
 
 #[test]
-fn what_is_old_goes_and_what_is_young_stays() {
+fn old_raw_files_expire_and_young_ones_stay() {
     let (_dir, lake) = lake();
     PAST.commit(&lake);
     Past {
@@ -113,7 +113,7 @@ fn a_later_commit_makes_a_run_no_younger() {
 }
 
 #[test]
-fn what_is_not_ours_or_not_done_stays() {
+fn raw_files_of_other_pipelines_and_open_runs_stay() {
     let (_dir, lake) = lake();
     Past {
         run_id: "open",

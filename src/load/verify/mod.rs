@@ -86,7 +86,7 @@ impl Lake {
             .collect();
         for file in &strangers {
             let detail = if file.is_link {
-                "a link; what it leads to was not looked at"
+                "a symbolic link; its target was not checked"
             } else {
                 "no commit added it"
             };
@@ -188,7 +188,7 @@ fn problem(path: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
     let length = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Some((ProblemKind::Missing, "it is not there".to_owned()));
+            return Some((ProblemKind::Missing, "it is missing".to_owned()));
         }
         Err(error) => return Some((ProblemKind::Damaged, error.to_string())),
     };
@@ -200,7 +200,7 @@ fn problem(path: &Path, file: &AddedFile) -> Option<(ProblemKind, String)> {
         Ok(checksum) if checksum == file.checksum => None,
         Ok(_) => Some((
             ProblemKind::Damaged,
-            "other bytes than committed".to_owned(),
+            "its contents differ from what was committed".to_owned(),
         )),
         Err(error) => Some((ProblemKind::Damaged, error.to_string())),
     }

@@ -31,7 +31,7 @@ impl Lake {
             let folder = root.join(&path);
             let mode = mode_of(&folder)?;
             (mode & !wanted & 0o077 != 0).then(|| Remark {
-                detail: format!("its mode is {mode:04o}: accounts may enter it that should not"),
+                detail: format!("its mode is {mode:04o}: other accounts may enter it"),
                 hint: format!("chmod {wanted:04o} '{}'", folder.display()),
                 path,
             })

@@ -47,7 +47,7 @@ fn sums_are_exact_up_to_the_limits_of_int64_and_null_beyond() {
 }
 
 #[test]
-fn shares_of_sums_that_do_not_fit_are_told_all_the_same() {
+fn shares_of_sums_that_do_not_fit_are_still_computed() {
     let rows = computed(
         "keyword_daily",
         &[

@@ -174,7 +174,7 @@ fn empty_tables_make_empty_marts() {
 }
 
 #[test]
-fn a_contract_that_asks_for_more_is_told_so() {
+fn a_mart_that_needs_an_undeclared_table_is_refused() {
     let mut contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
     let date = NaiveDate::from_ymd_opt(2026, 3, 9).expect("a date");
     let day = Day::new(date, []).unwrap_or_else(|e| panic!("{e}"));

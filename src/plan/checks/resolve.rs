@@ -53,12 +53,11 @@ impl Resolver<'_, '_> {
     fn name(&mut self, name: Option<&Spanned<String>>, names: &mut BTreeSet<String>) {
         let Some(name) = name else { return };
         if name.trim().is_empty() {
-            let hint = "say what is expected, or remove `name`";
+            let hint = "write a name, or remove `name`";
             self.check.error(name, "this check has an empty name", hint);
         } else if !names.insert(name.value.clone()) {
             let message = format!("two checks are named `{}`", name.value);
-            self.check
-                .error(name, message, "give each a name of its own");
+            self.check.error(name, message, "give each its own name");
         }
     }
 
@@ -71,8 +70,8 @@ impl Resolver<'_, '_> {
         }
         if asked.len() != 1 {
             let message = match asked.len() {
-                0 => "this check does not say what is checked".to_owned(),
-                _ => format!("this check asks several things: {}", asked.join(", ")),
+                0 => "this check has no condition".to_owned(),
+                _ => format!("this check has several conditions: {}", asked.join(", ")),
             };
             let hint = format!("give exactly one of {}", KINDS.join(", "));
             self.check.error(one, message, hint);
@@ -83,8 +82,7 @@ impl Resolver<'_, '_> {
         let Some(name) = &one.table else {
             if !asked.is_empty() {
                 let hint = "add `table:`, such as `table: notes`";
-                self.check
-                    .error(one, "this check does not say of which table", hint);
+                self.check.error(one, "this check has no table", hint);
             }
             return None;
         };
@@ -144,7 +142,7 @@ impl Resolver<'_, '_> {
             if !(0.0..=1.0).contains(&share.value) {
                 let message = "`max_reject_share` must be from 0 to 1";
                 self.check
-                    .error(share, message, "0.02 allows two rows in a hundred");
+                    .error(share, message, "write 0.02 to allow 2 rows in 100");
             }
             let share = share.value;
             return Some(CheckRule::MaxRejectShare { table, share });
@@ -222,21 +220,24 @@ impl Resolver<'_, '_> {
     ) -> Option<(String, Vec<CheckValue>)> {
         let kind = self.column(table, name)?;
         let Some(wanted) = wanted(kind) else {
-            let message = format!("the values of `{}` are instants or days", name.value);
+            let message = format!(
+                "accepted values cannot be instants or days, as in `{}`",
+                name.value
+            );
             let hint = "write `sql`, such as select * from run.notes where published_at < …";
             self.check.error(name, message, hint);
             return None;
         };
         if values.is_empty() {
             let message = format!("no accepted value of `{}` is given", name.value);
-            self.check.error(values, message, "write one at least");
+            self.check.error(values, message, "write at least one");
         }
         let mut accepted = Vec::new();
         for value in values.iter() {
             match scalar(value, kind) {
                 Some(scalar) => accepted.push(scalar),
                 None => {
-                    let message = format!("`{}` is no value of `{}`", value.value, name.value);
+                    let message = format!("`{}` is not a value of `{}`", value.value, name.value);
                     self.check.error(value, message, format!("write {wanted}"));
                 }
             }
@@ -264,7 +265,7 @@ impl Resolver<'_, '_> {
     fn row_count_change(&mut self, table: String, change: &RowCountChange) -> CheckRule {
         let at_most = &change.at_most;
         if !(at_most.value >= 0.0 && at_most.value.is_finite()) {
-            let hint = "0.5 allows half as many rows and half as many more";
+            let hint = "write 0.5 to allow 50% fewer or more rows";
             self.check
                 .error(at_most, "`at_most` must be 0 or more", hint);
         }

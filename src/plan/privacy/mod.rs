@@ -97,8 +97,8 @@ pub(super) fn privacy(
     if let Some(salt) = &spec.salt {
         let written = loaded.file.text().get(salt.span()).unwrap_or_default();
         if !is_variable(written) {
-            let message = "the salt is written into the pipeline, where anybody who reads it can tell \
-                           whose a pseudonym is";
+            let message = "the salt is written in the pipeline file: its readers can link pseudonyms to \
+                           accounts";
             let hint = "put it into the environment and write salt: \"${REDLAKE_SALT}\"";
             check.warn(&loaded.file, salt.span(), message, hint);
         }
@@ -115,7 +115,7 @@ pub(super) fn raw_retention(check: &mut Checker<'_>, raw: Option<&Spanned<Raw>>)
             let kept = kept.keep.as_duration();
             if kept.is_zero() {
                 let hint = "write a time such as 30d, or `raw: none`";
-                check.error(at, "answers cannot be kept for no time at all", hint);
+                check.error(at, "`keep` must be longer than 0", hint);
             }
             RawRetention::For(kept)
         }
@@ -129,8 +129,8 @@ fn pseudonyms(
 ) -> Option<Pseudonyms> {
     let Some(salt) = salt else {
         if let Some(first) = hashed {
-            let hint = "add `salt: \"${REDLAKE_SALT}\"` to `privacy:`, with at least 16 \
-                        characters that nobody can guess in that variable";
+            let hint = "add `salt: \"${REDLAKE_SALT}\"` to `privacy:`, and set that \
+                        variable to at least 16 random characters";
             check.error(first, "hashing needs a salt", hint);
         }
         return None;
@@ -138,8 +138,8 @@ fn pseudonyms(
     let text = salt.value.0.expose_secret().trim();
     // A variable that is not set is reported already.
     if text.chars().count() < SHORTEST_SALT && !is_variable(text) {
-        let hint = "use at least 16 characters that nobody can guess, such as `openssl rand -hex \
-                    32` prints";
+        let hint = "use at least 16 random characters, such as the output of `openssl rand -hex \
+                    32`";
         check.error(salt, "the salt is too short", hint);
     }
     Some(Pseudonyms::new(text))
@@ -159,7 +159,7 @@ fn still_works(
     if let Some(by) = entry.notes.as_ref().and_then(|notes| notes.by.as_ref())
         && privacy.has("engagement", by)
     {
-        let message = format!("`engagement.{}` ranks notes here and is dropped", by.value);
+        let message = format!("`engagement.{}` is dropped, but ranks notes here", by.value);
         check.error(by, message, "rank them by another count, or keep this one");
     }
     let known = entry.pages.as_ref();
@@ -170,7 +170,7 @@ fn still_works(
     if let (Some(share), Some(endpoint)) = (known, endpoint)
         && finds_hidden(privacy, endpoint)
     {
-        let message = "`known_share` knows items by their ids, which are hashed here";
+        let message = "`known_share` compares ids, which are hashed here";
         check.error(
             share,
             message,

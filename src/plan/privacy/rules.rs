@@ -56,7 +56,7 @@ impl<'c> Rules<'c, '_> {
                 Some(table) => (table.name(), name.as_str()),
                 None => ("users", "nickname"),
             };
-            let message = format!("`{}` does not say of which table", name.value);
+            let message = format!("`{}` has no table", name.value);
             let hint = format!("write table.column, such as {table}.{column}");
             self.check.error(name, message, hint);
             return None;
@@ -84,7 +84,7 @@ impl<'c> Rules<'c, '_> {
     fn hash(&mut self, name: &Spanned<String>, table: &Table, column: &str, declared: &Column) {
         if declared.kind != ColumnType::String {
             let kind = declared.kind.as_str();
-            let message = format!("`{}` is no text but {kind}", name.value);
+            let message = format!("`{}` is {kind}, not text", name.value);
             return self
                 .check
                 .error(name, message, "drop it, or remove it here");
@@ -101,9 +101,9 @@ impl<'c> Rules<'c, '_> {
         let obstacle = if declared.identity_by.is_some() {
             "it holds ids of several kinds"
         } else if declared.required {
-            "no row is written without it"
+            "it is required"
         } else if table.sort_by.iter().chain(&table.latest_by).any(is_key) {
-            "it tells rows apart"
+            "it is part of the key of its rows"
         } else {
             return self.rule(name, table, column, PrivacyRule::Drop);
         };
@@ -155,7 +155,7 @@ impl<'c> Rules<'c, '_> {
                     continue;
                 }
                 None => (
-                    format!("the ids in `{}` stand in other columns, too", name.value),
+                    format!("other columns hold the ids of `{}`, too", name.value),
                     format!("add {} to `hash:`", listed(&missing)),
                 ),
             };
@@ -182,7 +182,7 @@ impl<'c> Rules<'c, '_> {
             let others = others
                 .iter()
                 .filter(|(t, c)| format!("{t}.{c}") != name.value);
-            let message = format!("the ids in `{}` stand in other columns, too", name.value);
+            let message = format!("other columns hold the ids of `{}`, too", name.value);
             let hint = format!("add {} to `hash:`", listed(&others.collect::<Vec<_>>()));
             self.check.error(&name, message, hint);
         }

@@ -40,7 +40,7 @@ fn only_addresses_of_this_machine_are_loopback() {
 }
 
 #[test]
-fn an_address_that_cannot_be_used_says_why_and_nothing_of_itself() {
+fn an_unusable_address_is_reported_without_its_text() {
     let cases = [
         ("https://me:geheim@api.example", "user name"),
         ("http://geheim@127.0.0.1:80", "user name"),

@@ -89,7 +89,7 @@ fn every_form_has_a_name_and_a_severity() {
 }
 
 #[test]
-fn checks_do_not_change_what_is_asked() {
+fn checks_do_not_change_the_searches() {
     let with = planned(&declared(&["{table: notes, min_rows: 1}"]));
     assert_eq!(with.hash, planned(super::PIPELINE).hash);
     assert_eq!(planned(super::PIPELINE).checks, []);
@@ -116,17 +116,17 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             "{table: notes}",
-            "12:5 this check does not say what is checked [give exactly one of not_null, unique, \
+            "12:5 this check has no condition [give exactly one of not_null, unique, \
              min_rows, max_reject_share, accepted_values, freshness, row_count_change, sql]",
         ),
         (
             "{table: notes, min_rows: 1, unique: [note_id]}",
-            "12:5 this check asks several things: unique, min_rows [give exactly one of not_null, \
+            "12:5 this check has several conditions: unique, min_rows [give exactly one of not_null, \
              unique, min_rows, max_reject_share, accepted_values, freshness, row_count_change, sql]",
         ),
         (
             "{min_rows: 1}",
-            "12:5 this check does not say of which table [add `table:`, such as `table: notes`]",
+            "12:5 this check has no table [add `table:`, such as `table: notes`]",
         ),
         (
             "{table: notes, min_rows: 0}",
@@ -134,7 +134,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             "{table: notes, max_reject_share: 2}",
-            "12:38 `max_reject_share` must be from 0 to 1 [0.02 allows two rows in a hundred]",
+            "12:38 `max_reject_share` must be from 0 to 1 [write 0.02 to allow 2 rows in 100]",
         ),
         (
             "{table: requests, max_reject_share: 0.1}",
@@ -146,19 +146,19 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             "{table: notes, accepted_values: {note_type: []}}",
-            "12:49 no accepted value of `note_type` is given [write one at least]",
+            "12:49 no accepted value of `note_type` is given [write at least one]",
         ),
         (
             "{table: notes, accepted_values: {image_count: [many]}}",
-            "12:52 `many` is no value of `image_count` [write a whole number]",
+            "12:52 `many` is not a value of `image_count` [write a whole number]",
         ),
         (
             "{table: notes, accepted_values: {has_music: [ja]}}",
-            "12:50 `ja` is no value of `has_music` [write true or false]",
+            "12:50 `ja` is not a value of `has_music` [write true or false]",
         ),
         (
             "{table: notes, accepted_values: {published_at: [x]}}",
-            "12:38 the values of `published_at` are instants or days [write `sql`, such as select * \
+            "12:38 accepted values cannot be instants or days, as in `published_at` [write `sql`, such as select * \
              from run.notes where published_at < …]",
         ),
         (
@@ -172,7 +172,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             "{table: notes, row_count_change: {at_most: -1}}",
-            "12:48 `at_most` must be 0 or more [0.5 allows half as many rows and half as many more]",
+            "12:48 `at_most` must be 0 or more [write 0.5 to allow 50% fewer or more rows]",
         ),
         (
             "{sql: \" ; \"}",
@@ -189,7 +189,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             "{table: notes, min_rows: 1, name: \"\"}",
-            "12:39 this check has an empty name [say what is expected, or remove `name`]",
+            "12:39 this check has an empty name [write a name, or remove `name`]",
         ),
     ];
     for (entry, expected) in cases {
@@ -207,7 +207,7 @@ fn two_mistakes_are_told_at_once() {
         mistakes(&declared(&entries)),
         [
             "13:29 unknown column of notes `note_ids` [did you mean `note_id`?]",
-            "13:46 two checks are named `twice` [give each a name of its own]",
+            "13:46 two checks are named `twice` [give each its own name]",
         ]
     );
 }

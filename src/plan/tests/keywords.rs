@@ -111,7 +111,7 @@ fn names_are_as_they_are_written_too() {
 }
 
 #[test]
-fn words_that_nobody_means_are_warned_of_at_their_place() {
+fn suspicious_keywords_are_warned_about_at_their_place() {
     let cases = [
         (
             "[a, 防晒，面霜]",
@@ -133,21 +133,22 @@ fn words_that_nobody_means_are_warned_of_at_their_place() {
         ),
         (
             "[a, b,\n    ' a ']",
-            "7:5 the keyword `a` stands in the set `brands` again, first in line 6; it is searched for once [remove \
+            "7:5 the keyword `a` is in the set `brands` twice, first in line 6; it is searched for once \
+             [remove \
              it here]",
         ),
         (
             "\n    - a #b c\n",
-            "7:7 `#b c` is a comment and no part of the keyword [put the keyword in quotes if it is one, or a \
+            "7:7 `#b c` is a comment, not part of the keyword [put the keyword in quotes if it is one, or a \
              space after `#` if not]",
         ),
         (
             "\n    - a\n      b\n",
-            "7:7 this keyword goes over several lines [begin each keyword with `- `, or write it on one line]",
+            "7:7 this keyword spans several lines [begin each keyword with `- `, or write it on one line]",
         ),
         (
             "[\"a\\u200bb\"]",
-            "6:12 the keyword `a\\u{200b}b` has characters that cannot be seen [write it anew, without them]",
+            "6:12 the keyword `a\\u{200b}b` has characters that cannot be seen [retype it without them]",
         ),
     ];
     for (keywords, warning) in cases {
@@ -168,9 +169,9 @@ fn nothing_is_asked_for_twice() {
     assert_eq!(
         warnings(&plan),
         [
-            "6:15 the keyword `防晒` is in the sets `brands` and `same`; it is searched for once and counted to \
+            "6:15 the keyword `防晒` is in the sets `brands` and `same`; it is searched for once and counted for \
              `brands` [leave it out of one of them]",
-            "6:19 the keyword `面霜` is in the sets `brands` and `same`; it is searched for once and counted to \
+            "6:19 the keyword `面霜` is in the sets `brands` and `same`; it is searched for once and counted for \
              `brands` [leave it out of one of them]",
             "10:30 the set `brands` is named here again; its keywords are searched for once [remove it here]",
         ]

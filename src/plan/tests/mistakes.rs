@@ -26,7 +26,7 @@ fn each_mistake_has_its_place_and_a_hint() {
     let cases = [
         (
             changed("version: 1", "version: 2"),
-            "2:10 version 2 of the pipeline format is not known here [this redlake reads `version: 1`]",
+            "2:10 unknown version 2 of the pipeline format [write `version: 1`]",
         ),
         (
             changed("pipeline: test", "pipeline: Übung"),
@@ -107,27 +107,29 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             and("limits: {cost_per_run: 10}\n"),
-            "11:24 this budget cannot be kept: there is no price of note_search [add `note_search:` to `price:`; 0 if it is free]",
+            "11:24 this budget cannot be enforced: there is no price of note_search [add `note_search:` \
+             to `price:`; 0 if it is free]",
         ),
         (
             and("limits: {cost_per_day: 10}\nprice: {user_search: 1, currency: CNY}\n"),
-            "11:24 this budget cannot be kept: there is no price of note_search [add `note_search:` to `price:`; 0 if it is free]",
+            "11:24 this budget cannot be enforced: there is no price of note_search [add `note_search:` \
+             to `price:`; 0 if it is free]",
         ),
         (
             and("limits: {cost_per_day: lots}\n"),
-            "11:24 `lots` is no amount of money [write an amount such as 200 or 12.50]",
+            "11:24 `lots` is not an amount of money [write an amount such as 200 or 12.50]",
         ),
         (
             and("limits: {cost_per_day: -1}\n"),
-            "11:24 `-1` is no amount of money [write an amount such as 200 or 12.50]",
+            "11:24 `-1` is not an amount of money [write an amount such as 200 or 12.50]",
         ),
         (
             and("limits: {cost_per_run: nan}\n"),
-            "11:24 `nan` is no amount of money [write an amount such as 200 or 12.50]",
+            "11:24 `nan` is not an amount of money [write an amount such as 200 or 12.50]",
         ),
         (
             and("limits: {cost_per_run: 1e13}\n"),
-            "11:24 `1e13` is no amount of money [write an amount such as 200 or 12.50]",
+            "11:24 `1e13` is not an amount of money [write an amount such as 200 or 12.50]",
         ),
         (
             and("price: {note_serch: 0.1, currency: CNY}\n"),
@@ -135,11 +137,11 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             and("price: {note_search: cheap, currency: CNY}\n"),
-            "11:22 `cheap` is no price [write the price of one call, such as 0.10]",
+            "11:22 `cheap` is not a price [write the price of one call, such as 0.10]",
         ),
         (
             and("price: {note_search: -1, currency: CNY}\n"),
-            "11:22 `-1` is no price [write the price of one call, such as 0.10]",
+            "11:22 `-1` is not a price [write the price of one call, such as 0.10]",
         ),
         (
             and("price: {note_search: 0.1}\n"),
@@ -167,15 +169,15 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             source(", base_url: sandbox, sandbox: {clock: noon}"),
-            "4:64 `noon` is no time [write it like 2026-03-09T12:00:00+08:00]",
+            "4:64 `noon` is not a time [write it as in 2026-03-09T12:00:00+08:00]",
         ),
         (
             source(", base_url: sandbox, sandbox: {clock: 2026-03-09 12:00}"),
-            "4:64 `2026-03-09 12:00` has no time zone [write it like 2026-03-09T12:00:00+08:00]",
+            "4:64 `2026-03-09 12:00` has no time zone [write it as in 2026-03-09T12:00:00+08:00]",
         ),
         (
             source(", base_url: sandbox, sandbox: {clock: 2026-03-09}"),
-            "4:64 `2026-03-09` has no time of day and no time zone [write it like 2026-03-09T12:00:00+08:00]",
+            "4:64 `2026-03-09` has no time of day and no time zone [write it as in 2026-03-09T12:00:00+08:00]",
         ),
         (
             changed("endpoint: note_search", "endpoint: note_serch"),
@@ -199,7 +201,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             changed("    pages: {max: 3}\n", ""),
-            "8:15 it is not said how far to page note_search [add `pages: {max: 10}`; every page is a paid call]",
+            "8:15 `pages.max` is missing for note_search [add `pages: {max: 10}`; every page is a paid call]",
         ),
         (
             changed("max: 3", "max: 0"),
@@ -226,7 +228,8 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             detail(""),
-            "11:16 note_detail needs to know which notes [add `notes: {found_by: note_search, top: 50, by: liked_count}` or `{ids: […]}`]",
+            "11:16 note_detail needs notes [add `notes: {found_by: note_search, top: 50, by: \
+             liked_count}` or `{ids: […]}`]",
         ),
         (
             detail(", notes: {ids: [a]}, keywords: [brands]"),
@@ -242,7 +245,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             detail(", notes: {ids: [../users]}"),
-            "11:69 `../users` is no note id [an id is letters and digits, such as 649c46ab000000002702ad36]",
+            "11:69 `../users` is not a note id [write letters and digits, such as 649c46ab000000002702ad36]",
         ),
         (
             detail(", notes: {ids: []}"),
@@ -250,11 +253,11 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             detail(", notes: {ids: ['']}"),
-            "11:69 `` is no note id [an id is letters and digits, such as 649c46ab000000002702ad36]",
+            "11:69 `` is not a note id [write letters and digits, such as 649c46ab000000002702ad36]",
         ),
         (
             detail(", notes: {ids: [a], found_by: note_search}"),
-            "11:62 it is not clear which notes are meant [give exactly one of `found_by`, `ids` and `file`]",
+            "11:62 `notes` needs exactly one source of notes [give exactly one of `found_by`, `ids` and `file`]",
         ),
         (
             detail(", notes: {found_by: note_serch, top: 1, by: liked_count}"),
@@ -262,7 +265,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             detail(", notes: {found_by: note_search, by: liked_count}"),
-            "11:62 it is not said how many notes [add `top: 50`]",
+            "11:62 `top` is missing [add `top: 50`]",
         ),
         (
             detail(", notes: {found_by: note_search, top: 0, by: liked_count}"),
@@ -270,7 +273,7 @@ fn each_mistake_has_its_place_and_a_hint() {
         ),
         (
             detail(", notes: {found_by: note_search, top: 1}"),
-            "11:62 it is not said which notes come first [add `by: liked_count`]",
+            "11:62 `by` is missing [add `by: liked_count`]",
         ),
         (
             detail(", notes: {found_by: note_search, top: 1, by: liked}"),
@@ -289,8 +292,7 @@ fn a_wrong_stop_rule_has_its_place_and_a_hint() {
         changed("max: 3", &stop_when)
     };
     let users = |text: &str| rules(text).replace("note_search", "user_search");
-    let share =
-        "10:46 `known_share` must be above 0 and at most 1 [0.9 stops where nine in ten are known]";
+    let share = "10:46 `known_share` must be above 0 and at most 1 [write 0.9 to stop where 9 of 10 are known]";
     let older = "10:45 `older_than` needs the newest first: in another order old notes say nothing \
                  about the next page [add `newest` to `filters: {sort: …}`, or remove `older_than`]";
     let cases = [
@@ -299,7 +301,7 @@ fn a_wrong_stop_rule_has_its_place_and_a_hint() {
         (rules("known_share: 1.01"), share),
         (
             rules("known_within: 7d"),
-            "10:47 `known_within` says since when notes are known [add `known_share: 0.9`, or remove it]",
+            "10:47 `known_within` needs `known_share` [add `known_share: 0.9`, or remove it]",
         ),
         (
             rules("short_page: 0"),
@@ -344,7 +346,7 @@ limits: {cost_per_run: 10}
     assert_eq!(
         mistakes(&and(more)),
         [
-            "12:24 this budget cannot be kept: there is no price of note_search, user_search \
+            "12:24 this budget cannot be enforced: there is no price of note_search, user_search \
           [add `note_search:` to `price:`; 0 if it is free]"
         ]
     );

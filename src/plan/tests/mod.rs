@@ -216,8 +216,8 @@ extract:
     assert_eq!(
         warnings(&plan),
         [
-            "5:49 the keyword `兰蔻` is in the sets `brands` and `topics`; it is searched for once and counted \
-          to `brands` [leave it out of one of them]"
+            "5:49 the keyword `兰蔻` is in the sets `brands` and `topics`; it is searched for once and \
+             counted for `brands` [leave it out of one of them]"
         ]
     );
 }

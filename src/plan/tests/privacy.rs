@@ -70,11 +70,11 @@ fn each_wrong_rule_says_what_to_do() {
     let cases = [
         (
             "hash: [nickname]",
-            "`nickname` does not say of which table [write table.column, such as users.nickname]",
+            "`nickname` has no table [write table.column, such as users.nickname]",
         ),
         (
             "hash: [who]",
-            "`who` does not say of which table [write table.column, such as users.nickname]",
+            "`who` has no table [write table.column, such as users.nickname]",
         ),
         (
             "drop: [usrs.nickname]",
@@ -94,21 +94,21 @@ fn each_wrong_rule_says_what_to_do() {
         ),
         (
             "hash: [user_stats.follower_count]",
-            "`user_stats.follower_count` is no text but int64 [drop it, or remove it here]",
+            "`user_stats.follower_count` is int64, not text [drop it, or remove it here]",
         ),
         (
             "drop: [note_tags.tag]",
-            "`note_tags.tag` cannot be dropped: no row is written without it \
+            "`note_tags.tag` cannot be dropped: it is required \
              [hash it instead, or remove it here]",
         ),
         (
             "drop: [note_videos.video_index]",
-            "`note_videos.video_index` cannot be dropped: no row is written without it \
+            "`note_videos.video_index` cannot be dropped: it is required \
              [remove it here]",
         ),
         (
             "drop: [note_videos.codec]",
-            "`note_videos.codec` cannot be dropped: it tells rows apart \
+            "`note_videos.codec` cannot be dropped: it is part of the key of its rows \
              [hash it instead, or remove it here]",
         ),
         (
@@ -122,17 +122,17 @@ fn each_wrong_rule_says_what_to_do() {
         ),
         (
             "hash: [users.user_id, user_stats.user_id]",
-            "the ids in `user_stats.user_id` stand in other columns, too \
+            "other columns hold the ids of `user_stats.user_id`, too \
              [add notes.author_user_id, search_results.entity_id to `hash:`]",
         ),
         (
             "drop: [notes.author_user_id]",
-            "the ids in `notes.author_user_id` stand in other columns, too \
+            "other columns hold the ids of `notes.author_user_id`, too \
              [add search_results.entity_id, user_stats.user_id, users.user_id to `hash:`]",
         ),
         (
             "hash: [search_results.entity_id]",
-            "the ids in `search_results.entity_id` stand in other columns, too \
+            "other columns hold the ids of `search_results.entity_id`, too \
              [add notes.author_user_id, user_stats.user_id, users.user_id to `hash:`]",
         ),
         (
@@ -166,8 +166,8 @@ fn a_salt_is_needed_and_must_be_long() {
     assert_eq!(
         wrong(rules),
         [
-            "hashing needs a salt [add `salt: \"${REDLAKE_SALT}\"` to `privacy:`, with at least 16 \
-          characters that nobody can guess in that variable]"
+            "hashing needs a salt [add `salt: \"${REDLAKE_SALT}\"` to `privacy:`, and set that variable \
+             to at least 16 random characters]"
         ]
     );
     let rules = "privacy: {hash: [users.nickname], salt: \"${REDLAKE_SALT}\"}";
@@ -259,14 +259,14 @@ fn the_salt_changes_pseudonyms_and_no_plan() {
 }
 
 #[test]
-fn what_a_run_needs_of_the_lake_stays_there() {
+fn columns_that_a_run_needs_cannot_be_hidden() {
     let detail = "  - {endpoint: note_detail, source: {name: xhs_open}, notes: {found_by: note_search, \
                   top: 5, by: liked_count}}";
     assert_eq!(
         wrong(&format!(
             "{detail}\nprivacy: {{drop: [engagement.liked_count]}}"
         )),
-        ["`engagement.liked_count` ranks notes here and is dropped \
+        ["`engagement.liked_count` is dropped, but ranks notes here \
           [rank them by another count, or keep this one]"]
     );
     let ids = "privacy: {hash: [users.user_id, user_stats.user_id, notes.author_user_id, \
@@ -279,10 +279,8 @@ fn what_a_run_needs_of_the_lake_stays_there() {
     };
     assert_eq!(
         wrong(&search("user_search")),
-        [
-            "`known_share` knows items by their ids, which are hashed here \
-          [remove `known_share`, or do not hash the ids]"
-        ]
+        ["`known_share` compares ids, which are hashed here \
+          [remove `known_share`, or do not hash the ids]"]
     );
     // Notes keep their ids.
     with(&search("note_search"));
@@ -295,7 +293,7 @@ fn answers_are_kept_as_long_as_the_pipeline_says() {
     assert_eq!(with("raw: {keep: 30d}").raw, RawRetention::For(month));
     assert_eq!(
         wrong("raw: {keep: 0d}"),
-        ["answers cannot be kept for no time at all [write a time such as 30d, or `raw: none`]"]
+        ["`keep` must be longer than 0 [write a time such as 30d, or `raw: none`]"]
     );
     assert_eq!(
         wrong("raw: nothing"),

@@ -141,7 +141,7 @@ fn the_first_parts_take_what_is_left_over() {
 }
 
 #[test]
-fn a_limit_that_leaves_some_part_nothing_is_told() {
+fn a_limit_that_leaves_a_shard_no_call_is_refused() {
     let cases = [
         ("concurrency: 8", "concurrency: 2", "concurrency: 2"),
         (
@@ -168,7 +168,7 @@ fn a_limit_that_leaves_some_part_nothing_is_told() {
     let error = poor.shard(parts(3)[2]).expect_err("it is too little");
     assert_eq!(
         error.to_string(),
-        "cost_per_run: 0.29 cannot be divided among 3 shards: a part would pay for no call"
+        "cost_per_run: 0.29 cannot be divided among 3 shards: a part could not pay for one call"
     );
     let enough = planned(&WIDE.replace("concurrency: 8", "concurrency: 3"));
     assert_eq!(sharded(&enough, parts(3)[2]).limits.concurrency, 1);
@@ -206,7 +206,7 @@ fn a_shard_is_read_as_it_is_told() {
     ];
     for text in wrong {
         let error = text.parse::<Shard>().expect_err(text);
-        let told = format!("`{text}` is no shard; write 1/4 to 4/4 on four machines");
+        let told = format!("`{text}` is not a shard; write 1/4 to 4/4 on four machines");
         assert_eq!(error, told);
         serde_json::from_str::<Shard>(&format!("\"{text}\"")).expect_err(text);
     }

@@ -100,7 +100,7 @@ fn two_entries_that_ask_the_same_keep_their_own_rules() {
 }
 
 #[test]
-fn limits_prices_and_budgets_are_no_part_of_what_is_asked() {
+fn limits_prices_and_budgets_do_not_change_search_ids() {
     let hash = planned(PIPELINE).hash;
     let same = [
         "limits: {requests_per_second: 9, burst: 2, concurrency: 1, retries: 0}\n",

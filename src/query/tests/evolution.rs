@@ -82,7 +82,7 @@ fn a_null_of_an_old_type_stays_null() {
 }
 
 #[test]
-fn what_cannot_be_read_fails_only_who_asks_for_it() {
+fn an_unreadable_column_fails_only_queries_that_read_it() {
     let mut lake = Lake::new();
     let columns = "note_id, endpoint, snapshot_at, run_id, liked_count, nice_count";
     let row = |hour: u32, nice: &str| {
@@ -124,7 +124,7 @@ fn what_cannot_be_read_fails_only_who_asks_for_it() {
 }
 
 #[test]
-fn a_view_goes_without_what_it_is_made_of() {
+fn a_view_of_unreadable_columns_is_left_out() {
     let mut lake = Lake::new();
     lake.add("engagement", "note_id, snapshot_at", &["'n', 1::BIGINT"]);
     let place = ("engagement".to_owned(), "snapshot_at".to_owned());

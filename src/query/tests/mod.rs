@@ -224,7 +224,7 @@ fn in_one_snapshot_detail_comes_before_search() {
 }
 
 #[test]
-fn what_an_endpoint_no_longer_says_is_not_taken_from_its_past() {
+fn a_value_missing_from_the_newest_answer_is_not_filled_from_older_ones() {
     let old = note("note_search", 1, "'removed', 'old', NULL, 1");
     let new = note("note_search", 2, "NULL, 'new', NULL, 1");
     assert_eq!(latest(&[old, new]), ["n||new||1|note_search|run2"]);
@@ -407,7 +407,7 @@ fn a_catalog_that_has_the_same_views_stays() {
 }
 
 #[test]
-fn a_catalog_that_was_not_finished_is_written_anew() {
+fn an_unfinished_catalog_is_rewritten() {
     let lake = Lake::new();
     let half = lake
         .root
@@ -489,7 +489,7 @@ fn what_a_killed_client_wrote_into_the_catalog_goes() {
 }
 
 #[test]
-fn what_does_not_fit_into_memory_is_spilled_where_it_is_told() {
+fn large_queries_spill_to_the_given_folder() {
     let (lake, scratch) = (Lake::new(), TempDir::new().expect("a temporary folder"));
     let sorted = "SELECT max(place) FROM (SELECT row_number() OVER (ORDER BY hash(range)) AS place \
                   FROM range(8000000))";
@@ -513,7 +513,7 @@ fn what_does_not_fit_into_memory_is_spilled_where_it_is_told() {
 
 /// DuckDB looks for files when it needs them: those of one table perhaps after those of another.
 #[test]
-fn a_lake_that_is_open_still_does_not_show_what_comes_later() {
+fn an_open_lake_does_not_show_later_commits() {
     let tables = &*TABLES;
     let mut lake = Lake::new();
     lake.add("notes", "note_id, run_id", &["'a', 'r'"]);

@@ -19,8 +19,8 @@ pub(crate) fn runs_as_of(lake: &Lake, at: DateTime<Utc>) -> Result<BTreeSet<Stri
     let changed = changed_since(&commits, &runs, at);
     if let Some(first) = changed.first() {
         tracing::warn!(
-            "of {} runs, {first} the first of them, the rows are those of now: they were continued or \
-             flattened anew since",
+            "current rows are read for {} of the runs, the first of them {first}: they were continued or \
+             flattened again later",
             changed.len()
         );
     }

@@ -266,16 +266,18 @@ fn message(rule: &CheckRule, count: u64, first: Option<&Row>) -> String {
         CheckRule::Unique { columns, .. } => {
             let of = columns.join(", ");
             match count {
-                1 => format!("1 value of {of} comes more than once"),
-                n => format!("{n} values of {of} come more than once"),
+                1 => format!("1 value of {of} occurs more than once"),
+                n => format!("{n} values of {of} occur more than once"),
             }
         }
-        CheckRule::MinRows { rows, .. } => format!("{} rows; at least {rows} wanted", said("rows")),
+        CheckRule::MinRows { rows, .. } => {
+            format!("row count {}; at least {rows} expected", said("rows"))
+        }
         CheckRule::MaxRejectShare { share, .. } => {
             let (rejected, written) = (number("rejected"), number("written"));
             let found = rejected.zip(written).map(|(r, w)| r / (r + w));
             format!(
-                "{} rows rejected, {} written: a share of {:.4}; at most {share} allowed",
+                "rows rejected {}, written {}: a share of {:.4}; at most {share} allowed",
                 said("rejected"),
                 said("written"),
                 found.unwrap_or_default()
@@ -296,12 +298,12 @@ fn message(rule: &CheckRule, count: u64, first: Option<&Row>) -> String {
             ),
         },
         CheckRule::RowCountChange { at_most, .. } => format!(
-            "{} rows; {} is the median of the last runs ({}), and a change of {at_most} is allowed",
+            "row count {}; {} is the median of the last runs ({}), and a change of {at_most} is allowed",
             said("rows"),
             said("median"),
             said("earlier_runs")
         ),
-        CheckRule::Sql(_) => format!("the query gave {rows}"),
+        CheckRule::Sql(_) => format!("the query returned {rows}"),
     }
 }
 

@@ -60,7 +60,7 @@ impl ActiveRun<'_> {
         self.stage_ledger(&staging, outcome)?;
         if has_tables && !outcome.damaged_pages.is_empty() && self.has_committed_rows()? {
             let reason = format!(
-                "{} of the run's pages cannot be read any more, and their rows were committed before",
+                "{} of the run's pages cannot be read, and their rows were committed before",
                 outcome.damaged_pages.len()
             );
             return self.hold(staging, next, reason, outcome);
@@ -235,7 +235,7 @@ impl ActiveRun<'_> {
 pub(crate) fn supersede(lake: &Lake, run_id: &str, but: Option<&str>) {
     if let Err(error) = lake.supersede(run_id, but) {
         tracing::warn!(
-            "what is held of the run {run_id} is outdated and cannot be removed: {}",
+            "cannot remove the outdated held tables of the run {run_id}: {}",
             with_causes(&error)
         );
     }

@@ -72,12 +72,12 @@ impl<'l> Rewriter<'l> {
     /// warning if a rewrite would lose data: the table has no contract, or its files do not fit.
     pub fn contract(&self, name: &str) -> Option<&'l Table> {
         let Some(table) = self.tables.get(name) else {
-            tracing::warn!("the files of {name} stay as they are: no contract declares it");
+            tracing::warn!("the files of {name} are not rewritten: no contract declares it");
             return None;
         };
         let reason = self.unreadable.iter().find(|((of, _), _)| of == name);
         if let Some((_, reason)) = reason {
-            tracing::warn!("the files of {name} stay as they are: {reason}");
+            tracing::warn!("the files of {name} are not rewritten: {reason}");
             return None;
         }
         Some(table)

@@ -180,7 +180,7 @@ fn a_rule_goes_before_the_script_and_the_script_before_chance() {
 }
 
 #[test]
-fn a_rule_strikes_what_matches_all_that_it_says() {
+fn a_fault_rule_applies_where_all_its_conditions_match() {
     let rule = json!({"source": "s", "keyword": "k", "page": 1, "sort": "newest", "fault": {"kind": "html"}});
     let asked = Asked {
         endpoint: Some("e".to_owned()),

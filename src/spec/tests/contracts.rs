@@ -90,7 +90,7 @@ fn what_an_answer_is_about_is_a_parameter_at_a_place() {
             "about: {note_ids: /data/note_id}",
             "there is no parameter `note_ids`",
         ),
-        ("about: {note_id: data}", "`data` is no path"),
+        ("about: {note_id: data}", "`data` is not a path"),
     ] {
         let mistakes = mistakes_in_xhs_open(about, changed);
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
@@ -104,7 +104,7 @@ fn what_an_answer_is_about_is_a_parameter_at_a_place() {
 }
 
 #[test]
-fn fields_are_named_as_their_parameter_knows_them() {
+fn fields_must_be_values_of_their_parameter() {
     for (old, new) in [
         ("always: [note_id]", "always: [noteid]"),
         ("any_of_fields: [like_count", "any_of_fields: [liked_count"),
@@ -113,7 +113,7 @@ fn fields_are_named_as_their_parameter_knows_them() {
         let mistakes = mistakes_in_xhs_open(old, new);
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         assert!(
-            mistakes[0].contains("is no field that can be asked for"),
+            mistakes[0].contains("is not a field that can be requested"),
             "{mistakes:?}"
         );
         assert!(mistakes[0].contains("did you mean"), "{mistakes:?}");
@@ -123,16 +123,8 @@ fn fields_are_named_as_their_parameter_knows_them() {
 #[test]
 fn the_text_that_is_signed_has_known_parts_and_a_secret() {
     for (old, new, told) in [
-        (
-            "{app_id}",
-            "{appid}",
-            "`{appid}` is nothing that can be signed",
-        ),
-        (
-            "{version}{secret}",
-            "{version}",
-            "a sign without a secret proves nothing",
-        ),
+        ("{app_id}", "{appid}", "`{appid}` cannot be signed"),
+        ("{version}{secret}", "{version}", "a sign needs the secret"),
     ] {
         let mistakes = mistakes_in_xhs_open(old, new);
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
@@ -305,7 +297,7 @@ fn a_table_is_outdated_only_with_one_that_is_grouped_alike() {
     let told = mistakes(dir.path());
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
-        told[0].contains("`thing` is no table with the same `latest_by`"),
+        told[0].contains("`thing` is not a table with the same `latest_by`"),
         "{told:?}"
     );
     assert!(told[0].contains("did you mean `things`?"), "{told:?}");
@@ -316,7 +308,8 @@ fn a_column_is_not_there_and_removed() {
     let table = format!("{TABLE}removed: {{size: nobody used it, thing_id: .}}\n");
     assert_eq!(
         mistakes(folder(&table).path()),
-        ["8:33 `thing_id` is a column of the table, too \
-          [a column that was taken back is no longer removed]"]
+        [
+            "8:33 `thing_id` is both a column and removed [take it out of `removed`, or out of `columns`]"
+        ]
     );
 }

@@ -58,7 +58,7 @@ fn a_mart_reads_columns_that_are_there() {
     assert_eq!(
         told,
         ["8:56 `engagement` has no column `likes` \
-          [a mart whose columns are gone has to go, too: remove its file]"]
+          [correct the name, or remove the mart's file]"]
     );
     let told = mistakes(&changed(GROWTH, "  engagement: [", "  engagements: ["));
     assert_eq!(

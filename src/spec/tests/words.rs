@@ -27,7 +27,7 @@ fn lengths_of_time_are_read() {
 }
 
 #[test]
-fn what_is_no_length_of_time_is_refused() {
+fn an_invalid_duration_is_refused() {
     for text in [
         "",
         "s",
@@ -40,7 +40,7 @@ fn what_is_no_length_of_time_is_refused() {
         "五s",
     ] {
         let error = text.parse::<TimeSpan>().expect_err(text);
-        assert!(error.starts_with(&format!("`{text}` is no length of time")));
+        assert!(error.starts_with(&format!("`{text}` is not a duration")));
     }
 }
 
@@ -89,24 +89,27 @@ fn an_instant_has_a_time_zone() {
     let wrong = [
         (
             "2026-03-09T12:00:00",
-            "has no time zone; write it like 2026-03-09T12:00:00+08:00",
+            "has no time zone; write it as in 2026-03-09T12:00:00+08:00",
         ),
         (
             "2026-03-09 12:00",
-            "has no time zone; write it like 2026-03-09T12:00:00+08:00",
+            "has no time zone; write it as in 2026-03-09T12:00:00+08:00",
         ),
         (
             "2026-03-09",
-            "has no time of day and no time zone; write it like 2026-03-09T12:00:00+08:00",
+            "has no time of day and no time zone; write it as in 2026-03-09T12:00:00+08:00",
         ),
         (
             "yesterday",
-            "is no time; write it like 2026-03-09T12:00:00+08:00",
+            "is not a time; write it as in 2026-03-09T12:00:00+08:00",
         ),
-        ("", "is no time; write it like 2026-03-09T12:00:00+08:00"),
+        (
+            "",
+            "is not a time; write it as in 2026-03-09T12:00:00+08:00",
+        ),
         (
             "2026-13-09T12:00:00Z",
-            "is no time; write it like 2026-03-09T12:00:00+08:00",
+            "is not a time; write it as in 2026-03-09T12:00:00+08:00",
         ),
     ];
     for (text, told) in wrong {

@@ -177,26 +177,29 @@ fn a_placed_value_knows_its_bytes() {
 }
 
 #[test]
-fn what_is_no_yaml_is_told_with_its_place_and_a_hint() {
+fn invalid_yaml_is_reported_with_its_place_and_a_hint() {
     let indent = "indent the lines of one list or mapping alike, with spaces";
     let cases = [
         ("a: 1\nb: [1, 2\n", "2:4 this `[` is not closed [close it with `]`, before the next key]".to_owned()),
         ("a: [1, 2\nb: 2\n", "1:4 this `[` is not closed [close it with `]`, before the next key]".into()),
         ("a: {x: 1\nb: 2\n", "1:4 this `{` is not closed [close it with `}`, before the next key]".into()),
         ("a: [1, 2}\n", "1:4 this `[` is closed by `}` [close each bracket with its own kind]".into()),
-        ("a: ]\n", "1:4 this bracket closes none that is open [remove it, or put the text in quotes]".into()),
-        ("a: 1\na: 2\n", "2:1 the key `a` stands here twice: first in line 1 [remove one of them, or rename it]".into()),
-        ("{a: 1, \"a\": 2}\n", "1:8 the key `a` stands here twice: first in line 1 [remove one of them, or rename it]".into()),
+        ("a: ]\n", "1:4 no open bracket matches this one [remove it, or put the text in quotes]".into()),
+        ("a: 1\na: 2\n", "2:1 duplicate key `a`, first in line 1 [remove one of them, or rename it]".into()),
+        ("{a: 1, \"a\": 2}\n", "1:8 duplicate key `a`, first in line 1 [remove one of them, or rename \
+          it]".into()),
         (
             "a: *nobody\n",
-            "1:4 `*nobody` stands for a value marked `&nobody` above, and there is none [put the text in quotes, as in \"@a\"]".into(),
+            "1:4 `*nobody` refers to a value marked `&nobody` above, and there is none [put the text in \
+             quotes, as in \"@a\"]".into(),
         ),
         ("a: \"open\nb: 1\n", "1:4 the quotes that begin here are not closed [end the text with the same quotes]".into()),
         ("a: 'x' y\n", "1:8 the quotes before this end the text [put all of the text in quotes; inside \"…\" write a quote as \\\"]".into()),
         ("a: 1\n b: 2\n", format!("2:2 this line is indented like a part of the value above [{indent}]")),
-        ("a:\n   b: 1\n  c: 2\n", format!("3:3 this line is indented like none of the lines above [{indent}]")),
+        ("a:\n   b: 1\n  c: 2\n", format!("3:3 the indentation of this line matches no line above [{indent}]")),
         ("a: b: c\n", "1:5 a second `: ` in one line [put the text in quotes if `: ` belongs to it]".into()),
-        ("a: 1\nb\nc: 2\n", "2:1 this line is no `key: value` [write a colon and a space after the key]".into()),
+        ("a: 1\nb\nc: 2\n", "2:1 this line is not a `key: value` [write a colon and a space after the \
+          key]".into()),
         ("a: 1\nb:2\nc: 3\n", "2:2 no space follows this colon, so that it does not end a key [write `: `, a colon and a space]".into()),
         ("a:\n\tb: 1\n", "2:1 this line is indented with a tab [indent it with spaces]".into()),
         ("a: 1\n\tb: 2\n", "2:1 this line is indented with a tab [indent it with spaces]".into()),
@@ -207,14 +210,15 @@ fn what_is_no_yaml_is_told_with_its_place_and_a_hint() {
         ("a:b\n", "1:2 no space follows this colon, so that it does not end a key [write `: `, a colon and a space]".into()),
         (
             "a: 1\n---\na: 2\n",
-            "2:1 a second document begins here [a file has one: remove `---` and what follows, or put that into a file of its own]".into(),
+            "2:1 a second document begins here [a file has one: remove `---` and what follows, or move \
+             that to its own file]".into(),
         ),
         ("a: - b\n", "1:4 a list cannot begin on the line of its key [write `- ` on a line of its own, or the list as [a, b]]".into()),
         ("", "0:0 this file is empty".into()),
-        ("# nothing\n---\n", "0:0 this file holds nothing but comments".into()),
+        ("# nothing\n---\n", "0:0 this file holds only comments".into()),
         (
             "a: &x\n  b: *x\n",
-            "2:6 `*x` stands for a value that contains it [write out what is meant]".into(),
+            "2:6 `*x` refers to a value that contains it [write the value out]".into(),
         ),
     ];
     for (text, told) in cases {

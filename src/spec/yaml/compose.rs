@@ -48,7 +48,7 @@ pub fn compose(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<Node> {
         let message = if is_blank {
             "this file is empty"
         } else {
-            "this file holds nothing but comments"
+            "this file holds only comments"
         };
         found.push(Diagnostic::error(file, None, message));
         return None;
@@ -129,7 +129,8 @@ impl<'f> Composer<'f, '_> {
                     documents += 1;
                     if documents == 2 {
                         let message = "a second document begins here";
-                        let hint = "a file has one: remove `---` and what follows, or put that into a file of its own";
+                        let hint = "a file has one: remove `---` and what follows, or move that to its \
+                                    own file";
                         self.error(span, message, hint);
                         return Err(Stopped);
                     }
@@ -180,7 +181,7 @@ impl<'f> Composer<'f, '_> {
             Event::Alias(id) => return self.alias(id, span, depth),
             Event::UnresolvedAlias(name) => {
                 let message = format!(
-                    "`*{name}` stands for a value marked `&{name}` above, and there is none"
+                    "`*{name}` refers to a value marked `&{name}` above, and there is none"
                 );
                 self.error(span.clone(), message, syntax::QUOTE);
                 let kind = NodeKind::Quoted(name.into_owned());
@@ -222,14 +223,14 @@ impl<'f> Composer<'f, '_> {
         };
         anchor.is_used = true;
         let Some(node) = &anchor.node else {
-            let message = format!("`*{}` stands for a value that contains it", anchor.name);
-            self.error(span, message, "write out what is meant");
+            let message = format!("`*{}` refers to a value that contains it", anchor.name);
+            self.error(span, message, "write the value out");
             return Err(Stopped);
         };
         let node = node.clone();
         self.copies += node.size();
         if self.copies > MOST_COPIES || depth + anchor.depth > DEEPEST {
-            let hint = "write out what is meant, or use fewer aliases";
+            let hint = "write the values out, or use fewer aliases";
             self.error(span, "the aliases of this file make it too large", hint);
             return Err(Stopped);
         }
@@ -349,8 +350,7 @@ impl<'f> Composer<'f, '_> {
             match starts.get(name) {
                 Some(first) => {
                     let (line, _) = self.file.position(*first);
-                    let message =
-                        format!("the key `{name}` stands here twice: first in line {line}");
+                    let message = format!("duplicate key `{name}`, first in line {line}");
                     let hint = "remove one of them, or rename it";
                     self.error(key.span, message, hint);
                 }

@@ -129,7 +129,7 @@ impl de::Error for DecodeError {
 
     fn duplicate_field(field: &'static str) -> Self {
         let hint = "remove one of them".to_owned();
-        DecodeError::new(format!("the key `{field}` stands here twice"), Some(hint))
+        DecodeError::new(format!("duplicate key `{field}`"), Some(hint))
     }
 }
 
@@ -158,7 +158,7 @@ fn punctuation(text: &str) -> Option<String> {
     }
     if text.contains(['，', '、']) {
         return Some(
-            "`，` and `、` separate nothing: write `, `, an ASCII comma and a space".to_owned(),
+            "`，` and `、` are not separators: write `, `, an ASCII comma and a space".to_owned(),
         );
     }
     let (key, _) = text.split_once(':')?;

@@ -91,7 +91,7 @@ fn tab(text: &str, kind: &ErrorKind, at: usize) -> Option<Finding> {
     is_tab.then(|| {
         finding(
             character(text, at),
-            "a tab cannot stand here",
+            "a tab is not allowed here",
             "write a space",
         )
     })
@@ -200,8 +200,7 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
         ErrorKind::UnknownQuotedScalarEscape
         | ErrorKind::InvalidQuotedScalarHexEscape
         | ErrorKind::InvalidLowSurrogateHexEscape => {
-            let message =
-                "inside \"…\" a `\\` begins a special character, and there is none like this";
+            let message = "inside \"…\" a `\\` begins an escape, and this is not a known one";
             finding(
                 here,
                 message,
@@ -209,7 +208,7 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
             )
         }
         ErrorKind::MisplacedFlowCollectionEnd => {
-            let message = "this bracket closes none that is open";
+            let message = "no open bracket matches this one";
             finding(here, message, "remove it, or put the text in quotes")
         }
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
@@ -219,11 +218,15 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
         ErrorKind::ExpectedFlowSequenceSeparator => {
             let hint =
                 "write `, ` between the entries, or put a text with special characters in quotes";
-            finding(here, "the list does not go on like this", hint)
+            finding(here, "the list cannot continue like this", hint)
         }
         ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::InvalidColonPlacement => {
             let hint = "write `, ` between the entries, or put a text with `: ` in quotes";
-            finding(here, "the entries in brackets do not go on like this", hint)
+            finding(
+                here,
+                "the entries in brackets cannot continue like this",
+                hint,
+            )
         }
         ErrorKind::MappingValueNotAllowed if text[line_start(text, at)..at].contains(": ") => {
             let message = "a second `: ` in one line";
@@ -240,7 +243,7 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
         }
         ErrorKind::SimpleKeyExpected => no_space(text, at).unwrap_or_else(|| {
             let end = at + line[at - line_start(text, at)..].trim_end().len();
-            let message = "this line is no `key: value`";
+            let message = "this line is not a `key: value`";
             finding(
                 at..end.max(at),
                 message,
@@ -253,7 +256,7 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
             finding(here, message, hint)
         }
         ErrorKind::ExpectedBlockMappingKey if line.trim_start().starts_with("- ") => {
-            let message = "an entry of a list stands among keys";
+            let message = "a list entry cannot be among keys";
             finding(
                 here,
                 message,
@@ -261,11 +264,11 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
             )
         }
         ErrorKind::ExpectedBlockMappingKey => {
-            let message = "this line is indented like none of the lines above";
+            let message = "the indentation of this line matches no line above";
             finding(here, message, INDENT)
         }
         ErrorKind::ExpectedBlockSequenceEntry => {
-            let message = "a key stands among the entries of a list";
+            let message = "a key cannot be among list entries";
             finding(
                 here,
                 message,
@@ -275,7 +278,8 @@ fn of_kind(text: &str, kind: &ErrorKind, at: usize, read: usize) -> Finding {
         ErrorKind::InvalidBlockScalarHeader
         | ErrorKind::ZeroBlockScalarIndent
         | ErrorKind::InvalidBlockScalarIndent => {
-            let message = "`|` and `>` begin a text of several lines, which stands below";
+            let message =
+                "`|` and `>` begin a text of several lines, which starts on the next line";
             finding(here, message, QUOTE)
         }
         ErrorKind::RecursionLimitExceeded => {

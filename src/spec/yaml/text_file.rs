@@ -79,7 +79,7 @@ impl NotUtf8 {
     /// Returns the hint: the command that converts the file.
     pub fn hint(&self) -> String {
         let from = self.encoding.unwrap_or("GBK");
-        format!("save the file as UTF-8; `iconv -f {from} -t UTF-8 FILE` prints it so")
+        format!("save the file as UTF-8; `iconv -f {from} -t UTF-8 FILE` converts it")
     }
 
     /// Returns a text of line breaks and spaces that ends at the place of the error.

@@ -104,8 +104,8 @@ impl<'t> Flattener<'t> {
     }
 }
 
-const NO_PAGE: &str = "the answer is no page";
-const NO_SUBJECT: &str = "the answer does not say what it is about";
+const NO_PAGE: &str = "the answer is not a page";
+const NO_SUBJECT: &str = "the answer does not name its subject";
 
 /// State of flattening one answer.
 struct Reading<'r, 't> {
@@ -132,7 +132,7 @@ impl Reading<'_, '_> {
         {
             emitted = self.attempt(&repaired, true, memory);
         }
-        emitted.unwrap_or(Err("the answer is no JSON"))
+        emitted.unwrap_or(Err("the answer is not JSON"))
     }
 
     /// Walks a text and appends its rows. The inner error is the reason why it gives none. If the

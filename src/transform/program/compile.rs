@@ -112,8 +112,9 @@ impl<'a> Compiler<'a> {
             for at in &known.at {
                 let (node, _) = self.program.walk_loops(ROOT, at);
                 if self.program.nodes[node].values.is_none() {
-                    let message = format!("no rule looks at the values of `{}`", at.value);
-                    let hint = "`known_values` stands beside `when` and `values` that list others";
+                    let message = format!("no rule reads the values of `{}`", at.value);
+                    let hint =
+                        "give `known_values` only where a `when` or `values` reads the value";
                     self.error(at.span(), message, Some(hint.to_owned()));
                 }
                 self.program.know_values(node, &known.values);
@@ -490,8 +491,8 @@ impl<'a> Compiler<'a> {
         let outward = path.chars().take_while(|c| *c == '^').count();
         let rest = &path[outward..];
         if !rest.is_empty() && !rest.starts_with('/') {
-            let hint = "a path is like /note/id, or ^/id for the object around";
-            self.error(span, format!("`{path}` is no path"), Some(hint.into()));
+            let hint = "write a path such as /note/id, or ^/id for the parent object";
+            self.error(span, format!("`{path}` is not a path"), Some(hint.into()));
             return None;
         }
         let Some(level) = levels.get(outward) else {

@@ -174,7 +174,7 @@ impl Seen {
     pub fn guess(&self, key: &str, path: &str) -> Result<Guess, String> {
         let types: Vec<&str> = self.json_types().collect();
         let (kind, note) = match types.as_slice() {
-            [] => return Err("always null so far, which says nothing of its type".to_owned()),
+            [] => return Err("always null so far, so its type is unknown".to_owned()),
             ["object"] => return Err(self.object(path)),
             ["array"] => return Err(self.list(path)),
             _ if self.read_as(ColumnType::Timestamp, key).is_some() => {

@@ -178,7 +178,7 @@ impl<'c> Unknown<'c> {
         let key = key.or(at.path.rsplit('/').next()).unwrap_or_default();
         if key.is_empty() || key.contains('/') {
             return Err(format!(
-                "the key {key:?} cannot be named in a path, which is divided at each `/`"
+                "the key {key:?} cannot be named in a path, because `/` separates keys"
             ));
         }
         let Guess { kind, note } = field.seen.guess(key, &at.path)?;
@@ -186,7 +186,7 @@ impl<'c> Unknown<'c> {
             return Err("no rule reads from there".to_owned());
         }
         if at.path.contains("[*]") || at.path.contains("/*") {
-            return Err("it stands in a list, which needs a rule of its own".to_owned());
+            return Err("it is in a list, which needs its own rule".to_owned());
         }
         let fits = |kind| field.seen.read_as(kind, key).is_some();
         let choice = names.choose((&source.file, rules), &field.places, key, kind, &fits);

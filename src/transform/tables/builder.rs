@@ -163,7 +163,7 @@ pub fn push_record<T: Serialize>(
     let Value::Object(mut fields) =
         serde_json::to_value(record).map_err(|e| wrong(e.to_string()))?
     else {
-        return Err(wrong("a record is no object".into()));
+        return Err(wrong("a record is not an object".into()));
     };
     let mut row = Vec::with_capacity(shape.stored.len());
     for StoredColumn { name, kind, .. } in &shape.stored {
@@ -186,7 +186,7 @@ pub fn push_record<T: Serialize>(
 }
 
 fn record_cell(value: Value, kind: ColumnType) -> Result<Option<Cell<'static>>, String> {
-    let wrong = |value: &Value| format!("`{value}` is no {}", kind.as_str());
+    let wrong = |value: &Value| format!("`{value}` is not a valid {}", kind.as_str());
     let cell = match (kind, &value) {
         (_, Value::Null) => return Ok(None),
         (ColumnType::String, Value::String(text)) => Some(Cell::Text(text.clone().into())),

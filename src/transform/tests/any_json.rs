@@ -126,6 +126,6 @@ proptest! {
         let end = whole.floor_char_boundary(end.index(whole.len()));
         let tables = flattened(&TRANSFORM, &[page(sample.0, sample.1, &whole[..end])]);
         prop_assert_eq!(tables.rejects.len(), 1);
-        prop_assert_eq!(tables.rejects[0].reason.as_str(), "the answer is no JSON");
+        prop_assert_eq!(tables.rejects[0].reason.as_str(), "the answer is not JSON");
     }
 }

@@ -68,7 +68,7 @@ fn each_mistake_has_its_place() {
         ),
         (
             columns("name: x"),
-            "14:44 `x` is no path [a path is like /note/id, or ^/id for the object around]"
+            "14:44 `x` is not a path [write a path such as /note/id, or ^/id for the parent object]"
                 .to_owned(),
         ),
         (
@@ -99,8 +99,8 @@ fn each_mistake_has_its_place() {
                 "{}\n---\nknown_values: [{{at: [/id], values: [a], reason: .}}]",
                 columns("name: /x")
             ),
-            "15:26 no rule looks at the values of `/id` [`known_values` stands beside `when` and \
-             `values` that list others]"
+            "15:26 no rule reads the values of `/id` [give `known_values` only where a `when` or \
+             `values` reads the value]"
                 .to_owned(),
         ),
         (

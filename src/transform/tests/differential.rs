@@ -215,14 +215,14 @@ fn generated_pages_have_every_oddity() {
         "null in a list",
         "smaller than float64",
         "smaller than int64",
-        "the answer does not say what it is about",
+        "the answer does not name its subject",
         "the answer has no list of items",
         "the answer is about another note",
-        "the answer is no JSON",
+        "the answer is not JSON",
     ];
     let (no_pages, reasons): (Vec<&String>, Vec<&String>) = reasons
         .keys()
-        .partition(|reason| reason.starts_with("the answer is no page: "));
+        .partition(|reason| reason.starts_with("the answer is not a page: "));
     assert_eq!(reasons, expected);
     assert!(no_pages.len() > 1, "{no_pages:?}");
 }

@@ -29,7 +29,7 @@ fn told(tables: &Tables, kind: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_item_that_carries_a_note_is_a_note_whatever_its_kind() {
+fn an_item_of_any_kind_with_a_note_is_a_note() {
     let tables = searched(&[
         json!({"model_type": "note", "note": note("a")}),
         json!({"note": note("b")}),
@@ -150,7 +150,7 @@ fn a_paid_place_is_known_by_every_mark() {
 }
 
 #[test]
-fn a_blank_text_is_no_id_in_any_column() {
+fn a_blank_text_is_not_an_id_in_any_column() {
     let blanks = ["", " ", "\u{3000}", "\u{200B}", "\t\n", "\u{FEFF}"];
     let mut items: Vec<Value> = blanks
         .iter()

@@ -45,14 +45,14 @@ fn the_work_for_a_note_grows_with_its_images_and_not_with_their_square() {
 }
 
 #[test]
-fn an_answer_that_is_no_page_is_one_reject() {
+fn an_unusable_answer_is_one_reject() {
     let transform = built_in();
     let cases = [
-        ("<html>502</html>", "the answer is no JSON"),
-        ("", "the answer is no JSON"),
+        ("<html>502</html>", "the answer is not JSON"),
+        ("", "the answer is not JSON"),
         (
             r#"{"code":0,"data":{"items":[]}} x"#,
-            "the answer is no JSON",
+            "the answer is not JSON",
         ),
         (r#"{"code":0}"#, "the answer has no list of items"),
         (r#"{"code":0,"data":{}}"#, "the answer has no list of items"),
@@ -185,8 +185,7 @@ fn an_answer_about_another_note_gives_no_rows() {
         "99999999999999999999999",
     ];
     let of_other = other.map(|id| (id, "the answer is about another note"));
-    let blank =
-        [r#""""#, r#"" \u3000""#].map(|id| (id, "the answer does not say what it is about"));
+    let blank = [r#""""#, r#"" \u3000""#].map(|id| (id, "the answer does not name its subject"));
     for (id, reason) in of_other.into_iter().chain(blank) {
         let tables = detail_about(id);
         let told: Vec<_> = tables
@@ -210,7 +209,7 @@ fn an_answer_about_another_note_gives_no_rows() {
 }
 
 #[test]
-fn what_is_no_id_is_rejected_by_the_rows_that_need_one() {
+fn an_invalid_id_rejects_the_rows_that_need_one() {
     for id in ["null", "true", "4.5", "[42]"] {
         let tables = detail_about(id);
         assert!(
@@ -243,7 +242,7 @@ fn a_page_of_an_unknown_endpoint_is_an_error() {
 }
 
 #[test]
-fn rows_carry_what_is_known_of_their_page() {
+fn rows_have_the_columns_of_their_page() {
     let mut second = at(
         notes(&[
             r#"{"id":"a","timestamp":1773086400}"#,

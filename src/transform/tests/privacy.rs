@@ -106,7 +106,7 @@ fn equal_texts_are_equal_pseudonyms_in_every_table() {
 }
 
 #[test]
-fn hiding_what_kind_an_id_is_does_not_bare_the_id() {
+fn hiding_the_kind_of_an_id_does_not_reveal_the_id() {
     let ids = "hash: [users.user_id, user_stats.user_id, notes.author_user_id, \
                search_results.entity_id], drop: [search_results.entity]";
     let found = users(&[r#"{"id":"u1","name":"x"}"#]);
@@ -241,7 +241,7 @@ fn telephone_numbers_go_from_every_free_text() {
 
 /// Whoever knows the rest of a text could try all numbers against a hash of the whole.
 #[test]
-fn the_hash_of_a_text_does_not_tell_what_was_taken_out() {
+fn the_hash_of_a_text_does_not_reveal_scrubbed_numbers() {
     let hash = |rules: &str, text: &str| {
         let note = format!(r#"{{"id":"n1","title":"t","desc":"{text}"}}"#);
         rows(

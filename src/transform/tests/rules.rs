@@ -276,7 +276,7 @@ known_values:
 /// A field whose values decide may turn out to hold data: the first values are told, in any order
 /// of the pages.
 #[test]
-fn of_many_values_of_a_field_the_first_in_order_are_told() {
+fn the_first_values_in_order_get_their_own_drift_rows() {
     let rules =
         "- {table: things, each: '/data/items[*]', when: {/kind: note}, columns: {id: /id}}";
     let items: Vec<String> = (0..30)
@@ -291,7 +291,7 @@ fn of_many_values_of_a_field_the_first_in_order_are_told() {
 }
 
 #[test]
-fn an_element_that_is_no_object_makes_no_row() {
+fn an_element_that_is_not_an_object_makes_no_row() {
     let objects = "- {table: things, each: '/data/items[*]', then_each: '/list[*]', columns: {id: ^/id, name: /name, part: {index: true}}}";
     let items = r#"[{"id":"a","list":[null, "x", 5, [1], {"name":"n"}, {}]}, null, "x"]"#;
     let made = tables(objects, answer(items));

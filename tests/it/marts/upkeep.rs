@@ -74,7 +74,7 @@ fn only_dates_whose_tables_changed_are_computed_and_later_ones() {
 }
 
 #[test]
-fn flattening_anew_leaves_marts_with_the_same_bytes() {
+fn flattening_again_leaves_marts_with_the_same_bytes() {
     let lake = Lake::new();
     let pipeline = watch(&lake, "first");
     observe(&lake, &pipeline, "2026-03-09T04:00:00Z");
@@ -89,7 +89,7 @@ fn flattening_anew_leaves_marts_with_the_same_bytes() {
 }
 
 #[test]
-fn what_was_missed_is_made_up_for() {
+fn missed_marts_are_computed_later() {
     let lake = Lake::new();
     let pipeline = watch(&lake, "first");
     let broken = lake.schemas(&[(
@@ -112,7 +112,7 @@ fn what_was_missed_is_made_up_for() {
     assert_eq!(report["status"], "complete");
     let why = report["marts_error"].as_str().expect("a reason");
     assert!(
-        why.contains("note_growth has no column `is_falling`"),
+        why.contains("the mart note_growth cannot compute the column `is_falling`"),
         "{why}"
     );
     let told = String::from_utf8_lossy(&output.stderr);

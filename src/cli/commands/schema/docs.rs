@@ -27,7 +27,7 @@ const INTRODUCTION: &str = "\
 # Tables of redlake
 
 Made from the table contracts by `redlake schema docs`. Times are in UTC. A column that is not
-required may be null, and null means that nothing is known: it is never a made-up 0.
+required may be null. Null means unknown; unknown counts are never written as 0.
 
 ";
 
@@ -46,14 +46,14 @@ fn section(table: &Table) -> String {
     };
     let _ = writeln!(
         out,
-        "- Rows of a {whole} are told apart by {}.",
+        "- Key of a row within a {whole}: {}.",
         names(&table.sort_by)
     );
     if !table.latest_by.is_empty() {
         let groups = names(&table.latest_by);
         let _ = writeln!(
             out,
-            "- Of each {groups} in a run the latest observation is kept."
+            "- A run keeps the latest observation of each {groups}."
         );
     }
     for view in views(table) {
@@ -78,7 +78,7 @@ fn views(table: &Table) -> Vec<String> {
     let name = table.name();
     let latest = table.latest_view.as_ref().map(|view| {
         let id = &view.id.value;
-        format!("View `{name}_latest`: a row for each `{id}`, its newest values.")
+        format!("View `{name}_latest`: the newest values of each `{id}`.")
     });
     let delta = (!table.delta_by.is_empty()).then(|| {
         let groups = names(&table.delta_by);
@@ -91,7 +91,7 @@ fn views(table: &Table) -> Vec<String> {
 /// about columns with the same ids.
 fn personal_data(tables: &IndexMap<String, Table>) -> String {
     let mut out = String::from(PERSONAL_DATA);
-    out.push_str("\n| table | personal data | of it free text |\n|---|---|---|\n");
+    out.push_str("\n| table | personal data | personal free text |\n|---|---|---|\n");
     for table in tables.values() {
         let personal = marked(table, |column| column.personal);
         if !personal.is_empty() {
@@ -99,7 +99,7 @@ fn personal_data(tables: &IndexMap<String, Table>) -> String {
             let _ = writeln!(out, "| {} | {personal} | {free} |", table.name());
         }
     }
-    out.push_str("\nAlso free text, though none that people write about themselves:\n\n");
+    out.push_str("\nFree text that is not personal data:\n\n");
     for table in tables.values() {
         let other = marked(table, |column| column.free_text && !column.personal);
         if !other.is_empty() {
@@ -116,10 +116,10 @@ fn personal_data(tables: &IndexMap<String, Table>) -> String {
 const PERSONAL_DATA: &str = "
 ## Personal data
 
-These columns tell who somebody is, or what somebody wrote, shows or where somebody is. Ids of
-accounts are among them: they name nobody, but lead to one account. Views hold the same columns as
-their tables. In a pipeline, `privacy` hashes or drops columns and takes telephone numbers out of
-free text; `raw` says how long the answers themselves are kept, which hold all of this verbatim.
+These columns identify a person, or hold what a person wrote, published or where the person is. They
+include account ids, which contain no name but identify one account. Views hold the same columns as
+their tables. In a pipeline, `privacy` hashes or drops columns and removes telephone numbers from
+free text; `raw` sets how long the answers are kept, which hold all of this data verbatim.
 ";
 
 fn marked(table: &Table, is_marked: impl Fn(&Column) -> bool) -> String {

@@ -26,18 +26,18 @@ pub struct SchemaArgs {
 
 #[derive(Debug, Subcommand)]
 enum SchemaCommand {
-    /// The tables and views, a line each
+    /// List the tables and views, one per line
     List,
-    /// The columns of a table or view
+    /// Show the columns of a table or view
     Show {
         /// Name of a table or view, such as notes or notes_latest
         table: String,
     },
-    /// All tables in one Markdown document, with a list of the columns that hold personal data
+    /// Print all tables as one Markdown document, with a list of the columns that hold personal data
     Docs,
-    /// The YAML lines that would add the fields that the contracts do not know as columns
+    /// Print YAML lines that add unknown fields to the contracts as columns
     Suggest(suggest::SuggestArgs),
-    /// The JSON Schema of pipeline files, for editors
+    /// Print the JSON Schema of pipeline files, for editors
     JsonSchema,
 }
 

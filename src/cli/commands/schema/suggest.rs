@@ -19,13 +19,13 @@ use crate::transform::suggest::{SuggestedLine, Suggestion};
 
 #[derive(Debug, Args)]
 pub struct SuggestArgs {
-    /// Raw files to look at [default: those of the lake's newest runs]
+    /// Raw files to read [default: those of the lake's newest runs]
     #[arg(long, num_args = 1.., value_name = "PATH", conflicts_with = "runs")]
     raw: Vec<PathBuf>,
-    /// How many of the lake's newest runs are looked at
+    /// Number of the lake's newest runs to read
     #[arg(long, value_name = "N", default_value_t = 20)]
     runs: usize,
-    /// Show values, which may be personal
+    /// Show values, which may be personal data
     #[arg(long)]
     examples: bool,
 }
@@ -86,11 +86,11 @@ fn yaml(found: &Suggestions) -> String {
 }
 
 const HOW_TO: &str = "\
-# Paste the lines into a copy of the folder schemas, say what the columns mean, then:
+# Paste the lines into a copy of the folder schemas, describe the columns, then:
 #   redlake --schemas DIR validate PIPELINE
 #   redlake --schemas DIR transform PIPELINE --raw …
-# A field that should make no column is listed under `left_out` of its endpoint, with the reason.
-# Texts are marked as personal; take the mark off those that say nothing of a person.
+# List a field that needs no column under `left_out` of its endpoint, with the reason.
+# Texts are marked as personal; remove the mark where a text says nothing about a person.
 ";
 
 /// Lines by file, by the line before which they are inserted, and by the rest of the place.

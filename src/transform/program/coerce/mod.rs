@@ -121,7 +121,7 @@ impl Convert {
             && !(pointer.is_empty() || pointer.starts_with('/'))
         {
             return Err(format!(
-                "`{pointer}` is no path into the JSON of a text; it begins with /"
+                "`{pointer}` is not a path into the JSON of a text; begin it with /"
             ));
         }
         if kind == ColumnType::Timestamp && mapping.unit.is_none() {
@@ -335,7 +335,7 @@ impl Template {
     fn new(text: &str) -> Result<Self, String> {
         let parts: Vec<String> = text.split("{value}").map(str::to_owned).collect();
         match parts.len() {
-            1 => Err("a template says {value} where the value goes".to_owned()),
+            1 => Err("a template needs {value} in the place of the value".to_owned()),
             _ => Ok(Template(parts)),
         }
     }

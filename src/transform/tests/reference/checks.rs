@@ -122,7 +122,7 @@ fn a_bad_value_is_null_where_a_row_can_do_without() {
 }
 
 #[test]
-fn of_many_paths_the_first_in_order_are_told_apart() {
+fn the_first_paths_in_order_get_their_own_drift_rows() {
     let keys: Vec<String> = (0..1_103).map(|i| format!("\"k{i:04}\":1")).collect();
     let items = format!("[{{\"id\":\"a\",{}}}]", keys.join(","));
     let rules = "- {table: things, each: '/data/items[*]', columns: {id: /id}}";

@@ -115,13 +115,13 @@ impl<'c> Reference<'c> {
             let source = &self.contracts.sources[&search.source];
             let endpoint = &source.endpoints[&search.endpoint];
             if !page.header.accepted {
-                let reason = format!("the answer is no page: {}", page.header.class);
+                let reason = format!("the answer is not a page: {}", page.header.class);
                 rows.reject_page(page, &reason);
                 continue;
             }
             let body = page.text();
             let Some(answer) = parsed(&body.text) else {
-                rows.reject_page(page, "the answer is no JSON");
+                rows.reject_page(page, "the answer is not JSON");
                 continue;
             };
             let (known, counted) = differences
@@ -270,7 +270,7 @@ fn other_subject(endpoint: &Endpoint, search: &Search, answer: &Value) -> Option
         let told = match value {
             _ if values::is_written_float(value) => continue,
             Value::String(text) if text.trim().is_empty() => {
-                return Some("the answer does not say what it is about");
+                return Some("the answer does not name its subject");
             }
             Value::String(text) => values::written_number(value).unwrap_or(text).to_owned(),
             Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),

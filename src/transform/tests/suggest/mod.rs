@@ -174,7 +174,7 @@ fn what_comes_as_several_types_is_text_if_that_loses_nothing() {
     );
     assert_eq!(
         told("mood", &[json!(null)]),
-        "always null so far, which says nothing of its type"
+        "always null so far, so its type is unknown"
     );
 }
 
@@ -198,7 +198,7 @@ fn lists_and_objects_make_no_column_but_show_the_way() {
 
 #[test]
 fn a_key_that_no_path_can_name_is_told() {
-    let slash = "the key \"a/b\" cannot be named in a path, which is divided at each `/`";
+    let slash = "the key \"a/b\" cannot be named in a path, because `/` separates keys";
     assert_eq!(told("a/b", &[json!(5)]), slash);
     assert_eq!(
         told("a~b [x]", &[json!(5)]),
