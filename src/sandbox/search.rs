@@ -4,9 +4,8 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 
-use super::world::author::Author;
 use super::world::dice::Dice;
-use super::world::note::Note;
+use super::world::note::{Author, Note};
 use crate::sandbox::world::stream::{Stream, World};
 use crate::spec::words::TimeSpan;
 
