@@ -141,7 +141,7 @@ impl Lake {
         let newer = |at: usize| all[at + 1..].iter().any(|h| h.run_id == all[at].run_id);
         let outdated: Vec<bool> = (0..all.len()).map(newer).collect();
         let mut outdated = outdated.into_iter();
-        all.retain(|_| !outdated.next().unwrap_or_default());
+        all.retain(|_| !outdated.next().expect("one flag for each held run"));
         Ok(all)
     }
 

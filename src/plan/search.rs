@@ -220,10 +220,9 @@ pub fn hash(searches: &[Search], follow_ups: &[FollowUp]) -> String {
     let mut asked: Vec<_> = asked.collect();
     // The hash does not depend on the order of keywords.
     asked.sort_by_key(|(search_id, ..)| *search_id);
-    // Serialization fails only for maps with keys that are no text, and there is none.
-    let asked = serde_json::to_vec(&asked).unwrap_or_default();
-    hasher.update(&asked);
-    hasher.update(&serde_json::to_vec(follow_ups).unwrap_or_default());
+    let text_keys = "searches and follow-ups have text keys only";
+    hasher.update(&serde_json::to_vec(&asked).expect(text_keys));
+    hasher.update(&serde_json::to_vec(follow_ups).expect(text_keys));
     short(&hasher.finalize())
 }
 

@@ -191,7 +191,7 @@ pub fn failing(database: &Database, query: &str) -> Result<(u64, Vec<String>), Q
     let count = count.ok_or_else(|| QueryError::Rows {
         reason: "a count is not a number".to_owned(),
     })?;
-    let count = u64::try_from(count.value(0)).unwrap_or_default();
+    let count = u64::try_from(count.value(0)).expect("count(*) is not negative");
     if count == 0 {
         return Ok((0, Vec::new()));
     }

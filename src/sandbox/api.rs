@@ -1,7 +1,7 @@
-//! The simulated APIs without the network: maps a call to an answer.
+//! The simulated APIs without the network: maps a call to its endpoint and its answer.
 //!
-//! Paths, tokens, parameters and codes are read from the source contracts. This module defines
-//! which data each operation returns, and in which envelope.
+//! Paths, tokens, signatures, parameters and codes are read from the source contracts. The data of
+//! each endpoint comes from [`json`](super::json).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,24 +9,19 @@ use std::io;
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::call::{ApiCall, Asked, Token};
-use super::documented;
-use super::envelope::{AnswerEnvelope, BusinessCode, Trace};
-use super::json::note_detail::NoteDetail;
-use super::json::note_page::NotePage;
-use super::json::user_page::UserPage;
-use super::params::{BadParam, Params};
-use super::search::{self, NoteQuery, Paging};
+use super::envelope::{AnswerEnvelope, BusinessCode, Codes, Trace};
+use super::json::{ENDPOINTS, Find};
+use super::request::{ApiCall, Asked, BadParam, Findings, Params, Question, Token};
+use super::search::Paging;
 use super::world::dice::Dice;
-use crate::sandbox::http::routes::{Operation, Route};
-use crate::sandbox::world::stream::World;
+use super::world::stream::World;
 use crate::signing::Signer;
 use crate::spec::class::CallClass;
 use crate::spec::contracts::Contracts;
-use crate::spec::source::AuthPlace;
+use crate::spec::source::{AuthPlace, Endpoint, Source};
 
 /// All endpoints that the sandbox serves.
 pub struct Api {
@@ -49,19 +44,9 @@ pub struct ApiAnswer {
     pub body: String,
 }
 
-/// The data of an answer.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Data {
-    Notes(Box<NotePage>),
-    Users(UserPage),
-    Detail(Box<NoteDetail>),
-    Fields(Map<String, Value>),
-}
-
 /// Outcome of a call.
 enum Outcome {
-    Data(Data),
+    Data(Box<RawValue>),
     /// A complete documented answer, including its envelope.
     Documented(&'static str),
     /// A code and its message.
@@ -262,112 +247,31 @@ impl Api {
             endpoint: &route.endpoint,
             given: &given,
         };
-        let outcome = match route.operation {
-            Operation::NoteSearch => params
-                .note_query()
-                .map(|query| self.notes(route, query, now, paging)),
-            Operation::UserSearch => params
-                .keyword()
-                .and_then(|keyword| Ok((keyword, params.page()?)))
-                .map(|(keyword, page)| self.users(route, &keyword, page, now, paging)),
-            Operation::NoteDetail => {
-                let fields = params.fields();
-                let id = params.note_id();
-                id.map(|id| self.detail(route, &id, fields.as_deref(), now))
-            }
+        let question = Question {
+            params: &params,
+            world: &self.world,
+            now,
+            paging,
         };
-        outcome.unwrap_or_else(|BadParam(problem)| {
-            let code = route.codes.bad_request.clone();
-            let meaning = code.meaning(&route.source);
-            Outcome::Code(code, format!("{meaning}: {problem}"))
-        })
-    }
-
-    fn notes(
-        &self,
-        route: &Route,
-        mut query: NoteQuery,
-        now: DateTime<Utc>,
-        paging: Paging,
-    ) -> Outcome {
-        if let Some(code) = wished_code(&query.keyword) {
-            return route.says(&code);
-        }
-        let is_documented = query.keyword == documented::NOTE_KEYWORD;
-        query.page = paging.shown(query.page, || {
-            if is_documented {
-                1
-            } else {
-                search::last_note_page(&self.world, &query, now)
+        match (route.find)(&question) {
+            Err(BadParam(problem)) => {
+                let code = route.codes.bad_request.clone();
+                let meaning = code.meaning(&route.source);
+                Outcome::Code(code, format!("{meaning}: {problem}"))
             }
-        });
-        let hits = match (is_documented, query.page) {
-            (true, 1) => return Outcome::Documented(documented::NOTE_SEARCH),
-            (true, _) => Vec::new(),
-            (false, _) => search::note_page(&self.world, &query, paging.moved(), now),
-        };
-        let page = NotePage::of(&self.world, &query, &hits, now.timestamp());
-        Outcome::Data(Data::Notes(Box::new(page)))
-    }
-
-    fn users(
-        &self,
-        route: &Route,
-        keyword: &str,
-        page: usize,
-        now: DateTime<Utc>,
-        paging: Paging,
-    ) -> Outcome {
-        if let Some(code) = wished_code(keyword) {
-            return route.says(&code);
-        }
-        let is_documented = keyword == documented::USER_KEYWORD;
-        let page = paging.shown(page, || {
-            if is_documented {
-                1
-            } else {
-                search::last_user_page(&self.world, keyword)
-            }
-        });
-        let authors = match (is_documented, page) {
-            (true, 1) => return Outcome::Documented(documented::USER_SEARCH),
-            (true, _) => Vec::new(),
-            (false, _) => search::user_page(&self.world, keyword, page, paging.moved()),
-        };
-        Outcome::Data(Data::Users(UserPage::of(&authors, now.timestamp())))
-    }
-
-    fn detail(
-        &self,
-        route: &Route,
-        id: &str,
-        fields: Option<&[&str]>,
-        now: DateTime<Utc>,
-    ) -> Outcome {
-        if let Some(code) = wished_code(id) {
-            return route.says(&code);
-        }
-        if id == documented::NOTE_ID {
-            return match fields {
-                None => Outcome::Documented(documented::NOTE_DETAIL),
-                Some(fields) => {
-                    let answer: Value = serde_json::from_str(documented::NOTE_DETAIL)
-                        .expect("the documented answer is JSON");
-                    Outcome::Data(Data::Fields(only(&answer["data"], fields)))
+            Ok(found) => match (wished_code(&params), found, params.fields()) {
+                (Some(code), ..) => route.says(&code),
+                (None, Findings::Nothing, _) => route.says(&route.codes.not_found),
+                (None, Findings::Documented(answer), None) => Outcome::Documented(answer),
+                (None, Findings::Documented(answer), Some(fields)) => {
+                    Outcome::Data(only(&parsed(answer)["data"], &fields))
                 }
-            };
+                (None, Findings::Data(data), None) => Outcome::Data(data),
+                (None, Findings::Data(data), Some(fields)) => {
+                    Outcome::Data(only(&parsed(data.get()), &fields))
+                }
+            },
         }
-        let Some(note) = self.world.note(id, now.timestamp()) else {
-            return route.says(&route.codes.not_found);
-        };
-        let detail = NoteDetail::of(&note, now.timestamp());
-        Outcome::Data(match fields {
-            None => Data::Detail(Box::new(detail)),
-            Some(fields) => {
-                let detail = serde_json::to_value(detail).expect("a detail is JSON");
-                Data::Fields(only(&detail, fields))
-            }
-        })
     }
 
     fn unknown_path(&self, path: &str, trace: Trace) -> ApiAnswer {
@@ -375,9 +279,7 @@ impl Api {
             Some(route) => {
                 let message = format!("no endpoint has the path {path}");
                 let outcome = Outcome::Code(route.codes.not_found.clone(), message);
-                ApiAnswer {
-                    ..route.answer(outcome, trace)
-                }
+                route.answer(outcome, trace)
             }
             None => ApiAnswer::of_nobody(),
         }
@@ -423,8 +325,7 @@ impl Route {
             message,
             trace: has_trace.then_some(trace),
         };
-        // Only a map with non-text keys could fail, and there is none.
-        let body = serde_json::to_string(&envelope).unwrap_or_default();
+        let body = serde_json::to_string(&envelope).expect("an envelope has text keys only");
         self.write(envelope.code, success, body)
     }
 
@@ -439,20 +340,86 @@ impl Route {
     }
 }
 
-/// Returns the named fields of an object.
-fn only(object: &Value, fields: &[&str]) -> Map<String, Value> {
-    let found = fields.iter().filter_map(|field| {
-        let value = object.get(field)?;
-        Some(((*field).to_owned(), value.clone()))
-    });
-    found.collect()
+/// An endpoint of a source contract that the sandbox can answer.
+struct Route {
+    name: String,
+    find: Find,
+    source: Source,
+    endpoint: Endpoint,
+    codes: Codes,
 }
 
-/// Returns the code that a keyword or a note id requests.
-fn wished_code(text: &str) -> Option<BusinessCode> {
+impl Route {
+    /// Returns the route of an endpoint, if the sandbox can answer it.
+    ///
+    /// # Errors
+    /// The contract lacks a code that the sandbox has to answer with.
+    fn of(source: &Source, name: &str, endpoint: &Endpoint) -> io::Result<Option<Self>> {
+        let Some((_, find)) = ENDPOINTS.iter().find(|(known, _)| *known == name) else {
+            return Ok(None);
+        };
+        Ok(Some(Route {
+            name: name.to_owned(),
+            find: *find,
+            codes: Codes::of(source)?,
+            source: source.clone(),
+            endpoint: endpoint.clone(),
+        }))
+    }
+
+    /// Returns the parameters in the path of a call, if the path belongs to this endpoint.
+    fn path_params(&self, path: &str) -> Option<Vec<(String, String)>> {
+        path_params(&self.endpoint.path, path)
+    }
+
+    fn source_name(&self) -> &str {
+        &self.source.source.value
+    }
+}
+
+/// Returns the values of the `{name}` parts of a template, if the path matches the template.
+fn path_params(template: &str, path: &str) -> Option<Vec<(String, String)>> {
+    let (mut template, mut path) = (template.split('/'), path.split('/'));
+    let mut params = Vec::new();
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return Some(params),
+            (Some(wanted), Some(part)) => {
+                let name = wanted
+                    .strip_prefix('{')
+                    .and_then(|rest| rest.strip_suffix('}'));
+                match name {
+                    Some(name) if !part.is_empty() => {
+                        params.push((name.to_owned(), part.to_owned()));
+                    }
+                    None if wanted == part => {}
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        }
+    }
+}
+
+fn parsed(json: &str) -> Value {
+    serde_json::from_str(json).expect("the sandbox and the documents of the providers write JSON")
+}
+
+/// Returns the named fields of an object.
+fn only(object: &Value, fields: &[&str]) -> Box<RawValue> {
+    let found = fields
+        .iter()
+        .filter_map(|field| Some((*field, object.get(field)?)));
+    let found: BTreeMap<&str, &Value> = found.collect();
+    serde_json::value::to_raw_value(&found).expect("a map with text keys is JSON")
+}
+
+/// Returns the code that the keyword or the note id of a call requests.
+fn wished_code(params: &Params) -> Option<BusinessCode> {
+    let subject = params.keyword().or_else(|_| params.note_id()).ok()?;
     let code = CODE_WISHES
         .iter()
-        .find_map(|wish| text.strip_prefix(wish))?;
+        .find_map(|wish| subject.strip_prefix(wish))?;
     let is_number = !code.is_empty() && code.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| BusinessCode(code.to_owned()))
 }

@@ -1,5 +1,7 @@
 //! Business codes, and the envelope of every API answer.
 
+use std::io;
+
 use axum::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::{self, Visitor};
@@ -93,6 +95,40 @@ impl<'de> Deserialize<'de> for BusinessCode {
         }
         deserializer.deserialize_any(CodeVisitor)
     }
+}
+
+/// The codes of a source that the sandbox looks up by class.
+pub struct Codes {
+    pub success: BusinessCode,
+    pub auth: BusinessCode,
+    pub bad_request: BusinessCode,
+    pub not_found: BusinessCode,
+}
+
+impl Codes {
+    /// Looks up the codes in a source contract.
+    ///
+    /// # Errors
+    /// The contract lacks one.
+    pub fn of(source: &Source) -> io::Result<Self> {
+        let of_class = |classes: &[CallClass]| {
+            BusinessCode::of_class(source, classes).ok_or_else(|| missing(source, classes[0]))
+        };
+        Ok(Codes {
+            success: BusinessCode::success(source).ok_or_else(|| missing(source, CallClass::Ok))?,
+            auth: of_class(&[CallClass::Auth])?,
+            bad_request: of_class(&[CallClass::BadRequest])?,
+            not_found: of_class(&[CallClass::NotFound, CallClass::Gone])?,
+        })
+    }
+}
+
+fn missing(source: &Source, class: CallClass) -> io::Error {
+    let source = &source.source.value;
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("the contract of {source} lists no code of class {class}, which the sandbox needs"),
+    )
 }
 
 #[derive(Serialize)]

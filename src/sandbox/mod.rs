@@ -1,17 +1,16 @@
 //! A simulator of the providers' APIs, to try and test redlake without paying.
 //!
 //! ```text
-//! line ─► server ─► respond ─► faults   failure of the call, if any
-//!                     │        calls    call log
-//!                     │
-//!                     ├──► api ─► routes   endpoint of the call
-//!                     │           params   request, in the vocabulary of the source contracts
-//!                     │           search   notes or users found
-//!                     │           world    all data: a pure function of a seed and an instant
-//!                     │           json     shape of the answer
-//!                     │           envelope codes and the frame of every answer
-//!                     │
-//! sending ◄─ reply ◄──┘   the answer as sent, intact or disturbed
+//! http/connection ─► http/respond ─► faults   failure of the call, if any
+//!                         │          state    clock, call log, stop signal
+//!                         │
+//!                         ├──► api ─► request   parameters, in the vocabulary of the source contracts
+//!                         │           json/     data of each endpoint
+//!                         │           search    notes or users found
+//!                         │           world/    all data: a pure function of a seed and an instant
+//!                         │           envelope  codes and the frame of every answer
+//!                         │
+//! http/connection ◄─ http/reply   the answer as sent, intact or disturbed
 //! ```
 //!
 //! Two sandboxes with the same seed and the same time return the same data. Only request ids,
@@ -39,16 +38,13 @@
 //! client has disconnected meanwhile. For fault plans see [`faults`].
 
 mod api;
-mod call;
-mod calls;
-mod clock;
-mod documented;
 mod envelope;
 pub mod faults;
 mod http;
 mod json;
-mod params;
+mod request;
 mod search;
+mod state;
 mod world;
 
 #[cfg(test)]
@@ -64,17 +60,15 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::sandbox::http::line::{Cutter, WireLines};
-use crate::sandbox::http::shared::Shared;
-use crate::sandbox::http::stop::{Stopper, stop};
+use crate::sandbox::http::connection::{Cutter, WireLines};
+use crate::sandbox::state::{Calls, Shared, Stopper, stop};
 use crate::sandbox::world::stream::World;
 use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 use api::Api;
-use calls::Calls;
 use faults::Strikes;
 
-pub use clock::SandboxClock;
+pub use state::SandboxClock;
 
 /// Time that calls under way may take when the sandbox is stopped.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
@@ -143,7 +137,7 @@ impl Sandbox {
         let address = listener.local_addr()?;
         let (stopper, stop) = stop();
         let stopped = stop.stopped();
-        let router = http::server::router(Arc::new(Shared {
+        let router = http::router(Arc::new(Shared {
             api,
             clock: options.clock,
             calls: Arc::new(Calls::new()),

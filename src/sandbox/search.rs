@@ -4,9 +4,8 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 
-use super::world::author::Author;
 use super::world::dice::Dice;
-use super::world::note::Note;
+use super::world::note::{Author, Note};
 use crate::sandbox::world::stream::{Stream, World};
 use crate::spec::words::TimeSpan;
 
@@ -118,7 +117,7 @@ impl Paging {
     pub fn moved(self) -> usize {
         match self {
             Paging::Moved(items) => items,
-            _ => 0,
+            Paging::Straight | Paging::Duplicate | Paging::Endless | Paging::RepeatLast => 0,
         }
     }
 }
@@ -159,7 +158,7 @@ pub fn note_page(world: &World, query: &NoteQuery, moved: usize, now: DateTime<U
     let start = start(query).saturating_sub(moved);
     match query.sort {
         Sort::General => general_page(world, query, now, slice(&notes, start, NOTES_IN_GENERAL)),
-        _ => {
+        Sort::Popular | Sort::Newest | Sort::MostCommented | Sort::MostCollected => {
             let shown = slice(&notes, start, PAGE_SIZE).iter();
             shown.cloned().map(Hit::Note).collect()
         }
@@ -197,7 +196,7 @@ pub fn last_user_page(world: &World, keyword: &str) -> usize {
 fn start(query: &NoteQuery) -> usize {
     let length = match query.sort {
         Sort::General => NOTES_IN_GENERAL - OVERLAP,
-        _ => PAGE_SIZE,
+        Sort::Popular | Sort::Newest | Sort::MostCommented | Sort::MostCollected => PAGE_SIZE,
     };
     (query.page - 1).saturating_mul(length)
 }

@@ -99,7 +99,7 @@ impl Signer {
 /// Replaces names in braces by their values. Braces in a value are left as they are.
 fn filled(text: &str, values: &[(&str, &str)]) -> String {
     let mut parts = text.split('{');
-    let mut filled = parts.next().unwrap_or_default().to_owned();
+    let mut filled = parts.next().expect("a split has a first part").to_owned();
     for part in parts {
         let (name, rest) = part.split_once('}').unwrap_or((part, ""));
         let value = values.iter().find(|(known, _)| *known == name);

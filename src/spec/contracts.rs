@@ -149,7 +149,7 @@ impl Contracts {
                 && tables_are_whole
             {
                 same_name(mart.name(), file, found);
-                let mart = mart.over(&contracts.tables, file, found);
+                let mart = mart.over(&contracts.tables, &built_in_marts(), file, found);
                 contracts.marts.insert(mart.table.name().to_owned(), mart);
             }
         }
@@ -178,13 +178,29 @@ pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
     files
         .filter(|file| is_yaml(file.path()))
         .map(|file| {
-            let text = file.contents_utf8().unwrap_or_default();
+            let text = file
+                .contents_utf8()
+                .expect("the built-in contracts are UTF-8");
             (
                 file.path().to_owned(),
                 SourceFile::new(Path::new("schemas").join(file.path()), text),
             )
         })
         .collect()
+}
+
+/// Returns the names of the built-in marts, in alphabetical order.
+fn built_in_marts() -> Vec<&'static str> {
+    let files = EMBEDDED
+        .get_dir("marts")
+        .map(Dir::files)
+        .into_iter()
+        .flatten();
+    let files = files.filter(|file| is_yaml(file.path()));
+    let names = files.filter_map(|file| file.path().file_stem()?.to_str());
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names
 }
 
 fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, SourceFile> {

@@ -10,17 +10,8 @@ use crate::spec::references::{known_columns, near_or};
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
 
-/// The marts that redlake can compute. A contract declares the columns of a mart and what they
-/// mean. The computation is code.
-pub const MARTS: [&str; 5] = [
-    "creator_daily",
-    "hashtag_daily",
-    "keyword_daily",
-    "note_growth",
-    "rank_history",
-];
-
-/// A mart, as its contract declares it.
+/// A mart, as its contract declares it: its columns and what they mean. The computation is code, so
+/// only the marts of the built-in contracts can be computed.
 #[derive(Clone, Debug)]
 pub struct Mart {
     /// The mart's table in the lake.
@@ -63,14 +54,15 @@ impl MartFile {
         &self.mart
     }
 
-    /// Returns the mart over these tables. Adds a diagnostic to `found` for each mistake.
+    /// Returns the mart over these tables; `computable` are the marts that redlake can compute. Adds a diagnostic to `found` for each mistake.
     pub(super) fn over(
         self,
         tables: &IndexMap<String, Table>,
+        computable: &[&str],
         file: &SourceFile,
         found: &mut Vec<Diagnostic>,
     ) -> Mart {
-        known_mart(&self.mart, tables, file, found);
+        known_mart(&self.mart, tables, computable, file, found);
         for (name, columns) in &self.reads {
             readable(name, columns, tables, file, found);
         }
@@ -109,6 +101,7 @@ impl MartFile {
 fn known_mart(
     name: &Spanned<String>,
     tables: &IndexMap<String, Table>,
+    computable: &[&str],
     file: &SourceFile,
     found: &mut Vec<Diagnostic>,
 ) {
@@ -117,11 +110,11 @@ fn known_mart(
         let hint = "rename the mart, and its file";
         found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
     }
-    if !MARTS.contains(&name.as_str()) {
+    if !computable.contains(&name.as_str()) {
         let message = format!("redlake cannot compute a mart `{}`", name.value);
-        let hint = match nearest(name, MARTS) {
+        let hint = match nearest(name, computable.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("use one of: {}", MARTS.join(", ")),
+            None => format!("use one of: {}", computable.join(", ")),
         };
         found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Lake, SandboxProcess, succeed};
+use crate::support::{Lake, SandboxProcess, declared, succeed};
 
 /// Searches of all kinds; about 60 calls.
 const PIPELINE: &str = "
@@ -27,20 +27,13 @@ limits: {requests_per_second: 1000, concurrency: 8}
 price: {note_search: 0.1, user_search: 0.1, note_detail: 0, currency: CNY}
 ";
 
-const TABLES: [&str; 12] = [
-    "notes",
-    "engagement",
-    "users",
-    "user_stats",
-    "search_results",
-    "search_pages",
-    "note_images",
-    "note_videos",
-    "note_tags",
-    "note_badges",
-    "search_facets",
-    "rejects",
-];
+/// The tables that are the same whether a run was killed or not: all but the accounts of runs, and
+/// `drift`.
+fn tables() -> Vec<String> {
+    let mut tables = declared("tables");
+    tables.retain(|table| !["drift", "requests", "runs"].contains(&table.as_str()));
+    tables
+}
 
 /// Sums over all trials.
 #[derive(Debug, Default)]
@@ -209,8 +202,8 @@ fn only_run(lake: &Lake) -> String {
 
 /// Rows and checksum of each table of a run, but for what differs between any two runs.
 fn checksums(lake: &Lake, run_id: &str) -> BTreeMap<String, Value> {
-    let table = |table: &&str| {
-        let ids = match *table {
+    let sum_of = |table: &String| {
+        let ids = match table.as_str() {
             "search_pages" => "run_id, fetched_at, provider_search_id",
             "rejects" => "run_id",
             _ => "run_id, fetched_at",
@@ -220,7 +213,7 @@ fn checksums(lake: &Lake, run_id: &str) -> BTreeMap<String, Value> {
              from (select * exclude ({ids}) from {table} where run_id = '{run_id}') t"
         )
     };
-    let parts: Vec<String> = TABLES.iter().map(table).collect();
+    let parts: Vec<String> = tables().iter().map(sum_of).collect();
     let rows = lake.query(&parts.join(" union all "));
     let name = |row: &Value| row["name"].as_str().expect("a name").to_owned();
     rows.iter()

@@ -48,11 +48,3 @@ fn files(lake: &Lake) -> Vec<(PathBuf, Vec<u8>)> {
     files.sort();
     files
 }
-
-const MARTS: [&str; 5] = [
-    "creator_daily",
-    "hashtag_daily",
-    "keyword_daily",
-    "note_growth",
-    "rank_history",
-];

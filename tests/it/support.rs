@@ -199,6 +199,21 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The tables or marts that the built-in contracts declare: the names of the files in this folder of
+/// `schemas/`, in alphabetical order.
+pub fn declared(folder: &str) -> Vec<String> {
+    let files = std::fs::read_dir(repository("schemas").join(folder)).expect("a folder");
+    let mut names: Vec<String> = files
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let name = path.file_stem().expect("a name");
+            name.to_str().expect("UTF-8").to_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
 /// A folder with all that is in it.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a writable folder");

@@ -20,7 +20,8 @@ import spark_transform
 EXECUTORS = 2
 # The table of the checks without Spark.
 TABLE = "notes"
-MARTS = ["creator_daily", "hashtag_daily", "keyword_daily", "note_growth", "rank_history"]
+SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
+MARTS = sorted(path.stem for path in (SCHEMAS / "marts").glob("*.yaml"))
 
 
 class Checks:

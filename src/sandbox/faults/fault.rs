@@ -165,11 +165,9 @@ const MOST_MEGABYTES: u64 = 1 << 16;
 impl Fault {
     /// Returns the name of the kind.
     pub fn kind(&self) -> String {
-        // Serialization cannot fail, and every kind has its tag.
-        let json = serde_json::to_value(self).unwrap_or_default();
-        json.get("kind")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        let json = serde_json::to_value(self).expect("a fault has text keys only");
+        let kind = json.get("kind").and_then(Value::as_str);
+        kind.expect("every fault has the tag of its kind")
             .to_owned()
     }
 
@@ -213,7 +211,29 @@ impl Fault {
             }
             Fault::EndlessPages(_) => Paging::Endless,
             Fault::RepeatLast(_) => Paging::RepeatLast,
-            _ => Paging::Straight,
+            Fault::Code { .. }
+            | Fault::Status { .. }
+            | Fault::EchoToken {}
+            | Fault::Redirect { .. }
+            | Fault::Timeout(_)
+            | Fault::TimeoutInBody(_)
+            | Fault::Reset(_)
+            | Fault::ResetInBody(_)
+            | Fault::Truncated(_)
+            | Fault::Garbage(_)
+            | Fault::Html(_)
+            | Fault::Empty(_)
+            | Fault::Trailing(_)
+            | Fault::Nan(_)
+            | Fault::EmptyData(_)
+            | Fault::NullData(_)
+            | Fault::ContentType { .. }
+            | Fault::Gzip(_)
+            | Fault::FalseGzip(_)
+            | Fault::Huge { .. }
+            | Fault::Bomb { .. }
+            | Fault::Endless(_)
+            | Fault::Drip { .. } => Paging::Straight,
         }
     }
 

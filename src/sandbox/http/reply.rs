@@ -1,15 +1,19 @@
 //! Builds the reply to a call from its answer and its fault.
 
+use std::io::Write;
+
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
+use flate2::write::{DeflateEncoder, GzEncoder};
+use flate2::{Compression, Crc};
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::api::ApiAnswer;
 use crate::sandbox::envelope::BusinessCode;
-use crate::sandbox::faults::{Bomb, Fault, RetryAfter, StatusBody, compressed};
-use crate::sandbox::http::sending::{Content, first_half};
+use crate::sandbox::faults::{Fault, RetryAfter, StatusBody};
+use crate::sandbox::http::connection::{Content, first_half};
 use crate::sandbox::world::dice::Dice;
 
 pub const JSON: &str = "application/json;charset=UTF-8";
@@ -148,8 +152,7 @@ pub fn disturbed(fault: Option<&Fault>, answer: ApiAnswer, mut dice: Dice) -> Re
             }
         }
         Some(Fault::Gzip(_)) => {
-            // Never an error; see [`compressed`].
-            let content = Content::whole(compressed(&body).unwrap_or_default());
+            let content = Content::whole(compressed(&body));
             with_content(answer, content).with_header(CONTENT_ENCODING, GZIP)
         }
 
@@ -182,17 +185,9 @@ pub fn disturbed(fault: Option<&Fault>, answer: ApiAnswer, mut dice: Dice) -> Re
         }
         Some(Fault::Bomb { megabytes, .. }) => {
             let Padded { head, times, tail } = Padded::new(&body, MEBIBYTE, *megabytes);
-            match Bomb::new(&head, &padding(MEBIBYTE), times, &tail) {
-                Ok(bomb) => {
-                    let Bomb {
-                        head, block, tail, ..
-                    } = bomb;
-                    let content = Content::filled(head, block, Some(times), tail);
-                    with_content(answer, content).with_header(CONTENT_ENCODING, GZIP)
-                }
-                // Never; see [`Bomb::new`].
-                Err(_) => Message::of(answer),
-            }
+            let Bomb { head, block, tail } = Bomb::new(&head, &padding(MEBIBYTE), times, &tail);
+            let content = Content::filled(head, block, Some(times), tail);
+            with_content(answer, content).with_header(CONTENT_ENCODING, GZIP)
         }
 
         None
@@ -281,4 +276,62 @@ fn garbage(dice: &mut Dice) -> Vec<u8> {
         .chain(random.take(128).flatten())
         .take(1 << 10)
         .collect()
+}
+
+/// Compresses a body with gzip.
+fn compressed(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).expect(IN_MEMORY);
+    encoder.finish().expect(IN_MEMORY)
+}
+
+/// A gzip body that repeats one block: `head`, a number of times `block`, `tail`. Memory use does
+/// not depend on the unpacked length.
+struct Bomb {
+    head: Bytes,
+    block: Bytes,
+    tail: Bytes,
+}
+
+const IN_MEMORY: &str = "writing to memory does not fail";
+
+/// A gzip header (RFC 1952): deflate, no flags, no time, unknown system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+impl Bomb {
+    /// Returns a body that unpacks to `head`, `times` × `block`, `tail`, if its block is sent
+    /// `times` times.
+    fn new(head: &[u8], block: &[u8], times: u64, tail: &[u8]) -> Self {
+        let (mut whole, mut of_block) = (Crc::new(), Crc::new());
+        whole.update(head);
+        of_block.update(block);
+        for _ in 0..times {
+            whole.combine(&of_block);
+        }
+        let mut of_tail = Crc::new();
+        of_tail.update(tail);
+        whole.combine(&of_tail);
+
+        let head = [&HEADER[..], &deflated(head)].concat();
+        // The last block of a deflate stream. It is empty and marks the end.
+        let last = DeflateEncoder::new(Vec::new(), Compression::fast());
+        let last = last.finish().expect(IN_MEMORY);
+        // The format requires the length modulo 2^32.
+        let trailer = [whole.sum().to_le_bytes(), whole.amount().to_le_bytes()].concat();
+        let tail = [deflated(tail), last, trailer].concat();
+        Bomb {
+            head: head.into(),
+            block: deflated(block).into(),
+            tail: tail.into(),
+        }
+    }
+}
+
+/// Returns a part of a deflate stream. It ends on a byte boundary and has no back references, so
+/// parts can be concatenated in any order.
+fn deflated(part: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(part).expect(IN_MEMORY);
+    encoder.flush().expect(IN_MEMORY);
+    encoder.get_ref().clone()
 }

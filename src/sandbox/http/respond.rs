@@ -11,13 +11,11 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::sandbox::api::ApiAnswer;
-use crate::sandbox::call::{ApiCall, Asked};
-use crate::sandbox::calls::{Arrival, Handover, Underway};
 use crate::sandbox::faults::{Fault, RedirectTo};
-use crate::sandbox::http::line::Cutter;
+use crate::sandbox::http::connection::{BodySending, Cutter};
 use crate::sandbox::http::reply::{Message, Reply, disturbed, with_msg};
-use crate::sandbox::http::sending::BodySending;
-use crate::sandbox::http::shared::Shared;
+use crate::sandbox::request::{ApiCall, Asked};
+use crate::sandbox::state::{Arrival, Handover, Shared, Underway};
 use crate::sandbox::world::dice::Dice;
 use crate::spec::class::CallClass;
 

@@ -1,31 +1,26 @@
-//! JSON shapes of the providers' answers, filled with the notes and users of the world.
+//! The endpoints of the sandbox: a file each, with the JSON of its answer, filled with the notes and
+//! users of the world.
 //!
 //! Every field here is in the source contracts too, as a column or as ignored. An answer of the
 //! sandbox never looks like a changed provider.
+//!
+//! Some answers are printed in the documents of the providers. Each is served verbatim, for exactly
+//! the request that it answers in the documents.
 
-pub mod media;
 pub mod note_detail;
-pub mod note_item;
+mod note_item;
 pub mod note_page;
+mod parts;
 pub mod user_page;
 
-use super::world::dice::Dice;
-use crate::sandbox::world::time::DAY;
+use crate::sandbox::request::{BadParam, Findings, Question};
 
-/// Formats a count as the app does: `1855`, `1.2万`, `381.2万`.
-fn shortened(count: u64) -> String {
-    if count < 10_000 {
-        return count.to_string();
-    }
-    match (count / 10_000, count % 10_000 / 1_000) {
-        (whole, 0) => format!("{whole}万"),
-        (whole, tenth) => format!("{whole}.{tenth}万"),
-    }
-}
+/// Answers a question to an endpoint.
+pub type Find = fn(&Question) -> Result<Findings, BadParam>;
 
-/// Returns the signature part of an address: signature and expiry. It changes every day.
-fn signature(file: &str, now: i64) -> String {
-    let expires = now - now.rem_euclid(DAY) + 2 * DAY;
-    let sign = Dice::new(0, "signature", &format!("{file}{expires}")).hex(32);
-    format!("sign={sign}&t={expires:x}")
-}
+/// The endpoints that the sandbox can answer, by their names in the source contracts.
+pub const ENDPOINTS: &[(&str, Find)] = &[
+    ("note_search", note_page::find),
+    ("user_search", user_page::find),
+    ("note_detail", note_detail::find),
+];

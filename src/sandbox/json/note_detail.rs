@@ -3,11 +3,34 @@
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
-use super::media;
+use super::parts;
+use crate::sandbox::request::{BadParam, Findings, Question};
 use crate::sandbox::world::note::Note;
 
+/// The answer in the documents of the provider.
+pub const DOCUMENTED: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/sample_data/documented/note_detail.json"
+));
+
+/// The note that [`DOCUMENTED`] shows.
+pub const DOCUMENTED_ID: &str = "649c46ab000000002702ad36";
+
+/// Answers a request for one note.
+pub fn find(question: &Question) -> Result<Findings, BadParam> {
+    let id = question.params.note_id()?;
+    if id == DOCUMENTED_ID {
+        return Ok(Findings::Documented(DOCUMENTED));
+    }
+    let now = question.now.timestamp();
+    let note = question.world.note(&id, now);
+    Ok(note.map_or(Findings::Nothing, |note| {
+        Findings::data(&NoteDetail::of(&note, now))
+    }))
+}
+
 #[derive(Debug, Serialize)]
-pub struct NoteDetail {
+struct NoteDetail {
     note_id: String,
     title: String,
     content: String,
@@ -48,7 +71,7 @@ struct Location {
 }
 
 impl NoteDetail {
-    pub fn of(note: &Note, now: i64) -> Self {
+    fn of(note: &Note, now: i64) -> Self {
         let counts = note.engagement(now);
         let text = note.text(now);
         NoteDetail {
@@ -79,7 +102,7 @@ impl NoteDetail {
 }
 
 fn images(note: &Note, now: i64) -> Vec<String> {
-    let images = media::images(note, now);
+    let images = parts::images(note, now);
     images
         .iter()
         .map(|image| image.large().to_owned())
@@ -87,7 +110,7 @@ fn images(note: &Note, now: i64) -> Vec<String> {
 }
 
 fn video(note: &Note, now: i64) -> Option<Video> {
-    let info = media::video_info(note, now)?;
+    let info = parts::video_info(note, now)?;
     Some(Video {
         kind: "video",
         url: info.address()?.to_owned(),
@@ -96,6 +119,6 @@ fn video(note: &Note, now: i64) -> Option<Video> {
 }
 
 fn iso_8601(seconds: i64) -> String {
-    let time = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    let time = DateTime::from_timestamp(seconds, 0).expect("notes are of the years up to 2106");
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -3,13 +3,11 @@
 use chrono::{DateTime, FixedOffset, Utc};
 use serde::Serialize;
 
-use super::media::{self, Image, VideoInfo};
-use super::shortened;
-use crate::sandbox::world::author::Verification;
+use super::parts::{self, Image, VideoInfo, shortened};
 use crate::sandbox::world::dice::Dice;
-use crate::sandbox::world::note::Note;
+use crate::sandbox::world::note::{Note, Verification};
 use crate::sandbox::world::phrases;
-use crate::sandbox::world::time::{DAY, HOUR};
+use crate::sandbox::world::stream::{DAY, HOUR};
 
 #[derive(Debug, Serialize)]
 pub struct NoteItem {
@@ -123,7 +121,7 @@ impl NoteItem {
     pub fn of(note: &Note, now: i64) -> Self {
         let counts = note.engagement(now);
         let text = note.text(now);
-        let images_list = media::images(note, now);
+        let images_list = parts::images(note, now);
         let sells = note.dice("goods").chance(8);
         NoteItem {
             extract_text_enabled: 0,
@@ -156,7 +154,7 @@ impl NoteItem {
             },
             id: note.id.clone(),
             images_list,
-            video_info_v2: media::video_info(note, now),
+            video_info_v2: parts::video_info(note, now),
             debug_info_str: "",
             widgets_context: widgets_context(note),
             liked: false,

@@ -3,13 +3,57 @@
 use serde::Serialize;
 
 use super::note_item::NoteItem;
-use crate::sandbox::search::{Card, Hit, NoteQuery};
+use crate::sandbox::request::{BadParam, Findings, Params, Question};
+use crate::sandbox::search::{self, Card, Hit, NoteKind, NoteQuery, Sort};
 use crate::sandbox::world::dice::Dice;
+use crate::sandbox::world::phrases::TOPICS;
 use crate::sandbox::world::stream::{Stream, World};
-use crate::sandbox::world::topics::TOPICS;
+use crate::spec::words::{Filter, TimeSpan};
+
+/// The answer in the documents of the provider.
+pub const DOCUMENTED: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/sample_data/documented/note_search.json"
+));
+
+/// The keyword that [`DOCUMENTED`] answers, with one page and any filters.
+pub const DOCUMENTED_KEYWORD: &str = "海信洗衣机";
+
+/// Answers a note search.
+pub fn find(question: &Question) -> Result<Findings, BadParam> {
+    let (world, now) = (question.world, question.now);
+    let mut query = note_query(question.params)?;
+    let is_documented = query.keyword == DOCUMENTED_KEYWORD;
+    query.page = question.paging.shown(query.page, || {
+        if is_documented {
+            1
+        } else {
+            search::last_note_page(world, &query, now)
+        }
+    });
+    let hits = match (is_documented, query.page) {
+        (true, 1) => return Ok(Findings::Documented(DOCUMENTED)),
+        (true, _) => Vec::new(),
+        (false, _) => search::note_page(world, &query, question.paging.moved(), now),
+    };
+    let page = NotePage::of(world, &query, &hits, now.timestamp());
+    Ok(Findings::data(&page))
+}
+
+fn note_query(params: &Params) -> Result<NoteQuery, BadParam> {
+    let sort = params.filter(Filter::Sort, Sort::from_word)?;
+    let kind = params.filter(Filter::NoteType, NoteKind::from_word)?;
+    Ok(NoteQuery {
+        keyword: params.keyword()?,
+        page: params.page()?,
+        sort: sort.unwrap_or(Sort::General),
+        kind: kind.unwrap_or(NoteKind::All),
+        window: params.filter(Filter::PublishedWithin, TimeSpan::window)?,
+    })
+}
 
 #[derive(Debug, Serialize)]
-pub struct NotePage {
+struct NotePage {
     items: Vec<Item>,
     query_type: u8,
     query_intent: QueryIntent,
@@ -103,7 +147,7 @@ struct QueryDebugInfo {
 
 impl NotePage {
     /// Returns the page that shows these hits.
-    pub fn of(world: &World, query: &NoteQuery, hits: &[Hit], now: i64) -> Self {
+    fn of(world: &World, query: &NoteQuery, hits: &[Hit], now: i64) -> Self {
         let mut of_keyword = Dice::new(world.seed, "page", &query.keyword);
         let call = format!("{} {} {now}", query.keyword, query.page);
         let mut of_call = Dice::new(world.seed, "page call", &call);

@@ -4,12 +4,42 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::shortened;
-use crate::sandbox::documented;
-use crate::sandbox::world::author::{Author, Verification};
+use super::parts::shortened;
+use crate::sandbox::request::{BadParam, Findings, Question};
+use crate::sandbox::search;
+use crate::sandbox::world::note::{Author, Verification};
+
+/// The answer in the documents of the provider.
+pub const DOCUMENTED: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/sample_data/documented/user_search.json"
+));
+
+/// The keyword that [`DOCUMENTED`] answers, with one page.
+pub const DOCUMENTED_KEYWORD: &str = "Amir Ali";
+
+/// Answers a user search.
+pub fn find(question: &Question) -> Result<Findings, BadParam> {
+    let keyword = question.params.keyword()?;
+    let is_documented = keyword == DOCUMENTED_KEYWORD;
+    let page = question.paging.shown(question.params.page()?, || {
+        if is_documented {
+            1
+        } else {
+            search::last_user_page(question.world, &keyword)
+        }
+    });
+    let authors = match (is_documented, page) {
+        (true, 1) => return Ok(Findings::Documented(DOCUMENTED)),
+        (true, _) => Vec::new(),
+        (false, _) => search::user_page(question.world, &keyword, page, question.paging.moved()),
+    };
+    let page = UserPage::of(&authors, question.now.timestamp());
+    Ok(Findings::data(&page))
+}
 
 #[derive(Debug, Serialize)]
-pub struct UserPage {
+struct UserPage {
     users: Vec<UserItem>,
     filters: &'static [Facet],
     has_more: bool,
@@ -87,14 +117,14 @@ static FACETS: LazyLock<Vec<Facet>> = LazyLock::new(|| {
     struct Data {
         filters: Vec<Facet>,
     }
-    let answer: Answer = serde_json::from_str(documented::USER_SEARCH)
+    let answer: Answer = serde_json::from_str(DOCUMENTED)
         .expect("the documented answer is part of the program and a test reads it");
     answer.data.filters
 });
 
 impl UserPage {
     /// Returns the page that shows these authors.
-    pub fn of(authors: &[Author], now: i64) -> Self {
+    fn of(authors: &[Author], now: i64) -> Self {
         UserPage {
             users: authors.iter().map(|a| UserItem::of(a, now)).collect(),
             filters: &FACETS,

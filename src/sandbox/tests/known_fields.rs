@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{NOTES, USERS, all_notes, call, contracts, detail, ids, json};
-use crate::sandbox::call::ApiCall;
+use crate::sandbox::request::ApiCall;
 use crate::spec::source::{ColumnReads, Endpoint, EnvelopePaths, Mapping, RowRule};
 
 #[test]

@@ -18,8 +18,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::api::{Api, ApiAnswer};
-use super::call::{ApiCall, Asked};
-use super::documented;
+use super::json::{note_detail, note_page, user_page};
+use super::request::{ApiCall, Asked};
 use super::search::Paging;
 use crate::sandbox::world::stream::World;
 use crate::spec::class::CallClass;
@@ -135,29 +135,29 @@ fn documented_answers_are_served_word_for_word() {
             call(
                 NOTES,
                 &[
-                    ("keyword", documented::NOTE_KEYWORD),
+                    ("keyword", note_page::DOCUMENTED_KEYWORD),
                     ("sort", "time_descending"),
                 ],
             ),
-            documented::NOTE_SEARCH,
+            note_page::DOCUMENTED,
         ),
         (
-            call(USERS, &[("keyword", documented::USER_KEYWORD)]),
-            documented::USER_SEARCH,
+            call(USERS, &[("keyword", user_page::DOCUMENTED_KEYWORD)]),
+            user_page::DOCUMENTED,
         ),
-        (detail(documented::NOTE_ID), documented::NOTE_DETAIL),
+        (detail(note_detail::DOCUMENTED_ID), note_detail::DOCUMENTED),
     ];
     for (call, documented) in answers {
         assert_eq!(answer(&call).body, documented);
     }
     let (notes, ..) = ask(&call(
         NOTES,
-        &[("keyword", documented::NOTE_KEYWORD), ("page", "2")],
+        &[("keyword", note_page::DOCUMENTED_KEYWORD), ("page", "2")],
     ));
     assert_eq!(notes["data"]["items"], Value::Array(vec![]));
     let (users, ..) = ask(&call(
         USERS,
-        &[("keyword", documented::USER_KEYWORD), ("page", "2")],
+        &[("keyword", user_page::DOCUMENTED_KEYWORD), ("page", "2")],
     ));
     assert_eq!(users["data"]["users"], Value::Array(vec![]));
 }
@@ -223,7 +223,7 @@ fn a_missing_or_wrong_token_is_refused() {
             (&Value::Null, 100.into(), 401)
         );
 
-        let mut detail = detail(documented::NOTE_ID);
+        let mut detail = detail(note_detail::DOCUMENTED_ID);
         detail.bearer = token;
         let (_, code, status) = ask(&detail);
         assert_eq!((code, status), (401.into(), 401));

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::bench::{self, Bench};
 use super::{KEYWORD, TOKEN};
-use crate::sandbox::call::Asked;
 use crate::sandbox::faults::{EXAMPLE, Fault, FaultPlan, KINDS, Strikes};
+use crate::sandbox::request::Asked;
 use crate::spec::yaml::diagnostic::SourceFile;
 use crate::spec::yaml::document;
 
@@ -281,7 +281,7 @@ async fn quota_and_balance_are_used_up_by_billed_calls_of_a_source() {
         );
 
         // Another source has its own account, and no such code.
-        let id = crate::sandbox::documented::NOTE_ID;
+        let id = crate::sandbox::json::note_detail::DOCUMENTED_ID;
         for _ in 0..3 {
             let detail = bench.get(&format!("/v1/notes/{id}")).bearer_auth(TOKEN);
             assert_eq!(bench::json(detail).await["code"], 200);

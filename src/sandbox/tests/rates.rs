@@ -4,9 +4,8 @@ use std::collections::HashSet;
 
 use super::bench::{self, Bench, note_ids};
 use super::{KEYWORD, TOKEN, WORLD, noon};
-use crate::sandbox::world::stream::{Stream, World};
-use crate::sandbox::world::time::{BEGINNING, DAY};
-use crate::sandbox::world::topics::TOPICS;
+use crate::sandbox::world::phrases::TOPICS;
+use crate::sandbox::world::stream::{BEGINNING, DAY, Stream, World};
 use crate::sandbox::{Options, Sandbox, SandboxClock};
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{NOTES, USERS, answer, call, detail, json, noon, notes_at};
-use crate::sandbox::call::ApiCall;
+use crate::sandbox::request::ApiCall;
 
 /// Chosen because almost every oddity of the world shows on its pages, and its last page is short.
 const KEYWORD: &str = "减脂餐推荐";

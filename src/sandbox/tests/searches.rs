@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{KEYWORD, NOTES, USERS, all_notes, ask, ask_at, call, detail, ids, noon, notes_at};
 use crate::sandbox::search::{OVERLAP, PAGE_SIZE};
-use crate::sandbox::world::topics::TOPICS;
+use crate::sandbox::world::phrases::TOPICS;
 
 fn numbers(notes: &[Value], field: &str) -> Vec<i64> {
     notes

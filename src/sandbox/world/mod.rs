@@ -7,22 +7,15 @@
 //! Every keyword has a *stream* of notes. Time since [`BEGINNING`] is divided into equal buckets,
 //! and each bucket contains one note at some instant.
 
-pub mod author;
 pub mod dice;
-pub mod growth;
-pub mod id;
 pub mod note;
 pub mod phrases;
 pub mod stream;
 pub mod text;
-pub mod time;
-pub mod topics;
 
-use crate::sandbox::world::time::{BEGINNING, DAY};
-use author::Author;
 use dice::Dice;
-use id::Id;
-use note::Note;
+use note::{Author, Note};
+use stream::{BEGINNING, DAY, Id};
 
 pub use stream::{Stream, World};
 

@@ -1,8 +1,9 @@
-//! The world, and the notes and authors that belong to a keyword.
+//! The world and the streams of notes in it, with what their ids, times and counts are made of.
+
+use std::fmt;
 
 use crate::sandbox::world::dice::Dice;
-use crate::sandbox::world::id::Id;
-use crate::sandbox::world::topics::{TOPICS, Topic};
+use crate::sandbox::world::phrases::{TOPICS, Topic};
 
 /// The notes and authors that belong to a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,4 +62,59 @@ pub struct World {
     pub seed: u64,
     /// Notes per day in every stream; `None` gives each stream its own rate.
     pub notes_a_day: Option<u64>,
+}
+
+/// `{seconds:08x}00000000{topic:02x}{salt:04x}{last:02x}`: creation time, stream, and one byte that
+/// tells real ids from invented ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id {
+    pub seconds: u32,
+    pub topic: u8,
+    pub salt: u16,
+    pub last: u8,
+}
+
+const MIDDLE: &str = "00000000";
+
+impl Id {
+    /// Parses an id; `None` if the text has another format.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 24 || !text.bytes().all(is_digit) || &text[8..16] != MIDDLE {
+            return None;
+        }
+        Some(Id {
+            seconds: u32::from_str_radix(&text[..8], 16).ok()?,
+            topic: u8::from_str_radix(&text[16..18], 16).ok()?,
+            salt: u16::from_str_radix(&text[18..22], 16).ok()?,
+            last: u8::from_str_radix(&text[22..], 16).ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Id {
+            seconds,
+            topic,
+            salt,
+            last,
+        } = self;
+        write!(f, "{seconds:08x}{MIDDLE}{topic:02x}{salt:04x}{last:02x}")
+    }
+}
+
+/// Time of the first publication: 2025-06-01T00:00:00Z.
+pub const BEGINNING: i64 = 1_748_736_000;
+
+pub const HOUR: i64 = 3_600;
+
+pub const DAY: i64 = 24 * HOUR;
+
+/// A count on its way to `total`: half of it is there at `half_life`, the rest comes ever slower.
+/// In whole numbers, so that all machines agree.
+pub fn saturating(total: u64, age: u64, half_life: u64) -> u64 {
+    let (total, age) = (u128::from(total), u128::from(age));
+    let count = total * age / (age + u128::from(half_life)).max(1);
+    count as u64 // at most the total, which is a u64
 }

@@ -1,8 +1,7 @@
 //! The text of a note: title, paragraphs and hashtags, composed from the word lists.
 
 use super::dice::Dice;
-use super::phrases::{CLOSINGS, CONTACT, EMOJI, SENTENCES, TITLES, words};
-use super::topics::Topic;
+use super::phrases::{CLOSINGS, CONTACT, EMOJI, SENTENCES, TITLES, Topic, words};
 
 /// The text of a note.
 #[derive(Clone, Debug, PartialEq, Eq)]

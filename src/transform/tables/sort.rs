@@ -133,7 +133,7 @@ fn latest(order: &[u32], keys: &Keys) -> Vec<u32> {
     let mut kept = Vec::with_capacity(order.len());
     for group in order.chunk_by(same) {
         let observed = |row: &u32| keys.observed(*row as usize);
-        let newest = group.iter().map(observed).max().unwrap_or_default();
+        let newest = group.iter().map(observed).max().expect("a group has rows");
         kept.extend(group.iter().filter(|row| observed(row) == newest));
     }
     kept

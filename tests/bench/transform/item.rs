@@ -2,9 +2,8 @@
 
 use crate::pages::{NOW, SEED};
 use crate::world::dice::Dice;
-use crate::world::phrases::{EMOJI, NAME_CORES, NAME_ENDS, NAME_STARTS, PLACES};
+use crate::world::phrases::{EMOJI, NAME_CORES, NAME_ENDS, NAME_STARTS, PLACES, TOPICS, Topic};
 use crate::world::text::Text;
-use crate::world::topics::{TOPICS, Topic};
 
 const DAY: u64 = 24 * 3_600;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

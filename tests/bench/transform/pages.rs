@@ -15,7 +15,7 @@ use redlake::spec::class::CallClass;
 
 use crate::item;
 use crate::world::dice::Dice;
-use crate::world::topics::TOPICS;
+use crate::world::phrases::TOPICS;
 
 const PIPELINE: &str = "bench";
 const ITEMS_A_PAGE: u64 = 20;

@@ -6,5 +6,3 @@ pub mod dice;
 pub mod phrases;
 #[path = "../../../src/sandbox/world/text.rs"]
 pub mod text;
-#[path = "../../../src/sandbox/world/topics.rs"]
-pub mod topics;

@@ -2,8 +2,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{MARTS, files, observe, watch};
-use crate::support::{Lake, fail, succeed};
+use super::{files, observe, watch};
+use crate::support::{Lake, declared, fail, succeed};
 
 fn marts(lake: &Lake, more: &[&str]) -> Value {
     let args = [&["marts", "--format", "json"], more].concat();
@@ -16,7 +16,7 @@ fn views_have_their_words_from_the_contracts_and_are_empty_before_the_first_run(
     let lake = Lake::new();
     let pipeline = watch(&lake, "first");
     succeed(&mut lake.redlake(&["extract", pipeline.to_str().expect("UTF-8")]));
-    for mart in MARTS {
+    for mart in declared("marts") {
         let rows = lake.value(&format!("select count(*) from {mart}"));
         assert_eq!(rows, 0, "{mart}");
     }

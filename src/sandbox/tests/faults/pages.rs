@@ -97,7 +97,7 @@ async fn searches_in_sort_general_and_for_users_have_these_faults_too() {
 #[tokio::test]
 async fn a_note_has_no_pages() {
     let bench = Bench::with_fault(json!({"kind": "endless_pages"})).await;
-    let id = crate::sandbox::documented::NOTE_ID;
+    let id = crate::sandbox::json::note_detail::DOCUMENTED_ID;
     let detail = bench.get(&format!("/v1/notes/{id}")).bearer_auth(TOKEN);
     assert_eq!(bench::json(detail).await["code"], 200);
 }

@@ -1,8 +1,54 @@
-//! Parses the parameters of a call, as the source contract declares them.
+//! A call to an endpoint: as it arrived, what it asks for, its parameters, and what is found.
 
-use super::search::{NoteKind, NoteQuery, Sort};
+use axum::http::Method;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::search::Paging;
+use super::world::stream::World;
 use crate::spec::source::{Endpoint, Param, ParamFrom};
-use crate::spec::words::{Filter, TimeSpan};
+use crate::spec::words::Filter;
+
+/// A request of a client.
+#[derive(Clone, Debug, Default)]
+pub struct ApiCall {
+    pub method: Method,
+    pub path: String,
+    pub query: Vec<(String, String)>,
+    pub bearer: Option<String>,
+}
+
+impl ApiCall {
+    /// The first value of a query parameter.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let mut query = self.query.iter();
+        let (_, value) = query.find(|(given, _)| given == name)?;
+        Some(value)
+    }
+}
+
+/// The request of a call. A field is `None` if the call does not give it, or gives a value that the
+/// contract does not know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    pub endpoint: Option<String>,
+    pub source: Option<String>,
+    pub keyword: Option<String>,
+    pub note_id: Option<String>,
+    /// Page from 1, which is also the default of a search.
+    pub page: Option<u64>,
+    /// Sort, in redlake's vocabulary.
+    pub sort: Option<String>,
+}
+
+/// State of the token of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    Missing,
+    Wrong,
+    Right,
+}
 
 /// Error: a parameter does not match its declaration in the contract; the text names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +64,7 @@ pub struct Params<'a> {
 impl Params<'_> {
     pub fn keyword(&self) -> Result<String, BadParam> {
         let (name, value) = self.filled_from(ParamFrom::Keyword)?;
-        let keyword = value.unwrap_or_default().trim();
+        let keyword = value.unwrap_or("").trim();
         if keyword.is_empty() {
             Err(BadParam(format!("{name} is required")))
         } else {
@@ -49,18 +95,6 @@ impl Params<'_> {
         }
     }
 
-    pub fn note_query(&self) -> Result<NoteQuery, BadParam> {
-        let sort = self.filter(Filter::Sort, Sort::from_word)?;
-        let kind = self.filter(Filter::NoteType, NoteKind::from_word)?;
-        Ok(NoteQuery {
-            keyword: self.keyword()?,
-            page: self.page()?,
-            sort: sort.unwrap_or(Sort::General),
-            kind: kind.unwrap_or(NoteKind::All),
-            window: self.filter(Filter::PublishedWithin, TimeSpan::window)?,
-        })
-    }
-
     /// Returns redlake's word for the sort that the call names, if the contract knows it.
     pub fn sort(&self) -> Option<&str> {
         let mut params = self.endpoint.params.iter();
@@ -78,7 +112,7 @@ impl Params<'_> {
     }
 
     /// Returns the meaning of a filter, if the call has it.
-    fn filter<T>(
+    pub fn filter<T>(
         &self,
         filter: Filter,
         meaning: impl Fn(&str) -> Option<T>,
@@ -98,6 +132,31 @@ impl Params<'_> {
     fn value(&self, name: &str) -> Option<&str> {
         let given = self.given.iter().find(|(given, _)| given == name);
         given.map(|(_, value)| value.as_str())
+    }
+}
+
+/// A question to an endpoint, and the world that has the answer.
+pub struct Question<'a> {
+    pub params: &'a Params<'a>,
+    pub world: &'a World,
+    pub now: DateTime<Utc>,
+    pub paging: Paging,
+}
+
+/// What an endpoint found.
+pub enum Findings {
+    /// The data of the answer.
+    Data(Box<RawValue>),
+    /// A complete answer printed in the documents of the provider, with its envelope.
+    Documented(&'static str),
+    /// There is no such thing.
+    Nothing,
+}
+
+impl Findings {
+    pub fn data(data: &impl Serialize) -> Self {
+        let data = serde_json::value::to_raw_value(data);
+        Findings::Data(data.expect("answers are structs and maps with text keys, which JSON has"))
     }
 }
 

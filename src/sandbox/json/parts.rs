@@ -1,10 +1,28 @@
-//! Images, live photos and video streams of a note.
+//! Parts of several answers: counts in short, signed addresses, images, live photos and videos.
 
 use serde::Serialize;
 
-use super::signature;
 use crate::sandbox::world::dice::Dice;
 use crate::sandbox::world::note::Note;
+use crate::sandbox::world::stream::DAY;
+
+/// Formats a count as the app does: `1855`, `1.2万`, `381.2万`.
+pub fn shortened(count: u64) -> String {
+    if count < 10_000 {
+        return count.to_string();
+    }
+    match (count / 10_000, count % 10_000 / 1_000) {
+        (whole, 0) => format!("{whole}万"),
+        (whole, tenth) => format!("{whole}.{tenth}万"),
+    }
+}
+
+/// Returns the signature part of an address: signature and expiry. It changes every day.
+fn signature(file: &str, now: i64) -> String {
+    let expires = now - now.rem_euclid(DAY) + 2 * DAY;
+    let sign = Dice::new(0, "signature", &format!("{file}{expires}")).hex(32);
+    format!("sign={sign}&t={expires:x}")
+}
 
 #[derive(Debug, Serialize)]
 pub struct Image {

@@ -1,13 +1,117 @@
-//! Call log of the sandbox: counts, calls under way, and a line per call.
+//! State of a running sandbox, which all calls share: its clock, the faults, the call log,
+//! and the signal that stops it.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use tokio::sync::watch;
 
-use super::call::{Asked, Token};
 use super::envelope::BusinessCode;
+use super::request::{Asked, Token};
+use crate::sandbox::api::Api;
+use crate::sandbox::faults::Strikes;
+
+/// The time of the sandbox. Clones share one clock: advancing one advances all.
+#[derive(Clone, Debug)]
+pub struct SandboxClock {
+    start: DateTime<Utc>,
+    /// Instant since which time passes by itself; `None` for a frozen clock, which only moves when
+    /// advanced.
+    running_since: Option<Instant>,
+    advanced_ms: Arc<AtomicI64>,
+}
+
+impl SandboxClock {
+    pub fn frozen(at: DateTime<Utc>) -> Self {
+        SandboxClock {
+            start: at,
+            running_since: None,
+            advanced_ms: Arc::default(),
+        }
+    }
+
+    pub fn running_from(start: DateTime<Utc>) -> Self {
+        SandboxClock {
+            running_since: Some(Instant::now()),
+            ..SandboxClock::frozen(start)
+        }
+    }
+
+    /// Returns the current time, or the largest representable one if the clock was advanced beyond
+    /// it.
+    pub fn now(&self) -> DateTime<Utc> {
+        let passed = self.running_since.map_or(Duration::ZERO, |i| i.elapsed());
+        let advanced = TimeDelta::milliseconds(self.advanced_ms.load(Ordering::SeqCst));
+        TimeDelta::from_std(passed)
+            .ok()
+            .and_then(|passed| passed.checked_add(&advanced))
+            .and_then(|delta| self.start.checked_add_signed(delta))
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let add = |advanced: i64| Some(advanced.saturating_add(ms));
+        // Never fails: the closure always returns a new value.
+        let _ = self
+            .advanced_ms
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);
+    }
+}
+
+/// State that all calls share.
+pub struct Shared {
+    pub api: Api,
+    pub clock: SandboxClock,
+    pub calls: Arc<Calls>,
+    pub strikes: Mutex<Strikes>,
+    pub stop: StopSignal,
+    /// Port that the sandbox listens on.
+    pub port: u16,
+}
+
+impl Shared {
+    /// Strikes are whole after every step, so a panic elsewhere cannot have spoilt them.
+    pub fn strikes(&self) -> MutexGuard<'_, Strikes> {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Resolves when the sandbox is stopped or dropped.
+pub type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Clone, Debug)]
+pub struct StopSignal(watch::Receiver<bool>);
+
+/// Signals the shutdown of the sandbox, also when it is dropped.
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+pub fn stop() -> (Stopper, StopSignal) {
+    let (sender, receiver) = watch::channel(false);
+    (Stopper(sender), StopSignal(receiver))
+}
+
+impl StopSignal {
+    pub fn stopped(&self) -> Stopped {
+        let mut receiver = self.0.clone();
+        Box::pin(async move {
+            // An error means that the stopper was dropped, which also stops the sandbox.
+            let _ = receiver.wait_for(|stopped| *stopped).await;
+        })
+    }
+}
+
+impl Stopper {
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
 
 /// All calls since the sandbox started.
 #[derive(Debug)]
@@ -108,8 +212,7 @@ impl Calls {
     pub fn ndjson(&self) -> String {
         let state = self.lock();
         let lines = state.log.values().map(|entry| {
-            // Only a map with non-text keys could fail, and there is none.
-            let line = serde_json::to_string(entry).unwrap_or_default();
+            let line = serde_json::to_string(entry).expect("an entry has text keys only");
             line + "\n"
         });
         lines.collect()
