@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod durable;
 pub mod extract;
+pub mod lake_layout;
 pub mod load;
 pub mod maintenance;
 pub mod marts;

@@ -20,6 +20,7 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::cli::output::format::Format;
+use crate::cli::output::print::ReportFormat;
 use crate::clock;
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;
@@ -219,6 +220,19 @@ impl Common {
                 "warnings not shown: {more}; run `redlake validate --format json` to list all"
             );
         }
+    }
+
+    /// Returns how the result is printed: as text or as JSON.
+    ///
+    /// # Errors
+    /// Another format is requested.
+    fn text_or_json(&self) -> Result<ReportFormat, CliError> {
+        let format = self.only(&[Format::Table, Format::Json])?;
+        Ok(if format == Format::Json {
+            ReportFormat::Json
+        } else {
+            ReportFormat::Text
+        })
     }
 
     /// Returns the requested format if `allowed` contains it.

@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use crate::durable::{self, FileAccess};
 use crate::extract::journal::{Entry, JournalError, failed, parse, whole_lines};
 use crate::extract::ledger::Spent;
+use crate::lake_layout;
 use crate::plan::{Money, Shard};
 
 /// Reads the journals of a lake incrementally.
@@ -99,7 +100,7 @@ impl DailySpend {
     }
 
     fn lock(&mut self) -> Result<DayLock, JournalError> {
-        let path = self.of.folder.join("budget.lock");
+        let path = self.of.folder.join(lake_layout::BUDGET_LOCK);
         let mut lock = || {
             if self.lock.is_none() {
                 let mut options = OpenOptions::new();

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::LakeError;
 use super::files::{
     create_dir, exchange, failed, link, list, remove_dir_if_there, remove_if_empty,
     remove_if_there, rename, replace_json, sync_parent,
 };
-use super::{LakeError, STAGING};
 use crate::durable::{mode_of, set_mode};
+use crate::lake_layout::{HELD, STAGING};
 use crate::load::record::{CommitRecord, read, record_path};
 
 /// Applies the commit records whose staging folders still exist. The caller holds the commit lock.
@@ -147,8 +148,6 @@ fn replace_partition(
     exchange(&staged, &target)?;
     Ok(())
 }
-
-pub(super) const HELD: &str = "held.json";
 
 /// Removes a staging folder. It is garbage once `held.json` is removed, which is the first step.
 pub(super) fn drop_staging(folder: &Path) -> Result<(), LakeError> {

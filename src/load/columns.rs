@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::finish_commits;
 use super::files::{list, replace_json};
-use super::{Lake, LakeError, STATE};
+use super::{Lake, LakeError};
+use crate::lake_layout::{self, STATE, state};
 use crate::spec::table::{ColumnType, FOLDERS};
 
 /// The distinct column sets of the files of each table and mart.
@@ -148,7 +149,7 @@ pub(super) fn remember(root: &Path, new: &Stored) -> Result<(), LakeError> {
 }
 
 fn path(root: &Path) -> PathBuf {
-    root.join(STATE).join("columns.json")
+    root.join(STATE).join(state::COLUMNS)
 }
 
 fn read(root: &Path) -> Option<Stored> {
@@ -181,7 +182,7 @@ fn of_table(folder: &Path) -> Result<BTreeSet<Columns>, LakeError> {
     let mut files = BTreeSet::new();
     for partition in listed(folder)? {
         for file in list(&partition)? {
-            if file.extension().is_some_and(|e| e == "parquet") {
+            if lake_layout::is_parquet(&file) {
                 files.insert(schema(&file).map_or_else(
                     |reason| {
                         tracing::warn!("{}: {reason}", file.display());

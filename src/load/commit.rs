@@ -28,12 +28,14 @@ use super::files::{
     create_private, create_private_dir, failed, list, open_private_lock, remove_dir_if_there,
     replace_json, step, sync_parent,
 };
-use super::locks::{LOCK, commit_lock};
+use super::locks::commit_lock;
 use super::record::{
     AddedFile, CommitKind, CommitRecord, CommitSource, next_commit_time, record_path,
 };
-use super::{FORMAT, Lake, LakeError, RAW, STAGING};
+use super::{FORMAT, Lake, LakeError};
 use crate::durable::FileAccess;
+use crate::lake_layout::STAGING_LOCK;
+use crate::lake_layout::{RAW, STAGING};
 
 /// Files that are staged for one commit.
 #[derive(Debug)]
@@ -64,7 +66,7 @@ impl Lake {
         let _guard = self.commit_lock()?;
         let folder = self.root.join(STAGING).join(commit_id);
         create_private_dir(&folder, self.access)?;
-        let path = folder.join(LOCK);
+        let path = folder.join(STAGING_LOCK);
         let lock = open_private_lock(&path, self.access)?;
         lock.lock().map_err(failed("lock", &path))?;
         let (root, id) = (self.root.clone(), commit_id.to_owned());

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::apply::{HELD, apply, drop_staging, finish_commits};
+use super::apply::{apply, drop_staging, finish_commits};
 use super::commit::Staging;
 use super::files::{list, rename, replace_json, replace_private_json};
 use super::record::next_commit_time;
-use super::{FORMAT, Lake, LakeError, STAGING, columns};
+use super::{FORMAT, Lake, LakeError, columns};
+use crate::lake_layout::{HELD, STAGING};
 use crate::load::files::checksum;
 use crate::load::locks::commit_lock;
 use crate::load::record::{AddedFile, CommitKind, CommitRecord, CommitSource, read, record_path};

@@ -6,6 +6,7 @@ use std::path::Path;
 use chrono::NaiveDate;
 
 use super::{Lake, LakeError};
+use crate::lake_layout::{self, TABLES};
 use crate::load::record::{AddedFile, CommitRecord, record_path};
 
 /// A file that was committed and not removed since.
@@ -30,7 +31,7 @@ impl LiveFile {
 
     /// Returns true if it is a file of a table, not of a mart.
     pub fn is_of_table(&self) -> bool {
-        self.partition().starts_with("tables")
+        self.partition().starts_with(TABLES)
     }
 }
 
@@ -43,7 +44,7 @@ impl AddedFile {
     /// Returns the business date of its rows, from the partition folder.
     pub fn date(&self) -> Option<NaiveDate> {
         let folder = self.partition().file_name()?.to_str()?;
-        folder.strip_prefix("dt=")?.parse().ok()
+        lake_layout::partition_date(folder)
     }
 }
 

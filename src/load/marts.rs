@@ -8,7 +8,8 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::files::{list, replace_json};
-use super::{Lake, LakeError, STATE, partition};
+use super::{Lake, LakeError};
+use crate::lake_layout::{self, STATE, state};
 use crate::load::record::{CommitKind, CommitRecord};
 
 /// Map from a date to the hash of the inputs of its figures.
@@ -67,7 +68,7 @@ impl Lake {
 
     /// Returns the inputs that the marts in the lake were computed from. Empty if unknown.
     pub fn computed_marts(&self) -> Computed {
-        let text = fs::read_to_string(self.root.join(STATE).join(COMPUTED));
+        let text = fs::read_to_string(self.root.join(STATE).join(state::COMPUTED_MARTS));
         let computed = text.ok().and_then(|text| serde_json::from_str(&text).ok());
         computed.unwrap_or_default()
     }
@@ -78,7 +79,7 @@ impl Lake {
     /// # Errors
     /// Fails if the file cannot be written.
     pub fn remember_marts(&self, computed: &Computed) -> Result<(), LakeError> {
-        replace_json(&self.root.join(STATE).join(COMPUTED), computed)
+        replace_json(&self.root.join(STATE).join(state::COMPUTED_MARTS), computed)
     }
 
     /// Returns the files of a mart for a date, relative to the lake.
@@ -86,13 +87,13 @@ impl Lake {
     /// # Errors
     /// Fails if the folder cannot be listed.
     pub fn mart_files(&self, mart: &str, date: NaiveDate) -> Result<Vec<String>, LakeError> {
-        let folder = format!("marts/{mart}/{}", partition(date));
+        let folder = lake_layout::mart_folder(mart, date);
         let path = self.root.join(&folder);
         if !path.exists() {
             return Ok(Vec::new());
         }
         let files = list(&path)?.into_iter();
-        let files = files.filter(|path| path.extension().is_some_and(|e| e == "parquet"));
+        let files = files.filter(|path| lake_layout::is_parquet(path));
         let name = |path: &Path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             format!("{folder}/{name}")
@@ -112,13 +113,6 @@ impl Lake {
     }
 }
 
-const COMPUTED: &str = "marts.json";
-
-/// Returns the path of a mart's file of one commit, relative to the lake.
-pub fn mart_path(mart: &str, date: NaiveDate, commit_id: &str) -> String {
-    format!("marts/{mart}/{}/{commit_id}.parquet", partition(date))
-}
-
 /// Returns true if a commit of this kind changes the rows of tables.
 fn changes_rows(kind: CommitKind) -> bool {
     match kind {
@@ -135,8 +129,6 @@ fn dates(record: &CommitRecord, tables: &BTreeSet<String>) -> BTreeSet<NaiveDate
 }
 
 fn date(path: &str, tables: &BTreeSet<String>) -> Option<NaiveDate> {
-    let mut parts = path.strip_prefix("tables/")?.split('/');
-    let table = parts.next()?;
-    let date = parts.next()?.strip_prefix("dt=")?;
-    tables.contains(table).then(|| date.parse().ok()).flatten()
+    let (table, date) = lake_layout::table_of(path)?;
+    tables.contains(table).then_some(date)
 }

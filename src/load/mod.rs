@@ -28,12 +28,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::durable::FileAccess;
+use crate::lake_layout::{self, COMMITS, MARTS, RAW, STAGING, STATE, TABLES, state};
 use crate::spec::files::FileColumns;
 use crate::spec::table::Table;
 use crate::spec::yaml::diagnostic::Diagnostics;
-
-/// Name of the folder below `_state` with quarantined files, which no commit added.
-const QUARANTINE: &str = "quarantine";
 
 /// Version of the folder layout and of commit records.
 const FORMAT: u32 = 1;
@@ -56,7 +54,7 @@ pub enum LakeError {
     },
     #[error("there is no lake at {}", .0.display())]
     Missing(PathBuf),
-    #[error("the lake at {} lacks {STATE}/{FORMAT_FILE}", .0.display())]
+    #[error("the lake at {} lacks {STATE}/{}", .0.display(), state::FORMAT)]
     StateLost(PathBuf),
     #[error("{} has format {found}; this redlake reads format {FORMAT}", path.display())]
     Newer { path: PathBuf, found: u32 },
@@ -149,7 +147,7 @@ impl Lake {
             root: root.to_owned(),
             access,
         };
-        for folder in ["tables", COMMITS, STATE] {
+        for folder in [TABLES, COMMITS, STATE] {
             files::create_dir(&root.join(folder))?;
         }
         for folder in [RAW, STAGING] {
@@ -257,26 +255,21 @@ impl Lake {
 
     /// Returns the path of a run's raw file for a source.
     pub fn raw_path(&self, source: &str, date: NaiveDate, run_id: &str) -> PathBuf {
-        let folder = self
-            .root
-            .join(RAW)
-            .join(format!("source={source}"))
-            .join(partition(date));
-        folder.join(format!("{run_id}.ndjson.zst"))
+        self.root.join(lake_layout::raw_path(source, date, run_id))
     }
 
     /// Returns the folder of the journals of unfinished runs. The first journal creates it.
     pub fn journals(&self) -> PathBuf {
-        self.root.join(STATE).join(verify::modes::JOURNALS)
+        self.root.join(STATE).join(state::JOURNALS)
     }
 
     /// Returns the path of a run's journal.
     pub fn journal(&self, run_id: &str) -> PathBuf {
-        self.journals().join(format!("{run_id}.ndjson"))
+        self.journals().join(lake_layout::journal_name(run_id))
     }
 
     fn check_format(&self) -> Result<(), LakeError> {
-        let path = self.root.join(STATE).join(FORMAT_FILE);
+        let path = self.root.join(STATE).join(state::FORMAT);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -312,7 +305,7 @@ impl Lake {
 /// Returns [`LakeError::StateLost`] if there are files of a lake without its state: the journals
 /// are lost, too. Fails if the state cannot be inspected.
 fn is_there(root: &Path) -> Result<bool, LakeError> {
-    let format = root.join(STATE).join(FORMAT_FILE);
+    let format = root.join(STATE).join(state::FORMAT);
     let has_format = || match format.metadata() {
         Ok(_) => Ok(true),
         Err(e) if is_absent(&e) => Ok(false),
@@ -321,7 +314,7 @@ fn is_there(root: &Path) -> Result<bool, LakeError> {
     if has_format()? {
         return Ok(true);
     }
-    for folder in ["raw", "tables", "marts", COMMITS] {
+    for folder in [RAW, TABLES, MARTS, COMMITS] {
         let path = root.join(folder);
         let has_entries = match path.read_dir() {
             Ok(mut entries) => entries.next().is_some(),
@@ -354,26 +347,5 @@ fn is_read_only(error: &io::Error) -> bool {
     )
 }
 
-/// Returns the path of a table's file of one run, relative to the lake.
-pub fn table_path(table: &str, date: NaiveDate, run_id: &str) -> String {
-    format!("tables/{table}/{}/{run_id}.parquet", partition(date))
-}
-
-/// Returns the source whose pages a raw file holds, from its path.
-pub fn raw_source(path: &Path) -> Option<String> {
-    let folder = path.parent()?.parent()?.file_name()?.to_str()?;
-    folder.strip_prefix("source=").map(str::to_owned)
-}
-
-fn partition(date: NaiveDate) -> String {
-    format!("dt={}", date.format("%Y-%m-%d"))
-}
-
 /// Bytes to keep free for records, the catalog and folders.
 const SPARE: u64 = 16 << 20;
-
-const RAW: &str = "raw";
-const COMMITS: &str = "_commits";
-const STAGING: &str = "_staging";
-const STATE: &str = "_state";
-const FORMAT_FILE: &str = "lake.json";

@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::files::{failed, step, sync_parent};
-use super::{Lake, LakeError, STATE};
+use super::{Lake, LakeError};
+use crate::lake_layout::{STATE, state};
 
 /// A raw file as it was when its run was committed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,7 +134,7 @@ impl Lake {
     }
 
     fn removals(&self) -> PathBuf {
-        self.root.join(STATE).join("raw_removed.ndjson")
+        self.root.join(STATE).join(state::RAW_REMOVED)
     }
 }
 

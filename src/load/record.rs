@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{failed, list, replace_json};
 use super::raw_zone::RawFile;
-use super::{COMMITS, FORMAT, Lake, LakeError, STATE};
+use super::{FORMAT, Lake, LakeError};
+use crate::lake_layout::{self, COMMITS, STATE, state};
 use crate::run_meta::RunMeta;
 
 /// The record of a commit. The first commit of a run has the run's id.
@@ -118,7 +119,7 @@ pub(super) fn records(root: &Path) -> Result<Vec<CommitRecord>, LakeError> {
 }
 
 pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {
-    root.join(COMMITS).join(format!("{commit_id}.json"))
+    root.join(lake_layout::record_path(commit_id))
 }
 
 /// Reads a JSON file of redlake and checks its format number.
@@ -156,7 +157,7 @@ struct Newest {
 /// # Errors
 /// Fails if the newest time cannot be written, or if it is unknown and a record cannot be read.
 pub(super) fn next_commit_time(root: &Path) -> Result<DateTime<Utc>, LakeError> {
-    let path = root.join(STATE).join("clock.json");
+    let path = root.join(STATE).join(state::CLOCK);
     let kept = fs::read_to_string(&path).ok();
     let kept = kept.and_then(|text| serde_json::from_str::<Newest>(&text).ok());
     let newest = match kept {

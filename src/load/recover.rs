@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::apply::{finish_commits, stagings};
 use super::files::remove_dir_if_there;
-use super::locks::{CommitsHeld, LOCK};
+use super::locks::CommitsHeld;
 use super::{Lake, LakeError, columns, held};
+use crate::lake_layout::STAGING_LOCK;
 
 impl Lake {
     /// Finishes interrupted commits and removes abandoned stagings.
@@ -35,7 +36,7 @@ impl Lake {
 
 /// Returns true if the process that staged these files is dead.
 fn is_abandoned(staging: &Path) -> bool {
-    match File::open(staging.join(LOCK)) {
+    match File::open(staging.join(STAGING_LOCK)) {
         Ok(lock) => lock.try_lock().is_ok(),
         Err(_) => true,
     }

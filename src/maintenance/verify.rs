@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::extract::error::with_causes;
+use crate::lake_layout::raw_source;
+use crate::load::Lake;
 use crate::load::raw_zone::{CommittedRaw, checksum_of_beginning};
 use crate::load::verify::modes::Remark;
 use crate::load::verify::{Problem, ProblemKind, Verified};
-use crate::load::{Lake, raw_source};
 use crate::query::runs::{self, PagesOf};
 use crate::raw::RawReader;
 use crate::run::catalog;

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::catalog::{self, Files};
+use crate::lake_layout::state::CATALOG_NOTE;
+use crate::lake_layout::{CATALOG, STATE, is_parquet};
 use crate::query::sql;
 use crate::query::staged::{self, Staged};
 use crate::spec::files::FileColumns;
@@ -302,9 +304,9 @@ pub fn write_catalog(
     tables: &IndexMap<String, Table>,
     columns: &FileColumns,
 ) -> Result<(), QueryError> {
-    let target = lake.join("lake.duckdb");
-    let state = lake.join("_state");
-    let beside = state.join(format!("lake.duckdb.{}", std::process::id()));
+    let target = lake.join(CATALOG);
+    let state = lake.join(STATE);
+    let beside = state.join(format!("{CATALOG}.{}", std::process::id()));
     // Files that are added later may have other columns.
     let columns = FileColumns {
         uniform: BTreeSet::new(),
@@ -315,9 +317,9 @@ pub fn write_catalog(
     let version = env!("CARGO_PKG_VERSION");
     let made_of = format!("redlake {version}\n{statements}");
     let made_of = blake3::hash(made_of.as_bytes()).to_hex().to_string();
-    let note = state.join("catalog.json");
+    let note = state.join(CATALOG_NOTE);
     // The write-ahead log of a client that was killed. DuckDB would apply it to the new file, too.
-    let log = lake.join("lake.duckdb.wal");
+    let log = lake.join(format!("{CATALOG}.wal"));
     let there = CatalogNote::read(&note).filter(|note| note.made_of == made_of && !log.exists());
     if there.is_some_and(|note| file_hash(&target).is_ok_and(|file| file == note.file)) {
         return Ok(());
@@ -449,7 +451,7 @@ fn parquet_files(root: &Path, table: &Table) -> impl Iterator<Item = PathBuf> {
     };
     let partitions = entries(&root.join(table.rows_from.folder()).join(table.name()));
     let files = partitions.flat_map(move |partition| entries(&partition));
-    files.filter(|file| file.extension().is_some_and(|e| e == "parquet"))
+    files.filter(|file| is_parquet(file))
 }
 
 fn words(error: &duckdb::Error) -> String {

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
-
 use super::active::ActiveRun;
+use super::outcome::Extraction;
 use super::prepare::Prepared;
 use super::prior::Prior;
 use crate::extract::Extracted;
@@ -13,18 +12,6 @@ use crate::plan::Search;
 use crate::run::error::RunError;
 use crate::transform::tables::select;
 use crate::transform::tables::spill::Scratch;
-
-/// Result of the second phase: calls, pages and searches.
-#[derive(Debug)]
-pub(crate) struct Extraction {
-    pub started_at: DateTime<Utc>,
-    pub finished_at: DateTime<Utc>,
-    /// The searches of the plan, then their follow-ups.
-    pub searches: Vec<Search>,
-    /// Number of searches that the run was to make.
-    pub planned: u64,
-    pub extracted: Extracted,
-}
 
 impl Prepared<'_> {
     /// Makes the calls of the run. Returns when the last page is on disk. An error ends the

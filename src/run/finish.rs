@@ -6,14 +6,13 @@ use std::path::PathBuf;
 
 use super::active::ActiveRun;
 use super::catalog;
-use super::extraction::Extraction;
 use super::marts::follow;
-use super::outcome::{DamagedPage, RunOutcome, Status, name_of};
+use super::outcome::{DamagedPage, Extraction, RunOutcome, Status, name_of};
 use crate::extract::context::Cut;
 use crate::extract::error::with_causes;
 use crate::extract::journal::Entry;
 use crate::extract::ledger::Call;
-use crate::load::raw_source;
+use crate::lake_layout::raw_source;
 use crate::raw::page::{Change, RawError};
 use crate::run::error::RunError;
 use crate::run::flattening::warn_of_raw;

@@ -19,7 +19,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::extract::error::with_causes;
-use crate::load::marts::{FailedMart, mart_path};
+use crate::lake_layout::mart_path;
+use crate::load::marts::FailedMart;
 use crate::load::record::{CommitKind, CommitSource};
 use crate::load::{Lake, LakeError, encode};
 use crate::marts::{Day, Relation, VERSION, earlier};

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::commit::checks::Audit;
-use super::extraction::Extraction;
 use crate::extract::Extracted;
 use crate::extract::context::Cut;
 use crate::extract::ledger::Totals;
@@ -16,6 +16,18 @@ use crate::run::error::RunError;
 use crate::run_meta::RunMeta;
 use crate::transform::quality::drift::DriftRow;
 use crate::transform::quality::tally::Tallies;
+
+/// Result of the extraction: calls, pages and searches.
+#[derive(Debug)]
+pub(crate) struct Extraction {
+    pub started_at: DateTime<Utc>,
+    pub finished_at: DateTime<Utc>,
+    /// The searches of the plan, then their follow-ups.
+    pub searches: Vec<Search>,
+    /// Number of searches that the run was to make.
+    pub planned: u64,
+    pub extracted: Extracted,
+}
 
 /// Result of a run.
 #[derive(Debug)]

@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::active::ActiveRun;
-use super::extraction::Extraction;
 use super::finish::{Ending, finish};
-use super::outcome::RunOutcome;
+use super::outcome::{Extraction, RunOutcome};
 use crate::extract::Extracted;
 use crate::extract::context::{Known, SearchEnd};
 use crate::extract::daily_spend::journals;

@@ -1,7 +1,7 @@
 //! A run that is killed (SIGKILL) at random moments and continued each time: no paid page is
-//! lost, none is kept twice, and the tables are those of a run that nobody disturbed.
+//! lost, none is kept twice, and the tables are those of an undisturbed run.
 //!
-//! `tests/kills.sh N` does it N times and prints the figures; a test does 25.
+//! `tests/kills.sh N` does it N times and prints the figures; a test does 8.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
@@ -50,7 +50,7 @@ struct Figures {
 fn killed_at_random_moments_nothing_is_lost_and_nothing_is_paid_twice() {
     let kills: u64 = match std::env::var("REDLAKE_KILLS") {
         Ok(number) => number.parse().expect("REDLAKE_KILLS is a number"),
-        Err(_) => 25,
+        Err(_) => 8,
     };
     let seed = std::env::var("REDLAKE_SEED").ok();
     let seed = seed.map_or_else(|| fastrand::u64(..), |s| s.parse().expect("a number"));

@@ -336,7 +336,7 @@ fn the_first_and_the_last_year_make_whole_lakes() {
     assert_eq!(lake.value(dates), "1990-01-01 2101-01-01");
 }
 
-/// Files that never end, or block whoever opens them.
+/// Files that never end, or block when they are opened.
 #[cfg(unix)]
 #[test]
 fn only_regular_files_are_read() {

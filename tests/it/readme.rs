@@ -149,22 +149,29 @@ fn every_link_of_the_documents_leads_somewhere() {
     assert!(links > 20, "only {links} links were found");
 }
 
-/// Documents name files and folders in backticks, from the repository or from their own folder.
+/// Documents name files and folders in backticks: from the repository, from their own folder, or, in
+/// the row of a table that begins with a folder, from that folder.
 #[test]
 fn every_path_that_a_document_names_is_there() {
     let mut named = 0;
     for document in ["src/README.md", "tests/README.md", "README.md"] {
         let folder: PathBuf = repository(document).parent().expect("a folder").to_owned();
-        for path in read(document).split('`').skip(1).step_by(2) {
-            let is_source = path.ends_with(".rs") && !path.contains([' ', '<', '*']);
-            let is_folder = path.ends_with('/') && !path.contains([' ', '<', '*', '_']);
-            if is_source || is_folder {
-                let is_there = folder.join(path).exists() || repository(path).exists();
-                let of_module = ["sandbox", "transform"]
-                    .iter()
-                    .any(|m| folder.join(m).join(path).exists());
-                assert!(is_there || of_module, "{document} names `{path}`");
-                named += 1;
+        for line in read(document).lines() {
+            let row = line
+                .strip_prefix("| `")
+                .and_then(|row| row.split('`').next());
+            let of_row = row.map(|first| folder.join(first));
+            for path in line.split('`').skip(1).step_by(2) {
+                let is_source = path.ends_with(".rs") && !path.contains([' ', '<', '*']);
+                let is_folder = path.ends_with('/') && !path.contains([' ', '<', '*', '_']);
+                if is_source || is_folder {
+                    let is_there = [Some(&folder), Some(&repository("")), of_row.as_ref()]
+                        .into_iter()
+                        .flatten()
+                        .any(|from| from.join(path).exists());
+                    assert!(is_there, "{document} names `{path}`");
+                    named += 1;
+                }
             }
         }
     }

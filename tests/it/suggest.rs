@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{FakeApi, Lake, fail, repository, succeed};
 
-/// Two notes with fields that nobody knows, in an answer that has some, too.
+/// Two notes with unknown fields, in an answer that has unknown fields, too.
 fn answer() -> Vec<u8> {
     let note = |id: &str, more: Value| {
         let mut note = json!({"id": id, "title": "t", "images_list": []});

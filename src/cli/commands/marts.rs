@@ -9,8 +9,7 @@ use clap::Args;
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::format::Format;
-use crate::cli::output::print::{grouped, print_json, print_text};
+use crate::cli::output::print::grouped;
 use crate::load::Lake;
 use crate::load::marts::FailedMart;
 use crate::run::catalog;
@@ -27,7 +26,7 @@ pub struct MartsArgs {
 }
 
 pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let which = match (args.all, args.since) {
@@ -36,10 +35,7 @@ pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
         (false, None) => Which::Failed,
     };
     let refreshed = refresh(&lake, &contracts, which)?;
-    match format {
-        Format::Json => print_json(&refreshed)?,
-        _ => print_text(&summary(&refreshed))?,
-    }
+    format.print(&refreshed, || summary(&refreshed))?;
     // The view of a mart needs files, so the catalog is written after the first ones.
     catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     if refreshed.failed.is_empty() {

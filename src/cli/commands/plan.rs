@@ -10,8 +10,7 @@ use serde::Serialize;
 use crate::cli::commands::run::part;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::format::Format;
-use crate::cli::output::print::{counted, grouped, print_json, print_text};
+use crate::cli::output::print::{counted, grouped};
 use crate::cli::{Common, env};
 use crate::maintenance::forecast::{Forecast, LeftToday, Outlook, outlook};
 use crate::plan::parts::{Address, FollowUp};
@@ -29,27 +28,25 @@ pub struct PlanArgs {
 }
 
 pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let plan = part(common.plan(&args.pipeline, &contracts)?, args.shard)?;
     Transform::new(contracts, &plan.privacy)?;
     common.warn(&plan);
     let outlook = outlook(&plan, &common.lake_of(&plan), &env)?;
-    match format {
-        Format::Json => print_json(&PlanReport {
-            pipeline: &plan.pipeline,
-            plan_hash: &plan.hash,
-            shard: plan.shard,
-            estimate: plan.estimate(),
-            likely: outlook.likely,
-            left_today: outlook.left_today,
-            currency: plan.price.currency.as_deref(),
-            signed_sources: signed_sources(&plan),
-            searches: &plan.searches,
-            follow_ups: &plan.follow_ups,
-        })?,
-        _ => print_text(&table(&plan, &outlook))?,
-    }
+    let report = PlanReport {
+        pipeline: &plan.pipeline,
+        plan_hash: &plan.hash,
+        shard: plan.shard,
+        estimate: plan.estimate(),
+        likely: outlook.likely.as_ref(),
+        left_today: outlook.left_today.as_ref(),
+        currency: plan.price.currency.as_deref(),
+        signed_sources: signed_sources(&plan),
+        searches: &plan.searches,
+        follow_ups: &plan.follow_ups,
+    };
+    format.print(&report, || table(&plan, &outlook))?;
     Ok(ExitCode::Complete)
 }
 
@@ -60,8 +57,8 @@ struct PlanReport<'a> {
     shard: Option<Shard>,
     /// Estimate of the worst case.
     estimate: Estimate,
-    likely: Option<Forecast>,
-    left_today: Option<LeftToday>,
+    likely: Option<&'a Forecast>,
+    left_today: Option<&'a LeftToday>,
     currency: Option<&'a str>,
     /// Names of the sources whose calls are signed.
     signed_sources: Vec<&'a str>,

@@ -10,8 +10,6 @@ use clap::{Args, ValueEnum};
 use crate::cli::conclusion::conclude;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::format::Format;
-use crate::cli::output::print::{print_json, print_text};
 use crate::cli::output::progress;
 use crate::cli::output::summary::summary;
 use crate::cli::signals::stop_on_signal;
@@ -58,7 +56,7 @@ pub enum Extent {
 }
 
 pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let snapshot_at = args
         .snapshot_at
         .map(|Instant(at)| within_years("--snapshot-at", at));
@@ -98,10 +96,9 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     })?;
 
     let report = RunReport::new(&outcome, &plan);
-    match format {
-        Format::Json => print_json(&report)?,
-        _ => print_text(&summary(&outcome, &report, &plan, &args.pipeline))?,
-    }
+    format.print(&report, || {
+        summary(&outcome, &report, &plan, &args.pipeline)
+    })?;
     if let Some(reason) = &outcome.marts_error {
         tracing::warn!("{NOT_UP_TO_DATE}: {reason}");
     }

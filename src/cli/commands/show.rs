@@ -10,8 +10,7 @@ use serde_json::Value;
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::format::Format;
-use crate::cli::output::print::{counted, grouped, pretty, print_json, print_text};
+use crate::cli::output::print::{counted, grouped, pretty};
 use crate::cli::output::summary::{program, shell_word};
 use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::load::record::AddedFile;
@@ -26,31 +25,27 @@ pub struct RunIdArgs {
 
 /// `redlake show`.
 pub fn main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let lake = common.lake();
     let shown = show(&lake, &contracts, &args.run_id)?;
-    match format {
-        Format::Json => print_json(&shown)?,
-        _ => print_text(&text(&shown, &lake))?,
-    }
+    format.print(&shown, || text(&shown, &lake))?;
     Ok(ExitCode::Complete)
 }
 
 /// `redlake publish`.
 pub fn publish_main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let mut published = publish(&common.lake(), &contracts, &args.run_id)?;
-    match format {
-        Format::Json => print_json(&published)?,
-        _ => print_text(&format!(
+    format.print(&published, || {
+        format!(
             "run {}: published, {} in {}\n",
             published.run_id,
             counted(published.rows.values().sum(), "row"),
             counted(published.rows.len() as u64, "table")
-        ))?,
-    }
+        )
+    })?;
     match published.catalog_error.take() {
         None => Ok(ExitCode::Complete),
         Some(error) => Err(CliError::no_catalog(error)),
@@ -59,14 +54,11 @@ pub fn publish_main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliEr
 
 /// `redlake discard`.
 pub fn discard_main(args: &RunIdArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let lake = common.lake();
     let discarded = discard(&lake, &contracts, &args.run_id)?;
-    match format {
-        Format::Json => print_json(&discarded)?,
-        _ => print_text(&gone(&discarded, &lake))?,
-    }
+    format.print(&discarded, || gone(&discarded, &lake))?;
     Ok(ExitCode::Complete)
 }
 

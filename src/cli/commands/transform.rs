@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::error::explain::decide;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
-use crate::cli::output::print::{counted, grouped, is_closed_pipe, print_json, print_text};
+use crate::cli::output::print::{counted, grouped, is_closed_pipe};
 use crate::cli::{Common, Threads};
 use crate::load::Lake;
 use crate::maintenance::retransform::{OtherPages, Retransformed, retransform};
@@ -63,7 +63,7 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
     if let (Some(input), Some(output), Some(table)) = (&args.input, &args.output, &args.table) {
         return through(args, common, (input, output), table);
     }
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let pipeline = args.pipeline.as_deref().unwrap_or(Path::new(""));
     let plan = common.plan(pipeline, &contracts)?;
@@ -75,10 +75,7 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
         OtherPages::Refuse
     };
     let replaced = retransform(&plan, &transform, &root, &args.raw, other_pages, threads)?;
-    match format {
-        Format::Json => print_json(&replaced)?,
-        _ => print_text(&summary(&replaced))?,
-    }
+    format.print(&replaced, || summary(&replaced))?;
     catalog::write(&Lake::open_existing(&root)?, &plan.contracts).map_err(CliError::no_catalog)?;
     let held = |run: &&Retransformed| run.held;
     let held: Vec<&Retransformed> = replaced.iter().filter(held).collect();

@@ -8,8 +8,7 @@ use clap::{ArgGroup, Args};
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::format::Format;
-use crate::cli::output::print::{counted, grouped, print_json, print_text};
+use crate::cli::output::print::{counted, grouped};
 use crate::load::Lake;
 use crate::load::verify::modes::Remark;
 use crate::load::verify::quarantine::Moved;
@@ -62,15 +61,12 @@ pub struct VerifyArgs {
 }
 
 pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let before = args.before.unwrap_or_else(|| first_open_day(Utc::now()));
     let Compacted { days, damaged } = compact(&lake, &contracts, before, args.dry_run)?;
-    match format {
-        Format::Json => print_json(&days)?,
-        _ => print_text(&compact_summary(&days, args.dry_run))?,
-    }
+    format.print(&days, || compact_summary(&days, args.dry_run))?;
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     }
@@ -121,7 +117,7 @@ fn compact_summary(days: &[CompactedDay], dry_run: bool) -> String {
 }
 
 pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let now = Utc::now();
@@ -137,10 +133,7 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
         ledger: args.ledger,
     };
     let pruned = prune(&lake, &contracts, &unwanted, args.dry_run)?;
-    match format {
-        Format::Json => print_json(&pruned)?,
-        _ => print_text(&prune_summary(&pruned, args.dry_run))?,
-    }
+    format.print(&pruned, || prune_summary(&pruned, args.dry_run))?;
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     }
@@ -178,7 +171,7 @@ fn prune_summary(pruned: &Pruned, dry_run: bool) -> String {
 }
 
 pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
+    let format = common.text_or_json()?;
     let lake = Lake::open_existing(&common.lake())?;
     let contracts = common.contracts()?;
     let mut verified = verify(&lake, &contracts)?;
@@ -193,10 +186,9 @@ pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliEr
             .problems
             .retain(|p| p.kind != ProblemKind::Uncommitted || is_there(p));
     }
-    match format {
-        Format::Json => print_json(&verified)?,
-        _ => print_text(&verify_summary(&verified, args.quarantine && args.dry_run))?,
-    }
+    format.print(&verified, || {
+        verify_summary(&verified, args.quarantine && args.dry_run)
+    })?;
     if let Some(error) = failed {
         return Err(error.into());
     }

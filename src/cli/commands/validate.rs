@@ -11,8 +11,7 @@ use crate::cli::Common;
 use crate::cli::commands::checks::checked_plan;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::format::Format;
-use crate::cli::output::print::{print_json, print_text};
+use crate::cli::output::print::{ReportFormat, print_json, print_text};
 use crate::load::evolution::{self, Purpose};
 use crate::load::{Lake, LakeError};
 use crate::plan::Privacy;
@@ -29,10 +28,10 @@ pub struct ValidateArgs {
 }
 
 pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let format = common.only(&[Format::Table, Format::Json])?;
-    let Checked { valid, found } = check(args, common)?;
+    let format = common.text_or_json()?;
+    let Checked { valid, found } = check(args, common, format)?;
     let mistakes = found.mistakes();
-    if format == Format::Json {
+    if format == ReportFormat::Json {
         let report = Report {
             valid: mistakes == 0,
             pipelines: &valid,
@@ -112,7 +111,7 @@ struct Checked {
 
 /// Checks the contracts, the pipelines, and the lakes that they write to. Warnings of valid
 /// pipelines are returned for JSON and logged otherwise.
-fn check(args: &ValidateArgs, common: &Common) -> Result<Checked, CliError> {
+fn check(args: &ValidateArgs, common: &Common, format: ReportFormat) -> Result<Checked, CliError> {
     let mut valid = Vec::new();
     let contracts = match Contracts::load(common.schemas.as_deref()) {
         Ok(contracts) => Arc::new(contracts),
@@ -128,9 +127,9 @@ fn check(args: &ValidateArgs, common: &Common) -> Result<Checked, CliError> {
             .and_then(|loaded| checked_plan(loaded, contracts.clone(), common.lake.as_deref()));
         match planned {
             Ok(plan) => {
-                match common.format {
-                    Format::Json => found.extend(plan.warnings.iter().cloned()),
-                    _ => common.warn(&plan),
+                match format {
+                    ReportFormat::Json => found.extend(plan.warnings.iter().cloned()),
+                    ReportFormat::Text => common.warn(&plan),
                 }
                 lakes.insert(common.lake_of(&plan));
                 valid.push(Valid {

@@ -42,6 +42,30 @@ pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
         .unwrap_or_default()
 }
 
+/// How a command prints its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    Text,
+    Json,
+}
+
+impl ReportFormat {
+    /// Prints `value` as JSON, or the text about it.
+    ///
+    /// # Errors
+    /// stdout cannot be written. A closed pipe is no error.
+    pub fn print<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        match self {
+            ReportFormat::Json => print_json(value),
+            ReportFormat::Text => print_text(&text()),
+        }
+    }
+}
+
 /// Prints one value as JSON.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).context("the result is not JSON");

@@ -123,7 +123,7 @@ fn cost_per_run_includes_calls_in_flight() {
     assert_eq!(ask(&budget, DIME), "granted");
     end(&budget, Billed::Yes);
     assert_eq!(ask(&budget, DIME), "wait");
-    // Whether this one was billed nobody knows: it counts.
+    // The billing of this call is unknown, so it counts.
     end(&budget, Billed::Unknown);
     assert_eq!(ask(&budget, DIME), "wait");
     end(&budget, Billed::Yes);

@@ -75,7 +75,7 @@ fn the_calls_of_other_runs_are_counted_by_day() {
     entries.extend(call("3", MIDNIGHT, Billed::Yes));
     entries.push(Entry::Committed { tables: true });
     journal(dir.path(), head("a"), &entries);
-    // What nobody knows, and what is under way or never ended, counts as billed.
+    // Calls with unknown billing, calls under way and unfinished calls count as billed.
     let mut entries = Vec::from(call("4", LATE, Billed::Unknown));
     entries.push(Entry::Sent(sent("5", LATE, Some(0.1))));
     journal(dir.path(), head("b"), &entries);

@@ -247,7 +247,7 @@ fn an_answer_must_match_the_requested_note() {
             "is neither a text nor a whole number",
         ),
     ] {
-        let error = format!("the answer does not say what it is about: `/data/note_id` {why}");
+        let error = format!("the answer does not name its subject: `/data/note_id` {why}");
         assert_eq!(told("n1", data), Err((CallClass::Invalid, error)), "{data}");
     }
 }

@@ -8,7 +8,8 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use super::files::{failed, open_lock, open_shared_lock};
-use super::{Lake, LakeError, STATE};
+use super::{Lake, LakeError};
+use crate::lake_layout::{STATE, pipeline_lock, shard_lock, state};
 use crate::plan::Shard;
 
 pub mod readers;
@@ -54,11 +55,11 @@ impl Lake {
                 }),
             }
         };
-        let whole = format!("pipeline-{pipeline}.lock");
+        let whole = pipeline_lock(pipeline);
         let Some(Shard { index, count }) = shard else {
             return Ok(PipelineLock(vec![lock(whole, File::try_lock)?]));
         };
-        let part = format!("pipeline-{pipeline}.{index}-of-{count}.lock");
+        let part = shard_lock(pipeline, index, count);
         Ok(PipelineLock(vec![
             lock(whole, File::try_lock_shared)?,
             lock(part, File::try_lock)?,
@@ -71,7 +72,7 @@ impl Lake {
     /// # Errors
     /// Fails if the lock cannot be opened or taken.
     pub fn lock_rewrites(&self) -> Result<RewriteLock, LakeError> {
-        let path = self.root.join(STATE).join("rewrite.lock");
+        let path = self.root.join(STATE).join(state::REWRITE_LOCK);
         let file = open_lock(&path)?;
         file.lock().map_err(failed("lock", &path))?;
         Ok(RewriteLock(file))
@@ -82,7 +83,7 @@ impl Lake {
     /// # Errors
     /// Fails if the lock cannot be taken, or a commit cannot be finished.
     pub fn lock_marts(&self) -> Result<MartsLock, LakeError> {
-        let path = self.root.join(STATE).join("marts.lock");
+        let path = self.root.join(STATE).join(state::MARTS_LOCK);
         let lock = open_lock(&path)?;
         lock.lock().map_err(failed("lock", &path))?;
         self.lock_exclusive()?;
@@ -100,7 +101,7 @@ impl Lake {
     /// # Errors
     /// Fails if the lock cannot be taken.
     pub fn lock_shared(&self) -> Result<Option<CommitsHeld>, LakeError> {
-        let path = self.root.join(STATE).join("commit.lock");
+        let path = self.root.join(STATE).join(state::COMMIT_LOCK);
         let Some(file) = open_shared_lock(&path)? else {
             return Ok(None);
         };
@@ -110,11 +111,8 @@ impl Lake {
 }
 
 pub(super) fn commit_lock(root: &Path) -> Result<File, LakeError> {
-    let path = root.join(STATE).join("commit.lock");
+    let path = root.join(STATE).join(state::COMMIT_LOCK);
     let file = open_lock(&path)?;
     file.lock().map_err(failed("lock", &path))?;
     Ok(file)
 }
-
-/// Lock file in a staging folder. The process that stages holds it.
-pub(super) const LOCK: &str = ".lock";

@@ -17,8 +17,10 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::lake_layout::STATE;
+use crate::lake_layout::state::{READERS_GATE, READERS_LOCK};
 use crate::load::files::{failed, open_lock, open_shared_lock};
-use crate::load::{Lake, LakeError, STATE};
+use crate::load::{Lake, LakeError};
 
 /// Shared guard of the readers' lock. While it is held, existing files stay in place, unless a run
 /// or a mart is committed. Released when dropped.
@@ -38,8 +40,8 @@ impl Lake {
     /// # Errors
     /// Fails if a lock cannot be taken.
     pub fn begin_reading(&self) -> Result<Option<Reading>, LakeError> {
-        let gate = self.shared(GATE)?;
-        let lock = self.shared(READERS)?;
+        let gate = self.shared(READERS_GATE)?;
+        let lock = self.shared(READERS_LOCK)?;
         drop(gate);
         Ok(lock.map(Reading))
     }
@@ -51,8 +53,8 @@ impl Lake {
     /// Fails if a lock cannot be taken.
     pub fn wait_for_readers(&self) -> Result<Option<NoReaders>, LakeError> {
         let until = Instant::now() + patience();
-        let gate_path = self.lock_path(GATE);
-        let path = self.lock_path(READERS);
+        let gate_path = self.lock_path(READERS_GATE);
+        let path = self.lock_path(READERS_LOCK);
         let (gate, lock) = (open_lock(&gate_path)?, open_lock(&path)?);
         loop {
             // Readers hold the gate only briefly, and other waiting processes for one turn.
@@ -75,7 +77,7 @@ impl Lake {
     /// Creates missing lock files, so that accounts that cannot write the lake can lock them
     /// shared.
     pub(in crate::load) fn make_reader_locks(&self) -> Result<(), LakeError> {
-        for path in [GATE, READERS].map(|name| self.lock_path(name)) {
+        for path in [READERS_GATE, READERS_LOCK].map(|name| self.lock_path(name)) {
             if !path.exists() {
                 open_lock(&path)?;
             }
@@ -126,5 +128,3 @@ pub fn patience() -> Duration {
 /// Time for which the gate is closed, and then open again.
 const TURN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
-const READERS: &str = "readers.lock";
-const GATE: &str = "readers.gate";

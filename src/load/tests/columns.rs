@@ -146,7 +146,7 @@ fn a_lake_that_remembers_nothing_reads_every_footer() {
     let unsigned = schema(&[("foreign", DataType::UInt8), ("old", DataType::Boolean)]);
     fs::write(place("other.parquet"), parquet(&unsigned)).expect("writable");
 
-    // Of the torn file nobody knows what it had.
+    // The columns of the torn file are unknown.
     let (torn, foreign) = (json!({"": null}), json!({"foreign": null, "old": "bool"}));
     let all = json!({"notes": [torn, foreign, {"new": "string"}, {"old": "int64"}]});
     for damage in [

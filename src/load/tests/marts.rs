@@ -6,8 +6,9 @@ use std::fs;
 use chrono::NaiveDate;
 
 use super::{META, closes, commit, lake};
+use crate::lake_layout::mart_path;
 use crate::load::Lake;
-use crate::load::marts::{Computed, FailedMart, Inputs, mart_path};
+use crate::load::marts::{Computed, FailedMart, Inputs};
 use crate::load::record::CommitKind;
 
 fn date(day: u32) -> NaiveDate {

@@ -17,7 +17,8 @@ use chrono::NaiveDate;
 use tempfile::TempDir;
 
 use super::commit::Staging;
-use super::{Lake, LakeError, table_path};
+use super::{Lake, LakeError};
+use crate::lake_layout::table_path;
 use crate::load::record::{CommitKind, CommitRecord, CommitSource};
 use crate::run_meta::RunMeta;
 

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::durable::{FileAccess, mode_of};
-use crate::load::{Lake, QUARANTINE, RAW, STAGING, STATE};
+use crate::lake_layout::{RAW, STAGING, STATE, state};
+use crate::load::Lake;
 
 /// A remark on a lake that is not about damaged files.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,8 +25,8 @@ impl Lake {
         let folders = [
             RAW.to_owned(),
             STAGING.to_owned(),
-            format!("{STATE}/{JOURNALS}"),
-            format!("{STATE}/{QUARANTINE}"),
+            format!("{STATE}/{}", state::JOURNALS),
+            format!("{STATE}/{}", state::QUARANTINE),
         ];
         let remark = |path: String| {
             let folder = root.join(&path);
@@ -39,6 +40,3 @@ impl Lake {
         folders.into_iter().filter_map(remark).collect()
     }
 }
-
-/// Name of the folder of journals, below `_state`.
-pub(in crate::load) const JOURNALS: &str = "runs";

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::lake_layout::{STATE, state};
 use crate::load::files::{failed, step};
 use crate::load::inventory::LiveFile;
-use crate::load::{Lake, LakeError, QUARANTINE, STATE};
+use crate::load::{Lake, LakeError};
 
 /// A file that was moved. Both paths are relative to the lake.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,7 +57,7 @@ impl Lake {
 
     /// Moves one file. Returns its new path, relative to the lake.
     fn move_away(&self, stranger: &Path) -> Result<PathBuf, LakeError> {
-        let quarantine = Path::new(STATE).join(QUARANTINE);
+        let quarantine = Path::new(STATE).join(state::QUARANTINE);
         let folder = stranger.parent().unwrap_or(Path::new(""));
         let name = stranger.file_name().unwrap_or_default();
         let from = Folder::open(self.root(), folder)?;

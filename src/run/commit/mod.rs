@@ -11,12 +11,13 @@ use arrow::datatypes::SchemaRef;
 use uuid::Uuid;
 
 use crate::extract::error::with_causes;
+use crate::lake_layout::table_path;
 use crate::load::commit::Staging;
 use crate::load::inventory::LiveFile;
 use crate::load::locks::RewriteLock;
 use crate::load::raw_zone::RawFile;
 use crate::load::record::{CommitKind, CommitRecord, CommitSource};
-use crate::load::{Lake, encode, table_path};
+use crate::load::{Lake, encode};
 use crate::plan::Plan;
 use crate::run::active::ActiveRun;
 use crate::run::error::RunError;

@@ -42,19 +42,15 @@ enum SchemaCommand {
 }
 
 pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let formats: &[Format] = match &args.command {
-        SchemaCommand::Suggest(_) => &[Format::Table, Format::Json],
-        _ => &[Format::Table],
-    };
-    common.only(formats)?;
-    let tables = &common.contracts()?.relations();
+    let tables = || common.contracts().map(|contracts| contracts.relations());
     let text = match &args.command {
-        SchemaCommand::List => list(tables),
-        SchemaCommand::Show { table } => show(table, tables)?,
-        SchemaCommand::Docs => docs::document(tables),
-        SchemaCommand::JsonSchema => pipeline_json_schema(),
         SchemaCommand::Suggest(args) => return suggest::main(args, common),
+        SchemaCommand::List => list(&tables()?),
+        SchemaCommand::Show { table } => show(table, &tables()?)?,
+        SchemaCommand::Docs => docs::document(&tables()?),
+        SchemaCommand::JsonSchema => pipeline_json_schema(),
     };
+    common.only(&[Format::Table])?;
     print_text(&text)?;
     Ok(ExitCode::Complete)
 }

@@ -9,8 +9,6 @@ use clap::Args;
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::format::Format;
-use crate::cli::output::print::{print_json, print_text};
 use crate::load::Lake;
 use crate::maintenance::suggest::{Suggestions, newest_raw, suggest};
 use crate::plan::Privacy;
@@ -31,6 +29,7 @@ pub struct SuggestArgs {
 }
 
 pub fn main(args: &SuggestArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let transform = Transform::new(contracts.clone(), &Privacy::default())?;
     let raw = if args.raw.is_empty() {
@@ -39,10 +38,7 @@ pub fn main(args: &SuggestArgs, common: &Common) -> Result<ExitCode, CliError> {
         args.raw.clone()
     };
     let found = suggest(&contracts, &transform, &raw, args.examples)?;
-    match common.format {
-        Format::Json => print_json(&found)?,
-        _ => print_text(&yaml(&found))?,
-    }
+    format.print(&found, || yaml(&found))?;
     Ok(ExitCode::Complete)
 }
 

@@ -1,0 +1,151 @@
+//! Paths inside a lake. No other file knows how a folder or a file of a lake is named.
+//!
+//! ```text
+//! lake/
+//!   raw/source=api/dt=2026-03-09/RUN.ndjson.zst   answers, private
+//!   tables/notes/dt=2026-03-09/RUN.parquet
+//!   marts/note_growth/dt=2026-03-09/COMMIT.parquet
+//!   lake.duckdb                                          views
+//!   _commits/COMMIT.json                                 one record a commit
+//!   _staging/COMMIT/                                     files that are not committed yet, or held
+//!   _state/                                              journals, locks, and what is derived from the rest
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+
+pub const RAW: &str = "raw";
+pub const TABLES: &str = "tables";
+pub const MARTS: &str = "marts";
+pub const COMMITS: &str = "_commits";
+pub const STAGING: &str = "_staging";
+pub const STATE: &str = "_state";
+
+/// The catalog of views, in the lake's folder.
+pub const CATALOG: &str = "lake.duckdb";
+
+/// Files and folders below [`STATE`].
+pub mod state {
+    /// Format number of the lake.
+    pub const FORMAT: &str = "lake.json";
+    pub const JOURNALS: &str = "runs";
+    pub const QUARANTINE: &str = "quarantine";
+    /// The sets of columns that the files of each table have.
+    pub const COLUMNS: &str = "columns.json";
+    /// The inputs that each mart was computed from.
+    pub const COMPUTED_MARTS: &str = "marts.json";
+    /// Time of the newest commit.
+    pub const CLOCK: &str = "clock.json";
+    /// Raw files that retention removed.
+    pub const RAW_REMOVED: &str = "raw_removed.ndjson";
+    /// What the catalog was made of.
+    pub const CATALOG_NOTE: &str = "catalog.json";
+    pub const REWRITE_LOCK: &str = "rewrite.lock";
+    pub const MARTS_LOCK: &str = "marts.lock";
+    pub const COMMIT_LOCK: &str = "commit.lock";
+    pub const READERS_LOCK: &str = "readers.lock";
+    pub const READERS_GATE: &str = "readers.gate";
+}
+
+/// Record of a staging folder whose files are held.
+pub const HELD: &str = "held.json";
+/// Lock file in a staging folder. The process that stages holds it.
+pub const STAGING_LOCK: &str = ".lock";
+/// Lock file among the journals: reservations of the daily budget.
+pub const BUDGET_LOCK: &str = "budget.lock";
+
+const PARTITION: &str = "dt=";
+const SOURCE: &str = "source=";
+
+/// Returns the name of the partition folder of a business date.
+pub fn partition(date: NaiveDate) -> String {
+    format!("{PARTITION}{}", date.format("%Y-%m-%d"))
+}
+
+/// Returns the business date of a partition folder.
+pub fn partition_date(folder: &str) -> Option<NaiveDate> {
+    folder.strip_prefix(PARTITION)?.parse().ok()
+}
+
+/// Returns the path of a table's file of one run, relative to the lake.
+pub fn table_path(table: &str, date: NaiveDate, run_id: &str) -> String {
+    format!("{TABLES}/{table}/{}/{run_id}.parquet", partition(date))
+}
+
+/// Returns the table and the business date of a table's file, from its path relative to the lake.
+pub fn table_of(path: &str) -> Option<(&str, NaiveDate)> {
+    let mut parts = path.strip_prefix(TABLES)?.strip_prefix('/')?.split('/');
+    let (table, folder) = (parts.next()?, parts.next()?);
+    Some((table, partition_date(folder)?))
+}
+
+/// Returns the folder of a mart's files of one date, relative to the lake.
+pub fn mart_folder(mart: &str, date: NaiveDate) -> String {
+    format!("{MARTS}/{mart}/{}", partition(date))
+}
+
+/// Returns the path of a mart's file of one commit, relative to the lake.
+pub fn mart_path(mart: &str, date: NaiveDate, commit_id: &str) -> String {
+    format!("{}/{commit_id}.parquet", mart_folder(mart, date))
+}
+
+/// Returns true if the file is a Parquet file, from its name.
+pub fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "parquet")
+}
+
+/// Returns the path of a run's raw file for a source, relative to the lake.
+pub fn raw_path(source: &str, date: NaiveDate, run_id: &str) -> PathBuf {
+    let folder = Path::new(RAW).join(format!("{SOURCE}{source}"));
+    folder
+        .join(partition(date))
+        .join(format!("{run_id}.ndjson.zst"))
+}
+
+/// Returns the source whose pages a raw file holds, from its path.
+pub fn raw_source(path: &Path) -> Option<String> {
+    let folder = path.parent()?.parent()?.file_name()?.to_str()?;
+    folder.strip_prefix(SOURCE).map(str::to_owned)
+}
+
+/// Returns the path of a commit's record, relative to the lake.
+pub fn record_path(commit_id: &str) -> PathBuf {
+    Path::new(COMMITS).join(format!("{commit_id}.json"))
+}
+
+/// Returns the name of a run's journal, in the folder of the journals.
+pub fn journal_name(run_id: &str) -> String {
+    format!("{run_id}.ndjson")
+}
+
+/// Returns the name of a pipeline's lock. Shards hold it shared.
+pub fn pipeline_lock(pipeline: &str) -> String {
+    format!("pipeline-{pipeline}.lock")
+}
+
+/// Returns the name of the lock of one shard of a pipeline.
+pub fn shard_lock(pipeline: &str, index: u32, count: u32) -> String {
+    format!("pipeline-{pipeline}.{index}-of-{count}.lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_parsed_as_they_are_written() {
+        let date = NaiveDate::from_ymd_opt(2026, 3, 9).expect("a date");
+        let path = table_path("notes", date, "run");
+        assert_eq!(path, "tables/notes/dt=2026-03-09/run.parquet");
+        assert_eq!(table_of(&path), Some(("notes", date)));
+        assert_eq!(table_of(&mart_path("note_growth", date, "c")), None);
+        let raw = raw_path("api", date, "run");
+        assert_eq!(
+            raw,
+            Path::new("raw/source=api/dt=2026-03-09/run.ndjson.zst")
+        );
+        assert_eq!(raw_source(&raw).as_deref(), Some("api"));
+        assert_eq!(partition_date("dt=2026-3-x"), None);
+    }
+}
