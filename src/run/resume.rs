@@ -12,6 +12,7 @@ use super::outcome::{Extraction, RunOutcome};
 use crate::extract::Extracted;
 use crate::extract::context::{Known, SearchEnd};
 use crate::extract::daily_spend::journals;
+use crate::extract::error::with_causes;
 use crate::extract::journal::{self, Entry, Journal, RunHead};
 use crate::extract::ledger::Call;
 use crate::extract::replay::{Progress, Replayed, replay};
@@ -198,6 +199,69 @@ impl OpenRun {
         let of_run =
             |(run_id, path): (String, PathBuf)| (run_id == self.head.run_id).then_some(path);
         Ok(lake.raw_files()?.into_iter().filter_map(of_run).collect())
+    }
+}
+
+/// Closes the runs that are not continued, and returns the one that is.
+pub(crate) fn resume_or_close(
+    open: Vec<OpenRun>,
+    plan: &Plan,
+    transform: &Transform,
+    lake: &Lake,
+    options: &RunOptions,
+    lock: &PipelineLock,
+) -> Result<Option<OpenRun>, RunError> {
+    let close = |run, reason| close(run, plan, transform, lake, options.threads, reason, lock);
+    let (mut ours, others): (Vec<_>, Vec<_>) =
+        open.into_iter().partition(|o| o.head.shard == plan.shard);
+    for other in others {
+        let reason = "the shards of the pipeline have changed";
+        close(other, reason);
+    }
+    // Only the newest run can be continued. Usually it is the only one.
+    let newest = ours.pop();
+    for old in ours {
+        close(old, "there is a newer one");
+    }
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
+    match newest.obstacle(plan, options, Utc::now()) {
+        None => {
+            let run_id = &newest.head.run_id;
+            tracing::info!("the run {run_id} was cut short and is continued");
+            Ok(Some(newest))
+        }
+        Some(reason) => {
+            close(newest, reason);
+            Ok(None)
+        }
+    }
+}
+
+/// Closes a run that is not continued. A failure must not block new runs: the run stays open, and
+/// each new run logs the error.
+fn close(
+    run: OpenRun,
+    plan: &Plan,
+    transform: &Transform,
+    lake: &Lake,
+    threads: usize,
+    reason: &str,
+    lock: &PipelineLock,
+) {
+    let run_id = run.head.run_id.clone();
+    match run.close(plan, transform, lake, threads, reason, lock) {
+        Ok(outcome) => {
+            tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
+            if let Some(blocked) = outcome.blocked {
+                tracing::error!("its tables are held, see redlake show {run_id}: {blocked}");
+            }
+        }
+        Err(error) => tracing::error!(
+            "the run {run_id} was cut short and cannot be closed; its pages are kept: {}",
+            with_causes(&error)
+        ),
     }
 }
 

@@ -13,6 +13,7 @@ use redlake::spec::load::parse_pipeline;
 use redlake::spec::words::Filter;
 use redlake::transform::tables::finish::Tables;
 use redlake::run_meta::RunMeta;
+use redlake::spec::class::CallClass;
 use redlake::transform::{Transform, TransformError};
 
 pub static BUILT_IN: LazyLock<Arc<Contracts>> =
@@ -97,7 +98,7 @@ pub fn header(source: &str, endpoint: &str) -> PageHeader {
         status: 200,
         content_type: None,
         accepted: true,
-        class: "ok".to_owned(),
+        class: CallClass::Ok,
         item_count: 20,
         items_before: 20,
         new_item_count: 20,
