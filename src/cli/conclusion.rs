@@ -21,6 +21,7 @@ pub fn conclude(outcome: &RunOutcome, plan: &Plan, signal: u8) -> Result<ExitCod
     match outcome.end() {
         RunEnd::Complete => Ok(ExitCode::Complete),
         RunEnd::Partial => Ok(ExitCode::Partial),
+        RunEnd::Undelivered => Err(undelivered(outcome)),
         RunEnd::Refused(reason) => Err(not_committed(reason, MEND.to_owned())),
         RunEnd::Blocked(reason) => Err(not_committed(reason, decide(&outcome.meta.run_id))),
         RunEnd::Cut(Cut::Aborted {
@@ -44,6 +45,19 @@ pub fn conclude(outcome: &RunOutcome, plan: &Plan, signal: u8) -> Result<ExitCod
         }
         RunEnd::Cut(Cut::Broken) => Ok(ExitCode::Internal),
     }
+}
+
+fn undelivered(outcome: &RunOutcome) -> CliError {
+    let failures = outcome.failures();
+    let searches = counted(failures.len() as u64, "search");
+    let first = failures.first().map_or_else(String::new, |failed| {
+        let (search, reason) = (escaped_line(&failed.search), escaped_line(&failed.reason));
+        format!("; the first is {search}: {reason}")
+    });
+    let error = anyhow::anyhow!("no search delivered: {searches} failed{first}");
+    let hint = "check the provider's state; then run again with --resume failed, or with the same \
+                --snapshot-at, to ask for what failed";
+    CliError::new(ExitCode::Undelivered, error, Some(hint.to_owned()))
 }
 
 fn not_committed(reason: &str, hint: String) -> CliError {

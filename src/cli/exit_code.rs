@@ -19,6 +19,8 @@ pub enum ExitCode {
     Refused,
     /// The pipeline is already running.
     Busy,
+    /// No search delivered anything: an outage, or a pipeline whose every request is wrong.
+    Undelivered,
     /// A signal with this number stopped the run.
     Signal(u8),
 }
@@ -34,6 +36,7 @@ impl ExitCode {
             ExitCode::Stopped => 5,
             ExitCode::Refused => 6,
             ExitCode::Busy => 7,
+            ExitCode::Undelivered => 8,
             ExitCode::Signal(signal) => 128 + signal,
         }
     }

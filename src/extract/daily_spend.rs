@@ -121,8 +121,9 @@ impl DailySpend {
             Some(tail) => (tail.read, tail.closed),
             None => (0, false),
         };
-        // Most journals belong to runs that have ended. The check before each call must be fast.
-        if closed {
+        // Most journals belong to runs that have ended. The check before each call must be fast. A
+        // closed journal grows only when its run is continued.
+        if closed && std::fs::metadata(&path).is_ok_and(|file| file.len() == read) {
             return Ok(());
         }
         let bytes = match read_from(&path, read) {
@@ -161,6 +162,7 @@ impl DailySpend {
                 }
             }
             Entry::Closed => tail.closed = true,
+            Entry::Reopened => tail.closed = false,
             Entry::Failed { .. }
             | Entry::Chosen { .. }
             | Entry::Committed { .. }

@@ -41,6 +41,8 @@ pub enum Entry {
     BudgetSpent,
     /// Nothing is left to do in this run.
     Closed,
+    /// The run is continued after it was closed. Its failed searches are made again.
+    Reopened,
 }
 
 /// Identity of a run.

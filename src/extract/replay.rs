@@ -50,7 +50,7 @@ struct Noted {
 }
 
 /// Restores a run. A finished search stays finished, with the stop reason of its last page. A
-/// failed search stays failed. A call that was sent without a recorded outcome is completed from
+/// failed search stays failed, unless the run was closed and is continued since. A call that was sent without a recorded outcome is completed from
 /// its page, or else counts as possibly billed. A search fails if one of its paid pages is no
 /// longer readable: the page is not bought again.
 ///
@@ -131,6 +131,7 @@ impl Noted {
                     noted.failed.insert(search_id, error);
                 }
                 Entry::Chosen { searches } => noted.chosen = Some(searches),
+                Entry::Reopened => noted.failed.clear(),
                 Entry::Run(_) | Entry::Committed { .. } | Entry::BudgetSpent | Entry::Closed => {}
             }
         }

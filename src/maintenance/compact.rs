@@ -117,7 +117,7 @@ fn compact_day(
             continue;
         };
         let name = format!("compact-{commit_id}");
-        let written = match rewriter.rewrite(&staging, table, files, None, &name) {
+        let written = match rewriter.rewrite(&staging, table, files, &[], &name) {
             Err(RunError::Lake(damaged @ LakeError::Damaged { .. })) => {
                 compacted.damaged.push(damaged);
                 continue;

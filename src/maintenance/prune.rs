@@ -121,7 +121,9 @@ fn prune_run(
     }
     if !dry_run && !files.is_empty() {
         let staging = lake.stage(&Uuid::now_v7().to_string())?;
-        let remove = take_rows_out(lake, tables, &staging, run_id, is_data, lock)?;
+        let runs = [run_id];
+        let leaving = |table: &str| if is_data(table) { &runs[..] } else { &[] };
+        let remove = take_rows_out(lake, tables, &staging, leaving, lock)?;
         let record = commit(lake, staging, last.simulated, last.snapshot_at, remove)?;
         bytes_after = record.add.iter().map(|file| file.bytes).sum();
         rows_after = record.add.iter().map(|file| file.rows).sum();

@@ -136,7 +136,9 @@ fn replace(
     let outcome = stage(&staging, plan, meta, tables, threads)?;
     let made = |table: &str| transform.makes(table);
     let tables = &plan.contracts.tables;
-    let remove = take_rows_out(lake, tables, &staging, &meta.run_id, made, &rewriting)?;
+    let runs = [meta.run_id.as_str()];
+    let leaving = |table: &str| if made(table) { &runs[..] } else { &[] };
+    let remove = take_rows_out(lake, tables, &staging, leaving, &rewriting)?;
     let source = CommitSource::of(meta);
     let audit = Audit::of(
         plan,

@@ -72,6 +72,15 @@ pub struct UsualCalls {
     pub seconds_a_call: f64,
 }
 
+/// A run of a logical time.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct RunAt {
+    pub run_id: String,
+    pub shard: Option<String>,
+    pub status: String,
+    pub plan_hash: String,
+}
+
 impl Earlier {
     fn condition(&self) -> String {
         let pipelines: Vec<String> = self.pipelines.iter().map(|p| literal(p)).collect();
@@ -85,6 +94,43 @@ impl Earlier {
             )
         }
     }
+}
+
+/// Returns the runs of a pipeline with this logical time, oldest first.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn runs_at(
+    database: &Database,
+    pipeline: &str,
+    at: DateTime<Utc>,
+) -> Result<Vec<RunAt>, QueryError> {
+    rows(
+        database,
+        &format!(
+            "SELECT run_id, shard, status, plan_hash FROM runs WHERE pipeline = {} \
+             AND epoch_us(snapshot_at) = {} ORDER BY run_id",
+            literal(pipeline),
+            at.timestamp_micros()
+        ),
+    )
+}
+
+/// Returns the ids of the runs of a pipeline with failed searches.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn failed_runs(database: &Database, pipeline: &str) -> Result<BTreeSet<String>, QueryError> {
+    #[derive(Deserialize)]
+    struct Partial {
+        run_id: String,
+    }
+    let sql = format!(
+        "SELECT run_id FROM runs WHERE pipeline = {} AND status IN ('partial', 'failed')",
+        literal(pipeline)
+    );
+    let rows: Vec<Partial> = rows(database, &sql)?;
+    Ok(rows.into_iter().map(|row| row.run_id).collect())
 }
 
 /// Returns the ids that searches at an endpoint found from the first snapshot time until before the

@@ -23,7 +23,7 @@ pub struct Rewrite<'r> {
     pub stored: Vec<RewrittenColumn>,
     /// Rows of this run are left out. Everything else then stays as it is, including the types of
     /// columns, which may be older than the contract.
-    pub but_run: Option<&'r str>,
+    pub but_runs: &'r [&'r str],
 }
 
 /// Returns the query for the columns of these files. A column is required if every file has it and
@@ -94,7 +94,7 @@ impl Rewrite<'_> {
         let read = |RewrittenColumn { name, .. }: &RewrittenColumn| {
             let named = identifier(name);
             match self.table.columns.get(name) {
-                Some(column) if stored(name) && self.but_run.is_none() => {
+                Some(column) if stored(name) && self.but_runs.is_empty() => {
                     format!("CAST({named} AS {}) AS {named}", sql_type(column.kind))
                 }
                 Some(column) if !stored(name) => {
@@ -104,9 +104,11 @@ impl Rewrite<'_> {
             }
         };
         let columns: Vec<String> = self.columns().iter().map(read).collect();
-        let wanted = match self.but_run {
-            Some(run_id) => format!(" WHERE run_id <> {}", literal(run_id)),
-            None => String::new(),
+        let wanted = if self.but_runs.is_empty() {
+            String::new()
+        } else {
+            let runs: Vec<String> = self.but_runs.iter().map(|run| literal(run)).collect();
+            format!(" WHERE run_id NOT IN ({})", runs.join(", "))
         };
         format!(
             "SELECT {} FROM read_parquet({}, hive_partitioning = false, union_by_name = true){wanted}",

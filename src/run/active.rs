@@ -27,6 +27,8 @@ pub(crate) struct ActiveRun<'a> {
     pub lost: HashSet<String>,
     /// Shard of the pipeline that this run executes; `None` if the pipeline is not sharded.
     pub shard: Option<Shard>,
+    /// Runs of the same logical time whose rows its tables replace.
+    pub replaces: Vec<String>,
     /// Paths of its raw files.
     pub raw: Vec<PathBuf>,
     pub journal: Arc<Journal>,

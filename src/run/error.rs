@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use arrow::error::ArrowError;
+use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 use crate::extract::client::ClientError;
@@ -78,6 +79,14 @@ pub enum RunError {
         missing: usize,
         unknown: usize,
     },
+    #[error("the logical time {} has the run {run_id}, which cannot be continued: {reason}", at.format("%+"))]
+    LogicalTime {
+        at: DateTime<Utc>,
+        run_id: String,
+        reason: &'static str,
+    },
+    #[error("no run of the pipeline `{0}` with failed searches can be continued")]
+    NothingFailed(String),
     #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]
     MixedLake {
         lake: PathBuf,

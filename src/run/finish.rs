@@ -124,8 +124,8 @@ fn reasons(outcome: &RunOutcome, ending: Ending) -> Vec<String> {
 fn closes(outcome: &RunOutcome, has_error: bool) -> bool {
     match outcome.status {
         Status::Complete | Status::Partial => !has_error,
-        // All pages are fetched. Fix the contract, and `transform --raw` builds the tables.
-        Status::Failed if outcome.refused.is_some() && !has_error => true,
+        // Nothing is left to fetch: the contract refuses the tables, or every search failed.
+        Status::Failed if outcome.extraction.extracted.cut.is_none() && !has_error => true,
         // Without a page or a call that may be billed, there is nothing to continue.
         Status::Stopped | Status::Failed | Status::Interrupted => {
             let mut calls = outcome.extraction.extracted.calls.iter();

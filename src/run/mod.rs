@@ -10,6 +10,7 @@ pub mod error;
 pub mod extraction;
 pub mod finish;
 pub mod flattening;
+pub mod logical_time;
 pub mod marts;
 pub mod options;
 pub mod outcome;
@@ -32,7 +33,7 @@ use crate::plan::Plan;
 use crate::transform::contracts::Transform;
 use finish::{Ending, finish};
 use outcome::{RunOutcome, Status};
-use prepare::prepare;
+use prepare::{Preparation, prepare};
 use retain::retain;
 
 pub use error::RunError;
@@ -53,7 +54,11 @@ pub async fn run(
     on_event: OnEvent,
 ) -> Result<RunOutcome, RunError> {
     let started = Instant::now();
-    let mut prepared = prepare(&plan, transform, options, env, stop, on_event).await?;
+    let preparation = prepare(&plan, transform, options, env, stop, on_event).await?;
+    let mut prepared = match preparation {
+        Preparation::Ready(prepared) => prepared,
+        Preparation::Done(outcome) => return Ok(*outcome),
+    };
     let (extraction, error) = prepared.extract().await;
     let is_interrupted = extraction.extracted.cut == Some(Cut::Interrupted);
     // An interrupted run ends at once: its tables are made when it is continued.

@@ -31,4 +31,6 @@ pub enum Resume {
     Auto,
     /// Close it with the pages that it has.
     Never,
+    /// Continue the newest run with failed searches: ask again for what failed.
+    Failed,
 }

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::commit::checks::Audit;
 use crate::extract::Extracted;
-use crate::extract::context::Cut;
+use crate::extract::context::{Cut, SearchEnd};
 use crate::extract::ledger::Totals;
 use crate::extract::pager::StopReason;
+use crate::load::Lake;
 use crate::plan::{Plan, Search};
 use crate::run::error::RunError;
 use crate::run_meta::RunMeta;
@@ -48,6 +49,8 @@ pub struct RunOutcome {
     pub is_open: bool,
     /// True if it continued a run that had been cut short.
     pub is_continued: bool,
+    /// True if the logical time had a run with nothing left to do, so no call was made.
+    pub is_repeated: bool,
     /// True if tables of its pages were committed.
     pub has_committed_tables: bool,
     /// Number of committed rows, by table.
@@ -79,7 +82,8 @@ pub enum Status {
     Partial,
     /// A budget, the quota or the balance is used up. The fetched pages are committed.
     Stopped,
-    /// No further call could have succeeded, or the tables could not be committed.
+    /// No search delivered, no further call could have succeeded, or the tables could not be
+    /// committed.
     Failed,
     Interrupted,
 }
@@ -91,6 +95,8 @@ pub enum RunEnd<'o> {
     Complete,
     /// Some searches failed, or pages are damaged.
     Partial,
+    /// All searches failed.
+    Undelivered,
     /// The run ended before all of its searches did.
     Cut(&'o Cut),
     /// A `fail` rule of the pipeline refused the tables.
@@ -145,8 +151,16 @@ impl Status {
             Some(Cut::Aborted { .. } | Cut::Broken) => Status::Failed,
             Some(Cut::Stopped { .. } | Cut::Budget(_)) => Status::Stopped,
             Some(Cut::Interrupted) => Status::Interrupted,
-            None if extracted.ended.iter().any(|e| e.stop == StopReason::Failed) => Status::Partial,
-            None => Status::Complete,
+            None => {
+                let has_failed = |end: &SearchEnd| end.stop == StopReason::Failed;
+                if !extracted.ended.is_empty() && extracted.ended.iter().all(has_failed) {
+                    Status::Failed
+                } else if extracted.ended.iter().any(has_failed) {
+                    Status::Partial
+                } else {
+                    Status::Complete
+                }
+            }
         }
     }
 
@@ -174,6 +188,7 @@ impl RunOutcome {
             is_held: false,
             is_open: false,
             is_continued: false,
+            is_repeated: false,
             has_committed_tables: false,
             rows: BTreeMap::new(),
             rejects: 0,
@@ -189,6 +204,32 @@ impl RunOutcome {
         }
     }
 
+    /// Returns the outcome of a call for a logical time whose run has nothing left to do.
+    pub(crate) fn done(meta: RunMeta, plan: &Plan, lake: &Lake, is_held: bool) -> Self {
+        let now = Utc::now();
+        let extraction = Extraction {
+            started_at: now,
+            finished_at: now,
+            searches: plan.searches.clone(),
+            planned: plan.searches.len() as u64,
+            extracted: Extracted::default(),
+        };
+        let run_id = meta.run_id.clone();
+        let mut outcome = RunOutcome::new(meta, lake.root().to_owned(), extraction);
+        outcome.is_repeated = true;
+        if is_held {
+            let reason = format!("the tables of the run {run_id} are held; no call was made");
+            outcome.status = Status::Failed;
+            outcome.is_held = true;
+            outcome.blocked = Some(reason.clone());
+            outcome.reasons.push(reason);
+        } else {
+            let reason = format!("the run {run_id} is complete; no call was made");
+            outcome.reasons.push(reason);
+        }
+        outcome
+    }
+
     /// Returns what decides the exit code. A run that was cut short takes precedence over its
     /// tables: the next run builds them again.
     pub fn end(&self) -> RunEnd<'_> {
@@ -202,8 +243,9 @@ impl RunOutcome {
             match self.status {
                 Status::Complete => RunEnd::Complete,
                 Status::Partial => RunEnd::Partial,
-                Status::Stopped | Status::Failed | Status::Interrupted => {
-                    unreachable!("a run ends with {:?} only for a reason", self.status)
+                Status::Failed => RunEnd::Undelivered,
+                Status::Stopped | Status::Interrupted => {
+                    unreachable!("a run is {:?} only if it was cut short", self.status)
                 }
             }
         }

@@ -13,13 +13,15 @@ use uuid::Uuid;
 use super::access::Accesses;
 use super::active::ActiveRun;
 use super::commit::ledger;
+use super::logical_time::{LogicalTime, newest_failed};
+use super::outcome::RunOutcome;
 use super::prior::Prior;
 use super::resume::{OpenRun, resume_or_close};
 use crate::clock::Clock;
 use crate::extract::budget::Budget;
 use crate::extract::client::Client;
 use crate::extract::daily_spend::{date_of, journals, sent_since};
-use crate::extract::journal::{Journal, RunHead};
+use crate::extract::journal::{Entry, Journal, RunHead};
 use crate::extract::ledger::{Call, Spent};
 use crate::extract::replay::Replayed;
 use crate::extract::{Extracted, Extractor, Needs};
@@ -30,7 +32,8 @@ use crate::load::record::CommitRecord;
 use crate::plan::{Money, Plan, Search};
 use crate::raw::{RawReader, RawWriter, check_writable};
 use crate::run::error::RunError;
-use crate::run::options::{OnEvent, RunOptions};
+use crate::run::options::{OnEvent, Resume, RunOptions};
+use crate::run_meta::RunMeta;
 use crate::sandbox::Sandbox;
 use crate::spec::source::Billed;
 use crate::transform::contracts::Transform;
@@ -54,6 +57,13 @@ pub(crate) struct Prepared<'a> {
     _lock: PipelineLock,
 }
 
+/// Result of [`prepare`].
+pub(crate) enum Preparation<'a> {
+    Ready(Box<Prepared<'a>>),
+    /// The logical time has a run with nothing left to do.
+    Done(Box<RunOutcome>),
+}
+
 /// Prepares a run. Makes no call.
 ///
 /// # Errors
@@ -66,7 +76,7 @@ pub(crate) async fn prepare<'a>(
     env: &dyn Fn(&str) -> Option<String>,
     stop: watch::Receiver<bool>,
     on_event: OnEvent,
-) -> Result<Prepared<'a>, RunError> {
+) -> Result<Preparation<'a>, RunError> {
     ledger::check(&plan.contracts).map_err(RunError::Ledger)?;
     let accesses = Accesses::resolve(plan, env)?;
     let lake = Lake::open_for(&options.lake, plan.group)?;
@@ -76,10 +86,27 @@ pub(crate) async fn prepare<'a>(
     lake.require_room(0)?;
     let commits = lake.commits()?;
     let open = OpenRun::find(&lake, plan, &commits, &lock)?;
-    reject_mixed_lake(plan, &lake, &commits, &open, accesses.simulated())?;
+    let simulated = accesses.simulated();
+    reject_mixed_lake(plan, &lake, &commits, &open, simulated)?;
     warn_of_orphans(plan, &lake, &commits)?;
+    let mut replaces = Vec::new();
+    let mut chosen = None;
+    if let Some(at) = options.snapshot_at {
+        match LogicalTime::decide(at, plan, &lake, &commits, options, &lock)? {
+            LogicalTime::New { replaces: runs } => replaces = runs,
+            LogicalTime::Continue(run) => chosen = Some(*run),
+            LogicalTime::Done { run_id, is_held } => {
+                let meta = RunMeta::new(&run_id, &plan.pipeline, at, plan.timezone, simulated);
+                let outcome = RunOutcome::done(meta, plan, &lake, is_held);
+                return Ok(Preparation::Done(Box::new(outcome)));
+            }
+        }
+        warn_of_late(at, plan, simulated);
+    } else if options.resume == Resume::Failed {
+        chosen = Some(newest_failed(plan, &lake, &lock)?);
+    }
     let any_open = !open.is_empty();
-    let continued = resume_or_close(open, plan, transform, &lake, options, &lock)?;
+    let continued = resume_or_close(open, chosen, plan, transform, &lake, options, &lock)?;
 
     // Closing a run may commit. The records are read again only if a run may have been closed.
     let commits = if any_open { lake.commits()? } else { commits };
@@ -114,7 +141,7 @@ pub(crate) async fn prepare<'a>(
     };
     let mut extractor = Extractor::new(Arc::clone(plan), meta.clone(), begun.clock, needs);
     extractor.on_event = on_event;
-    Ok(Prepared {
+    Ok(Preparation::Ready(Box::new(Prepared {
         prior,
         clock: begun.clock,
         started_at: begun.head.started_at,
@@ -136,12 +163,13 @@ pub(crate) async fn prepare<'a>(
             plan_hash: plan.hash.clone(),
             lost: replayed.lost,
             shard: plan.shard,
+            replaces,
             lake,
             journal: begun.journal,
             threads: options.threads,
         },
         _lock: lock,
-    })
+    })))
 }
 
 impl Prepared<'_> {
@@ -151,6 +179,18 @@ impl Prepared<'_> {
         for sandbox in self.sandboxes.drain(..) {
             sandbox.stop().await;
         }
+    }
+}
+
+/// Logs a warning if the logical time of a real run is far from its calls.
+fn warn_of_late(at: DateTime<Utc>, plan: &Plan, simulated: bool) {
+    let distance = (Utc::now() - at).abs().to_std().unwrap_or_default();
+    if !simulated && distance > plan.resume_within {
+        tracing::warn!(
+            "--snapshot-at {} is further than resume_within from now: the counts are those of the \
+             calls, see fetched_at",
+            at.format("%+")
+        );
     }
 }
 
@@ -228,13 +268,17 @@ impl Begun {
         accesses: &Accesses,
         options: &RunOptions,
     ) -> Result<Self, RunError> {
-        if let Some(open) = open {
+        if let Some(mut open) = open {
             let clock = if accesses.simulated() {
                 Clock::simulated(open.head.snapshot_at)
             } else {
                 Clock::Real
             };
             let journal = Journal::reopen(open.path.clone())?;
+            if !open.is_open(commits) {
+                journal.append(&Entry::Reopened)?;
+                open.entries.push(Entry::Reopened);
+            }
             return Ok(Begun {
                 clock,
                 journal: Arc::new(journal),

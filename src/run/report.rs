@@ -48,6 +48,9 @@ pub struct RunReport<'o> {
     pub reason: Option<String>,
     /// True if it continued a run that had been cut short.
     pub continued: bool,
+    /// True if its logical time had a run with nothing left to do, so no call was made.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
     /// Remaining work of a run that was cut short.
     pub left: Left,
     /// Counts of written, rejected and skipped items, by table.
@@ -93,6 +96,7 @@ impl<'o> RunReport<'o> {
             seconds: outcome.seconds,
             reason: outcome.reason(),
             continued: outcome.is_continued,
+            repeated: outcome.is_repeated,
             left: outcome.left(plan),
             tally: &outcome.tally,
             failures: outcome.failures(),

@@ -46,9 +46,31 @@ impl OpenRun {
         lake: &Lake,
         plan: &Plan,
         commits: &[CommitRecord],
-        _lock: &PipelineLock,
+        lock: &PipelineLock,
     ) -> Result<Vec<Self>, RunError> {
         let mut open = Vec::new();
+        for run in OpenRun::with_journal(lake, plan, lock)? {
+            if run.is_open(commits) {
+                open.push(run);
+            } else if run.entries.last() != Some(&Entry::Closed) {
+                Journal::reopen(run.path)?.append(&Entry::Closed)?;
+            } else if is_old(&run.path) {
+                clear(&run.path);
+            }
+        }
+        Ok(open)
+    }
+
+    /// Returns the runs of a pipeline that have a journal, open or closed, oldest first.
+    ///
+    /// # Errors
+    /// A journal cannot be read.
+    pub fn with_journal(
+        lake: &Lake,
+        plan: &Plan,
+        _lock: &PipelineLock,
+    ) -> Result<Vec<Self>, RunError> {
+        let mut runs = Vec::new();
         for path in journals(&lake.journals())? {
             let head = match journal::head(&path) {
                 // Its pipeline has deleted it since it was listed.
@@ -62,29 +84,33 @@ impl OpenRun {
                 }
                 continue;
             };
-            let is_ours = head.pipeline == plan.pipeline && may_settle(&head, plan, &path);
-            if !is_ours {
-                continue;
+            if head.pipeline == plan.pipeline && may_settle(&head, plan, &path) {
+                let entries = journal::read(&path)?;
+                runs.push(OpenRun {
+                    path,
+                    head,
+                    entries,
+                });
             }
-            let entries = journal::read(&path)?;
-            if entries.last() == Some(&Entry::Closed) {
-                if is_old(&path) {
-                    clear(&path);
-                }
-                continue;
-            }
-            let has_called = entries.iter().any(|e| matches!(e, Entry::Sent(_)));
-            if !has_called || commits.iter().any(|c| c.closes(&head.run_id)) {
-                Journal::reopen(path)?.append(&Entry::Closed)?;
-                continue;
-            }
-            open.push(OpenRun {
-                path,
-                head,
-                entries,
-            });
         }
-        Ok(open)
+        Ok(runs)
+    }
+
+    /// Returns true if the run has something left to do: it made a call, and each of its final
+    /// commits was followed by a continuation.
+    pub fn is_open(&self, commits: &[CommitRecord]) -> bool {
+        let has_called = self.entries.iter().any(|e| matches!(e, Entry::Sent(_)));
+        let reopened = self.entries.iter().filter(|e| **e == Entry::Reopened);
+        let closed = commits.iter().filter(|c| c.closes(&self.head.run_id));
+        self.entries.last() != Some(&Entry::Closed)
+            && has_called
+            && closed.count() <= reopened.count()
+    }
+
+    /// Returns true if the run was begun longer ago.
+    pub fn is_older_than(&self, limit: Duration, now: DateTime<Utc>) -> bool {
+        let age = now.signed_duration_since(self.head.opened_at);
+        age.to_std().is_ok_and(|age| age > limit)
     }
 
     /// Returns the reason why this run cannot be continued. `None` if it can.
@@ -94,8 +120,7 @@ impl OpenRun {
         options: &RunOptions,
         now: DateTime<Utc>,
     ) -> Option<&'static str> {
-        let age = now.signed_duration_since(self.head.opened_at);
-        let too_old = age.to_std().is_ok_and(|age| age > plan.resume_within);
+        let too_old = self.is_older_than(plan.resume_within, now);
         let other_time = options
             .snapshot_at
             .is_some_and(|at| at != self.head.snapshot_at);
@@ -174,6 +199,7 @@ impl OpenRun {
             plan_hash: head.plan_hash.clone(),
             lost: replayed.lost,
             shard: head.shard,
+            replaces: Vec::new(),
             lake: lake.clone(),
             journal,
             threads,
@@ -202,9 +228,11 @@ impl OpenRun {
     }
 }
 
-/// Closes the runs that are not continued, and returns the one that is.
+/// Closes the runs that are not continued, and returns the one that is: `chosen`, or else the
+/// newest one.
 pub(crate) fn resume_or_close(
     open: Vec<OpenRun>,
+    chosen: Option<OpenRun>,
     plan: &Plan,
     transform: &Transform,
     lake: &Lake,
@@ -217,6 +245,14 @@ pub(crate) fn resume_or_close(
     for other in others {
         let reason = "the shards of the pipeline have changed";
         close(other, reason);
+    }
+    if let Some(chosen) = chosen {
+        let is_other = |run: &OpenRun| run.head.run_id != chosen.head.run_id;
+        for other in ours.into_iter().filter(is_other) {
+            close(other, "another run of the pipeline is continued");
+        }
+        tracing::info!("the run {} is continued", chosen.head.run_id);
+        return Ok(Some(chosen));
     }
     // Only the newest run can be continued. Usually it is the only one.
     let newest = ours.pop();

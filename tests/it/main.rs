@@ -16,6 +16,7 @@ mod faults;
 mod fields;
 mod held;
 mod kills;
+mod logical_time;
 mod marts;
 mod messages;
 mod mistakes;

@@ -44,8 +44,11 @@ pub struct RunArgs {
 enum ResumeArg {
     /// Continue it if its plan is the same and it is not older than `resume_within`
     Auto,
-    /// Close it: make tables from its pages, and start a new run
+    /// Close it: make tables from its pages, and start a new run. With --snapshot-at, the new run
+    /// replaces the rows of that time
     Never,
+    /// Continue the newest run with failed searches, also if it is finished: ask again for what failed
+    Failed,
 }
 
 /// Extent of a run: all steps, or extraction only.
@@ -73,6 +76,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         resume: match args.resume {
             ResumeArg::Auto => Resume::Auto,
             ResumeArg::Never => Resume::Never,
+            ResumeArg::Failed => Resume::Failed,
         },
         threads: args.threads.count(),
     };

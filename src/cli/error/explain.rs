@@ -113,6 +113,16 @@ impl Explain for RunError {
                 "restore the raw file from a backup, or give --without-damaged to keep only the \
                  rows of the pages that can be read",
             ),
+            RunError::LogicalTime { .. } => hint(
+                Usage,
+                "no call was made; give --resume never for a new run, which replaces its rows and is \
+                 paid again",
+            ),
+            RunError::NothingFailed(_) => hint(
+                Usage,
+                "no call was made; run without --resume failed. A run is continued with the same \
+                 plan and within resume_within",
+            ),
             RunError::MixedLake { .. } => hint(Usage, "give sandbox runs another lake with --lake"),
         }
     }

@@ -8,7 +8,7 @@ use crate::cli::output::drift_summary;
 use crate::cli::output::print::{counted, grouped};
 use crate::plan::Plan;
 use crate::run::commit::checks::Checks;
-use crate::run::outcome::RunOutcome;
+use crate::run::outcome::{RunOutcome, Status};
 use crate::run::report::RunReport;
 use crate::spec::pipeline::OnUnknownField;
 use crate::spec::yaml::escape::escaped_line;
@@ -20,6 +20,9 @@ pub fn summary(
     plan: &Plan,
     pipeline: &Path,
 ) -> String {
+    if outcome.is_repeated {
+        return repeated(outcome, plan);
+    }
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10}{value}");
@@ -163,6 +166,19 @@ pub fn summary(
     out
 }
 
+/// Returns the summary of a call for a logical time whose run has nothing left to do.
+fn repeated(outcome: &RunOutcome, plan: &Plan) -> String {
+    let state = if outcome.is_held { "held" } else { "complete" };
+    let local = outcome.meta.snapshot_at.with_timezone(&plan.timezone);
+    format!(
+        "{}: {state} already, no call was made\n  snapshot  {}\n  run       {}\n  lake      {}\n",
+        outcome.meta.pipeline,
+        local.format("%Y-%m-%d %H:%M:%S %:z"),
+        outcome.meta.run_id,
+        outcome.lake.display()
+    )
+}
+
 /// Returns an example of the next command, with the program and the arguments of this run. `None`
 /// if there is none.
 fn next_command(outcome: &RunOutcome, plan: &Plan, pipeline: &Path) -> Option<String> {
@@ -177,6 +193,17 @@ fn next_command(outcome: &RunOutcome, plan: &Plan, pipeline: &Path) -> Option<St
         let shard = shard.unwrap_or_default();
         return Some(format!(
             "{program} run {pipeline}{lake}{shard}    # continues this run"
+        ));
+    }
+    if matches!(outcome.status, Status::Partial | Status::Failed)
+        && !outcome.is_open
+        && !outcome.failures().is_empty()
+    {
+        let pipeline = shell_word(pipeline.to_str()?);
+        let shard = plan.shard.map(|shard| format!(" --shard {shard}"));
+        let shard = shard.unwrap_or_default();
+        return Some(format!(
+            "{program} run {pipeline}{lake}{shard} --resume failed    # asks again for what failed"
         ));
     }
     if outcome.is_held {

@@ -81,6 +81,9 @@ impl ActiveRun<'_> {
         outcome.has_committed_tables = has_tables;
         if has_tables {
             supersede(&self.lake, &self.meta.run_id, None);
+            for replaced in &self.replaces {
+                supersede(&self.lake, replaced, None);
+            }
         }
         Ok(())
     }
@@ -135,25 +138,30 @@ impl ActiveRun<'_> {
 
     fn next(&self, closes: bool) -> Result<NextCommit, RunError> {
         let run_id = &self.meta.run_id;
-        Ok(if self.lake.has_commit(run_id) {
-            NextCommit {
-                kind: CommitKind::Replace,
-                id: Uuid::now_v7().to_string(),
-                closes,
-                rewriting: Some(self.lake.lock_rewrites()?),
-            }
+        let is_first = !self.lake.has_commit(run_id);
+        let rewriting = if is_first && self.replaces.is_empty() {
+            None
         } else {
-            NextCommit {
-                kind: CommitKind::Run,
-                id: run_id.clone(),
-                closes,
-                rewriting: None,
-            }
+            Some(self.lake.lock_rewrites()?)
+        };
+        Ok(NextCommit {
+            kind: if is_first {
+                CommitKind::Run
+            } else {
+                CommitKind::Replace
+            },
+            id: if is_first {
+                run_id.clone()
+            } else {
+                Uuid::now_v7().to_string()
+            },
+            closes,
+            rewriting,
         })
     }
 
-    /// Returns the paths of the run's files that the staged files replace: the ledger, or all
-    /// tables if `has_tables`.
+    /// Returns the paths of the files that the staged files replace: the run's ledger, and if
+    /// `has_tables` the tables of the run and of those that it replaces.
     fn gone(
         &self,
         staging: &Staging,
@@ -163,16 +171,20 @@ impl ActiveRun<'_> {
         let Some(rewriting) = &next.rewriting else {
             return Ok(Vec::new());
         };
-        let ours = |table: &str| has_tables || ledger::TABLES.contains(&table);
+        let own = self.meta.run_id.as_str();
+        let replaced = self.replaces.iter().map(String::as_str);
+        let runs: Vec<&str> = std::iter::once(own).chain(replaced).collect();
+        let leaving = |table: &str| {
+            if ledger::TABLES.contains(&table) {
+                &runs[..1]
+            } else if has_tables {
+                &runs[..]
+            } else {
+                &[]
+            }
+        };
         let tables = &self.plan.contracts.tables;
-        take_rows_out(
-            &self.lake,
-            tables,
-            staging,
-            &self.meta.run_id,
-            ours,
-            rewriting,
-        )
+        take_rows_out(&self.lake, tables, staging, leaving, rewriting)
     }
 
     fn source<'r>(&'r self, closes: bool, raw: &'r [RawFile]) -> CommitSource<'r> {

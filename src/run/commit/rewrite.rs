@@ -84,7 +84,7 @@ impl<'l> Rewriter<'l> {
     }
 
     /// Stages the rows of files of one table and partition as files of about [`FILE_BYTES`]. Drops
-    /// the rows of the run `but_run`, if given. `name` is the prefix of the new file names.
+    /// the rows of the runs `but_runs`. `name` is the prefix of the new file names.
     /// Compares row count and checksum before and after.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl<'l> Rewriter<'l> {
         staging: &Staging,
         table: &Table,
         inputs: &[&LiveFile],
-        but_run: Option<&str>,
+        but_runs: &[&str],
         name: &str,
     ) -> Result<Written, RunError> {
         let Some(partition) = inputs.first().map(|file| file.partition()) else {
@@ -113,7 +113,7 @@ impl<'l> Rewriter<'l> {
             table,
             stored: self.stored_columns(&files)?,
             files,
-            but_run,
+            but_runs,
         };
         let before = self.content(&rewrite)?;
         if before.rows == 0 {
@@ -139,7 +139,7 @@ impl<'l> Rewriter<'l> {
                 })??;
         let staged = Rewrite {
             files: paths.iter().map(|path| staging.staged_path(path)).collect(),
-            but_run: None,
+            but_runs: &[],
             ..rewrite
         };
         let after = self.content(&staged)?;
@@ -199,37 +199,42 @@ impl<'l> Rewriter<'l> {
     }
 }
 
-/// Removes the rows of a run from the tables that `ours` selects. Files that other runs share are
-/// staged without the run's rows. Returns the paths of the files to remove. The caller must hold
-/// the rewrite lock.
+/// Removes rows of runs. `runs_of` returns the runs whose rows leave a table. Files that other runs
+/// share are staged without them. Returns the paths of the files to remove.
 ///
 /// # Errors
 /// As [`Rewriter::rewrite`].
-pub fn take_rows_out(
+pub fn take_rows_out<'r>(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
     staging: &Staging,
-    run_id: &str,
-    ours: impl Fn(&str) -> bool,
+    runs_of: impl Fn(&str) -> &'r [&'r str],
     _rewriting: &RewriteLock,
 ) -> Result<Vec<String>, RunError> {
     let added = staging.paths();
-    let mut old = lake.files_of(run_id)?;
-    old.retain(|live| ours(&live.file.table) && !added.contains(&live.file.path));
-    let (own, shared): (Vec<LiveFile>, Vec<LiveFile>) =
-        old.into_iter().partition(|live| live.runs.len() == 1);
-    if !shared.is_empty() {
-        let rewriter = Rewriter::new(lake, tables)?;
-        for (at, live) in shared.iter().enumerate() {
+    let mut removed = Vec::new();
+    let mut rewriter = None;
+    for (path, live) in lake.live_files()? {
+        let leaving = runs_of(&live.file.table);
+        let leaves = |run: &String| leaving.contains(&run.as_str());
+        if added.contains(&path) || !live.runs.iter().any(leaves) {
+            continue;
+        }
+        if !live.runs.iter().all(leaves) {
+            // Without a contract the rows of the other runs could not be written again.
             let Some(table) = tables.get(&live.file.table) else {
                 continue;
             };
-            let name = format!("compact-{}-{}", staging.id(), at + 1);
-            rewriter.rewrite(staging, table, &[live], Some(run_id), &name)?;
+            let rewriter = match &mut rewriter {
+                Some(rewriter) => rewriter,
+                None => rewriter.insert(Rewriter::new(lake, tables)?),
+            };
+            let name = format!("compact-{}-{}", staging.id(), removed.len() + 1);
+            rewriter.rewrite(staging, table, &[&live], leaving, &name)?;
         }
+        removed.push(path);
     }
-    let gone = own.into_iter().chain(shared).map(|live| live.file.path);
-    Ok(gone.collect())
+    Ok(removed)
 }
 
 /// Recounts the columns of tables whose files were replaced or removed. Columns that no file has

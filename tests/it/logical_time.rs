@@ -1,0 +1,267 @@
+//! A logical time is one run: a call that repeats `--snapshot-at` pays for nothing twice and doubles
+//! no row.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::{Lake, SandboxProcess};
+
+const AT: &str = "2026-03-09T12:00:00+08:00";
+const LATER: &str = "2026-03-09T13:00:00+08:00";
+
+/// A lake whose pipeline makes six calls of 20 notes each: two pages for each of three keywords.
+struct Hourly {
+    sandbox: SandboxProcess,
+    lake: Lake,
+    pipeline: PathBuf,
+}
+
+/// Result of a call of `redlake run`.
+struct Called {
+    code: Option<i32>,
+    report: Value,
+    stderr: String,
+    /// Calls that arrived at the sandbox.
+    calls: usize,
+}
+
+impl Hourly {
+    fn new(more: &str) -> Self {
+        let lake = Lake::new();
+        let pipeline = write(&lake, "max: 2", more);
+        Hourly {
+            sandbox: SandboxProcess::with(&["--frozen"]),
+            lake,
+            pipeline,
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Called {
+        self.command("run", args)
+    }
+
+    fn command(&self, command: &str, args: &[&str]) -> Called {
+        self.sandbox.control("DELETE", "/calls", "");
+        let mut all = vec![command, self.pipeline.to_str().expect("UTF-8")];
+        all.extend(["--format", "json"]);
+        all.extend(args);
+        let mut command = self.sandbox.redlake(&self.lake, &all, "sandbox");
+        let output = command.output().expect("the binary starts");
+        Called {
+            code: output.status.code(),
+            report: serde_json::from_slice(&output.stdout).unwrap_or_default(),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+            calls: self.sandbox.calls().len(),
+        }
+    }
+
+    fn at(&self, at: &str) -> Called {
+        self.run(&["--snapshot-at", at])
+    }
+
+    /// Lets the calls of a keyword fail, or none.
+    fn fail_keyword(&self, keyword: Option<&str>) {
+        let faults = keyword.map_or_else(Vec::new, |keyword| {
+            vec![json!({"keyword": keyword, "page": 2, "fault": {"kind": "code", "code": 400}})]
+        });
+        self.sandbox.set_faults(&json!({ "on": faults }));
+    }
+
+    fn notes(&self) -> Value {
+        self.lake.value("SELECT count(*) FROM search_results")
+    }
+
+    fn runs(&self) -> Value {
+        self.lake.value("SELECT count(*) FROM runs")
+    }
+
+    /// Moves the beginning of all runs into the past, by the hours.
+    fn age_journals(&self, hours: i64) {
+        let folder = self.lake.path().join("_state/runs");
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            if entry.path().extension().is_some_and(|e| e == "ndjson") {
+                age(&entry.path(), hours);
+            }
+        }
+    }
+}
+
+fn write(lake: &Lake, pages: &str, more: &str) -> PathBuf {
+    lake.write(
+        "hourly.yaml",
+        &format!(
+            "
+version: 1
+pipeline: hourly
+source: {{name: justoneapi}}
+keyword_sets: {{words: [兰蔻, 雅诗兰黛, 海蓝之谜]}}
+extract: [{{endpoint: note_search, keywords: [words], pages: {{{pages}}}}}]
+limits: {{requests_per_second: 1000, retries: 0}}
+price: {{note_search: 0.1, currency: CNY}}
+{more}
+"
+        ),
+    )
+}
+
+fn age(journal: &Path, hours: i64) {
+    let text = std::fs::read_to_string(journal).expect("a journal");
+    let (first, rest) = text.split_once('\n').expect("a line");
+    let mut head: Value = serde_json::from_str(first).expect("JSON");
+    let opened = head["run"]["opened_at"].as_str().expect("a time");
+    let opened = chrono::DateTime::parse_from_rfc3339(opened).expect("a time");
+    head["run"]["opened_at"] = json!((opened - chrono::TimeDelta::hours(hours)).to_rfc3339());
+    std::fs::write(journal, format!("{head}\n{rest}")).expect("a journal");
+}
+
+#[test]
+fn a_complete_logical_time_makes_no_further_call() {
+    let hourly = Hourly::new("");
+    let first = hourly.at(AT);
+    assert_eq!((first.code, first.calls), (Some(0), 6), "{}", first.stderr);
+    let notes = hourly.notes();
+    let again = hourly.at(AT);
+    assert_eq!((again.code, again.calls), (Some(0), 0), "{}", again.stderr);
+    assert_eq!(again.report["run_id"], first.report["run_id"]);
+    assert_eq!(again.report["repeated"], true);
+    assert_eq!(again.report["requests"]["sent"], 0);
+    assert_eq!((hourly.notes(), hourly.runs()), (notes, json!(1)));
+    // Days later, too, and whatever became of the journal.
+    hourly.age_journals(100);
+    let journals = hourly.lake.path().join("_state/runs");
+    std::fs::remove_dir_all(journals).expect("a folder");
+    assert_eq!(hourly.at(AT).calls, 0);
+    // Another time is another run.
+    assert_eq!(hourly.at(LATER).calls, 6);
+    assert_eq!(hourly.runs(), 2);
+}
+
+#[test]
+fn a_repeated_call_asks_only_for_what_failed() {
+    let hourly = Hourly::new("");
+    hourly.fail_keyword(Some("雅诗兰黛"));
+    let first = hourly.at(AT);
+    assert_eq!((first.code, first.calls), (Some(3), 6), "{}", first.stderr);
+    assert_eq!(hourly.notes(), 100);
+    let failing = hourly.at(AT);
+    assert_eq!((failing.code, failing.calls), (Some(3), 1));
+    hourly.fail_keyword(None);
+    let again = hourly.at(AT);
+    assert_eq!((again.code, again.calls), (Some(0), 1), "{}", again.stderr);
+    assert_eq!(again.report["run_id"], first.report["run_id"]);
+    assert_eq!(again.report["searches"]["done"], 3);
+    assert_eq!((hourly.notes(), hourly.runs()), (json!(120), json!(1)));
+    assert_eq!(hourly.lake.value("SELECT status FROM runs"), "complete");
+    // Every call is in the ledger.
+    assert_eq!(hourly.lake.value("SELECT count(*) FROM requests"), 8);
+    assert_eq!(hourly.at(AT).calls, 0);
+}
+
+#[test]
+fn a_logical_time_that_was_overtaken_is_continued() {
+    let hourly = Hourly::new("");
+    hourly.fail_keyword(Some("兰蔻"));
+    let first = hourly.at(AT);
+    assert_eq!(first.code, Some(3));
+    hourly.fail_keyword(None);
+    assert_eq!(hourly.at(LATER).code, Some(0));
+    let again = hourly.at(AT);
+    assert_eq!((again.code, again.calls), (Some(0), 1), "{}", again.stderr);
+    assert_eq!(again.report["run_id"], first.report["run_id"]);
+    assert_eq!((hourly.notes(), hourly.runs()), (json!(240), json!(2)));
+    // In a compacted day the rows are replaced, too.
+    let hourly = Hourly::new("");
+    hourly.fail_keyword(Some("兰蔻"));
+    assert_eq!(hourly.at(AT).code, Some(3));
+    hourly.fail_keyword(None);
+    assert_eq!(hourly.at(LATER).code, Some(0));
+    let mut compact = hourly.lake.redlake(&["compact", "--before", "2026-03-10"]);
+    crate::support::succeed(&mut compact);
+    assert_eq!(hourly.at(AT).calls, 1);
+    assert_eq!((hourly.notes(), hourly.runs()), (json!(240), json!(2)));
+    crate::support::succeed(&mut hourly.lake.redlake(&["verify"]));
+}
+
+#[test]
+fn a_changed_plan_is_refused_and_resume_never_replaces_the_rows() {
+    let hourly = Hourly::new("");
+    assert_eq!(hourly.at(AT).code, Some(0));
+    write(&hourly.lake, "max: 1", "");
+    let changed = hourly.at(AT);
+    assert_eq!((changed.code, changed.calls), (Some(2), 0));
+    let said = &changed.stderr;
+    assert!(said.contains("its plan has changed"), "{said}");
+    assert!(said.contains("--resume never"), "{said}");
+    assert_eq!(hourly.notes(), 120);
+    let anew = hourly.run(&["--snapshot-at", AT, "--resume", "never"]);
+    assert_eq!((anew.code, anew.calls), (Some(0), 3), "{}", anew.stderr);
+    // The ledger keeps both runs, which were both paid.
+    assert_eq!((hourly.notes(), hourly.runs()), (json!(60), json!(2)));
+    assert_eq!(hourly.lake.value("SELECT count(*) FROM requests"), 9);
+    assert_eq!(hourly.at(AT).calls, 0);
+}
+
+#[test]
+fn a_partial_run_is_continued_only_within_its_time() {
+    let hourly = Hourly::new("resume_within: 2h");
+    hourly.fail_keyword(Some("兰蔻"));
+    assert_eq!(hourly.at(AT).code, Some(3));
+    hourly.fail_keyword(None);
+    hourly.age_journals(3);
+    let late = hourly.at(AT);
+    assert_eq!((late.code, late.calls), (Some(2), 0));
+    assert!(late.stderr.contains("resume_within"), "{}", late.stderr);
+    let failed = hourly.run(&["--resume", "failed"]);
+    assert_eq!((failed.code, failed.calls), (Some(2), 0));
+    let said = &failed.stderr;
+    assert!(
+        said.contains("with failed searches can be continued"),
+        "{said}"
+    );
+}
+
+#[test]
+fn resume_failed_continues_the_newest_partial_run() {
+    let hourly = Hourly::new("");
+    let none = hourly.run(&["--resume", "failed"]);
+    assert_eq!((none.code, none.calls), (Some(2), 0), "{}", none.stderr);
+    hourly.fail_keyword(Some("海蓝之谜"));
+    let first = hourly.run(&[]);
+    assert_eq!((first.code, first.calls), (Some(3), 6), "{}", first.stderr);
+    hourly.fail_keyword(None);
+    let again = hourly.run(&["--resume", "failed"]);
+    assert_eq!((again.code, again.calls), (Some(0), 1), "{}", again.stderr);
+    assert_eq!(again.report["run_id"], first.report["run_id"]);
+    assert_eq!((hourly.notes(), hourly.runs()), (json!(120), json!(1)));
+    // Without a logical time each call is a run of its own.
+    assert_eq!(hourly.run(&[]).calls, 6);
+    assert_eq!(hourly.runs(), 2);
+}
+
+#[test]
+fn held_tables_of_a_logical_time_wait_for_a_decision() {
+    let hourly = Hourly::new("checks: [{table: notes, min_rows: 100000}]");
+    let held = hourly.at(AT);
+    assert_eq!((held.code, held.calls), (Some(6), 6), "{}", held.stderr);
+    let again = hourly.at(AT);
+    assert_eq!((again.code, again.calls), (Some(6), 0));
+    assert!(again.stderr.contains("redlake publish"), "{}", again.stderr);
+    assert_eq!(hourly.runs(), 1);
+    let run_id = held.report["run_id"].as_str().expect("an id");
+    crate::support::succeed(&mut hourly.lake.redlake(&["publish", run_id]));
+    let published = hourly.at(AT);
+    assert_eq!(published.calls, 0, "{}", published.stderr);
+}
+
+#[test]
+fn a_run_makes_the_tables_of_an_extraction_of_the_same_time() {
+    let hourly = Hourly::new("");
+    let extracted = hourly.command("extract", &["--snapshot-at", AT]);
+    assert_eq!((extracted.code, extracted.calls), (Some(0), 6));
+    assert_eq!(hourly.command("extract", &["--snapshot-at", AT]).calls, 0);
+    let run = hourly.at(AT);
+    assert_eq!((run.code, run.calls), (Some(0), 0), "{}", run.stderr);
+    assert_eq!(run.report["run_id"], extracted.report["run_id"]);
+    assert_eq!((hourly.notes(), hourly.runs()), (json!(120), json!(1)));
+}
