@@ -95,7 +95,7 @@ pub enum RunEnd<'o> {
     Complete,
     /// Some searches failed, or pages are damaged.
     Partial,
-    /// All searches failed.
+    /// All searches failed, and none has a page.
     Undelivered,
     /// The run ended before all of its searches did.
     Cut(&'o Cut),
@@ -153,12 +153,12 @@ impl Status {
             Some(Cut::Interrupted) => Status::Interrupted,
             None => {
                 let has_failed = |end: &SearchEnd| end.stop == StopReason::Failed;
-                if !extracted.ended.is_empty() && extracted.ended.iter().all(has_failed) {
-                    Status::Failed
-                } else if extracted.ended.iter().any(has_failed) {
-                    Status::Partial
-                } else {
+                if !extracted.ended.iter().any(has_failed) {
                     Status::Complete
+                } else if extracted.pages == 0 && extracted.ended.iter().all(has_failed) {
+                    Status::Failed
+                } else {
+                    Status::Partial
                 }
             }
         }

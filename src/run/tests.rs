@@ -87,7 +87,7 @@ fn an_address_in_the_environment_overrides_the_pipeline() {
 }
 
 #[test]
-fn a_status_tells_the_worst_that_happened() {
+fn the_status_is_the_worst_outcome() {
     let cut = |class| (class, String::new(), String::new());
     let stopped = |(class, message, source)| Cut::Stopped {
         class,
@@ -107,7 +107,7 @@ fn a_status_tells_the_worst_that_happened() {
     let cases = [
         (None, StopReason::Empty, Status::Complete),
         (None, StopReason::Gone, Status::Complete),
-        (None, StopReason::Failed, Status::Partial),
+        (None, StopReason::Failed, Status::Failed),
         (
             Some(stopped(cut(CallClass::Quota))),
             StopReason::Failed,
@@ -138,6 +138,16 @@ fn a_status_tells_the_worst_that_happened() {
             ..Extracted::default()
         };
         assert_eq!(Status::of(&extracted), status, "{extracted:?}");
+        // With a page, the searches that failed have delivered something.
+        let with_page = Extracted {
+            pages: 1,
+            ..extracted
+        };
+        let delivered = match (&with_page.cut, stop) {
+            (None, StopReason::Failed) => Status::Partial,
+            _ => status,
+        };
+        assert_eq!(Status::of(&with_page), delivered, "{with_page:?}");
     }
 }
 

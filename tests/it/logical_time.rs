@@ -265,3 +265,25 @@ fn a_run_makes_the_tables_of_an_extraction_of_the_same_time() {
     assert_eq!(run.report["run_id"], extracted.report["run_id"]);
     assert_eq!((hourly.notes(), hourly.runs()), (json!(120), json!(1)));
 }
+
+#[test]
+fn an_outage_is_no_partial_run_and_its_time_is_continued() {
+    let hourly = Hourly::new("");
+    let outage = json!({"random": [{"share": 1.0, "fault": {"kind": "code", "code": 302}}]});
+    hourly.sandbox.set_faults(&outage);
+    let first = hourly.at(AT);
+    assert_eq!((first.code, first.calls), (Some(8), 3));
+    assert_eq!(first.report["status"], "failed");
+    let said = &first.stderr;
+    assert!(
+        said.contains("no search delivered: 3 searches failed"),
+        "{said}"
+    );
+    assert!(said.contains("--resume failed"), "{said}");
+    hourly.sandbox.set_faults(&json!({}));
+    let again = hourly.at(AT);
+    assert_eq!((again.code, again.calls), (Some(0), 6), "{}", again.stderr);
+    assert_eq!(again.report["run_id"], first.report["run_id"]);
+    assert_eq!((hourly.notes(), hourly.runs()), (json!(120), json!(1)));
+    assert_eq!(hourly.lake.value("SELECT count(*) FROM requests"), 9);
+}

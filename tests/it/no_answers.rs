@@ -198,7 +198,7 @@ fn invalid_json_bodies_are_classified_and_kept() {
         let api = FakeApi::speaking(move |_| answer.clone());
         for pipeline in [SEARCH, DETAIL] {
             let run = run(&api.url, pipeline);
-            assert_eq!(run.exit, Some(3), "{cause}\n{}", run.stderr);
+            assert_eq!(run.exit, Some(8), "{cause}\n{}", run.stderr);
             let error = run.at_host(&cause);
             let call = json!([status, "invalid", "unknown", null, error]);
             assert_eq!(run.calls(), [call]);
@@ -282,7 +282,7 @@ fn a_detail_without_its_note_is_told() {
         );
         let api = FakeApi::speaking(move |_| answer.clone());
         let run = run(&api.url, DETAIL);
-        assert_eq!(run.exit, Some(3), "{}", run.stderr);
+        assert_eq!(run.exit, Some(8), "{}", run.stderr);
         let error = format!("the answer has no item: `/data` {why}");
         assert_eq!(run.calls(), [json!([200, "invalid", "yes", null, error])]);
         run.tells(&error);
@@ -303,7 +303,7 @@ fn the_providers_words_are_told_and_kept_short() {
         let api = FakeApi::speaking(move |_| answer.clone());
         for pipeline in [SEARCH, DETAIL] {
             let run = run(&api.url, pipeline);
-            assert_eq!(run.exit, Some(3), "{}", run.stderr);
+            assert_eq!(run.exit, Some(8), "{}", run.stderr);
             let error = format!("code -1 (HTTP 200): {said}");
             assert_eq!(
                 run.calls(),
@@ -352,7 +352,7 @@ fn a_redirect_is_a_call_of_its_own() {
         let (api, asked) = redirecting(from, to, html);
         let host = api.url.trim_start_matches("http://").to_owned();
         let run = run(&api.url, pipeline);
-        assert_eq!(run.exit, Some(3), "{}", run.stderr);
+        assert_eq!(run.exit, Some(8), "{}", run.stderr);
         let calls = [
             json!([
                 302,
@@ -501,7 +501,7 @@ fn a_redirect_to_nowhere_fails_its_search() {
         let answer = http(302, headers, b"");
         let api = FakeApi::speaking(move |_| answer.clone());
         let run = run(&api.url, SEARCH);
-        assert_eq!(run.exit, Some(3), "{}", run.stderr);
+        assert_eq!(run.exit, Some(8), "{}", run.stderr);
         let error = run.at_host(cause);
         assert_eq!(
             run.calls(),
@@ -558,7 +558,7 @@ fn a_connection_that_is_not_made_names_host_and_cause() {
     for (url, address, why) in cases.into_iter().chain(tls) {
         for pipeline in [SEARCH, DETAIL] {
             let run = run(&url, pipeline);
-            assert_eq!(run.exit, Some(3), "{}", run.stderr);
+            assert_eq!(run.exit, Some(8), "{}", run.stderr);
             let error = format!("{address}: {why}");
             assert_eq!(run.calls(), [json!([null, "transport", "no", null, error])]);
             run.tells(&error);

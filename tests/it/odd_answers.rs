@@ -42,7 +42,7 @@ fn data_without_a_list_fails_the_search_and_is_kept() {
     let api = FakeApi::start(|_| (200, br#"{"code":0,"data":{"notes":[1,2]}}"#.to_vec()));
     let lake = Lake::new();
     let (code, stderr) = api.search(&lake, 3);
-    assert_eq!(code, Some(3));
+    assert_eq!(code, Some(8));
     assert!(
         stderr.contains("the answer has no list of items"),
         "{stderr}"
@@ -60,7 +60,7 @@ fn data_without_a_list_fails_the_search_and_is_kept() {
 fn a_page_of_html_may_have_been_paid_and_is_kept() {
     let api = FakeApi::start(|_| (200, b"<html>\r\n</html>".to_vec()));
     let lake = Lake::new();
-    assert_eq!(api.search(&lake, 3).0, Some(3));
+    assert_eq!(api.search(&lake, 3).0, Some(8));
     assert_eq!(lake.value("select billed from requests"), "unknown");
     assert!(raw(&lake).contains(r#""body":"<html>\r\n</html>""#));
 }
@@ -73,7 +73,7 @@ fn an_answer_that_repeats_the_token_does_not_leak_it() {
     });
     let lake = Lake::new();
     let (code, stderr) = api.search(&lake, 1);
-    assert_eq!(code, Some(3));
+    assert_eq!(code, Some(8));
     assert!(!stderr.contains("a-token-of-some-length"), "{stderr}");
     let error = lake.value("select error from requests");
     let error = error.as_str().expect("a text");
@@ -172,7 +172,7 @@ fn an_unknown_path_does_not_mean_that_a_note_is_gone() {
     let api = FakeApi::start(|_| (404, b"<html>not found</html>".to_vec()));
     let lake = Lake::new();
     let (code, _) = fail(&mut api.ask_for_detail(&lake));
-    assert_eq!(code, 3);
+    assert_eq!(code, 8);
     assert_eq!(lake.value("select class from requests"), "not_found");
     assert_eq!(lake.value("select count(*) from search_pages"), 0);
 }

@@ -66,7 +66,7 @@ fn a_failed_search_leaves_the_others_alone() {
 #[test]
 fn a_passing_fault_is_retried_as_often_as_allowed() {
     let ended = run("\"code:301\"");
-    assert_eq!(ended.exit_code, Some(3));
+    assert_eq!(ended.exit_code, Some(8));
     let calls =
         "select attempt, code, class, billed, cost, http_status from requests order by attempt";
     let call = |attempt| {
@@ -79,7 +79,7 @@ fn a_passing_fault_is_retried_as_often_as_allowed() {
 #[test]
 fn an_unknown_code_is_no_success_and_not_retried() {
     let ended = run("\"code:999\"");
-    assert_eq!(ended.exit_code, Some(3));
+    assert_eq!(ended.exit_code, Some(8));
     assert!(ended.stderr.contains("code 999"), "{}", ended.stderr);
     let calls = "select code, class, billed, cost from requests";
     let call = json!({"code": "999", "class": "unknown", "billed": "unknown", "cost": null});
@@ -229,7 +229,7 @@ fn a_search_that_gives_up_still_slows_the_source_down() {
     std::fs::write(&pipeline, text).expect("a writable folder");
     let args = ["run", pipeline.to_str().expect("UTF-8")];
     let (code, _) = fail(&mut sandbox.redlake(&lake, &args, "sandbox"));
-    assert_eq!(code, 3);
+    assert_eq!(code, 8);
     let at: Vec<u64> = sandbox
         .calls()
         .iter()

@@ -209,7 +209,7 @@ fn odd_answers_show_no_number_either() {
     let refused = json!({"code": 400, "message": format!("call {NUMBER}")}).to_string();
     let html = format!("<html>call {NUMBER}</html>");
     let quota = json!({"code": 303, "message": format!("pay {NUMBER}")}).to_string();
-    for (body, exit_code) in [(page, 0), (refused, 3), (html, 3), (quota, 5)] {
+    for (body, exit_code) in [(page, 0), (refused, 8), (html, 8), (quota, 5)] {
         let answer = body.clone();
         let api = FakeApi::start(move |_| (200, answer.clone().into_bytes()));
         let lake = Lake::new();

@@ -171,7 +171,7 @@ fn no_header_repeats_the_token_after_a_redirect() {
         .env("XHS_OPEN_BASE_URL", &url)
         .env("JUSTONEAPI_TOKEN", TOKEN)
         .env("XHS_OPEN_TOKEN", TOKEN);
-    assert_eq!(command.output().expect("it starts").status.code(), Some(3));
+    assert_eq!(command.output().expect("it starts").status.code(), Some(8));
     let heads = server.join().expect("two requests");
     assert!(heads[0].contains("token=s3cr3t"), "{}", heads[0]);
     // A call of its own to the same origin: it says who asks as any other does.
