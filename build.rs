@@ -130,34 +130,49 @@ fn announce(target: &Target, library: &Library) -> Result<(), String> {
         Library::DownloadedTo(folder) => folder,
     };
     match target.os.as_str() {
-        "windows" => return copy_dll(target, folder),
+        // Windows has no rpath: it looks for a DLL beside the executable.
+        "windows" => {}
         "macos" => print_rpaths(folder, "@loader_path"),
         _ => print_rpaths(folder, "$ORIGIN"),
     }
-    Ok(())
+    put_beside_binaries(target, folder)
 }
 
-/// The folder serves builds on this machine; `beside` lets a binary be shipped with its library.
+/// Prints where the loader looks: beside the binary and in `../lib`, so that any account can start
+/// it and an installation can move, then in `folder`, for `cargo install`, which copies the binary
+/// alone.
 fn print_rpaths(folder: &Path, beside: &str) {
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", folder.display());
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{beside}");
+    for path in [
+        beside.to_owned(),
+        format!("{beside}/../lib"),
+        folder.display().to_string(),
+    ] {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{path}");
+    }
 }
 
-/// Windows has no rpath: it looks for a DLL beside the executable.
-fn copy_dll(target: &Target, folder: &Path) -> Result<(), String> {
-    let dll = folder.join(target.library());
-    if !dll.is_file() {
+/// Links or copies the library to the folders of binaries, tests and examples.
+fn put_beside_binaries(target: &Target, folder: &Path) -> Result<(), String> {
+    let library = folder.join(target.library());
+    if !library.is_file() {
         // The download is not there yet. As long as a file named here is missing, each build runs
         // this script again.
-        println!("cargo:rerun-if-changed={}", dll.display());
+        println!("cargo:rerun-if-changed={}", library.display());
         return Ok(());
     }
-    // Binaries, tests and examples.
     for part in ["", "deps", "examples"] {
         let folder = target.profile_folder().join(part);
         fs::create_dir_all(&folder).map_err(cannot("create", &folder))?;
-        let copy = folder.join(target.library());
-        fs::copy(&dll, &copy).map_err(cannot("write", &copy))?;
+        let beside = folder.join(target.library());
+        // Writing through an old hard link would change the file in the cache.
+        if let Err(error) = fs::remove_file(&beside)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(cannot("replace", &beside)(error));
+        }
+        if fs::hard_link(&library, &beside).is_err() {
+            fs::copy(&library, &beside).map_err(cannot("write", &beside))?;
+        }
     }
     Ok(())
 }

@@ -100,7 +100,7 @@ enum Command {
     /// Run SQL over the lake with DuckDB
     Query(commands::query::QueryArgs),
     /// List the runs in the lake
-    Runs,
+    Runs(commands::runs::RunsArgs),
     /// Show a run: its calls, its files, and the rows that failed data checks
     Show(commands::show::RunIdArgs),
     /// Commit the tables of a run that data checks held back
@@ -119,6 +119,8 @@ enum Command {
     Sandbox(commands::sandbox::SandboxArgs),
     /// Print a completion script
     Completions(commands::completions::CompletionsArgs),
+    /// Write the man pages
+    Man(commands::man::ManArgs),
 }
 
 /// Maximum number of warnings of a pipeline on stderr.
@@ -163,7 +165,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Transform(args) => commands::transform::main(&args, common),
         Command::Marts(args) => commands::marts::main(&args, common),
         Command::Query(args) => commands::query::main(&args, common),
-        Command::Runs => commands::runs::main(common),
+        Command::Runs(args) => commands::runs::main(&args, common),
         Command::Show(args) => commands::show::main(&args, common),
         Command::Publish(args) => commands::show::publish_main(&args, common),
         Command::Discard(args) => commands::show::discard_main(&args, common),
@@ -173,6 +175,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Schema(args) => commands::schema::main(&args, common),
         Command::Sandbox(args) => commands::sandbox::main(&args, common),
         Command::Completions(args) => commands::completions::main(&args),
+        Command::Man(args) => commands::man::main(&args),
     }
 }
 

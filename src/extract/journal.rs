@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -94,6 +95,14 @@ impl JournalError {
     pub fn is_not_found(&self) -> bool {
         match self {
             JournalError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            JournalError::Format { .. } => false,
+        }
+    }
+
+    /// Returns true if this account may not read it.
+    pub fn is_forbidden(&self) -> bool {
+        match self {
+            JournalError::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
             JournalError::Format { .. } => false,
         }
     }
@@ -209,10 +218,15 @@ impl Journal {
 
 /// Locks the file to mark the run as under way. The lock is released when the process exits.
 fn claim(file: &File) -> io::Result<()> {
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => io::Error::other("its run is active in another process"),
-        TryLockError::Error(error) => error,
-    })
+    // `is_under_way` holds the lock for a moment.
+    for _ in 0..20 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(25)),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => return Ok(()),
+        }
+    }
+    Err(io::Error::other("its run is active in another process"))
 }
 
 /// True if the process that writes a journal is alive, because it holds a lock on it.

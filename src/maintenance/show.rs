@@ -5,16 +5,52 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::extract::daily_spend::journals;
+use crate::extract::journal::{self, Entry};
 use crate::load::Lake;
 use crate::load::held::Held;
 use crate::load::record::AddedFile;
 use crate::query::duckdb::Database;
-use crate::query::runs::{self, CallsOf, RunRow};
+use crate::query::runs::{self, CallsOf, RunRow, UncommittedRun};
 use crate::run::catalog;
 use crate::run::commit::{ledger, rows};
 use crate::run::error::RunError;
 use crate::run::marts::refresh_or_warn;
 use crate::spec::contracts::Contracts;
+
+/// Returns the runs that made calls and have no row in `runs`, oldest first.
+///
+/// # Errors
+/// A journal cannot be read.
+pub fn uncommitted_runs(lake: &Lake, database: &Database) -> Result<Vec<UncommittedRun>, RunError> {
+    let committed = runs::ids(database)?;
+    let mut found = Vec::new();
+    for path in journals(&lake.journals())? {
+        let head = match journal::head(&path) {
+            // Its pipeline has deleted it since it was listed.
+            Err(error) if error.is_not_found() => continue,
+            head => head?,
+        };
+        let Some(head) = head.filter(|head| !committed.contains(&head.run_id)) else {
+            continue;
+        };
+        let entries = journal::read(&path)?;
+        let is_running = journal::is_under_way(&path);
+        let calls = entries.iter().filter(|e| matches!(e, Entry::Sent(_)));
+        let requests = calls.count() as u64;
+        if is_running || requests > 0 {
+            found.push(UncommittedRun {
+                run_id: head.run_id,
+                pipeline: head.pipeline,
+                snapshot_at: head.snapshot_at,
+                started_at: head.started_at,
+                status: if is_running { "running" } else { "open" },
+                requests,
+            });
+        }
+    }
+    Ok(found)
+}
 
 /// Everything that the lake has about a run.
 #[derive(Clone, Debug, Serialize)]

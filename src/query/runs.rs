@@ -1,7 +1,9 @@
 //! Queries on the runs in the lake.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
+use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,8 +28,30 @@ pub struct CallsOf {
     pub cost: Option<f64>,
 }
 
-/// Returns the query for the list of runs. The runs in `held` get the status `held`.
-pub fn list(held: &[&str]) -> String {
+/// A run without a row in `runs`: it is under way, or was killed before its ledger was committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UncommittedRun {
+    pub run_id: String,
+    pub pipeline: String,
+    pub snapshot_at: DateTime<Utc>,
+    pub started_at: DateTime<Utc>,
+    /// `running`, or `open` if its process is dead.
+    pub status: &'static str,
+    /// Number of calls that were sent.
+    pub requests: u64,
+}
+
+/// Which runs are listed. Each option that is `None` selects all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunFilter<'f> {
+    pub pipeline: Option<&'f str>,
+    pub status: Option<&'f str>,
+    /// Number of newest runs.
+    pub last: Option<u64>,
+}
+
+/// Returns the query for the list of runs, oldest first. The runs in `held` get the status `held`.
+pub fn list(held: &[&str], uncommitted: &[UncommittedRun], filter: RunFilter<'_>) -> String {
     let held: Vec<String> = held.iter().map(|run_id| literal(run_id)).collect();
     let status = if held.is_empty() {
         "status".to_owned()
@@ -37,9 +61,39 @@ pub fn list(held: &[&str]) -> String {
             held.join(", ")
         )
     };
-    format!(
+    let mut runs = format!(
         "SELECT run_id, pipeline, snapshot_at, {status}, searches_done, requests, \
-         billed_requests, cost, rejects FROM runs ORDER BY started_at, run_id"
+         billed_requests, cost, rejects, started_at FROM runs"
+    );
+    for run in uncommitted {
+        let at = |at: DateTime<Utc>| format!("make_timestamptz({})", at.timestamp_micros());
+        let _ = write!(
+            runs,
+            " UNION ALL SELECT {}, {}, {}, {}, NULL, {}, NULL, NULL, NULL, {}",
+            literal(&run.run_id),
+            literal(&run.pipeline),
+            at(run.snapshot_at),
+            literal(run.status),
+            run.requests,
+            at(run.started_at),
+        );
+    }
+    let is = |column: &str, value: Option<&str>| {
+        value.map(|value| format!("{column} = {}", literal(value)))
+    };
+    let conditions = [is("pipeline", filter.pipeline), is("status", filter.status)];
+    let conditions: Vec<String> = conditions.into_iter().flatten().collect();
+    let condition = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    };
+    let limit = filter
+        .last
+        .map_or_else(String::new, |last| format!(" LIMIT {last}"));
+    format!(
+        "SELECT * EXCLUDE (started_at) FROM (SELECT * FROM ({runs}){condition} \
+         ORDER BY started_at DESC, run_id DESC{limit}) ORDER BY started_at, run_id"
     )
 }
 

@@ -287,3 +287,53 @@ fn an_outage_is_no_partial_run_and_its_time_is_continued() {
     assert_eq!((hourly.notes(), hourly.runs()), (json!(120), json!(1)));
     assert_eq!(hourly.lake.value("SELECT count(*) FROM requests"), 9);
 }
+
+/// Runs as `redlake runs` lists them: id and status.
+fn listed(hourly: &Hourly, args: &[&str]) -> Vec<(String, String)> {
+    let all = [&["runs", "--format", "json"][..], args].concat();
+    let output = crate::support::succeed(&mut hourly.lake.redlake(&all));
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).expect("a list");
+    let text = |row: &Value, column: &str| row[column].as_str().expect("a text").to_owned();
+    let pair = |row| (text(row, "run_id"), text(row, "status"));
+    rows.iter().map(pair).collect()
+}
+
+#[test]
+fn runs_are_listed_by_state_and_those_without_a_commit_too() {
+    let hourly = Hourly::new("");
+    let first = hourly.at(AT);
+    hourly.fail_keyword(Some("兰蔻"));
+    let second = hourly.at(LATER);
+    let id = |called: &Called| called.report["run_id"].as_str().expect("an id").to_owned();
+    let both = [
+        (id(&first), "complete".to_owned()),
+        (id(&second), "partial".to_owned()),
+    ];
+    assert_eq!(listed(&hourly, &[]), both);
+    assert_eq!(listed(&hourly, &["--last", "1"]), both[1..]);
+    assert_eq!(listed(&hourly, &["--status", "complete"]), both[..1]);
+    assert_eq!(listed(&hourly, &["--pipeline", "other"]), []);
+    // A run that is killed at its first commit leaves a journal alone.
+    hourly.fail_keyword(None);
+    let pipeline = hourly.pipeline.to_str().expect("UTF-8");
+    let args = [
+        "run",
+        pipeline,
+        "--snapshot-at",
+        "2026-03-09T14:00:00+08:00",
+    ];
+    let mut killed = hourly.sandbox.redlake(&hourly.lake, &args, "sandbox");
+    let died = killed.env("FAILPOINTS", "disk=25*off->return").output();
+    assert_eq!(died.expect("the binary starts").status.code(), None);
+    let open = listed(&hourly, &["--status", "open"]);
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!(listed(&hourly, &[]).len(), 3);
+    // The same time again continues it.
+    let again = hourly.at("2026-03-09T14:00:00+08:00");
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert_eq!(id(&again), open[0].0);
+    assert_eq!(
+        listed(&hourly, &["--last", "1"]),
+        [(id(&again), "complete".to_owned())]
+    );
+}

@@ -15,6 +15,7 @@ mod evolution;
 mod faults;
 mod fields;
 mod held;
+mod install;
 mod kills;
 mod logical_time;
 mod marts;

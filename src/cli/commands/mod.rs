@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod completions;
 pub mod init;
+pub mod man;
 pub mod marts;
 pub mod plan;
 pub mod query;

@@ -1,14 +1,32 @@
 //! `redlake runs`.
 
+use clap::Args;
+
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_batches;
 use crate::load::Lake;
-use crate::query::runs::list;
+use crate::maintenance::show::uncommitted_runs;
+use crate::query::runs::{RunFilter, list};
 use crate::run::catalog;
+use crate::run::error::RunError;
 
-pub fn main(common: &Common) -> Result<ExitCode, CliError> {
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// The N newest runs only
+    #[arg(long, value_name = "N")]
+    last: Option<u64>,
+    /// Runs of one pipeline only
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// Runs in one state only: complete, partial, stopped, failed, interrupted, held, running, or
+    /// open (killed before its ledger was committed)
+    #[arg(long, value_name = "STATE")]
+    status: Option<String>,
+}
+
+pub fn main(args: &RunsArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let held = lake.held_if_readable()?;
@@ -20,7 +38,21 @@ pub fn main(common: &Common) -> Result<ExitCode, CliError> {
     let held = held.unwrap_or_default();
     let held: Vec<&str> = held.iter().map(|held| held.run_id.as_str()).collect();
     let database = catalog::open_some(&lake, &contracts.tables, &["runs"])?;
-    let answer = database.query(&list(&held))?;
+    let uncommitted = match uncommitted_runs(&lake, &database) {
+        Err(RunError::Journal(error)) if error.is_forbidden() => {
+            tracing::warn!(
+                "runs under way are not listed: their journals are not readable by this account"
+            );
+            Vec::new()
+        }
+        uncommitted => uncommitted?,
+    };
+    let filter = RunFilter {
+        pipeline: args.pipeline.as_deref(),
+        status: args.status.as_deref(),
+        last: args.last,
+    };
+    let answer = database.query(&list(&held, &uncommitted, filter))?;
     print_batches(common.format, &answer.schema, &answer.batches)?;
     Ok(ExitCode::Complete)
 }
