@@ -290,7 +290,7 @@ fn a_lake_that_cannot_be_written_is_read_with_and_without_the_lock() {
     assert!(!lake.path().join("_state/readers.lock").exists());
 }
 
-/// Whoever waits closes the gate for a moment only: queries go on beside a long one.
+/// A waiting compaction closes the gate for a moment only: queries continue beside a long one.
 #[test]
 fn a_query_does_not_wait_for_the_end_of_another_one() {
     let (lake, _) = lake();

@@ -59,7 +59,7 @@ fn pseudonym(text: &str) -> String {
 
 const SALTED: &str = r#"salt: "${REDLAKE_SALT}""#;
 
-/// Whoever has the salt can make them anew with any BLAKE3.
+/// With the salt, any BLAKE3 implementation computes the same values.
 #[test]
 fn a_pseudonym_is_the_same_for_ever() {
     assert_eq!(pseudonym("小美"), "acfa3683752efe129d453788c257bc23");
@@ -239,7 +239,7 @@ fn telephone_numbers_go_from_every_free_text() {
     );
 }
 
-/// Whoever knows the rest of a text could try all numbers against a hash of the whole.
+/// With the rest of the text known, all numbers could be tried against a hash of the whole.
 #[test]
 fn the_hash_of_a_text_does_not_reveal_scrubbed_numbers() {
     let hash = |rules: &str, text: &str| {
