@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use super::policy::{Failure, Refusal, Unconnected};
+use crate::extract::error::with_causes;
 use crate::plan::{Search, is_loopback, travels_unencrypted};
 use crate::raw;
 use crate::signing::{Signed, Signer};
@@ -141,6 +142,10 @@ impl Client {
             // A proxy cannot reach the sandbox on this machine, and must not see its token.
             builder = builder.no_proxy();
         }
+        if url.scheme() == "http" {
+            // Such a source works on a machine without CA certificates, such as a minimal container.
+            builder = builder.tls_certs_only([]);
+        }
         let http = builder
             .user_agent(concat!("redlake/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -149,7 +154,7 @@ impl Client {
             .redirect(redirect::Policy::none())
             .referer(false)
             .build()
-            .map_err(|e| ClientError::Setup(e.without_url().to_string()))?;
+            .map_err(|e| ClientError::Setup(with_causes(&e.without_url())))?;
         Ok(Client {
             http,
             access,

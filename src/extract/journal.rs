@@ -59,6 +59,9 @@ pub struct RunHead {
     /// Start by the real clock.
     pub opened_at: DateTime<Utc>,
     pub simulated: bool,
+    /// Runs of the same logical time whose rows the tables of this run replace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
 }
 
 impl RunHead {

@@ -147,6 +147,8 @@ fn replace(
             staging: &staging,
             meta,
             replaces: &made,
+            leaving: &[],
+            leaves: &|_| false,
             tallies: &outcome.tallies,
         },
     )?;

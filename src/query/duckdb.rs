@@ -134,6 +134,8 @@ impl Database {
             folder: Path::new(""),
             run_id: "",
             replaces: &|_| true,
+            leaving: &[],
+            leaves: &|_| false,
         };
         let columns = FileColumns::default();
         let statements = staged::statements(&nowhere, tables, &columns, |_, _| false);

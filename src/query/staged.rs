@@ -1,5 +1,6 @@
 //! Views over the staged, uncommitted files of a run.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use indexmap::IndexMap;
@@ -18,6 +19,10 @@ pub struct Staged<'a> {
     pub run_id: &'a str,
     /// Returns true for a table whose staged files replace all rows of the run.
     pub replaces: &'a dyn Fn(&str) -> bool,
+    /// Other runs whose rows leave the lake with the commit.
+    pub leaving: &'a [String],
+    /// Returns true for a table that these rows leave.
+    pub leaves: &'a dyn Fn(&str) -> bool,
 }
 
 /// Returns the statements that create all views: the lake with the run's staged rows instead of its
@@ -45,13 +50,20 @@ pub fn statements(
             uniform: false,
         })
     };
-    let others = format!("run_id IS DISTINCT FROM {run_id}");
+    let others = |table: &Table| {
+        let mut others = format!("run_id IS DISTINCT FROM {run_id}");
+        let leaving = staged.leaving.iter();
+        for run in leaving.filter(|_| (staged.leaves)(table.name())) {
+            let _ = write!(others, " AND run_id IS DISTINCT FROM {}", literal(run));
+        }
+        others
+    };
     let ours = format!("run_id = {run_id}");
     // Files that the run shared with others are staged again without its rows. The staged part is
     // filtered, so that the rows of other runs are not read twice.
     let whole = |table: &Table| {
         if (staged.replaces)(table.name()) {
-            let before = of_lake(Some(others.clone()), table);
+            let before = of_lake(Some(others(table)), table);
             let now = of_staging(Some(ours.clone()), table);
             before.into_iter().chain(now).collect()
         } else {

@@ -1,6 +1,8 @@
 //! A logical time is one run. Finds the run of the same pipeline, shard and `--snapshot-at`, and
 //! decides what a repeated call makes of it.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use super::catalog;
@@ -42,17 +44,19 @@ impl LogicalTime {
         let mut journals = OpenRun::with_journal(lake, plan, lock)?;
         journals.retain(|run| run.head.shard == plan.shard && run.head.snapshot_at == at);
         let committed = committed_at(at, plan, lake, commits)?;
-        let ids = journals.iter().map(|run| run.head.run_id.as_str());
-        let newest = ids.chain(committed.iter().map(|run| run.run_id.as_str()));
+        let of_journals = journals.iter().map(|run| run.head.run_id.clone());
+        let ids: BTreeSet<String> = of_journals
+            .chain(committed.iter().map(|run| run.run_id.clone()))
+            .collect();
         // Run ids are UUIDs of version 7, which sort by time.
-        let Some(run_id) = newest.max().map(str::to_owned) else {
+        let Some(run_id) = ids.last().cloned() else {
             return Ok(LogicalTime::New {
                 replaces: Vec::new(),
             });
         };
         if options.resume == Resume::Never {
             return Ok(LogicalTime::New {
-                replaces: committed.into_iter().map(|run| run.run_id).collect(),
+                replaces: ids.into_iter().collect(),
             });
         }
         let row = committed.iter().find(|run| run.run_id == run_id);

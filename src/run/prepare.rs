@@ -110,7 +110,9 @@ pub(crate) async fn prepare<'a>(
 
     // Closing a run may commit. The records are read again only if a run may have been closed.
     let commits = if any_open { lake.commits()? } else { commits };
-    let begun = Begun::new(continued, plan, &lake, &commits, &accesses, options)?;
+    let begun = Begun::new(
+        continued, replaces, plan, &lake, &commits, &accesses, options,
+    )?;
     let meta = begun.head.meta(plan.timezone);
     let prior = Prior::new(plan, &lake, commits, &meta);
     let known = prior.known()?;
@@ -163,7 +165,7 @@ pub(crate) async fn prepare<'a>(
             plan_hash: plan.hash.clone(),
             lost: replayed.lost,
             shard: plan.shard,
-            replaces,
+            replaces: begun.head.replaces.clone(),
             lake,
             journal: begun.journal,
             threads: options.threads,
@@ -262,6 +264,7 @@ struct Begun {
 impl Begun {
     fn new(
         open: Option<OpenRun>,
+        replaces: Vec<String>,
         plan: &Plan,
         lake: &Lake,
         commits: &[CommitRecord],
@@ -296,6 +299,7 @@ impl Begun {
             started_at: clock.now(),
             opened_at: Utc::now(),
             simulated: accesses.simulated(),
+            replaces,
         };
         let path = lake.journal(&head.run_id);
         let journal = Journal::create(path, head.clone(), lake.access())?;

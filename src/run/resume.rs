@@ -199,7 +199,7 @@ impl OpenRun {
             plan_hash: head.plan_hash.clone(),
             lost: replayed.lost,
             shard: head.shard,
-            replaces: Vec::new(),
+            replaces: head.replaces.clone(),
             lake: lake.clone(),
             journal,
             threads,

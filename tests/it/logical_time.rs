@@ -337,3 +337,33 @@ fn runs_are_listed_by_state_and_those_without_a_commit_too() {
         [(id(&again), "complete".to_owned())]
     );
 }
+
+/// A check over the whole lake, which the rows of a replaced run would fail.
+const DOUBLES: &str = "checks: [{name: doubles, sql: \"SELECT 1 FROM search_results \
+    WHERE snapshot_at = TIMESTAMPTZ '2026-03-09 04:00:00Z' \
+    GROUP BY search_id, page, position HAVING count(*) > 1\"}]";
+
+#[test]
+fn a_replacing_run_that_dies_still_replaces_the_rows() {
+    let hourly = Hourly::new(DOUBLES);
+    assert_eq!(hourly.at(AT).code, Some(0));
+    write(&hourly.lake, "max: 1", DOUBLES);
+    let pipeline = hourly.pipeline.to_str().expect("UTF-8");
+    let args = ["run", pipeline, "--snapshot-at", AT, "--resume", "never"];
+    let mut killed = hourly.sandbox.redlake(&hourly.lake, &args, "sandbox");
+    let died = killed.env("FAILPOINTS", "disk=25*off->return").output();
+    assert_eq!(died.expect("the binary starts").status.code(), None);
+    assert_eq!(hourly.notes(), 120);
+    // The same command without --resume continues the run that died.
+    let again = hourly.at(AT);
+    assert_eq!((again.code, again.calls), (Some(0), 0), "{}", again.stderr);
+    assert_eq!(hourly.notes(), 60);
+    // A run that died before its first commit is replaced, too.
+    let args = ["run", pipeline, "--snapshot-at", LATER];
+    let mut killed = hourly.sandbox.redlake(&hourly.lake, &args, "sandbox");
+    let died = killed.env("FAILPOINTS", "disk=25*off->return").output();
+    assert_eq!(died.expect("the binary starts").status.code(), None);
+    let anew = hourly.run(&["--snapshot-at", LATER, "--resume", "never"]);
+    assert_eq!((anew.code, anew.calls), (Some(0), 3), "{}", anew.stderr);
+    assert_eq!(hourly.notes(), 120);
+}

@@ -240,9 +240,12 @@ impl Explain for ClientError {
     fn explain(&self) -> (ExitCode, Option<String>) {
         match self {
             ClientError::Token(_) => hint(Usage, "set it to the token alone, on one line"),
-            ClientError::Setup(_) | ClientError::Address(_) | ClientError::Header(_) => {
-                hint(Usage, ADDRESS)
-            }
+            ClientError::Setup(_) => hint(
+                Usage,
+                "install the CA certificates of the system (package ca-certificates), or name a \
+                 file of them in SSL_CERT_FILE",
+            ),
+            ClientError::Address(_) | ClientError::Header(_) => hint(Usage, ADDRESS),
         }
     }
 }

@@ -195,10 +195,9 @@ fn next_command(outcome: &RunOutcome, plan: &Plan, pipeline: &Path) -> Option<St
             "{program} run {pipeline}{lake}{shard}    # continues this run"
         ));
     }
-    if matches!(outcome.status, Status::Partial | Status::Failed)
-        && !outcome.is_open
-        && !outcome.failures().is_empty()
-    {
+    let has_tables = outcome.refused.is_none() && outcome.blocked.is_none();
+    let has_failed = has_tables && !outcome.is_open && !outcome.failures().is_empty();
+    if has_failed && matches!(outcome.status, Status::Partial | Status::Failed) {
         let pipeline = shell_word(pipeline.to_str()?);
         let shard = plan.shard.map(|shard| format!(" --shard {shard}"));
         let shard = shard.unwrap_or_default();

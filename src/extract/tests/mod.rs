@@ -106,6 +106,7 @@ fn head(run_id: &str) -> RunHead {
         started_at: time("2026-03-09T04:00:01.000002Z"),
         opened_at: time("2026-03-09T04:00:02Z"),
         simulated: false,
+        replaces: Vec::new(),
     }
 }
 

@@ -39,6 +39,8 @@ impl Audit {
             folder: &self.staging.root,
             run_id: "now",
             replaces,
+            leaving: &[],
+            leaves: &|_| false,
         };
         Database::open_staged(&staged, &TABLES, &FileColumns::default())
             .unwrap_or_else(|e| panic!("{e}"))

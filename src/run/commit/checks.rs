@@ -42,6 +42,10 @@ pub(crate) struct Subject<'a> {
     pub meta: &'a RunMeta,
     /// Returns true if the staged files replace all files that the run has of this table.
     pub replaces: &'a dyn Fn(&str) -> bool,
+    /// Other runs whose rows leave the lake with the commit.
+    pub leaving: &'a [String],
+    /// Returns true for a table that these rows leave.
+    pub leaves: &'a dyn Fn(&str) -> bool,
     pub tallies: &'a Tallies,
 }
 
@@ -61,6 +65,8 @@ impl Audit {
             folder: subject.staging.folder(),
             run_id: &subject.meta.run_id,
             replaces: subject.replaces,
+            leaving: subject.leaving,
+            leaves: subject.leaves,
         };
         let _reading = subject.lake.begin_reading()?;
         let columns = subject.lake.file_columns(tables)?;

@@ -198,6 +198,8 @@ impl ActiveRun<'_> {
             staging,
             meta: &self.meta,
             replaces: &|_| true,
+            leaving: &self.replaces,
+            leaves: &|table| !ledger::TABLES.contains(&table),
             tallies: &outcome.tally,
         };
         Audit::of(self.plan, &subject)
