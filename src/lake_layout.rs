@@ -39,7 +39,7 @@ pub mod state {
     pub const CLOCK: &str = "clock.json";
     /// Raw files that retention removed.
     pub const RAW_REMOVED: &str = "raw_removed.ndjson";
-    /// What the catalog was made of.
+    /// Hash of the statements that the catalog was made from.
     pub const CATALOG_NOTE: &str = "catalog.json";
     pub const REWRITE_LOCK: &str = "rewrite.lock";
     pub const MARTS_LOCK: &str = "marts.lock";

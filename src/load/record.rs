@@ -75,7 +75,7 @@ pub struct AddedFile {
     pub runs: BTreeSet<String>,
 }
 
-/// What a commit records of the run whose files it adds.
+/// The run whose files a commit adds, as its record names it.
 #[derive(Clone, Copy, Debug)]
 pub struct CommitSource<'a> {
     pub meta: &'a RunMeta,

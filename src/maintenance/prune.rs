@@ -106,7 +106,7 @@ fn prune_run(
     if !of_run.iter().any(|commit| commit.closes_run) {
         return Err(RunError::OpenRun(run_id.to_owned()));
     }
-    let is_data = |table: &str| !ledger::TABLES.contains(&table);
+    let is_data = |table: &str| !ledger::is_ledger(table);
     let mut files = lake.files_of(run_id)?;
     files.retain(|live| is_data(&live.file.table));
     pruned.days.extend(files.iter().filter_map(LiveFile::date));
@@ -146,7 +146,7 @@ fn prune_days(
     pruned: &mut Pruned,
 ) -> Result<(), RunError> {
     let mut files: Vec<LiveFile> = lake.live_files()?.into_values().collect();
-    let is_ledger = |live: &LiveFile| ledger::TABLES.contains(&live.file.table.as_str());
+    let is_ledger = |live: &LiveFile| ledger::is_ledger(&live.file.table);
     files.retain(|live| live.date().is_some_and(|date| date < before));
     files.retain(|live| with_ledger || !is_ledger(live));
     if files.is_empty() {

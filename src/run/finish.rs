@@ -22,7 +22,7 @@ use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
 use crate::transform::workers::RawRead;
 
-/// What `finish` makes of an extraction.
+/// Kind of end: decides which tables [`finish`] builds.
 pub(crate) enum Ending {
     /// Tables and ledger. The status says how the extraction ended.
     Extracted,

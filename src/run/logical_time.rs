@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::catalog;
-use super::commit::ledger;
+use super::commit::has_committed_rows;
 use super::outcome::Status;
 use super::resume::OpenRun;
 use crate::load::Lake;
@@ -17,7 +17,7 @@ use crate::query::history::{self, RunAt};
 use crate::run::error::RunError;
 use crate::run::options::{Resume, RunOptions};
 
-/// What a call makes of the runs that its logical time has.
+/// Decision about a call whose logical time may have runs already.
 pub(crate) enum LogicalTime {
     /// A new run. The rows of these runs of the same logical time are replaced.
     New { replaces: Vec<String> },
@@ -134,9 +134,7 @@ fn committed_at(
 /// Returns true if the tables of a complete run are committed. A run by `redlake extract` has none
 /// yet. A run whose pages were removed cannot make them.
 fn has_tables(lake: &Lake, run_id: &str, options: &RunOptions) -> Result<bool, RunError> {
-    let is_data = |table: &str| !ledger::TABLES.contains(&table);
-    let mut files = lake.files_of(run_id)?.into_iter();
-    let has_rows = files.any(|live| is_data(&live.file.table));
+    let has_rows = has_committed_rows(lake, run_id)?;
     let has_pages = || Ok::<_, RunError>(lake.raw_files()?.iter().any(|(of, _)| of == run_id));
     Ok(options.extract_only || has_rows || !has_pages()?)
 }

@@ -1,4 +1,4 @@
-//! What a run came to: the state that its commit, its report and its exit code are made from.
+//! Outcome of a run: the state behind its commit, its report and its exit code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -243,6 +243,6 @@ pub(crate) fn ledgers_since(
         !commit.pipeline.is_empty() && at.date_naive() >= first
     };
     let files = commits.iter().filter(is_late).flat_map(|c| &c.add);
-    let ledger = files.filter(|file| ledger::TABLES.contains(&file.table.as_str()));
+    let ledger = files.filter(|file| ledger::is_ledger(&file.table));
     ledger.filter_map(AddedFile::date).collect()
 }

@@ -23,7 +23,7 @@ fn remove_expired(plan: &Plan, lake: &Lake) -> Result<u64, LakeError> {
     if plan.raw == RawRetention::Forever {
         return Ok(0);
     }
-    let is_of_pages = |table: &str| !ledger::TABLES.contains(&table);
+    let is_of_pages = |table: &str| !ledger::is_ledger(table);
     let expired = lake.expired_raw(&plan.pipeline, plan.raw, Utc::now(), is_of_pages)?;
     let removed = lake.remove_raw(&expired)?;
     if removed.files > 0 {

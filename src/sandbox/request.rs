@@ -143,7 +143,7 @@ pub struct Question<'a> {
     pub paging: Paging,
 }
 
-/// What an endpoint found.
+/// Result of the lookup that an endpoint makes.
 pub enum Findings {
     /// The data of the answer.
     Data(Box<RawValue>),

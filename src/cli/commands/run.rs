@@ -30,7 +30,7 @@ pub struct RunArgs {
     /// Logical time of the snapshot, as RFC 3339 [default: now]
     #[arg(long, value_name = "RFC3339")]
     snapshot_at: Option<Instant>,
-    /// What to do with an interrupted run
+    /// Policy for an interrupted run
     #[arg(long, value_enum, default_value_t = ResumeArg::Auto)]
     resume: ResumeArg,
     /// Run only part I of N of the searches, with that part of the limits and budgets, such as 2/4

@@ -42,7 +42,7 @@ pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
         .unwrap_or_default()
 }
 
-/// How a command prints its result.
+/// Form in which a command prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
     Text,

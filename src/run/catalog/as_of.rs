@@ -56,6 +56,6 @@ fn of(commits: &[CommitRecord], at: DateTime<Utc>) -> BTreeSet<String> {
 
 /// Returns true if the commit added rows of pages, not only the ledger.
 fn has_tables(commit: &CommitRecord) -> bool {
-    let is_data = |table: &str| !ledger::TABLES.contains(&table);
+    let is_data = |table: &str| !ledger::is_ledger(table);
     commit.add.iter().any(|file| is_data(&file.table))
 }

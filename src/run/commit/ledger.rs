@@ -22,6 +22,11 @@ use crate::transform::tables::shape::Shape;
 /// Names of the ledger tables.
 pub const TABLES: [&str; 2] = ["requests", "runs"];
 
+/// Returns true for a table of the ledger, false for one that is made from pages.
+pub fn is_ledger(table: &str) -> bool {
+    TABLES.contains(&table)
+}
+
 /// A row of the table `runs`. Its fields are the columns.
 #[derive(Debug, Serialize)]
 pub struct RunRecord<'a> {

@@ -13,11 +13,10 @@ use uuid::Uuid;
 use crate::extract::error::with_causes;
 use crate::lake_layout::table_path;
 use crate::load::commit::Staging;
-use crate::load::inventory::LiveFile;
 use crate::load::locks::RewriteLock;
 use crate::load::raw_zone::RawFile;
 use crate::load::record::{CommitKind, CommitRecord, CommitSource};
-use crate::load::{Lake, encode};
+use crate::load::{Lake, LakeError, encode};
 use crate::plan::Plan;
 use crate::run::active::ActiveRun;
 use crate::run::error::RunError;
@@ -59,7 +58,10 @@ impl ActiveRun<'_> {
         }
         // The checks read the ledger, too.
         self.stage_ledger(&staging, outcome)?;
-        if has_tables && !outcome.damaged_pages.is_empty() && self.has_committed_rows()? {
+        if has_tables
+            && !outcome.damaged_pages.is_empty()
+            && has_committed_rows(&self.lake, &self.meta.run_id)?
+        {
             let reason = format!(
                 "{} of the run's pages cannot be read, and their rows were committed before",
                 outcome.damaged_pages.len()
@@ -129,13 +131,6 @@ impl ActiveRun<'_> {
         Ok(())
     }
 
-    /// Returns true if an earlier commit of the run added rows of pages.
-    fn has_committed_rows(&self) -> Result<bool, RunError> {
-        let files = self.lake.files_of(&self.meta.run_id)?;
-        let is_data = |live: &LiveFile| !ledger::TABLES.contains(&live.file.table.as_str());
-        Ok(files.iter().any(is_data))
-    }
-
     fn next(&self, closes: bool) -> Result<NextCommit, RunError> {
         let run_id = &self.meta.run_id;
         let is_first = !self.lake.has_commit(run_id);
@@ -175,7 +170,7 @@ impl ActiveRun<'_> {
         let replaced = self.replaces.iter().map(String::as_str);
         let runs: Vec<&str> = std::iter::once(own).chain(replaced).collect();
         let leaving = |table: &str| {
-            if ledger::TABLES.contains(&table) {
+            if ledger::is_ledger(table) {
                 &runs[..1]
             } else if has_tables {
                 &runs[..]
@@ -199,7 +194,7 @@ impl ActiveRun<'_> {
             meta: &self.meta,
             replaces: &|_| true,
             leaving: &self.replaces,
-            leaves: &|table| !ledger::TABLES.contains(&table),
+            leaves: &|table| !ledger::is_ledger(table),
             tallies: &outcome.tally,
         };
         Audit::of(self.plan, &subject)
@@ -243,6 +238,12 @@ impl ActiveRun<'_> {
         let calls = &extraction.extracted.calls;
         ledger::tables(contracts, redaction, meta, source, calls, &run).map_err(RunError::Ledger)
     }
+}
+
+/// Returns true if the lake has rows that were made from pages of a run.
+pub(crate) fn has_committed_rows(lake: &Lake, run_id: &str) -> Result<bool, LakeError> {
+    let mut files = lake.files_of(run_id)?.into_iter();
+    Ok(files.any(|live| !ledger::is_ledger(&live.file.table)))
 }
 
 /// Removes the held tables of a run whose tables were rebuilt, except the commit `but`. A failure
