@@ -22,6 +22,9 @@ pub const COMMITS: &str = "_commits";
 pub const STAGING: &str = "_staging";
 pub const STATE: &str = "_state";
 
+/// Folder of the lake, relative to the working directory, if nothing names another.
+pub const DEFAULT_LAKE: &str = "lake";
+
 /// The catalog of views, in the lake's folder.
 pub const CATALOG: &str = "lake.duckdb";
 
@@ -56,7 +59,80 @@ pub const STAGING_LOCK: &str = ".lock";
 pub const BUDGET_LOCK: &str = "budget.lock";
 
 const PARTITION: &str = "dt=";
+/// Glob of the partition folders of a table.
+pub const PARTITIONS: &str = "dt=*";
 const SOURCE: &str = "source=";
+
+/// Reason why a text does not name a folder. The message ends with the remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FolderError {
+    #[error("the path is empty; name a folder, such as ./lake")]
+    Empty,
+    #[error(
+        "this is an address, and a local folder is needed; name a folder, or mount the storage"
+    )]
+    Address,
+    #[error("the path has a backslash, which DuckDB cannot read; use / or another folder")]
+    Backslash,
+    #[error("`~` needs the variable HOME, which is not set; write the full path")]
+    NoHome,
+}
+
+/// Returns the folder that a user names. A leading `~` is replaced by `home`.
+///
+/// # Errors
+/// The text is empty, an address such as `s3://bucket`, has a backslash, or needs a missing `home`.
+pub fn folder(written: &Path, home: Option<&str>) -> Result<PathBuf, FolderError> {
+    let text = written.to_string_lossy();
+    if text.trim().is_empty() {
+        return Err(FolderError::Empty);
+    }
+    if text.contains("://") {
+        return Err(FolderError::Address);
+    }
+    if cfg!(unix) && text.contains('\\') {
+        return Err(FolderError::Backslash);
+    }
+    match written.strip_prefix("~") {
+        Ok(rest) => {
+            let home = home.filter(|home| !home.is_empty());
+            Ok(Path::new(home.ok_or(FolderError::NoHome)?).join(rest))
+        }
+        Err(_) => Ok(written.to_owned()),
+    }
+}
+
+/// Returns `path` relative to the folder of `file`. Each leading `..` takes a folder away, unless
+/// that folder is a symbolic link.
+pub fn beside(file: &Path, path: &Path) -> PathBuf {
+    let mut folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let mut rest = path;
+    loop {
+        if let Ok(after) = rest.strip_prefix("..") {
+            let named = folder.file_name().is_some();
+            if !named || folder.is_symlink() {
+                break;
+            }
+            folder.pop();
+            rest = after;
+        } else if let Ok(after) = rest.strip_prefix(".") {
+            rest = after;
+        } else {
+            break;
+        }
+    }
+    folder.join(rest)
+}
+
+/// Returns the path from the root folder. It need not exist.
+pub fn full_path(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Returns true if `folder` holds a lake.
+pub fn is_lake(folder: &Path) -> bool {
+    folder.join(STATE).join(state::FORMAT).exists()
+}
 
 /// Returns the name of the partition folder of a business date.
 pub fn partition(date: NaiveDate) -> String {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod conclusion;
+mod environment;
 mod error;
 mod exit_code;
 mod output;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
@@ -22,10 +24,13 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use crate::cli::output::format::Format;
 use crate::cli::output::print::ReportFormat;
 use crate::clock;
+use crate::lake_layout::{self, DEFAULT_LAKE};
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;
-use crate::spec::load::load_pipeline;
+use crate::spec::load::{LoadedPipeline, load_pipeline};
 use crate::spec::yaml::escape::escaped;
+use commands::checks::checked_plan;
+use environment::Environment;
 use error::{CliError, ENVIRONMENT};
 use exit_code::ExitCode;
 
@@ -44,10 +49,11 @@ pub struct Cli {
 #[command(next_help_heading = "Common options")]
 struct Common {
     /// Folder of the lake [default: the pipeline's `load.lake`, or lake]
-    #[arg(long, global = true, env = "REDLAKE_LAKE", value_name = "DIR")]
+    #[arg(long, global = true, env = "REDLAKE_LAKE", value_name = "DIR", value_parser = lake_folder())]
     lake: Option<PathBuf>,
-    /// Folder of source and table contracts that replace the built-in ones
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Folder of source and table contracts that replace the built-in ones [default: the pipeline's
+    /// `schemas`]
+    #[arg(long, global = true, env = "REDLAKE_SCHEMAS", value_name = "DIR")]
     schemas: Option<PathBuf>,
     /// Format of results
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
@@ -189,17 +195,23 @@ fn wrong_clock(now: DateTime<Utc>) -> Option<String> {
 }
 
 impl Common {
+    /// Returns the contracts of a command without a pipeline.
     fn contracts(&self) -> Result<Arc<Contracts>, CliError> {
         Ok(Arc::new(Contracts::load(self.schemas.as_deref())?))
     }
 
-    fn plan(&self, pipeline: &Path, contracts: &Arc<Contracts>) -> Result<Plan, CliError> {
-        let loaded = load_pipeline(pipeline, &env)?;
-        Ok(commands::checks::checked_plan(
-            loaded,
-            Arc::clone(contracts),
-            self.lake.as_deref(),
-        )?)
+    /// Plans a pipeline, with its own contracts and with the variables of the file `.env` beside it.
+    fn plan(&self, pipeline: &Path) -> Result<(Plan, Environment), CliError> {
+        let environment = Environment::beside(pipeline)?;
+        let loaded = load_pipeline(pipeline, &|name| environment.get(name))?;
+        let contracts = Contracts::load(self.schemas_of(&loaded))?;
+        let plan = checked_plan(loaded, Arc::new(contracts), self.lake.as_deref())?;
+        Ok((plan, environment))
+    }
+
+    /// Returns the folder of the contracts of a pipeline; `None` for the built-in ones.
+    fn schemas_of<'a>(&'a self, loaded: &'a LoadedPipeline) -> Option<&'a Path> {
+        self.schemas.as_deref().or(loaded.schemas.as_deref())
     }
 
     /// Returns the lake of a command with a pipeline.
@@ -209,7 +221,9 @@ impl Common {
 
     /// Returns the lake of a command without a pipeline.
     fn lake(&self) -> PathBuf {
-        self.lake.clone().unwrap_or_else(|| PathBuf::from("lake"))
+        self.lake
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(DEFAULT_LAKE))
     }
 
     /// Logs the warnings of a plan, at most [`MOST_WARNINGS`].
@@ -258,6 +272,12 @@ impl Common {
             format!("use --format {}", names.join(" or ")),
         ))
     }
+}
+
+/// Parses `--lake` and `REDLAKE_LAKE`.
+fn lake_folder() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new()
+        .try_map(|written| lake_layout::folder(Path::new(&written), env("HOME").as_deref()))
 }
 
 fn env(name: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! State that the searches of a run share, and their reports.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -94,6 +95,10 @@ impl Context {
 
 /// An event for a progress display.
 pub enum Event<'a> {
+    /// A lake was created, at this full path.
+    NewLake {
+        lake: &'a Path,
+    },
     Page {
         search: &'a Search,
         page: u32,

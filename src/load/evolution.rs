@@ -164,6 +164,10 @@ pub fn unreadable(stored: &Stored, tables: &IndexMap<String, Table>) -> Unreadab
 const FLATTEN: &str = "flatten all runs again: redlake transform PIPELINE --raw and the files in the \
                        lake's folder raw/";
 
+/// Hint for a lake that the built-in contracts do not fit.
+const OWN_CONTRACTS: &str = "name the contracts that the lake was written with: `schemas:` in the pipeline, \
+                             REDLAKE_SCHEMAS or --schemas DIR";
+
 impl Difference {
     /// Describes the difference.
     pub fn message(&self) -> String {
@@ -217,7 +221,11 @@ fn diagnostic(difference: &Difference, contracts: &Contracts) -> Option<Diagnost
         _ => contracts.place_of_column(table, column),
     };
     let (file, span) = place.or_else(|| contracts.place_of_table(table))?;
-    let hint = difference.hint(contracts.tables.get(table)?);
+    let hint = if contracts.are_built_in {
+        OWN_CONTRACTS.to_owned()
+    } else {
+        difference.hint(contracts.tables.get(table)?)
+    };
     Some(Diagnostic::error(&file, Some(span), difference.message()).hint(hint))
 }
 

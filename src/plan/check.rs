@@ -16,7 +16,7 @@ use super::{currency, zones};
 use crate::plan::parts::{Address, Compression, Price};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::{Extract, SourceRef, StopWhen};
+use crate::spec::pipeline::{Extract, SandboxOptions, SourceRef, StopWhen};
 use crate::spec::source::{Endpoint, PaginationKind, Source};
 use crate::spec::words::{Instant, NoInstant, TimeSpan};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
@@ -303,7 +303,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub fn address(&mut self, reference: &SourceRef, source: &Source) -> Option<Address> {
+    /// Returns the address of a source. `world` has the options of the sandbox, if it is one.
+    pub fn address(
+        &mut self,
+        reference: &SourceRef,
+        source: &Source,
+        world: Option<&SandboxOptions>,
+    ) -> Option<Address> {
         let known = source.endpoints.values().flat_map(|e| e.params.values());
         let dialects: Vec<&str> = known
             .flat_map(|p| p.dialects.keys())
@@ -321,12 +327,11 @@ impl<'a> Checker<'a> {
                 .map(|url| Address::Url(url.clone()));
         };
         if name.value == SANDBOX {
-            let options = reference.sandbox.as_ref();
-            let clock = options
+            let clock = world
                 .and_then(|o| o.clock.as_ref())
                 .and_then(|c| self.instant(c));
             return Some(Address::Sandbox {
-                seed: options.map_or(1, |o| o.seed),
+                seed: world.map_or(1, |o| o.seed),
                 clock,
             });
         }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
@@ -165,7 +166,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         privacy,
         raw,
         checks,
-        lake: spec.load.lake.clone(),
+        lake: loaded.lake.clone(),
         compression,
         marts: spec.load.marts,
         group: spec.load.group,
@@ -192,8 +193,17 @@ impl Plan {
 
     /// Returns true if a source is the built-in sandbox.
     pub fn is_simulated(&self) -> bool {
-        let is_sandbox = |s: &PlannedSource| matches!(s.address, Address::Sandbox { .. });
-        self.sources.values().any(is_sandbox)
+        self.simulated_world().is_some()
+    }
+
+    /// Returns the seed and the first time of the built-in sandbox, if a source is one.
+    pub fn simulated_world(&self) -> Option<(u64, Option<DateTime<Utc>>)> {
+        self.sources
+            .values()
+            .find_map(|source| match source.address {
+                Address::Sandbox { seed, clock } => Some((seed, clock)),
+                Address::Url(_) => None,
+            })
     }
 
     pub fn source(&self, name: &str) -> &Source {

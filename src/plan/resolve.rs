@@ -11,7 +11,7 @@ use super::search::{Depth, FilterChoice, Search, SearchSubject, search};
 use crate::plan::parts::{Address, FollowUp, PlannedSource};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::{Extract, Notes, SourceRef};
+use crate::spec::pipeline::{Extract, Notes, SandboxOptions, SourceRef};
 use crate::spec::source::{Endpoint, ParamFrom, Source};
 use crate::spec::table::ColumnType;
 use crate::spec::words::Filter;
@@ -74,7 +74,8 @@ impl<'a> Planner<'a> {
             self.contracts.sources.keys().map(String::as_str),
             |name| self.contracts.sources.get(name),
         )?;
-        let address = self.check.address(reference, source)?;
+        let world = reference.sandbox.as_ref().or(self.world());
+        let address = self.check.address(reference, source, world)?;
         if let Address::Url(url) = &address
             && travels_unencrypted(url)
         {
@@ -99,6 +100,16 @@ impl<'a> Planner<'a> {
             }
         }
         Some(&source.value)
+    }
+
+    /// Returns the options of the sandbox that the pipeline declares first. They hold for all
+    /// simulated sources without their own: notes that one of them finds exist in the others.
+    fn world(&self) -> Option<&'a SandboxOptions> {
+        let pipeline = &self.loaded.pipeline;
+        let entries = pipeline.extract.iter();
+        let sources = entries.filter_map(|entry| entry.source.as_ref());
+        let mut all = std::iter::once(&pipeline.source).chain(sources);
+        all.find_map(|source| source.sandbox.as_ref())
     }
 
     pub fn entry(&mut self, entry: &Spanned<Extract>) {

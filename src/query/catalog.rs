@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use super::views::derived;
+use crate::lake_layout::PARTITIONS;
 use crate::query::sql::{identifier, literal, plain_glob};
 use crate::spec::files::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, Table};
@@ -136,7 +137,9 @@ impl<'a> ViewPart<'a> {
         match &self.files {
             Files::Any => {
                 let folder = self.root.join(table.rows_from.folder()).join(table.name());
-                let glob = Path::new(&plain(&folder)).join("*").join("*.parquet");
+                let glob = Path::new(&plain(&folder))
+                    .join(PARTITIONS)
+                    .join("*.parquet");
                 literal(&glob.to_string_lossy())
             }
             Files::These(paths) => {

@@ -12,7 +12,6 @@ use crate::plan::parts::Address;
 use crate::plan::{Plan, travels_unencrypted, unencrypted, unusable};
 use crate::sandbox::{self, Sandbox};
 use crate::signing::{HalfSigner, Signer};
-use crate::spec::contracts::Contracts;
 
 #[derive(Debug, Error)]
 pub enum AccessError {
@@ -63,6 +62,7 @@ impl Accesses {
     pub fn resolve(plan: &Plan, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, AccessError> {
         let set = |name: &str| env(name).filter(|value| !value.trim().is_empty());
         let mut resolved = BTreeMap::new();
+        let world = plan.simulated_world();
         for (name, planned) in &plan.sources {
             let source = plan.source(name);
             let overridden = set(&source.base_url_env);
@@ -72,8 +72,8 @@ impl Accesses {
                     clock: *clock,
                 },
                 (Address::Url(_), Some("sandbox")) => Resolved::Sandbox {
-                    seed: 1,
-                    clock: None,
+                    seed: world.map_or(1, |(seed, _)| seed),
+                    clock: world.and_then(|(_, clock)| clock),
                 },
                 (Address::Url(url), overridden) => {
                     let token = set(&source.auth.env).ok_or_else(|| AccessError::NoToken {
@@ -147,11 +147,13 @@ impl Accesses {
     /// A sandbox cannot be started, for example because no loopback port is free.
     pub async fn start(
         self,
-        contracts: &Arc<Contracts>,
+        plan: &Plan,
         now: DateTime<Utc>,
     ) -> Result<(BTreeMap<String, SourceAccess>, Vec<Sandbox>), AccessError> {
         let mut accesses = BTreeMap::new();
         let mut sandboxes = Vec::new();
+        let keywords = plan.searches.iter().filter_map(|s| s.keyword.clone());
+        let keywords: Vec<String> = keywords.collect();
         for (name, resolved) in self.0 {
             let access = match resolved {
                 Resolved::Network(access) => access,
@@ -160,9 +162,10 @@ impl Accesses {
                     let clock = sandbox::SandboxClock::frozen(now);
                     let options = sandbox::Options {
                         seed,
+                        keywords: keywords.clone(),
                         ..sandbox::Options::new(clock, token.clone())
                     };
-                    let sandbox = Sandbox::start(options, Arc::clone(contracts)).await?;
+                    let sandbox = Sandbox::start(options, Arc::clone(&plan.contracts)).await?;
                     let base_url = sandbox.base_url();
                     sandboxes.push(sandbox);
                     SourceAccess {

@@ -20,11 +20,13 @@ use super::resume::{OpenRun, resume_or_close};
 use crate::clock::Clock;
 use crate::extract::budget::Budget;
 use crate::extract::client::Client;
+use crate::extract::context::Event;
 use crate::extract::daily_spend::{date_of, journals, sent_since};
 use crate::extract::journal::{Entry, Journal, RunHead};
 use crate::extract::ledger::{Call, Spent};
 use crate::extract::replay::Replayed;
 use crate::extract::{Extracted, Extractor, Needs};
+use crate::lake_layout::{full_path, is_lake};
 use crate::load::Lake;
 use crate::load::evolution::Purpose;
 use crate::load::locks::PipelineLock;
@@ -79,7 +81,12 @@ pub(crate) async fn prepare<'a>(
 ) -> Result<Preparation<'a>, RunError> {
     ledger::check(&plan.contracts).map_err(RunError::Ledger)?;
     let accesses = Accesses::resolve(plan, env)?;
+    let is_new = !is_lake(&options.lake);
     let lake = Lake::open_for(&options.lake, plan.group)?;
+    if is_new {
+        let lake = &full_path(&options.lake);
+        on_event(&Event::NewLake { lake });
+    }
     let lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
     lake.check(&plan.contracts, Purpose::Add)?;
     // No call is paid whose answer cannot be stored.
@@ -377,7 +384,7 @@ async fn connect(
     accesses: Accesses,
     snapshot_at: DateTime<Utc>,
 ) -> Result<(BTreeMap<String, Client>, Vec<Sandbox>), RunError> {
-    let (accesses, sandboxes) = accesses.start(&plan.contracts, snapshot_at).await?;
+    let (accesses, sandboxes) = accesses.start(plan, snapshot_at).await?;
     let mut clients = BTreeMap::new();
     for (name, access) in accesses {
         let client = Client::new(plan.source(&name), access, plan.limits.max_answer)?;

@@ -62,7 +62,7 @@ use tokio::task::JoinHandle;
 
 use crate::sandbox::http::connection::{Cutter, WireLines};
 use crate::sandbox::state::{Calls, Shared, Stopper, stop};
-use crate::sandbox::world::stream::World;
+use crate::sandbox::world::stream::{Stream, World};
 use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 use api::Api;
@@ -89,6 +89,8 @@ pub struct Options {
     /// Notes that every keyword gets a day, one of [`NOTES_A_DAY`]; without it each has a rate
     /// of its own, 2 to 12.
     pub notes_a_day: Option<u64>,
+    /// Keywords that a call may ask about by note id before it searches for them.
+    pub keywords: Vec<String>,
 }
 
 impl Options {
@@ -102,6 +104,7 @@ impl Options {
             signers: BTreeMap::new(),
             faults: faults::FaultPlan::default(),
             notes_a_day: None,
+            keywords: Vec::new(),
         }
     }
 }
@@ -127,6 +130,9 @@ impl Sandbox {
             .is_some_and(|n| !NOTES_A_DAY.contains(&n))
         {
             return Err(impossible(format!("notes a day are {NOTES_A_DAY:?}")));
+        }
+        for keyword in &options.keywords {
+            Stream::of(keyword);
         }
         let world = World {
             seed: options.seed,

@@ -17,6 +17,9 @@ use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest
 use crate::spec::yaml::document::{self, Spanned};
 use crate::spec::yaml::text_file::{read_text, unreadable};
 
+/// Folder in the paths of built-in files, for messages.
+const BUILT_IN: &str = "(built-in)";
+
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 
 /// The contracts of sources, tables and marts.
@@ -27,6 +30,8 @@ pub struct Contracts {
     pub tables: IndexMap<String, Table>,
     /// Tables that are computed from `tables`, by name, in alphabetical order.
     pub marts: IndexMap<String, Mart>,
+    /// True for the built-in contracts, whose files a user does not have.
+    pub are_built_in: bool,
     /// The files of the tables, by table name.
     pub(super) table_files: BTreeMap<String, SourceFile>,
     /// The file of the common columns.
@@ -58,7 +63,9 @@ impl Contracts {
             Some(dir) => read_folder(dir, &mut found),
             None => embedded(),
         };
-        Self::told(&files, found)
+        let mut contracts = Self::told(&files, found)?;
+        contracts.are_built_in = dir.is_none();
+        Ok(contracts)
     }
 
     /// Loads the contracts in these files. The keys are paths inside a folder such as
@@ -97,6 +104,7 @@ impl Contracts {
             sources: BTreeMap::new(),
             tables: IndexMap::new(),
             marts: IndexMap::new(),
+            are_built_in: false,
             table_files: BTreeMap::new(),
             common_file: files.get(Path::new(COMMON)).cloned(),
         };
@@ -183,7 +191,7 @@ pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
                 .expect("the built-in contracts are UTF-8");
             (
                 file.path().to_owned(),
-                SourceFile::new(Path::new("schemas").join(file.path()), text),
+                SourceFile::new(Path::new(BUILT_IN).join(file.path()), text),
             )
         })
         .collect()

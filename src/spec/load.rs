@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::lake_layout::{self, DEFAULT_LAKE};
+
 use super::pipeline::{KeywordSet, Pipeline};
 use super::privacy::{without_salt, without_user_info};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile};
@@ -19,6 +21,10 @@ pub struct LoadedPipeline {
     pub file: SourceFile,
     /// Lists by their path, as written in the pipeline.
     pub lists: HashMap<PathBuf, List>,
+    /// Folder of the lake: `load.lake` relative to the file, or the default.
+    pub lake: PathBuf,
+    /// Folder of the contracts; `None` for the built-in ones.
+    pub schemas: Option<PathBuf>,
     /// Names of all declared keyword sets, unreadable ones included. `None` if `keyword_sets` is no
     /// mapping.
     pub set_names: Option<Vec<String>>,
@@ -90,10 +96,15 @@ pub fn parse_pipeline(
         return Err(Diagnostics(found));
     };
     let lists = read_lists(&pipeline, &file, read, &mut found);
+    let home = lookup("HOME");
+    let lake = lake(&pipeline, &file, home.as_deref(), &mut found);
+    let schemas = schemas(&pipeline, &file, home.as_deref(), &mut found);
     Ok(LoadedPipeline {
         pipeline,
         file,
         lists,
+        lake,
+        schemas,
         set_names,
         variables,
         uses,
@@ -111,6 +122,46 @@ fn set_names(tree: &Node) -> Option<Vec<String>> {
         }
         Some(_) => None,
     }
+}
+
+/// Returns the folder of the lake.
+fn lake(
+    pipeline: &Pipeline,
+    file: &SourceFile,
+    home: Option<&str>,
+    found: &mut Vec<Diagnostic>,
+) -> PathBuf {
+    let Some(written) = &pipeline.load.lake else {
+        return DEFAULT_LAKE.into();
+    };
+    match lake_layout::folder(&written.value, home) {
+        Ok(folder) => lake_layout::beside(file.path(), &folder),
+        Err(error) => {
+            let hint = "name a local folder, relative to this file, such as `lake: ../lake`";
+            found.push(Diagnostic::error(file, Some(written.span()), error.to_string()).hint(hint));
+            DEFAULT_LAKE.into()
+        }
+    }
+}
+
+/// Returns the folder of the contracts; `None` for the built-in ones.
+fn schemas(
+    pipeline: &Pipeline,
+    file: &SourceFile,
+    home: Option<&str>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<PathBuf> {
+    let written = pipeline.schemas.as_ref()?;
+    let folder = lake_layout::folder(&written.value, home);
+    let folder = folder.map(|folder| lake_layout::beside(file.path(), &folder));
+    let reason = match &folder {
+        Ok(folder) if folder.is_dir() => return Some(folder.clone()),
+        Ok(folder) => format!("there is no folder {}", folder.display()),
+        Err(error) => error.to_string(),
+    };
+    let hint = "name a folder relative to this file; `redlake schema export DIR` writes one";
+    found.push(Diagnostic::error(file, Some(written.span()), reason).hint(hint));
+    None
 }
 
 fn read_lists(

@@ -55,6 +55,9 @@ pub struct Pipeline {
     pub checks: Vec<Spanned<Check>>,
     #[serde(default)]
     pub load: Load,
+    /// Folder of source and table contracts that replace the built-in ones, relative to this file. `redlake
+    /// schema export` writes such a folder.
+    pub schemas: Option<Spanned<PathBuf>>,
 }
 
 /// An amount or the currency, for the JSON Schema.
@@ -269,8 +272,9 @@ pub enum OnUnknownField {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Load {
-    /// Folder of the lake, relative to the working directory. Default: lake.
-    pub lake: PathBuf,
+    /// Folder of the lake, relative to the pipeline's file; `~` is the home folder. Default: lake
+    /// in the working directory.
+    pub lake: Option<Spanned<PathBuf>>,
     /// `zstd(1)` to `zstd(22)`, `snappy` or `uncompressed`. Default: zstd(3).
     pub compression: Spanned<String>,
     /// True if marts are updated after each commit. Default: true. Marts cover all pipelines of
@@ -326,7 +330,7 @@ impl Default for LimitOptions {
 impl Default for Load {
     fn default() -> Self {
         Load {
-            lake: "lake".into(),
+            lake: None,
             compression: Spanned::unplaced("zstd(3)".to_owned()),
             marts: true,
             group: false,

@@ -474,7 +474,7 @@ fn sql_of_checks_is_confined_when_it_runs() {
     assert_eq!(lake.raw_files().len(), 1);
     assert_eq!(first.code, 0);
     // What a check may read, it reads: the lake's tables, those of the run, and the files of both.
-    let files = lake.path().join("tables/notes/*/*.parquet");
+    let files = lake.path().join("tables/notes/dt=*/*.parquet");
     let allowed = [
         format!(
             "select * from read_parquet('{}') where note_id is null",

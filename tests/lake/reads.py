@@ -77,7 +77,7 @@ def main(binary, lake, reads):
     writer.commit()
     writer.start()
     connection = duckdb.connect()
-    glob = f"{lake}/tables/{TABLE}/*/*.parquet"
+    glob = f"{lake}/tables/{TABLE}/dt=*/*.parquet"
     wrong, exceptions, seen, done = [], 0, set(), 0
     started = time.monotonic()
     while (done < reads or writer.compactions < COMPACTIONS) and writer.is_alive():

@@ -52,8 +52,8 @@ class Table:
     def __init__(self, name, folder, rows_by_redlake):
         self.name = name
         self.folder = folder
-        self.glob = str(folder / "*" / "*.parquet")
-        self.files = sorted(folder.glob("*/*.parquet"))
+        self.glob = str(folder / "dt=*" / "*.parquet")
+        self.files = sorted(folder.glob("dt=*/*.parquet"))
         self.rows = rows_by_redlake
         self.schema = rows_by_redlake.schema
         self.contract = {name: kind for name, kind in types(self.schema).items() if name != "dt"}

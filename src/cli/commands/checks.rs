@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cli::output::summary::shell_word;
+use crate::lake_layout::{full_path, is_lake};
 use crate::plan::{Plan, plan};
 use crate::query::duckdb::QueryError;
 use crate::run::commit::checks::unable;
@@ -22,6 +24,9 @@ pub fn checked_plan(
 ) -> Result<Plan, Diagnostics> {
     let declared = loaded.clone();
     let plan = plan(loaded, contracts)?;
+    if let (None, Some(moved)) = (lake, moved_lake(&declared)) {
+        return Err(Diagnostics(vec![moved]));
+    }
     let unable = unable(&plan, lake.unwrap_or(&plan.lake)).unwrap_or_else(|error| vec![(0, error)]);
     let told = unable
         .into_iter()
@@ -34,6 +39,26 @@ pub fn checked_plan(
         told.extend(plan.warnings);
         Err(Diagnostics(told))
     }
+}
+
+/// Returns a diagnostic if `load.lake` names no lake relative to the pipeline's file, but names one
+/// relative to the working directory, where earlier versions looked.
+fn moved_lake(declared: &LoadedPipeline) -> Option<Diagnostic> {
+    let written = declared.pipeline.load.lake.as_ref()?;
+    let (old, new) = (&written.value, &declared.lake);
+    if is_lake(new) || !is_lake(old) {
+        return None;
+    }
+    let message = format!(
+        "`load.lake` is relative to this file: there is no lake at {}, but one at {}",
+        full_path(new).display(),
+        full_path(old).display()
+    );
+    let hint = format!(
+        "correct `load.lake`, move the lake, or give `--lake {}`",
+        shell_word(&old.to_string_lossy())
+    );
+    Some(Diagnostic::error(&declared.file, Some(written.span()), message).hint(hint))
 }
 
 /// Returns the diagnostic of a query that cannot run. A plan has all declared checks in their

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::Common;
 use crate::cli::commands::run::part;
+use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::{counted, grouped};
-use crate::cli::{Common, env};
 use crate::maintenance::forecast::{Forecast, LeftToday, Outlook, outlook};
 use crate::plan::parts::{Address, FollowUp};
 use crate::plan::{Estimate, Plan, Search, Shard, unusable};
@@ -29,11 +30,11 @@ pub struct PlanArgs {
 
 pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = common.text_or_json()?;
-    let contracts = common.contracts()?;
-    let plan = part(common.plan(&args.pipeline, &contracts)?, args.shard)?;
-    Transform::new(contracts, &plan.privacy)?;
+    let (plan, environment) = common.plan(&args.pipeline)?;
+    let plan = part(plan, args.shard)?;
+    Transform::of(&plan)?;
     common.warn(&plan);
-    let outlook = outlook(&plan, &common.lake_of(&plan), &env)?;
+    let outlook = outlook(&plan, &common.lake_of(&plan), &|name| environment.get(name))?;
     let report = PlanReport {
         pipeline: &plan.pipeline,
         plan_hash: &plan.hash,
@@ -42,11 +43,11 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
         likely: outlook.likely.as_ref(),
         left_today: outlook.left_today.as_ref(),
         currency: plan.price.currency.as_deref(),
-        signed_sources: signed_sources(&plan),
+        signed_sources: signed_sources(&plan, &environment),
         searches: &plan.searches,
         follow_ups: &plan.follow_ups,
     };
-    format.print(&report, || table(&plan, &outlook))?;
+    format.print(&report, || table(&plan, &outlook, &environment))?;
     Ok(ExitCode::Complete)
 }
 
@@ -66,13 +67,13 @@ struct PlanReport<'a> {
     follow_ups: &'a [FollowUp],
 }
 
-fn signed_sources(plan: &Plan) -> Vec<&str> {
+fn signed_sources<'p>(plan: &'p Plan, environment: &Environment) -> Vec<&'p str> {
     let names = plan.sources.keys().map(String::as_str);
-    let is_signed = |name: &&str| matches!(signer(plan, name), Some(Ok(Some(_))));
+    let is_signed = |name: &&str| matches!(signer(plan, name, environment), Some(Ok(Some(_))));
     names.filter(is_signed).collect()
 }
 
-fn table(plan: &Plan, outlook: &Outlook) -> String {
+fn table(plan: &Plan, outlook: &Outlook, environment: &Environment) -> String {
     let estimate = plan.estimate();
     let money = |cost: Option<f64>| match (cost, &plan.price.currency) {
         (Some(cost), Some(currency)) => format!("{cost:.2} {currency}"),
@@ -82,7 +83,7 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
     for (name, source) in &plan.sources {
         let address = match &source.address {
             Address::Url(url) => {
-                let overridden = env(&plan.source(name).base_url_env);
+                let overridden = environment.get(&plan.source(name).base_url_env);
                 match overridden.filter(|text| !text.trim().is_empty()).as_deref() {
                     Some("sandbox") => "built-in sandbox: costs nothing".to_owned(),
                     Some(other) => {
@@ -101,7 +102,7 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
             }
         };
         let _ = writeln!(out, "  {name}: {address}");
-        out.extend(signing_line(plan, name));
+        out.extend(signing_line(plan, name, environment));
     }
     for (endpoint, fields) in asked_fields(plan) {
         let _ = writeln!(
@@ -162,20 +163,24 @@ fn table(plan: &Plan, outlook: &Outlook) -> String {
 
 /// Returns the signer of the calls to a source, or the error that one of its variables is missing.
 /// `None` if the source has no signing or the calls go to the sandbox.
-fn signer(plan: &Plan, name: &str) -> Option<Result<Option<Signer>, HalfSigner>> {
+fn signer(
+    plan: &Plan,
+    name: &str,
+    environment: &Environment,
+) -> Option<Result<Option<Signer>, HalfSigner>> {
     let source = plan.source(name);
-    let overridden = env(&source.base_url_env);
+    let overridden = environment.get(&source.base_url_env);
     let is_simulated = matches!(plan.sources[name].address, Address::Sandbox { .. })
         || overridden.as_deref() == Some("sandbox");
     let signing = source.signing.as_ref().filter(|_| !is_simulated)?;
-    Some(Signer::from_env(signing, &env))
+    Some(Signer::from_env(signing, &|name| environment.get(name)))
 }
 
 /// Returns the line that shows if calls to a source are signed.
-fn signing_line(plan: &Plan, name: &str) -> Option<String> {
+fn signing_line(plan: &Plan, name: &str, environment: &Environment) -> Option<String> {
     let signing = plan.source(name).signing.as_ref()?;
     let (id, secret) = (&signing.app_id_env, &signing.secret_env);
-    Some(match signer(plan, name)? {
+    Some(match signer(plan, name, environment)? {
         Ok(Some(_)) => format!("    calls are signed, with {id} and {secret}\n"),
         Ok(None) => format!("    calls are not signed: {id} and {secret} are not set\n"),
         Err(half) => format!("    calls cannot be signed: {half}\n"),

@@ -13,7 +13,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::output::progress;
 use crate::cli::output::summary::summary;
 use crate::cli::signals::stop_on_signal;
-use crate::cli::{Common, Threads, env};
+use crate::cli::{Common, Threads};
 use crate::clock;
 use crate::plan::{Plan, Shard};
 use crate::run::marts::NOT_UP_TO_DATE;
@@ -64,8 +64,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         .snapshot_at
         .map(|Instant(at)| within_years("--snapshot-at", at));
     let snapshot_at = snapshot_at.transpose()?;
-    let contracts = common.contracts()?;
-    let plan = common.plan(&args.pipeline, &contracts)?;
+    let (plan, environment) = common.plan(&args.pipeline)?;
     let plan = Arc::new(part(plan, args.shard)?);
     let transform = Transform::of(&plan)?;
     common.warn(&plan);
@@ -85,6 +84,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let lookup = |name: &str| environment.get(name);
     let signal = Arc::new(AtomicU8::new(0));
     let mut outcome = runtime.block_on(async {
         let stop = stop_on_signal(Arc::clone(&signal))?;
@@ -92,7 +92,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
             Arc::clone(&plan),
             &transform,
             &options,
-            &env,
+            &lookup,
             stop,
             observer,
         );

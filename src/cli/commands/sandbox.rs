@@ -70,6 +70,7 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
         signers: signers.clone(),
         faults: fault_plan(args)?,
         notes_a_day: args.notes_a_day,
+        keywords: Vec::new(),
     };
     let sources = Arc::clone(&contracts);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -64,9 +64,8 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
         return through(args, common, (input, output), table);
     }
     let format = common.text_or_json()?;
-    let contracts = common.contracts()?;
     let pipeline = args.pipeline.as_deref().unwrap_or(Path::new(""));
-    let plan = common.plan(pipeline, &contracts)?;
+    let (plan, _) = common.plan(pipeline)?;
     let transform = Transform::of(&plan)?;
     let (root, threads) = (common.lake_of(&plan), args.threads.count());
     let other_pages = if args.without_damaged {
@@ -109,7 +108,6 @@ fn through(
         let hint = "run one process for each part of the raw zone";
         return Err(CliError::usage("--in uses one thread", hint));
     }
-    let contracts = common.contracts()?;
     let mut piped = Piped {
         table,
         pipeline: None,
@@ -118,7 +116,7 @@ fn through(
         on_bad_value: OnBadValue::default(),
     };
     let plan = match &args.pipeline {
-        Some(pipeline) => Some(common.plan(pipeline, &contracts)?),
+        Some(pipeline) => Some(common.plan(pipeline)?.0),
         None => None,
     };
     let transform = match &plan {
@@ -129,7 +127,7 @@ fn through(
             piped.on_bad_value = plan.on_bad_value;
             Transform::of(plan)?
         }
-        None => Transform::new(contracts, &Privacy::default())?,
+        None => Transform::new(common.contracts()?, &Privacy::default())?,
     };
     if transform.table(table).is_none() {
         let hint = match nearest(table, transform.tables()) {

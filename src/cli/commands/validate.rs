@@ -1,6 +1,6 @@
 //! `redlake validate`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::Common;
 use crate::cli::commands::checks::checked_plan;
+use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::{ReportFormat, print_json, print_text};
@@ -113,25 +114,27 @@ struct Checked {
 /// pipelines are returned for JSON and logged otherwise.
 fn check(args: &ValidateArgs, common: &Common, format: ReportFormat) -> Result<Checked, CliError> {
     let mut valid = Vec::new();
-    let contracts = match Contracts::load(common.schemas.as_deref()) {
-        Ok(contracts) => Arc::new(contracts),
-        Err(found) => return Ok(Checked { valid, found }),
-    };
     let mut found = Vec::new();
-    if let Err(Diagnostics(more)) = Transform::new(contracts.clone(), &Privacy::default()) {
-        found.extend(more);
-    }
-    let mut lakes = BTreeSet::new();
+    let mut all_contracts = LoadedContracts::default();
+    let mut lakes = BTreeMap::new();
     for path in &args.pipelines {
-        let planned = load_pipeline(path, &crate::cli::env)
-            .and_then(|loaded| checked_plan(loaded, contracts.clone(), common.lake.as_deref()));
+        let environment = Environment::beside(path)?;
+        let planned = load_pipeline(path, &|name| environment.get(name)).and_then(|loaded| {
+            let folder = common.schemas_of(&loaded).map(Path::to_owned);
+            // Mistakes in contracts are reported once, for the first pipeline that uses them.
+            let Some(contracts) = all_contracts.of(folder, &mut found) else {
+                return Ok(None);
+            };
+            checked_plan(loaded, contracts, common.lake.as_deref()).map(Some)
+        });
         match planned {
-            Ok(plan) => {
+            Ok(None) => {}
+            Ok(Some(plan)) => {
                 match format {
                     ReportFormat::Json => found.extend(plan.warnings.iter().cloned()),
                     ReportFormat::Text => common.warn(&plan),
                 }
-                lakes.insert(common.lake_of(&plan));
+                lakes.insert(common.lake_of(&plan), Arc::clone(&plan.contracts));
                 valid.push(Valid {
                     path: path.display().to_string(),
                     calls: plan.estimate().calls,
@@ -140,11 +143,37 @@ fn check(args: &ValidateArgs, common: &Common, format: ReportFormat) -> Result<C
             Err(Diagnostics(more)) => found.extend(more),
         }
     }
-    for lake in lakes {
+    for (lake, contracts) in lakes {
         found.extend(differences(&lake, &contracts)?);
     }
     let found = Diagnostics(found);
     Ok(Checked { valid, found })
+}
+
+/// Contracts by folder; `None` is the built-in ones.
+#[derive(Default)]
+struct LoadedContracts(BTreeMap<Option<PathBuf>, Option<Arc<Contracts>>>);
+
+impl LoadedContracts {
+    /// Returns the contracts in a folder, loaded and compiled once. `None` if they have mistakes, which
+    /// are added to `found` by the first call.
+    fn of(
+        &mut self,
+        folder: Option<PathBuf>,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<Arc<Contracts>> {
+        let loaded = self.0.entry(folder).or_insert_with_key(|folder| {
+            let contracts = Contracts::load(folder.as_deref()).map(Arc::new);
+            let contracts = contracts
+                .map_err(|Diagnostics(more)| found.extend(more))
+                .ok()?;
+            if let Err(Diagnostics(more)) = Transform::new(contracts.clone(), &Privacy::default()) {
+                found.extend(more);
+            }
+            Some(contracts)
+        });
+        loaded.clone()
+    }
 }
 
 /// Returns the differences between a lake and the contracts. Logs tables that no contract declares.

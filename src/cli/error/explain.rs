@@ -3,6 +3,7 @@
 
 use std::io;
 
+use crate::cli::environment::EnvFileError;
 use crate::cli::exit_code::ExitCode::{self, Busy, Internal, Refused, Usage};
 use crate::extract::client::ClientError;
 use crate::extract::error::ExtractError;
@@ -220,7 +221,10 @@ impl Explain for AccessError {
         match self {
             AccessError::NoToken { env, .. } => hint(
                 Usage,
-                format!("export {env}=…; it is read from the environment only"),
+                format!(
+                    "export {env}=…, or write it into the file .env beside the pipeline; it is read from \
+                     nowhere else"
+                ),
             ),
             AccessError::Address { .. } => hint(Usage, ADDRESS),
             AccessError::Signing { .. } => {
@@ -347,6 +351,20 @@ impl Explain for MartsError {
         match self {
             MartsError::Lake(error) => error.into_diagnostics().map_err(MartsError::Lake),
             error => Err(error),
+        }
+    }
+}
+
+impl Explain for EnvFileError {
+    fn explain(&self) -> (ExitCode, Option<String>) {
+        match self {
+            EnvFileError::Unreadable { .. } => {
+                hint(Usage, "make it a readable text file, or remove it")
+            }
+            EnvFileError::Syntax { .. } => hint(
+                Usage,
+                "write one NAME=VALUE a line; a value with spaces, `$` or `#` needs single quotes",
+            ),
         }
     }
 }

@@ -18,7 +18,7 @@ pub enum Mode {
     Bar,
     /// A line a page
     Log,
-    /// Failures only
+    /// Failures, and the place of a new lake
     None,
 }
 
@@ -26,9 +26,9 @@ pub enum Mode {
 pub fn observer(mode: Mode, quiet: bool, calls: u64) -> OnEvent {
     match mode {
         _ if quiet => Box::new(|_| ()),
-        Mode::None => Box::new(failures_only),
+        Mode::None => Box::new(always),
         Mode::Log => Box::new(log),
-        Mode::Auto if !std::io::stderr().is_terminal() => Box::new(failures_only),
+        Mode::Auto if !std::io::stderr().is_terminal() => Box::new(always),
         Mode::Auto | Mode::Bar => {
             let bar = ProgressBar::new(calls).with_style(style());
             Box::new(move |event| advance(&bar, event))
@@ -50,15 +50,21 @@ fn advance(bar: &ProgressBar, event: &Event<'_>) {
             bar.set_message(escaped_line(&format!("{search} page {page}")).into_owned());
         }
         Event::Done { .. } => {}
+        Event::NewLake { .. } => bar.suspend(|| always(event)),
         Event::Failed { search, reason } => {
             bar.suspend(|| note(escaped_line(&format!("failed: {search}: {reason}"))))
         }
     }
 }
 
-fn failures_only(event: &Event<'_>) {
-    if let Event::Failed { search, reason } = event {
-        note(escaped_line(&format!("failed: {search}: {reason}")));
+/// Prints what every mode prints: failures, and the place of a new lake.
+fn always(event: &Event<'_>) {
+    match event {
+        Event::Failed { search, reason } => {
+            note(escaped_line(&format!("failed: {search}: {reason}")));
+        }
+        Event::NewLake { lake } => note(escaped_line(&format!("new lake: {}", lake.display()))),
+        Event::Page { .. } | Event::Done { .. } => {}
     }
 }
 
@@ -70,6 +76,6 @@ fn log(event: &Event<'_>) {
             items,
         } => note(format_args!("{search} page {page}: {items} items")),
         Event::Done { search, stop } => note(format_args!("{search}: done ({})", stop.as_str())),
-        Event::Failed { .. } => failures_only(event),
+        Event::Failed { .. } | Event::NewLake { .. } => always(event),
     }
 }

@@ -320,7 +320,7 @@ fn only_parquet_files_in_partitions_count_as_files() {
         statements(Path::new("/lake"), tables, &columns, |_| files()).join("\n")
     };
     let any = with(|| Some(Files::Any));
-    assert!(any.contains("read_parquet('/lake/tables/notes/*/*.parquet'"));
+    assert!(any.contains("read_parquet('/lake/tables/notes/dt=*/*.parquet'"));
     let these = with(|| {
         Some(Files::These(vec![
             "/a/b'.parquet".into(),

@@ -1,13 +1,14 @@
 //! The simulated world: the notes and authors that exist, and their properties.
 //!
-//! The world is a pure function of a seed and an instant. Nothing is stored. All properties of a
-//! note follow from its id and the seed, and its counts from the instant as well. Two processes
-//! with the same seed agree, and so do two runs of a test.
+//! The world is a pure function of a seed and an instant. Nothing is stored but keywords
+//! ([`keywords`]). All properties of a note follow from its id and the seed, and its counts from the
+//! instant as well. Two processes with the same seed agree, and so do two runs of a test.
 //!
 //! Every keyword has a *stream* of notes. Time since [`BEGINNING`] is divided into equal buckets,
 //! and each bucket contains one note at some instant.
 
 pub mod dice;
+pub mod keywords;
 pub mod note;
 pub mod phrases;
 pub mod stream;

@@ -50,7 +50,11 @@ impl Note {
 
     /// Returns the text at `now`: an edit adds a line at the end.
     pub fn text(&self, now: i64) -> Text {
-        let mut text = Text::write(&mut self.dice("text"), self.stream.topic());
+        let mut text = Text::write(
+            &mut self.dice("text"),
+            &self.stream.subject(),
+            self.stream.topic().field,
+        );
         if self.edited_at(now).is_some() {
             text.paragraphs.push("——补充：已更新到最新版本".to_owned());
         }

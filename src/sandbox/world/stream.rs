@@ -1,8 +1,10 @@
 //! The world and the streams of notes in it, with what their ids, times and counts are made of.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::sandbox::world::dice::Dice;
+use crate::sandbox::world::keywords;
 use crate::sandbox::world::phrases::{TOPICS, Topic};
 
 /// The notes and authors that belong to a keyword.
@@ -15,21 +17,28 @@ pub struct Stream {
 impl Stream {
     /// Returns the stream of a keyword. The name of a topic leads to its main stream. Any other
     /// keyword leads to a side stream: of the topic that it contains, or else of an arbitrary
-    /// topic.
+    /// topic. Its notes are about the keyword all the same.
     pub fn of(keyword: &str) -> Self {
         let mut dice = Dice::new(0, "stream", keyword);
         let any = dice.below(TOPICS.len() as u64) as usize;
         let side_salt = dice.between(1, u64::from(u16::MAX)) as u16;
         let contained = TOPICS.iter().position(|topic| keyword.contains(topic.name));
         let topic = contained.unwrap_or(any);
-        Stream {
+        let topic_name = TOPICS[topic].name;
+        let stream = Stream {
             topic: topic as u8, // there are fewer than 256 topics
-            salt: if keyword == TOPICS[topic].name {
-                0
-            } else {
-                side_salt
-            },
+            salt: if keyword == topic_name { 0 } else { side_salt },
+        };
+        if keyword != topic_name {
+            keywords::remember(stream, keyword);
+            keywords::remember(stream.of_ads(), keyword);
         }
+        stream
+    }
+
+    /// Returns the subject of the notes: the keyword, or the topic if the keyword is unknown.
+    pub fn subject(self) -> Arc<str> {
+        keywords::keyword_of(self).unwrap_or_else(|| self.topic().name.into())
     }
 
     /// Returns the stream of the advertisements that are shown with this stream.

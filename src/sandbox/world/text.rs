@@ -1,7 +1,7 @@
 //! The text of a note: title, paragraphs and hashtags, composed from the word lists.
 
 use super::dice::Dice;
-use super::phrases::{CLOSINGS, CONTACT, EMOJI, SENTENCES, TITLES, Topic, words};
+use super::phrases::{CLOSINGS, CONTACT, EMOJI, Field, SENTENCES, TITLES, words};
 
 /// The text of a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,13 @@ pub struct Text {
 }
 
 impl Text {
-    pub fn write(dice: &mut Dice, topic: &Topic) -> Self {
-        let mut writer = Writer { dice, topic };
+    /// Returns a text about `subject`, with the words of `field`.
+    pub fn write(dice: &mut Dice, subject: &str, field: Field) -> Self {
+        let mut writer = Writer {
+            dice,
+            subject,
+            field,
+        };
         let title = (!writer.dice.chance(25)).then(|| writer.phrase_of(TITLES));
         Text {
             title,
@@ -70,7 +75,8 @@ fn escape(text: &str) -> String {
 
 struct Writer<'a> {
     dice: &'a mut Dice,
-    topic: &'a Topic,
+    subject: &'a str,
+    field: Field,
 }
 
 impl Writer<'_> {
@@ -84,6 +90,10 @@ impl Writer<'_> {
         if self.dice.chance(3) {
             paragraphs.push(CONTACT.to_owned());
         }
+        // As a hashtag, such a subject lacks its spaces and signs.
+        if !self.subject.chars().all(char::is_alphanumeric) {
+            paragraphs.push(format!("这篇讲的是：{}。", self.subject));
+        }
         paragraphs
     }
 
@@ -92,7 +102,7 @@ impl Writer<'_> {
             return Vec::new();
         }
         let count = self.dice.between(2, 4);
-        let things = self.dice.pick_some(words(self.topic.field).things, count);
+        let things = self.dice.pick_some(words(self.field).things, count);
         things
             .into_iter()
             .map(|thing| format!("{thing}：{}", self.fill("{praise}")))
@@ -100,14 +110,18 @@ impl Writer<'_> {
     }
 
     fn tags(&mut self) -> Vec<String> {
-        let own = self.topic.name;
+        // A hashtag ends at a space or at another sign.
+        let own: String = self
+            .subject
+            .chars()
+            .filter(|c| c.is_alphanumeric())
+            .collect();
         let count = self.dice.between(1, 4);
-        let common = self.dice.pick_some(words(self.topic.field).tags, count);
+        let common = self.dice.pick_some(words(self.field).tags, count);
         let others = common.into_iter().filter(|tag| *tag != own);
-        std::iter::once(own)
-            .chain(others)
-            .map(str::to_owned)
-            .collect()
+        let others: Vec<String> = others.map(str::to_owned).collect();
+        let own = Some(own).filter(|own| !own.is_empty());
+        own.into_iter().chain(others).collect()
     }
 
     fn phrase_of(&mut self, list: &[&str]) -> String {
@@ -132,9 +146,9 @@ impl Writer<'_> {
     }
 
     fn word_for(&mut self, place: &str) -> String {
-        let words = words(self.topic.field);
+        let words = words(self.field);
         match place {
-            "topic" => self.topic.name.to_owned(),
+            "topic" => self.subject.to_owned(),
             "thing" => self.dice.pick(words.things).to_owned(),
             "scene" => self.dice.pick(words.scenes).to_owned(),
             "praise" => self.phrase_of(words.praise),

@@ -136,7 +136,9 @@ impl Words {
         let topic = TOPICS.iter().find(|topic| topic.name == keyword);
         let topic: &Topic = topic.unwrap_or(&TOPICS[0]);
         let parts = dice.between(1, 4);
-        let texts: Vec<_> = (0..parts).map(|_| Text::write(dice, topic)).collect();
+        let texts: Vec<_> = (0..parts)
+            .map(|_| Text::write(dice, topic.name, topic.field))
+            .collect();
         let title = texts[0].title.as_ref().map(|title| {
             let (emoji, n) = (dice.pick(EMOJI), dice.below(1_000));
             format!(r#""title":{},"#, json(&format!("{title}{emoji}{n}")))

@@ -220,7 +220,7 @@ fn are_worth_comparing(lake: &Lake) {
         "select string_agg(distinct dt::varchar, ' ' order by dt::varchar) from note_growth";
     assert_eq!(lake.value(dates), "2026-03-09 2026-03-10 2026-03-13");
     let sorted = "select count(*) from (select note_id, lag(note_id) over (partition by filename \
-                  order by file_row_number) as before from read_parquet('LAKE/marts/note_growth/*/*.parquet', \
+                  order by file_row_number) as before from read_parquet('LAKE/marts/note_growth/dt=*/*.parquet', \
                   filename = true, file_row_number = true) where pipeline = 'first') where note_id < before";
     let sorted = sorted.replace("LAKE", lake.path().to_str().expect("UTF-8"));
     assert_eq!(lake.value(&sorted), 0, "rows of a file are sorted");

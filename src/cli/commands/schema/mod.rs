@@ -1,6 +1,7 @@
 //! `redlake schema`.
 
 mod docs;
+mod export;
 mod suggest;
 
 use std::fmt::Write as _;
@@ -37,6 +38,8 @@ enum SchemaCommand {
     Docs,
     /// Print YAML lines that add unknown fields to the contracts as columns
     Suggest(suggest::SuggestArgs),
+    /// Write the built-in contracts to a folder, to change them
+    Export(export::ExportArgs),
     /// Print the JSON Schema of pipeline files, for editors
     JsonSchema,
 }
@@ -45,6 +48,7 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
     let tables = || common.contracts().map(|contracts| contracts.relations());
     let text = match &args.command {
         SchemaCommand::Suggest(args) => return suggest::main(args, common),
+        SchemaCommand::Export(args) => return export::main(args),
         SchemaCommand::List => list(&tables()?),
         SchemaCommand::Show { table } => show(table, &tables()?)?,
         SchemaCommand::Docs => docs::document(&tables()?),
