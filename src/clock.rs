@@ -22,6 +22,16 @@ pub fn out_of_years(at: DateTime<Utc>) -> Option<String> {
     }
 }
 
+/// Returns the time of the machine. All of redlake reads that clock here, so that a test sets it in one
+/// place: the fail point `now` returns another time.
+pub fn now() -> DateTime<Utc> {
+    fail::fail_point!("now", |at: Option<String>| {
+        let at = at.and_then(|at| at.parse().ok());
+        at.unwrap_or_else(Utc::now)
+    });
+    Utc::now()
+}
+
 /// Clock for the timestamps of a run's observations.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
@@ -44,7 +54,7 @@ impl Clock {
     /// Returns the current time in whole microseconds, the resolution of the lake.
     pub fn now(&self) -> DateTime<Utc> {
         let now = match self {
-            Clock::Real => Utc::now(),
+            Clock::Real => now(),
             Clock::Simulated { start, origin } => {
                 let passed = Duration::from_std(origin.elapsed()).unwrap_or(Duration::MAX);
                 start.checked_add_signed(passed).unwrap_or(*start)

@@ -1,6 +1,6 @@
 //! The end of a run: its exit code, or the error that says why it ended early.
 
-use crate::cli::env;
+use crate::cli::environment::variable;
 use crate::cli::error::CliError;
 use crate::cli::error::explain::{MEND, decide};
 use crate::cli::exit_code::ExitCode;
@@ -76,7 +76,7 @@ fn aborted(plan: &Plan, class: CallClass, message: &str, source: &str) -> CliErr
     match class {
         CallClass::Auth => {
             let signing = plan.source(source).signing.as_ref();
-            let signing = signing.filter(|s| env(&s.secret_env).is_some());
+            let signing = signing.filter(|s| variable(&s.secret_env).is_some());
             let signing = signing.map_or_else(String::new, |signing| {
                 let (id, secret) = (&signing.app_id_env, &signing.secret_env);
                 format!(", and the signing credentials in {id} and {secret}")

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::cli::env;
-use crate::cli::output::summary::shell_word;
 use crate::spec::yaml::text_file::{read_text, reason};
 
 /// Name of the file beside a pipeline.
 pub const FILE: &str = ".env";
+
+/// Returns a variable of the process. `None` if it is not set or not UTF-8.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
 
 /// Variables by name. The process's own win over those of the file, also if they are empty.
 #[derive(Debug, Default)]
@@ -59,7 +62,7 @@ impl Environment {
     /// Returns the value of a variable. `HOME` is always that of the process.
     pub fn get(&self, name: &str) -> Option<String> {
         let in_file = || self.file.get(name).filter(|_| name != "HOME");
-        env(name).or_else(|| in_file().map(|value| value.expose_secret().to_owned()))
+        variable(name).or_else(|| in_file().map(|value| value.expose_secret().to_owned()))
     }
 }
 
@@ -99,9 +102,9 @@ fn warn_of_readers(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path).map(|file| file.permissions().mode());
     if mode.is_ok_and(|mode| mode & 0o077 != 0) {
-        let word = shell_word(&path.to_string_lossy());
+        let path = path.display();
         tracing::warn!(
-            "other accounts can read {word}, which holds secrets; run: chmod 600 {word}"
+            "other accounts can read {path}, which holds secrets; run: chmod 600 '{path}'"
         );
     }
 }

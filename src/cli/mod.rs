@@ -6,6 +6,7 @@ mod environment;
 mod error;
 mod exit_code;
 mod output;
+mod shell;
 mod signals;
 
 use std::fmt::{self, Debug};
@@ -30,7 +31,7 @@ use crate::spec::contracts::Contracts;
 use crate::spec::load::{LoadedPipeline, load_pipeline};
 use crate::spec::yaml::escape::escaped;
 use commands::checks::checked_plan;
-use environment::Environment;
+use environment::{Environment, variable};
 use error::{CliError, ENVIRONMENT};
 use exit_code::ExitCode;
 
@@ -91,6 +92,8 @@ impl Threads {
 enum Command {
     /// Write a commented pipeline to start from
     Init(commands::init::InitArgs),
+    /// Check the installation: version, lake, tokens, hosts, clock, disk and permissions
+    Doctor(commands::doctor::DoctorArgs),
     /// Check pipelines; report every mistake with its place and a hint
     Validate(commands::validate::ValidateArgs),
     /// Show the calls and the maximum cost of a run, without any call
@@ -153,7 +156,7 @@ pub fn main() -> std::process::ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let common = &cli.common;
-    if let Some(wrong) = wrong_clock(Utc::now()) {
+    if let Some(wrong) = wrong_clock(clock::now()) {
         if let Command::Run(_) | Command::Extract(_) = cli.command {
             let hint = "set the clock: every row and call of a run carries its time";
             return Err(CliError::usage(wrong, hint));
@@ -162,6 +165,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     }
     match cli.command {
         Command::Init(args) => commands::init::main(&args),
+        Command::Doctor(args) => commands::doctor::main(&args, common),
         Command::Validate(args) => commands::validate::main(&args, common),
         Command::Plan(args) => commands::plan::main(&args, common),
         Command::Run(args) => commands::run::main(&args, common, commands::run::Extent::Whole),
@@ -277,11 +281,7 @@ impl Common {
 /// Parses `--lake` and `REDLAKE_LAKE`.
 fn lake_folder() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new()
-        .try_map(|written| lake_layout::folder(Path::new(&written), env("HOME").as_deref()))
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+        .try_map(|written| lake_layout::folder(Path::new(&written), variable("HOME").as_deref()))
 }
 
 /// Sets up logging. Only redlake's own events are logged: those of an HTTP library might contain a

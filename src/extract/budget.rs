@@ -35,6 +35,14 @@ impl BudgetLimit {
         }
     }
 
+    /// True for a budget of money, false for one of calls.
+    pub fn is_cost(self) -> bool {
+        match self {
+            BudgetLimit::CostPerRun | BudgetLimit::CostPerDay => true,
+            BudgetLimit::RequestsPerRun | BudgetLimit::RequestsPerDay => false,
+        }
+    }
+
     /// True for a budget per run, false for a budget per day.
     pub fn is_of_run(self) -> bool {
         match self {

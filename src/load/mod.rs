@@ -5,7 +5,7 @@ pub mod columns;
 pub mod commit;
 pub mod encode;
 pub mod evolution;
-mod files;
+pub(crate) mod files;
 pub mod held;
 pub mod inventory;
 pub mod locks;

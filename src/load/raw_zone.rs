@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{failed, step, sync_parent};
 use super::{Lake, LakeError};
+use crate::clock;
 use crate::lake_layout::{STATE, state};
 
 /// A raw file as it was when its run was committed.
@@ -107,7 +108,7 @@ impl Lake {
             let removal = Removal {
                 path: self.relative(file),
                 bytes: *bytes,
-                removed_at: Utc::now(),
+                removed_at: clock::now(),
             };
             serde_json::to_writer(&mut lines, &removal)
                 .map_err(|error| failed("write", &path)(error.into()))?;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{failed, list, replace_json};
 use super::raw_zone::RawFile;
 use super::{FORMAT, Lake, LakeError};
+use crate::clock;
 use crate::lake_layout::{self, COMMITS, STATE, state};
 use crate::run_meta::RunMeta;
 
@@ -167,7 +168,7 @@ pub(super) fn next_commit_time(root: &Path) -> Result<DateTime<Utc>, LakeError> 
             .map(|record| record.committed_at)
             .max(),
     };
-    let committed_at = after(newest, Utc::now());
+    let committed_at = after(newest, clock::now());
     replace_json(&path, &Newest { committed_at })?;
     Ok(committed_at)
 }

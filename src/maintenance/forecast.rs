@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::clock;
+use crate::extract::journal::Entry;
 use crate::extract::ledger::Spent;
 use crate::load::Lake;
+use crate::load::record::CommitRecord;
 use crate::plan::{Plan, Search};
 use crate::query::history::{self, UsualCalls};
 use crate::run::access::is_rehearsal;
 use crate::run::error::RunError;
 use crate::run::prior::Prior;
+use crate::run::resume::OpenRun;
 use crate::run_meta::RunMeta;
 
 /// Number of recent runs that a forecast uses.
@@ -45,6 +49,19 @@ pub struct Outlook {
     pub likely: Option<Forecast>,
     /// Null without a daily budget.
     pub left_today: Option<LeftToday>,
+    /// The interrupted run that the next run continues.
+    pub open_run: Option<OpenPart>,
+}
+
+/// A run that was cut short, as the next run finds it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OpenPart {
+    pub run_id: String,
+    pub snapshot_at: DateTime<Utc>,
+    /// Calls that it has made.
+    pub calls: u64,
+    /// Upper bound of the calls that are left, without retries.
+    pub left: u64,
 }
 
 /// Returns the outlook of a plan from the lake at `root`, if there is one. Writes nothing, except
@@ -61,8 +78,8 @@ pub fn outlook(
         Err(crate::load::LakeError::Missing(_)) => {
             let left_today = left_today(plan, Spent::default());
             return Ok(Outlook {
-                likely: None,
                 left_today,
+                ..Outlook::default()
             });
         }
         lake => lake?,
@@ -74,8 +91,9 @@ pub fn outlook(
         // Simulated time of the last run.
         of_world.map(|c| c.snapshot_at).max().unwrap_or_default()
     } else {
-        Utc::now()
+        clock::now()
     };
+    let open_run = open_run(plan, &lake, &commits)?;
     // The run does not exist yet, so it has no id.
     let meta = RunMeta::new("", &plan.pipeline, now, plan.timezone, simulated);
     let prior = Prior::new(plan, &lake, commits, &meta);
@@ -85,7 +103,40 @@ pub fn outlook(
     Ok(Outlook {
         likely: likely(plan, &usual),
         left_today: left_today(plan, spent),
+        open_run,
     })
+}
+
+/// Returns the run that the next run of the plan continues. `None` if there is none.
+fn open_run(
+    plan: &Plan,
+    lake: &Lake,
+    commits: &[CommitRecord],
+) -> Result<Option<OpenPart>, RunError> {
+    let Some(run) = OpenRun::to_continue(lake, plan, commits)? else {
+        return Ok(None);
+    };
+    let mut pages: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut calls = 0;
+    for entry in &run.entries {
+        if let Entry::Sent(_) = entry {
+            calls += 1;
+        } else if let Entry::Done(call) = entry
+            && call.is_page()
+        {
+            *pages.entry(call.search_id.as_str()).or_default() += 1;
+        }
+    }
+    let left = |search: &Search| {
+        let made = pages.get(search.search_id.as_str()).copied();
+        u64::from(search.max_pages).saturating_sub(made.unwrap_or_default())
+    };
+    Ok(Some(OpenPart {
+        run_id: run.head.run_id.clone(),
+        snapshot_at: run.head.snapshot_at,
+        calls,
+        left: plan.searches.iter().map(left).sum(),
+    }))
 }
 
 fn left_today(plan: &Plan, spent: Spent) -> Option<LeftToday> {

@@ -2,6 +2,7 @@
 
 pub mod compact;
 pub mod forecast;
+pub mod needs;
 pub mod prune;
 pub mod retransform;
 pub mod show;

@@ -14,6 +14,7 @@ use super::address::unusable;
 use super::search::{Depth, KnownShare, StopRules};
 use super::{currency, zones};
 use crate::plan::parts::{Address, Compression, Price};
+use crate::plan::schedule::Schedule;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::{Extract, SandboxOptions, SourceRef, StopWhen};
@@ -177,6 +178,18 @@ impl<'a> Checker<'a> {
             self.error(name, message, zones::hint(name));
             Tz::UTC
         })
+    }
+
+    pub fn schedule(&mut self, cron: &Spanned<String>, timezone: Tz) -> Option<Schedule> {
+        let schedule = Schedule::parse(&cron.value, timezone);
+        schedule
+            .map_err(|reason| {
+                let message = format!("`{}` is not a schedule: {reason}", cron.value);
+                let hint = "write five fields, minute hour day month weekday: `0 * * * *` is every \
+                            hour, `30 9 * * 1-5` 09:30 on weekdays";
+                self.error(cron, message, hint);
+            })
+            .ok()
     }
 
     pub fn positive(&mut self, number: &Spanned<u32>, what: &str) -> u32 {

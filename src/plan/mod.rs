@@ -23,6 +23,7 @@ use keywords::keyword_sets;
 use limits::Window;
 use privacy::{privacy, raw_retention};
 use resolve::Planner;
+use schedule::Schedule;
 use search::{SearchSubject, hash, search};
 
 pub use crate::plan::privacy::rule::{Only, PrivacyRule};
@@ -43,6 +44,7 @@ pub mod limits;
 pub mod parts;
 mod privacy;
 mod resolve;
+pub mod schedule;
 mod search;
 mod shard;
 mod zones;
@@ -64,6 +66,7 @@ pub struct Plan {
     pub searches: Vec<Search>,
     pub follow_ups: Vec<FollowUp>,
     pub limits: Limits,
+    pub schedule: Option<Schedule>,
     /// Maximum age of an interrupted run that may be continued.
     pub resume_within: Duration,
     /// The shard that this plan is, if it is one.
@@ -118,6 +121,8 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     check.secrets(&loaded.uses, &contracts);
     check.name(&spec.pipeline);
     let timezone = check.timezone(&spec.timezone);
+    let schedule = spec.schedule.as_ref();
+    let schedule = schedule.and_then(|schedule| check.schedule(&schedule.cron, timezone));
     let price = check.price(&spec.price, &contracts);
     let called = spec.extract.iter().map(|entry| &entry.endpoint.value);
     let unpriced: BTreeSet<&String> = called.filter(|e| price.of(e).is_none()).collect();
@@ -158,6 +163,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         searches,
         follow_ups,
         limits,
+        schedule,
         resume_within: spec.resume_within.as_duration(),
         shard: None,
         price,

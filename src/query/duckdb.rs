@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use duckdb::{Connection, Statement};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use thiserror::Error;
 
 use super::catalog::{self, Files};
@@ -75,6 +76,16 @@ pub struct Database {
 pub struct QueryAnswer {
     pub schema: SchemaRef,
     pub batches: Vec<RecordBatch>,
+}
+
+/// Returns the version of the DuckDB library that is loaded, such as `v1.5.0`.
+///
+/// # Errors
+/// The library cannot open a database in memory.
+pub fn library_version() -> Result<String, QueryError> {
+    let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
+    let version = connection.query_row("SELECT version()", [], |row| row.get(0));
+    version.map_err(QueryError::Sql)
 }
 
 impl Database {
@@ -309,6 +320,7 @@ pub fn write_catalog(
     let target = lake.join(CATALOG);
     let state = lake.join(STATE);
     let beside = state.join(format!("{CATALOG}.{}", std::process::id()));
+    let workshop = Workshop::for_file(&beside)?;
     // Files that are added later may have other columns.
     let columns = FileColumns {
         uniform: BTreeSet::new(),
@@ -336,13 +348,16 @@ pub fn write_catalog(
     };
     // A killed process with the same process id may have left its file.
     remove_if_there(&beside)?;
-    let connection = Connection::open(&beside).map_err(QueryError::Sql)?;
+    let connection = Connection::open(workshop.path()).map_err(QueryError::Sql)?;
     // One transaction, since every transaction is synced to disk.
     let built = connection.execute_batch(&format!(
         "BEGIN TRANSACTION;\n{statements};\nCOMMIT;\nCHECKPOINT"
     ));
     drop(connection);
     let file = built.map_err(QueryError::Sql).and_then(|()| {
+        workshop
+            .deliver(&beside)
+            .map_err(failed("write", &beside))?;
         let file = file_hash(&beside).map_err(failed("read", &beside))?;
         remove_if_there(&log)?;
         fs::rename(&beside, &target).map_err(failed("write", &target))?;
@@ -360,6 +375,48 @@ pub fn write_catalog(
         tracing::debug!("{} is not written: {error}", note.display());
     }
     Ok(())
+}
+
+/// Place where DuckDB writes a new database file.
+///
+/// DuckDB takes a question mark in the path of a database for the beginning of options, and then puts
+/// the write-ahead log elsewhere. Such a file is written in the folder for temporary files.
+enum Workshop {
+    InPlace(PathBuf),
+    Elsewhere { folder: TempDir, file: PathBuf },
+}
+
+impl Workshop {
+    fn for_file(path: &Path) -> Result<Self, QueryError> {
+        if !path.to_string_lossy().contains('?') {
+            return Ok(Workshop::InPlace(path.to_owned()));
+        }
+        let folder = TempDir::new().map_err(|source| QueryError::Io {
+            action: "create a folder in",
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        let file = folder.path().join(CATALOG);
+        Ok(Workshop::Elsewhere { folder, file })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Workshop::InPlace(path) => path,
+            Workshop::Elsewhere { file, .. } => file,
+        }
+    }
+
+    /// Copies the file to `target` if it was written elsewhere.
+    fn deliver(self, target: &Path) -> io::Result<()> {
+        match self {
+            Workshop::InPlace(_) => Ok(()),
+            Workshop::Elsewhere { folder, file } => {
+                fs::copy(file, target)?;
+                folder.close()
+            }
+        }
+    }
 }
 
 fn file_hash(path: &Path) -> io::Result<String> {

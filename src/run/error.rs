@@ -6,7 +6,7 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
-use crate::extract::client::ClientError;
+use crate::extract::client::error::ClientError;
 use crate::extract::error::ExtractError;
 use crate::extract::journal::JournalError;
 use crate::load::LakeError;
@@ -85,6 +85,8 @@ pub enum RunError {
         run_id: String,
         reason: &'static str,
     },
+    #[error("the pipeline `{0}` has no schedule with a due time")]
+    NoSchedule(String),
     #[error("no run of the pipeline `{0}` with failed searches can be continued")]
     NothingFailed(String),
     #[error("the lake {} holds {held} runs of the pipeline `{pipeline}`, and this one would be {new}", lake.display())]

@@ -9,6 +9,7 @@ use super::catalog;
 use super::commit::has_committed_rows;
 use super::outcome::Status;
 use super::resume::OpenRun;
+use crate::clock;
 use crate::load::Lake;
 use crate::load::locks::PipelineLock;
 use crate::load::record::CommitRecord;
@@ -81,7 +82,7 @@ impl LogicalTime {
         }
         match journal {
             None => taken("its journal is gone"),
-            Some(run) if run.is_older_than(plan.resume_within, Utc::now()) => {
+            Some(run) if run.is_older_than(plan.resume_within, clock::now()) => {
                 taken("it is older than resume_within")
             }
             Some(run) => Ok(LogicalTime::Continue(Box::new(run))),
@@ -103,7 +104,7 @@ pub(crate) fn newest_failed(
     let can_continue = |run: &OpenRun| {
         run.head.shard == plan.shard
             && run.head.plan_hash == plan.hash
-            && !run.is_older_than(plan.resume_within, Utc::now())
+            && !run.is_older_than(plan.resume_within, clock::now())
             && failed.contains(&run.head.run_id)
     };
     let journals = OpenRun::with_journal(lake, plan, lock)?.into_iter();

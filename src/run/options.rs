@@ -10,14 +10,34 @@ use crate::extract::context::Event;
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     pub lake: PathBuf,
-    /// Logical time of the observations. Defaults to now, and in the sandbox to the simulated time.
-    pub snapshot_at: Option<DateTime<Utc>>,
+    pub snapshot_at: SnapshotAt,
     /// True to commit only the ledger. `transform --raw` builds the tables later.
     pub extract_only: bool,
     /// Policy for a run that was cut short.
     pub resume: Resume,
     /// Number of threads that build tables.
     pub threads: usize,
+}
+
+/// Logical time of the observations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SnapshotAt {
+    /// The time of the call, in the sandbox the simulated time. Each call is a run of its own.
+    #[default]
+    Now,
+    At(DateTime<Utc>),
+    /// The newest due instant of the pipeline's schedule.
+    Scheduled,
+}
+
+impl SnapshotAt {
+    /// Returns the time if one is given.
+    pub fn time(self) -> Option<DateTime<Utc>> {
+        match self {
+            SnapshotAt::At(at) => Some(at),
+            SnapshotAt::Now | SnapshotAt::Scheduled => None,
+        }
+    }
 }
 
 /// Callback for every page and for the end of every search.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::commit::checks::Audit;
+use crate::clock;
 use crate::extract::Extracted;
 use crate::extract::context::{Cut, SearchEnd};
 use crate::extract::ledger::Totals;
@@ -206,7 +207,7 @@ impl RunOutcome {
 
     /// Returns the outcome of a call for a logical time whose run has nothing left to do.
     pub(crate) fn done(meta: RunMeta, plan: &Plan, lake: &Lake, is_held: bool) -> Self {
-        let now = Utc::now();
+        let now = clock::now();
         let extraction = Extraction {
             started_at: now,
             finished_at: now,

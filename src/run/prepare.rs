@@ -17,7 +17,7 @@ use super::logical_time::{LogicalTime, newest_failed};
 use super::outcome::RunOutcome;
 use super::prior::Prior;
 use super::resume::{OpenRun, resume_or_close};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::extract::budget::Budget;
 use crate::extract::client::Client;
 use crate::extract::context::Event;
@@ -34,7 +34,7 @@ use crate::load::record::CommitRecord;
 use crate::plan::{Money, Plan, Search};
 use crate::raw::{RawReader, RawWriter, check_writable};
 use crate::run::error::RunError;
-use crate::run::options::{OnEvent, Resume, RunOptions};
+use crate::run::options::{OnEvent, Resume, RunOptions, SnapshotAt};
 use crate::run_meta::RunMeta;
 use crate::sandbox::Sandbox;
 use crate::spec::source::Billed;
@@ -83,14 +83,14 @@ pub(crate) async fn prepare<'a>(
     let accesses = Accesses::resolve(plan, env)?;
     let is_new = !is_lake(&options.lake);
     let lake = Lake::open_for(&options.lake, plan.group)?;
-    if is_new {
-        let lake = &full_path(&options.lake);
-        on_event(&Event::NewLake { lake });
-    }
     let lock = lake.lock_pipeline(&plan.pipeline, plan.shard)?;
     lake.check(&plan.contracts, Purpose::Add)?;
     // No call is paid whose answer cannot be stored.
     lake.require_room(0)?;
+    if is_new {
+        let lake = &full_path(&options.lake);
+        on_event(&Event::NewLake { lake });
+    }
     let commits = lake.commits()?;
     let open = OpenRun::find(&lake, plan, &commits, &lock)?;
     let simulated = accesses.simulated();
@@ -98,7 +98,11 @@ pub(crate) async fn prepare<'a>(
     warn_of_orphans(plan, &lake, &commits)?;
     let mut replaces = Vec::new();
     let mut chosen = None;
-    if let Some(at) = options.snapshot_at {
+    let options = &RunOptions {
+        snapshot_at: resolved(options.snapshot_at, plan, &commits, &accesses)?,
+        ..options.clone()
+    };
+    if let Some(at) = options.snapshot_at.time() {
         match LogicalTime::decide(at, plan, &lake, &commits, options, &lock)? {
             LogicalTime::New { replaces: runs } => replaces = runs,
             LogicalTime::Continue(run) => chosen = Some(*run),
@@ -193,7 +197,7 @@ impl Prepared<'_> {
 
 /// Logs a warning if the logical time of a real run is far from its calls.
 fn warn_of_late(at: DateTime<Utc>, plan: &Plan, simulated: bool) {
-    let distance = (Utc::now() - at).abs().to_std().unwrap_or_default();
+    let distance = (clock::now() - at).abs().to_std().unwrap_or_default();
     if !simulated && distance > plan.resume_within {
         tracing::warn!(
             "--snapshot-at {} is further than resume_within from now: the counts are those of the \
@@ -296,7 +300,7 @@ impl Begun {
                 open: Some(open),
             });
         }
-        let (snapshot_at, clock) = times(plan, commits, accesses, options);
+        let (snapshot_at, clock) = times(plan, commits, accesses, options.snapshot_at.time());
         let head = RunHead {
             run_id: Uuid::now_v7().to_string(),
             pipeline: plan.pipeline.clone(),
@@ -304,7 +308,7 @@ impl Begun {
             shard: plan.shard,
             snapshot_at,
             started_at: clock.now(),
-            opened_at: Utc::now(),
+            opened_at: clock::now(),
             simulated: accesses.simulated(),
             replaces,
         };
@@ -354,27 +358,57 @@ fn budget(
     ))
 }
 
-/// Returns the logical time of the run, and the clock for its timestamps. In the sandbox both are
-/// simulated, and runs of a pipeline into the same lake are one hour apart.
+/// Replaces `Scheduled` by the time that is due.
+///
+/// In the sandbox, each scheduled run takes place at the first due instant after the last run.
+///
+/// # Errors
+/// [`RunError::NoSchedule`] if the pipeline has no schedule to take it from.
+fn resolved(
+    snapshot_at: SnapshotAt,
+    plan: &Plan,
+    commits: &[CommitRecord],
+    accesses: &Accesses,
+) -> Result<SnapshotAt, RunError> {
+    if snapshot_at != SnapshotAt::Scheduled {
+        return Ok(snapshot_at);
+    }
+    let no_schedule = || RunError::NoSchedule(plan.pipeline.clone());
+    let schedule = plan.schedule.as_ref().ok_or_else(no_schedule)?;
+    let due = match accesses.simulated_clock() {
+        None => schedule.newest_due(Clock::Real.now()),
+        Some(clock) => {
+            let first = schedule.newest_due(clock);
+            let last = last_snapshot(plan, commits).filter(|last| Some(*last) >= first);
+            last.map_or(first, |last| schedule.next_after(last))
+        }
+    };
+    due.map(SnapshotAt::At).ok_or_else(no_schedule)
+}
+
+/// Returns the newest snapshot time of the pipeline in the lake.
+fn last_snapshot(plan: &Plan, commits: &[CommitRecord]) -> Option<DateTime<Utc>> {
+    let own = commits.iter().filter(|c| c.pipeline == plan.pipeline);
+    own.map(|c| c.snapshot_at).max()
+}
+
+/// Returns the snapshot time of a new run, and the clock for its timestamps. In the sandbox both are
+/// simulated, and runs of a pipeline into the same lake are one hour apart unless `logical` says
+/// otherwise.
 fn times(
     plan: &Plan,
     commits: &[CommitRecord],
     accesses: &Accesses,
-    options: &RunOptions,
+    logical: Option<DateTime<Utc>>,
 ) -> (DateTime<Utc>, Clock) {
     let Some(first) = accesses.simulated_clock() else {
         let now = Clock::Real.now();
-        return (options.snapshot_at.unwrap_or(now), Clock::Real);
+        return (logical.unwrap_or(now), Clock::Real);
     };
-    let last = commits
-        .iter()
-        .filter(|c| c.pipeline == plan.pipeline)
-        .map(|c| c.snapshot_at)
-        .max();
     let hour = TimeDelta::hours(1);
+    let last = last_snapshot(plan, commits);
     let next = last.and_then(|last| Some(first.max(last.checked_add_signed(hour)?)));
-    let next = next.unwrap_or(first);
-    let snapshot_at = options.snapshot_at.unwrap_or(next);
+    let snapshot_at = logical.or(next).unwrap_or(first);
     (snapshot_at, Clock::simulated(snapshot_at))
 }
 
@@ -425,7 +459,7 @@ fn all_raw(
 /// Returns the ages of recent calls, by source, for sources with a rate limit over a time window.
 /// Consecutive runs share that limit.
 fn recent(plan: &Plan, lake: &Lake) -> Result<BTreeMap<String, Vec<Duration>>, RunError> {
-    let now = Utc::now();
+    let now = clock::now();
     let mut recent = BTreeMap::new();
     for name in plan.sources.keys() {
         let Some(window) = plan.window(name) else {

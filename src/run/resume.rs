@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::active::ActiveRun;
 use super::finish::{Ending, finish};
 use super::outcome::{Extraction, RunOutcome};
+use crate::clock;
 use crate::extract::Extracted;
 use crate::extract::context::{Known, SearchEnd};
 use crate::extract::daily_spend::journals;
@@ -48,6 +49,7 @@ impl OpenRun {
         commits: &[CommitRecord],
         lock: &PipelineLock,
     ) -> Result<Vec<Self>, RunError> {
+        clear_empty(lake)?;
         let mut open = Vec::new();
         for run in OpenRun::with_journal(lake, plan, lock)? {
             if run.is_open(commits) {
@@ -70,6 +72,30 @@ impl OpenRun {
         plan: &Plan,
         _lock: &PipelineLock,
     ) -> Result<Vec<Self>, RunError> {
+        OpenRun::read_all(lake, plan)
+    }
+
+    /// Returns the run that the next run of the plan continues. `None` if there is none, or if it is
+    /// under way. Takes no lock and changes nothing.
+    ///
+    /// # Errors
+    /// A journal cannot be read.
+    pub fn to_continue(
+        lake: &Lake,
+        plan: &Plan,
+        commits: &[CommitRecord],
+    ) -> Result<Option<Self>, RunError> {
+        let newest = OpenRun::read_all(lake, plan)?
+            .into_iter()
+            .rfind(|run| run.head.shard == plan.shard && run.is_open(commits));
+        Ok(newest.filter(|run| {
+            run.head.plan_hash == plan.hash
+                && !run.is_older_than(plan.resume_within, clock::now())
+                && !journal::is_under_way(&run.path)
+        }))
+    }
+
+    fn read_all(lake: &Lake, plan: &Plan) -> Result<Vec<Self>, RunError> {
         let mut runs = Vec::new();
         for path in journals(&lake.journals())? {
             let head = match journal::head(&path) {
@@ -77,13 +103,8 @@ impl OpenRun {
                 Err(error) if error.is_not_found() => continue,
                 head => head?,
             };
-            let Some(head) = head else {
-                // The process died while it wrote the first line, so it made no call.
-                if is_old(&path) {
-                    clear(&path);
-                }
-                continue;
-            };
+            // Without a first line, the process died before its first call.
+            let Some(head) = head else { continue };
             if head.pipeline == plan.pipeline && may_settle(&head, plan, &path) {
                 let entries = journal::read(&path)?;
                 runs.push(OpenRun {
@@ -123,6 +144,7 @@ impl OpenRun {
         let too_old = self.is_older_than(plan.resume_within, now);
         let other_time = options
             .snapshot_at
+            .time()
             .is_some_and(|at| at != self.head.snapshot_at);
         let reasons = [
             (options.resume == Resume::Never, "--resume never"),
@@ -262,7 +284,7 @@ pub(crate) fn resume_or_close(
     let Some(newest) = newest else {
         return Ok(None);
     };
-    match newest.obstacle(plan, options, Utc::now()) {
+    match newest.obstacle(plan, options, clock::now()) {
         None => {
             let run_id = &newest.head.run_id;
             tracing::info!("the run {run_id} was cut short and is continued");
@@ -309,6 +331,17 @@ fn may_settle(head: &RunHead, plan: &Plan, path: &std::path::Path) -> bool {
     let count = |shard: Option<Shard>| shard.map(|shard| shard.count);
     head.shard == plan.shard
         || count(head.shard) != count(plan.shard) && !journal::is_under_way(path)
+}
+
+/// Deletes old journals without a first line: their process died before its first call.
+fn clear_empty(lake: &Lake) -> Result<(), RunError> {
+    for path in journals(&lake.journals())? {
+        let is_empty = matches!(journal::head(&path), Ok(None));
+        if is_empty && is_old(&path) {
+            clear(&path);
+        }
+    }
+    Ok(())
 }
 
 fn is_old(path: &std::path::Path) -> bool {

@@ -1,8 +1,7 @@
 //! Retention of a pipeline's raw files.
 
-use chrono::Utc;
-
 use super::commit::ledger;
+use crate::clock;
 use crate::extract::error::with_causes;
 use crate::load::{Lake, LakeError};
 use crate::plan::{Plan, RawRetention};
@@ -24,7 +23,7 @@ fn remove_expired(plan: &Plan, lake: &Lake) -> Result<u64, LakeError> {
         return Ok(0);
     }
     let is_of_pages = |table: &str| !ledger::is_ledger(table);
-    let expired = lake.expired_raw(&plan.pipeline, plan.raw, Utc::now(), is_of_pages)?;
+    let expired = lake.expired_raw(&plan.pipeline, plan.raw, clock::now(), is_of_pages)?;
     let removed = lake.remove_raw(&expired)?;
     if removed.files > 0 {
         tracing::info!(

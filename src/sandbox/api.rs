@@ -18,6 +18,7 @@ use super::request::{ApiCall, Asked, BadParam, Findings, Params, Question, Token
 use super::search::Paging;
 use super::world::dice::Dice;
 use super::world::stream::World;
+use crate::clock;
 use crate::signing::Signer;
 use crate::spec::class::CallClass;
 use crate::spec::contracts::Contracts;
@@ -229,7 +230,7 @@ impl Api {
             return false;
         };
         // The caller uses the clock of the machine, regardless of the simulated time.
-        let is_recent = (Utc::now() - at).abs() <= SIGN_AGE;
+        let is_recent = (clock::now() - at).abs() <= SIGN_AGE;
         let sign = signer.sign(signing, method, at).sign;
         is_recent && call.param(&signing.sign) == Some(sign.as_str())
     }

@@ -35,6 +35,8 @@ pub struct Pipeline {
     /// Rate limits of the sources, and budgets of a run and a day.
     #[serde(default)]
     pub limits: LimitOptions,
+    /// Times at which the pipeline is to run. `run --snapshot-at scheduled` takes the newest one.
+    pub schedule: Option<ScheduleOptions>,
     /// Maximum age of an interrupted run that the next run continues, under the same id and
     /// snapshot time. An older run is closed as it is, and a new run begins. Default: 6h.
     #[serde(default = "default_resume_within")]
@@ -58,6 +60,14 @@ pub struct Pipeline {
     /// Folder of source and table contracts that replace the built-in ones, relative to this file. `redlake
     /// schema export` writes such a folder.
     pub schemas: Option<Spanned<PathBuf>>,
+}
+
+/// The schedule of a pipeline. redlake starts nothing by itself.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleOptions {
+    /// Cron expression with five fields, in the pipeline's time zone, such as `0 * * * *`.
+    pub cron: Spanned<String>,
 }
 
 /// An amount or the currency, for the JSON Schema.

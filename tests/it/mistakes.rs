@@ -57,7 +57,7 @@ fn a_misspelt_key() {
 #[test]
 fn a_missing_variable() {
     let lake = Lake::new();
-    let pipeline = demo_with(&lake, "lake: lake,", "lake: \"${NO_SUCH_PLACE}\",");
+    let pipeline = demo_with(&lake, "lake: ../lake,", "lake: \"${NO_SUCH_PLACE}\",");
     let (code, text) = fail(&mut lake.redlake(&["run", &pipeline]));
     assert_eq!(code, 2);
     assert_says(
@@ -82,6 +82,7 @@ fn a_missing_token() {
         &[
             "the token of justoneapi is missing",
             "export JUSTONEAPI_TOKEN=",
+            "file .env beside the pipeline",
         ],
     );
     assert!(!lake.path().exists());

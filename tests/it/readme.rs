@@ -69,12 +69,15 @@ fn the_first_command_prints_what_the_readme_shows() {
     let block = block.split("```").next().expect("a closed block");
     let expected: Vec<&str> = block.lines().skip(1).map(settled).collect();
     let lake = Lake::new();
-    let demo = repository("pipelines/demo.yaml");
-    // As cargo would start it, into a folder named lake.
+    let folder = lake.path().parent().expect("a folder").to_owned();
+    let demo = read("pipelines/demo.yaml");
+    std::fs::create_dir(folder.join("pipelines")).expect("a writable folder");
+    std::fs::write(folder.join("pipelines/demo.yaml"), demo).expect("a writable folder");
+    // As cargo would start it, in the folder of the project.
     let mut command = crate::support::redlake();
     command
-        .args(["run", demo.to_str().expect("UTF-8")])
-        .current_dir(lake.path().parent().expect("a folder"))
+        .args(["run", "pipelines/demo.yaml"])
+        .current_dir(folder)
         .env("CARGO", "cargo");
     let printed = String::from_utf8(succeed(&mut command).stdout).expect("UTF-8");
     let printed: Vec<&str> = printed.lines().map(settled).collect();

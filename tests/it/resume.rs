@@ -39,6 +39,14 @@ fn run(lake: &Lake, pipeline: &Path, more: &[&str]) -> std::process::Command {
 #[cfg(unix)]
 const PROMPT: Duration = Duration::from_secs(60);
 
+/// Waits for the first page of a run; the line about it.
+#[cfg(unix)]
+fn first_page(stderr: &mut impl Iterator<Item = std::io::Result<String>>) -> String {
+    let lines = stderr.map(|line| line.expect("UTF-8"));
+    let mut pages = lines.filter(|line| line.contains(" page "));
+    pages.next().expect("a page")
+}
+
 /// Ends a run with a signal once it has its first page; its exit code and how long it took.
 #[cfg(unix)]
 fn cut_short(lake: &Lake, pipeline: &Path, signal: &str) -> (Option<i32>, Duration) {
@@ -48,7 +56,7 @@ fn cut_short(lake: &Lake, pipeline: &Path, signal: &str) -> (Option<i32>, Durati
         .spawn()
         .expect("the binary starts");
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    let first = stderr.next().expect("a line").expect("UTF-8");
+    let first = first_page(&mut stderr);
     assert!(first.contains("page 1: 20 items"), "{first}");
     end(&mut child, signal)
 }
@@ -138,7 +146,7 @@ fn a_hangup_that_is_ignored_does_not_end_a_run() {
         .spawn()
         .expect("a shell");
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    stderr.next().expect("a line").expect("UTF-8");
+    first_page(&mut stderr);
     let (code, _) = end(&mut child, "HUP");
     assert_eq!(code, Some(0));
     assert_eq!(lake.value("select status from runs"), "complete");
@@ -186,7 +194,7 @@ fn a_signal_is_heard_while_the_run_cannot_commit() {
         .spawn()
         .expect("the binary starts");
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    stderr.next().expect("a line").expect("UTF-8");
+    first_page(&mut stderr);
     // As another process would that commits for a long time.
     let lock = std::fs::File::open(lake.path().join("_state/commit.lock")).expect("the lock");
     lock.lock().expect("the lock");
@@ -322,7 +330,7 @@ fn a_run_cut_short_in_the_sandbox_keeps_real_runs_out() {
         .spawn()
         .expect("the binary starts");
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    stderr.next().expect("a line").expect("UTF-8");
+    first_page(&mut stderr);
     child.kill().expect("a kill");
     child.wait().expect("an end");
     leave_the_sandbox(&pipeline);

@@ -169,7 +169,7 @@ fn the_text_shows_the_same_lines_and_no_values_unless_asked() {
             }
         }
     }
-    let place = Path::new("schemas").join("tables/notes.yaml");
+    let place = Path::new("(built-in)").join("tables/notes.yaml");
     let head = format!(
         "\n# {}, below `columns:`, before line 13:\n",
         place.display()

@@ -159,6 +159,7 @@ pub fn redlake() -> Command {
         "XHS_OPEN_APP_ID",
         "XHS_OPEN_APP_SECRET",
         "REDLAKE_LAKE",
+        "REDLAKE_SCHEMAS",
         "CARGO",
         "http_proxy",
         "HTTP_PROXY",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::output::summary::shell_word;
+use crate::cli::shell::shell_word;
 use crate::lake_layout::{full_path, is_lake};
 use crate::plan::{Plan, plan};
 use crate::query::duckdb::QueryError;

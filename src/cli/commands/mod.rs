@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod completions;
+pub mod doctor;
 pub mod init;
 pub mod man;
 pub mod marts;

@@ -13,7 +13,8 @@ use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::{counted, grouped};
-use crate::maintenance::forecast::{Forecast, LeftToday, Outlook, outlook};
+use crate::maintenance::forecast::{Forecast, LeftToday, OpenPart, Outlook, outlook};
+use crate::maintenance::needs::{OnSchedule, PeriodNeeds, Shortfall, on_schedule, shortfalls};
 use crate::plan::parts::{Address, FollowUp};
 use crate::plan::{Estimate, Plan, Search, Shard, unusable};
 use crate::signing::{HalfSigner, Signer};
@@ -42,12 +43,18 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
         estimate: plan.estimate(),
         likely: outlook.likely.as_ref(),
         left_today: outlook.left_today.as_ref(),
+        open_run: outlook.open_run.as_ref(),
+        schedule: on_schedule(&plan, outlook.likely.as_ref()),
+        shortfalls: shortfalls(&plan),
         currency: plan.price.currency.as_deref(),
         signed_sources: signed_sources(&plan, &environment),
         searches: &plan.searches,
         follow_ups: &plan.follow_ups,
     };
     format.print(&report, || table(&plan, &outlook, &environment))?;
+    for short in &report.shortfalls {
+        tracing::warn!("{}", shortfall(short, &plan));
+    }
     Ok(ExitCode::Complete)
 }
 
@@ -60,6 +67,12 @@ struct PlanReport<'a> {
     estimate: Estimate,
     likely: Option<&'a Forecast>,
     left_today: Option<&'a LeftToday>,
+    /// The interrupted run that the next run continues.
+    open_run: Option<&'a OpenPart>,
+    /// What the plan needs on its schedule.
+    schedule: Option<OnSchedule>,
+    /// Budgets that end a run, or a day of runs, before all planned calls are made.
+    shortfalls: Vec<Shortfall>,
     currency: Option<&'a str>,
     /// Names of the sources whose calls are signed.
     signed_sources: Vec<&'a str>,
@@ -158,7 +171,63 @@ fn table(plan: &Plan, outlook: &Outlook, environment: &Environment) -> String {
         None => writeln!(out, "\n  takes at least {at_most:.0} s at these limits"),
     };
     out.push_str(&budgets(plan, outlook));
+    out.extend(outlook.open_run.as_ref().map(|open| continued(open, plan)));
+    let schedule = on_schedule(plan, outlook.likely.as_ref());
+    out.extend(schedule.map(|schedule| scheduled(&schedule, plan)));
     out
+}
+
+/// Returns the line about the interrupted run that the next run continues.
+fn continued(open: &OpenPart, plan: &Plan) -> String {
+    let (calls, left) = (counted(open.calls, "call"), grouped(open.left));
+    let at = open.snapshot_at.with_timezone(&plan.timezone);
+    let at = at.format("%Y-%m-%d %H:%M");
+    format!(
+        "  the next run continues {} of {at}: {calls} made, at most {left} left\n",
+        open.run_id
+    )
+}
+
+/// Returns the lines about the schedule.
+fn scheduled(schedule: &OnSchedule, plan: &Plan) -> String {
+    let money = |cost: Option<f64>| match (cost, &plan.price.currency) {
+        (Some(cost), Some(currency)) => format!(", {cost:.2} {currency}"),
+        _ => String::new(),
+    };
+    let needs = |name: &str, needs: &PeriodNeeds| {
+        let calls = grouped(needs.calls.round() as u64);
+        let likely = needs.likely_calls.map(|calls| {
+            let calls = grouped(calls.round() as u64);
+            format!("; likely {calls} calls{}", money(needs.likely_cost))
+        });
+        let (cost, likely) = (money(needs.cost), likely.unwrap_or_default());
+        format!("    {name:<9}at most {calls} calls{cost}{likely}\n")
+    };
+    let next = schedule.next_at.map(|at| at.with_timezone(&plan.timezone));
+    let next = next.map(|at| at.format(", next at %Y-%m-%d %H:%M").to_string());
+    format!(
+        "\n  schedule `{}`, {}{}: {} runs in 30 days\n{}{}",
+        schedule.cron,
+        plan.timezone,
+        next.unwrap_or_default(),
+        grouped(schedule.frequency.runs_a_month),
+        needs("a day", &schedule.a_day),
+        needs("30 days", &schedule.a_month),
+    )
+}
+
+/// Returns the warning about a budget that is too small for the plan.
+fn shortfall(short: &Shortfall, plan: &Plan) -> String {
+    let Shortfall {
+        budget, most, of, ..
+    } = short;
+    let currency = plan.price.currency.as_deref().unwrap_or_default();
+    if short.is_cost {
+        format!("`{budget}` stops after {most:.2} of at most {of:.2} {currency}")
+    } else {
+        let (most, of) = (grouped(*most as u64), grouped(of.ceil() as u64));
+        format!("`{budget}` stops after {most} of at most {of} calls")
+    }
 }
 
 /// Returns the signer of the calls to a source, or the error that one of its variables is missing.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use crate::cli::conclusion::conclude;
@@ -17,7 +17,7 @@ use crate::cli::{Common, Threads};
 use crate::clock;
 use crate::plan::{Plan, Shard};
 use crate::run::marts::NOT_UP_TO_DATE;
-use crate::run::options::RunOptions;
+use crate::run::options::{RunOptions, SnapshotAt};
 use crate::run::report::RunReport;
 use crate::run::{Resume, run};
 use crate::spec::words::Instant;
@@ -27,9 +27,10 @@ use crate::transform::contracts::Transform;
 pub struct RunArgs {
     /// Pipeline file, such as pipelines/demo.yaml
     pipeline: PathBuf,
-    /// Logical time of the snapshot, as RFC 3339 [default: now]
-    #[arg(long, value_name = "RFC3339")]
-    snapshot_at: Option<Instant>,
+    /// Logical time of the snapshot, as RFC 3339, or `scheduled`: the newest due time of the
+    /// pipeline's `schedule`. The same time again is the same run [default: now]
+    #[arg(long, value_name = "TIME", value_parser = snapshot_at)]
+    snapshot_at: Option<SnapshotAt>,
     /// Policy for an interrupted run
     #[arg(long, value_enum, default_value_t = ResumeArg::Auto)]
     resume: ResumeArg,
@@ -60,10 +61,10 @@ pub enum Extent {
 
 pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
     let format = common.text_or_json()?;
-    let snapshot_at = args
-        .snapshot_at
-        .map(|Instant(at)| within_years("--snapshot-at", at));
-    let snapshot_at = snapshot_at.transpose()?;
+    let snapshot_at = args.snapshot_at.unwrap_or_default();
+    if let SnapshotAt::At(at) = snapshot_at {
+        within_years("--snapshot-at", at)?;
+    }
     let (plan, environment) = common.plan(&args.pipeline)?;
     let plan = Arc::new(part(plan, args.shard)?);
     let transform = Transform::of(&plan)?;
@@ -112,12 +113,20 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     conclude(&outcome, &plan, signal.load(Ordering::Relaxed))
 }
 
-/// Returns the time of an argument in UTC.
+/// Parses `--snapshot-at`.
+fn snapshot_at(text: &str) -> Result<SnapshotAt, String> {
+    if text == "scheduled" {
+        return Ok(SnapshotAt::Scheduled);
+    }
+    let Instant(at) = text.parse()?;
+    Ok(SnapshotAt::At(at.to_utc()))
+}
+
+/// Returns the time of an argument.
 ///
 /// # Errors
 /// The time is outside [`clock::YEARS`].
-pub fn within_years(argument: &str, at: DateTime<FixedOffset>) -> Result<DateTime<Utc>, CliError> {
-    let at = at.to_utc();
+pub fn within_years(argument: &str, at: DateTime<Utc>) -> Result<DateTime<Utc>, CliError> {
     let Some(limit) = clock::out_of_years(at) else {
         return Ok(at);
     };

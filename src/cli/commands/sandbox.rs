@@ -8,11 +8,12 @@ use std::sync::Arc;
 use chrono::Utc;
 use clap::Args;
 
+use crate::cli::Common;
 use crate::cli::commands::run::within_years;
+use crate::cli::environment::variable;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_text;
-use crate::cli::{Common, env};
 use crate::run::access::SANDBOX_TOKEN;
 use crate::sandbox::{NOTES_A_DAY, Options, Sandbox, SandboxClock, faults};
 use crate::signing::Signer;
@@ -54,7 +55,9 @@ pub struct SandboxArgs {
 
 pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
-    let start = args.clock.map(|Instant(at)| within_years("--clock", at));
+    let start = args
+        .clock
+        .map(|Instant(at)| within_years("--clock", at.to_utc()));
     let start = start.transpose()?.unwrap_or_else(Utc::now);
     let clock = if args.frozen {
         SandboxClock::frozen(start)
@@ -103,7 +106,7 @@ fn signers(contracts: &Contracts) -> Result<BTreeMap<String, Signer>, CliError> 
         let Some(signing) = &source.signing else {
             continue;
         };
-        let signer = Signer::from_env(signing, &env).map_err(|half| {
+        let signer = Signer::from_env(signing, &variable).map_err(|half| {
             CliError::usage(half, "set both, or neither to accept unsigned calls")
         })?;
         signers.extend(signer.map(|signer| (name.clone(), signer)));

@@ -11,7 +11,7 @@ use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::{counted, grouped, pretty};
-use crate::cli::output::summary::{program, shell_word};
+use crate::cli::shell::{program, shell_word};
 use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::load::record::AddedFile;
 use crate::maintenance::show::{Discarded, Shown, discard, publish, show};

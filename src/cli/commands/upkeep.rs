@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use clap::{ArgGroup, Args};
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::{counted, grouped};
+use crate::clock;
 use crate::load::Lake;
 use crate::load::verify::modes::Remark;
 use crate::load::verify::quarantine::Moved;
@@ -64,7 +65,7 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let before = args.before.unwrap_or_else(|| first_open_day(Utc::now()));
+    let before = args.before.unwrap_or_else(|| first_open_day(clock::now()));
     let Compacted { days, damaged } = compact(&lake, &contracts, before, args.dry_run)?;
     format.print(&days, || compact_summary(&days, args.dry_run))?;
     if !args.dry_run {
@@ -120,7 +121,7 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
     let format = common.text_or_json()?;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let now = Utc::now();
+    let now = clock::now();
     let ago = |span: &TimeSpan| {
         span.before(now)
             .ok_or_else(|| CliError::usage("the age is too large", "write an age such as 90d"))

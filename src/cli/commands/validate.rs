@@ -117,6 +117,15 @@ fn check(args: &ValidateArgs, common: &Common, format: ReportFormat) -> Result<C
     let mut found = Vec::new();
     let mut all_contracts = LoadedContracts::default();
     let mut lakes = BTreeMap::new();
+    // Contracts that the command names are checked even if no pipeline can be read.
+    if common.schemas.is_some()
+        && all_contracts
+            .of(common.schemas.clone(), &mut found)
+            .is_none()
+    {
+        let found = Diagnostics(found);
+        return Ok(Checked { valid, found });
+    }
     for path in &args.pipelines {
         let environment = Environment::beside(path)?;
         let planned = load_pipeline(path, &|name| environment.get(name)).and_then(|loaded| {

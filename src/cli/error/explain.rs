@@ -5,7 +5,7 @@ use std::io;
 
 use crate::cli::environment::EnvFileError;
 use crate::cli::exit_code::ExitCode::{self, Busy, Internal, Refused, Usage};
-use crate::extract::client::ClientError;
+use crate::extract::client::error::ClientError;
 use crate::extract::error::ExtractError;
 use crate::extract::journal::JournalError;
 use crate::load::LakeError;
@@ -118,6 +118,10 @@ impl Explain for RunError {
                 Usage,
                 "no call was made; give --resume never for a new run, which replaces its rows and is \
                  paid again",
+            ),
+            RunError::NoSchedule(_) => hint(
+                Usage,
+                "no call was made; add `schedule: {cron: \"0 * * * *\"}` to the pipeline, or give a time",
             ),
             RunError::NothingFailed(_) => hint(
                 Usage,

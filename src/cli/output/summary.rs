@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::cli::env;
 use crate::cli::output::drift_summary;
 use crate::cli::output::print::{counted, grouped};
+use crate::cli::shell::{program, shell_word};
 use crate::plan::Plan;
 use crate::run::commit::checks::Checks;
 use crate::run::outcome::{RunOutcome, Status};
@@ -226,22 +226,4 @@ fn next_command(outcome: &RunOutcome, plan: &Plan, pipeline: &Path) -> Option<St
     let pipeline = shell_word(pipeline.to_str()?);
     let raw = (outcome.extraction.extracted.pages > 0 && !raw.is_empty()).then(|| raw.join(" "))?;
     Some(format!("{program} transform {pipeline}{lake} --raw {raw}"))
-}
-
-/// Returns the command that started redlake: `cargo run --` or `redlake`.
-pub fn program() -> &'static str {
-    match env("CARGO") {
-        Some(_) => "cargo run --",
-        None => "redlake",
-    }
-}
-
-/// Quotes a word for the shell if it needs quotes.
-pub fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_./=-".contains(c);
-    if word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }

@@ -5,9 +5,9 @@ use reqwest::Url;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use super::{endpoint, search, source};
-use crate::extract::client::{
-    Client, ClientError, Mask, SourceAccess, redirect, request, retry_after, unconnected,
-};
+use crate::extract::client::error::ClientError;
+use crate::extract::client::failure::unconnected;
+use crate::extract::client::{Client, Mask, SourceAccess, redirect, request, retry_after};
 use crate::extract::policy::{Refusal, Unconnected};
 
 #[test]

@@ -10,6 +10,7 @@ use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, Crc};
 use serde_json::{Map, Value, json};
 
+use crate::clock;
 use crate::sandbox::api::ApiAnswer;
 use crate::sandbox::envelope::BusinessCode;
 use crate::sandbox::faults::{Fault, RetryAfter, StatusBody};
@@ -95,7 +96,7 @@ impl Message {
         let Some(retry_after) = retry_after else {
             return self;
         };
-        let now = Utc::now();
+        let now = clock::now();
         let value = match retry_after {
             RetryAfter::Seconds(seconds) => Some(HeaderValue::from(seconds)),
             RetryAfter::DateInSeconds(seconds) => {

@@ -6,19 +6,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::stream::Stream;
+/// Topic and salt of a stream.
+pub type Key = (u8, u16);
 
-static KEYWORDS: Mutex<BTreeMap<(u8, u16), Arc<str>>> = Mutex::new(BTreeMap::new());
+static KEYWORDS: Mutex<BTreeMap<Key, Arc<str>>> = Mutex::new(BTreeMap::new());
 
 /// Remembers the keyword of a stream. The first keyword of a stream stays.
-pub fn remember(stream: Stream, keyword: &str) {
+pub fn remember(stream: Key, keyword: &str) {
     let mut keywords = KEYWORDS.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (stream.topic, stream.salt);
-    keywords.entry(key).or_insert_with(|| keyword.into());
+    keywords.entry(stream).or_insert_with(|| keyword.into());
 }
 
 /// Returns the keyword of a side stream. `None` if the process was not asked for it.
-pub fn keyword_of(stream: Stream) -> Option<Arc<str>> {
+pub fn keyword_of(stream: Key) -> Option<Arc<str>> {
     let keywords = KEYWORDS.lock().unwrap_or_else(PoisonError::into_inner);
-    keywords.get(&(stream.topic, stream.salt)).cloned()
+    keywords.get(&stream).cloned()
 }

@@ -30,15 +30,16 @@ impl Stream {
             salt: if keyword == topic_name { 0 } else { side_salt },
         };
         if keyword != topic_name {
-            keywords::remember(stream, keyword);
-            keywords::remember(stream.of_ads(), keyword);
+            keywords::remember((stream.topic, stream.salt), keyword);
+            let ads = stream.of_ads();
+            keywords::remember((ads.topic, ads.salt), keyword);
         }
         stream
     }
 
     /// Returns the subject of the notes: the keyword, or the topic if the keyword is unknown.
     pub fn subject(self) -> Arc<str> {
-        keywords::keyword_of(self).unwrap_or_else(|| self.topic().name.into())
+        keywords::keyword_of((self.topic, self.salt)).unwrap_or_else(|| self.topic().name.into())
     }
 
     /// Returns the stream of the advertisements that are shown with this stream.

@@ -8,7 +8,7 @@ use crate::cli::commands::schema::pipeline_json_schema;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_text;
-use crate::cli::output::summary::{program, shell_word};
+use crate::cli::shell::{program, shell_word};
 
 /// The demo of the repository, on the sandbox.
 const DEMO: &str = include_str!("../../../../pipelines/demo.yaml");
@@ -45,8 +45,13 @@ pub fn main(args: &InitArgs) -> Result<ExitCode, CliError> {
         write_new(&path, content)?;
         text.push_str(&format!("wrote {}\n", path.display()));
     }
-    let next = if args.sandbox { demo_next } else { watch_next };
-    text.push_str(&next(&args.dir));
+    let next = if args.sandbox {
+        include_str!("next_demo.txt")
+    } else {
+        include_str!("next_watch.txt")
+    };
+    let next = next.replace("redlake ", &format!("{} ", program()));
+    text.push_str(&next.replace("{inside}", &inside(&args.dir)));
     print_text(&text)?;
     Ok(ExitCode::Complete)
 }
@@ -68,32 +73,6 @@ fn demo() -> Vec<NewFile> {
         ("pipelines/demo.yaml", DEMO.to_owned()),
         ("schemas/pipeline.schema.json", pipeline_json_schema()),
     ]
-}
-
-fn watch_next(dir: &Path) -> String {
-    let program = program();
-    format!(
-        "
-Next{}:
-  JUSTONEAPI_BASE_URL=sandbox {program} run watch.yaml --lake rehearsal
-      a rehearsal: free, without a token, on simulated notes
-  edit keywords.txt, and the prices in watch.yaml: they differ by account
-  cp .env.example .env && chmod 600 .env
-      and write the token into .env; accounts and tokens are given by JustOneAPI, the provider
-  {program} plan watch.yaml
-      the calls and the maximum cost of a run; makes no call
-  {program} run watch.yaml
-",
-        inside(dir)
-    )
-}
-
-fn demo_next(dir: &Path) -> String {
-    let program = program();
-    format!(
-        "\nNext{}:\n  {program} run pipelines/demo.yaml\n",
-        inside(dir)
-    )
 }
 
 /// Returns the words that send the user into the folder, or nothing if it is the current one.

@@ -38,12 +38,16 @@ pub fn main(args: &SuggestArgs, common: &Common) -> Result<ExitCode, CliError> {
         args.raw.clone()
     };
     let found = suggest(&contracts, &transform, &raw, args.examples)?;
-    format.print(&found, || yaml(&found))?;
+    format.print(&found, || yaml(&found, contracts.are_built_in))?;
     Ok(ExitCode::Complete)
 }
 
+/// Comment about contracts that no file of the user holds.
+const EXPORT: &str = "# The contracts are built in: `redlake schema export DIR` writes their files, and `schemas: \
+                      DIR` in\n# the pipeline names them.\n";
+
 /// Returns the YAML lines to paste, grouped by the place to insert them. All else is comments.
-fn yaml(found: &Suggestions) -> String {
+fn yaml(found: &Suggestions, are_built_in: bool) -> String {
     let columns = found.fields.iter().filter(|f| f.column.is_some()).count();
     let pages = number(found.pages, "page");
     let files = number(found.files, "raw file");
@@ -54,6 +58,9 @@ fn yaml(found: &Suggestions) -> String {
     let mut out = format!("# {fields} on {pages} of {files}; {columns} could be a column.\n");
     if columns > 0 {
         out.push_str(HOW_TO);
+    }
+    if are_built_in {
+        out.push_str(EXPORT);
     }
     let mut tables: Groups<'_> = BTreeMap::new();
     let mut sources: Groups<'_> = BTreeMap::new();

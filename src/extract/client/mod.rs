@@ -1,27 +1,35 @@
 //! HTTP client: the only code that uses the network, and the only code that sees a token.
 
+pub mod error;
+pub(super) mod failure;
+mod mask;
+pub mod reach;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::error::Error;
+use std::fmt;
 use std::time::{Duration, SystemTime};
-use std::{fmt, io};
 
 use chrono::{DateTime, Utc};
 use hyper_util::client::proxy::matcher::Matcher;
-use regex::bytes::{Regex, RegexBuilder};
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Request, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
-use thiserror::Error;
 
-use super::policy::{Failure, Refusal, Unconnected};
+use error::ClientError;
+use failure::failure;
+use mask::LONG_SECRET;
+
 use crate::extract::error::with_causes;
+use crate::extract::policy::{Failure, Refusal};
 use crate::plan::{Search, is_loopback, travels_unencrypted};
 use crate::raw;
 use crate::signing::{Signed, Signer};
 use crate::spec::source::{AuthPlace, Endpoint, ParamFrom, Source};
+
+pub use mask::Mask;
 
 /// Base address and credentials of a source for this run.
 #[derive(Clone, Debug)]
@@ -81,17 +89,30 @@ impl Answer {
     }
 }
 
-#[derive(Debug, Error)]
-pub enum ClientError {
-    #[error("the HTTP client cannot be set up: {0}")]
-    Setup(String),
-    /// The address is left out because it may hold a password.
-    #[error("the source's address (or {0}, if set) is invalid")]
-    Address(String),
-    #[error("the source contract has the unusable header `{0}`")]
-    Header(String),
-    #[error("the token in {0} has characters that no HTTP header can hold, such as a line break")]
-    Token(String),
+/// Returns an address that calls can be made to. `None` if it is not one.
+pub(super) fn callable(address: &str) -> Option<Url> {
+    let callable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    Url::parse(address).ok().filter(callable)
+}
+
+/// Returns a client builder for an address, with the settings of all clients.
+pub(super) fn builder(url: &Url) -> reqwest::ClientBuilder {
+    // A process has one TLS provider; that somebody else installed one is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+    if is_loopback(url.as_str()) {
+        // A proxy cannot reach the sandbox on this machine, and must not see its token.
+        builder = builder.no_proxy();
+    }
+    if url.scheme() == "http" {
+        // Such a source works on a machine without CA certificates, such as a minimal container.
+        builder = builder.tls_certs_only([]);
+    }
+    builder
+        .user_agent(concat!("redlake/", env!("CARGO_PKG_VERSION")))
+        // Each redirect is a separate call, under the limiter and in the ledger.
+        .redirect(redirect::Policy::none())
+        .referer(false)
 }
 
 /// HTTP client of one source.
@@ -116,11 +137,7 @@ impl Client {
         access: SourceAccess,
         max_answer: usize,
     ) -> Result<Self, ClientError> {
-        // A process has one TLS provider; that somebody else installed one is fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let callable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        let url = Url::parse(&access.base_url).ok().filter(callable);
-        let Some(url) = url else {
+        let Some(url) = callable(&access.base_url) else {
             return Err(ClientError::Address(source.base_url_env.clone()));
         };
         let mut headers = HeaderMap::new();
@@ -137,22 +154,9 @@ impl Client {
         if let Some(signer) = &access.signer {
             mask = mask.and(signer.secret().expose_secret())?;
         }
-        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
-        if is_loopback(url.as_str()) {
-            // A proxy cannot reach the sandbox on this machine, and must not see its token.
-            builder = builder.no_proxy();
-        }
-        if url.scheme() == "http" {
-            // Such a source works on a machine without CA certificates, such as a minimal container.
-            builder = builder.tls_certs_only([]);
-        }
-        let http = builder
-            .user_agent(concat!("redlake/", env!("CARGO_PKG_VERSION")))
+        let http = builder(&url)
             .default_headers(headers)
             .timeout(source.timeout())
-            // Each redirect is a separate call, under the limiter and in the ledger.
-            .redirect(redirect::Policy::none())
-            .referer(false)
             .build()
             .map_err(|e| ClientError::Setup(with_causes(&e.without_url())))?;
         Ok(Client {
@@ -366,211 +370,6 @@ fn authority(url: &Url) -> String {
     }
 }
 
-/// Time limit for a connection. A call whose connection was never made is not billed.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Hides secrets that an answer repeats, because answers are stored and errors quote them.
-#[derive(Clone)]
-pub struct Mask(Vec<Hidden>);
-
-/// A secret: the token, the signing secret, or a signature.
-#[derive(Clone)]
-struct Hidden {
-    /// Matches the secret in every spelling that a URL or a JSON writer produces.
-    spellings: Regex,
-    /// True if the secret is too long to be an ordinary word. A shorter one, such as the token of
-    /// the sandbox, is not hidden in bodies, which are stored as received.
-    is_long: bool,
-}
-
-/// Minimum length, in bytes, of a secret that cannot be an ordinary word.
-const LONG_SECRET: usize = 12;
-
-impl Mask {
-    pub(super) fn new(token: &str) -> Result<Self, ClientError> {
-        Mask(Vec::new()).and(token)
-    }
-
-    /// Adds a secret to hide.
-    fn and(mut self, secret: &str) -> Result<Self, ClientError> {
-        let pattern: String = secret.chars().map(spellings).collect();
-        let spellings = RegexBuilder::new(&pattern).case_insensitive(true).build();
-        // The error of the pattern is dropped because it would show the secret.
-        let too_long = |_| ClientError::Setup("the token or the secret is too long".into());
-        self.0.push(Hidden {
-            spellings: spellings.map_err(too_long)?,
-            is_long: secret.len() >= LONG_SECRET,
-        });
-        Ok(self)
-    }
-
-    /// Hides the secrets in a body, except those short enough to be ordinary words.
-    pub(super) fn body(&self, body: &mut Vec<u8>) {
-        for hidden in self.0.iter().filter(|hidden| hidden.is_long) {
-            if let Cow::Owned(masked) = hidden.spellings.replace_all(body, &b"***"[..]) {
-                *body = masked;
-            }
-        }
-    }
-
-    /// Hides the secrets in a text that was read from an answer.
-    pub fn text(&self, text: &str) -> String {
-        let mut masked = text.as_bytes().to_vec();
-        for hidden in &self.0 {
-            if let Cow::Owned(hidden) = hidden.spellings.replace_all(&masked, &b"***"[..]) {
-                masked = hidden;
-            }
-        }
-        String::from_utf8_lossy(&masked).into_owned()
-    }
-}
-
-/// Shows no secret.
-impl fmt::Debug for Mask {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("Mask(..)")
-    }
-}
-
-/// Returns a pattern for all ways to write a character: literal, percent-encoded any number of
-/// times, escaped in JSON or in JSON inside a string, or as an HTML entity.
-fn spellings(c: char) -> String {
-    let plain = regex::escape(&c.to_string());
-    let mut bytes = [0; 4];
-    let percent: String = c
-        .encode_utf8(&mut bytes)
-        .bytes()
-        .map(|byte| format!("%(?:25)*{byte:02X}"))
-        .collect();
-    let escape: String = c
-        .encode_utf16(&mut [0; 2])
-        .iter()
-        .map(|unit| format!(r"\\+u{unit:04X}"))
-        .collect();
-    let code = u32::from(c);
-    let entity = format!("&#(?:0*{code}|x0*{code:X});");
-    let more = match c {
-        '/' => r"|\\+/",
-        ' ' => r"|\+",
-        _ => "",
-    };
-    format!("(?:{plain}|{percent}|{escape}|{entity}{more})")
-}
-
-/// Reads a body in chunks, up to `limit` bytes.
-async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Failure> {
-    if response.content_length().is_some_and(|n| n > limit as u64) {
-        return Err(Failure::TooLarge { limit });
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
-        if body.len() + chunk.len() > limit {
-            return Err(Failure::TooLarge { limit });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// Maps an error of the HTTP client to a failure.
-fn failure(error: &reqwest::Error) -> Failure {
-    if error.is_connect() {
-        Failure::Connect(unconnected(error))
-    } else if error.is_timeout() {
-        Failure::Timeout
-    } else if is_undecodable(error) {
-        // Only gzip is requested, so only gzip is decoded.
-        Failure::Undecodable { encoding: "gzip" }
-    } else {
-        Failure::Broken
-    }
-}
-
-/// Returns the reason why a connection could not be made.
-pub(super) fn unconnected(error: &(dyn Error + 'static)) -> Unconnected {
-    let mut last = String::new();
-    for cause in causes(error) {
-        last = cause.to_string();
-        if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-            return Unconnected::Tls(tls(error));
-        }
-        // Errors of the resolver have no type of their own.
-        if last.starts_with("dns error") || last.starts_with("failed to lookup address") {
-            return Unconnected::HostNotFound;
-        }
-        let Some(error) = cause.downcast_ref::<io::Error>() else {
-            continue;
-        };
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => return Unconnected::Refused,
-            io::ErrorKind::TimedOut => return Unconnected::TimedOut,
-            io::ErrorKind::UnexpectedEof => {
-                let why = "the server closed the connection during the handshake";
-                return Unconnected::Tls(why.to_owned());
-            }
-            _ => {}
-        }
-    }
-    let is_timeout = |error: &reqwest::Error| error.is_timeout();
-    if error.downcast_ref().is_some_and(is_timeout) {
-        return Unconnected::TimedOut;
-    }
-    Unconnected::Other(last)
-}
-
-/// Returns the reason why the TLS handshake failed.
-fn tls(error: &rustls::Error) -> String {
-    use rustls::{CertificateError, Error as Tls};
-    match error {
-        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the certificate is not signed by a trusted authority".to_owned()
-        }
-        Tls::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "the certificate is for another host".to_owned(),
-        Tls::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "the certificate has expired".to_owned(),
-        Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
-            "the server does not speak TLS".to_owned()
-        }
-        // The message of rustls is readable.
-        error => error.to_string(),
-    }
-}
-
-/// True if a body does not match its Content-Encoding, as opposed to a truncated one.
-fn is_undecodable(error: &reqwest::Error) -> bool {
-    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    // Errors of the connection have no public type.
-    let is_network = |text: &str| text.starts_with("error reading a body from connection");
-    let is_coding =
-        |error: &io::Error| matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof);
-    let mut coding = false;
-    for cause in causes(error) {
-        if is_network(&cause.to_string()) {
-            return false;
-        }
-        coding |= cause.downcast_ref().is_some_and(is_coding);
-    }
-    coding
-}
-
-/// Returns an error and its causes, outermost first. [`Error::source`] of an [`io::Error`] skips
-/// the error that it holds, so that error is visited explicitly.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| {
-        let error: &'a (dyn Error + 'static) = *error;
-        let held = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        match held {
-            Some(held) => Some(held as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
 /// Parses `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3). A date is compared with the
 /// `Date` of the server if it is sent, because the clocks may differ. A date in the past is a wait
 /// of zero.
@@ -588,4 +387,22 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     let until = date(RETRY_AFTER)?;
     let now = date(DATE).unwrap_or(now);
     Some(until.duration_since(now).unwrap_or_default())
+}
+
+/// Time limit for a connection. A call whose connection was never made is not billed.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads a body in chunks, up to `limit` bytes.
+async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Failure> {
+    if response.content_length().is_some_and(|n| n > limit as u64) {
+        return Err(Failure::TooLarge { limit });
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
+        if body.len() + chunk.len() > limit {
+            return Err(Failure::TooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
