@@ -17,6 +17,8 @@ mod exit_codes;
 mod faults;
 mod fields;
 mod first_pipeline;
+#[cfg(unix)]
+mod guide;
 mod held;
 mod hourly;
 mod install;

@@ -1,0 +1,68 @@
+//! Each command of the guide in `pipelines/README.md`, one after the other, as a stranger types it.
+
+use std::process::Command;
+
+use crate::support::{Lake, SandboxProcess, redlake, repository};
+
+/// The lines of the `sh` blocks of a section.
+fn commands(section: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(repository("pipelines/README.md")).expect("the README");
+    let text = readme
+        .split(&format!("\n## {section}\n"))
+        .nth(1)
+        .expect("the section");
+    let text = text.split("\n## ").next().expect("its end");
+    let blocks = text.split("```sh\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("```").next().expect("its end").lines());
+    lines.map(str::to_owned).collect()
+}
+
+/// Runs lines in one shell, which stops at the first that fails. `redlake` is the tested binary, and
+/// the real API is a sandbox of another process.
+fn run(lines: &[String], lake: &Lake, sandbox: &SandboxProcess) {
+    let folder = lake.path().parent().expect("a folder").to_owned();
+    let binary = env!("CARGO_BIN_EXE_redlake");
+    let bin = std::path::Path::new(binary).parent().expect("a folder");
+    let path = std::env::var("PATH").expect("a PATH");
+    let mut shell = Command::new("sh");
+    for (name, value) in redlake().get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+        .args(["-exc", &lines.join("\n")])
+        .current_dir(folder)
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .env("JUSTONEAPI_BASE_URL", &sandbox.url)
+        .env("XHS_OPEN_BASE_URL", &sandbox.url)
+        .env("JUSTONEAPI_TOKEN", "sandbox")
+        .env("XHS_OPEN_TOKEN", "sandbox");
+    let output = shell.output().expect("a shell");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+}
+
+#[test]
+fn each_command_of_the_guide_works() {
+    let lines = commands("A first run");
+    assert!(lines.len() > 20, "{lines:#?}");
+    let lake = Lake::new();
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    run(&lines, &lake, &sandbox);
+    let watch = lake.path().with_file_name("watch");
+    for folder in ["rehearsal", "backup", "old-lake", "moved", "shared"] {
+        assert!(watch.join(folder).join("_state").is_dir(), "{folder}");
+    }
+}
+
+#[test]
+fn each_command_of_upkeep_works() {
+    let lake = Lake::new();
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    lake.run(&repository("pipelines/demo.yaml"), &[]);
+    let lines = commands("Upkeep");
+    assert!(lines.len() >= 3, "{lines:#?}");
+    run(&lines, &lake, &sandbox);
+}
