@@ -17,6 +17,7 @@ mod fields;
 mod held;
 mod install;
 mod kills;
+mod late_notes;
 mod logical_time;
 mod marts;
 mod messages;
