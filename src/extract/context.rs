@@ -11,14 +11,20 @@ use crate::extract::budget::{Budget, Exhausted};
 use crate::extract::client::Client;
 use crate::extract::journal::Journal;
 use crate::extract::limiter::Limiter;
-use crate::extract::pager::StopReason;
+use crate::extract::pager::{KnownItems, StopReason};
 use crate::extract::store::Store;
-use crate::plan::{Plan, Search};
+use crate::plan::{Plan, Recheck, Search};
 use crate::run_meta::RunMeta;
 use crate::spec::class::CallClass;
 
-/// Ids that earlier runs found, by group of searches.
-pub type Known = HashMap<KnownTo, Arc<HashSet<String>>>;
+/// Items that earlier runs found, for the stop rules of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Ids by group of searches.
+    pub ids: HashMap<KnownTo, Arc<HashSet<String>>>,
+    /// Rechecks whose deep look is due, by search id.
+    pub due: HashMap<String, Vec<Recheck>>,
+}
 
 /// Searches at an endpoint with the same `known_within`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,10 +49,17 @@ impl KnownTo {
     }
 }
 
-/// Returns the ids that a search regards as known.
-pub(crate) fn known_to(search: &Search, known: &Known) -> Arc<HashSet<String>> {
-    let ids = KnownTo::of(search).and_then(|to| known.get(&to).cloned());
-    ids.unwrap_or_default()
+/// Returns the items that a search regards as known.
+pub(crate) fn known_to(search: &Search, known: &Known) -> KnownItems {
+    let ids = KnownTo::of(search).and_then(|to| known.ids.get(&to).cloned());
+    KnownItems {
+        ids: ids.unwrap_or_default(),
+        due: known
+            .due
+            .get(&search.search_id)
+            .cloned()
+            .unwrap_or_default(),
+    }
 }
 
 pub(crate) struct Context {

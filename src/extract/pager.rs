@@ -9,7 +9,7 @@ use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::PageSummary;
-use crate::plan::{Depth, KnownShare, Search, StopRules};
+use crate::plan::{Depth, KnownShare, Recheck, Search, StopRules};
 use crate::spec::source::{Endpoint, PaginationKind};
 
 /// Progress of a search.
@@ -20,7 +20,7 @@ pub struct Pager {
     start: u32,
     /// Logical time of the run; ages are measured from it.
     snapshot_at: DateTime<Utc>,
-    known: Arc<HashSet<String>>,
+    known: KnownItems,
     /// Pages fetched so far.
     pub pages: u32,
     /// Items on the fetched pages.
@@ -31,6 +31,14 @@ pub struct Pager {
     stale: u32,
     /// Depths of the entries that share the search and are not satisfied yet.
     open: Vec<Depth>,
+}
+
+/// Items that earlier runs found, as a search regards them.
+#[derive(Clone, Debug, Default)]
+pub struct KnownItems {
+    pub ids: Arc<HashSet<String>>,
+    /// Rechecks whose deep look is due in this run.
+    pub due: Vec<Recheck>,
 }
 
 /// Reason why a search asked for no further page.
@@ -69,12 +77,12 @@ pub struct Added {
 const OLD_TENTHS: usize = 9;
 
 impl Pager {
-    /// Creates a search that has not begun. `known` holds the ids that earlier runs found.
+    /// Creates a search that has not begun.
     pub fn new(
         search: Search,
         endpoint: &Endpoint,
         snapshot_at: DateTime<Utc>,
-        known: Arc<HashSet<String>>,
+        known: KnownItems,
     ) -> Self {
         Pager {
             open: search.depths(),
@@ -150,7 +158,8 @@ impl Pager {
         } = &wish.stop_when;
         let nothing = page.item_count == 0;
         let short = short_page.is_some_and(|n| page.item_count < u64::from(n));
-        let is_known = known.is_some_and(|rule| self.is_known(page, rule));
+        let is_known =
+            known.is_some_and(|rule| !self.looks_deeper(rule) && self.is_known(page, rule));
         let is_old = older_than_s.is_some_and(|age| self.is_older(page, age));
         let reasons = [
             (*empty && nothing, StopReason::Empty),
@@ -172,9 +181,17 @@ impl Pager {
         self.stale > 1 || !ids.is_empty() && ids.into_iter().eq(&self.last_page)
     }
 
+    /// Returns true before the last page of a deep look, where known items say nothing.
+    fn looks_deeper(&self, rule: KnownShare) -> bool {
+        let is_due = |recheck: &Recheck| self.known.due.contains(recheck);
+        let due = rule.recheck.filter(is_due);
+        due.is_some_and(|recheck| self.pages < recheck.pages)
+    }
+
     fn is_known(&self, page: &PageSummary, rule: KnownShare) -> bool {
         let ids: HashSet<&String> = page.ids.iter().collect();
-        let known = ids.iter().filter(|id| self.known.contains(**id)).count();
+        let is_known = |id: &&&String| self.known.ids.contains(**id);
+        let known = ids.iter().filter(is_known).count();
         // 0.28 * 25 is slightly more than 7 in floating point.
         known > 0 && known as f64 >= rule.share * ids.len() as f64 - 1e-9
     }
@@ -194,6 +211,20 @@ impl StopReason {
     pub fn named(name: &str) -> Option<Self> {
         let name: StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
         StopReason::deserialize(name).ok()
+    }
+
+    /// Returns true if a search that ended for this reason had nothing deeper to look at, so that a
+    /// deep look would have ended there as well. `is_shared` is true if several entries share the
+    /// search: the reason may be that of another entry's rule.
+    pub fn ends_deep_look(self, is_shared: bool) -> bool {
+        match self {
+            StopReason::Empty | StopReason::Repeated | StopReason::Single | StopReason::Gone => {
+                true
+            }
+            StopReason::ShortPage | StopReason::OlderThan => !is_shared,
+            // `max` may have been less than `pages` then.
+            StopReason::MaxPages | StopReason::KnownShare | StopReason::Failed => false,
+        }
     }
 
     pub fn as_str(self) -> &'static str {

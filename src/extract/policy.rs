@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::plan::parts::Retries;
 use crate::spec::class::CallClass;
+use crate::spec::pipeline::UnknownOutcomeAction;
 use crate::spec::source::{Action, Billed, Code, OnUnknownOutcome, Source};
 
 /// Outcome of a call.
@@ -141,14 +142,20 @@ pub fn decide(
         Do::Declared(Action::FailSearch) => Decision::FailSearch,
         Do::Declared(Action::StopRun) => Decision::StopRun,
         Do::Declared(Action::AbortRun) => Decision::AbortRun,
-        // The call may have been billed: it is retried at most once, and only if the contract
-        // allows it.
-        Do::AsContractSays => match source.on_unknown_outcome {
-            OnUnknownOutcome::RetryOnce if attempt.unknown == 0 && !exhausted => {
+        // The call may have been billed: it is retried at most once, and only if the pipeline or
+        // the contract allows it.
+        Do::OnUnknownOutcome => {
+            let may_retry = match retries.on_unknown_outcome {
+                Some(UnknownOutcomeAction::RetryOnce) => true,
+                Some(UnknownOutcomeAction::Fail) => false,
+                None => source.on_unknown_outcome == OnUnknownOutcome::RetryOnce,
+            };
+            if may_retry && attempt.unknown == 0 && !exhausted {
                 Decision::Retry { after: backoff() }
+            } else {
+                Decision::FailSearch
             }
-            _ => Decision::FailSearch,
-        },
+        }
     };
     let slow_down = matches!(action, Do::Declared(Action::SlowDown));
     Verdict {
@@ -172,8 +179,9 @@ struct Judgement {
 enum Do {
     Declared(Action),
     Follow,
-    /// The outcome of the call is unknown; `on_unknown_outcome` of the contract decides.
-    AsContractSays,
+    /// The call may have been billed; `on_unknown_outcome` of the pipeline or else of the contract
+    /// decides.
+    OnUnknownOutcome,
 }
 
 fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
@@ -184,7 +192,7 @@ fn judge(outcome: &CallOutcome, source: &Source) -> Judgement {
         retry_after: None,
     };
     let known = |class, billed, action| judgement(class, billed, Do::Declared(action));
-    let unknown = |class| judgement(class, Billed::Unknown, Do::AsContractSays);
+    let unknown = |class| judgement(class, Billed::Unknown, Do::OnUnknownOutcome);
     let (status, code, retry_after) = match outcome {
         CallOutcome::Answer {
             status,

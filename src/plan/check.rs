@@ -11,14 +11,13 @@ use chrono_tz::Tz;
 use indexmap::IndexMap;
 
 use super::address::unusable;
-use super::search::{Depth, KnownShare, StopRules};
 use super::{currency, zones};
-use crate::plan::parts::{Address, Compression, Price};
+use crate::plan::parts::{Address, Compression, Price, SimulatedWorld};
 use crate::plan::schedule::Schedule;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::{Extract, SandboxOptions, SourceRef, StopWhen};
-use crate::spec::source::{Endpoint, PaginationKind, Source};
+use crate::spec::pipeline::{SandboxOptions, SourceRef};
+use crate::spec::source::Source;
 use crate::spec::words::{Instant, NoInstant, TimeSpan};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
@@ -245,77 +244,6 @@ impl<'a> Checker<'a> {
         self.error(budget, message, hint);
     }
 
-    /// Resolves the paging depth of an entry's searches. `newest` is true if one of them sorts by
-    /// the newest first.
-    pub fn depth(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint, newest: bool) -> Depth {
-        Depth {
-            max_pages: self.pages(entry, endpoint),
-            stop_when: match &entry.pages {
-                Some(pages) => self.stop_rules(&pages.stop_when, endpoint, newest),
-                None => StopRules::default(),
-            },
-        }
-    }
-
-    fn stop_rules(&mut self, when: &StopWhen, endpoint: &Endpoint, newest: bool) -> StopRules {
-        if let Some(share) = &when.known_share {
-            if !(share.value > 0.0 && share.value <= 1.0) {
-                let message = "`known_share` must be above 0 and at most 1";
-                self.error(share, message, "write 0.9 to stop where 9 of 10 are known");
-            } else if endpoint.pagination.item_id.is_empty() {
-                let message = "this endpoint's items have no ids in the source contract";
-                self.error(share, message, "remove `known_share`");
-            }
-        }
-        if let (Some(within), None) = (&when.known_within, &when.known_share) {
-            let message = "`known_within` needs `known_share`";
-            self.error(within, message, "add `known_share: 0.9`, or remove it");
-        }
-        if let Some(age) = &when.older_than {
-            if endpoint.pagination.item_published_s.is_none() {
-                let message = "this endpoint's items have no publication time";
-                self.error(age, message, "remove `older_than`");
-            } else if !newest {
-                let message = "`older_than` needs the newest first: in another order old notes \
-                               say nothing about the next page";
-                let hint = "add `newest` to `filters: {sort: …}`, or remove `older_than`";
-                self.error(age, message, hint);
-            }
-        }
-        let short = when.short_page.as_ref();
-        StopRules {
-            empty: when.empty,
-            short_page: short.map(|n| self.positive(n, "short_page")),
-            known: when.known_share.as_ref().map(|share| KnownShare {
-                share: share.value,
-                within_s: seconds(when.known_within.as_ref()).unwrap_or(KNOWN_WITHIN_S),
-            }),
-            older_than_s: seconds(when.older_than.as_ref()),
-        }
-    }
-
-    fn pages(&mut self, entry: &Spanned<Extract>, endpoint: &Endpoint) -> u32 {
-        match (endpoint.pagination.kind, &entry.pages) {
-            (PaginationKind::Page, Some(pages)) => self.positive(&pages.max, "max"),
-            (PaginationKind::Page, None) if self.is_told_in(entry.span()) => 1,
-            (PaginationKind::Page, None) => {
-                let message = format!("`pages.max` is missing for {}", entry.endpoint.value);
-                self.error(
-                    &entry.endpoint,
-                    message,
-                    "add `pages: {max: 10}`; every page is a paid call",
-                );
-                1
-            }
-            (PaginationKind::Single, Some(pages)) => {
-                let message = format!("{} has no pages", entry.endpoint.value);
-                self.error(&pages.max, message, "remove `pages:`");
-                1
-            }
-            (PaginationKind::Single, None) => 1,
-        }
-    }
-
     /// Returns the address of a source. `world` has the options of the sandbox, if it is one.
     pub fn address(
         &mut self,
@@ -340,13 +268,8 @@ impl<'a> Checker<'a> {
                 .map(|url| Address::Url(url.clone()));
         };
         if name.value == SANDBOX {
-            let clock = world
-                .and_then(|o| o.clock.as_ref())
-                .and_then(|c| self.instant(c));
-            return Some(Address::Sandbox {
-                seed: world.map_or(1, |o| o.seed),
-                clock,
-            });
+            let world = world.map(|options| self.world(options));
+            return Some(Address::Sandbox(world.unwrap_or_default()));
         }
         if let (Some(_), name) = (&reference.sandbox, name) {
             let hint = "write `base_url: sandbox`, or remove `sandbox:`";
@@ -366,6 +289,21 @@ impl<'a> Checker<'a> {
             self.error(name, message, hint);
         }
         url.map(Address::Url)
+    }
+
+    fn world(&mut self, options: &SandboxOptions) -> SimulatedWorld {
+        let clock = options.clock.as_ref();
+        SimulatedWorld {
+            seed: options.seed,
+            clock: clock.and_then(|clock| self.instant(clock)),
+            late_percent: options.late_notes.as_ref().map_or(0, |percent| {
+                if percent.value > 100 {
+                    let message = "`late_notes` is a percentage, at most 100";
+                    self.error(percent, message, "write 5 for 5 of 100 notes");
+                }
+                percent.value.min(100)
+            }),
+        }
     }
 
     fn instant(&mut self, text: &Spanned<String>) -> Option<DateTime<Utc>> {
@@ -443,9 +381,6 @@ impl<'a> Checker<'a> {
 }
 
 const SANDBOX: &str = "sandbox";
-
-/// A week: long enough that a note stays known while searches still show it.
-const KNOWN_WITHIN_S: u64 = 7 * 86_400;
 
 pub(super) fn seconds(span: Option<&Spanned<TimeSpan>>) -> Option<u64> {
     span.map(|span| span.as_duration().as_secs())

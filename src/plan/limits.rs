@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::check::Checker;
 use crate::plan::parts::{Price, Retries};
-use crate::spec::pipeline::LimitOptions as Declared;
+use crate::spec::pipeline::{LimitOptions as Declared, UnknownOutcomeAction};
 use crate::spec::yaml::document::Spanned;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,6 +104,7 @@ impl Limits {
             retries: Retries {
                 max: declared.retries,
                 delay: declared.retry_delay.as_duration(),
+                on_unknown_outcome: on_unknown_outcome(check, declared),
             },
             max_answer: (mib as usize).saturating_mul(1 << 20),
             budgets: Budgets {
@@ -114,6 +115,19 @@ impl Limits {
             },
         }
     }
+}
+
+/// Resolves what follows a call that may have been billed. `None` leaves it to the source contract.
+fn on_unknown_outcome(
+    check: &mut Checker<'_>,
+    declared: &Declared,
+) -> Option<UnknownOutcomeAction> {
+    let action = declared.on_unknown_outcome.as_ref()?;
+    if action.value == UnknownOutcomeAction::RetryOnce && declared.retries == 0 {
+        let message = "`on_unknown_outcome: retry_once` has no effect with `retries: 0`";
+        check.error(action, message, "write `retries: 1` or more, or remove it");
+    }
+    Some(action.value)
 }
 
 /// Divisor of the calls per second that gives the default burst: enough that a timer that is a few

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
@@ -30,15 +29,16 @@ pub use crate::plan::privacy::rule::{Only, PrivacyRule};
 pub use address::{is_loopback, travels_unencrypted, unencrypted, unusable};
 pub use checks::{CheckRule, DataCheck};
 pub use limits::{Budgets, Limits, Money};
-pub use parts::{Address, Compression, FollowUp, PlannedSource, Price, Retries};
+pub use parts::{Address, Compression, FollowUp, PlannedSource, Price, Retries, SimulatedWorld};
 pub use privacy::{Privacy, Pseudonyms, RawRetention};
-pub use search::{Depth, KnownShare, Search, StopRules};
+pub use search::{Depth, KnownShare, Recheck, Search, StopRules};
 pub use shard::{Indivisible, Shard};
 
 mod address;
 mod check;
 mod checks;
 mod currency;
+mod depth;
 mod keywords;
 pub mod limits;
 pub mod parts;
@@ -202,12 +202,12 @@ impl Plan {
         self.simulated_world().is_some()
     }
 
-    /// Returns the seed and the first time of the built-in sandbox, if a source is one.
-    pub fn simulated_world(&self) -> Option<(u64, Option<DateTime<Utc>>)> {
+    /// Returns the world of the built-in sandbox, if a source is one.
+    pub fn simulated_world(&self) -> Option<SimulatedWorld> {
         self.sources
             .values()
             .find_map(|source| match source.address {
-                Address::Sandbox { seed, clock } => Some((seed, clock)),
+                Address::Sandbox(world) => Some(world),
                 Address::Url(_) => None,
             })
     }
@@ -284,7 +284,7 @@ impl Plan {
 
     /// Returns this shard's share of the provider's rate limit. The sandbox has none.
     pub fn window(&self, source: &str) -> Option<Window> {
-        if let Some(Address::Sandbox { .. }) = self.sources.get(source).map(|s| &s.address) {
+        if let Some(Address::Sandbox(_)) = self.sources.get(source).map(|s| &s.address) {
             return None;
         }
         let limit = self.source(source).rate_limit.as_ref()?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::spec::pipeline::UnknownOutcomeAction;
+
 /// A source with the address that it is reached at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedSource {
@@ -16,10 +18,27 @@ pub struct PlannedSource {
 pub enum Address {
     Url(String),
     /// The built-in simulator, started for the run.
-    Sandbox {
-        seed: u64,
-        clock: Option<DateTime<Utc>>,
-    },
+    Sandbox(SimulatedWorld),
+}
+
+/// The world that the built-in simulator shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimulatedWorld {
+    pub seed: u64,
+    /// Simulated time of the first run into a lake.
+    pub clock: Option<DateTime<Utc>>,
+    /// Percentage of the notes that searches show late.
+    pub late_percent: u64,
+}
+
+impl Default for SimulatedWorld {
+    fn default() -> Self {
+        SimulatedWorld {
+            seed: 1,
+            clock: None,
+            late_percent: 0,
+        }
+    }
 }
 
 /// Notes to ask for once this run's searches have found them.
@@ -42,13 +61,15 @@ pub struct FollowUp {
     pub not_refreshed_for_s: Option<u64>,
 }
 
-/// Number and delay of retries of a page.
+/// Retries of a page: their number, their delay, and if they may be paid twice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retries {
     /// Retries after the first attempt.
     pub max: u32,
     /// Upper bound of the first delay; it doubles with each retry.
     pub delay: Duration,
+    /// Action after a call that may have been billed; `None` for that of the source contract.
+    pub on_unknown_outcome: Option<UnknownOutcomeAction>,
 }
 
 /// Prices of calls.

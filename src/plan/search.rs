@@ -99,6 +99,18 @@ pub struct KnownShare {
     pub share: f64,
     /// Maximum age of these runs in seconds.
     pub within_s: u64,
+    /// Deep looks, on which the rule holds on later pages only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recheck: Option<Recheck>,
+}
+
+/// Deep looks for items that the provider showed late.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recheck {
+    /// Minimum time between two deep looks in seconds.
+    pub every_s: u64,
+    /// First page after which a deep look may end because of known items.
+    pub pages: u32,
 }
 
 impl Default for StopRules {

@@ -43,6 +43,17 @@ pub struct SpentRow {
     pub unknown: u64,
 }
 
+/// Depth of a search in an earlier run.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct EarlierLook {
+    pub search_id: String,
+    pub snapshot_at: DateTime<Utc>,
+    /// Number of the last page.
+    pub pages: u32,
+    /// Stop reason; null if the search failed or was interrupted.
+    pub stop: Option<String>,
+}
+
 /// A note that an earlier run found.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct FoundNote {
@@ -165,6 +176,25 @@ pub fn known_ids(
         ids.extend(column.map(str::to_owned));
     }
     Ok(ids)
+}
+
+/// Returns how deep the searches of a pipeline went, in each run from the first snapshot time until
+/// before the second.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn looks(
+    database: &Database,
+    earlier: &Earlier,
+    (since, until): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<Vec<EarlierLook>, QueryError> {
+    let sql = format!(
+        "SELECT search_id, snapshot_at, max(page)::UINTEGER AS pages, any_value(stop) AS stop \
+         FROM search_pages WHERE {} AND {} GROUP BY run_id, search_id, snapshot_at",
+        earlier.condition(),
+        between(since, until)
+    );
+    rows(database, &sql)
 }
 
 /// Returns what each run spent since the start of a day, according to the ledgers of these business

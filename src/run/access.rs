@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::extract::client::SourceAccess;
-use crate::plan::parts::Address;
+use crate::plan::parts::{Address, SimulatedWorld};
 use crate::plan::{Plan, travels_unencrypted, unencrypted, unusable};
 use crate::sandbox::{self, Sandbox};
 use crate::signing::{HalfSigner, Signer};
@@ -40,15 +40,12 @@ pub struct Accesses(BTreeMap<String, Resolved>);
 #[derive(Debug)]
 enum Resolved {
     Network(SourceAccess),
-    Sandbox {
-        seed: u64,
-        clock: Option<DateTime<Utc>>,
-    },
+    Sandbox(SimulatedWorld),
 }
 
 impl Resolved {
     fn is_sandbox(&self) -> bool {
-        matches!(self, Resolved::Sandbox { .. })
+        matches!(self, Resolved::Sandbox(_))
     }
 }
 
@@ -67,14 +64,8 @@ impl Accesses {
             let source = plan.source(name);
             let overridden = set(&source.base_url_env);
             let access = match (&planned.address, overridden.as_deref()) {
-                (Address::Sandbox { seed, clock }, _) => Resolved::Sandbox {
-                    seed: *seed,
-                    clock: *clock,
-                },
-                (Address::Url(_), Some("sandbox")) => Resolved::Sandbox {
-                    seed: world.map_or(1, |(seed, _)| seed),
-                    clock: world.and_then(|(_, clock)| clock),
-                },
+                (Address::Sandbox(world), _) => Resolved::Sandbox(*world),
+                (Address::Url(_), Some("sandbox")) => Resolved::Sandbox(world.unwrap_or_default()),
                 (Address::Url(url), overridden) => {
                     let token = set(&source.auth.env).ok_or_else(|| AccessError::NoToken {
                         source_name: name.clone(),
@@ -134,7 +125,7 @@ impl Accesses {
     /// Returns the simulated time of the first run. `None` if no source is simulated.
     pub fn simulated_clock(&self) -> Option<DateTime<Utc>> {
         let clocks = self.0.values().filter_map(|access| match access {
-            Resolved::Sandbox { clock, .. } => Some(clock.unwrap_or_else(default_clock)),
+            Resolved::Sandbox(world) => Some(world.clock.unwrap_or_else(default_clock)),
             Resolved::Network(_) => None,
         });
         clocks.min()
@@ -157,11 +148,12 @@ impl Accesses {
         for (name, resolved) in self.0 {
             let access = match resolved {
                 Resolved::Network(access) => access,
-                Resolved::Sandbox { seed, .. } => {
+                Resolved::Sandbox(world) => {
                     let token = SecretString::from(SANDBOX_TOKEN);
                     let clock = sandbox::SandboxClock::frozen(now);
                     let options = sandbox::Options {
-                        seed,
+                        seed: world.seed,
+                        late_percent: world.late_percent,
                         keywords: keywords.clone(),
                         ..sandbox::Options::new(clock, token.clone())
                     };

@@ -12,11 +12,12 @@ use super::commit::ledger;
 use crate::extract::context::{Known, KnownTo};
 use crate::extract::daily_spend::{self, DayOf, journals};
 use crate::extract::ledger::Spent;
+use crate::extract::pager::StopReason;
 use crate::load::Lake;
 use crate::load::record::{AddedFile, CommitRecord};
 use crate::plan::parts::FollowUp;
-use crate::plan::{Money, Plan, Search};
-use crate::query::history::{self, Earlier};
+use crate::plan::{Money, Plan, Recheck, Search};
+use crate::query::history::{self, Earlier, EarlierLook};
 use crate::run::error::RunError;
 use crate::run_meta::RunMeta;
 use crate::transform::tables::select::{self, Ranked};
@@ -59,24 +60,76 @@ impl<'a> Prior<'a> {
         catalog::open_some(&self.lake, tables, &history::TABLES)
     }
 
-    /// Returns the ids that earlier searches found, for the endpoints whose stop rules use them.
+    /// Returns the ids that earlier searches found, for the endpoints whose stop rules use them, and
+    /// the deep looks that are due. Both follow from the logical time of the run and from earlier
+    /// commits, so that a run that is continued decides as before.
     ///
     /// # Errors
     /// The lake cannot be read.
     pub fn known(&self) -> Result<Known, RunError> {
         let asking: BTreeSet<KnownTo> = self.plan.searches.iter().filter_map(KnownTo::of).collect();
         if asking.is_empty() || self.earlier.pipelines.is_empty() {
-            return Ok(Known::new());
+            return Ok(Known::default());
         }
         let database = self.database()?;
-        let mut known = Known::new();
+        let mut known = Known {
+            ids: HashMap::new(),
+            due: self.due_rechecks(&database)?,
+        };
         for to in asking {
             let span = (self.ago(to.within_s), self.meta.snapshot_at);
             let place = (to.source.as_str(), to.endpoint.as_str());
             let ids = history::known_ids(&database, &self.earlier, place, span)?;
-            known.insert(to, Arc::new(ids));
+            known.ids.insert(to, Arc::new(ids));
         }
         Ok(known)
+    }
+
+    /// Returns the rechecks whose deep look is due, by search id: no run of this pipeline within
+    /// `every` looked that deep.
+    fn due_rechecks(&self, database: &Opened) -> Result<HashMap<String, Vec<Recheck>>, RunError> {
+        let of_search = |search: &Search| {
+            let depths = search.depths().into_iter();
+            let rules = depths.filter_map(|depth| depth.stop_when.known?.recheck);
+            rules.collect::<Vec<_>>()
+        };
+        let all = self.plan.searches.iter().flat_map(of_search);
+        let Some(longest_s) = all.map(|recheck| recheck.every_s).max() else {
+            return Ok(HashMap::new());
+        };
+        let of_pipeline = Earlier {
+            pipelines: vec![self.meta.pipeline.clone()],
+            ..self.earlier.clone()
+        };
+        let span = (self.ago(longest_s), self.meta.snapshot_at);
+        let mut by_search: HashMap<String, Vec<EarlierLook>> = HashMap::new();
+        for look in history::looks(database, &of_pipeline, span)? {
+            let of_search = by_search.entry(look.search_id.clone()).or_default();
+            of_search.push(look);
+        }
+        let mut due = HashMap::new();
+        for search in &self.plan.searches {
+            let looks = by_search.get(&search.search_id);
+            let looks = looks.map_or(&[][..], Vec::as_slice);
+            let mut rechecks = of_search(search);
+            rechecks.retain(|recheck| {
+                let since = self.ago(recheck.every_s);
+                let recent = |look: &&EarlierLook| look.snapshot_at > since;
+                let mut recent = looks.iter().filter(recent);
+                !recent.any(|look| was_deep(look, search, *recheck))
+            });
+            if !rechecks.is_empty() {
+                due.insert(search.search_id.clone(), rechecks);
+            }
+        }
+        if !due.is_empty() {
+            tracing::info!(
+                "rechecks are due: {} of {} searches look deeper than known notes",
+                due.len(),
+                self.plan.searches.len()
+            );
+        }
+        Ok(due)
     }
 
     /// Returns a reader of the day's spending by other runs. `None` if the plan has no daily
@@ -223,6 +276,13 @@ impl<'a> Prior<'a> {
         let ago = span.and_then(|span| self.meta.snapshot_at.checked_sub_signed(span));
         ago.unwrap_or(DateTime::<Utc>::UNIX_EPOCH)
     }
+}
+
+/// Returns true if an earlier run looked as deep as a recheck asks for, or to the end.
+fn was_deep(look: &EarlierLook, search: &Search, recheck: Recheck) -> bool {
+    let stop = look.stop.as_deref().and_then(StopReason::named);
+    let is_shared = search.depths().len() > 1;
+    look.pages >= recheck.pages || stop.is_some_and(|stop| stop.ends_deep_look(is_shared))
 }
 
 /// Returns the business dates whose ledgers may hold calls of the day `since` or later. A real

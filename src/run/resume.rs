@@ -191,7 +191,7 @@ impl OpenRun {
         _lock: &PipelineLock,
     ) -> Result<RunOutcome, RunError> {
         let journal = Arc::new(Journal::reopen(self.path.clone())?);
-        let replayed = self.replay(plan, lake, &Known::new())?;
+        let replayed = self.replay(plan, lake, &Known::default())?;
         let head = &self.head;
         let ended = replayed
             .progress

@@ -76,6 +76,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// Valid numbers of notes per day for a keyword.
 pub const NOTES_A_DAY: std::ops::RangeInclusive<u64> = 1..=2_000;
 
+/// Valid percentages of late notes.
+pub const LATE_PERCENT: std::ops::RangeInclusive<u64> = 0..=100;
+
 pub struct Options {
     /// Port to listen on; 0 takes any free port.
     pub port: u16,
@@ -89,6 +92,9 @@ pub struct Options {
     /// Notes that every keyword gets a day, one of [`NOTES_A_DAY`]; without it each has a rate
     /// of its own, 2 to 12.
     pub notes_a_day: Option<u64>,
+    /// Percentage of the notes that become visible one to three hours after their publication, one
+    /// of [`LATE_PERCENT`].
+    pub late_percent: u64,
     /// Keywords that a call may ask about by note id before it searches for them.
     pub keywords: Vec<String>,
 }
@@ -104,6 +110,7 @@ impl Options {
             signers: BTreeMap::new(),
             faults: faults::FaultPlan::default(),
             notes_a_day: None,
+            late_percent: 0,
             keywords: Vec::new(),
         }
     }
@@ -131,12 +138,16 @@ impl Sandbox {
         {
             return Err(impossible(format!("notes a day are {NOTES_A_DAY:?}")));
         }
+        if !LATE_PERCENT.contains(&options.late_percent) {
+            return Err(impossible(format!("late notes are {LATE_PERCENT:?} %")));
+        }
         for keyword in &options.keywords {
             Stream::of(keyword);
         }
         let world = World {
             seed: options.seed,
             notes_a_day: options.notes_a_day,
+            late_percent: options.late_percent,
         };
         let api = Api::new(&contracts, world, options.token, options.signers)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::checks::Check;
 use super::privacy::{PrivacyOptions, Raw};
@@ -104,6 +104,9 @@ pub struct SandboxOptions {
     /// The simulated time (RFC 3339) of the first run into a lake. Each further run takes place
     /// one hour after the last one.
     pub clock: Option<Spanned<String>>,
+    /// Percentage of the notes that searches show one to three hours after their publication, 0 to
+    /// 100. Default: 0.
+    pub late_notes: Option<Spanned<u64>>,
 }
 
 /// Keywords, here or in a file.
@@ -179,10 +182,25 @@ pub struct StopWhen {
     /// Maximum age of the earlier runs that `known_share` considers. Default: 7d.
     #[schemars(with = "Option<String>")]
     pub known_within: Option<Spanned<TimeSpan>>,
+    /// Lets a search look deeper than `known_share` now and then, for notes that the provider showed
+    /// late. Without it, `known_share` holds on every page.
+    pub recheck: Option<Spanned<RecheckOptions>>,
     /// A page on which 9 of 10 notes were published longer ago than this. Only for searches with
     /// `sort: newest`: in another order, old notes say nothing about the next page.
     #[schemars(with = "Option<String>")]
     pub older_than: Option<Spanned<TimeSpan>>,
+}
+
+/// Deep looks of a search with `known_share`. On a deep look the rule holds from page `pages` on only.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecheckOptions {
+    /// Minimum time between two deep looks of a search, by the snapshot times of the runs.
+    #[schemars(with = "String")]
+    pub every: Spanned<TimeSpan>,
+    /// Number of pages that a deep look requests at least, unless another rule ends it. From 2 to
+    /// `max`.
+    pub pages: Spanned<u32>,
 }
 
 /// Notes to request: exactly one of `found_by`, `ids` and `file`.
@@ -226,6 +244,10 @@ pub struct LimitOptions {
     /// Maximum delay before the first retry. It doubles with each retry. Default: 1s.
     #[schemars(with = "String")]
     pub retry_delay: TimeSpan,
+    /// Action after a call that may have been billed but has no usable answer: it timed out, its
+    /// connection broke, or its answer has no business code. With `retry_once` each such call can be
+    /// paid twice. Default: that of the source contract.
+    pub on_unknown_outcome: Option<Spanned<UnknownOutcomeAction>>,
     /// Maximum size of an answer, in MiB after decompression. Default: 32.
     pub max_answer_mib: Spanned<u32>,
     /// Maximum number of calls of a run, retries included. A run that reaches a budget commits
@@ -240,6 +262,15 @@ pub struct LimitOptions {
     /// Maximum cost of a day, over all runs in the lake.
     #[schemars(with = "Option<f64>")]
     pub cost_per_day: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownOutcomeAction {
+    /// The search fails. The page is not requested again by this run.
+    Fail,
+    /// The call is sent once more.
+    RetryOnce,
 }
 
 /// Actions for answers that differ from the source contract.
@@ -315,6 +346,7 @@ impl Default for StopWhen {
             short_page: None,
             known_share: None,
             known_within: None,
+            recheck: None,
             older_than: None,
         }
     }
@@ -328,6 +360,7 @@ impl Default for LimitOptions {
             concurrency: Spanned::unplaced(4),
             retries: 4,
             retry_delay: TimeSpan::Exact(Duration::from_secs(1)),
+            on_unknown_outcome: None,
             max_answer_mib: Spanned::unplaced(32),
             requests_per_run: None,
             requests_per_day: None,

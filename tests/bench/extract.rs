@@ -2,8 +2,8 @@
 //! loopback, so nothing is paid.
 //!
 //! ```sh
-//! cargo bench --bench extract                # all of it, about twelve minutes
-//! cargo bench --bench extract -- throughput  # or limit, or week
+//! cargo bench --bench extract                # all of it, about half an hour
+//! cargo bench --bench extract -- throughput  # or limit, week, late
 //! ```
 
 #[path = "../it/support.rs"]
@@ -24,7 +24,7 @@ const TOKEN: &str = "b7c1f0e2-1d3a-4f5b-9c8d-0a1b2c3d4e5f";
 fn main() {
     let args: BTreeSet<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| {
-        let names = ["throughput", "limit", "week"];
+        let names = ["throughput", "limit", "week", "late"];
         args.contains(name) || !names.iter().any(|n| args.contains(*n))
     };
     if wanted("throughput") {
@@ -35,8 +35,13 @@ fn main() {
         limit(100, 2_000);
     }
     if wanted("week") {
-        week(120);
-        week(480);
+        week(120, 0, &RULES);
+        week(480, 0, &RULES);
+    }
+    // `week` measures the late notes, too; `late` only them.
+    if wanted("week") || wanted("late") {
+        week(120, 5, &RULES_FOR_LATE_NOTES);
+        week(480, 5, &RULES_FOR_LATE_NOTES);
     }
 }
 
@@ -92,24 +97,40 @@ const RULES: [(&str, &str); 4] = [
     ("both", "known_share: 0.9, older_than: 3h"),
 ];
 
+/// The rules that are compared where some notes are shown late.
+const RULES_FOR_LATE_NOTES: [(&str, &str); 5] = [
+    ("fixed paging", ""),
+    ("known_share: 0.9", "known_share: 0.9"),
+    ("older_than: 3h", "older_than: 3h"),
+    (
+        "known_share: 0.9, recheck: {every: 24h, pages: 5}",
+        "known_share: 0.9, recheck: {every: 24h, pages: 5}",
+    ),
+    (
+        "known_share: 0.9, recheck: {every: 6h, pages: 10}",
+        "known_share: 0.9, recheck: {every: 6h, pages: 10}",
+    ),
+];
+
 /// A week of hourly runs over five keywords that get so many new notes a day each, ten pages deep.
-fn week(notes_a_day: u32) {
+/// `late_percent` of the notes are shown one to three hours late.
+fn week(notes_a_day: u32, late_percent: u32, rules: &[(&str, &str)]) {
     let price = 0.10;
     println!(
         "week: 168 hourly runs, 5 keywords, newest first, at most 10 pages of 20, {notes_a_day} \
-         new notes a day each"
+         new notes a day each, {late_percent} % of them late"
     );
     println!(
-        "  {:<18}{:>8}{:>10}{:>11}{:>8}{:>9}{:>18}",
+        "  {:<51}{:>8}{:>10}{:>11}{:>8}{:>9}{:>18}",
         "rule", "calls", "of fixed", "new notes", "missed", "missed %", "CNY a new note"
     );
     let mut fixed: Option<(u64, u64)> = None;
-    for (name, rules) in RULES {
-        let (calls, new) = a_week_with(rules, notes_a_day);
+    for (name, rules) in rules {
+        let (calls, new) = a_week_with(rules, notes_a_day, late_percent);
         let (all_calls, all_new) = *fixed.get_or_insert((calls, new));
         let missed = all_new.saturating_sub(new);
         println!(
-            "  {name:<18}{calls:>8}{:>8.1} %{new:>11}{missed:>8}{:>7.2} %{:>18.4}",
+            "  {name:<51}{calls:>8}{:>8.1} %{new:>11}{missed:>8}{:>7.2} %{:>18.4}",
             100.0 * calls as f64 / all_calls as f64,
             100.0 * missed as f64 / all_new as f64,
             price * calls as f64 / new as f64,
@@ -118,10 +139,11 @@ fn week(notes_a_day: u32) {
 }
 
 /// Calls, and notes that were published in the week and found.
-fn a_week_with(rules: &str, notes_a_day: u32) -> (u64, u64) {
-    let notes_a_day = notes_a_day.to_string();
-    let sandbox =
-        SandboxProcess::with(&["--token", TOKEN, "--frozen", "--notes-a-day", &notes_a_day]);
+fn a_week_with(rules: &str, notes_a_day: u32, late_percent: u32) -> (u64, u64) {
+    let (notes_a_day, late_percent) = (notes_a_day.to_string(), late_percent.to_string());
+    let world = ["--notes-a-day", &notes_a_day, "--late-notes", &late_percent];
+    let flags = [&["--token", TOKEN, "--frozen"][..], &world].concat();
+    let sandbox = SandboxProcess::with(&flags);
     let lake = Lake::new();
     let pipeline = lake.write(
         "week.yaml",

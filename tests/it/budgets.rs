@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{Lake, SandboxProcess};
+use crate::support::{Lake, SandboxProcess, succeed};
 
 /// Ten calls at 0.10, eight at once.
 fn pipeline(lake: &Lake, name: &str, budget: &str) -> PathBuf {
@@ -103,6 +103,52 @@ fn a_call_that_may_have_been_billed_counts() {
     let (code, stderr) = run(&sandbox, &lake, &pipeline);
     assert_eq!(code, Some(5), "{stderr}");
     assert_eq!(sandbox.calls().len(), 4);
+}
+
+#[test]
+fn a_call_that_is_sent_once_more_counts_twice() {
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    let lake = Lake::new();
+    sandbox.set_faults(&json!({"on": [{"fault": {"kind": "reset"}}]}));
+    let limits = "cost_per_run: 0.7, on_unknown_outcome: retry_once, retry_delay: 1ms";
+    let pipeline = pipeline(&lake, "thrifty", limits);
+    let (code, stderr) = run(&sandbox, &lake, &pipeline);
+    assert_eq!(code, Some(5), "{stderr}");
+    // Five searches send their first call, and two of them can pay for another one.
+    assert_eq!(sandbox.calls().len(), 7);
+    let unknown = "select count(*) from requests where billed = 'unknown'";
+    assert_eq!(lake.value(unknown), 7);
+}
+
+#[test]
+fn the_plan_shows_what_follows_a_call_that_may_be_billed() {
+    let lake = Lake::new();
+    for (limits, word, told) in [
+        ("retries: 3", json!(null), None),
+        (
+            "on_unknown_outcome: retry_once",
+            json!("retry_once"),
+            Some("it is sent once more, and can be paid twice"),
+        ),
+        (
+            "on_unknown_outcome: fail",
+            json!("fail"),
+            Some("its search fails"),
+        ),
+    ] {
+        let pipeline = pipeline(&lake, "planned", limits);
+        let path = pipeline.to_str().expect("UTF-8");
+        let json = succeed(&mut lake.redlake(&["plan", path, "--format", "json"])).stdout;
+        let plan: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(plan["on_unknown_outcome"], word);
+        let text = succeed(&mut lake.redlake(&["plan", path])).stdout;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let line = text.lines().find(|line| line.contains("may be billed"));
+        let expected = told.map(|told| {
+            format!("  after a call that may be billed but has no usable answer: {told}")
+        });
+        assert_eq!(line, expected.as_deref(), "{text}");
+    }
 }
 
 #[test]

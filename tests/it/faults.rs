@@ -169,6 +169,33 @@ fn connections_break() {
 }
 
 #[test]
+fn calls_that_may_be_billed_are_sent_once_more_where_the_pipeline_says_so() {
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    let action = |pipeline: &str, action: &str| {
+        pipeline.replace(
+            "retries: 2",
+            &format!("retries: 2, on_unknown_outcome: {action}"),
+        )
+    };
+    let search = action(SEARCH, "retry_once");
+    let detail = action(DETAIL, "fail");
+    let (reset, html) = (json!({"kind": "reset"}), json!({"kind": "html"}));
+    let mut table = String::new();
+    for faults in [vec![&reset], vec![&reset, &html], vec![&html]] {
+        let plan = json!({"script": faults});
+        let outcome = outcome(&sandbox, &search, &plan);
+        table.push_str(&format!("# search, retry_once: {plan}\n{outcome}\n"));
+    }
+    let hangs = json!({"script": [{"kind": "timeout"}]});
+    let hung = outcome_with(&sandbox, &search, &hangs, &IMPATIENT);
+    table.push_str(&format!("# search, retry_once: {hangs}\n{hung}\n"));
+    let plan = json!({"script": [reset]});
+    let failed = outcome(&sandbox, &detail, &plan);
+    table.push_str(&format!("# detail, fail: {plan}\n{failed}\n"));
+    insta::assert_snapshot!("sent_once_more", table);
+}
+
+#[test]
 fn faulty_bodies() {
     let faults = [
         json!({"kind": "truncated"}),

@@ -23,6 +23,7 @@ mod held;
 mod hourly;
 mod install;
 mod kills;
+mod late_notes;
 mod logical_time;
 mod marts;
 mod messages;

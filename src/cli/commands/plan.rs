@@ -18,6 +18,7 @@ use crate::maintenance::needs::{OnSchedule, PeriodNeeds, Shortfall, on_schedule,
 use crate::plan::parts::{Address, FollowUp};
 use crate::plan::{Estimate, Plan, Search, Shard, unusable};
 use crate::signing::{HalfSigner, Signer};
+use crate::spec::pipeline::UnknownOutcomeAction;
 use crate::transform::contracts::Transform;
 
 #[derive(Debug, Args)]
@@ -48,6 +49,7 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
         shortfalls: shortfalls(&plan),
         currency: plan.price.currency.as_deref(),
         signed_sources: signed_sources(&plan, &environment),
+        on_unknown_outcome: plan.limits.retries.on_unknown_outcome,
         searches: &plan.searches,
         follow_ups: &plan.follow_ups,
     };
@@ -76,6 +78,8 @@ struct PlanReport<'a> {
     currency: Option<&'a str>,
     /// Names of the sources whose calls are signed.
     signed_sources: Vec<&'a str>,
+    /// Null if the source contracts decide.
+    on_unknown_outcome: Option<UnknownOutcomeAction>,
     searches: &'a [Search],
     follow_ups: &'a [FollowUp],
 }
@@ -110,8 +114,8 @@ fn table(plan: &Plan, outlook: &Outlook, environment: &Environment) -> String {
                     None => url.clone(),
                 }
             }
-            Address::Sandbox { seed, .. } => {
-                format!("built-in sandbox, seed {seed}: costs nothing")
+            Address::Sandbox(world) => {
+                format!("built-in sandbox, seed {}: costs nothing", world.seed)
             }
         };
         let _ = writeln!(out, "  {name}: {address}");
@@ -171,6 +175,7 @@ fn table(plan: &Plan, outlook: &Outlook, environment: &Environment) -> String {
         None => writeln!(out, "\n  takes at least {at_most:.0} s at these limits"),
     };
     out.push_str(&budgets(plan, outlook));
+    out.extend(unknown_outcomes(plan));
     out.extend(outlook.open_run.as_ref().map(|open| continued(open, plan)));
     let schedule = on_schedule(plan, outlook.likely.as_ref());
     out.extend(schedule.map(|schedule| scheduled(&schedule, plan)));
@@ -239,7 +244,7 @@ fn signer(
 ) -> Option<Result<Option<Signer>, HalfSigner>> {
     let source = plan.source(name);
     let overridden = environment.get(&source.base_url_env);
-    let is_simulated = matches!(plan.sources[name].address, Address::Sandbox { .. })
+    let is_simulated = matches!(plan.sources[name].address, Address::Sandbox(_))
         || overridden.as_deref() == Some("sandbox");
     let signing = source.signing.as_ref().filter(|_| !is_simulated)?;
     Some(Signer::from_env(signing, &|name| environment.get(name)))
@@ -264,6 +269,17 @@ fn asked_fields(plan: &Plan) -> BTreeMap<&str, &[String]> {
     let follow_ups = follow_ups.map(|f| (f.endpoint.as_str(), f.fields.as_slice()));
     let asked = searches.chain(follow_ups);
     asked.filter(|(_, fields)| !fields.is_empty()).collect()
+}
+
+/// Returns the line that shows what follows a call that may have been billed, if the pipeline sets it.
+fn unknown_outcomes(plan: &Plan) -> Option<String> {
+    let what = match plan.limits.retries.on_unknown_outcome? {
+        UnknownOutcomeAction::Fail => "its search fails",
+        UnknownOutcomeAction::RetryOnce => "it is sent once more, and can be paid twice",
+    };
+    Some(format!(
+        "  after a call that may be billed but has no usable answer: {what}\n"
+    ))
 }
 
 /// Returns the lines about the budgets and what is left of them today.

@@ -15,7 +15,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_text;
 use crate::run::access::SANDBOX_TOKEN;
-use crate::sandbox::{NOTES_A_DAY, Options, Sandbox, SandboxClock, faults};
+use crate::sandbox::{LATE_PERCENT, NOTES_A_DAY, Options, Sandbox, SandboxClock, faults};
 use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 use crate::spec::words::Instant;
@@ -51,6 +51,10 @@ pub struct SandboxArgs {
     /// New notes per keyword and day, 1 to 2000 [default: 2 to 12, depending on the keyword]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(NOTES_A_DAY))]
     notes_a_day: Option<u64>,
+    /// Notes that become visible one to three hours after their publication, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(LATE_PERCENT))]
+    late_notes: u64,
 }
 
 pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
@@ -73,6 +77,7 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
         signers: signers.clone(),
         faults: fault_plan(args)?,
         notes_a_day: args.notes_a_day,
+        late_percent: args.late_notes,
         keywords: Vec::new(),
     };
     let sources = Arc::clone(&contracts);

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{done, head, journal, journal_path, search, sent};
 use crate::extract::journal::{Entry, Journal, RunHead, head as first, is_under_way, read};
 use crate::extract::ledger::{Call, Sent};
-use crate::plan::{KnownShare, Search, StopRules};
+use crate::plan::{KnownShare, Recheck, Search, StopRules};
 use crate::spec::source::Billed;
 
 const NOON: &str = "2026-03-09T04:00:00.000001Z";
@@ -36,6 +36,10 @@ fn entries() -> Vec<Entry> {
             known: Some(KnownShare {
                 share: 0.1 + 0.2,
                 within_s: u64::MAX,
+                recheck: Some(Recheck {
+                    every_s: u64::MAX,
+                    pages: u32::MAX,
+                }),
             }),
             older_than_s: Some(0),
         },

@@ -1,13 +1,12 @@
 //! Whose turn it is.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 
 use super::{endpoint, search};
 use crate::extract::fetch::Turn;
-use crate::extract::pager::Pager;
+use crate::extract::pager::{KnownItems, Pager};
 use crate::extract::scheduler::Lanes;
 use crate::plan::Search;
 
@@ -22,7 +21,7 @@ fn turn(source: &str, id: &str) -> Turn {
         search,
         endpoint,
         DateTime::UNIX_EPOCH,
-        Arc::default(),
+        KnownItems::default(),
     ))
 }
 

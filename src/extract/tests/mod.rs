@@ -7,6 +7,7 @@ mod lanes;
 mod pace;
 mod pages;
 mod policy;
+mod rechecks;
 mod replay;
 mod requests;
 mod stops;

@@ -1,12 +1,10 @@
-use std::sync::Arc;
-
 use chrono::DateTime;
 use serde_json::json;
 
 use super::{endpoint, search, source};
 use crate::extract::client::Mask;
 use crate::extract::envelope::{Envelope, NoPage, PageSummary};
-use crate::extract::pager::{Added, Pager, StopReason};
+use crate::extract::pager::{Added, KnownItems, Pager, StopReason};
 use crate::plan::Search;
 use crate::spec::class::CallClass;
 
@@ -26,7 +24,7 @@ fn added(items_before: u64, new_items: u64) -> Added {
 }
 
 fn pager(source: &str, name: &str) -> Pager {
-    let none = Arc::default();
+    let none = KnownItems::default();
     let at = DateTime::UNIX_EPOCH;
     Pager::new(search(&[]), endpoint(source, name), at, none)
 }

@@ -10,11 +10,13 @@ use crate::extract::policy::{
 };
 use crate::plan::parts::Retries;
 use crate::spec::class::CallClass;
+use crate::spec::pipeline::UnknownOutcomeAction;
 use crate::spec::source::{Billed, Source};
 
 const RETRIES: Retries = Retries {
     max: 4,
     delay: Duration::from_secs(1),
+    on_unknown_outcome: None,
 };
 
 const STATUSES: [u16; 8] = [200, 400, 401, 403, 404, 429, 500, 503];
@@ -178,6 +180,32 @@ fn without_retries_the_first_attempt_is_the_last() {
     }
 }
 
+#[test]
+fn the_pipeline_decides_before_the_contract_on_calls_that_may_be_billed() {
+    let judged = |source_name, action, unknown| {
+        let retries = Retries {
+            on_unknown_outcome: action,
+            ..RETRIES
+        };
+        let attempt = Attempt { number: 1, unknown };
+        let timeout = CallOutcome::Failure(Failure::Timeout);
+        decide(&timeout, source(source_name), attempt, retries, 0.0).decision
+    };
+    let retry = Decision::Retry {
+        after: Duration::ZERO,
+    };
+    let (fail, once) = (UnknownOutcomeAction::Fail, UnknownOutcomeAction::RetryOnce);
+    for (name, by_contract) in [
+        ("justoneapi", Decision::FailSearch),
+        ("xhs_open", retry.clone()),
+    ] {
+        assert_eq!(judged(name, None, 0), by_contract);
+        assert_eq!(judged(name, Some(fail), 0), Decision::FailSearch);
+        assert_eq!(judged(name, Some(once), 0), retry);
+        assert_eq!(judged(name, Some(once), 1), Decision::FailSearch);
+    }
+}
+
 /// Anything that may come of a call, the likely and the odd.
 fn any_outcome() -> impl Strategy<Value = CallOutcome> {
     let code = prop_oneof![
@@ -229,7 +257,7 @@ proptest! {
         ]),
     ) {
         let delay = Duration::from_millis(delay);
-        let retries = Retries { max: 64, delay };
+        let retries = Retries { max: 64, delay, on_unknown_outcome: None };
         let source = source("justoneapi");
         let attempt = Attempt { number, unknown: 0 };
         let after = |jitter| {

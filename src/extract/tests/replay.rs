@@ -1,6 +1,6 @@
 //! Where a run stands, from journals and pages made by hand.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
@@ -107,7 +107,7 @@ impl Story {
     }
 
     fn replayed(&self) -> Replayed {
-        self.replayed_from(&[self.raw()], &Known::new())
+        self.replayed_from(&[self.raw()], &Known::default())
     }
 
     fn replayed_from(&self, raw: &[PathBuf], known: &Known) -> Replayed {
@@ -218,6 +218,7 @@ fn what_was_decided_then_counts() {
         known: Some(KnownShare {
             share: 0.5,
             within_s: 1,
+            recheck: None,
         }),
         ..StopRules::default()
     };
@@ -230,7 +231,10 @@ fn what_was_decided_then_counts() {
     story.page_of(&search, 1, &["a", "b"], None);
     let known: HashSet<String> = ["a", "b", "c"].map(str::to_owned).into();
     let asking = KnownTo::of(&search).expect("a rule");
-    let known = Known::from([(asking, Arc::new(known))]);
+    let known = Known {
+        ids: HashMap::from([(asking, Arc::new(known))]),
+        due: HashMap::new(),
+    };
     let replayed = story.replayed_from(&[story.raw()], &known);
     let mut pager = under_way(replayed, ID);
     let (_, stop) = pager.advance(&summary(&["c", "d"]));
@@ -337,7 +341,7 @@ fn a_page_in_two_files_counts_once() {
     std::fs::copy(story.raw(), &copy).expect("a copy");
     let missing = story.dir.path().join("3.ndjson.zst");
     let raw = [story.raw(), copy, missing, story.raw()];
-    let replayed = story.replayed_from(&raw, &Known::new());
+    let replayed = story.replayed_from(&raw, &Known::default());
     assert_eq!((replayed.pages, replayed.items), (2, 3));
     assert_eq!(replayed.calls.len(), 2);
     assert_eq!(under_way(replayed, ID).page(), 3);
@@ -351,7 +355,7 @@ fn a_run_that_went_on_the_next_day_has_two_files() {
     let second = story.dir.path().join("2.ndjson.zst");
     story.writer = RawWriter::new(second.clone());
     story.page(2, &["b"], Some(StopReason::Empty));
-    let replayed = story.replayed_from(&[first, second], &Known::new());
+    let replayed = story.replayed_from(&[first, second], &Known::default());
     assert_eq!(ended(&replayed, ID).stop, StopReason::Empty);
     assert_eq!(replayed.pages, 2);
 }

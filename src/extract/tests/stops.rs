@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{endpoint, search};
 use crate::extract::envelope::PageSummary;
-use crate::extract::pager::{Pager, StopReason};
+use crate::extract::pager::{KnownItems, Pager, StopReason};
 use crate::plan::{Depth, KnownShare, Search, StopRules};
 
 const MANY: u32 = 1_000;
@@ -32,7 +32,15 @@ fn pager(stop_when: StopRules, max_pages: u32, known: &[&str]) -> Pager {
     };
     let known: HashSet<String> = known.iter().map(|id| id.to_string()).collect();
     let endpoint = endpoint("justoneapi", "note_search");
-    Pager::new(search, endpoint, snapshot_at(), Arc::new(known))
+    Pager::new(search, endpoint, snapshot_at(), known_ids(known))
+}
+
+/// Ids that earlier runs found; no recheck is due.
+fn known_ids(ids: HashSet<String>) -> KnownItems {
+    KnownItems {
+        ids: Arc::new(ids),
+        due: Vec::new(),
+    }
 }
 
 fn items(ids: &[&str]) -> PageSummary {
@@ -67,7 +75,11 @@ fn none() -> StopRules {
 
 fn known(share: f64) -> StopRules {
     StopRules {
-        known: Some(KnownShare { share, within_s: 1 }),
+        known: Some(KnownShare {
+            share,
+            within_s: 1,
+            recheck: None,
+        }),
         ..StopRules::default()
     }
 }
@@ -204,7 +216,7 @@ fn a_search_shared_by_two_entries_continues_while_one_needs_pages() {
         search.wishes = vec![shallow.clone(), new_only.clone()];
         let known = earlier.iter().map(|id| id.to_string()).collect();
         let endpoint = endpoint("justoneapi", "note_search");
-        Pager::new(search, endpoint, snapshot_at(), Arc::new(known))
+        Pager::new(search, endpoint, snapshot_at(), known_ids(known))
     };
     // Neither wants more than the first page, where it is known.
     let stop = after(with_both(&["a", "b"]), &[items(&["a", "b"])]);
@@ -331,6 +343,7 @@ fn stop_reasons_have_priorities() {
         known: Some(KnownShare {
             share: 0.9,
             within_s: 1,
+            recheck: None,
         }),
         older_than_s: Some(1),
     };
@@ -398,7 +411,11 @@ fn any_rules() -> impl Strategy<Value = StopRules> {
         |(empty, short_page, share, older_than_s)| StopRules {
             empty,
             short_page,
-            known: share.map(|share| KnownShare { share, within_s: 1 }),
+            known: share.map(|share| KnownShare {
+                share,
+                within_s: 1,
+                recheck: None,
+            }),
             older_than_s,
         },
     )

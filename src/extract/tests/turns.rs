@@ -17,7 +17,7 @@ use crate::extract::client::{Answer, Client, SourceAccess};
 use crate::extract::context::{Context, Known};
 use crate::extract::journal::{Entry, Journal, read};
 use crate::extract::ledger::{Call, Spent};
-use crate::extract::pager::{Pager, StopReason};
+use crate::extract::pager::{KnownItems, Pager, StopReason};
 use crate::extract::policy::{Attempt, Failure};
 use crate::extract::replay::{Progress, Replayed, replay};
 use crate::extract::store::Store;
@@ -93,7 +93,7 @@ async fn extract(
         writers: sources.iter().map(writer).collect(),
         journal: Arc::new(journal),
         budget: unlimited(),
-        known: Known::new(),
+        known: Known::default(),
         recent: BTreeMap::new(),
         progress,
         stop,
@@ -108,7 +108,7 @@ async fn extract(
 }
 
 fn replayed(plan: &Plan, entries: &[Entry], raw: &[PathBuf]) -> Replayed {
-    let known = Known::new();
+    let known = Known::default();
     replay(plan, time(NOON), &known, entries, raw).unwrap_or_else(|e| panic!("{e}"))
 }
 
@@ -274,7 +274,7 @@ async fn a_run_that_is_continued_brings_what_was_missing() {
 fn context(plan: Plan, folder: &Path) -> (Context, Pager) {
     let search = plan.searches[0].clone();
     let endpoint = plan.endpoint(&search);
-    let pager = Pager::new(search, endpoint, time(NOON), Arc::default());
+    let pager = Pager::new(search, endpoint, time(NOON), KnownItems::default());
     let journal = Arc::new(journal(folder, head("run"), &[]));
     let context = Context {
         plan: Arc::new(plan),

@@ -8,6 +8,7 @@ use super::{THREE_KINDS, and, planned};
 use crate::plan::Plan;
 use crate::plan::limits::{Budgets, Limits, Money, Window};
 use crate::plan::parts::Retries;
+use crate::spec::pipeline::UnknownOutcomeAction;
 
 fn limits(declared: &str) -> Limits {
     planned(&and(&format!("limits: {{{declared}}}\n"))).limits
@@ -27,6 +28,7 @@ fn limits_that_are_not_declared_have_their_defaults() {
         retries: Retries {
             max: 4,
             delay: Duration::from_secs(1),
+            on_unknown_outcome: None,
         },
         max_answer: 32 << 20,
         budgets: Budgets::default(),
@@ -51,6 +53,7 @@ fn limits_are_what_is_declared() {
         retries: Retries {
             max: 0,
             delay: Duration::from_millis(250),
+            on_unknown_outcome: None,
         },
         max_answer: 1 << 20,
         budgets: Budgets {
@@ -63,6 +66,16 @@ fn limits_are_what_is_declared() {
     assert_eq!(plan.limits, declared);
     let resumed = planned(&and("resume_within: 90s\n")).resume_within;
     assert_eq!(resumed, Duration::from_secs(90));
+}
+
+#[test]
+fn calls_that_may_be_billed_follow_the_pipeline_or_else_the_contract() {
+    let action = |declared: &str| limits(declared).retries.on_unknown_outcome;
+    assert_eq!(action(""), None);
+    let once = action("on_unknown_outcome: retry_once");
+    assert_eq!(once, Some(UnknownOutcomeAction::RetryOnce));
+    let fail = action("on_unknown_outcome: fail, retries: 0");
+    assert_eq!(fail, Some(UnknownOutcomeAction::Fail));
 }
 
 #[test]

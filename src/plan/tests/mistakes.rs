@@ -82,6 +82,11 @@ fn each_mistake_has_its_place_and_a_hint() {
             "11:24 a budget of 0.05 does not pay for one call [a call costs up to 0.1]",
         ),
         (
+            and("limits: {retries: 0, on_unknown_outcome: retry_once}\n"),
+            "11:42 `on_unknown_outcome: retry_once` has no effect with `retries: 0` [write \
+             `retries: 1` or more, or remove it]",
+        ),
+        (
             and("limits: {concurrency: 0}\n"),
             "11:23 `concurrency` must be at least 1 [write a whole number from 1]",
         ),
@@ -166,6 +171,10 @@ fn each_mistake_has_its_place_and_a_hint() {
         (
             source(", base_url: prod-cn, sandbox: {seed: 1}"),
             "4:38 only the sandbox has sandbox options [write `base_url: sandbox`, or remove `sandbox:`]",
+        ),
+        (
+            source(", base_url: sandbox, sandbox: {late_notes: 101}"),
+            "4:69 `late_notes` is a percentage, at most 100 [write 5 for 5 of 100 notes]",
         ),
         (
             source(", base_url: sandbox, sandbox: {clock: noon}"),
@@ -302,6 +311,24 @@ fn a_wrong_stop_rule_has_its_place_and_a_hint() {
         (
             rules("known_within: 7d"),
             "10:47 `known_within` needs `known_share` [add `known_share: 0.9`, or remove it]",
+        ),
+        (
+            rules("recheck: {every: 1d, pages: 2}"),
+            "10:42 `recheck` needs `known_share` [add `known_share: 0.9`, or remove it]",
+        ),
+        (
+            rules("known_share: 1, recheck: {every: 0h, pages: 2}"),
+            "10:66 `every` must be at least 1s [write a time such as 6h]",
+        ),
+        (
+            rules("known_share: 1, recheck: {every: 1d, pages: 1}"),
+            "10:77 `pages` of `recheck` must be at least 2: every search requests page 1 \
+             [write a number from 2 to `max`]",
+        ),
+        (
+            rules("known_share: 1, recheck: {every: 1d, pages: 4}"),
+            "10:77 a recheck of 4 pages is deeper than `max: 3` [raise `max` to 4, or write fewer \
+             `pages`]",
         ),
         (
             rules("short_page: 0"),

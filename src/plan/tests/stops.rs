@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{PIPELINE, and, changed, planned};
-use crate::plan::{KnownShare, Plan, Search, StopRules};
+use crate::plan::{KnownShare, Plan, Recheck, Search, StopRules};
 use crate::spec::words::Filter;
 
 const DAY_S: u64 = 86_400;
@@ -21,7 +21,11 @@ fn rules(declared: &str) -> StopRules {
 }
 
 fn known(share: f64, within_s: u64) -> Option<KnownShare> {
-    Some(KnownShare { share, within_s })
+    Some(KnownShare {
+        share,
+        within_s,
+        recheck: None,
+    })
 }
 
 /// How far a search is paged that two entries ask for.
@@ -64,6 +68,12 @@ fn rules_are_what_is_declared() {
         older_than_s: Some(7 * DAY_S),
     };
     assert_eq!(planned(&newest).searches[0].stop_when, rules);
+    let recheck = self::rules("known_share: 1, recheck: {every: 1d, pages: 2}").known;
+    let declared = Recheck {
+        every_s: DAY_S,
+        pages: 2,
+    };
+    assert_eq!(recheck.and_then(|rule| rule.recheck), Some(declared));
     // What was found in the last week is known.
     assert_eq!(self::rules("known_share: 1").known, known(1.0, 7 * DAY_S));
 }
@@ -104,6 +114,7 @@ fn limits_prices_and_budgets_do_not_change_search_ids() {
     let hash = planned(PIPELINE).hash;
     let same = [
         "limits: {requests_per_second: 9, burst: 2, concurrency: 1, retries: 0}\n",
+        "limits: {on_unknown_outcome: retry_once}\n",
         "limits: {requests_per_run: 5, requests_per_day: 6, max_answer_mib: 1}\n",
         "price: {note_search: 0.10, currency: CNY}\n",
         "limits: {cost_per_run: 1, cost_per_day: 2}\nprice: {note_search: 1, currency: CNY}\n",
@@ -138,6 +149,9 @@ fn rules_and_follow_ups_are_part_of_what_is_asked() {
         ruled("known_share: 0.9"),
         ruled("known_share: 0.8"),
         ruled("known_share: 0.9, known_within: 1d"),
+        ruled("known_share: 0.9, recheck: {every: 1d, pages: 2}"),
+        ruled("known_share: 0.9, recheck: {every: 1d, pages: 3}"),
+        ruled("known_share: 0.9, recheck: {every: 2d, pages: 3}"),
         details(""),
         details(", seen_within: 1d"),
         details(", seen_within: 2d"),
@@ -167,7 +181,9 @@ fn follow_ups_may_look_back() {
 fn any_rules() -> impl Strategy<Value = StopRules> {
     // As people write shares.
     let share = (1_u32..=1_000).prop_map(|thousandths| f64::from(thousandths) / 1e3);
-    let known = (share, 1_u64..9);
+    let recheck = (1_u64..9, 2_u32..9);
+    let recheck = recheck.prop_map(|(every_s, pages)| Recheck { every_s, pages });
+    let known = (share, 1_u64..9, prop::option::of(recheck));
     (
         any::<bool>(),
         prop::option::of(1_u32..9),
@@ -177,7 +193,11 @@ fn any_rules() -> impl Strategy<Value = StopRules> {
         .prop_map(|(empty, short_page, known, older_than_s)| StopRules {
             empty,
             short_page,
-            known: known.map(|(share, within_s)| KnownShare { share, within_s }),
+            known: known.map(|(share, within_s, recheck)| KnownShare {
+                share,
+                within_s,
+                recheck,
+            }),
             older_than_s,
         })
 }

@@ -33,6 +33,7 @@ const KEYWORD: &str = "海蓝之谜";
 const WORLD: World = World {
     seed: 1,
     notes_a_day: None,
+    late_percent: 0,
 };
 
 fn contracts() -> Contracts {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::bench::{self, Bench, note_ids};
 use super::{KEYWORD, TOKEN, WORLD, noon};
 use crate::sandbox::world::phrases::TOPICS;
-use crate::sandbox::world::stream::{BEGINNING, DAY, Stream, World};
+use crate::sandbox::world::stream::{BEGINNING, DAY, HOUR, Stream, World};
 use crate::sandbox::{Options, Sandbox, SandboxClock};
 
 #[test]
@@ -33,6 +33,41 @@ fn every_stream_has_that_many_notes_on_every_day() {
             assert!(notes.iter().all(|note| world.note(&note.id, end).is_some()));
         }
     }
+}
+
+#[test]
+fn late_notes_become_visible_one_to_three_hours_after_their_publication() {
+    let stream = Stream::of(TOPICS[0].name);
+    let end = BEGINNING + 200 * DAY;
+    let world = |late_percent| World {
+        notes_a_day: Some(500),
+        late_percent,
+        ..WORLD
+    };
+    let ids = |world: World, now| -> Vec<String> {
+        let latest = world.notes(stream, now).take(1_000);
+        latest.map(|note| note.id).collect()
+    };
+    // Four hours later all of them are visible, in the same order as without late ones.
+    let begun = |id: &String| i64::from_str_radix(&id[..8], 16).unwrap() <= end;
+    let mut later = ids(world(20), end + 3 * HOUR);
+    later.retain(begun);
+    let now = ids(world(20), end);
+    let all = ids(world(0), end);
+    assert_eq!(later[..], all[..later.len()]);
+    assert!(now.iter().all(|id| all.contains(id) || !later.contains(id)));
+    let late: Vec<_> = world(20)
+        .notes(stream, end)
+        .take(1_000)
+        .map(|note| note.visible_at() - note.published_at)
+        .filter(|delay| *delay != 0)
+        .collect();
+    assert!((150..250).contains(&late.len()), "{} of 1,000", late.len());
+    assert!(late.iter().all(|delay| (HOUR..=3 * HOUR).contains(delay)));
+    let hidden = later.iter().find(|id| !now.contains(id)).unwrap();
+    assert!(world(20).note(hidden, end).is_none());
+    assert!(world(20).note(hidden, end + 3 * HOUR).is_some());
+    assert!(world(0).note(hidden, end).is_some());
 }
 
 fn options(notes_a_day: u64) -> Options {

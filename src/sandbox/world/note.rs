@@ -40,6 +40,21 @@ impl Note {
         Dice::new(self.world.seed, question, &self.id)
     }
 
+    /// Returns the time from which searches find the note: that of its publication, or one to three
+    /// hours later for a late note.
+    pub fn visible_at(&self) -> i64 {
+        let percent = self.world.late_percent;
+        if percent == 0 {
+            return self.published_at;
+        }
+        let mut dice = self.dice("late");
+        if dice.chance(percent) {
+            self.published_at + dice.between(HOUR as u64, 3 * HOUR as u64) as i64
+        } else {
+            self.published_at
+        }
+    }
+
     pub fn is_video(&self) -> bool {
         self.dice("is video").chance(30)
     }

@@ -72,6 +72,8 @@ pub struct World {
     pub seed: u64,
     /// Notes per day in every stream; `None` gives each stream its own rate.
     pub notes_a_day: Option<u64>,
+    /// Percentage of the notes that become visible one to three hours after their publication.
+    pub late_percent: u64,
 }
 
 /// `{seconds:08x}00000000{topic:02x}{salt:04x}{last:02x}`: creation time, stream, and one byte that
