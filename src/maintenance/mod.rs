@@ -4,6 +4,7 @@ pub mod compact;
 pub mod forecast;
 pub mod prune;
 pub mod retransform;
+pub mod run_contents;
 pub mod show;
 pub mod stream;
 pub mod suggest;

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duckdb::{Database, QueryError};
 use super::history::rows;
-use crate::query::sql::literal;
+use crate::query::sql::{identifier, literal};
 
 /// A row of the table `runs`, by column.
 pub type RunRow = IndexMap<String, Value>;
@@ -20,6 +21,17 @@ pub type RunRow = IndexMap<String, Value>;
 pub struct CallsOf {
     pub endpoint: String,
     pub class: String,
+    pub calls: u64,
+    pub billed: u64,
+    /// Number of calls whose billing is unknown.
+    pub unknown: u64,
+    /// Sum of the known charges. Null without a price.
+    pub cost: Option<f64>,
+}
+
+/// Totals of all calls of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Paid {
     pub calls: u64,
     pub billed: u64,
     /// Number of calls whose billing is unknown.
@@ -158,6 +170,44 @@ pub fn all_pages(database: &Database) -> Result<Vec<PagesOf>, QueryError> {
 
 /// Condition for rows of `requests` whose page is in the raw zone.
 const IS_PAGE: &str = "item_count IS NOT NULL AND error IS NULL";
+
+/// Returns the totals of all calls of a run.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn paid(database: &Database, run_id: &str) -> Result<Paid, QueryError> {
+    let sql = format!(
+        "SELECT count(*) AS calls, count(*) FILTER (WHERE billed = 'yes') AS billed, \
+         count(*) FILTER (WHERE billed = 'unknown') AS unknown, \
+         sum(cost::DECIMAL(18, 6)) AS cost FROM requests WHERE run_id = {}",
+        literal(run_id)
+    );
+    one(database, &sql)
+}
+
+/// Returns the number of rows that a run has in a table.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn rows_of(database: &Database, table: &str, run_id: &str) -> Result<u64, QueryError> {
+    #[derive(Deserialize)]
+    struct Count {
+        count: u64,
+    }
+    let sql = format!(
+        "SELECT count(*) AS count FROM {} WHERE run_id = {}",
+        identifier(table),
+        literal(run_id)
+    );
+    one(database, &sql).map(|Count { count }| count)
+}
+
+/// Runs a query whose answer is one row.
+fn one<T: DeserializeOwned>(database: &Database, sql: &str) -> Result<T, QueryError> {
+    rows(database, sql)?.pop().ok_or_else(|| QueryError::Rows {
+        reason: "an aggregate without a row".to_owned(),
+    })
+}
 
 /// Returns the calls of a run, by endpoint and class.
 ///

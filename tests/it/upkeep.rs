@@ -200,6 +200,67 @@ fn pruning_a_run_leaves_the_other_runs_and_the_ledger() {
 }
 
 #[test]
+fn a_run_is_not_pruned_by_a_shortened_id_alone() {
+    for compacted in [false, true] {
+        let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2)]);
+        if compacted {
+            succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
+        }
+        let whole = lake.checksums(&TABLES);
+        // Ids of runs that start in the same second differ in the last digits only.
+        let short = &runs[0][..runs[0].len() - 1];
+        let rows = |table: &str| {
+            lake.value(&format!(
+                "SELECT count(*) FROM {table} WHERE run_id = '{}'",
+                runs[0]
+            ))
+        };
+        let paid = json!({"notes": rows("notes"), "calls": rows("requests")});
+
+        let output = lake.redlake(&["prune", "--run", short]).output();
+        let output = output.expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        let expected = format!(
+            "error: nothing was removed: `{short}` is not the whole id of run {id}\n  \
+             hint: this cannot be undone; to remove the run: redlake prune --run {id} --lake {}\n",
+            lake.path().display(),
+            id = runs[0]
+        );
+        assert_eq!(said, expected);
+        let told = String::from_utf8(output.stdout).expect("UTF-8");
+        for part in [
+            format!("run {}\n  pipeline      hourly\n", runs[0]),
+            "  snapshot_at   2026-03-07 17:00:00 UTC\n".to_owned(),
+            format!("  notes         {} rows\n", paid["notes"]),
+            format!("  raw file      {} (", lake.raw_files()[0].display()),
+            format!("  paid for it   {0} calls, {0} billed\n", paid["calls"]),
+            "would be removed".to_owned(),
+        ] {
+            assert!(told.contains(&part), "{part}: {told}");
+        }
+        let dry = json_of(&lake, &["prune", "--run", short, "--dry-run"]);
+        assert_eq!(dry["run"]["run_id"], runs[0]);
+        assert_eq!(dry["run"]["tables"]["notes"], paid["notes"]);
+        assert_eq!(dry["run"]["calls"], paid["calls"]);
+        // Neither does it remove what was asked for beside the run.
+        let beside = ["prune", "--run", short, "--raw-older-than", "0s"];
+        let (code, said) = fail(&mut lake.redlake(&beside));
+        assert_eq!(code, 2);
+        assert!(said.contains("add `--yes`"), "{said}");
+        assert_eq!(lake.checksums(&TABLES), whole);
+        assert_eq!(lake.raw_files().len(), 2);
+
+        let pruned = json_of(&lake, &["prune", "--run", short, "--yes"]);
+        assert_eq!(pruned["run"], dry["run"]);
+        assert_eq!(pruned["rows"], dry["rows"]);
+        assert_eq!(rows("notes"), 0);
+        assert_eq!(lake.raw_files().len(), 1);
+        assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+    }
+}
+
+#[test]
 fn pruning_by_age_takes_whole_days_and_old_pages() {
     let (lake, _) = lake_with_runs(&[(8, 1), (9, 1)]);
     let all = lake.checksums(&TABLES);

@@ -11,7 +11,7 @@ use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::{counted, grouped, pretty};
-use crate::cli::output::summary::{program, shell_word};
+use crate::cli::output::summary::{lake_flag, program, shell_word};
 use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::load::record::AddedFile;
 use crate::maintenance::show::{Discarded, Shown, discard, publish, show};
@@ -201,13 +201,5 @@ fn cell(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.replace(['\n', '\r'], " "),
         other => other.to_string(),
-    }
-}
-
-/// Returns the flag `--lake` for a suggested command. Empty for the default lake.
-fn lake_flag(lake: &Path) -> String {
-    match lake.to_str() {
-        Some("lake") | None => String::new(),
-        Some(lake) => format!(" --lake {}", shell_word(lake)),
     }
 }

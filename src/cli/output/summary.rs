@@ -245,3 +245,11 @@ pub fn shell_word(word: &str) -> String {
         format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
+
+/// Returns the flag `--lake` for a suggested command. Empty for the default lake.
+pub fn lake_flag(lake: &Path) -> String {
+    match lake.to_str() {
+        Some("lake") | None => String::new(),
+        Some(lake) => format!(" --lake {}", shell_word(lake)),
+    }
+}
