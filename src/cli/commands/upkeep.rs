@@ -10,6 +10,7 @@ use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::{counted, grouped};
+use crate::cli::output::progress;
 use crate::cli::output::summary::{lake_flag, program};
 use crate::load::Lake;
 use crate::load::verify::modes::Remark;
@@ -74,7 +75,9 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let before = args.before.unwrap_or_else(|| first_open_day(Utc::now()));
-    let Compacted { days, damaged } = compact(&lake, &contracts, before, args.dry_run)?;
+    let on_step = progress::of_compaction(common.progress, common.quiet);
+    let Compacted { days, damaged } =
+        compact(&lake, &contracts, before, args.dry_run, on_step.as_ref())?;
     format.print(&days, || compact_summary(&days, args.dry_run))?;
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
