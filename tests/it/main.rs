@@ -5,6 +5,7 @@ mod budgets;
 mod chain;
 mod charsets;
 mod checks;
+mod compaction;
 mod contracts;
 mod crashes;
 mod demo;
