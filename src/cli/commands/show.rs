@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::{counted, grouped, pretty};
+use crate::cli::output::print::{counted, grouped, pretty, priced};
 use crate::cli::output::summary::{lake_flag, program, shell_word};
 use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::load::record::AddedFile;
@@ -108,7 +108,7 @@ fn text(shown: &Shown, lake: &Path) -> String {
             "cost",
         ];
         let row = |c: &crate::query::runs::CallsOf| {
-            let cost = c.cost.map(|cost| format!("{cost:.2}")).unwrap_or_default();
+            let cost = c.cost.map(|cost| priced(cost, c.currency.as_deref()));
             let (calls, billed, unknown) = (c.calls, c.billed, c.unknown);
             let counts = [calls, billed, unknown].map(grouped);
             let [calls, billed, unknown] = counts;
@@ -118,7 +118,7 @@ fn text(shown: &Shown, lake: &Path) -> String {
                 calls,
                 billed,
                 unknown,
-                cost,
+                cost.unwrap_or_default(),
             ]
         };
         let rows: Vec<_> = shown.calls.iter().map(row).collect();

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::{counted, grouped};
+use crate::cli::output::print::{counted, grouped, priced};
 use crate::cli::output::progress;
 use crate::cli::output::summary::{lake_flag, program};
 use crate::load::Lake;
@@ -20,8 +20,7 @@ use crate::maintenance::compact::{Compacted, CompactedDay, compact, first_open_d
 use crate::maintenance::prune::{PruneRequest, Pruned, prune};
 use crate::maintenance::run_contents::{RawFileSize, RunContents};
 use crate::maintenance::verify::verify;
-use crate::plan::limits::Money;
-use crate::query::runs::Paid;
+use crate::query::runs::{Paid, PaidCost};
 use crate::run::catalog;
 use crate::spec::words::TimeSpan;
 use crate::spec::yaml::escape::escaped_line;
@@ -193,15 +192,15 @@ fn contents_summary(run: &RunContents) -> String {
         calls,
         billed,
         unknown,
-        cost,
-    } = run.paid;
-    let (calls, billed) = (counted(calls, "call"), grouped(billed));
+        costs,
+    } = &run.paid;
+    let (calls, billed) = (counted(*calls, "call"), grouped(*billed));
     let _ = write!(text, "  paid for it   {calls}, {billed} billed");
-    if unknown > 0 {
-        let _ = write!(text, ", {} perhaps billed", grouped(unknown));
+    if *unknown > 0 {
+        let _ = write!(text, ", {} perhaps billed", grouped(*unknown));
     }
-    if let Some(cost) = cost {
-        let _ = write!(text, ", cost {}", Money::of(cost));
+    for PaidCost { cost, currency } in costs {
+        let _ = write!(text, ", {}", priced(*cost, currency.as_deref()));
     }
     text.push_str("\n\n");
     text
