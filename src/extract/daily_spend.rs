@@ -154,9 +154,9 @@ impl DailySpend {
             }
             Entry::Sent(sent) => {
                 let date = date_of(sent.started_at, self.of.timezone);
-                let price = sent.price.filter(|_| {
-                    counts_in(self.of.currency.as_deref(), sent.currency.as_deref())
-                });
+                let price = sent
+                    .price
+                    .filter(|_| counts_in(self.of.currency.as_deref(), sent.currency.as_deref()));
                 let price = Money::of(price.unwrap_or_default());
                 tail.under_way.insert(sent.request_id, (date, price));
                 tail.spent.entry(date).or_default().calls += 1;

@@ -319,7 +319,10 @@ impl RunOutcome {
         }
         let searches = extracted.left.iter();
         let price = |(endpoint, pages): &(String, u64)| plan.price.of_calls(endpoint, *pages);
-        let mut cost = searches.clone().map(price).try_fold(Money::default(), |sum, cost| Some(sum.plus(cost?)));
+        let mut cost = searches
+            .clone()
+            .map(price)
+            .try_fold(Money::default(), |sum, cost| Some(sum.plus(cost?)));
         let mut left = Left {
             searches: extracted.left.len() as u64,
             pages: searches.clone().map(|(_, pages)| pages).sum(),

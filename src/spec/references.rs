@@ -49,7 +49,10 @@ pub(super) fn possible_decimals(table: &Table, file: &SourceFile, found: &mut Ve
         let (message, hint) = if column.kind != ColumnType::Float64 {
             let kind = column.kind.as_str();
             let message = format!("`{name}` has decimals, and is of type {kind}");
-            (message, "remove `decimals`, which are for float64".to_owned())
+            (
+                message,
+                "remove `decimals`, which are for float64".to_owned(),
+            )
         } else if decimals.value > DECIMAL_DIGITS {
             let message = format!("`{name}` has more than {DECIMAL_DIGITS} decimals");
             (message, format!("write a number up to {DECIMAL_DIGITS}"))

@@ -39,7 +39,9 @@ fn sort_key(table: &str) -> String {
     let mut lines = contract.lines();
     let key = lines.find_map(|line| line.strip_prefix("sort_by: ["));
     let key = key.and_then(|key| key.strip_suffix(']')).expect("a key");
-    let columns = key.split(", ").map(|column| format!("{column} NULLS FIRST"));
+    let columns = key
+        .split(", ")
+        .map(|column| format!("{column} NULLS FIRST"));
     columns.collect::<Vec<_>>().join(", ")
 }
 

@@ -22,6 +22,7 @@ mod logical_time;
 mod marts;
 mod messages;
 mod mistakes;
+mod money;
 mod no_answers;
 mod odd_answers;
 mod outcomes;

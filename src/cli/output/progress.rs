@@ -83,7 +83,9 @@ fn log_step(step: CompactionStep<'_>) {
             note(format_args!("{dt} {table}: {before} to {after}, {rows}"));
         }
         CompactionStep::Damaged(CompactedDay { dt, table, .. }) => {
-            note(format_args!("{dt} {table}: left as it is, a file is damaged"));
+            note(format_args!(
+                "{dt} {table}: left as it is, a file is damaged"
+            ));
         }
     }
 }

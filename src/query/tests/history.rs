@@ -230,7 +230,13 @@ fn what_runs_spent_is_told_by_the_day_where_the_pipeline_is() {
     assert_eq!(told(date(10), SHANGHAI), [of_tenth]);
     assert_eq!(told(date(11), SHANGHAI), []);
     let (earlier, others) = (earlier(&["test"]), BTreeSet::from([date(8)]));
-    let none = spent_since(&lake.database(), &earlier, &others, (date(9), SHANGHAI), None);
+    let none = spent_since(
+        &lake.database(),
+        &earlier,
+        &others,
+        (date(9), SHANGHAI),
+        None,
+    );
     assert_eq!(none.expect("an answer"), [], "the ledgers of another date");
     // Elsewhere the same calls belong to other days.
     assert_eq!(
