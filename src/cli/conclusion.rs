@@ -4,7 +4,7 @@ use crate::cli::environment::variable;
 use crate::cli::error::CliError;
 use crate::cli::error::explain::{MEND, decide};
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::counted;
+use crate::cli::output::print::{counted, priced};
 use crate::cli::signals::INTERRUPT;
 use crate::extract::budget::{BudgetLimit, Exhausted};
 use crate::extract::context::Cut;
@@ -139,7 +139,7 @@ fn left(outcome: &RunOutcome, plan: &Plan) -> String {
         cost,
     } = outcome.left(plan);
     let cost = match (cost, &plan.price.currency) {
-        (Some(cost), Some(currency)) => format!(", {cost:.2} {currency}"),
+        (Some(cost), Some(currency)) => format!(", {}", priced(cost, Some(currency))),
         _ => String::new(),
     };
     format!(

@@ -1,5 +1,7 @@
 //! Commands that messages suggest, as a shell takes them.
 
+use std::path::Path;
+
 use super::environment::variable;
 
 /// Returns the command that started redlake: `cargo run --` or `redlake`.
@@ -17,5 +19,13 @@ pub fn shell_word(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Returns the flag `--lake` for a suggested command. Empty for the default lake.
+pub fn lake_flag(lake: &Path) -> String {
+    match lake.to_str() {
+        Some("lake") | None => String::new(),
+        Some(lake) => format!(" --lake {}", shell_word(lake)),
     }
 }

@@ -46,6 +46,7 @@ pub struct Answered {
 impl<'a> CallUnderWay<'a> {
     pub fn new(context: &'a Context, pager: &'a Pager, attempt: Attempt) -> Self {
         let search = &pager.search;
+        let currency = context.plan.price.currency_of(&search.endpoint);
         let sent = Sent {
             request_id: Uuid::now_v7().to_string(),
             source: search.source.clone(),
@@ -55,6 +56,7 @@ impl<'a> CallUnderWay<'a> {
             attempt: attempt.number,
             started_at: context.clock.now(),
             price: context.plan.price.of(&search.endpoint),
+            currency: currency.map(str::to_owned),
         };
         CallUnderWay {
             context,

@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 
 use crate::durable::{self, FileAccess};
 use crate::extract::journal::{Entry, JournalError, failed, parse, whole_lines};
-use crate::extract::ledger::Spent;
+use crate::extract::ledger::{Spent, counts_in};
 use crate::lake_layout;
 use crate::plan::{Money, Shard};
 
@@ -58,6 +58,9 @@ pub struct DayOf {
     pub shard: Option<Shard>,
     /// True if this run is simulated. Only runs of the same kind count: a rehearsal costs nothing.
     pub simulated: bool,
+    /// Currency of the budget. The cost of calls in another currency does not count; their number
+    /// does.
+    pub currency: Option<String>,
     pub timezone: Tz,
     /// Spending by day of runs that no longer have a journal.
     pub before: BTreeMap<NaiveDate, Spent>,
@@ -151,7 +154,10 @@ impl DailySpend {
             }
             Entry::Sent(sent) => {
                 let date = date_of(sent.started_at, self.of.timezone);
-                let price = Money::of(sent.price.unwrap_or_default());
+                let price = sent
+                    .price
+                    .filter(|_| counts_in(self.of.currency.as_deref(), sent.currency.as_deref()));
+                let price = Money::of(price.unwrap_or_default());
                 tail.under_way.insert(sent.request_id, (date, price));
                 tail.spent.entry(date).or_default().calls += 1;
             }

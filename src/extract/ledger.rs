@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::limits::Money;
+use crate::plan::money::Money;
 use crate::spec::class::CallClass;
 use crate::spec::source::Billed;
 
@@ -24,6 +24,10 @@ pub struct Call {
     pub class: CallClass,
     pub billed: Billed,
     pub cost: Option<f64>,
+    /// Currency of the price, an ISO 4217 code. `None` without a price, and in journals of the
+    /// version before.
+    #[serde(default)]
+    pub currency: Option<String>,
     pub bytes: Option<u64>,
     pub item_count: Option<u64>,
     pub provider_request_id: Option<String>,
@@ -47,6 +51,7 @@ impl Call {
             class: CallClass::Lost,
             billed: Billed::Unknown,
             cost: None,
+            currency: sent.currency.clone(),
             bytes: None,
             item_count: None,
             provider_request_id: None,
@@ -81,8 +86,6 @@ pub struct Totals {
     pub retried: u64,
     pub billed: u64,
     pub unknown: u64,
-    #[serde(skip)]
-    pub cost: f64,
 }
 
 impl Totals {
@@ -93,7 +96,6 @@ impl Totals {
             totals.retried += u64::from(call.attempt > 1);
             totals.billed += u64::from(call.billed == Billed::Yes);
             totals.unknown += u64::from(call.billed == Billed::Unknown);
-            totals.cost += call.cost.unwrap_or_default();
         }
         totals
     }
@@ -111,6 +113,28 @@ pub struct Sent {
     pub started_at: DateTime<Utc>,
     /// Cost if it is billed; null if no price is declared.
     pub price: Option<f64>,
+    /// Currency of the price. `None` without a price, and in journals of the version before.
+    #[serde(default)]
+    pub currency: Option<String>,
+}
+
+/// Returns true if an amount counts where the currency `own` counts: amounts of different
+/// currencies are never added. An amount without a recorded currency is of the version before, and
+/// counts.
+pub fn counts_in(own: Option<&str>, recorded: Option<&str>) -> bool {
+    match (own, recorded) {
+        (Some(own), Some(recorded)) => own == recorded,
+        (None, _) | (_, None) => true,
+    }
+}
+
+/// Returns the sum of the known charges in this currency.
+pub fn charged(calls: &[Call], currency: Option<&str>) -> Money {
+    let ours = calls
+        .iter()
+        .filter(|call| counts_in(currency, call.currency.as_deref()));
+    let costs = ours.filter_map(|call| call.cost).map(Money::of);
+    costs.fold(Money::default(), Money::plus)
 }
 
 /// Calls and their cost. A call with unknown billing counts as billed.

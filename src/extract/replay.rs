@@ -201,6 +201,7 @@ fn sent_of(page: &RawPage, plan: &Plan) -> Sent {
         attempt: 1,
         started_at: header.fetched_at,
         price: plan.price.of(&search.endpoint),
+        currency: plan.price.currency_of(&search.endpoint).map(str::to_owned),
     }
 }
 

@@ -41,7 +41,19 @@ pub struct Compacted {
     pub damaged: Vec<LakeError>,
 }
 
-/// Compacts the days before `before`, with one commit for each day.
+/// A step of a compaction.
+#[derive(Clone, Copy, Debug)]
+pub enum CompactionStep<'s> {
+    /// The compaction begins to rewrite this number of files.
+    Begun { files: u64 },
+    /// The files of a partition are rewritten. They are committed with the others of the day.
+    Rewritten(&'s CompactedDay),
+    /// A file of a partition is damaged, so the partition stays as it is.
+    Damaged(&'s CompactedDay),
+}
+
+/// Compacts the days before `before`, with one commit for each day. Calls `on_step` for each
+/// partition, but not in a dry run.
 ///
 /// # Errors
 /// The disk is full, or rewritten rows differ from the original ones. Earlier days stay committed.
@@ -50,6 +62,7 @@ pub fn compact(
     contracts: &Contracts,
     before: NaiveDate,
     dry_run: bool,
+    on_step: &dyn Fn(CompactionStep<'_>),
 ) -> Result<Compacted, RunError> {
     let _lock = lake.lock_rewrites()?;
     let files = lake.live_files()?;
@@ -65,19 +78,25 @@ pub fn compact(
             partition.or_default().push(live);
         }
     }
-    let mut compacted = Compacted::default();
-    for (dt, mut partitions) in days {
+    for partitions in days.values_mut() {
         partitions.retain(|_, files| {
             worthwhile(files) && rewriter.contract(&files[0].file.table).is_some()
         });
-        if partitions.is_empty() {
-            continue;
-        }
+    }
+    days.retain(|_, partitions| !partitions.is_empty());
+    if !dry_run {
+        let files = days.values().flat_map(BTreeMap::values);
+        on_step(CompactionStep::Begun {
+            files: files.map(|files| files.len() as u64).sum(),
+        });
+    }
+    let mut compacted = Compacted::default();
+    for (dt, partitions) in days {
         if dry_run {
             let forecast = partitions.values().map(|files| forecast(dt, files));
             compacted.days.extend(forecast);
         } else {
-            compact_day(lake, &rewriter, dt, &partitions, &mut compacted)?
+            compact_day(lake, &rewriter, dt, &partitions, &mut compacted, on_step)?
         }
     }
     if !dry_run {
@@ -106,6 +125,7 @@ fn compact_day(
     dt: NaiveDate,
     partitions: &BTreeMap<PathBuf, Vec<&LiveFile>>,
     compacted: &mut Compacted,
+    on_step: &dyn Fn(CompactionStep<'_>),
 ) -> Result<(), RunError> {
     lake.require_room(partitions.values().map(|files| bytes(files)).sum())?;
     let commit_id = Uuid::now_v7().to_string();
@@ -120,16 +140,19 @@ fn compact_day(
         let written = match rewriter.rewrite(&staging, table, files, &[], &name) {
             Err(RunError::Lake(damaged @ LakeError::Damaged { .. })) => {
                 compacted.damaged.push(damaged);
+                on_step(CompactionStep::Damaged(&forecast(dt, files)));
                 continue;
             }
             written => written?,
         };
         remove.extend(files.iter().map(|live| live.file.path.clone()));
-        days.push(CompactedDay {
+        let day = CompactedDay {
             rows: written.rows,
             files_after: written.files,
             ..forecast(dt, files)
-        });
+        };
+        on_step(CompactionStep::Rewritten(&day));
+        days.push(day);
     }
     if days.is_empty() {
         return Ok(staging.abandon()?);

@@ -11,7 +11,7 @@ use crate::extract::journal::Entry;
 use crate::extract::ledger::Spent;
 use crate::load::Lake;
 use crate::load::record::CommitRecord;
-use crate::plan::{Plan, Search};
+use crate::plan::{Money, Plan, Search};
 use crate::query::history::{self, UsualCalls};
 use crate::run::access::is_rehearsal;
 use crate::run::error::RunError;
@@ -229,6 +229,8 @@ fn likely(plan: &Plan, usual: &[UsualCalls]) -> Option<Forecast> {
         let all = (calls * a_run, billed * a_run, waited * a_run);
         add(&follow_up.source, endpoint, all);
     }
+    // Averages have more decimals than money.
+    forecast.cost = forecast.cost.map(|cost| Money::of(cost).amount());
     forecast.seconds = seconds.values().map(|(a, b)| a.max(*b)).fold(0.0, f64::max);
     Some(forecast)
 }

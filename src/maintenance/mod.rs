@@ -5,6 +5,7 @@ pub mod forecast;
 pub mod needs;
 pub mod prune;
 pub mod retransform;
+pub mod run_contents;
 pub mod show;
 pub mod stream;
 pub mod suggest;

@@ -14,6 +14,7 @@ use crate::load::inventory::LiveFile;
 use crate::load::locks::RewriteLock;
 use crate::load::locks::readers::patience;
 use crate::load::record::{CommitKind, CommitRecord, CommitSource};
+use crate::maintenance::run_contents::RunContents;
 use crate::maintenance::show::find;
 use crate::run::commit::ledger;
 use crate::run::commit::rewrite::{forget_old_columns, take_rows_out};
@@ -30,8 +31,10 @@ pub struct PruneRequest {
     pub raw_before: Option<DateTime<Utc>>,
     /// Removes tables and marts of days before this one.
     pub tables_before: Option<NaiveDate>,
-    /// Removes rows and raw pages of this run.
+    /// Removes rows and raw pages of this run: its id, or a unique prefix of it.
     pub run_id: Option<String>,
+    /// True if a prefix of the run's id is enough. Otherwise a prefix removes nothing.
+    pub confirmed: bool,
     /// True to remove the ledger, too, with the tables of old days.
     pub ledger: bool,
 }
@@ -39,6 +42,12 @@ pub struct PruneRequest {
 /// Counts of what was removed, or would be removed in a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Pruned {
+    /// The run that was removed, as it was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunContents>,
+    /// True if nothing was removed because the run's id was shortened and not confirmed.
+    #[serde(skip)]
+    pub is_unconfirmed: bool,
     pub raw_files: u64,
     pub raw_bytes: u64,
     /// Number of removed files of tables and marts. Files that the run shares with others are not
@@ -52,7 +61,8 @@ pub struct Pruned {
     pub days: BTreeSet<NaiveDate>,
 }
 
-/// Removes the selected data. Keeps the ledger unless [`Unwanted::ledger`] is set.
+/// Removes the selected data. Keeps the ledger unless [`PruneRequest::ledger`] is set. Removes
+/// nothing if [`PruneRequest::run_id`] is a prefix of a run's id, unless it is confirmed.
 ///
 /// # Errors
 /// The run is unknown or not finished, or the disk fails. What was removed before the error stays
@@ -64,9 +74,12 @@ pub fn prune(
     dry_run: bool,
 ) -> Result<Pruned, RunError> {
     let mut pruned = Pruned::default();
+    let mut dry_run = dry_run;
     let lock = lake.lock_rewrites()?;
     if let Some(asked) = &unwanted.run_id {
         let run_id = find(lake, contracts, asked)?;
+        pruned.is_unconfirmed = !dry_run && !unwanted.confirmed && run_id != *asked;
+        dry_run |= pruned.is_unconfirmed;
         prune_run(
             lake,
             &contracts.tables,
@@ -114,8 +127,13 @@ fn prune_run(
         files.iter().partition(|live| live.runs.len() == 1);
     pruned.files += own.len() as u64;
     pruned.rewritten += shared.len() as u64;
-    let (bytes, rows) = sums(&files);
-    let (mut bytes_after, mut rows_after) = (0, 0);
+    let mut raw = lake.raw_files()?;
+    raw.retain(|(of, _)| of == run_id);
+    let contents = RunContents::of(lake, tables, last, &files, &raw)?;
+    pruned.rows += contents.rows();
+    pruned.run = Some(contents);
+    let (bytes, _) = sums(files.iter());
+    let mut bytes_after = 0;
     if !dry_run {
         lake.supersede(run_id, None)?;
     }
@@ -126,15 +144,11 @@ fn prune_run(
         let remove = take_rows_out(lake, tables, &staging, leaving, lock)?;
         let record = commit(lake, staging, last.simulated, last.snapshot_at, remove)?;
         bytes_after = record.add.iter().map(|file| file.bytes).sum();
-        rows_after = record.add.iter().map(|file| file.rows).sum();
     } else if !shared.is_empty() {
-        // The run's share of their rows is known only after a rewrite.
-        (bytes_after, rows_after) = sums(shared.iter().copied());
+        // The run's share of their bytes is known only after a rewrite.
+        (bytes_after, _) = sums(shared.iter().copied());
     }
     pruned.bytes += bytes - bytes_after.min(bytes);
-    pruned.rows += rows - rows_after.min(rows);
-    let mut raw = lake.raw_files()?;
-    raw.retain(|(of, _)| of == run_id);
     prune_raw(lake, &raw, dry_run, pruned)
 }
 

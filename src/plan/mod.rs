@@ -28,7 +28,8 @@ use search::{SearchSubject, hash, search};
 pub use crate::plan::privacy::rule::{Only, PrivacyRule};
 pub use address::{is_loopback, travels_unencrypted, unencrypted, unusable};
 pub use checks::{CheckRule, DataCheck};
-pub use limits::{Budgets, Limits, Money};
+pub use limits::{Budgets, Limits};
+pub use money::Money;
 pub use parts::{Address, Compression, FollowUp, PlannedSource, Price, Retries, SimulatedWorld};
 pub use privacy::{Privacy, Pseudonyms, RawRetention};
 pub use search::{Depth, KnownShare, Recheck, Search, StopRules};
@@ -41,6 +42,7 @@ mod currency;
 mod depth;
 mod keywords;
 pub mod limits;
+pub mod money;
 pub mod parts;
 mod privacy;
 mod resolve;
@@ -243,17 +245,17 @@ impl Plan {
                 source: source.to_owned(),
                 searches,
                 calls,
-                cost: self
-                    .price
-                    .per_call
-                    .get(endpoint)
-                    .map(|price| price * calls as f64),
+                cost: self.price.of_calls(endpoint, calls).map(Money::amount),
             })
             .collect();
+        let costs = by_endpoint.iter().map(|e| e.cost.map(Money::of));
+        let cost = costs.fold(Some(Money::default()), |sum, cost| {
+            sum.zip(cost).map(|(sum, cost)| sum.plus(cost))
+        });
         Estimate {
             searches: by_endpoint.iter().map(|e| e.searches).sum(),
             calls: by_endpoint.iter().map(|e| e.calls).sum(),
-            cost: by_endpoint.iter().map(|e| e.cost).sum(),
+            cost: cost.map(Money::amount),
             seconds: self.seconds(&by_endpoint),
             by_endpoint,
         }

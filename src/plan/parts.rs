@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::plan::money::Money;
 use crate::spec::pipeline::UnknownOutcomeAction;
 
 /// A source with the address that it is reached at.
@@ -83,6 +84,16 @@ impl Price {
     /// Returns the price of a call; `None` where no price is declared.
     pub fn of(&self, endpoint: &str) -> Option<f64> {
         self.per_call.get(endpoint).copied()
+    }
+
+    /// Returns the price of this number of calls.
+    pub fn of_calls(&self, endpoint: &str, calls: u64) -> Option<Money> {
+        self.of(endpoint).map(|price| Money::of(price).times(calls))
+    }
+
+    /// Returns the currency of a call; `None` where no price is declared.
+    pub fn currency_of(&self, endpoint: &str) -> Option<&str> {
+        self.of(endpoint).and(self.currency.as_deref())
     }
 }
 

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Budgets, Limits, Money};
+use super::limits::{Budgets, Limits};
+use super::money::Money;
 use super::{Plan, Search};
 
 /// Shard `index` (from 1) of `count`.

@@ -9,7 +9,7 @@ use super::views::derived;
 use crate::lake_layout::PARTITIONS;
 use crate::query::sql::{identifier, literal, plain_glob};
 use crate::spec::files::{FileColumns, Unreadable};
-use crate::spec::table::{Column, ColumnType, Table};
+use crate::spec::table::{Column, ColumnType, DECIMAL_DIGITS, Table};
 
 /// Returns the statements that create the views of the lake at `lake`, an absolute path. `files`
 /// returns the files of each table. A view without files is empty, with its columns.
@@ -187,7 +187,7 @@ pub(super) fn views<'a>(
 ///
 /// The empty first part gives the columns their order and types. A column that a file lacks reads
 /// as null. A column whose type the contract's type can read is cast. A column that cannot be read
-/// fails when it is selected.
+/// fails when it is selected. A column with decimals is shown as a decimal.
 pub(super) fn table_view(
     view: &str,
     table: &Table,
@@ -216,11 +216,15 @@ pub(super) fn table_view(
     }
     // Columns are listed by name, since a folder above the lake may look like a partition of
     // another column.
-    let read = |name: &String| match failing(table, name, unreadable) {
-        None => identifier(name),
+    let read = |(name, column): (&String, &Column)| match failing(table, name, unreadable) {
+        None if column.decimals.is_none() => identifier(name),
+        None => {
+            let (name, kind) = (identifier(name), shown_type(column));
+            format!("CAST({name} AS {kind}) AS {name}")
+        }
         Some(value) => format!("{value} AS {}", identifier(name)),
     };
-    let columns: Vec<String> = table.columns.keys().map(read).collect();
+    let columns: Vec<String> = table.columns.iter().map(read).collect();
     format!(
         "CREATE OR REPLACE VIEW {view} AS SELECT {}, dt FROM ({relation})",
         columns.join(", ")
@@ -231,7 +235,7 @@ pub(super) fn table_view(
 /// evaluated.
 fn failing(table: &Table, column: &str, unreadable: &Unreadable) -> Option<String> {
     let reason = unreadable.get(&(table.name().to_owned(), column.to_owned()))?;
-    let kind = sql_type(table.columns.get(column)?.kind);
+    let kind = shown_type(table.columns.get(column)?);
     Some(format!("CAST(error({}) AS {kind})", literal(reason)))
 }
 
@@ -254,6 +258,15 @@ fn comment_on_view(name: &str, text: &str) -> String {
     format!("COMMENT ON VIEW {} IS {}", identifier(name), literal(text))
 }
 
+/// Returns the type of a column in the views of its table.
+fn shown_type(column: &Column) -> String {
+    match &column.decimals {
+        Some(decimals) => format!("DECIMAL({DECIMAL_DIGITS}, {})", decimals.value),
+        None => sql_type(column.kind).to_owned(),
+    }
+}
+
+/// Returns the type of a column in the files of its table.
 pub fn sql_type(kind: ColumnType) -> &'static str {
     match kind {
         ColumnType::String => "VARCHAR",

@@ -170,11 +170,13 @@ impl Database {
         Self::with(&statements.join(";\n"))
     }
 
+    /// Opens DuckDB without its cache of read files. The cache would hold every file that was read,
+    /// up to the limit of memory, and the operating system caches them already.
     fn with(statements: &str) -> Result<Self, QueryError> {
         let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         connection
             .execute_batch(&format!(
-                "SET TimeZone = 'UTC';\nBEGIN TRANSACTION;\n{statements};\nCOMMIT"
+                "SET TimeZone = 'UTC';\nSET enable_external_file_cache = false;\nBEGIN TRANSACTION;\n{statements};\nCOMMIT"
             ))
             .map_err(QueryError::Sql)?;
         Ok(Database { connection })

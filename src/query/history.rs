@@ -22,6 +22,9 @@ pub const TABLES: [&str; 5] = [
     "search_results",
 ];
 
+/// The cost of a call, in the decimals in which sums are exact.
+pub(super) const EXACT_COST: &str = "cost::DECIMAL(18, 6)";
+
 /// Filter for earlier runs: those of these pipelines, except one run.
 #[derive(Clone, Debug)]
 pub struct Earlier {
@@ -37,9 +40,9 @@ pub struct SpentRow {
     pub date: NaiveDate,
     pub endpoint: String,
     pub calls: u64,
-    /// Sum of the known charges.
+    /// Sum of the known charges in the currency asked for.
     pub cost: f64,
-    /// Number of calls whose billing is unknown.
+    /// Number of calls in that currency whose billing is unknown.
     pub unknown: u64,
 }
 
@@ -198,7 +201,8 @@ pub fn looks(
 }
 
 /// Returns what each run spent since the start of a day, according to the ledgers of these business
-/// dates.
+/// dates. Costs in another currency than `currency` do not count. Calls without a recorded currency
+/// are of the version before, and count.
 ///
 /// # Errors
 /// Fails if the lake cannot be read.
@@ -206,24 +210,29 @@ pub fn spent_since(
     database: &Database,
     earlier: &Earlier,
     dates: &BTreeSet<NaiveDate>,
-    since: NaiveDate,
-    timezone: Tz,
+    (since, timezone): (NaiveDate, Tz),
+    currency: Option<&str>,
 ) -> Result<Vec<SpentRow>, QueryError> {
     let dates: Vec<String> = dates.iter().map(|date| day_literal(*date)).collect();
     if dates.is_empty() {
         return Ok(Vec::new());
     }
+    let counts = currency.map_or_else(
+        || "true".to_owned(),
+        |currency| format!("coalesce(currency = {}, true)", literal(currency)),
+    );
     let sql = format!(
         "SELECT c.run_id, r.shard, c.date, c.endpoint, c.calls, c.cost, c.unknown FROM \
          (SELECT run_id, CAST(started_at AT TIME ZONE {} AS DATE) AS date, endpoint, \
-         count(*) AS calls, coalesce(sum(cost), 0)::DOUBLE AS cost, \
-         count(*) FILTER (WHERE billed = 'unknown') AS unknown \
+         count(*) AS calls, coalesce(sum({cost}) FILTER (WHERE {counts}), 0) AS cost, \
+         count(*) FILTER (WHERE billed = 'unknown' AND {counts}) AS unknown \
          FROM requests WHERE {} AND dt IN ({dates}) AND started_at >= {day} - INTERVAL 1 DAY \
          GROUP BY ALL) c \
          LEFT JOIN (SELECT run_id, any_value(shard) AS shard FROM runs WHERE dt IN ({dates}) \
          GROUP BY run_id) r USING (run_id) WHERE c.date >= {day}",
         literal(timezone.name()),
         earlier.condition(),
+        cost = EXACT_COST,
         dates = dates.join(", "),
         day = day_literal(since)
     );

@@ -21,19 +21,24 @@ pub struct Rewrite<'r> {
     pub files: Vec<PathBuf>,
     /// The columns of all files together.
     pub stored: Vec<RewrittenColumn>,
+    /// True if all files have the same columns with the same types. Then one file at a time is
+    /// open. Otherwise all are open at once, which takes about 60 kB of memory a file.
+    pub uniform: bool,
     /// Rows of this run are left out. Everything else then stays as it is, including the types of
     /// columns, which may be older than the contract.
     pub but_runs: &'r [&'r str],
 }
 
 /// Returns the query for the columns of these files. A column is required if every file has it and
-/// declares it as required.
+/// declares it as required. It is uniform if every file has it with the same type.
 pub fn stored_columns(files: &[PathBuf]) -> String {
     format!(
-        "SELECT name, count(*) = {} AND bool_and(repetition_type = 'REQUIRED') AS required \
+        "SELECT name, count(*) = {count} AND bool_and(repetition_type = 'REQUIRED') AS required, \
+         count(*) = {count} AND count(DISTINCT concat_ws(' ', type, converted_type, logical_type)) \
+         = 1 AS uniform \
          FROM parquet_schema({}) WHERE num_children IS NULL GROUP BY name ORDER BY name",
-        files.len(),
-        list(files)
+        list(files),
+        count = files.len(),
     )
 }
 
@@ -111,9 +116,10 @@ impl Rewrite<'_> {
             format!(" WHERE run_id NOT IN ({})", runs.join(", "))
         };
         format!(
-            "SELECT {} FROM read_parquet({}, hive_partitioning = false, union_by_name = true){wanted}",
+            "SELECT {} FROM read_parquet({}, hive_partitioning = false, union_by_name = {}){wanted}",
             columns.join(", "),
-            list(&self.files)
+            list(&self.files),
+            !self.uniform
         )
     }
 }

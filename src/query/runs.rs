@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duckdb::{Database, QueryError};
-use super::history::rows;
-use crate::query::sql::literal;
+use super::history::{EXACT_COST, rows};
+use crate::query::sql::{identifier, literal};
 
 /// A row of the table `runs`, by column.
 pub type RunRow = IndexMap<String, Value>;
@@ -26,6 +27,27 @@ pub struct CallsOf {
     pub unknown: u64,
     /// Sum of the known charges. Null without a price.
     pub cost: Option<f64>,
+    /// Currency of the cost. Null without a price, and in ledgers of the version before.
+    pub currency: Option<String>,
+}
+
+/// Totals of all calls of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Paid {
+    pub calls: u64,
+    pub billed: u64,
+    /// Number of calls whose billing is unknown.
+    pub unknown: u64,
+    /// Sums of the known charges, one for each currency.
+    pub costs: Vec<PaidCost>,
+}
+
+/// Sum of the known charges in one currency.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PaidCost {
+    pub cost: f64,
+    /// Null in ledgers of the version before.
+    pub currency: Option<String>,
 }
 
 /// A run without a row in `runs`: it is under way, or was killed before its ledger was committed.
@@ -63,13 +85,13 @@ pub fn list(held: &[&str], uncommitted: &[UncommittedRun], filter: RunFilter<'_>
     };
     let mut runs = format!(
         "SELECT run_id, pipeline, snapshot_at, {status}, searches_done, requests, \
-         billed_requests, cost, rejects, started_at FROM runs"
+         billed_requests, cost, currency, rejects, started_at FROM runs"
     );
     for run in uncommitted {
         let at = |at: DateTime<Utc>| format!("make_timestamptz({})", at.timestamp_micros());
         let _ = write!(
             runs,
-            " UNION ALL SELECT {}, {}, {}, {}, NULL, {}, NULL, NULL, NULL, {}",
+            " UNION ALL SELECT {}, {}, {}, {}, NULL, {}, NULL, NULL, NULL, NULL, {}",
             literal(&run.run_id),
             literal(&run.pipeline),
             at(run.snapshot_at),
@@ -159,7 +181,64 @@ pub fn all_pages(database: &Database) -> Result<Vec<PagesOf>, QueryError> {
 /// Condition for rows of `requests` whose page is in the raw zone.
 const IS_PAGE: &str = "item_count IS NOT NULL AND error IS NULL";
 
-/// Returns the calls of a run, by endpoint and class.
+/// Returns the totals of all calls of a run.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn paid(database: &Database, run_id: &str) -> Result<Paid, QueryError> {
+    #[derive(Deserialize)]
+    struct Calls {
+        calls: u64,
+        billed: u64,
+        unknown: u64,
+    }
+    let run = literal(run_id);
+    let calls = format!(
+        "SELECT count(*) AS calls, count(*) FILTER (WHERE billed = 'yes') AS billed, \
+         count(*) FILTER (WHERE billed = 'unknown') AS unknown FROM requests WHERE run_id = {run}"
+    );
+    let costs = format!(
+        "SELECT currency, sum({EXACT_COST}) AS cost FROM requests \
+         WHERE run_id = {run} AND cost IS NOT NULL GROUP BY currency ORDER BY currency"
+    );
+    let Calls {
+        calls,
+        billed,
+        unknown,
+    } = one(database, &calls)?;
+    Ok(Paid {
+        calls,
+        billed,
+        unknown,
+        costs: rows(database, &costs)?,
+    })
+}
+
+/// Returns the number of rows that a run has in a table.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn rows_of(database: &Database, table: &str, run_id: &str) -> Result<u64, QueryError> {
+    #[derive(Deserialize)]
+    struct Count {
+        count: u64,
+    }
+    let sql = format!(
+        "SELECT count(*) AS count FROM {} WHERE run_id = {}",
+        identifier(table),
+        literal(run_id)
+    );
+    one(database, &sql).map(|Count { count }| count)
+}
+
+/// Runs a query whose answer is one row.
+fn one<T: DeserializeOwned>(database: &Database, sql: &str) -> Result<T, QueryError> {
+    rows(database, sql)?.pop().ok_or_else(|| QueryError::Rows {
+        reason: "an aggregate without a row".to_owned(),
+    })
+}
+
+/// Returns the calls of a run, by endpoint, class and currency.
 ///
 /// # Errors
 /// Fails if the lake cannot be read.
@@ -168,8 +247,8 @@ pub fn calls(database: &Database, run_id: &str) -> Result<Vec<CallsOf>, QueryErr
         "SELECT endpoint, class, count(*) AS calls, \
          count(*) FILTER (WHERE billed = 'yes') AS billed, \
          count(*) FILTER (WHERE billed = 'unknown') AS unknown, \
-         round(sum(cost), 6) AS cost FROM requests WHERE run_id = {} \
-         GROUP BY endpoint, class ORDER BY endpoint, class",
+         sum({EXACT_COST}) AS cost, currency FROM requests WHERE run_id = {} \
+         GROUP BY endpoint, class, currency ORDER BY endpoint, class, currency",
         literal(run_id)
     );
     rows(database, &sql)

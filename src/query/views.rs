@@ -117,6 +117,7 @@ fn optional(kind: ColumnType, unit: Option<&str>, description: &str) -> Column {
         was: Vec::new(),
         required: false,
         unit: unit.map(str::to_owned),
+        decimals: None,
         personal: false,
         free_text: false,
         identity: None,

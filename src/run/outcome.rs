@@ -10,10 +10,10 @@ use super::commit::checks::Audit;
 use crate::clock;
 use crate::extract::Extracted;
 use crate::extract::context::{Cut, SearchEnd};
-use crate::extract::ledger::Totals;
+use crate::extract::ledger::{Totals, charged};
 use crate::extract::pager::StopReason;
 use crate::load::Lake;
-use crate::plan::{Plan, Search};
+use crate::plan::{Money, Plan, Search};
 use crate::run::error::RunError;
 use crate::run_meta::RunMeta;
 use crate::transform::quality::drift::DriftRow;
@@ -306,7 +306,7 @@ impl RunOutcome {
         let is_free = calls.is_empty() && !plan.price.per_call.is_empty();
         let has_price = is_free || !priced.is_empty();
         Charges {
-            cost: has_price.then(|| rounded(self.totals().cost)),
+            cost: has_price.then(|| charged(calls, plan.price.currency.as_deref()).amount()),
             unpriced: unpriced.into_iter().cloned().collect(),
         }
     }
@@ -318,12 +318,16 @@ impl RunOutcome {
         if extracted.cut.is_none() {
             return Left::default();
         }
-        let price = |endpoint: &str, pages: u64| plan.price.of(endpoint).map(|p| p * pages as f64);
         let searches = extracted.left.iter();
+        let price = |(endpoint, pages): &(String, u64)| plan.price.of_calls(endpoint, *pages);
+        let mut cost = searches
+            .clone()
+            .map(price)
+            .try_fold(Money::default(), |sum, cost| Some(sum.plus(cost?)));
         let mut left = Left {
             searches: extracted.left.len() as u64,
             pages: searches.clone().map(|(_, pages)| pages).sum(),
-            cost: searches.map(|(e, pages)| price(e, *pages)).sum(),
+            cost: None,
         };
         let asked: BTreeSet<&String> = extracted.calls.iter().map(|c| &c.endpoint).collect();
         let begun = |endpoint: &String| {
@@ -331,12 +335,12 @@ impl RunOutcome {
         };
         for follow_up in plan.follow_ups.iter().filter(|f| !begun(&f.endpoint)) {
             let top = u64::from(follow_up.top);
-            let cost = price(&follow_up.endpoint, top);
+            let more = plan.price.of_calls(&follow_up.endpoint, top);
             left.searches += top;
             left.pages += top;
-            left.cost = left.cost.zip(cost).map(|(a, b)| a + b);
+            cost = cost.zip(more).map(|(a, b)| a.plus(b));
         }
-        left.cost = left.cost.map(rounded);
+        left.cost = cost.map(Money::amount);
         left
     }
 }
@@ -345,9 +349,4 @@ impl RunOutcome {
 pub(crate) fn name_of(searches: &[Search], search_id: &str) -> String {
     let search = searches.iter().find(|s| s.search_id == search_id);
     search.map_or_else(|| search_id.to_owned(), Search::to_string)
-}
-
-/// Rounds to millionths of the currency.
-fn rounded(cost: f64) -> f64 {
-    (cost * 1e6).round() / 1e6
 }

@@ -23,7 +23,7 @@ use crate::extract::client::Client;
 use crate::extract::context::Event;
 use crate::extract::daily_spend::{date_of, journals, sent_since};
 use crate::extract::journal::{Entry, Journal, RunHead};
-use crate::extract::ledger::{Call, Spent};
+use crate::extract::ledger::{Call, Spent, counts_in};
 use crate::extract::replay::Replayed;
 use crate::extract::{Extracted, Extractor, Needs};
 use crate::lake_layout::{full_path, is_lake};
@@ -331,7 +331,12 @@ fn budget(
     replayed: &Replayed,
 ) -> Result<Budget, RunError> {
     // A billed call counts with its recorded cost. The plan's prices may have changed since.
+    // A run that is continued may have calls in another currency.
+    let currency = plan.price.currency.as_deref();
     let price = |call: &Call| {
+        if !counts_in(currency, call.currency.as_deref()) {
+            return Money::default();
+        }
         let known = call.cost.filter(|_| call.billed == Billed::Yes);
         Money::of(known.or(plan.price.of(&call.endpoint)).unwrap_or_default())
     };

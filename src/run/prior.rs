@@ -151,6 +151,7 @@ impl<'a> Prior<'a> {
             own,
             shard: self.plan.shard,
             simulated: self.meta.simulated,
+            currency: self.plan.price.currency.clone(),
             timezone: self.plan.timezone,
             before: self.spent_by_day(now)?,
             folder,
@@ -174,15 +175,22 @@ impl<'a> Prior<'a> {
         let since = since.checked_sub_days(Days::new(1)).unwrap_or(since);
         let dates = ledgers_since(&self.commits, since, self.meta.simulated);
         let database = self.database()?;
-        let rows = history::spent_since(&database, &self.earlier, &dates, since, timezone)?;
+        let currency = self.plan.price.currency.as_deref();
+        let rows = history::spent_since(
+            &database,
+            &self.earlier,
+            &dates,
+            (since, timezone),
+            currency,
+        )?;
         for row in rows.iter().filter(|row| !in_journals.contains(&row.run_id)) {
             let shard = row.shard.as_deref().and_then(|text| text.parse().ok());
             let (counts, parts) = daily_spend::budget_share(self.plan.shard, shard);
             if counts {
-                let price = self.plan.price.of(&row.endpoint).unwrap_or_default();
+                let unknown = self.plan.price.of_calls(&row.endpoint, row.unknown);
                 let spent = Spent {
                     calls: row.calls,
-                    cost: Money::of(row.cost + price * row.unknown as f64),
+                    cost: Money::of(row.cost).plus(unknown.unwrap_or_default()),
                 };
                 let of_day: &mut Spent = days.entry(row.date).or_default();
                 *of_day = of_day.plus(daily_spend::part(spent, parts));

@@ -12,7 +12,7 @@ use super::mart::{Mart, MartFile};
 use super::source::Source;
 use super::source_checks;
 use super::table::{CommonColumns, Table};
-use crate::spec::references::known_columns;
+use crate::spec::references::{known_columns, possible_decimals};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::yaml::document::{self, Spanned};
 use crate::spec::yaml::text_file::{read_text, unreadable};
@@ -132,6 +132,7 @@ impl Contracts {
                 if common_is_whole && found.len() == before {
                     known_columns(&table, file, found);
                     removed_columns(&table, file, found);
+                    possible_decimals(&table, file, found);
                 }
                 same_name(&table.table, file, found);
                 let name = table.name().to_owned();

@@ -259,7 +259,7 @@ pub struct LimitOptions {
     /// whose billing is unknown counts as billed.
     #[schemars(with = "Option<f64>")]
     pub cost_per_run: Option<Spanned<String>>,
-    /// Maximum cost of a day, over all runs in the lake.
+    /// Maximum cost of a day, over all runs in the lake whose prices are in the same currency.
     #[schemars(with = "Option<f64>")]
     pub cost_per_day: Option<Spanned<String>>,
 }

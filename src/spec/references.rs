@@ -1,6 +1,6 @@
-//! Checks of names in contracts that refer to other names.
+//! Checks of columns in contracts: names that refer to columns, and decimals.
 
-use super::table::Table;
+use super::table::{ColumnType, DECIMAL_DIGITS, Table};
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
 
 /// Checks that a table has every column that its contract refers to, and that `sort_by` begins with
@@ -37,6 +37,29 @@ pub(super) fn known_columns(table: &Table, file: &SourceFile, found: &mut Vec<Di
             );
             found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
         }
+    }
+}
+
+/// Checks that only numbers of type float64 have decimals, and not more than a decimal has digits.
+pub(super) fn possible_decimals(table: &Table, file: &SourceFile, found: &mut Vec<Diagnostic>) {
+    for (name, column) in &table.columns {
+        let Some(decimals) = &column.decimals else {
+            continue;
+        };
+        let (message, hint) = if column.kind != ColumnType::Float64 {
+            let kind = column.kind.as_str();
+            let message = format!("`{name}` has decimals, and is of type {kind}");
+            (
+                message,
+                "remove `decimals`, which are for float64".to_owned(),
+            )
+        } else if decimals.value > DECIMAL_DIGITS {
+            let message = format!("`{name}` has more than {DECIMAL_DIGITS} decimals");
+            (message, format!("write a number up to {DECIMAL_DIGITS}"))
+        } else {
+            continue;
+        };
+        found.push(Diagnostic::error(file, Some(decimals.span()), message).hint(hint));
     }
 }
 

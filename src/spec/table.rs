@@ -80,6 +80,9 @@ pub struct Column {
     #[serde(default)]
     pub required: bool,
     pub unit: Option<String>,
+    /// Number of decimals of the column in views, which show it as a decimal. Sums of decimals are
+    /// exact. Files have it as float64.
+    pub decimals: Option<Spanned<u8>>,
     /// True if the column holds personal data: who a person is, what they wrote or show, where they
     /// are.
     #[serde(default)]
@@ -93,6 +96,24 @@ pub struct Column {
     pub identity_by: Option<Spanned<String>>,
     pub fill: Option<Fill>,
     pub description: String,
+}
+
+/// Number of digits of a column with [`Column::decimals`], those after the point included.
+pub const DECIMAL_DIGITS: u8 = 18;
+
+impl Column {
+    /// Returns the type in words, for people: the type in files, and the type in views if it is
+    /// another.
+    pub fn type_in_words(&self) -> String {
+        let kind = self.kind.as_str();
+        match &self.decimals {
+            Some(decimals) => {
+                let decimals = decimals.value;
+                format!("{kind}, in views decimal({DECIMAL_DIGITS},{decimals})")
+            }
+            None => kind.to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]

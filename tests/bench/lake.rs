@@ -6,6 +6,7 @@
 //! cargo bench --bench lake -- --days 30             # a month: some minutes
 //! cargo bench --bench lake -- --days 10 --pages 10  # ten times as many notes a run
 //! cargo bench --bench lake -- --lake DIR            # keeps the lake; goes on with one not yet compacted
+//! cargo bench --bench lake -- --days 23             # 6,000 small files: the memory of compaction
 //! ```
 //!
 //! Each run is the binary on the built-in sandbox, where an hour passes between two runs: twenty keywords,
@@ -15,6 +16,10 @@
 #[path = "../it/support.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]
 mod support;
+
+#[path = "transform/process.rs"]
+#[allow(dead_code, reason = "shared with the benchmark of the transform")]
+mod process;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -54,10 +59,10 @@ fn main() {
     lake.fill(options.days * 24);
     let questions = Questions::of(&lake);
     let before = Figures::of(&lake, &questions);
-    lake.timed("compact", &["compact"]);
+    lake.timed("compact", &["compact"], dir.path());
     let after = Figures::of(&lake, &questions);
     print(&before, &after);
-    lake.timed("marts of all days", &["marts", "--all"]);
+    lake.timed("marts of all days", &["marts", "--all"], dir.path());
     let run = median((0..ROUNDS).map(|_| lake.run(&lake.whole)).collect());
     println!("a run with marts: {:.2} s", run.as_secs_f64());
 }
@@ -154,10 +159,13 @@ impl Lake {
         }
     }
 
-    fn timed(&self, what: &str, args: &[&str]) {
-        let started = Instant::now();
-        succeed(&mut self.redlake(args));
-        println!("{what}: {:.1} s", started.elapsed().as_secs_f64());
+    /// Runs a command on all cores, and prints its time and its peak of memory.
+    fn timed(&self, what: &str, args: &[&str], scratch: &Path) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let ended = process::run(&self.redlake(args), cores, scratch);
+        let ended = ended.unwrap_or_else(|error| panic!("{error}"));
+        let megabytes = ended.peak_bytes as f64 / 1e6;
+        println!("{what}: {:.1} s, {megabytes:.0} MB", ended.seconds);
     }
 
     fn number(&self, sql: &str) -> u64 {

@@ -38,7 +38,8 @@ fn held_tables_are_shown_and_published() {
     assert_eq!(shown["run"]["reason"], reason);
     assert_eq!(
         shown["calls"],
-        json!([{"endpoint": "note_search", "class": "ok", "calls": 2, "billed": 2, "unknown": 0, "cost": 0.2}])
+        json!([{"endpoint": "note_search", "class": "ok", "calls": 2, "billed": 2, "unknown": 0, "cost": 0.2,
+            "currency": "CNY"}])
     );
     let tables = |files: &Value| -> Vec<String> {
         let files = files.as_array().expect("a list");
@@ -59,7 +60,7 @@ fn held_tables_are_shown_and_published() {
     for part in [
         format!("run {run_id}: held\n"),
         format!("  reason            {reason}\n"),
-        "| note_search | ok    | 2     | 2      | 0              | 0.20 |\n".to_owned(),
+        "| note_search | ok    | 2     | 2      | 0              | 0.20 CNY |\n".to_owned(),
         "failed: notes: min_rows 37\n  row count 36; at least 37 expected\n".to_owned(),
         "| rows | min_rows |\n".to_owned(),
         "| 36   | 37       |\n".to_owned(),

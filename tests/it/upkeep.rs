@@ -1,4 +1,4 @@
-//! `compact`, `prune` and `verify`: what a lake holds stays what it is, or goes as a whole.
+//! `prune` and `verify`: what a lake holds stays what it is, or goes as a whole.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Lake, declared, fail, succeed};
 
-const PIPELINE: &str = "
+pub const PIPELINE: &str = "
 version: 1
 pipeline: hourly
 source: {name: justoneapi, base_url: sandbox}
@@ -16,7 +16,7 @@ extract:
 ";
 
 /// The tables that the pipeline fills.
-const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 11] = [
     "notes",
     "engagement",
     "users",
@@ -31,14 +31,14 @@ const TABLES: [&str; 11] = [
 ];
 
 /// A lake with runs at these hours of days in March 2026, oldest first; their ids.
-fn lake_with_runs(at: &[(u32, u32)]) -> (Lake, Vec<String>) {
+pub fn lake_with_runs(at: &[(u32, u32)]) -> (Lake, Vec<String>) {
     let lake = Lake::new();
     let runs = at.iter().map(|(day, hour)| run(&lake, *day, *hour));
     let runs = runs.collect();
     (lake, runs)
 }
 
-fn run(lake: &Lake, day: u32, hour: u32) -> String {
+pub fn run(lake: &Lake, day: u32, hour: u32) -> String {
     let pipeline = lake.write("hourly.yaml", PIPELINE);
     let at = format!("2026-03-{day:02}T{hour:02}:00:00+08:00");
     let report = lake.run(&pipeline, &["--snapshot-at", &at]);
@@ -46,13 +46,13 @@ fn run(lake: &Lake, day: u32, hour: u32) -> String {
     report["run_id"].as_str().expect("an id").to_owned()
 }
 
-fn json_of(lake: &Lake, args: &[&str]) -> Value {
+pub fn json_of(lake: &Lake, args: &[&str]) -> Value {
     let output = succeed(lake.redlake(args).args(["--format", "json"]));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// The files of a table's day, by name.
-fn files(lake: &Lake, table: &str, day: u32) -> Vec<String> {
+pub fn files(lake: &Lake, table: &str, day: u32) -> Vec<String> {
     let folder = lake
         .path()
         .join(format!("tables/{table}/dt=2026-03-{day:02}"));
@@ -64,100 +64,7 @@ fn files(lake: &Lake, table: &str, day: u32) -> Vec<String> {
     names
 }
 
-#[test]
-fn compaction_puts_the_files_of_a_day_together_and_keeps_every_row() {
-    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2), (8, 3), (9, 1)]);
-    let before = lake.checksums(&TABLES);
-    let forecast = json_of(&lake, &["compact", "--before", "2026-03-09", "--dry-run"]);
-    assert_eq!(files(&lake, "notes", 8).len(), 3);
-
-    let days = json_of(&lake, &["compact", "--before", "2026-03-09"]);
-    let days = days.as_array().expect("a list");
-    assert_eq!(days.len(), TABLES.len());
-    for (day, expected) in days.iter().zip(forecast.as_array().expect("a list")) {
-        assert_eq!(day["files_before"], 3, "{day}");
-        assert_eq!(day["files_after"], 1, "{day}");
-        for same in ["dt", "table", "rows", "files_before", "bytes_before"] {
-            assert_eq!(day[same], expected[same], "{day}");
-        }
-    }
-    assert_eq!(lake.checksums(&TABLES), before);
-    for table in TABLES {
-        let names = files(&lake, table, 8);
-        assert_eq!(names.len(), 1, "{table}");
-        assert!(names[0].starts_with("compact-"), "{}", names[0]);
-        assert_eq!(files(&lake, table, 9).len(), 1, "{table}");
-    }
-    // A run that comes late is put together with the rest.
-    assert_eq!(
-        json_of(&lake, &["compact", "--before", "2026-03-09"]),
-        json!([])
-    );
-    run(&lake, 8, 4);
-    let before = lake.checksums(&TABLES);
-    let days = json_of(&lake, &["compact", "--before", "2026-03-09"]);
-    assert_eq!(days[0]["files_before"], 2);
-    assert_eq!(lake.checksums(&TABLES), before);
-    assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
-}
-
-#[test]
-fn compaction_without_a_day_takes_those_that_are_over() {
-    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2)]);
-    succeed(&mut lake.redlake(&["compact"]));
-    assert_eq!(files(&lake, "notes", 8).len(), 1);
-}
-
-#[test]
-fn compacted_files_are_sorted_and_tell_how() {
-    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2), (8, 3)]);
-    succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
-    let keys = lake.query("SELECT note_id, endpoint, run_id FROM notes");
-    assert!(keys.len() > 60, "{} rows", keys.len());
-    let key = |row: &Value| ["note_id", "endpoint", "run_id"].map(|name| row[name].to_string());
-    assert!(keys.is_sorted_by_key(key));
-    let path = lake.path().join("tables/notes/dt=2026-03-08");
-    let path = path.join(&files(&lake, "notes", 8)[0]);
-    let blooms = format!(
-        "SELECT path_in_schema AS name FROM parquet_metadata('{}') \
-         WHERE bloom_filter_offset IS NOT NULL ORDER BY 1",
-        path.display()
-    );
-    let names = lake.query(&blooms);
-    assert_eq!(
-        names,
-        [
-            json!({"name": "author_user_id"}),
-            json!({"name": "note_id"})
-        ]
-    );
-}
-
-#[test]
-fn a_run_inside_a_compacted_file_is_replaced_not_doubled() {
-    let (lake, _) = lake_with_runs(&[(8, 1), (8, 2)]);
-    let before = lake.checksums(&TABLES);
-    succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
-    let raw = lake.raw_files();
-    let pipeline = lake.write("hourly.yaml", PIPELINE);
-    let rows = "select count(*) from notes where run_id = (select min(run_id) from runs)";
-    let (of_run, of_both) = (lake.value(rows), lake.value("select count(*) from notes"));
-    assert_ne!(of_run, of_both);
-    let done = json_of(
-        &lake,
-        &["transform", text(&pipeline), "--raw", text(&raw[0])],
-    );
-    assert_eq!(done[0]["rows"]["notes"], of_run, "{done}");
-    assert_eq!(lake.checksums(&TABLES), before);
-    // The ledger is not made of pages.
-    assert_eq!(files(&lake, "requests", 8).len(), 1);
-    assert_eq!(files(&lake, "notes", 8).len(), 2);
-    succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
-    assert_eq!(lake.checksums(&TABLES), before);
-    assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
-}
-
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
@@ -195,6 +102,67 @@ fn pruning_a_run_leaves_the_other_runs_and_the_ledger() {
         }
         assert_eq!(pruned["runs"], 1);
         assert_eq!(rows(&runs[1]), kept);
+        assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
+    }
+}
+
+#[test]
+fn a_run_is_not_pruned_by_a_shortened_id_alone() {
+    for compacted in [false, true] {
+        let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2)]);
+        if compacted {
+            succeed(&mut lake.redlake(&["compact", "--before", "2026-03-09"]));
+        }
+        let whole = lake.checksums(&TABLES);
+        // Ids of runs that start in the same second differ in the last digits only.
+        let short = &runs[0][..runs[0].len() - 1];
+        let rows = |table: &str| {
+            lake.value(&format!(
+                "SELECT count(*) FROM {table} WHERE run_id = '{}'",
+                runs[0]
+            ))
+        };
+        let paid = json!({"notes": rows("notes"), "calls": rows("requests")});
+
+        let output = lake.redlake(&["prune", "--run", short]).output();
+        let output = output.expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        let expected = format!(
+            "error: nothing was removed: `{short}` is not the whole id of run {id}\n  \
+             hint: this cannot be undone; to remove the run: redlake prune --run {id} --lake {}\n",
+            lake.path().display(),
+            id = runs[0]
+        );
+        assert_eq!(said, expected);
+        let told = String::from_utf8(output.stdout).expect("UTF-8");
+        for part in [
+            format!("run {}\n  pipeline      hourly\n", runs[0]),
+            "  snapshot_at   2026-03-07 17:00:00 UTC\n".to_owned(),
+            format!("  notes         {} rows\n", paid["notes"]),
+            format!("  raw file      {} (", lake.raw_files()[0].display()),
+            format!("  paid for it   {0} calls, {0} billed\n", paid["calls"]),
+            "would be removed".to_owned(),
+        ] {
+            assert!(told.contains(&part), "{part}: {told}");
+        }
+        let dry = json_of(&lake, &["prune", "--run", short, "--dry-run"]);
+        assert_eq!(dry["run"]["run_id"], runs[0]);
+        assert_eq!(dry["run"]["tables"]["notes"], paid["notes"]);
+        assert_eq!(dry["run"]["calls"], paid["calls"]);
+        // Neither does it remove what was asked for beside the run.
+        let beside = ["prune", "--run", short, "--raw-older-than", "0s"];
+        let (code, said) = fail(&mut lake.redlake(&beside));
+        assert_eq!(code, 2);
+        assert!(said.contains("add `--yes`"), "{said}");
+        assert_eq!(lake.checksums(&TABLES), whole);
+        assert_eq!(lake.raw_files().len(), 2);
+
+        let pruned = json_of(&lake, &["prune", "--run", short, "--yes"]);
+        assert_eq!(pruned["run"], dry["run"]);
+        assert_eq!(pruned["rows"], dry["rows"]);
+        assert_eq!(rows("notes"), 0);
+        assert_eq!(lake.raw_files().len(), 1);
         assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
     }
 }
@@ -334,45 +302,7 @@ fn a_failed_catalog_write_still_reports_the_committed_run() {
     assert_eq!(json_of(&lake, &["verify"])["problems"], json!([]));
 }
 
-#[test]
-fn what_is_damaged_is_not_compacted_into_good_files() {
-    let (lake, runs) = lake_with_runs(&[(8, 1), (8, 2), (9, 1), (9, 2)]);
-    let path = lake.path().join(format!(
-        "tables/engagement/dt=2026-03-08/{}.parquet",
-        runs[0]
-    ));
-    let whole = std::fs::read(&path).expect("a file");
-    // One bit, in the pages: most readers do not notice.
-    let mut bytes = whole.clone();
-    bytes[800] ^= 1;
-    std::fs::write(&path, bytes).expect("writable");
-    let output = lake.redlake(&["compact"]).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(6));
-    let said = String::from_utf8(output.stderr).expect("UTF-8");
-    let expected = format!(
-        "error: the file {} differs from what was committed: its contents differ from what was committed\n",
-        path.display()
-    );
-    assert!(said.contains(&expected), "{said}");
-    assert!(
-        said.contains("hint: run `redlake verify` to list all damage"),
-        "{said}"
-    );
-    // All but the table of that day.
-    assert_eq!(files(&lake, "engagement", 8).len(), 2);
-    assert_eq!(files(&lake, "notes", 8).len(), 1);
-    assert_eq!(files(&lake, "engagement", 9).len(), 1);
-    let problems = || json_of_any(&lake, &["verify"])["problems"].clone();
-    assert_eq!(problems()[0]["kind"], "damaged");
-    // Flattened anew, the run is whole again.
-    flatten_anew(&lake, &runs[0]);
-    assert_eq!(problems(), json!([]));
-    assert_eq!(std::fs::read(&path).expect("a file"), whole);
-    succeed(&mut lake.redlake(&["compact"]));
-    assert_eq!(files(&lake, "engagement", 8).len(), 1);
-}
-
-fn flatten_anew(lake: &Lake, run_id: &str) {
+pub fn flatten_anew(lake: &Lake, run_id: &str) {
     let pipeline = lake.write("hourly.yaml", PIPELINE);
     let raw = lake.raw_files();
     let mut raw = raw.iter().map(|path| text(path));
@@ -381,7 +311,7 @@ fn flatten_anew(lake: &Lake, run_id: &str) {
 }
 
 /// What a command prints, whether or not it ends well.
-fn json_of_any(lake: &Lake, args: &[&str]) -> Value {
+pub fn json_of_any(lake: &Lake, args: &[&str]) -> Value {
     let output = lake.redlake(args).args(["--format", "json"]).output();
     serde_json::from_slice(&output.expect("it runs").stdout).expect("JSON")
 }

@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pyarrow
 import pyarrow.parquet
 
 from change_contracts import GONE, MORE
@@ -39,11 +40,23 @@ class Lake:
             # One process for all of them: starting one takes longer than reading a table.
             script = "\n".join(copies)
             self.redlake("query", "--lake", str(self.path), "--allow-files", script)
-            return {name: pyarrow.parquet.read_table(file) for name, file in files.items()}
+            return {
+                name: as_in_files(pyarrow.parquet.read_table(file)) for name, file in files.items()
+            }
 
     def folder(self, table):
         mart = self.path / "marts" / table
         return mart if mart.exists() else self.path / "tables" / table
+
+
+def as_in_files(rows):
+    """The rows with costs as files have them: float64. Views show them as decimals."""
+    for i, field in enumerate(rows.schema):
+        if pyarrow.types.is_decimal(field.type):
+            # Python rounds to the nearest float, and reads what redlake wrote as it was.
+            costs = [None if cost is None else float(cost) for cost in rows[i].to_pylist()]
+            rows = rows.set_column(i, field.name, pyarrow.array(costs, pyarrow.float64()))
+    return rows
 
 
 class Table:

@@ -12,7 +12,7 @@ use crate::cli::commands::run::part;
 use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::{counted, grouped};
+use crate::cli::output::print::{counted, grouped, priced};
 use crate::maintenance::forecast::{Forecast, LeftToday, OpenPart, Outlook, outlook};
 use crate::maintenance::needs::{OnSchedule, PeriodNeeds, Shortfall, on_schedule, shortfalls};
 use crate::plan::parts::{Address, FollowUp};
@@ -314,7 +314,7 @@ fn budgets(plan: &Plan, outlook: &Outlook) -> String {
     };
     if let Some(LeftToday { calls, cost }) = outlook.left_today {
         let calls = calls.map(|n| counted(n, "call"));
-        let cost = cost.map(|c| format!("{c:.2} {currency}"));
+        let cost = cost.map(|c| priced(c, Some(currency)));
         let left: Vec<String> = calls.into_iter().chain(cost).collect();
         let _ = writeln!(out, "  left today: {}", left.join(", "));
     }

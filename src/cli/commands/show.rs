@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::{counted, grouped, pretty};
-use crate::cli::shell::{program, shell_word};
+use crate::cli::output::print::{counted, grouped, pretty, priced};
+use crate::cli::shell::{lake_flag, program, shell_word};
 use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::load::record::AddedFile;
 use crate::maintenance::show::{Discarded, Shown, discard, publish, show};
@@ -108,7 +108,7 @@ fn text(shown: &Shown, lake: &Path) -> String {
             "cost",
         ];
         let row = |c: &crate::query::runs::CallsOf| {
-            let cost = c.cost.map(|cost| format!("{cost:.2}")).unwrap_or_default();
+            let cost = c.cost.map(|cost| priced(cost, c.currency.as_deref()));
             let (calls, billed, unknown) = (c.calls, c.billed, c.unknown);
             let counts = [calls, billed, unknown].map(grouped);
             let [calls, billed, unknown] = counts;
@@ -118,7 +118,7 @@ fn text(shown: &Shown, lake: &Path) -> String {
                 calls,
                 billed,
                 unknown,
-                cost,
+                cost.unwrap_or_default(),
             ]
         };
         let rows: Vec<_> = shown.calls.iter().map(row).collect();
@@ -201,13 +201,5 @@ fn cell(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.replace(['\n', '\r'], " "),
         other => other.to_string(),
-    }
-}
-
-/// Returns the flag `--lake` for a suggested command. Empty for the default lake.
-fn lake_flag(lake: &Path) -> String {
-    match lake.to_str() {
-        Some("lake") | None => String::new(),
-        Some(lake) => format!(" --lake {}", shell_word(lake)),
     }
 }

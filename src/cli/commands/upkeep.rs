@@ -1,6 +1,7 @@
 //! `redlake compact`, `redlake prune` and `redlake verify`.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use chrono::NaiveDate;
 use clap::{ArgGroup, Args};
@@ -8,7 +9,9 @@ use clap::{ArgGroup, Args};
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::{counted, grouped};
+use crate::cli::output::print::{counted, grouped, priced};
+use crate::cli::output::progress;
+use crate::cli::shell::{lake_flag, program};
 use crate::clock;
 use crate::load::Lake;
 use crate::load::verify::modes::Remark;
@@ -16,7 +19,9 @@ use crate::load::verify::quarantine::Moved;
 use crate::load::verify::{Problem, ProblemKind, Verified};
 use crate::maintenance::compact::{Compacted, CompactedDay, compact, first_open_day};
 use crate::maintenance::prune::{PruneRequest, Pruned, prune};
+use crate::maintenance::run_contents::{RawFileSize, RunContents};
 use crate::maintenance::verify::verify;
+use crate::query::runs::{Paid, PaidCost};
 use crate::run::catalog;
 use crate::spec::words::TimeSpan;
 use crate::spec::yaml::escape::escaped_line;
@@ -40,9 +45,13 @@ pub struct PruneArgs {
     /// Remove tables and marts of days that ended longer ago than this, such as 730d
     #[arg(long, value_name = "AGE", group = "what")]
     tables_older_than: Option<TimeSpan>,
-    /// Remove the rows and raw pages of one run
+    /// Remove the rows and raw pages of one run. Without its whole id, nothing is removed, and
+    /// what would be is printed
     #[arg(long, value_name = "RUN_ID", group = "what")]
     run: Option<String>,
+    /// With --run, remove the run although its id is shortened
+    #[arg(long, requires = "run")]
+    yes: bool,
     /// With --tables-older-than, also remove the ledger (requests, runs)
     #[arg(long, requires = "tables_older_than")]
     ledger: bool,
@@ -66,7 +75,9 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let before = args.before.unwrap_or_else(|| first_open_day(clock::now()));
-    let Compacted { days, damaged } = compact(&lake, &contracts, before, args.dry_run)?;
+    let on_step = progress::of_compaction(common.progress, common.quiet);
+    let Compacted { days, damaged } =
+        compact(&lake, &contracts, before, args.dry_run, on_step.as_ref())?;
     format.print(&days, || compact_summary(&days, args.dry_run))?;
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
@@ -131,14 +142,69 @@ pub fn prune_main(args: &PruneArgs, common: &Common) -> Result<ExitCode, CliErro
         raw_before: args.raw_older_than.as_ref().map(ago).transpose()?,
         tables_before: days.map(first_open_day),
         run_id: args.run.clone(),
+        confirmed: args.yes,
         ledger: args.ledger,
     };
     let pruned = prune(&lake, &contracts, &unwanted, args.dry_run)?;
-    format.print(&pruned, || prune_summary(&pruned, args.dry_run))?;
+    let is_dry = args.dry_run || pruned.is_unconfirmed;
+    format.print(&pruned, || prune_summary(&pruned, is_dry))?;
+    if let Some(run) = pruned.run.as_ref().filter(|_| pruned.is_unconfirmed) {
+        return Err(unconfirmed(run, args, &common.lake()));
+    }
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     }
     Ok(ExitCode::Complete)
+}
+
+/// Returns the error for a shortened run id, with the command that removes the run.
+fn unconfirmed(run: &RunContents, args: &PruneArgs, lake: &Path) -> CliError {
+    let asked = args.run.as_deref().unwrap_or_default();
+    let (program, lake, id) = (program(), lake_flag(lake), &run.run_id);
+    let is_alone = args.raw_older_than.is_none() && args.tables_older_than.is_none();
+    let hint = if is_alone {
+        format!("this cannot be undone; to remove the run: {program} prune --run {id}{lake}")
+    } else {
+        format!("this cannot be undone; to do it, give `--run {id}` or add `--yes`")
+    };
+    CliError::usage(
+        format!("nothing was removed: `{asked}` is not the whole id of run {id}"),
+        hint,
+    )
+}
+
+/// Returns the text about the contents of a run that is removed.
+fn contents_summary(run: &RunContents) -> String {
+    let id = &run.run_id;
+    let mut text = format!("run {id}\n  pipeline      {}\n", run.pipeline);
+    let at = run.snapshot_at.format("%Y-%m-%d %H:%M:%S");
+    let _ = writeln!(text, "  snapshot_at   {at} UTC");
+    for (table, rows) in &run.tables {
+        let _ = writeln!(text, "  {table:<14}{}", counted(*rows, "row"));
+    }
+    for (table, rows) in &run.held {
+        let _ = writeln!(text, "  {table:<14}{} (held)", counted(*rows, "row"));
+    }
+    for RawFileSize { path, bytes } in &run.raw {
+        let path = path.to_string_lossy();
+        let _ = writeln!(text, "  raw file      {path} ({})", counted(*bytes, "byte"));
+    }
+    let Paid {
+        calls,
+        billed,
+        unknown,
+        costs,
+    } = &run.paid;
+    let (calls, billed) = (counted(*calls, "call"), grouped(*billed));
+    let _ = write!(text, "  paid for it   {calls}, {billed} billed");
+    if *unknown > 0 {
+        let _ = write!(text, ", {} perhaps billed", grouped(*unknown));
+    }
+    for PaidCost { cost, currency } in costs {
+        let _ = write!(text, ", {}", priced(*cost, currency.as_deref()));
+    }
+    text.push_str("\n\n");
+    text
 }
 
 fn prune_summary(pruned: &Pruned, dry_run: bool) -> String {
@@ -147,7 +213,12 @@ fn prune_summary(pruned: &Pruned, dry_run: bool) -> String {
     } else {
         "removed"
     };
-    let mut text = format!(
+    let mut text = pruned
+        .run
+        .as_ref()
+        .map_or_else(String::new, contents_summary);
+    let _ = write!(
+        text,
         "tables: {} with {} and {} {done}",
         counted(pruned.files, "file"),
         counted(pruned.rows, "row"),

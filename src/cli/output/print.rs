@@ -13,6 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::relation;
+use crate::plan::Money;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
 /// Prints a relation.
@@ -125,4 +126,10 @@ pub fn counted(number: u64, noun: &str) -> String {
         (_, false) => "s",
     };
     format!("{} {noun}{ending}", grouped(number))
+}
+
+/// Returns an amount with its currency: two decimals, or more if it has more.
+pub fn priced(cost: f64, currency: Option<&str>) -> String {
+    let cost = Money::of(cost);
+    currency.map_or_else(|| cost.to_string(), |currency| format!("{cost} {currency}"))
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::cli::output::drift_summary;
-use crate::cli::output::print::{counted, grouped};
+use crate::cli::output::print::{counted, grouped, priced};
 use crate::cli::shell::{program, shell_word};
 use crate::plan::Plan;
 use crate::run::commit::checks::Checks;
@@ -74,12 +74,13 @@ pub fn summary(
         "cost",
         match (&report.cost, &report.currency) {
             (Some(cost), Some(currency)) if report.unpriced.is_empty() => {
-                format!("{cost:.2} {currency}")
+                priced(*cost, Some(currency))
             }
             (Some(cost), Some(currency)) => {
                 let unpriced: Vec<&str> = report.unpriced.iter().map(String::as_str).collect();
                 format!(
-                    "{cost:.2} {currency}, without {} (no price)",
+                    "{}, without {} (no price)",
+                    priced(*cost, Some(currency)),
                     unpriced.join(", ")
                 )
             }

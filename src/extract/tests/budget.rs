@@ -253,6 +253,7 @@ fn day(folder: &Path, run_id: &str) -> DailySpend {
         own: journal_path(folder, run_id),
         shard: None,
         simulated: false,
+        currency: None,
         timezone: SHANGHAI,
         before: Default::default(),
     };

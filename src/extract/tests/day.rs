@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{SHANGHAI, done, head, journal, journal_path, sent};
 use crate::extract::daily_spend::{DailySpend, DayOf, budget_share, journals, part};
 use crate::extract::journal::{Entry, JournalError, RunHead};
-use crate::extract::ledger::Spent;
+use crate::extract::ledger::{Sent, Spent};
 use crate::plan::{Money, Shard};
 use crate::spec::source::Billed;
 
@@ -42,6 +42,7 @@ fn of(folder: &Path) -> DayOf {
         own: journal_path(folder, "own"),
         shard: None,
         simulated: false,
+        currency: None,
         timezone: SHANGHAI,
         before: BTreeMap::new(),
     }
@@ -161,6 +162,34 @@ fn rehearsals_and_real_runs_do_not_count_for_each_other() {
         ..of(dir.path())
     });
     assert_eq!(look(&mut rehearsal, 9), spent(5, 0.5));
+}
+
+#[test]
+fn costs_in_another_currency_do_not_count_but_their_calls_do() {
+    let dir = folder();
+    let entries = [Some("CNY"), Some("USD"), None].map(|currency| {
+        let id = currency.unwrap_or("old");
+        let sent = Sent {
+            currency: currency.map(str::to_owned),
+            ..sent(id, "2026-03-09T04:00:00Z", Some(0.1))
+        };
+        let done = done(&sent, Billed::Yes);
+        [Entry::Sent(sent), Entry::Done(done)]
+    });
+    journal(dir.path(), head("other"), &entries.concat());
+    let of_currency = |currency: Option<&str>| DayOf {
+        currency: currency.map(str::to_owned),
+        ..of(dir.path())
+    };
+    for (currency, expected) in [
+        (Some("CNY"), spent(3, 0.2)),
+        (Some("USD"), spent(3, 0.2)),
+        (Some("EUR"), spent(3, 0.1)),
+        (None, spent(3, 0.3)),
+    ] {
+        let mut day = DailySpend::new(of_currency(currency));
+        assert_eq!(look(&mut day, 9), expected, "{currency:?}");
+    }
 }
 
 #[test]

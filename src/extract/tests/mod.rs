@@ -83,6 +83,7 @@ fn sent(request_id: &str, started_at: &str, price: Option<f64>) -> Sent {
         attempt: 1,
         started_at: time(started_at),
         price,
+        currency: price.map(|_| "CNY".to_owned()),
     }
 }
 

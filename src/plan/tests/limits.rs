@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::{THREE_KINDS, and, planned};
 use crate::plan::Plan;
-use crate::plan::limits::{Budgets, Limits, Money, Window};
+use crate::plan::limits::{Budgets, Limits, Window};
+use crate::plan::money::Money;
 use crate::plan::parts::Retries;
 use crate::spec::pipeline::UnknownOutcomeAction;
 

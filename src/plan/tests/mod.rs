@@ -356,7 +356,7 @@ fn an_estimate_counts_every_search_to_its_last_page() {
     assert_eq!(
         estimate.by_endpoint,
         [
-            endpoint("note_search", "justoneapi", 2, 6, 0.10 * 6.0),
+            endpoint("note_search", "justoneapi", 2, 6, 0.6),
             endpoint("user_search", "justoneapi", 1, 4, 1.0),
             endpoint("note_detail", "xhs_open", 20, 20, 0.0),
         ]
@@ -377,7 +377,7 @@ fn a_cost_is_unknown_where_a_price_is() {
     let plan = planned(&THREE_KINDS.replace("user_search: 0.25, ", ""));
     let estimate = plan.estimate();
     assert_eq!(estimate.cost, None);
-    assert_eq!(estimate.by_endpoint[0].cost, Some(0.10 * 6.0));
+    assert_eq!(estimate.by_endpoint[0].cost, Some(0.6));
     assert_eq!(estimate.by_endpoint[1].cost, None);
     assert_eq!(plan.price.of("user_search"), None);
 }

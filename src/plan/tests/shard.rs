@@ -5,7 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{ids, planned};
-use crate::plan::limits::{Budgets, Money, Window};
+use crate::plan::limits::{Budgets, Window};
+use crate::plan::money::Money;
 use crate::plan::{Plan, Search, Shard};
 
 /// Many searches, a follow-up and every limit.

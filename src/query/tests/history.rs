@@ -45,7 +45,7 @@ fn an_empty_lake_knows_nothing() {
         let place = ("justoneapi", "note_search");
         let known = known_ids(&database, &earlier, place, span()).expect("an answer");
         assert_eq!(known, HashSet::new());
-        let spent = spent_since(&database, &earlier, &ledgers(), date(9), SHANGHAI);
+        let spent = spent_since(&database, &earlier, &ledgers(), (date(9), SHANGHAI), None);
         assert_eq!(spent.expect("an answer"), []);
         let found = found_notes(&database, &earlier, "note_search", "liked_count", span());
         assert_eq!(found.expect("an answer"), []);
@@ -160,6 +160,29 @@ fn spent(
 }
 
 #[test]
+fn costs_are_summed_exactly_and_in_one_currency() {
+    let mut lake = Lake::new();
+    let call = |rest: &str| {
+        format!("'test', 'r1', 'note_search', TIMESTAMPTZ '2026-03-09 01:00:00Z', {rest}")
+    };
+    let mut rows = vec![call("0.1, 'yes', 'CNY'"); 1_000];
+    rows.extend([
+        call("7.0, 'yes', 'USD'"),
+        call("NULL, 'unknown', 'USD'"),
+        call("0.2, 'yes', NULL"),
+    ]);
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    lake.add("requests", &format!("{CALLS}, currency"), &rows);
+    for (currency, cost, unknown) in [(Some("CNY"), 100.2, 0), (Some("USD"), 7.2, 1)] {
+        let (earlier, dates) = (earlier(&["test"]), ledgers());
+        let on = (date(9), SHANGHAI);
+        let told = spent_since(&lake.database(), &earlier, &dates, on, currency);
+        let expected = [spent("r1", None, 9, 1_003, cost, unknown)];
+        assert_eq!(told.expect("an answer"), expected, "{currency:?}");
+    }
+}
+
+#[test]
 fn what_runs_spent_is_told_by_the_day_where_the_pipeline_is() {
     let mut lake = Lake::new();
     let call = |run: &str, at: &str, rest: &str| {
@@ -182,7 +205,7 @@ fn what_runs_spent_is_told_by_the_day_where_the_pipeline_is() {
     lake.add("runs", "pipeline, run_id, shard", &["'test', 'r1', '2/4'"]);
     let told = |since, timezone| {
         let (earlier, dates) = (earlier(&["test"]), ledgers());
-        let rows = spent_since(&lake.database(), &earlier, &dates, since, timezone);
+        let rows = spent_since(&lake.database(), &earlier, &dates, (since, timezone), None);
         let mut rows = rows.expect("an answer");
         rows.sort_by(|a, b| {
             (&a.run_id, a.date, &a.endpoint).cmp(&(&b.run_id, b.date, &b.endpoint))
@@ -207,7 +230,13 @@ fn what_runs_spent_is_told_by_the_day_where_the_pipeline_is() {
     assert_eq!(told(date(10), SHANGHAI), [of_tenth]);
     assert_eq!(told(date(11), SHANGHAI), []);
     let (earlier, others) = (earlier(&["test"]), BTreeSet::from([date(8)]));
-    let none = spent_since(&lake.database(), &earlier, &others, date(9), SHANGHAI);
+    let none = spent_since(
+        &lake.database(),
+        &earlier,
+        &others,
+        (date(9), SHANGHAI),
+        None,
+    );
     assert_eq!(none.expect("an answer"), [], "the ledgers of another date");
     // Elsewhere the same calls belong to other days.
     assert_eq!(

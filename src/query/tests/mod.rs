@@ -20,7 +20,7 @@ use super::duckdb::{Database, write_catalog};
 use super::views::derived;
 use crate::spec::contracts::Contracts;
 use crate::spec::files::FileColumns;
-use crate::spec::table::Table;
+use crate::spec::table::{Column, Table};
 
 static TABLES: LazyLock<IndexMap<String, Table>> = LazyLock::new(|| {
     Contracts::load(None)
@@ -97,6 +97,14 @@ fn rows(database: &Database, sql: &str) -> Vec<String> {
     rows
 }
 
+/// The type of a column in views, as DuckDB writes it.
+fn shown(column: &Column) -> String {
+    match &column.decimals {
+        Some(decimals) => format!("DECIMAL(18,{})", decimals.value),
+        None => sql_type(column.kind).to_owned(),
+    }
+}
+
 #[test]
 fn an_empty_lake_has_every_view_with_its_columns_and_types() {
     let lake = Lake::new();
@@ -107,7 +115,7 @@ fn an_empty_lake_has_every_view_with_its_columns_and_types() {
             "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = '{name}' ORDER BY column_index"
         );
         let declared = table.columns.iter();
-        let declared = declared.map(|(name, column)| format!("{name}|{}", sql_type(column.kind)));
+        let declared = declared.map(|(name, column)| format!("{name}|{}", shown(column)));
         let expected: Vec<_> = declared.chain(["dt|DATE".to_owned()]).collect();
         assert_eq!(rows(&database, &columns), expected, "{name}");
         let count = format!("SELECT count(*) FROM \"{name}\"");

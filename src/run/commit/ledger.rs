@@ -42,6 +42,8 @@ pub struct RunRecord<'a> {
     pub requests: u64,
     pub billed_requests: u64,
     pub cost: Option<f64>,
+    /// Currency of the cost, an ISO 4217 code.
+    pub currency: Option<&'a str>,
     pub rejects: u64,
 }
 
@@ -107,6 +109,7 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         class: CallClass::Ok,
         billed: Billed::Yes,
         cost: Some(0.5),
+        currency: Some(String::new()),
         bytes: Some(0),
         item_count: Some(0),
         provider_request_id: Some(String::new()),
@@ -125,6 +128,7 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         requests: 0,
         billed_requests: 0,
         cost: Some(0.5),
+        currency: Some(""),
         rejects: 0,
     };
     tables(contracts, None, &meta, "", &[call], &run).map(drop)

@@ -215,6 +215,7 @@ impl ActiveRun<'_> {
     }
 
     fn ledger(&self, outcome: &RunOutcome) -> Result<BTreeMap<String, RecordBatch>, RunError> {
+        let cost = outcome.charges(self.plan).cost;
         let (searches, totals) = (outcome.searches(), outcome.totals());
         let extraction = &outcome.extraction;
         let run = RunRecord {
@@ -229,7 +230,8 @@ impl ActiveRun<'_> {
             searches_done: searches.done,
             requests: totals.sent,
             billed_requests: totals.billed,
-            cost: outcome.charges(self.plan).cost,
+            cost,
+            currency: cost.and(self.plan.price.currency.as_deref()),
             rejects: outcome.rejects,
         };
         let contracts = &self.plan.contracts;

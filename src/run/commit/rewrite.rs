@@ -109,9 +109,11 @@ impl<'l> Rewriter<'l> {
             .iter()
             .map(|live| self.lake.root().join(&live.file.path))
             .collect();
+        let (stored, uniform) = self.stored_columns(&files)?;
         let rewrite = Rewrite {
             table,
-            stored: self.stored_columns(&files)?,
+            stored,
+            uniform,
             files,
             but_runs,
         };
@@ -139,6 +141,7 @@ impl<'l> Rewriter<'l> {
                 })??;
         let staged = Rewrite {
             files: paths.iter().map(|path| staging.staged_path(path)).collect(),
+            uniform: true,
             but_runs: &[],
             ..rewrite
         };
@@ -163,7 +166,8 @@ impl<'l> Rewriter<'l> {
         })
     }
 
-    fn stored_columns(&self, files: &[PathBuf]) -> Result<Vec<RewrittenColumn>, RunError> {
+    /// Returns the columns of files, and true if all files have the same ones.
+    fn stored_columns(&self, files: &[PathBuf]) -> Result<(Vec<RewrittenColumn>, bool), RunError> {
         let answer = self.database.query(&stored_columns(files))?;
         let columns = answer.batches.iter().flat_map(|batch| {
             let (names, required) = (batch.column(0).as_string::<i32>(), batch.column(1));
@@ -173,7 +177,11 @@ impl<'l> Rewriter<'l> {
                 required: required.value(row),
             })
         });
-        Ok(columns.collect())
+        let uniform = answer.batches.iter().all(|batch| {
+            let uniform = batch.column(2).as_boolean();
+            (0..batch.num_rows()).all(|row| uniform.value(row))
+        });
+        Ok((columns.collect(), uniform))
     }
 
     fn content(&self, rewrite: &Rewrite<'_>) -> Result<Content, RunError> {

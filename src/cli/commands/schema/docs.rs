@@ -66,7 +66,7 @@ fn section(table: &Table) -> String {
         let _ = writeln!(
             out,
             "| `{name}` | {} | {unit} | {required} | {} |",
-            column.kind.as_str(),
+            column.type_in_words(),
             cell(&column.description)
         );
     }

@@ -105,7 +105,7 @@ fn columns(name: &str, description: &str, columns: &IndexMap<String, Column>) ->
         let required = if column.required { "" } else { ", may be null" };
         let personal = if column.personal { ", personal" } else { "" };
         let free_text = if column.free_text { ", free text" } else { "" };
-        let kind = column.kind.as_str();
+        let kind = column.type_in_words();
         let _ = writeln!(
             text,
             "  {name}: {kind}{unit}{required}{personal}{free_text}\n      {}",
