@@ -52,6 +52,8 @@ impl<'a> CallUnderWay<'a> {
             source: search.source.clone(),
             search_id: search.search_id.clone(),
             endpoint: search.endpoint.clone(),
+            keyword: search.keyword.clone(),
+            note_id: search.note_id.clone(),
             page: pager.page(),
             attempt: attempt.number,
             started_at: context.clock.now(),

@@ -14,6 +14,10 @@ pub struct Call {
     pub request_id: String,
     pub search_id: String,
     pub endpoint: String,
+    #[serde(default)]
+    pub keyword: Option<String>,
+    #[serde(default)]
+    pub note_id: Option<String>,
     pub page: u32,
     pub attempt: u32,
     pub started_at: DateTime<Utc>,
@@ -42,6 +46,8 @@ impl Call {
             request_id: sent.request_id.clone(),
             search_id: sent.search_id.clone(),
             endpoint: sent.endpoint.clone(),
+            keyword: sent.keyword.clone(),
+            note_id: sent.note_id.clone(),
             page: sent.page,
             attempt: sent.attempt,
             started_at: sent.started_at,
@@ -108,6 +114,10 @@ pub struct Sent {
     pub source: String,
     pub search_id: String,
     pub endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyword: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note_id: Option<String>,
     pub page: u32,
     pub attempt: u32,
     pub started_at: DateTime<Utc>,

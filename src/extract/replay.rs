@@ -197,6 +197,8 @@ fn sent_of(page: &RawPage, plan: &Plan) -> Sent {
         source: search.source.clone(),
         search_id: search.search_id.clone(),
         endpoint: search.endpoint.clone(),
+        keyword: search.keyword.clone(),
+        note_id: search.note_id.clone(),
         page: header.page,
         attempt: 1,
         started_at: header.fetched_at,

@@ -11,7 +11,7 @@ use crate::load::Lake;
 use crate::load::held::Held;
 use crate::load::record::AddedFile;
 use crate::query::duckdb::Database;
-use crate::query::runs::{self, CallsOf, RunRow, UncommittedRun};
+use crate::query::runs::{self, CallsOf, FailedRow, RunRow, UncommittedRun};
 use crate::run::catalog;
 use crate::run::commit::{ledger, rows};
 use crate::run::error::RunError;
@@ -60,6 +60,8 @@ pub struct Shown {
     pub run: Option<RunRow>,
     pub files: Vec<AddedFile>,
     pub calls: Vec<CallsOf>,
+    /// Searches that failed, with the reason.
+    pub failed: Vec<FailedRow>,
     /// Tables that wait for `publish` or `discard`.
     pub held: Option<Held>,
     /// Paths of its raw files.
@@ -114,6 +116,7 @@ pub fn show(root: &Path, contracts: &Contracts, asked: &str) -> Result<Shown, Ru
         run: runs::row(&database, &run_id)?,
         files: files.into_iter().map(|live| live.file).collect(),
         calls: runs::calls(&database, &run_id)?,
+        failed: runs::failed(&database, &run_id)?,
         held,
         raw,
         run_id,

@@ -158,6 +158,29 @@ pub fn pages(database: &Database, run_id: &str) -> Result<HashSet<String>, Query
     Ok(pages.into_iter().map(|page| page.request_id).collect())
 }
 
+/// A search of a run that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedRow {
+    pub endpoint: String,
+    pub keyword: Option<String>,
+    pub note_id: Option<String>,
+    pub error: Option<String>,
+}
+
+/// Returns the searches of a run that failed. Empty for runs of versions without the table
+/// `searches`.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn failed(database: &Database, run_id: &str) -> Result<Vec<FailedRow>, QueryError> {
+    let sql = format!(
+        "SELECT endpoint, keyword, note_id, error FROM searches \
+         WHERE status = 'failed' AND run_id = {} ORDER BY ALL",
+        literal(run_id)
+    );
+    rows(database, &sql)
+}
+
 /// The pages of a run and a source in the ledger.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct PagesOf {

@@ -60,7 +60,7 @@ fn delta(table: &Table) -> View {
         required(ColumnType::Timestamp, None, before),
     );
     columns.extend(named(table, ["snapshot_at"]));
-    let hours = "Time from the snapshot before to this one; 0 for two runs of one snapshot.";
+    let hours = "Time from the snapshot before to this one.";
     columns.insert(
         "hours".to_owned(),
         required(ColumnType::Float64, Some("h"), hours),
@@ -164,7 +164,7 @@ impl View {
                 &["pipeline", "source"],
             ),
         };
-        let both = ["snapshot_at", "run_id"];
+        let both = ["snapshot_at", "fetched_at", "run_id"];
         keys.into_iter().chain(more.iter().copied()).chain(both)
     }
 
@@ -205,9 +205,9 @@ fn select_latest(table: &Table, view: &LatestView, failing: &Failing<'_>) -> Str
         .collect();
     format!(
         "WITH newest AS (SELECT * FROM {name} QUALIFY row_number() OVER \
-         (PARTITION BY {id}, endpoint ORDER BY snapshot_at DESC, run_id DESC) = 1), \
+         (PARTITION BY {id}, endpoint ORDER BY snapshot_at DESC, fetched_at DESC, run_id DESC) = 1), \
          ordered AS (SELECT *, row_number() OVER (PARTITION BY {id} ORDER BY snapshot_at DESC, \
-         CASE endpoint{priority} ELSE {last} END, run_id DESC) AS nth FROM newest) \
+         CASE endpoint{priority} ELSE {last} END, fetched_at DESC, run_id DESC) AS nth FROM newest) \
          SELECT {id}, {columns}, string_agg(endpoint, ',' ORDER BY nth) AS endpoints \
          FROM ordered GROUP BY {id}",
         name = identifier(table.name()),
@@ -216,7 +216,8 @@ fn select_latest(table: &Table, view: &LatestView, failing: &Failing<'_>) -> Str
     )
 }
 
-/// Returns the SELECT of a delta view: every row beside the row of the snapshot before it.
+/// Returns the SELECT of a delta view: every row beside the row of the snapshot before it. Of several
+/// rows of one snapshot, the one that was fetched last counts.
 fn select_delta(table: &Table, failing: &Failing<'_>) -> String {
     let keys: Vec<String> = table.delta_by.iter().map(|k| identifier(k)).collect();
     let previous = |count: &str| identifier(&format!("previous_{count}"));
@@ -247,8 +248,10 @@ fn select_delta(table: &Table, failing: &Failing<'_>) -> String {
     };
     let deltas: String = counts(table).map(|(count, _)| told(count)).collect();
     format!(
-        "WITH lagged AS (SELECT *, lag(snapshot_at) OVER w AS previous_snapshot_at{lagged} \
-         FROM {name} WINDOW w AS (PARTITION BY {keys} ORDER BY snapshot_at, run_id)), \
+        "WITH once AS (SELECT * FROM {name} QUALIFY row_number() OVER \
+         (PARTITION BY {keys}, snapshot_at ORDER BY fetched_at DESC, run_id DESC) = 1), \
+         lagged AS (SELECT *, lag(snapshot_at) OVER w AS previous_snapshot_at{lagged} \
+         FROM once WINDOW w AS (PARTITION BY {keys} ORDER BY snapshot_at)), \
          timed AS (SELECT *, date_diff('second', previous_snapshot_at, snapshot_at) / 3600.0 AS hours \
          FROM lagged WHERE previous_snapshot_at IS NOT NULL) \
          SELECT {keys}, previous_snapshot_at, snapshot_at, hours{deltas}, run_id, pipeline, source, dt \

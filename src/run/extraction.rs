@@ -19,6 +19,7 @@ impl Prepared<'_> {
     pub(crate) async fn extract(&mut self) -> (Extraction, Option<RunError>) {
         let mut searches = self.run.plan.searches.clone();
         let mut extracted = std::mem::take(&mut self.replayed);
+        let earlier_calls = extracted.calls.len();
         let error = self.make_calls(&mut searches, &mut extracted).await.err();
         self.disconnect().await;
         let extraction = Extraction {
@@ -27,6 +28,7 @@ impl Prepared<'_> {
             planned: searches.len() as u64,
             searches,
             extracted,
+            earlier_calls,
         };
         (extraction, error)
     }

@@ -29,6 +29,8 @@ pub(crate) struct Extraction {
     /// Number of searches that the run was to make.
     pub planned: u64,
     pub extracted: Extracted,
+    /// Number of `extracted.calls` that earlier processes made: the first ones.
+    pub earlier_calls: usize,
 }
 
 /// Result of a run.
@@ -128,6 +130,15 @@ pub struct DamagedPage {
     pub request_id: String,
 }
 
+/// Calls of the process that continued a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct OwnCalls {
+    #[serde(flatten)]
+    pub requests: Totals,
+    /// Sum of the known charges. Null without a price.
+    pub cost: Option<f64>,
+}
+
 /// Cost of the calls of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Charges {
@@ -214,6 +225,7 @@ impl RunOutcome {
             searches: plan.searches.clone(),
             planned: plan.searches.len() as u64,
             extracted: Extracted::default(),
+            earlier_calls: 0,
         };
         let run_id = meta.run_id.clone();
         let mut outcome = RunOutcome::new(meta, lake.root().to_owned(), extraction);
@@ -259,6 +271,18 @@ impl RunOutcome {
 
     pub(crate) fn totals(&self) -> Totals {
         Totals::of(&self.extraction.extracted.calls)
+    }
+
+    /// Returns the calls that this process made. `None` if it made all of them.
+    pub(crate) fn own_calls(&self, plan: &Plan) -> Option<OwnCalls> {
+        let calls = &self.extraction.extracted.calls;
+        let own = calls.get(self.extraction.earlier_calls..)?;
+        let currency = plan.price.currency.as_deref();
+        let has_price = !plan.price.per_call.is_empty();
+        (own.len() < calls.len()).then(|| OwnCalls {
+            requests: Totals::of(own),
+            cost: has_price.then(|| charged(own, currency).amount()),
+        })
     }
 
     pub(crate) fn searches(&self) -> SearchCounts {

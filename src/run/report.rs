@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::commit::checks::Checks;
-use super::outcome::{DamagedPage, FailedSearch, Left, RunOutcome, SearchCounts, Status};
+use super::outcome::{DamagedPage, FailedSearch, Left, OwnCalls, RunOutcome, SearchCounts, Status};
 use crate::extract::ledger::Totals;
 use crate::extract::pager::StopReason;
 use crate::load::held::CheckResult;
@@ -23,6 +23,9 @@ pub struct RunReport<'o> {
     pub status: Status,
     pub searches: SearchCounts,
     pub requests: Totals,
+    /// Calls of this process. Left out unless it continued a run that had made calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub this_call: Option<OwnCalls>,
     /// Sum of the known charges. Null if no called endpoint has a price.
     pub cost: Option<f64>,
     pub currency: Option<&'o str>,
@@ -80,6 +83,7 @@ impl<'o> RunReport<'o> {
             status: outcome.status,
             searches: outcome.searches(),
             requests: outcome.totals(),
+            this_call: outcome.own_calls(plan),
             cost: charges.cost,
             currency: plan.price.currency.as_deref(),
             pages: extracted.pages,

@@ -238,6 +238,7 @@ impl OpenRun {
                 items: replayed.items,
                 ..Extracted::default()
             },
+            earlier_calls: 0,
         };
         let reason = reason.to_owned();
         finish(&run, extraction, None, Ending::Closed { reason })

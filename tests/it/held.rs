@@ -46,7 +46,7 @@ fn held_tables_are_shown_and_published() {
         let names = files.iter().map(|f| f["table"].as_str().expect("a name"));
         names.map(str::to_owned).collect()
     };
-    assert_eq!(tables(&shown["files"]), ["requests", "runs"]);
+    assert_eq!(tables(&shown["files"]), ["requests", "runs", "searches"]);
     assert_eq!(
         tables(&shown["held"]["add"]),
         tables(&show(&lake, &good_id)["files"])

@@ -31,7 +31,7 @@ price: {note_search: 0.1, user_search: 0.1, note_detail: 0, currency: CNY}
 /// `drift`.
 fn tables() -> Vec<String> {
     let mut tables = declared("tables");
-    tables.retain(|table| !["drift", "requests", "runs"].contains(&table.as_str()));
+    tables.retain(|table| !["drift", "requests", "runs", "searches"].contains(&table.as_str()));
     tables
 }
 

@@ -367,3 +367,95 @@ fn a_replacing_run_that_dies_still_replaces_the_rows() {
     assert_eq!((anew.code, anew.calls), (Some(0), 3), "{}", anew.stderr);
     assert_eq!(hourly.notes(), 120);
 }
+
+#[test]
+fn failed_searches_are_named_in_sql_and_by_show() {
+    let hourly = Hourly::new("");
+    hourly.fail_keyword(Some("雅诗兰黛"));
+    let partial = hourly.at(AT);
+    assert_eq!(partial.code, Some(3), "{}", partial.stderr);
+    let searches = "SELECT keyword, keyword_set, status, stop, pages, requests FROM searches \
+                    ORDER BY keyword";
+    let row = |keyword: &str, status: &str, stop: Value, pages: u64| {
+        json!({"keyword": keyword, "keyword_set": "words", "status": status, "stop": stop,
+               "pages": pages, "requests": 2})
+    };
+    let stop = || json!("max_pages");
+    assert_eq!(
+        hourly.lake.query(searches),
+        [
+            row("兰蔻", "done", stop(), 2),
+            row("海蓝之谜", "done", stop(), 2),
+            row("雅诗兰黛", "failed", Value::Null, 1),
+        ]
+    );
+    let calls =
+        "SELECT count(*) FROM requests WHERE keyword = '雅诗兰黛' AND class = 'bad_request'";
+    assert_eq!(hourly.lake.value(calls), 1);
+    let id = partial.report["run_id"].as_str().expect("an id");
+    let shown = crate::support::succeed(&mut hourly.lake.redlake(&["show", id]));
+    let shown = String::from_utf8(shown.stdout).expect("UTF-8");
+    let failed = shown.split("Failed searches:").nth(1).expect("a table");
+    assert!(failed.contains("雅诗兰黛"), "{shown}");
+    assert!(
+        !failed
+            .split("Committed files:")
+            .next()
+            .expect("text")
+            .contains("兰蔻 "),
+        "{shown}"
+    );
+
+    // The process that continues the run says its own calls and cost beside those of the run.
+    hourly.fail_keyword(None);
+    let continued = hourly.at(AT);
+    assert_eq!(continued.code, Some(0), "{}", continued.stderr);
+    assert_eq!(continued.report["requests"]["sent"], 7);
+    let own = json!({"sent": 1, "retried": 0, "billed": 1, "unknown": 0, "cost": 0.1});
+    assert_eq!(continued.report["this_call"], own);
+    assert_eq!(partial.report.get("this_call"), None);
+    assert_eq!(
+        hourly
+            .lake
+            .value("SELECT count(*) FROM searches WHERE status = 'done'"),
+        3
+    );
+}
+
+#[test]
+fn views_count_a_snapshot_once_and_take_what_was_fetched_last() {
+    let hourly = Hourly::new("");
+    assert_eq!(hourly.at(AT).code, Some(0));
+    // Another pipeline observes the same notes at the same logical time, later by the clock.
+    let text = std::fs::read_to_string(&hourly.pipeline).expect("the pipeline");
+    let other = text.replace("pipeline: hourly", "pipeline: other");
+    let other = hourly.lake.write("other.yaml", &other);
+    let args = ["run", other.to_str().expect("UTF-8"), "--snapshot-at", AT];
+    crate::support::succeed(&mut hourly.sandbox.redlake(&hourly.lake, &args, "sandbox"));
+    hourly
+        .sandbox
+        .control("POST", "/clock", r#"{"advance_seconds": 3600}"#);
+    assert_eq!(hourly.at(LATER).code, Some(0));
+    let deltas = "SELECT count(*) FILTER (hours = 1) = count(*) AND count(*) > 50 AND \
+                  count(*) = count(DISTINCT note_id) FROM engagement_delta";
+    assert_eq!(hourly.lake.value(deltas), true);
+    let before = "SELECT count(DISTINCT note_id) > 0 FROM notes_latest WHERE pipeline = 'other' AND \
+                  snapshot_at = TIMESTAMPTZ '2026-03-09 04:00:00Z'";
+    assert_eq!(hourly.lake.value(before), true);
+    let older = "SELECT count(*) FROM notes_latest WHERE pipeline = 'hourly' AND \
+                 snapshot_at = TIMESTAMPTZ '2026-03-09 04:00:00Z'";
+    assert_eq!(hourly.lake.value(older), 0);
+}
+
+#[test]
+fn runs_are_listed_in_local_time_for_people_and_in_utc_for_programs() {
+    let hourly = Hourly::new("");
+    assert_eq!(hourly.at(AT).code, Some(0));
+    let list = |format: &str| {
+        let mut runs = hourly.lake.redlake(&["runs", "--format", format]);
+        let output = crate::support::succeed(runs.env("TZ", "Asia/Tokyo"));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(list("table").contains("2026-03-09 13:00:00 +09:00"));
+    assert!(list("json").contains("2026-03-09T04:00:00Z"));
+}

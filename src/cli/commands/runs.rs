@@ -5,7 +5,8 @@ use clap::Args;
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::print_batches;
+use crate::cli::output::format::Format;
+use crate::cli::output::print::{print_batches, with_local_times};
 use crate::load::Lake;
 use crate::maintenance::show::uncommitted_runs;
 use crate::query::runs::{RunFilter, list};
@@ -53,6 +54,13 @@ pub fn main(args: &RunsArgs, common: &Common) -> Result<ExitCode, CliError> {
         last: args.last,
     };
     let answer = database.query(&list(&held, &uncommitted, filter))?;
-    print_batches(common.format, &answer.schema, &answer.batches)?;
+    // Programs get UTC, people the time of their machine.
+    let is_for_people = matches!(common.format, Format::Table | Format::Markdown);
+    if is_for_people && !answer.batches.is_empty() {
+        let (schema, batches) = with_local_times(&answer.batches);
+        print_batches(common.format, &schema, &batches)?;
+    } else {
+        print_batches(common.format, &answer.schema, &answer.batches)?;
+    }
     Ok(ExitCode::Complete)
 }

@@ -15,6 +15,7 @@ use crate::cli::shell::{lake_flag, program, shell_word};
 use crate::load::held::{CheckResult, Held, HeldOutcome};
 use crate::load::record::AddedFile;
 use crate::maintenance::show::{Discarded, Shown, discard, publish, show};
+use crate::query::runs::{CallsOf, FailedRow};
 
 #[derive(Debug, Args)]
 pub struct RunIdArgs {
@@ -107,7 +108,7 @@ fn text(shown: &Shown, lake: &Path) -> String {
             "perhaps billed",
             "cost",
         ];
-        let row = |c: &crate::query::runs::CallsOf| {
+        let row = |c: &CallsOf| {
             let cost = c.cost.map(|cost| priced(cost, c.currency.as_deref()));
             let (calls, billed, unknown) = (c.calls, c.billed, c.unknown);
             let counts = [calls, billed, unknown].map(grouped);
@@ -123,6 +124,16 @@ fn text(shown: &Shown, lake: &Path) -> String {
         };
         let rows: Vec<_> = shown.calls.iter().map(row).collect();
         let _ = writeln!(out, "\nCalls:\n{}", pretty(&columns, &rows));
+    }
+    if !shown.failed.is_empty() {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let row = |f: &FailedRow| {
+            let asked = f.keyword.as_ref().or(f.note_id.as_ref());
+            vec![f.endpoint.clone(), text(&asked.cloned()), text(&f.error)]
+        };
+        let rows: Vec<_> = shown.failed.iter().map(row).collect();
+        let table = pretty(&["endpoint", "search", "error"], &rows);
+        let _ = writeln!(out, "\nFailed searches:\n{table}");
     }
     if !shown.files.is_empty() {
         let _ = writeln!(out, "\nCommitted files:\n{}", files(&shown.files));

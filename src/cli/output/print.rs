@@ -4,9 +4,10 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
 use anyhow::Context;
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches;
+use chrono::{DateTime, Local};
 use serde::Serialize;
 
 use crate::cli::error::CliError;
@@ -25,6 +26,36 @@ pub fn print_batches(
     let batches = batches.iter().map(|batch| Ok(batch.clone()));
     let out = BufWriter::new(io::stdout());
     relation::write(format, schema, batches, out).or_else(closed_pipe)
+}
+
+/// Returns batches with their times as texts in the time zone of this machine, for people.
+pub fn with_local_times(batches: &[RecordBatch]) -> (SchemaRef, Vec<RecordBatch>) {
+    let local: Vec<RecordBatch> = batches.iter().map(in_local_time).collect();
+    let schema = local.first().map(RecordBatch::schema);
+    (schema.unwrap_or_else(|| Arc::new(Schema::empty())), local)
+}
+
+fn in_local_time(batch: &RecordBatch) -> RecordBatch {
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, column)| {
+        let times = column.as_any().downcast_ref::<TimestampMicrosecondArray>();
+        let column = times.map_or_else(|| Arc::clone(column), |times| local_texts(times));
+        (field.name().as_str(), column, true)
+    });
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap_or_else(|_| batch.clone())
+}
+
+fn local_texts(times: &TimestampMicrosecondArray) -> ArrayRef {
+    let text = |at: i64| {
+        let at = DateTime::from_timestamp_micros(at)?;
+        Some(at.with_timezone(&Local).format("%F %T %:z").to_string())
+    };
+    Arc::new(
+        times
+            .iter()
+            .map(|at| at.and_then(text))
+            .collect::<StringArray>(),
+    )
 }
 
 /// Returns texts as a table. Short rows are filled up, long rows are cut.

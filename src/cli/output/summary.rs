@@ -8,7 +8,7 @@ use crate::cli::output::print::{counted, grouped, priced};
 use crate::cli::shell::{program, shell_word};
 use crate::plan::Plan;
 use crate::run::commit::checks::Checks;
-use crate::run::outcome::{RunOutcome, Status};
+use crate::run::outcome::{OwnCalls, RunOutcome, Status};
 use crate::run::report::RunReport;
 use crate::spec::pipeline::OnUnknownField;
 use crate::spec::yaml::escape::escaped_line;
@@ -87,6 +87,12 @@ pub fn summary(
             _ => "unknown: the pipeline declares no price".into(),
         },
     );
+    if let Some(OwnCalls { requests, cost }) = report.this_call {
+        let cost = cost.map(|cost| format!(", {}", priced(cost, report.currency)));
+        let (sent, billed) = (requests.sent, requests.billed);
+        let cost = cost.unwrap_or_default();
+        line("this call", format!("{sent} sent, {billed} billed{cost}"));
+    }
     line(
         "rejects",
         format!("{} that broke the contract", counted(report.rejects, "row")),

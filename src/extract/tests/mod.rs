@@ -79,6 +79,8 @@ fn sent(request_id: &str, started_at: &str, price: Option<f64>) -> Sent {
         source: "justoneapi".to_owned(),
         search_id: "24382dd2e0be3a01".to_owned(),
         endpoint: "note_search".to_owned(),
+        keyword: None,
+        note_id: None,
         page: 1,
         attempt: 1,
         started_at: time(started_at),

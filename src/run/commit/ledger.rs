@@ -1,4 +1,5 @@
-//! The ledger of a run: the tables `requests` (a row per call) and `runs` (a row per run).
+//! The ledger of a run: the tables `requests` (a row per call), `searches` (a row per search) and
+//! `runs` (a row per run).
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::searches::SearchRecord;
 use crate::extract::ledger::Call;
 use crate::plan::Shard;
 use crate::run::outcome::Status;
@@ -20,7 +22,7 @@ use crate::transform::tables::builder::{TableBuilder, push_record};
 use crate::transform::tables::shape::Shape;
 
 /// Names of the ledger tables.
-pub const TABLES: [&str; 2] = ["requests", "runs"];
+pub const TABLES: [&str; 3] = ["requests", "runs", "searches"];
 
 /// Returns true for a table of the ledger, false for one that is made from pages.
 pub fn is_ledger(table: &str) -> bool {
@@ -47,7 +49,16 @@ pub struct RunRecord<'a> {
     pub rejects: u64,
 }
 
-/// Returns the rows of `requests` and `runs`, by table. `source` is the pipeline's main source.
+/// Rows of the ledger of a run.
+pub struct LedgerRows<'a> {
+    pub calls: &'a [Call],
+    pub searches: &'a [SearchRecord<'a>],
+    pub run: &'a RunRecord<'a>,
+    /// The pipeline's main source.
+    pub source: &'a str,
+}
+
+/// Returns the rows of the ledger as tables, by name.
 ///
 /// # Errors
 /// The contracts cannot hold the rows; see [`check`].
@@ -55,9 +66,7 @@ pub fn tables(
     contracts: &Contracts,
     redaction: Option<&Redaction>,
     meta: &RunMeta,
-    source: &str,
-    calls: &[Call],
-    run: &RunRecord<'_>,
+    rows: &LedgerRows<'_>,
 ) -> Result<BTreeMap<String, RecordBatch>, ArrowError> {
     let table = |name: &str| {
         let missing = || ArrowError::SchemaError(format!("the table {name} has no contract"));
@@ -68,9 +77,9 @@ pub fn tables(
             .ok_or_else(missing)
     };
     let rules = |name: &str| redaction.and_then(|redaction| redaction.of(name));
-    let (requests, runs) = (table("requests")?, table("runs")?);
+    let (requests, runs, searches) = (table("requests")?, table("runs")?, table("searches")?);
     let mut builder = TableBuilder::new(&requests);
-    for call in calls {
+    for call in rows.calls {
         let common = common_cells(meta, &call.source);
         push_record(&mut builder, &requests, rules("requests"), &common, call)?;
     }
@@ -80,15 +89,21 @@ pub fn tables(
         &mut builder,
         &runs,
         rules("runs"),
-        &common_cells(meta, source),
-        run,
+        &common_cells(meta, rows.source),
+        rows.run,
     )?;
     let runs = ("runs".to_owned(), builder.finish(&runs, meta)?);
-    Ok(BTreeMap::from([requests, runs]))
+    let mut builder = TableBuilder::new(&searches);
+    for search in rows.searches {
+        let common = common_cells(meta, search.source);
+        push_record(&mut builder, &searches, rules("searches"), &common, search)?;
+    }
+    let searches = ("searches".to_owned(), builder.finish(&searches, meta)?);
+    Ok(BTreeMap::from([requests, runs, searches]))
 }
 
-/// Checks that the contracts can hold the ledger. Builds both tables from a call and a run with
-/// every field set. Called before a run, so that no call is paid that cannot be recorded.
+/// Checks that the contracts can hold the ledger. Builds the tables from a call, a search and
+/// a run with every field set. Called before a run, so that no call is paid that cannot be recorded.
 ///
 /// # Errors
 /// A value that the contracts cannot hold.
@@ -100,6 +115,8 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         request_id: String::new(),
         search_id: String::new(),
         endpoint: String::new(),
+        keyword: Some(String::new()),
+        note_id: Some(String::new()),
         page: 1,
         attempt: 1,
         started_at: at,
@@ -131,5 +148,12 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         currency: Some(""),
         rejects: 0,
     };
-    tables(contracts, None, &meta, "", &[call], &run).map(drop)
+    let search = SearchRecord::full();
+    let rows = LedgerRows {
+        calls: &[call],
+        searches: &[search],
+        run: &run,
+        source: "",
+    };
+    tables(contracts, None, &meta, &rows).map(drop)
 }

@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod ledger;
 pub mod rewrite;
+pub mod searches;
 
 use std::collections::BTreeMap;
 
@@ -24,8 +25,9 @@ use crate::run::outcome::{RunOutcome, Status};
 use crate::run_meta::RunMeta;
 use crate::transform::tables::finish::{FlattenOutcome, Flattened};
 use checks::{Audit, Subject};
-use ledger::RunRecord;
+use ledger::{LedgerRows, RunRecord};
 use rewrite::take_rows_out;
+use searches::search_records;
 
 /// A commit in progress.
 struct NextCommit {
@@ -236,9 +238,13 @@ impl ActiveRun<'_> {
         };
         let contracts = &self.plan.contracts;
         let redaction = Some(self.transform.redaction());
-        let (meta, source) = (&self.meta, &self.plan.source);
-        let calls = &extraction.extracted.calls;
-        ledger::tables(contracts, redaction, meta, source, calls, &run).map_err(RunError::Ledger)
+        let rows = LedgerRows {
+            calls: &extraction.extracted.calls,
+            searches: &search_records(extraction),
+            run: &run,
+            source: &self.plan.source,
+        };
+        ledger::tables(contracts, redaction, &self.meta, &rows).map_err(RunError::Ledger)
     }
 }
 
