@@ -98,17 +98,21 @@ const RULES: [(&str, &str); 4] = [
 ];
 
 /// The rules that are compared where some notes are shown late.
-const RULES_FOR_LATE_NOTES: [(&str, &str); 5] = [
+const RULES_FOR_LATE_NOTES: [(&str, &str); 6] = [
     ("fixed paging", ""),
     ("known_share: 0.9", "known_share: 0.9"),
     ("older_than: 3h", "older_than: 3h"),
     (
-        "known_share: 0.9, recheck: {every: 24h, pages: 5}",
+        "and recheck: {every: 24h, pages: 5}",
         "known_share: 0.9, recheck: {every: 24h, pages: 5}",
     ),
     (
+        "and recheck: {every: 6h, pages: 10}",
         "known_share: 0.9, recheck: {every: 6h, pages: 10}",
-        "known_share: 0.9, recheck: {every: 6h, pages: 10}",
+    ),
+    (
+        "and recheck: {every: 3h, pages: 5}",
+        "known_share: 0.9, recheck: {every: 3h, pages: 5}",
     ),
 ];
 
@@ -121,7 +125,7 @@ fn week(notes_a_day: u32, late_percent: u32, rules: &[(&str, &str)]) {
          new notes a day each, {late_percent} % of them late"
     );
     println!(
-        "  {:<51}{:>8}{:>10}{:>11}{:>8}{:>9}{:>18}",
+        "  {:<37}{:>8}{:>10}{:>11}{:>8}{:>9}{:>18}",
         "rule", "calls", "of fixed", "new notes", "missed", "missed %", "CNY a new note"
     );
     let mut fixed: Option<(u64, u64)> = None;
@@ -130,7 +134,7 @@ fn week(notes_a_day: u32, late_percent: u32, rules: &[(&str, &str)]) {
         let (all_calls, all_new) = *fixed.get_or_insert((calls, new));
         let missed = all_new.saturating_sub(new);
         println!(
-            "  {name:<51}{calls:>8}{:>8.1} %{new:>11}{missed:>8}{:>7.2} %{:>18.4}",
+            "  {name:<37}{calls:>8}{:>8.1} %{new:>11}{missed:>8}{:>7.2} %{:>18.4}",
             100.0 * calls as f64 / all_calls as f64,
             100.0 * missed as f64 / all_new as f64,
             price * calls as f64 / new as f64,

@@ -101,6 +101,13 @@ fn a_keyword_can_have_many_new_notes() {
 }
 
 #[test]
+fn a_share_of_late_notes_is_a_percentage() {
+    let (code, text) = fail(redlake().args(["sandbox", "--port", "0", "--late-notes", "101"]));
+    assert_eq!(code, 2);
+    assert!(text.contains("--late-notes <PERCENT>"), "{text}");
+}
+
+#[test]
 fn the_help_explains_faults() {
     let help = succeed(redlake().args(["sandbox", "--help"])).stdout;
     let help = String::from_utf8(help).expect("UTF-8");

@@ -97,4 +97,10 @@ async fn a_rate_that_the_world_cannot_have_is_refused() {
         let contracts = std::sync::Arc::new(super::contracts());
         assert!(Sandbox::start(options(rate), contracts).await.is_err());
     }
+    let options = Options {
+        late_percent: 101,
+        ..options(240)
+    };
+    let contracts = std::sync::Arc::new(super::contracts());
+    assert!(Sandbox::start(options, contracts).await.is_err());
 }
