@@ -137,11 +137,11 @@ fn a_run_is_not_pruned_by_a_shortened_id_alone() {
         assert_eq!(said, expected);
         let told = String::from_utf8(output.stdout).expect("UTF-8");
         for part in [
-            format!("run {}\n  pipeline      hourly\n", runs[0]),
-            "  snapshot_at   2026-03-07 17:00:00 UTC\n".to_owned(),
-            format!("  notes         {} rows\n", paid["notes"]),
-            format!("  raw file      {} (", lake.raw_files()[0].display()),
-            format!("  paid for it   {0} calls, {0} billed\n", paid["calls"]),
+            format!("run {}\n  pipeline          hourly\n", runs[0]),
+            "  snapshot_at       2026-03-07 17:00:00 UTC\n".to_owned(),
+            format!("  notes             {} rows\n", paid["notes"]),
+            format!("  raw file          {} (", lake.raw_files()[0].display()),
+            format!("  paid for it       {0} calls, {0} billed\n", paid["calls"]),
             "would be removed".to_owned(),
         ] {
             assert!(told.contains(&part), "{part}: {told}");
