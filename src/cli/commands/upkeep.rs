@@ -186,7 +186,11 @@ fn contents_summary(run: &RunContents) -> String {
     }
     for RawFileSize { path, bytes } in &run.raw {
         let path = path.to_string_lossy();
-        let _ = writeln!(text, "  raw file          {path} ({})", counted(*bytes, "byte"));
+        let _ = writeln!(
+            text,
+            "  raw file          {path} ({})",
+            counted(*bytes, "byte")
+        );
     }
     let Paid {
         calls,
