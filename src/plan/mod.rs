@@ -248,10 +248,8 @@ impl Plan {
                 cost: self.price.of_calls(endpoint, calls).map(Money::amount),
             })
             .collect();
-        let costs = by_endpoint.iter().map(|e| e.cost.map(Money::of));
-        let cost = costs.fold(Some(Money::default()), |sum, cost| {
-            sum.zip(cost).map(|(sum, cost)| sum.plus(cost))
-        });
+        let mut costs = by_endpoint.iter().map(|e| e.cost.map(Money::of));
+        let cost = costs.try_fold(Money::default(), |sum, cost| Some(sum.plus(cost?)));
         Estimate {
             searches: by_endpoint.iter().map(|e| e.searches).sum(),
             calls: by_endpoint.iter().map(|e| e.calls).sum(),

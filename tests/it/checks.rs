@@ -228,7 +228,10 @@ fn a_failed_check_blocks_the_tables_and_lists_the_rows() {
     assert!(ended.stderr.contains(&hint), "{}", ended.stderr);
 
     // The money is on record; the tables are as they were.
-    assert_eq!(ended.report["rows"], json!({"requests": 2, "runs": 1}));
+    assert_eq!(
+        ended.report["rows"],
+        json!({"requests": 2, "runs": 1, "searches": 1})
+    );
     assert_eq!(lake.value("select sum(cost) from requests"), 0.2);
     assert_eq!(lake.value("select count(*) from notes"), 0);
     assert_eq!(states(&lake), ["held"]);

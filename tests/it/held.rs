@@ -24,10 +24,13 @@ fn held_tables_are_shown_and_published() {
     // But for the ledger the lake is as it was, byte for byte.
     let is_ledger = |path: &Path| {
         let path = path.to_string_lossy();
-        path.contains(&run_id) && (path.contains("/requests/") || path.contains("/runs/"))
+        path.contains(&run_id)
+            && ["/requests/", "/runs/", "/searches/"]
+                .iter()
+                .any(|table| path.contains(table))
     };
     let mut after = lake.table_files();
-    assert_eq!(after.len(), before.len() + 2);
+    assert_eq!(after.len(), before.len() + 3);
     after.retain(|(path, _)| !is_ledger(path));
     assert_eq!(after, before);
     assert_eq!(states(&lake), ["complete", "held"]);

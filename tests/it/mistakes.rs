@@ -119,7 +119,7 @@ fn a_wrong_token() {
         0
     );
     assert_eq!(lake.value("select status from runs"), "failed");
-    assert_eq!(lake.table_files().len(), 2);
+    assert_eq!(lake.table_files().len(), 3);
 }
 
 #[test]

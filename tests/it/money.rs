@@ -112,7 +112,7 @@ fn two_currencies_are_never_added() {
     assert!(shown.contains("| 0.20 CNY |"), "{shown}");
     let pruned = succeed(&mut lake.redlake(&["prune", "--run", id, "--dry-run"]));
     let pruned = String::from_utf8_lossy(&pruned.stdout).into_owned();
-    let paid = "  paid for it   2 calls, 2 billed, 0.20 CNY\n";
+    let paid = "  paid for it       2 calls, 2 billed, 0.20 CNY\n";
     assert!(pruned.contains(paid), "{pruned}");
 }
 

@@ -16,7 +16,7 @@ extract:
 ";
 
 /// The tables that the pipeline fills.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 12] = [
     "notes",
     "engagement",
     "users",
@@ -28,6 +28,7 @@ pub const TABLES: [&str; 11] = [
     "note_badges",
     "requests",
     "runs",
+    "searches",
 ];
 
 /// A lake with runs at these hours of days in March 2026, oldest first; their ids.
@@ -137,11 +138,11 @@ fn a_run_is_not_pruned_by_a_shortened_id_alone() {
         assert_eq!(said, expected);
         let told = String::from_utf8(output.stdout).expect("UTF-8");
         for part in [
-            format!("run {}\n  pipeline      hourly\n", runs[0]),
-            "  snapshot_at   2026-03-07 17:00:00 UTC\n".to_owned(),
-            format!("  notes         {} rows\n", paid["notes"]),
-            format!("  raw file      {} (", lake.raw_files()[0].display()),
-            format!("  paid for it   {0} calls, {0} billed\n", paid["calls"]),
+            format!("run {}\n  pipeline          hourly\n", runs[0]),
+            "  snapshot_at       2026-03-07 17:00:00 UTC\n".to_owned(),
+            format!("  notes             {} rows\n", paid["notes"]),
+            format!("  raw file          {} (", lake.raw_files()[0].display()),
+            format!("  paid for it       {0} calls, {0} billed\n", paid["calls"]),
             "would be removed".to_owned(),
         ] {
             assert!(told.contains(&part), "{part}: {told}");
@@ -185,7 +186,7 @@ fn pruning_by_age_takes_whole_days_and_old_pages() {
     assert_eq!(lake.value("SELECT count(*) FROM runs"), 2);
     assert!(!lake.path().join("tables/notes/dt=2026-03-08").exists());
     let pruned = json_of(&lake, &["prune", "--tables-older-than", "1d", "--ledger"]);
-    assert_eq!(pruned["files"], 4);
+    assert_eq!(pruned["files"], 6);
     assert_eq!(lake.value("SELECT count(*) FROM runs"), 0);
     assert_eq!(lake.raw_files().len(), 2);
     let pruned = json_of(&lake, &["prune", "--raw-older-than", "0s"]);

@@ -18,7 +18,7 @@ from change_contracts import CHANGED_TABLES, GONE
 from checks import Checks
 from compare import check_rows, check_table
 from files import check_single_file
-from lake import Lake, Table
+from lake import Lake, Table, as_in_files
 from readme import check_code
 
 # What a lake must be like, or equal readers would prove less than they seem to.
@@ -82,7 +82,7 @@ def check_catalog(checks, lake, rows_by_redlake, checksums):
 
 
 def rows_of_view(catalog, view):
-    return catalog.sql(f'from "{view}"').to_arrow_table()
+    return as_in_files(catalog.sql(f'from "{view}"').to_arrow_table())
 
 
 def check_made_up_zeros(checks, tables):

@@ -176,18 +176,22 @@ fn unconfirmed(run: &RunContents, args: &PruneArgs, lake: &Path) -> CliError {
 /// Returns the text about the contents of a run that is removed.
 fn contents_summary(run: &RunContents) -> String {
     let id = &run.run_id;
-    let mut text = format!("run {id}\n  pipeline      {}\n", run.pipeline);
+    let mut text = format!("run {id}\n  pipeline          {}\n", run.pipeline);
     let at = run.snapshot_at.format("%Y-%m-%d %H:%M:%S");
-    let _ = writeln!(text, "  snapshot_at   {at} UTC");
+    let _ = writeln!(text, "  snapshot_at       {at} UTC");
     for (table, rows) in &run.tables {
-        let _ = writeln!(text, "  {table:<14}{}", counted(*rows, "row"));
+        let _ = writeln!(text, "  {table:<18}{}", counted(*rows, "row"));
     }
     for (table, rows) in &run.held {
-        let _ = writeln!(text, "  {table:<14}{} (held)", counted(*rows, "row"));
+        let _ = writeln!(text, "  {table:<18}{} (held)", counted(*rows, "row"));
     }
     for RawFileSize { path, bytes } in &run.raw {
         let path = path.to_string_lossy();
-        let _ = writeln!(text, "  raw file      {path} ({})", counted(*bytes, "byte"));
+        let _ = writeln!(
+            text,
+            "  raw file          {path} ({})",
+            counted(*bytes, "byte")
+        );
     }
     let Paid {
         calls,
@@ -196,7 +200,7 @@ fn contents_summary(run: &RunContents) -> String {
         costs,
     } = &run.paid;
     let (calls, billed) = (counted(*calls, "call"), grouped(*billed));
-    let _ = write!(text, "  paid for it   {calls}, {billed} billed");
+    let _ = write!(text, "  paid for it       {calls}, {billed} billed");
     if *unknown > 0 {
         let _ = write!(text, ", {} perhaps billed", grouped(*unknown));
     }

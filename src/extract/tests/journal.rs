@@ -103,7 +103,7 @@ fn the_words_of_a_journal_stay() {
     let path = journal_path(dir.path(), "run");
     let text = r#"{"run":{"run_id":"run","pipeline":"test","plan_hash":"0123456789abcdef","shard":null,"snapshot_at":"2026-03-09T04:00:00Z","started_at":"2026-03-09T04:00:01.000002Z","opened_at":"2026-03-09T04:00:02Z","simulated":false}}
 {"sent":{"request_id":"r1","source":"justoneapi","search_id":"24382dd2e0be3a01","endpoint":"note_search","page":1,"attempt":1,"started_at":"2026-03-09T04:00:00.000001Z","price":0.1,"currency":"CNY"}}
-{"done":{"source":"justoneapi","request_id":"r1","search_id":"24382dd2e0be3a01","endpoint":"note_search","page":1,"attempt":1,"started_at":"2026-03-09T04:00:00.000001Z","duration_ms":0,"http_status":200,"code":null,"class":"ok","billed":"yes","cost":0.1,"currency":"CNY","bytes":null,"item_count":null,"provider_request_id":null,"error":null}}
+{"done":{"source":"justoneapi","request_id":"r1","search_id":"24382dd2e0be3a01","endpoint":"note_search","keyword":null,"note_id":null,"page":1,"attempt":1,"started_at":"2026-03-09T04:00:00.000001Z","duration_ms":0,"http_status":200,"code":null,"class":"ok","billed":"yes","cost":0.1,"currency":"CNY","bytes":null,"item_count":null,"provider_request_id":null,"error":null}}
 {"failed":{"search_id":"s","error":"e"}}
 {"chosen":{"searches":[]}}
 {"committed":{"tables":true}}
@@ -123,8 +123,9 @@ fn the_words_of_a_journal_stay() {
     ];
     journal(dir.path(), head("run"), &entries);
     assert_eq!(fs::read_to_string(&path).expect("text"), text);
-    // The version before wrote no currency.
+    // The version before wrote neither a currency nor what was asked for.
     let old = text.replace(r#","currency":"CNY""#, "");
+    let old = old.replace(r#""keyword":null,"note_id":null,"#, "");
     fs::write(&path, old).expect("writable");
     let read = read(&path).expect("a journal");
     let Entry::Sent(sent) = &read[1] else {
