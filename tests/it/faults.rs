@@ -60,15 +60,15 @@ fn outcome_with(
     ];
     let output = sandbox.redlake(&lake, &args, "sandbox").output();
     let output = output.expect("the binary starts");
-    let calls = "select http_status, code, class, billed, cost, error from requests \
-                 order by started_at, attempt";
-    let calls = folded(lake.query(calls).iter().map(call).collect());
     let raw = folded(lake.raw_pages().iter().map(page).collect());
-    let lake_has = "select (select count(*) from search_pages) as pages, \
+    let lake_has = "select (select list(r order by started_at, attempt) from requests r) as calls, \
+                    (select count(*) from search_pages) as pages, \
                     (select count(*) from notes) as notes, \
                     (select count(*) from rejects) as rejects, \
                     (select status from runs) as status";
     let has = &lake.query(lake_has)[0];
+    let calls = has["calls"].as_array().map_or(&[][..], Vec::as_slice);
+    let calls = folded(calls.iter().map(call).collect());
     let stderr = String::from_utf8_lossy(&output.stderr);
     let said: Vec<&str> = stderr
         .lines()

@@ -4,6 +4,7 @@
 //! `tests/week.sh` does it for a week.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -135,7 +136,11 @@ impl Hours {
     }
 
     fn start_twice(&self, at: &str, shard: &str) {
-        let start = || self.command(at, shard).spawn().expect("the binary starts");
+        let start = || {
+            let mut command = self.command(at, shard);
+            let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().expect("the binary starts")
+        };
         let mut both = [start(), start()];
         let codes = both
             .each_mut()
