@@ -76,6 +76,10 @@ pub enum FolderError {
     Backslash,
     #[error("`~` needs the variable HOME, which is not set; write the full path")]
     NoHome,
+    #[error(
+        "the home folder of another account is not looked up; write the full path, or begin with ./"
+    )]
+    OtherHome,
 }
 
 /// Returns the folder that a user names. A leading `~` is replaced by `home`.
@@ -98,6 +102,7 @@ pub fn folder(written: &Path, home: Option<&str>) -> Result<PathBuf, FolderError
             let home = home.filter(|home| !home.is_empty());
             Ok(Path::new(home.ok_or(FolderError::NoHome)?).join(rest))
         }
+        Err(_) if text.starts_with('~') => Err(FolderError::OtherHome),
         Err(_) => Ok(written.to_owned()),
     }
 }
@@ -121,7 +126,12 @@ pub fn beside(file: &Path, path: &Path) -> PathBuf {
             break;
         }
     }
-    folder.join(rest)
+    let path = folder.join(rest);
+    if path.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        path
+    }
 }
 
 /// Returns the path from the root folder. It need not exist.
@@ -208,6 +218,25 @@ pub fn shard_lock(pipeline: &str, index: u32, count: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_are_beside_the_file_that_names_them() {
+        let of = |file: &str, path: &str| beside(Path::new(file), Path::new(path));
+        assert_eq!(of("watch.yaml", "."), Path::new("."));
+        assert_eq!(of("sub/watch.yaml", ".."), Path::new("."));
+        assert_eq!(of("pipelines/demo.yaml", "../lake"), Path::new("lake"));
+        assert_eq!(of("watch.yaml", "../lake"), Path::new("../lake"));
+        assert_eq!(of("/a/b/watch.yaml", "../../lake"), Path::new("/lake"));
+        assert_eq!(of("a/watch.yaml", "/lake"), Path::new("/lake"));
+    }
+
+    #[test]
+    fn a_home_folder_is_that_of_the_account() {
+        let of = |text: &str| folder(Path::new(text), Some("/home/me"));
+        assert_eq!(of("~/lake"), Ok(PathBuf::from("/home/me/lake")));
+        assert_eq!(of("~bob/lake"), Err(FolderError::OtherHome));
+        assert_eq!(of("./~bob"), Ok(PathBuf::from("./~bob")));
+    }
 
     #[test]
     fn paths_are_parsed_as_they_are_written() {

@@ -1,6 +1,6 @@
 //! The end of a run: its exit code, or the error that says why it ended early.
 
-use crate::cli::environment::variable;
+use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::error::explain::{MEND, decide};
 use crate::cli::exit_code::ExitCode;
@@ -17,18 +17,26 @@ use crate::spec::yaml::escape::escaped_line;
 ///
 /// # Errors
 /// The run ended early, or its tables were not committed.
-pub fn conclude(outcome: &RunOutcome, plan: &Plan, signal: u8) -> Result<ExitCode, CliError> {
+pub fn conclude(
+    outcome: &RunOutcome,
+    plan: &Plan,
+    environment: &Environment,
+    signal: u8,
+) -> Result<ExitCode, CliError> {
     match outcome.end() {
         RunEnd::Complete => Ok(ExitCode::Complete),
         RunEnd::Partial => Ok(ExitCode::Partial),
         RunEnd::Undelivered => Err(undelivered(outcome)),
         RunEnd::Refused(reason) => Err(not_committed(reason, MEND.to_owned())),
-        RunEnd::Blocked(reason) => Err(not_committed(reason, decide(&outcome.meta.run_id))),
+        RunEnd::Blocked(reason) => {
+            let hint = decide(&outcome.meta.run_id, &outcome.lake);
+            Err(not_committed(reason, hint))
+        }
         RunEnd::Cut(Cut::Aborted {
             class,
             message,
             source,
-        }) => Err(aborted(plan, *class, message, source)),
+        }) => Err(aborted(plan, environment, *class, message, source)),
         RunEnd::Cut(Cut::Stopped {
             message, source, ..
         }) => {
@@ -71,12 +79,18 @@ fn refused(code: ExitCode, source: &str, message: &str, hint: String) -> CliErro
 }
 
 /// Returns the error of a run whose further calls would all have failed.
-fn aborted(plan: &Plan, class: CallClass, message: &str, source: &str) -> CliError {
+fn aborted(
+    plan: &Plan,
+    environment: &Environment,
+    class: CallClass,
+    message: &str,
+    source: &str,
+) -> CliError {
     let token = &plan.source(source).auth.env;
     match class {
         CallClass::Auth => {
             let signing = plan.source(source).signing.as_ref();
-            let signing = signing.filter(|s| variable(&s.secret_env).is_some());
+            let signing = signing.filter(|s| environment.get(&s.secret_env).is_some());
             let signing = signing.map_or_else(String::new, |signing| {
                 let (id, secret) = (&signing.app_id_env, &signing.secret_env);
                 format!(", and the signing credentials in {id} and {secret}")

@@ -1,8 +1,9 @@
 //! Environment variables of a command: those of the process, and those in the file `.env` beside
 //! the pipeline.
 
-use std::collections::BTreeMap;
-use std::io::{Cursor, ErrorKind};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -20,16 +21,28 @@ pub fn variable(name: &str) -> Option<String> {
 /// Variables by name. The process's own win over those of the file, also if they are empty.
 #[derive(Debug, Default)]
 pub struct Environment {
-    file: BTreeMap<String, SecretString>,
+    path: PathBuf,
+    file: BTreeMap<String, Assigned>,
+    /// Names whose unusable values were warned of.
+    warned: RefCell<BTreeSet<String>>,
 }
 
-/// A `.env` file that cannot be used. The message has no part of the file: it holds secrets.
+/// The value of a variable in the file.
+#[derive(Debug)]
+enum Assigned {
+    Value(SecretString),
+    /// The line that has no usable value. Its text is not kept: it may be a secret.
+    Unusable {
+        line: usize,
+    },
+}
+
+/// A `.env` file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum EnvFileError {
-    #[error("cannot read {}: {reason}", path.display())]
-    Unreadable { path: PathBuf, reason: String },
-    #[error("{}:{line}: this line is not NAME=VALUE", path.display())]
-    Syntax { path: PathBuf, line: usize },
+#[error("cannot read {}: {reason}", path.display())]
+pub struct EnvFileError {
+    path: PathBuf,
+    reason: String,
 }
 
 impl Environment {
@@ -37,9 +50,13 @@ impl Environment {
     /// can read it.
     ///
     /// # Errors
-    /// The file cannot be read, or has a line that is no assignment.
+    /// The file is not UTF-8, or an I/O error occurs.
     pub fn beside(pipeline: &Path) -> Result<Self, EnvFileError> {
         let path = pipeline.with_file_name(FILE);
+        if path.is_dir() {
+            // Some tools keep a virtual environment there.
+            return Ok(Environment::default());
+        }
         let text = match read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Environment::default()),
@@ -50,51 +67,62 @@ impl Environment {
             }
             Err(error) => {
                 let reason = reason(&error);
-                return Err(EnvFileError::Unreadable { path, reason });
+                return Err(EnvFileError { path, reason });
             }
         };
         warn_of_readers(&path);
         Ok(Environment {
-            file: assignments(&path, &text)?,
+            file: assignments(&text),
+            path,
+            warned: RefCell::default(),
         })
     }
 
-    /// Returns the value of a variable. `HOME` is always that of the process.
+    /// Returns the value of a variable. `HOME` is always that of the process. Logs a warning if the
+    /// file has no usable value for it.
     pub fn get(&self, name: &str) -> Option<String> {
-        let in_file = || self.file.get(name).filter(|_| name != "HOME");
-        variable(name).or_else(|| in_file().map(|value| value.expose_secret().to_owned()))
+        variable(name).or_else(|| match self.file.get(name)? {
+            _ if name == "HOME" => None,
+            Assigned::Value(value) => Some(value.expose_secret().to_owned()),
+            Assigned::Unusable { line } => {
+                self.warn_of_value(name, *line);
+                None
+            }
+        })
     }
-}
 
-/// Returns the variables of a `.env` file by name.
-///
-/// # Errors
-/// A line is no assignment.
-fn assignments(path: &Path, text: &str) -> Result<BTreeMap<String, SecretString>, EnvFileError> {
-    let mut variables = BTreeMap::new();
-    for assignment in dotenvy::from_read_iter(Cursor::new(text)) {
-        match assignment {
-            Ok((name, value)) => {
-                variables.insert(name, SecretString::from(value));
-            }
-            Err(error) => {
-                let line = match &error {
-                    dotenvy::Error::LineParse(line, _) => line_of(text, line),
-                    _ => 1,
-                };
-                let path = path.to_owned();
-                return Err(EnvFileError::Syntax { path, line });
-            }
+    fn warn_of_value(&self, name: &str, line: usize) {
+        if self.warned.borrow_mut().insert(name.to_owned()) {
+            let path = self.path.display();
+            tracing::warn!(
+                "{path}:{line}: the value of {name} cannot be used; put it in single quotes, on one line"
+            );
         }
     }
-    Ok(variables)
 }
 
-/// Returns the number of the first line that begins as `wrong` does, from 1.
-fn line_of(text: &str, wrong: &str) -> usize {
-    let first = wrong.lines().next().unwrap_or_default().trim();
-    let at = text.lines().position(|line| line.trim() == first);
-    at.map_or(1, |at| at + 1)
+/// Returns the variables of a `.env` file by name. Only lines with an assignment count. A `$` outside
+/// single quotes makes a value unusable: it would be expanded, and a part of a token would be lost.
+fn assignments(text: &str) -> BTreeMap<String, Assigned> {
+    let mut variables = BTreeMap::new();
+    for (at, line) in text.lines().enumerate() {
+        let Some((name, value)) = line.split_once('=') else {
+            continue;
+        };
+        let name = name.trim();
+        let name = name.strip_prefix("export ").unwrap_or(name).trim();
+        if name.starts_with('#') {
+            continue;
+        }
+        let is_literal = !value.contains('$') || value.trim_start().starts_with('\'');
+        let parsed = dotenvy::from_read_iter(line.as_bytes()).next();
+        let assigned = match parsed {
+            Some(Ok((_, value))) if is_literal => Assigned::Value(SecretString::from(value)),
+            Some(_) | None => Assigned::Unusable { line: at + 1 },
+        };
+        variables.insert(name.to_owned(), assigned);
+    }
+    variables
 }
 
 #[cfg(unix)]
@@ -116,25 +144,47 @@ fn warn_of_readers(_: &Path) {}
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(String, String)>, String> {
-        let variables = assignments(Path::new(".env"), text).map_err(|e| e.to_string())?;
-        let pair = |(name, value): (String, SecretString)| (name, value.expose_secret().to_owned());
-        Ok(variables.into_iter().map(pair).collect())
+    fn read(text: &str) -> Vec<(String, Result<String, usize>)> {
+        let read = |assigned| match assigned {
+            Assigned::Value(value) => Ok(value.expose_secret().to_owned()),
+            Assigned::Unusable { line } => Err(line),
+        };
+        let variables = assignments(text).into_iter();
+        variables
+            .map(|(name, assigned)| (name, read(assigned)))
+            .collect()
+    }
+
+    fn value(name: &str, value: &str) -> (String, Result<String, usize>) {
+        (name.to_owned(), Ok(value.to_owned()))
+    }
+
+    fn unusable(name: &str, line: usize) -> (String, Result<String, usize>) {
+        (name.to_owned(), Err(line))
     }
 
     #[test]
     fn assignments_may_have_quotes_comments_and_export() {
-        let text = "# tokens\n\nexport A=one # comment\nB='two $x'\nC=\"three\"\n";
-        let pairs = read(text).expect("a valid file");
-        let expected = [("A", "one"), ("B", "two $x"), ("C", "three")];
-        assert_eq!(pairs, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        let text = "# tokens\n\nexport A=one # comment\nB='two $x'\nC=\"three\"\r\nD=\n#E=5\n";
+        let expected = [
+            value("A", "one"),
+            value("B", "two $x"),
+            value("C", "three"),
+            value("D", ""),
+        ];
+        assert_eq!(read(text), expected);
     }
 
     #[test]
-    fn a_line_that_is_no_assignment_is_named_without_its_text() {
-        let told = read("A=1\nsecret token\n").expect_err("an invalid file");
-        assert_eq!(told, ".env:2: this line is not NAME=VALUE");
-        let told = read("A=1\n\nB='secret\n").expect_err("an invalid file");
-        assert_eq!(told, ".env:3: this line is not NAME=VALUE");
+    fn a_value_that_would_be_cut_or_expanded_is_unusable_and_no_other() {
+        let text = "A=real$ecret\nnot an assignment\nB=two words\nC=\"$HOME\"\nD='open\nE=1\n";
+        let expected = [
+            unusable("A", 1),
+            unusable("B", 3),
+            unusable("C", 4),
+            unusable("D", 5),
+            value("E", "1"),
+        ];
+        assert_eq!(read(text), expected);
     }
 }

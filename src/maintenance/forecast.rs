@@ -1,6 +1,6 @@
 //! Forecast of the next run from the last ones, and the rest of the daily budget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -117,25 +117,49 @@ fn open_run(
         return Ok(None);
     };
     let mut pages: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut failed = BTreeSet::new();
+    let mut chosen: Option<&Vec<Search>> = None;
     let mut calls = 0;
     for entry in &run.entries {
-        if let Entry::Sent(_) = entry {
-            calls += 1;
-        } else if let Entry::Done(call) = entry
-            && call.is_page()
-        {
-            *pages.entry(call.search_id.as_str()).or_default() += 1;
+        match entry {
+            Entry::Sent(_) => calls += 1,
+            Entry::Done(call) if call.is_page() => {
+                *pages.entry(call.search_id.as_str()).or_default() += 1;
+            }
+            Entry::Failed { search_id, .. } => {
+                failed.insert(search_id.as_str());
+            }
+            Entry::Chosen { searches } => chosen = Some(searches),
+            Entry::Run(_)
+            | Entry::Done(_)
+            | Entry::Committed { .. }
+            | Entry::BudgetSpent
+            | Entry::Closed
+            | Entry::Reopened => {}
         }
     }
     let left = |search: &Search| {
         let made = pages.get(search.search_id.as_str()).copied();
-        u64::from(search.max_pages).saturating_sub(made.unwrap_or_default())
+        let is_over = failed.contains(search.search_id.as_str());
+        if is_over {
+            0
+        } else {
+            u64::from(search.max_pages).saturating_sub(made.unwrap_or_default())
+        }
+    };
+    let follow_ups = match chosen {
+        Some(chosen) => chosen.iter().map(left).sum(),
+        None => plan
+            .follow_ups
+            .iter()
+            .map(|f| u64::from(f.top))
+            .sum::<u64>(),
     };
     Ok(Some(OpenPart {
         run_id: run.head.run_id.clone(),
         snapshot_at: run.head.snapshot_at,
         calls,
-        left: plan.searches.iter().map(left).sum(),
+        left: plan.searches.iter().map(left).sum::<u64>() + follow_ups,
     }))
 }
 

@@ -31,6 +31,9 @@ pub(super) struct Checker<'a> {
     read: usize,
 }
 
+/// Largest price of a call. Sums of such prices fit the type that views show costs in.
+const MOST_PRICE: f64 = 1e6;
+
 impl<'a> Checker<'a> {
     pub fn new(loaded: &'a LoadedPipeline) -> Self {
         Checker {
@@ -341,7 +344,7 @@ impl<'a> Checker<'a> {
                 continue;
             }
             match value.parse::<f64>() {
-                Ok(amount) if amount >= 0.0 && amount.is_finite() => {
+                Ok(amount) if (0.0..=MOST_PRICE).contains(&amount) => {
                     price.per_call.insert(name.value.clone(), amount);
                 }
                 _ => {

@@ -82,6 +82,7 @@ impl LogicalTime {
         }
         match journal {
             None => taken("its journal is gone"),
+            Some(run) if run.has_other_currency(plan) => taken("its currency has changed"),
             Some(run) if run.is_older_than(plan.resume_within, clock::now()) => {
                 taken("it is older than resume_within")
             }
@@ -104,6 +105,7 @@ pub(crate) fn newest_failed(
     let can_continue = |run: &OpenRun| {
         run.head.shard == plan.shard
             && run.head.plan_hash == plan.hash
+            && !run.has_other_currency(plan)
             && !run.is_older_than(plan.resume_within, clock::now())
             && failed.contains(&run.head.run_id)
     };

@@ -10,7 +10,7 @@ use super::commit::checks::Audit;
 use crate::clock;
 use crate::extract::Extracted;
 use crate::extract::context::{Cut, SearchEnd};
-use crate::extract::ledger::{Totals, charged};
+use crate::extract::ledger::{Call, Totals, charged};
 use crate::extract::pager::StopReason;
 use crate::load::Lake;
 use crate::plan::{Money, Plan, Search};
@@ -142,8 +142,11 @@ pub struct OwnCalls {
 /// Cost of the calls of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Charges {
-    /// Sum of the known charges. `None` if no called endpoint has a price.
+    /// Sum of the known charges. `None` if no called endpoint has a price, or if the calls were
+    /// charged in several currencies.
     pub cost: Option<f64>,
+    /// Currency of the cost.
+    pub currency: Option<String>,
     /// Called endpoints without a price.
     pub unpriced: BTreeSet<String>,
 }
@@ -155,6 +158,17 @@ pub struct Left {
     pub pages: u64,
     /// Null if an endpoint has no price.
     pub cost: Option<f64>,
+}
+
+/// Returns the currency that the calls were charged in: that of the plan for calls without one.
+/// `None` if there are several, or none.
+fn currency_of<'c>(calls: &'c [Call], plan: &'c Plan) -> Option<&'c str> {
+    let own = plan.price.currency.as_deref();
+    let mut all: BTreeSet<&str> = calls.iter().filter_map(|c| c.currency.as_deref()).collect();
+    if all.is_empty() {
+        all.extend(own);
+    }
+    all.pop_first().filter(|_| all.is_empty())
 }
 
 impl Status {
@@ -329,8 +343,12 @@ impl RunOutcome {
             called.into_iter().partition(|e| plan.price.of(e).is_some());
         let is_free = calls.is_empty() && !plan.price.per_call.is_empty();
         let has_price = is_free || !priced.is_empty();
+        let currency = currency_of(calls, plan);
         Charges {
-            cost: has_price.then(|| charged(calls, plan.price.currency.as_deref()).amount()),
+            cost: currency
+                .filter(|_| has_price)
+                .map(|currency| charged(calls, Some(currency)).amount()),
+            currency: currency.filter(|_| has_price).map(str::to_owned),
             unpriced: unpriced.into_iter().cloned().collect(),
         }
     }

@@ -80,6 +80,9 @@ pub(crate) async fn prepare<'a>(
     on_event: OnEvent,
 ) -> Result<Preparation<'a>, RunError> {
     ledger::check(&plan.contracts).map_err(RunError::Ledger)?;
+    if options.snapshot_at == SnapshotAt::Scheduled && plan.schedule.is_none() {
+        return Err(RunError::NoSchedule(plan.pipeline.clone()));
+    }
     let accesses = Accesses::resolve(plan, env)?;
     let is_new = !is_lake(&options.lake);
     let lake = Lake::open_for(&options.lake, plan.group)?;

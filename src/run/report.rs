@@ -28,7 +28,7 @@ pub struct RunReport<'o> {
     pub this_call: Option<OwnCalls>,
     /// Sum of the known charges. Null if no called endpoint has a price.
     pub cost: Option<f64>,
-    pub currency: Option<&'o str>,
+    pub currency: Option<String>,
     pub pages: u64,
     pub items: u64,
     pub rows: &'o BTreeMap<String, u64>,
@@ -85,7 +85,7 @@ impl<'o> RunReport<'o> {
             requests: outcome.totals(),
             this_call: outcome.own_calls(plan),
             cost: charges.cost,
-            currency: plan.price.currency.as_deref(),
+            currency: charges.currency.or_else(|| plan.price.currency.clone()),
             pages: extracted.pages,
             items: extracted.items,
             rows: &outcome.rows,

@@ -20,7 +20,7 @@ use crate::extract::replay::{Progress, Replayed, replay};
 use crate::load::Lake;
 use crate::load::locks::PipelineLock;
 use crate::load::record::CommitRecord;
-use crate::plan::{Plan, Shard};
+use crate::plan::{Plan, Search, Shard};
 use crate::run::error::RunError;
 use crate::run::options::{Resume, RunOptions};
 use crate::transform::contracts::Transform;
@@ -90,6 +90,7 @@ impl OpenRun {
             .rfind(|run| run.head.shard == plan.shard && run.is_open(commits));
         Ok(newest.filter(|run| {
             run.head.plan_hash == plan.hash
+                && !run.has_other_currency(plan)
                 && !run.is_older_than(plan.resume_within, clock::now())
                 && !journal::is_under_way(&run.path)
         }))
@@ -134,6 +135,23 @@ impl OpenRun {
         age.to_std().is_ok_and(|age| age > limit)
     }
 
+    /// Returns true if a call was sent at a price in another currency than that of the plan.
+    pub fn has_other_currency(&self, plan: &Plan) -> bool {
+        let currency = |entry: &Entry| match entry {
+            Entry::Sent(sent) => sent.currency.clone(),
+            Entry::Run(_)
+            | Entry::Done(_)
+            | Entry::Failed { .. }
+            | Entry::Chosen { .. }
+            | Entry::Committed { .. }
+            | Entry::BudgetSpent
+            | Entry::Closed
+            | Entry::Reopened => None,
+        };
+        let mut all = self.entries.iter().filter_map(currency);
+        all.any(|currency| Some(currency.as_str()) != plan.price.currency.as_deref())
+    }
+
     /// Returns the reason why this run cannot be continued. `None` if it can.
     pub fn obstacle(
         &self,
@@ -149,6 +167,7 @@ impl OpenRun {
         let reasons = [
             (options.resume == Resume::Never, "--resume never"),
             (self.head.plan_hash != plan.hash, "the plan has changed"),
+            (self.has_other_currency(plan), "the currency has changed"),
             (other_time, "--snapshot-at is different"),
             (too_old, "it is older than resume_within"),
         ];
@@ -208,6 +227,18 @@ impl OpenRun {
         } else {
             asked
         };
+        // The searches of an earlier plan are those that made calls.
+        let searches = if head.plan_hash == plan.hash {
+            plan.searches.clone()
+        } else {
+            let called = |search: &&Search| {
+                replayed
+                    .calls
+                    .iter()
+                    .any(|c| c.search_id == search.search_id)
+            };
+            plan.searches.iter().filter(called).cloned().collect()
+        };
         let finished_at = replayed.calls.last().map_or(head.started_at, |call| {
             let took = TimeDelta::from_std(Duration::from_millis(call.duration_ms)).ok();
             let end = took.and_then(|took| call.started_at.checked_add_signed(took));
@@ -229,7 +260,7 @@ impl OpenRun {
         let extraction = Extraction {
             started_at: head.started_at,
             finished_at,
-            searches: plan.searches.clone(),
+            searches,
             planned: planned as u64,
             extracted: Extracted {
                 calls: replayed.calls,

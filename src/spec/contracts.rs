@@ -11,7 +11,7 @@ use super::class::CallClass;
 use super::mart::{Mart, MartFile};
 use super::source::Source;
 use super::source_checks;
-use super::table::{CommonColumns, Table};
+use super::table::{CommonColumns, RowsFrom, Table};
 use crate::spec::references::{known_columns, possible_decimals};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::yaml::document::{self, Spanned};
@@ -65,7 +65,39 @@ impl Contracts {
         };
         let mut contracts = Self::told(&files, found)?;
         contracts.are_built_in = dir.is_none();
+        if dir.is_some() {
+            contracts.complete_ledger();
+        }
         Ok(contracts)
+    }
+
+    /// Adds the tables and columns of the built-in ledger that are missing: redlake itself writes
+    /// them, and contracts that an earlier version exported lack new ones. A column that a contract
+    /// declares as removed stays out.
+    fn complete_ledger(&mut self) {
+        let built_in = Self::from_files(&embedded(), &mut Vec::new());
+        let ledger = built_in.tables.into_iter();
+        for (name, table) in ledger.filter(|(_, table)| table.rows_from == RowsFrom::Redlake) {
+            match self.tables.get_mut(&name) {
+                Some(own) => {
+                    for (column, contract) in table.columns {
+                        if !own.has_removed(&column) {
+                            own.columns.entry(column).or_insert(contract);
+                        }
+                    }
+                }
+                None => {
+                    self.table_files.extend(
+                        built_in
+                            .table_files
+                            .get_key_value(&name)
+                            .map(|(name, file)| (name.clone(), file.clone())),
+                    );
+                    self.tables.insert(name, table);
+                }
+            }
+        }
+        self.tables.sort_keys();
     }
 
     /// Loads the contracts in these files. The keys are paths inside a folder such as

@@ -224,7 +224,7 @@ fn a_failed_check_blocks_the_tables_and_lists_the_rows() {
     );
     let said = "error: 7 data checks failed: notes: not_null note_id, title; ";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
-    let hint = format!("`redlake publish {}`", ended.run_id());
+    let hint = format!("`redlake publish {} --lake ", ended.run_id());
     assert!(ended.stderr.contains(&hint), "{}", ended.stderr);
 
     // The money is on record; the tables are as they were.

@@ -93,3 +93,24 @@ fn an_invalid_pipeline_is_a_problem_with_a_command() {
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(text.contains("hint: run `redlake validate"), "{text}");
 }
+
+#[test]
+#[cfg(unix)]
+fn a_lake_that_cannot_be_created_is_a_problem() {
+    let lake = Lake::new();
+    let demo = repository("pipelines/demo.yaml");
+    let file = lake.write("file", "no folder");
+    let below = file.join("lake");
+    let mut doctor = crate::support::redlake();
+    doctor.args([
+        "doctor",
+        demo.to_str().expect("UTF-8"),
+        "--format",
+        "json",
+        "--lake",
+    ]);
+    let (code, report) = examine(doctor.arg(&below));
+    assert_eq!(code, Some(2), "{report:#}");
+    let problem = ("lake".to_owned(), "problem".to_owned());
+    assert!(states(&report).contains(&problem), "{report:#}");
+}

@@ -84,7 +84,7 @@ fn init_says_what_comes_next_and_overwrites_nothing() {
     ] {
         assert!(said.contains(part), "`{part}` is missing in:\n{said}");
     }
-    std::fs::remove_file(dir.join(".gitignore")).expect("a file");
+    std::fs::remove_file(dir.join(".env.example")).expect("a file");
     std::fs::write(dir.join("keywords.txt"), "我的词\n").expect("a file");
     let (code, told) = fail(&mut inside(&dir, &["init"]));
     assert_eq!(code, 2);
@@ -92,7 +92,7 @@ fn init_says_what_comes_next_and_overwrites_nothing() {
         told.contains("already exists") && told.contains("nothing was written"),
         "{told}"
     );
-    assert!(!dir.join(".gitignore").exists());
+    assert!(!dir.join(".env.example").exists());
     let kept = std::fs::read_to_string(dir.join("keywords.txt")).expect("a file");
     assert_eq!(kept, "我的词\n");
 }
@@ -143,15 +143,19 @@ fn a_file_of_secrets_that_others_can_read_is_warned_of() {
         "{told}"
     );
     assert!(!told.contains("secret-token"), "{told}");
-    // A mistake is named by its line, without its text.
-    std::fs::write(&env, "# one\nsecret-token\n").expect("a writable folder");
-    let (code, told) = fail(&mut inside(&dir, &["plan", "watch.yaml"]));
+    // A value that would be cut is named by its line, without its text; other lines do not matter.
+    let lines = "FOO=hello world\nJUSTONEAPI_TOKEN=secret$token\n";
+    std::fs::write(&env, lines).expect("a writable folder");
+    succeed(&mut inside(&dir, &["validate", "watch.yaml"]));
+    let (code, told) = fail(&mut inside(&dir, &["run", "watch.yaml"]));
     assert_eq!(code, 2);
-    assert!(
-        told.contains(".env:2: this line is not NAME=VALUE"),
-        "{told}"
-    );
-    assert!(!told.contains("secret-token"), "{told}");
+    let line = ".env:2: the value of JUSTONEAPI_TOKEN cannot be used";
+    assert_eq!(told.matches(line).count(), 1, "{told}");
+    assert!(!told.contains("secret$") && !told.contains("FOO"), "{told}");
+    // A virtual environment of Python may have the same name.
+    std::fs::remove_file(&env).expect("a file");
+    std::fs::create_dir(&env).expect("a folder");
+    succeed(&mut inside(&dir, &["validate", "watch.yaml"]));
 }
 
 #[test]
@@ -220,4 +224,35 @@ fn one_seed_serves_all_sources_of_a_pipeline() {
     let details = "select count(*) from notes where endpoint = 'note_detail' and \
                    contains(content_text, '露营 装备')";
     assert_eq!(lake.value(details), 5);
+}
+
+#[test]
+fn init_leaves_the_gitignore_of_a_repository_alone() {
+    let temporary = tempfile::TempDir::new().expect("a temporary folder");
+    let dir = temporary.path().to_path_buf();
+    std::fs::write(dir.join(".gitignore"), "/target\n").expect("a file");
+    let said = text(succeed(&mut inside(&dir, &["init"])).stdout);
+    assert!(
+        said.contains("Add to .gitignore, which is there already:\n  .env\n"),
+        "{said}"
+    );
+    let kept = std::fs::read_to_string(dir.join(".gitignore")).expect("a file");
+    assert_eq!(kept, "/target\n");
+}
+
+#[test]
+fn contracts_that_an_earlier_version_exported_get_the_new_ledger() {
+    let lake = Lake::new();
+    let own = lake.schemas(&[("tables/requests.yaml", "  keyword: {", "  # keyword: {")]);
+    std::fs::remove_file(own.join("tables/searches.yaml")).expect("a contract");
+    let pipeline = lake.write(
+        "old.yaml",
+        "version: 1\npipeline: old\nsource: {name: justoneapi, base_url: sandbox}\nschemas: schemas\n\
+         keyword_sets: {k: [防晒]}\nextract:\n  - {endpoint: note_search, keywords: [k], pages: {max: \
+         1}}\n",
+    );
+    assert_eq!(lake.run(&pipeline, &[])["status"], "complete");
+    let sql = "select count(*) n from requests r join searches s using (search_id) \
+               where r.keyword = s.keyword";
+    assert_eq!(lake.value(sql), 1);
 }

@@ -188,3 +188,40 @@ fn a_ledger_of_the_version_before_is_summed_and_counts() {
     let sum = |currency: Value| json!({"currency": currency, "cost": "0.200000"});
     assert_eq!(sums, [sum(json!("CNY")), sum(Value::Null)]);
 }
+
+#[test]
+fn a_run_that_is_closed_after_the_currency_changed_keeps_its_own() {
+    let lake = Lake::new();
+    let stopped = pipeline(&lake, "usd", "USD", "limits: {requests_per_run: 1}");
+    let (code, _) = fail(&mut lake.redlake(&["run", text(&stopped)]));
+    assert_eq!(code, 5);
+    // The same searches in another currency are another run, not a continuation.
+    let changed = pipeline(&lake, "usd", "CNY", "");
+    let report = lake.run(&changed, &[]);
+    assert_eq!(report["continued"], false);
+    let of_runs = "SELECT currency, sum(cost)::DOUBLE AS cost, sum(billed_requests)::INT AS billed \
+                   FROM runs GROUP BY currency ORDER BY currency";
+    let expected = [
+        json!({"currency": "CNY", "cost": 0.2, "billed": 2}),
+        json!({"currency": "USD", "cost": 0.1, "billed": 1}),
+    ];
+    assert_eq!(lake.query(of_runs), expected);
+    let of_calls = "SELECT currency, sum(cost)::DOUBLE AS cost, count(*)::INT AS billed FROM requests \
+                    GROUP BY currency ORDER BY currency";
+    assert_eq!(lake.query(of_calls), expected);
+}
+
+#[test]
+fn a_price_that_no_sum_could_hold_is_refused() {
+    let lake = Lake::new();
+    let dear = pipeline(&lake, "dear", "CNY", "");
+    let written = std::fs::read_to_string(&dear).expect("a pipeline");
+    std::fs::write(
+        &dear,
+        written.replace("note_search: 0.1", "note_search: 2e12"),
+    )
+    .expect("writable");
+    let (code, told) = fail(&mut lake.redlake(&["validate", text(&dear)]));
+    assert_eq!(code, 2);
+    assert!(told.contains("`2e12` is not a price"), "{told}");
+}

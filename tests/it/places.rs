@@ -107,6 +107,16 @@ fn a_lake_at_its_place_of_before_is_not_left_behind() {
         assert!(text.contains(part), "`{part}` is missing in:\n{text}");
     }
     assert!(!new.exists());
+    // Another pipeline is not kept from beginning a lake of its own.
+    let text_of = std::fs::read_to_string(folder.path(PIPELINE)).expect("the pipeline");
+    let other = text_of.replace("pipeline: watch", "pipeline: other");
+    std::fs::write(
+        folder.path("pipelines/other.yaml"),
+        other.replace("lake: lake", "lake: own"),
+    )
+    .expect("a writable folder");
+    std::fs::create_dir_all(folder.path("pipelines")).expect("a folder");
+    succeed(&mut folder.redlake("", &["run", "pipelines/other.yaml"]));
     // The flag decides, and so does a lake at the new place.
     succeed(&mut folder.redlake("", &["run", PIPELINE, "--lake", "lake"]));
     succeed(&mut folder.redlake("", &["run", PIPELINE, "--lake", "pipelines/lake"]));
@@ -115,6 +125,18 @@ fn a_lake_at_its_place_of_before_is_not_left_behind() {
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[test]
+fn the_folder_of_the_pipeline_itself_can_be_the_lake() {
+    let folder = Folder::new("load: {lake: .}");
+    succeed(&mut folder.redlake("pipelines", &["run", "watch.yaml"]));
+    assert!(folder.is_lake("pipelines"));
+    folder.write("load: {lake: ..}");
+    succeed(&mut folder.redlake("", &["run", PIPELINE]));
+    assert!(folder.is_lake(""));
+    let plan = ["plan", PIPELINE];
+    succeed(&mut folder.redlake("", &plan));
 }
 
 #[test]
@@ -138,6 +160,7 @@ fn what_cannot_be_a_folder_is_refused_with_a_hint() {
         ("s3://bucket/lake", "this is an address"),
         ("\"\"", "the path is empty"),
         ("'a\\b'", "the path has a backslash"),
+        ("~bob/lake", "the home folder of another account"),
     ];
     for (lake, message) in cases {
         let folder = Folder::new(&format!("load: {{lake: {lake}}}"));

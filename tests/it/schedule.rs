@@ -173,4 +173,5 @@ fn a_schedule_that_is_none_has_a_place_and_a_hint() {
         text.contains("has no schedule") && text.contains("no call was made"),
         "{text}"
     );
+    assert!(!lake.path().exists(), "a refused call makes no lake");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::shell::shell_word;
 use crate::lake_layout::{full_path, is_lake};
+use crate::load::Lake;
 use crate::plan::{Plan, plan};
 use crate::query::duckdb::QueryError;
 use crate::run::commit::checks::unable;
@@ -46,7 +47,7 @@ pub fn checked_plan(
 fn moved_lake(declared: &LoadedPipeline) -> Option<Diagnostic> {
     let written = declared.pipeline.load.lake.as_ref()?;
     let (old, new) = (&written.value, &declared.lake);
-    if is_lake(new) || !is_lake(old) {
+    if is_lake(new) || !holds_pipeline(old, &declared.pipeline.pipeline) {
         return None;
     }
     let message = format!(
@@ -59,6 +60,12 @@ fn moved_lake(declared: &LoadedPipeline) -> Option<Diagnostic> {
         shell_word(&old.to_string_lossy())
     );
     Some(Diagnostic::error(&declared.file, Some(written.span()), message).hint(hint))
+}
+
+/// Returns true if a folder is a lake with runs of the pipeline, or one that cannot be read.
+fn holds_pipeline(folder: &Path, pipeline: &str) -> bool {
+    let commits = || Lake::open_existing(folder)?.commits();
+    is_lake(folder) && commits().map_or(true, |all| all.iter().any(|c| c.pipeline == pipeline))
 }
 
 /// Returns the diagnostic of a query that cannot run. A plan has all declared checks in their

@@ -10,17 +10,19 @@ use serde::Serialize;
 use crate::cli::Common;
 use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
+use crate::cli::error::explain::Explain;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::pretty;
 use crate::clock;
 use crate::extract::client::reach::reach;
-use crate::lake_layout::{full_path, is_lake};
-use crate::load::Lake;
+use crate::lake_layout::full_path;
 use crate::load::files::free_bytes;
+use crate::load::{Lake, LakeError};
 use crate::plan::Plan;
 use crate::plan::parts::Address;
 use crate::query::duckdb::library_version;
 use crate::raw::check_writable;
+use crate::run::access::{AccessError, Accesses};
 use crate::signing::Signer;
 use crate::spec::source::Source;
 
@@ -89,6 +91,7 @@ pub fn main(args: &DoctorArgs, common: &Common) -> Result<ExitCode, CliError> {
                 let detail = format!("{}: valid, at most {calls} calls a run", pipeline.display());
                 checks.push(Finding::new("pipeline", State::Ok, detail));
                 checks.extend(sources(&plan, &environment)?);
+                checks.extend(unresolved(&plan, &environment));
                 lakes.insert(common.lake_of(&plan));
             }
             Err(_) => checks.push(
@@ -251,11 +254,24 @@ fn sources(plan: &Plan, environment: &Environment) -> Result<Vec<Finding>, CliEr
     Ok(findings)
 }
 
+/// Returns a finding if the addresses of the sources do not go together. [`sources`] reports missing
+/// tokens.
+fn unresolved(plan: &Plan, environment: &Environment) -> Option<Finding> {
+    match Accesses::resolve(plan, &|name| environment.get(name)) {
+        Ok(_) | Err(AccessError::NoToken { .. } | AccessError::Signing { .. }) => None,
+        Err(error) => {
+            let (_, hint) = error.explain();
+            let finding = Finding::new("source", State::Problem, error.to_string());
+            Some(Finding { hint, ..finding })
+        }
+    }
+}
+
 /// Difference between two clocks from which signed calls are refused and daily budgets are wrong.
 const MOST_AHEAD: TimeDelta = TimeDelta::minutes(2);
 
-/// Returns the findings on the host of a source. Never repeats an address from the environment, which
-/// may hold a password.
+/// Returns the findings on the host of a source. An address with a password is unusable, and is not
+/// repeated.
 async fn host(name: &str, address: &str) -> Vec<Finding> {
     if let Some(reason) = crate::plan::unusable(address) {
         let detail = format!("{name}: the address {reason}");
@@ -290,18 +306,13 @@ async fn host(name: &str, address: &str) -> Vec<Finding> {
 fn lake_checks(root: &Path) -> Vec<Finding> {
     let path = full_path(root);
     let shown = path.display();
-    if !is_lake(root) {
-        let detail = format!("{shown} does not exist yet; the first run creates it");
-        let mut findings = vec![Finding::new("lake", State::Ok, detail)];
-        let existing = path.ancestors().find(|folder| folder.exists());
-        findings.extend(existing.map(disk));
-        return findings;
-    }
     let lake = match Lake::open_existing(root) {
         Ok(lake) => lake,
+        Err(LakeError::Missing(_)) => return new_lake(&path),
         Err(error) => {
+            let (_, hint) = error.explain();
             let finding = Finding::new("lake", State::Problem, format!("{shown}: {error}"));
-            return vec![finding.hint("run `redlake verify` for details")];
+            return vec![Finding { hint, ..finding }];
         }
     };
     let mut findings = vec![Finding::new("lake", State::Ok, format!("{shown} opens"))];
@@ -320,6 +331,25 @@ fn lake_checks(root: &Path) -> Vec<Finding> {
     }));
     findings.push(disk(&path));
     findings
+}
+
+/// Returns the findings on the place of a lake that does not exist yet.
+fn new_lake(path: &Path) -> Vec<Finding> {
+    let existing = path
+        .ancestors()
+        .find(|folder| folder.symlink_metadata().is_ok());
+    let existing = existing.unwrap_or(path);
+    let shown = path.display();
+    if let Err(error) = tempfile::tempfile_in(existing) {
+        let detail = format!("{shown} cannot be created: {error}");
+        let hint = format!(
+            "make {} writable, or name another folder",
+            existing.display()
+        );
+        return vec![Finding::new("lake", State::Problem, detail).hint(hint)];
+    }
+    let detail = format!("{shown} does not exist yet; the first run creates it");
+    vec![Finding::new("lake", State::Ok, detail), disk(existing)]
 }
 
 /// Free space below which a run may not end, in bytes.

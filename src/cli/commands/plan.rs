@@ -93,7 +93,7 @@ fn signed_sources<'p>(plan: &'p Plan, environment: &Environment) -> Vec<&'p str>
 fn table(plan: &Plan, outlook: &Outlook, environment: &Environment) -> String {
     let estimate = plan.estimate();
     let money = |cost: Option<f64>| match (cost, &plan.price.currency) {
-        (Some(cost), Some(currency)) => format!("{cost:.2} {currency}"),
+        (Some(cost), Some(currency)) => priced(cost, Some(currency)),
         _ => "no price".into(),
     };
     let mut out = format!("{} (plan {})\n\n", plan.pipeline, plan.hash);
@@ -182,21 +182,25 @@ fn table(plan: &Plan, outlook: &Outlook, environment: &Environment) -> String {
     out
 }
 
-/// Returns the line about the interrupted run that the next run continues.
+/// Returns the line about the interrupted run that the next run continues. A run with another logical
+/// time closes it instead.
 fn continued(open: &OpenPart, plan: &Plan) -> String {
     let (calls, left) = (counted(open.calls, "call"), grouped(open.left));
-    let at = open.snapshot_at.with_timezone(&plan.timezone);
-    let at = at.format("%Y-%m-%d %H:%M");
-    format!(
-        "  the next run continues {} of {at}: {calls} made, at most {left} left\n",
-        open.run_id
-    )
+    let id = &open.run_id;
+    let how = if plan.schedule.is_some() {
+        let at = open.snapshot_at.format("%FT%TZ");
+        format!("with --snapshot-at {at} the next run continues {id}")
+    } else {
+        let at = open.snapshot_at.with_timezone(&plan.timezone);
+        format!("the next run continues {id} of {}", at.format("%F %R"))
+    };
+    format!("  {how}: {calls} made, at most {left} left\n")
 }
 
 /// Returns the lines about the schedule.
 fn scheduled(schedule: &OnSchedule, plan: &Plan) -> String {
     let money = |cost: Option<f64>| match (cost, &plan.price.currency) {
-        (Some(cost), Some(currency)) => format!(", {cost:.2} {currency}"),
+        (Some(cost), Some(currency)) => format!(", {}", priced(cost, Some(currency))),
         _ => String::new(),
     };
     let needs = |name: &str, needs: &PeriodNeeds| {
@@ -226,9 +230,10 @@ fn shortfall(short: &Shortfall, plan: &Plan) -> String {
     let Shortfall {
         budget, most, of, ..
     } = short;
-    let currency = plan.price.currency.as_deref().unwrap_or_default();
+    let currency = plan.price.currency.as_deref();
     if short.is_cost {
-        format!("`{budget}` stops after {most:.2} of at most {of:.2} {currency}")
+        let (most, of) = (priced(*most, None), priced(*of, currency));
+        format!("`{budget}` stops after {most} of at most {of}")
     } else {
         let (most, of) = (grouped(*most as u64), grouped(of.ceil() as u64));
         format!("`{budget}` stops after {most} of at most {of} calls")

@@ -110,7 +110,12 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     if let Some(error) = outcome.catalog_error.take() {
         return Err(CliError::no_catalog(error));
     }
-    conclude(&outcome, &plan, signal.load(Ordering::Relaxed))
+    conclude(
+        &outcome,
+        &plan,
+        &environment,
+        signal.load(Ordering::Relaxed),
+    )
 }
 
 /// Parses `--snapshot-at`.

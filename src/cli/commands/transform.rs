@@ -92,7 +92,7 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
     Err(CliError::new(
         ExitCode::Refused,
         error,
-        Some(decide(&first.run_id)),
+        Some(decide(&first.run_id, &root)),
     ))
 }
 

@@ -2,9 +2,11 @@
 //! error does not compile until it has both.
 
 use std::io;
+use std::path::Path;
 
 use crate::cli::environment::EnvFileError;
 use crate::cli::exit_code::ExitCode::{self, Busy, Internal, Refused, Usage};
+use crate::cli::shell::lake_flag;
 use crate::extract::client::error::ClientError;
 use crate::extract::error::ExtractError;
 use crate::extract::journal::JournalError;
@@ -42,10 +44,11 @@ pub const MEND: &str = "the pages and the ledger are kept; fix the source contra
                         transform PIPELINE --raw FILE…`";
 
 /// Returns the hint for a run whose tables data checks held back.
-pub fn decide(run_id: &str) -> String {
+pub fn decide(run_id: &str, lake: &Path) -> String {
+    let of_run = format!("{run_id}{}", lake_flag(lake));
     format!(
-        "run `redlake show {run_id}` to see the wrong rows, then `redlake publish {run_id}` to commit \
-         them anyway, or `redlake discard {run_id}` to drop them"
+        "run `redlake show {of_run}` to see the wrong rows, then `redlake publish {of_run}` to commit \
+         them anyway, or `redlake discard {of_run}` to drop them"
     )
 }
 
@@ -361,15 +364,10 @@ impl Explain for MartsError {
 
 impl Explain for EnvFileError {
     fn explain(&self) -> (ExitCode, Option<String>) {
-        match self {
-            EnvFileError::Unreadable { .. } => {
-                hint(Usage, "make it a readable text file, or remove it")
-            }
-            EnvFileError::Syntax { .. } => hint(
-                Usage,
-                "write one NAME=VALUE a line; a value with spaces, `$` or `#` needs single quotes",
-            ),
-        }
+        hint(
+            Usage,
+            "save it as a UTF-8 text with one NAME=VALUE a line, or remove it",
+        )
     }
 }
 

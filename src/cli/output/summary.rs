@@ -88,7 +88,7 @@ pub fn summary(
         },
     );
     if let Some(OwnCalls { requests, cost }) = report.this_call {
-        let cost = cost.map(|cost| format!(", {}", priced(cost, report.currency)));
+        let cost = cost.map(|cost| format!(", {}", priced(cost, report.currency.as_deref())));
         let (sent, billed) = (requests.sent, requests.billed);
         let cost = cost.unwrap_or_default();
         line("this call", format!("{sent} sent, {billed} billed{cost}"));

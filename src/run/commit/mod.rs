@@ -217,7 +217,7 @@ impl ActiveRun<'_> {
     }
 
     fn ledger(&self, outcome: &RunOutcome) -> Result<BTreeMap<String, RecordBatch>, RunError> {
-        let cost = outcome.charges(self.plan).cost;
+        let charges = outcome.charges(self.plan);
         let (searches, totals) = (outcome.searches(), outcome.totals());
         let extraction = &outcome.extraction;
         let run = RunRecord {
@@ -232,8 +232,8 @@ impl ActiveRun<'_> {
             searches_done: searches.done,
             requests: totals.sent,
             billed_requests: totals.billed,
-            cost,
-            currency: cost.and(self.plan.price.currency.as_deref()),
+            cost: charges.cost,
+            currency: charges.currency.as_deref(),
             rejects: outcome.rejects,
         };
         let contracts = &self.plan.contracts;

@@ -23,11 +23,17 @@ pub struct InitArgs {
     sandbox: bool,
 }
 
+const GITIGNORE: &str = ".gitignore";
+const LINES_TO_IGNORE: &str = include_str!("gitignore");
+
 /// A file to write: its path relative to the folder, and its text.
 type NewFile = (&'static str, String);
 
 pub fn main(args: &InitArgs) -> Result<ExitCode, CliError> {
-    let files = if args.sandbox { demo() } else { watch() };
+    let mut files = if args.sandbox { demo() } else { watch() };
+    // A repository has one already.
+    let is_ignored = args.dir.join(GITIGNORE).symlink_metadata().is_ok();
+    files.retain(|(name, _)| *name != GITIGNORE || !is_ignored);
     for (name, _) in &files {
         let path = args.dir.join(name);
         // Also a symbolic link to nothing: writing would create its target.
@@ -44,6 +50,12 @@ pub fn main(args: &InitArgs) -> Result<ExitCode, CliError> {
         let path = args.dir.join(name);
         write_new(&path, content)?;
         text.push_str(&format!("wrote {}\n", path.display()));
+    }
+    if is_ignored && !args.sandbox {
+        let lines = LINES_TO_IGNORE.trim_end().replace('\n', "\n  ");
+        text.push_str(&format!(
+            "\nAdd to {GITIGNORE}, which is there already:\n  {lines}\n"
+        ));
     }
     let next = if args.sandbox {
         include_str!("next_demo.txt")
@@ -62,7 +74,7 @@ fn watch() -> Vec<NewFile> {
         ("watch.yaml", include_str!("watch.yaml").to_owned()),
         ("keywords.txt", include_str!("keywords.txt").to_owned()),
         (".env.example", include_str!("env.example").to_owned()),
-        (".gitignore", include_str!("gitignore").to_owned()),
+        (GITIGNORE, LINES_TO_IGNORE.to_owned()),
         ("pipeline.schema.json", pipeline_json_schema()),
     ]
 }
