@@ -72,7 +72,7 @@ impl Schedule {
     /// Returns the number of runs in the 30 days after `from`.
     pub fn frequency(&self, from: DateTime<Utc>) -> Frequency {
         let from = from.with_timezone(&self.timezone);
-        let until = from.clone() + TimeDelta::days(MONTH);
+        let until = from + TimeDelta::days(MONTH);
         let due = self.cron.iter_from(from, Direction::Forward);
         let runs = due.take_while(|at| *at < until).count() as u64;
         Frequency {
