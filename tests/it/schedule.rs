@@ -8,13 +8,18 @@ use crate::support::{Lake, SandboxProcess, fail, succeed};
 
 /// A pipeline with at most six calls a run, 0.10 CNY each.
 fn pipeline(lake: &Lake, more: &str) -> PathBuf {
+    let limits = if more.contains("limits:") {
+        ""
+    } else {
+        "limits: {requests_per_second: 1000}"
+    };
     lake.write(
         "hourly.yaml",
         &format!(
             "version: 1\npipeline: hourly\nsource: {{name: justoneapi}}\n\
              keyword_sets: {{k: [防晒, 面霜, 精华]}}\nextract:\n  - {{endpoint: note_search, \
              keywords: [k], pages: {{max: 2}}}}\nprice: {{note_search: 0.10, currency: CNY}}\n\
-             {more}\n"
+             {more}\n{limits}\n"
         ),
     )
 }

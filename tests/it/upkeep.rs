@@ -13,6 +13,7 @@ source: {name: justoneapi, base_url: sandbox}
 keyword_sets: {words: [兰蔻, 防晒]}
 extract:
   - {endpoint: note_search, keywords: [words], pages: {max: 2}}
+limits: {requests_per_second: 1000}
 ";
 
 /// The tables that the pipeline fills.
