@@ -93,6 +93,10 @@ impl Options {
                 }
             }
         }
+        assert!(
+            options.days >= 2,
+            "--days is at least 2: a day must be over"
+        );
         options
     }
 }
