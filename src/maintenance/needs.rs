@@ -1,4 +1,4 @@
-//! What a plan needs on its schedule, and the budgets that are too small for it.
+//! Calls and cost of a plan on its schedule, and the budgets that are too small for it.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub struct PeriodNeeds {
     pub likely_cost: Option<f64>,
 }
 
-/// What a plan needs on its schedule.
+/// Calls and cost of a plan on its schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OnSchedule {
     pub cron: String,
@@ -70,10 +70,9 @@ pub fn on_schedule(plan: &Plan, likely: Option<&Forecast>) -> Option<OnSchedule>
 
 /// Returns the budgets that end a run, or a day of runs on the schedule, before all planned calls are
 /// made.
-pub fn shortfalls(plan: &Plan) -> Vec<Shortfall> {
+pub fn shortfalls(plan: &Plan, schedule: Option<&OnSchedule>) -> Vec<Shortfall> {
     let Estimate { calls, cost, .. } = plan.estimate();
-    let frequency = plan.schedule.as_ref().map(|s| s.frequency(clock::now()));
-    let runs = frequency.map_or(1.0, |frequency| frequency.runs_a_day.max(1.0));
+    let runs = schedule.map_or(1.0, |schedule| schedule.frequency.runs_a_day.max(1.0));
     let budgets = &plan.limits.budgets;
     let calls = Some(calls as f64);
     let a_day = |of: Option<f64>| of.map(|of| of * runs);

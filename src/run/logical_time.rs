@@ -103,11 +103,7 @@ pub(crate) fn newest_failed(
     let database = catalog::open_some(lake, &plan.contracts.tables, &["runs"])?;
     let failed = history::failed_runs(&database, &plan.pipeline)?;
     let can_continue = |run: &OpenRun| {
-        run.head.shard == plan.shard
-            && run.head.plan_hash == plan.hash
-            && !run.has_other_currency(plan)
-            && !run.is_older_than(plan.resume_within, clock::now())
-            && failed.contains(&run.head.run_id)
+        run.head.shard == plan.shard && run.fits(plan) && failed.contains(&run.head.run_id)
     };
     let journals = OpenRun::with_journal(lake, plan, lock)?.into_iter();
     let newest = journals

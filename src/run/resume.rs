@@ -49,7 +49,6 @@ impl OpenRun {
         commits: &[CommitRecord],
         lock: &PipelineLock,
     ) -> Result<Vec<Self>, RunError> {
-        clear_empty(lake)?;
         let mut open = Vec::new();
         for run in OpenRun::with_journal(lake, plan, lock)? {
             if run.is_open(commits) {
@@ -72,7 +71,11 @@ impl OpenRun {
         plan: &Plan,
         _lock: &PipelineLock,
     ) -> Result<Vec<Self>, RunError> {
-        OpenRun::read_all(lake, plan)
+        OpenRun::read_all(lake, plan, |path| {
+            if is_old(path) {
+                clear(path);
+            }
+        })
     }
 
     /// Returns the run that the next run of the plan continues. `None` if there is none, or if it is
@@ -85,18 +88,27 @@ impl OpenRun {
         plan: &Plan,
         commits: &[CommitRecord],
     ) -> Result<Option<Self>, RunError> {
-        let newest = OpenRun::read_all(lake, plan)?
+        let newest = OpenRun::read_all(lake, plan, |_| {})?
             .into_iter()
             .rfind(|run| run.head.shard == plan.shard && run.is_open(commits));
-        Ok(newest.filter(|run| {
-            run.head.plan_hash == plan.hash
-                && !run.has_other_currency(plan)
-                && !run.is_older_than(plan.resume_within, clock::now())
-                && !journal::is_under_way(&run.path)
-        }))
+        Ok(newest.filter(|run| run.fits(plan) && !journal::is_under_way(&run.path)))
     }
 
-    fn read_all(lake: &Lake, plan: &Plan) -> Result<Vec<Self>, RunError> {
+    /// Returns true if the run has the plan's searches and currency, and is not too old to be
+    /// continued.
+    pub fn fits(&self, plan: &Plan) -> bool {
+        self.head.plan_hash == plan.hash
+            && !self.has_other_currency(plan)
+            && !self.is_older_than(plan.resume_within, clock::now())
+    }
+
+    /// Reads the journals of a pipeline. Calls `on_empty` for each journal without a first line: its
+    /// process died before its first call.
+    fn read_all(
+        lake: &Lake,
+        plan: &Plan,
+        on_empty: impl Fn(&std::path::Path),
+    ) -> Result<Vec<Self>, RunError> {
         let mut runs = Vec::new();
         for path in journals(&lake.journals())? {
             let head = match journal::head(&path) {
@@ -104,8 +116,10 @@ impl OpenRun {
                 Err(error) if error.is_not_found() => continue,
                 head => head?,
             };
-            // Without a first line, the process died before its first call.
-            let Some(head) = head else { continue };
+            let Some(head) = head else {
+                on_empty(&path);
+                continue;
+            };
             if head.pipeline == plan.pipeline && may_settle(&head, plan, &path) {
                 let entries = journal::read(&path)?;
                 runs.push(OpenRun {
@@ -363,17 +377,6 @@ fn may_settle(head: &RunHead, plan: &Plan, path: &std::path::Path) -> bool {
     let count = |shard: Option<Shard>| shard.map(|shard| shard.count);
     head.shard == plan.shard
         || count(head.shard) != count(plan.shard) && !journal::is_under_way(path)
-}
-
-/// Deletes old journals without a first line: their process died before its first call.
-fn clear_empty(lake: &Lake) -> Result<(), RunError> {
-    for path in journals(&lake.journals())? {
-        let is_empty = matches!(journal::head(&path), Ok(None));
-        if is_empty && is_old(&path) {
-            clear(&path);
-        }
-    }
-    Ok(())
 }
 
 fn is_old(path: &std::path::Path) -> bool {

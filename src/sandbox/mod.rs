@@ -92,8 +92,8 @@ pub struct Options {
     /// Notes that every keyword gets a day, one of [`NOTES_A_DAY`]; without it each has a rate
     /// of its own, 2 to 12.
     pub notes_a_day: Option<u64>,
-    /// Percentage of the notes that become visible one to three hours after their publication, one
-    /// of [`LATE_PERCENT`].
+    /// Percentage of the notes that become visible one to three hours after their publication,
+    /// within [`LATE_PERCENT`].
     pub late_percent: u64,
     /// Keywords that a call may ask about by note id before it searches for them.
     pub keywords: Vec<String>,

@@ -14,7 +14,7 @@ const SHARDS: [&str; 2] = ["1/2", "2/2"];
 
 const TABLES: [&str; 4] = ["search_results", "search_pages", "notes", "engagement"];
 
-/// What goes wrong in an hour.
+/// Disturbance of the runs of an hour.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     Nothing,

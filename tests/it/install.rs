@@ -1,4 +1,4 @@
-//! What an installation consists of: a binary that finds its library, and man pages.
+//! An installation: a binary that finds its library, and man pages.
 
 use std::process::Command;
 

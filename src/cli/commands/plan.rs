@@ -37,6 +37,7 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
     Transform::of(&plan)?;
     common.warn(&plan);
     let outlook = outlook(&plan, &common.lake_of(&plan), &|name| environment.get(name))?;
+    let schedule = on_schedule(&plan, outlook.likely.as_ref());
     let report = PlanReport {
         pipeline: &plan.pipeline,
         plan_hash: &plan.hash,
@@ -45,15 +46,19 @@ pub fn main(args: &PlanArgs, common: &Common) -> Result<ExitCode, CliError> {
         likely: outlook.likely.as_ref(),
         left_today: outlook.left_today.as_ref(),
         open_run: outlook.open_run.as_ref(),
-        schedule: on_schedule(&plan, outlook.likely.as_ref()),
-        shortfalls: shortfalls(&plan),
+        shortfalls: shortfalls(&plan, schedule.as_ref()),
+        schedule,
         currency: plan.price.currency.as_deref(),
         signed_sources: signed_sources(&plan, &environment),
         on_unknown_outcome: plan.limits.retries.on_unknown_outcome,
         searches: &plan.searches,
         follow_ups: &plan.follow_ups,
     };
-    format.print(&report, || table(&plan, &outlook, &environment))?;
+    format.print(&report, || {
+        let schedule = report.schedule.as_ref();
+        table(&plan, &outlook, &environment)
+            + &schedule.map_or_else(String::new, |s| scheduled(s, &plan))
+    })?;
     for short in &report.shortfalls {
         tracing::warn!("{}", shortfall(short, &plan));
     }
@@ -71,7 +76,7 @@ struct PlanReport<'a> {
     left_today: Option<&'a LeftToday>,
     /// The interrupted run that the next run continues.
     open_run: Option<&'a OpenPart>,
-    /// What the plan needs on its schedule.
+    /// Calls and cost of the plan on its schedule.
     schedule: Option<OnSchedule>,
     /// Budgets that end a run, or a day of runs, before all planned calls are made.
     shortfalls: Vec<Shortfall>,
@@ -177,8 +182,6 @@ fn table(plan: &Plan, outlook: &Outlook, environment: &Environment) -> String {
     out.push_str(&budgets(plan, outlook));
     out.extend(unknown_outcomes(plan));
     out.extend(outlook.open_run.as_ref().map(|open| continued(open, plan)));
-    let schedule = on_schedule(plan, outlook.likely.as_ref());
-    out.extend(schedule.map(|schedule| scheduled(&schedule, plan)));
     out
 }
 

@@ -45,8 +45,8 @@ pub struct PruneArgs {
     /// Remove tables and marts of days that ended longer ago than this, such as 730d
     #[arg(long, value_name = "AGE", group = "what")]
     tables_older_than: Option<TimeSpan>,
-    /// Remove the rows and raw pages of one run. Without its whole id, nothing is removed, and
-    /// what would be is printed
+    /// Remove the rows and raw pages of one run. Without its whole id or --yes, print them and
+    /// remove nothing
     #[arg(long, value_name = "RUN_ID", group = "what")]
     run: Option<String>,
     /// With --run, remove the run although its id is shortened
