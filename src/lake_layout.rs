@@ -44,6 +44,8 @@ pub mod state {
     pub const RAW_REMOVED: &str = "raw_removed.ndjson";
     /// Hash of the statements that the catalog was made from.
     pub const CATALOG_NOTE: &str = "catalog.json";
+    /// What the webhooks of each pipeline were told.
+    pub const NOTIFY: &str = "notify";
     pub const REWRITE_LOCK: &str = "rewrite.lock";
     pub const MARTS_LOCK: &str = "marts.lock";
     pub const COMMIT_LOCK: &str = "commit.lock";
@@ -213,6 +215,16 @@ pub fn pipeline_lock(pipeline: &str) -> String {
 /// Returns the name of the lock of one shard of a pipeline.
 pub fn shard_lock(pipeline: &str, index: u32, count: u32) -> String {
     format!("pipeline-{pipeline}.{index}-of-{count}.lock")
+}
+
+/// Returns the name of the file that holds what a pipeline's webhooks were told.
+pub fn notify_state(pipeline: &str) -> String {
+    format!("{pipeline}.json")
+}
+
+/// Returns the name of the lock of that file.
+pub fn notify_lock(pipeline: &str) -> String {
+    format!("{pipeline}.lock")
 }
 
 #[cfg(test)]

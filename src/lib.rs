@@ -8,6 +8,7 @@ pub mod lake_layout;
 pub mod load;
 pub mod maintenance;
 pub mod marts;
+pub mod notify;
 pub mod plan;
 pub mod query;
 pub mod raw;

@@ -5,6 +5,7 @@ mod conclusion;
 mod environment;
 mod error;
 mod exit_code;
+mod notifying;
 mod output;
 mod shell;
 mod signals;
@@ -108,6 +109,8 @@ enum Command {
     Marts(commands::marts::MartsArgs),
     /// Run SQL over the lake with DuckDB
     Query(commands::query::QueryArgs),
+    /// Show or test what the webhooks of a pipeline are told
+    Notify(commands::notify::NotifyArgs),
     /// List the runs in the lake
     Runs(commands::runs::RunsArgs),
     /// Show a run: its calls, its files, and the rows that failed data checks
@@ -175,6 +178,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Transform(args) => commands::transform::main(&args, common),
         Command::Marts(args) => commands::marts::main(&args, common),
         Command::Query(args) => commands::query::main(&args, common),
+        Command::Notify(args) => commands::notify::main(&args, common),
         Command::Runs(args) => commands::runs::main(&args, common),
         Command::Show(args) => commands::show::main(&args, common),
         Command::Publish(args) => commands::show::publish_main(&args, common),

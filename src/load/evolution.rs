@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use super::columns::Stored;
 use crate::load::{Lake, LakeError};
 use crate::spec::contracts::Contracts;
-use crate::spec::files::{FileColumns, Unreadable};
+use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 

@@ -29,7 +29,7 @@ use thiserror::Error;
 
 use crate::durable::FileAccess;
 use crate::lake_layout::{self, COMMITS, MARTS, RAW, STAGING, STATE, TABLES, state};
-use crate::spec::files::FileColumns;
+use crate::spec::table::FileColumns;
 use crate::spec::table::Table;
 use crate::spec::yaml::diagnostic::Diagnostics;
 

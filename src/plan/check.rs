@@ -22,6 +22,7 @@ use crate::spec::words::{Instant, NoInstant, TimeSpan};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
 use crate::spec::yaml::env::{VariableUse, Variables};
+use crate::spec::yaml::secret::SECRETS;
 
 pub(super) struct Checker<'a> {
     file: &'a SourceFile,
@@ -71,15 +72,11 @@ impl<'a> Checker<'a> {
     }
 
     /// Reports secrets that would leave the pipeline: the variable of a token or of a signing
-    /// secret anywhere, and that of the salt outside `privacy.salt`. A keyword, for example, is
+    /// secret anywhere, and that of another secret outside its place. A keyword, for example, is
     /// sent to the provider and written to tables.
     pub fn secrets(&mut self, uses: &[VariableUse], contracts: &Contracts) {
-        let is_salt = |found: &VariableUse| found.keys == ["privacy", "salt"];
-        let salts: Vec<&str> = uses
-            .iter()
-            .filter(|found| is_salt(found))
-            .map(|found| found.name.as_str())
-            .collect();
+        let is_secret = |found: &VariableUse| SECRETS.iter().any(|keys| found.keys == *keys);
+        let of_file: Vec<&VariableUse> = uses.iter().filter(|found| is_secret(found)).collect();
         for found in uses {
             let name = found.name.as_str();
             let mut sources = contracts.sources.values();
@@ -88,14 +85,21 @@ impl<'a> Checker<'a> {
                 .sources
                 .values()
                 .filter_map(|s| s.signing.as_ref());
+            let of_file = of_file.iter().find(|secret| secret.name == name);
             let (what, hint) = if is_token {
                 let hint = "remove it: the token is read from the environment";
                 ("holds a token", hint)
             } else if signings.any(|signing| signing.secret_env == name) {
                 let hint = "remove it: the secret is read from the environment";
                 ("holds a secret", hint)
-            } else if salts.contains(&name) && !is_salt(found) {
-                ("holds the salt", "use another variable here")
+            } else if let Some(secret) = of_file.filter(|_| !is_secret(found)) {
+                let is_salt = secret.keys.last().is_some_and(|key| key == "salt");
+                let what = if is_salt {
+                    "holds the salt"
+                } else {
+                    "holds the secret of a webhook"
+                };
+                (what, "use another variable here")
             } else {
                 continue;
             };
@@ -192,6 +196,18 @@ impl<'a> Checker<'a> {
                 self.error(cron, message, hint);
             })
             .ok()
+    }
+
+    /// Returns the text of a query without its trailing `;`, which would prevent its use inside another
+    /// statement. Reports an error with `hint` if there is no SQL in it.
+    pub fn query(&mut self, sql: &Spanned<String>, hint: &str) -> Option<String> {
+        let text = sql.trim().trim_end_matches(';').trim_end();
+        let is_comment = |line: &str| line.trim().is_empty() || line.trim().starts_with("--");
+        if text.lines().all(is_comment) {
+            self.error(sql, "there is no SQL to run", hint);
+            return None;
+        }
+        Some(text.to_owned())
     }
 
     pub fn positive(&mut self, number: &Spanned<u32>, what: &str) -> u32 {

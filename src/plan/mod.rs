@@ -20,6 +20,7 @@ use check::Checker;
 use checks::checks;
 use keywords::keyword_sets;
 use limits::Window;
+use notify::{Notification, notifications};
 use privacy::{privacy, raw_retention};
 use resolve::Planner;
 use schedule::Schedule;
@@ -43,6 +44,7 @@ mod depth;
 mod keywords;
 pub mod limits;
 pub mod money;
+pub mod notify;
 pub mod parts;
 mod privacy;
 mod resolve;
@@ -80,6 +82,8 @@ pub struct Plan {
     pub raw: RawRetention,
     /// Checks that the tables of a run must pass to be committed.
     pub checks: Vec<DataCheck>,
+    /// Webhooks that are told about the runs.
+    pub notifications: Vec<Notification>,
     pub lake: PathBuf,
     pub compression: Compression,
     /// True if marts are updated after each commit.
@@ -134,6 +138,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     let privacy = privacy(&mut check, &loaded, &contracts);
     let raw = raw_retention(&mut check, spec.raw.as_ref());
     let checks = checks(&mut check, &spec.checks, &contracts, &privacy);
+    let notifications = notifications(&mut check, &loaded);
 
     let words = keyword_sets(&mut check, &loaded);
     let mut planner = Planner::new(&loaded, &contracts, words, check);
@@ -174,6 +179,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         privacy,
         raw,
         checks,
+        notifications,
         lake: loaded.lake.clone(),
         compression,
         marts: spec.load.marts,

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::views::derived;
 use crate::lake_layout::PARTITIONS;
 use crate::query::sql::{identifier, literal, plain_glob};
-use crate::spec::files::{FileColumns, Unreadable};
+use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, DECIMAL_DIGITS, Table};
 
 /// Returns the statements that create the views of the lake at `lake`, an absolute path. `files`

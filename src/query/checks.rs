@@ -1,8 +1,8 @@
-//! The SQL of data checks, which returns the faulty rows. Pure except for [`failing`], [`bind`] and
-//! [`remark`], which run queries.
+//! The SQL of data checks, which returns the faulty rows. Pure except for [`failing`], [`bind`],
+//! [`columns`] and [`remark`], which run queries.
 
 use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, SchemaRef};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::duckdb::{Database, QueryAnswer, QueryError};
@@ -209,6 +209,16 @@ pub fn bind(database: &Database, query: &str) -> Result<(), QueryError> {
     database.require_select(query)?;
     let explained = format!("EXPLAIN SELECT count(*) FROM (\n{query}\n)");
     database.query(&explained).map(drop)
+}
+
+/// Returns the columns of a query, without running it.
+///
+/// # Errors
+/// Returns the error of DuckDB.
+pub fn columns(database: &Database, query: &str) -> Result<SchemaRef, QueryError> {
+    bind(database, query)?;
+    let empty = format!("SELECT * FROM (\n{query}\n) LIMIT 0");
+    Ok(database.query(&empty)?.schema)
 }
 
 /// Returns the remark on a passed check, if there is one.

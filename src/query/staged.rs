@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::catalog::{Files, ViewPart, table_view, views};
 use crate::query::sql::{identifier, literal};
-use crate::spec::files::{FileColumns, Unreadable};
+use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::table::Table;
 
 /// The staged files of a run, and the lake that they are for.

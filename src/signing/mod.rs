@@ -3,11 +3,20 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
 use thiserror::Error;
 
 use crate::spec::source::Signing;
+
+/// Returns the HMAC-SHA256 (RFC 2104) of a text.
+pub fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    hmac.update(text);
+    hmac.finalize().into_bytes().into()
+}
 
 /// An application's id and secret.
 #[derive(Clone)]

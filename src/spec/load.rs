@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::lake_layout::{self, DEFAULT_LAKE};
 
 use super::pipeline::{KeywordSet, Pipeline};
-use super::privacy::{without_salt, without_user_info};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 use crate::spec::yaml::document::{self, Spanned};
 use crate::spec::yaml::env::{self, VariableUse, Variables};
 use crate::spec::yaml::node::{Node, NodeKind};
+use crate::spec::yaml::secret::{without_secrets, without_user_info};
 use crate::spec::yaml::text_file::{NotUtf8, read_text, reason, unreadable};
 
 /// A pipeline as written, with the entries of the files that it names.
@@ -77,7 +77,7 @@ pub fn parse_pipeline(
 ) -> Result<LoadedPipeline, Diagnostics> {
     let mut found = Vec::new();
     let tree = document::read(&file, &mut found);
-    let file = without_user_info(without_salt(file, tree.as_ref()));
+    let file = without_user_info(without_secrets(file, tree.as_ref()));
     for diagnostic in &mut found {
         diagnostic.file = file.clone();
         let hint = "write a pipeline; `redlake init` makes one to start from";

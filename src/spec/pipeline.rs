@@ -10,6 +10,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::checks::Check;
+use super::notify::NotifyOptions;
 use super::privacy::{PrivacyOptions, Raw};
 use super::words::{Filter, TimeSpan};
 use crate::spec::yaml::document::{Spanned, written};
@@ -55,6 +56,9 @@ pub struct Pipeline {
     /// Checks that the tables of a run must pass to be committed.
     #[serde(default)]
     pub checks: Vec<Spanned<Check>>,
+    /// Messages about runs and findings, sent to webhooks. They never change the result of a run.
+    #[serde(default)]
+    pub notify: Vec<Spanned<NotifyOptions>>,
     #[serde(default)]
     pub load: Load,
     /// Folder of source and table contracts that replace the built-in ones, relative to this file. `redlake

@@ -1,5 +1,7 @@
 //! Types of `schemas/tables/<table>.yaml`: an output table.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -211,4 +213,15 @@ impl Table {
         }
         self
     }
+}
+
+/// Reasons, by (table, column), why a column cannot be read while old files are there.
+pub type Unreadable = BTreeMap<(String, String), String>;
+
+/// Effects that the columns of a lake's files have on its readers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FileColumns {
+    pub unreadable: Unreadable,
+    /// Tables whose files all have the same columns. The schema of one file stands for all.
+    pub uniform: BTreeSet<String>,
 }

@@ -1,19 +1,20 @@
 //! Plans a pipeline and checks its queries with DuckDB, which planning alone does not use.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::cli::shell::shell_word;
 use crate::lake_layout::{full_path, is_lake};
 use crate::load::Lake;
+use crate::notify::findings;
 use crate::plan::{Plan, plan};
-use crate::query::duckdb::QueryError;
 use crate::run::commit::checks::unable;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 
-/// Plans a pipeline and checks that DuckDB can run the queries of its checks. `lake` overrides the
+/// Plans a pipeline and checks that DuckDB can run the queries of its checks and findings. `lake` overrides the
 /// lake folder that the pipeline names.
 ///
 /// # Errors
@@ -28,11 +29,19 @@ pub fn checked_plan(
     if let (None, Some(moved)) = (lake, moved_lake(&declared)) {
         return Err(Diagnostics(vec![moved]));
     }
-    let unable = unable(&plan, lake.unwrap_or(&plan.lake)).unwrap_or_else(|error| vec![(0, error)]);
-    let told = unable
-        .into_iter()
-        .map(|(at, error)| told(&declared, at, &error));
-    let mut told: Vec<Diagnostic> = told.collect();
+    let folder = lake.unwrap_or(&plan.lake);
+    let checks = unable(&plan, folder).unwrap_or_else(|error| vec![(0, error)]);
+    let checks = checks.iter().map(|(at, error)| {
+        let check = declared.pipeline.checks.get(*at);
+        let span = check.map(|check| check.sql.as_ref().map_or(check.span(), |sql| sql.span()));
+        told(&declared, span, &error.to_string(), HINT)
+    });
+    let findings = findings::unable(&plan, folder).unwrap_or_default();
+    let findings = findings.iter().map(|(at, error)| {
+        let when = declared.pipeline.notify.get(*at).and_then(|one| one.when.as_ref());
+        told(&declared, when.map(|when| when.sql.span()), &error.to_string(), NAMES)
+    });
+    let mut told: Vec<Diagnostic> = checks.chain(findings).collect();
     declared.variables.hide(&mut told);
     if told.is_empty() {
         Ok(plan)
@@ -68,22 +77,26 @@ fn holds_pipeline(folder: &Path, pipeline: &str) -> bool {
     is_lake(folder) && commits().map_or(true, |all| all.iter().any(|c| c.pipeline == pipeline))
 }
 
-/// Returns the diagnostic of a query that cannot run. A plan has all declared checks in their
-/// order, so `at` is the index in both.
-fn told(declared: &LoadedPipeline, at: usize, error: &QueryError) -> Diagnostic {
-    let check = declared.pipeline.checks.get(at);
-    let span = check.map(|check| check.sql.as_ref().map_or(check.span(), |sql| sql.span()));
-    let words = error.to_string();
+/// Returns the diagnostic of a query that cannot run. `error` is the reason, and `hint` what to do
+/// unless it is about files.
+fn told(
+    declared: &LoadedPipeline,
+    span: Option<Range<usize>>,
+    error: &str,
+    hint: &'static str,
+) -> Diagnostic {
     // The rest is the query with a caret, which the diagnostic shows itself.
-    let words = words.split("\n\nLINE").next().unwrap_or_default();
+    let words = error.split("\n\nLINE").next().unwrap_or_default();
     let words: Vec<&str> = words.split_whitespace().collect();
     let message = format!("this query cannot run: {}", words.join(" "));
     let is_of_files = words.first() == Some(&"Permission");
-    let hint = if is_of_files { FILES } else { HINT };
+    let hint = if is_of_files { FILES } else { hint };
     Diagnostic::error(&declared.file, span, message).hint(hint)
 }
 
-const FILES: &str = "a check can read only the tables of the lake and of the run";
+const FILES: &str = "a query of a pipeline can read only the tables and marts of the lake";
 
 const HINT: &str = "`redlake schema list` names tables and views; `run.<table>` holds only this \
                     run's rows";
+
+const NAMES: &str = "`redlake schema list` names tables, views and marts";

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod init;
 pub mod man;
 pub mod marts;
+pub mod notify;
 pub mod plan;
 pub mod query;
 pub mod run;

@@ -8,16 +8,21 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use crate::cli::conclusion::conclude;
+use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::notifying::ended_run;
+use crate::cli::output::print::ReportFormat;
 use crate::cli::output::progress;
 use crate::cli::output::summary::summary;
 use crate::cli::signals::stop_on_signal;
 use crate::cli::{Common, Threads};
 use crate::clock;
+use crate::notify::tell;
 use crate::plan::{Plan, Shard};
 use crate::run::marts::NOT_UP_TO_DATE;
 use crate::run::options::{RunOptions, SnapshotAt};
+use crate::run::outcome::RunOutcome;
 use crate::run::report::RunReport;
 use crate::run::{Resume, run};
 use crate::spec::words::Instant;
@@ -37,6 +42,9 @@ pub struct RunArgs {
     /// Run only part I of N of the searches, with that part of the limits and budgets, such as 2/4
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Send no message to the webhooks of `notify`
+    #[arg(long)]
+    no_notify: bool,
     #[command(flatten)]
     threads: Threads,
 }
@@ -87,7 +95,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         .build()?;
     let lookup = |name: &str| environment.get(name);
     let signal = Arc::new(AtomicU8::new(0));
-    let mut outcome = runtime.block_on(async {
+    let ran = runtime.block_on(async {
         let stop = stop_on_signal(Arc::clone(&signal))?;
         let run = run(
             Arc::clone(&plan),
@@ -98,24 +106,43 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
             observer,
         );
         run.await.map_err(CliError::from)
-    })?;
+    });
+    let (outcome, ended) = match ran {
+        Ok(mut outcome) => {
+            let signal = signal.load(Ordering::Relaxed);
+            let ended = print_end(&mut outcome, &plan, args, format, &environment, signal);
+            (Some(outcome), ended)
+        }
+        Err(error) => (None, Err(error)),
+    };
+    if !args.no_notify {
+        let ended = ended_run(&plan, &options, outcome.as_ref(), &ended);
+        if let Some(ended) = ended {
+            runtime.block_on(tell(&ended));
+        }
+    }
+    ended
+}
 
-    let report = RunReport::new(&outcome, &plan);
-    format.print(&report, || {
-        summary(&outcome, &report, &plan, &args.pipeline)
-    })?;
+/// Prints the result of a run, and returns its end.
+fn print_end(
+    outcome: &mut RunOutcome,
+    plan: &Plan,
+    args: &RunArgs,
+    format: ReportFormat,
+    environment: &Environment,
+    signal: u8,
+) -> Result<ExitCode, CliError> {
+    let catalog_error = outcome.catalog_error.take();
+    let report = RunReport::new(outcome, plan);
+    format.print(&report, || summary(outcome, &report, plan, &args.pipeline))?;
     if let Some(reason) = &outcome.marts_error {
         tracing::warn!("{NOT_UP_TO_DATE}: {reason}");
     }
-    if let Some(error) = outcome.catalog_error.take() {
+    if let Some(error) = catalog_error {
         return Err(CliError::no_catalog(error));
     }
-    conclude(
-        &outcome,
-        &plan,
-        &environment,
-        signal.load(Ordering::Relaxed),
-    )
+    conclude(outcome, plan, environment, signal)
 }
 
 /// Parses `--snapshot-at`.

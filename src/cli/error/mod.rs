@@ -60,6 +60,18 @@ impl CliError {
         CliError::new(ExitCode::Internal, error, Some(hint.into()))
     }
 
+    /// Returns the error with its causes, on one line.
+    pub fn message(&self) -> String {
+        let causes = self.error.chain().skip(1);
+        let causes: Vec<String> = causes.map(|cause| format!(": {cause}")).collect();
+        format!("{}{}", self.error, causes.concat())
+    }
+
+    /// Returns what to do next.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Prints the error to stderr as `error:`, `Caused by:`, `hint:`.
     pub fn print(&self, color: bool) {
         if let Some(found) = &self.rendered {

@@ -3,6 +3,7 @@
 pub mod error;
 pub(super) mod failure;
 mod mask;
+pub mod post;
 pub mod reach;
 
 use std::borrow::Cow;

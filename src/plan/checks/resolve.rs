@@ -99,16 +99,9 @@ impl Resolver<'_, '_> {
             let hint = "remove `table`; the query names its tables itself";
             self.check.error(table, "`sql` takes no table", hint);
         }
-        // A trailing `;` would prevent the use of the query inside another statement.
-        let text = sql.trim().trim_end_matches(';').trim_end();
-        let is_comment = |line: &str| line.trim().is_empty() || line.trim().starts_with("--");
-        if text.lines().all(is_comment) {
-            let hint = "write a query whose rows are what is wrong, such as \
-                        select * from run.engagement where liked_count < 0";
-            self.check.error(sql, "there is no SQL to run", hint);
-            return None;
-        }
-        Some(CheckRule::Sql(text.to_owned()))
+        let hint = "write a query whose rows are what is wrong, such as \
+                    select * from run.engagement where liked_count < 0";
+        self.check.query(sql, hint).map(CheckRule::Sql)
     }
 
     fn of_table(

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::{Lake, TABLES, rows};
 use crate::query::duckdb::{Database, write_catalog};
-use crate::spec::files::{FileColumns, Unreadable};
+use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::table::{ColumnType, Table};
 
 /// The tables, with a column of `engagement` of another type.

@@ -19,7 +19,7 @@ use super::catalog::{Files, named_in, sql_type, statements};
 use super::duckdb::{Database, write_catalog};
 use super::views::derived;
 use crate::spec::contracts::Contracts;
-use crate::spec::files::FileColumns;
+use crate::spec::table::FileColumns;
 use crate::spec::table::{Column, Table};
 
 static TABLES: LazyLock<IndexMap<String, Table>> = LazyLock::new(|| {

@@ -18,7 +18,7 @@ use crate::query::duckdb::{Database, QueryError};
 use crate::query::rewrite::{Rewrite, RewrittenColumn, stored_columns};
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
-use crate::spec::files::Unreadable;
+use crate::spec::table::Unreadable;
 use crate::spec::table::Table;
 
 /// Target size of a file in bytes.

@@ -8,5 +8,6 @@ pub mod env;
 pub mod escape;
 pub mod node;
 pub mod place;
+pub mod secret;
 pub mod syntax;
 pub mod text_file;

@@ -1,0 +1,29 @@
+//! Messages that are due.
+
+use std::collections::BTreeSet;
+
+use super::message::Message;
+use crate::spec::notify::NotifyEvent;
+
+/// A message that is due, and what to record once it is delivered.
+pub struct DueMessage {
+    /// Place in the plan's notifications.
+    pub to: usize,
+    pub message: Message,
+    pub marks: Marks,
+}
+
+/// What a delivered message told.
+pub enum Marks {
+    Events {
+        events: Vec<NotifyEvent>,
+        drift: BTreeSet<String>,
+    },
+    Rows {
+        finding: String,
+        keys: Vec<String>,
+    },
+    Broken {
+        finding: String,
+    },
+}

@@ -1,0 +1,286 @@
+//! Runs the query of a finding, and takes the rows that were not told yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
+use arrow::error::ArrowError;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::LineDelimited;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::{DateTime, NaiveDate};
+use chrono_tz::Tz;
+use indexmap::IndexMap;
+use serde_json::Value;
+use thiserror::Error;
+use url::Url;
+
+use super::message::Card;
+use crate::extract::error::with_causes;
+use crate::load::Lake;
+use crate::plan::Plan;
+use crate::plan::notify::Finding;
+use crate::query::checks::columns;
+use crate::query::duckdb::{Database, QueryError};
+use crate::run::catalog::{self, Opened};
+use crate::run::error::RunError;
+
+#[derive(Debug, Error)]
+pub enum FindingError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("its key names the column `{column}`, and the query returns {}", names.join(", "))]
+    NoKey { column: String, names: Vec<String> },
+    #[error("it took longer than the `timeout` of its webhook allows")]
+    Late,
+    #[error("its rows cannot be read: {0}")]
+    Rows(#[from] ArrowError),
+    #[error("the lake cannot be read: {0}")]
+    Lake(String),
+}
+
+/// Rows of a finding that were not told yet.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// At most `at_most` rows, each with the hash of its key.
+    pub rows: Vec<FoundRow>,
+    /// Number of further rows that were not told.
+    pub more: u64,
+    /// Hashes of the returned rows that were told before.
+    pub seen: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+pub struct FoundRow {
+    pub key: String,
+    pub values: IndexMap<String, Value>,
+    pub card: Card,
+}
+
+/// Maximum length of a text in a message, in characters.
+const LONGEST_TEXT: usize = 300;
+
+/// Opens the lake for the queries of findings. They can read only tables and marts.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn with_database<T>(
+    plan: &Plan,
+    lake: &Path,
+    read: impl FnOnce(&Database) -> T,
+) -> Result<T, FindingError> {
+    let open = |scratch: &Path, lake: &Lake| -> Result<Opened, RunError> {
+        let opened = catalog::open_still(lake, &plan.contracts.relations())?;
+        opened.spill_to(Some(scratch))?;
+        opened.confine(lake.root())?;
+        Ok(opened)
+    };
+    let unreadable = |error: &dyn std::error::Error| FindingError::Lake(with_causes(error));
+    let lake = Lake::open_existing(lake).map_err(|error| unreadable(&error))?;
+    let scratch = lake.scratch().map_err(|error| unreadable(&error))?;
+    let opened = open(scratch.path(), &lake).map_err(|error| unreadable(&error))?;
+    Ok(read(&opened))
+}
+
+/// Runs the query of a finding, for at most `limit`.
+///
+/// # Errors
+/// The query cannot be run or is interrupted, or the key names another column.
+pub fn find(
+    database: &Database,
+    finding: &Finding,
+    told: &BTreeMap<String, NaiveDate>,
+    timezone: Tz,
+    limit: Duration,
+) -> Result<Found, FindingError> {
+    let watch = database.interrupt_after(limit);
+    let read = database.stream(&finding.sql, &BTreeMap::new(), |schema, batches| {
+        let key = key_columns(finding, &schema)?;
+        let mut found = Found::default();
+        for batch in batches {
+            take_new(&batch?, &key, finding.at_most, told, timezone, &mut found)?;
+        }
+        Ok(found)
+    });
+    let found = read.map_err(FindingError::from).and_then(|found| found);
+    if watch.has_interrupted() {
+        return Err(FindingError::Late);
+    }
+    found
+}
+
+/// Returns the places of the key's columns.
+fn key_columns(finding: &Finding, schema: &Schema) -> Result<Vec<usize>, FindingError> {
+    if finding.key.is_empty() {
+        return Ok(vec![0]);
+    }
+    let place = |column: &String| {
+        schema.index_of(column).map_err(|_| FindingError::NoKey {
+            column: column.clone(),
+            names: schema.fields().iter().map(|f| f.name().clone()).collect(),
+        })
+    };
+    finding.key.iter().map(place).collect()
+}
+
+/// Takes the rows of a batch that were not told, and that an earlier row of the result does not
+/// repeat.
+fn take_new(
+    batch: &RecordBatch,
+    key: &[usize],
+    at_most: usize,
+    told: &BTreeMap<String, NaiveDate>,
+    timezone: Tz,
+    found: &mut Found,
+) -> Result<(), ArrowError> {
+    let options = FormatOptions::default();
+    let columns = key.iter().map(|at| batch.column(*at));
+    let columns = columns.map(|column| ArrayFormatter::try_new(column, &options));
+    let columns: Vec<ArrayFormatter<'_>> = columns.collect::<Result<_, _>>()?;
+    for row in 0..batch.num_rows() {
+        let mut hasher = blake3::Hasher::new();
+        for column in &columns {
+            let text = column.value(row).try_to_string()?;
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        let hash = hasher.finalize().to_hex()[..32].to_owned();
+        if told.contains_key(&hash) {
+            found.seen.insert(hash);
+        } else if found.rows.iter().any(|row| row.key == hash) {
+            continue;
+        } else if found.rows.len() == at_most {
+            found.more += 1;
+        } else {
+            let values = values(&batch.slice(row, 1))?;
+            let card = card(&values, batch.schema_ref(), timezone);
+            found.rows.push(FoundRow {
+                key: hash,
+                values,
+                card,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the values of a batch of one row. Long texts are cut.
+fn values(row: &RecordBatch) -> Result<IndexMap<String, Value>, ArrowError> {
+    let mut json = Vec::new();
+    let builder = WriterBuilder::new().with_explicit_nulls(true);
+    let mut writer = builder.build::<_, LineDelimited>(&mut json);
+    writer.write(row)?;
+    writer.finish()?;
+    let values = serde_json::from_slice::<IndexMap<String, Value>>(&json);
+    let mut values = values.map_err(|error| ArrowError::JsonError(error.to_string()))?;
+    for value in values.values_mut() {
+        if let Value::String(text) = value {
+            cut(text);
+        } else if let Value::Array(_) | Value::Object(_) = value {
+            let mut text = value.to_string();
+            cut(&mut text);
+            *value = Value::String(text);
+        }
+    }
+    Ok(values)
+}
+
+/// Cuts a text at [`LONGEST_TEXT`].
+fn cut(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// Returns a row for people: the column `title`, or else the first one, is the heading, and the first
+/// http(s) address in a column whose name ends in `url` is its link.
+fn card(values: &IndexMap<String, Value>, schema: &Schema, timezone: Tz) -> Card {
+    let is_time = |name: &str| {
+        let field = schema.field_with_name(name);
+        field.is_ok_and(|field| matches!(field.data_type(), DataType::Timestamp(_, _)))
+    };
+    let shown = |name: &str, value: &Value| match value {
+        Value::Null => None,
+        Value::String(text) if is_time(name) => Some(local(text, timezone)),
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(shown_number(number)),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
+    };
+    let link = values.iter().find_map(|(name, value)| {
+        let address = value.as_str().filter(|_| name.ends_with("url"))?;
+        let url = Url::parse(address).ok()?;
+        matches!(url.scheme(), "http" | "https").then(|| (name.clone(), url.to_string()))
+    });
+    let heading = if values.contains_key("title") {
+        Some("title")
+    } else {
+        values.keys().next().map(String::as_str)
+    };
+    let text = heading.and_then(|name| shown(name, values.get(name)?));
+    let is_rest = |name: &str| {
+        Some(name) != heading && link.as_ref().is_none_or(|(column, _)| name != column)
+    };
+    let rest = values.iter().filter(|(name, _)| is_rest(name));
+    Card {
+        values: rest
+            .filter_map(|(name, value)| Some((name.clone(), shown(name, value)?)))
+            .collect(),
+        heading: text.unwrap_or_else(|| "(no title)".to_owned()),
+        link: link.map(|(_, url)| url),
+    }
+}
+
+/// Returns an instant in a time zone, for people.
+fn local(text: &str, timezone: Tz) -> String {
+    let at = DateTime::parse_from_rfc3339(text);
+    at.map_or_else(
+        |_| text.to_owned(),
+        |at| {
+            at.with_timezone(&timezone)
+                .format("%F %H:%M %:z")
+                .to_string()
+        },
+    )
+}
+
+/// Returns a number with a comma every three digits, and at most two decimals.
+fn shown_number(number: &serde_json::Number) -> String {
+    if let Some(whole) = number.as_i64() {
+        let sign = if whole < 0 { "-" } else { "" };
+        let digits = indicatif::HumanCount(whole.unsigned_abs()).to_string();
+        return format!("{sign}{digits}");
+    }
+    match number.as_f64() {
+        Some(float) => {
+            let text = format!("{float:.2}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        None => number.to_string(),
+    }
+}
+
+/// Returns the findings of a plan whose query cannot run, by their place in `notify`. Queries are
+/// bound to empty tables and not executed.
+///
+/// # Errors
+/// The contracts cannot be turned into views.
+pub fn unable(plan: &Plan, lake: &Path) -> Result<Vec<(usize, FindingError)>, QueryError> {
+    let declared = plan.notifications.iter().enumerate();
+    let findings = declared.filter_map(|(at, one)| Some((at, one.finding.as_ref()?)));
+    let findings: Vec<(usize, &Finding)> = findings.collect();
+    if findings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let database = Database::open_empty(&plan.contracts.relations())?;
+    database.spill_to(None)?;
+    database.confine_to(&[lake])?;
+    let bound = |(at, finding): (usize, &Finding)| {
+        let schema = columns(&database, &finding.sql).map_err(FindingError::Query);
+        let key = schema.and_then(|schema| key_columns(finding, &schema));
+        Some((at, key.err()?))
+    };
+    Ok(findings.into_iter().filter_map(bound).collect())
+}

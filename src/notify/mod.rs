@@ -1,0 +1,106 @@
+//! Messages to webhooks: events of runs, and findings in the tables. Each event and each row is told
+//! once. A message that is not delivered never changes the result of a run.
+//!
+//! After a run, [`tell`] reads what each webhook was told before, makes the messages that are due,
+//! sends them all at the same time, and records what was delivered. What was not delivered is due again
+//! after the next run.
+
+pub mod delivery;
+mod due;
+pub mod ended;
+mod events;
+pub mod finding_messages;
+pub mod findings;
+pub mod formats;
+pub mod message;
+mod state;
+
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::load::Lake;
+use crate::plan::Plan;
+use delivery::deliver;
+use due::{DueMessage, Marks};
+use ended::EndedRun;
+use finding_messages::due_findings;
+use state::{Told, ToldFile};
+
+/// Sends the messages that are due after a run. Takes at most the longest `timeout` of the webhooks.
+/// Failures are logged.
+pub async fn tell(ended: &EndedRun<'_>) {
+    let plan = ended.plan;
+    if plan.notifications.is_empty() {
+        return;
+    }
+    let started = Instant::now();
+    let longest = plan.notifications.iter().map(|one| one.timeout).max();
+    let file = match Lake::open_existing(ended.lake) {
+        Ok(lake) => {
+            let deadline = started + longest.unwrap_or_default() / 2;
+            ToldFile::open(lake, &plan.pipeline, deadline).await
+        }
+        Err(_) => None,
+    };
+    let (file, mut told) = file.unzip();
+    let mut told = told.take().unwrap_or_default();
+    let mut due = events::due(ended, &told);
+    if file.is_some() && ended.has_new_rows() {
+        due.extend(due_findings(ended, &mut told, started));
+    }
+    for one in send_all(plan, due, started).await {
+        record(ended, &mut told, one);
+    }
+    events::remember(ended, &mut told);
+    if let Some(file) = file {
+        file.save(told, clock::now().date_naive());
+    }
+}
+
+/// Sends messages at the same time. Returns those that were delivered, and logs a warning for each
+/// other.
+async fn send_all(plan: &Plan, due: Vec<DueMessage>, started: Instant) -> Vec<DueMessage> {
+    let mut sending = JoinSet::new();
+    for one in due {
+        let to = plan.notifications[one.to].clone();
+        sending.spawn(async move {
+            let sent = deliver(&to, &one.message, started + to.timeout).await;
+            (one, to.name, sent)
+        });
+    }
+    let mut delivered = Vec::new();
+    while let Some(sent) = sending.join_next().await {
+        match sent {
+            Ok((one, _, Ok(()))) => delivered.push(one),
+            Ok((one, name, Err(reason))) => {
+                let title = &one.message.title;
+                tracing::warn!("the webhook {name} did not take the message `{title}`: {reason}");
+            }
+            Err(error) => tracing::warn!("a message was not sent: {error}"),
+        }
+    }
+    delivered
+}
+
+/// Records what a delivered message told.
+fn record(ended: &EndedRun<'_>, told: &mut Told, delivered: DueMessage) {
+    let name = ended.plan.notifications[delivered.to].name.clone();
+    let to = told.webhooks.entry(name).or_default();
+    match delivered.marks {
+        Marks::Events { events, drift } => {
+            to.add(&ended.shard(), &ended.run_key(), &events);
+            to.drift.extend(drift);
+        }
+        Marks::Rows { finding, keys } => {
+            let today = clock::now().date_naive();
+            let rows = to.rows.entry(finding.clone()).or_default();
+            rows.extend(keys.into_iter().map(|key| (key, today)));
+            to.broken.remove(&finding);
+        }
+        Marks::Broken { finding } => {
+            to.broken.insert(finding);
+        }
+    }
+}
