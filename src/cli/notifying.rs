@@ -53,4 +53,5 @@ pub fn ended_run<'a>(
 }
 
 /// What to do after failed searches.
-const AGAIN: &str = "run again with --resume failed, or with the same --snapshot-at, to ask for what failed";
+const AGAIN: &str =
+    "run again with --resume failed, or with the same --snapshot-at, to ask for what failed";

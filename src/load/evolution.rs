@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 use super::columns::Stored;
 use crate::load::{Lake, LakeError};
 use crate::spec::contracts::Contracts;
-use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, RowsFrom, Table};
+use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 
 /// A column that differs between a lake and its contract.

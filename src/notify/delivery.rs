@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::formats::{WebhookRequest, refusal};
-use super::message::Message;
+use super::message::WebhookMessage;
 use crate::clock;
 use crate::extract::client::post::{Posted, post};
 use crate::plan::notify::Notification;
@@ -23,7 +23,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// The reason why it was not delivered. It contains neither the address nor the secret.
-pub async fn deliver(to: &Notification, message: &Message, deadline: Instant) -> Result<(), String> {
+pub async fn deliver(
+    to: &Notification,
+    message: &WebhookMessage,
+    deadline: Instant,
+) -> Result<(), String> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err("no time was left to send it".to_owned());
@@ -46,7 +50,11 @@ pub async fn deliver(to: &Notification, message: &Message, deadline: Instant) ->
     })
 }
 
-async fn attempt(to: &Notification, message: &Message, limit: Duration) -> Result<(), Undelivered> {
+async fn attempt(
+    to: &Notification,
+    message: &WebhookMessage,
+    limit: Duration,
+) -> Result<(), Undelivered> {
     let request = WebhookRequest::new(to, message, clock::now());
     let posted = post(&request.url, &request.headers, request.body, limit);
     let Posted { status, body } = posted.await.map_err(|reason| Undelivered {

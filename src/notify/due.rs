@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::message::Message;
+use super::message::WebhookMessage;
 use crate::spec::notify::NotifyEvent;
 
 /// A message that is due, and what to record once it is delivered.
 pub struct DueMessage {
     /// Place in the plan's notifications.
     pub to: usize,
-    pub message: Message,
+    pub message: WebhookMessage,
     pub marks: Marks,
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::due::{DueMessage, Marks};
 use super::ended::EndedRun;
-use super::message::{DriftField, MOST_ITEMS, Message, MessageKind, RunSummary, Tone, titled};
+use super::message::{
+    DriftField, MOST_ITEMS, MessageKind, RunSummary, Tone, WebhookMessage, titled,
+};
 use super::state::{Told, Unwell};
 use crate::clock;
 use crate::plan::notify::Notification;
@@ -115,7 +117,7 @@ fn message(
     events: &[NotifyEvent],
     drift: Vec<DriftField>,
     was_unwell: Option<&Unwell>,
-) -> Message {
+) -> WebhookMessage {
     let plan = ended.plan;
     let simulated = ended.is_simulated();
     let first = events.first().copied().unwrap_or(NotifyEvent::Drift);
@@ -127,15 +129,19 @@ fn message(
     };
     let title = format!("redlake: {}{shard}: {}", plan.pipeline, headline(first));
     let title = titled(title, simulated);
-    let mut message = Message::new(MessageKind::Run, &plan.pipeline, title, clock::now());
+    let mut message = WebhookMessage::new(MessageKind::Run, &plan.pipeline, title, clock::now());
     message.events = events.to_vec();
     message.tone = tone(first);
     message.is_simulated = simulated;
-    message.run = ended.report().map(|report| RunSummary::of(&report, ended.exit_code));
+    message.run = ended
+        .report()
+        .map(|report| RunSummary::of(&report, ended.exit_code));
     if let Some(run) = &message.run {
         message.facts = run.facts(plan.timezone);
     }
-    message.facts.push(("lake", ended.lake.display().to_string()));
+    message
+        .facts
+        .push(("lake", ended.lake.display().to_string()));
     if first == NotifyEvent::Recovered {
         message.paragraphs.extend(was_unwell.map(|unwell| {
             let since = unwell.since.with_timezone(&plan.timezone);
@@ -153,12 +159,16 @@ fn message(
         message.paragraphs.extend(ended.problem.clone());
         let failures = message.run.as_ref().map(|run| run.failures.as_slice());
         let failures = failures.unwrap_or_default();
-        let items = failures.iter().map(|f| format!("{}: {}", f.search, f.reason));
+        let items = failures
+            .iter()
+            .map(|f| format!("{}: {}", f.search, f.reason));
         message.items = items.collect();
         let failed = message.run.as_ref().map_or(0, |run| run.searches.failed);
         message.more = failed.saturating_sub(message.items.len() as u64);
         let hint = ended.hint.as_ref();
-        message.paragraphs.extend(hint.map(|hint| format!("To do: {hint}")));
+        message
+            .paragraphs
+            .extend(hint.map(|hint| format!("To do: {hint}")));
     }
     if !drift.is_empty() {
         let text = "Fields or values that the contract does not know, in the table drift; \
@@ -174,7 +184,9 @@ fn message(
         } else {
             format!(", and {rest} more")
         };
-        message.paragraphs.push(format!("{text} {}{rest}", shown.join(", ")));
+        message
+            .paragraphs
+            .push(format!("{text} {}{rest}", shown.join(", ")));
         message.drift = drift;
     }
     message

@@ -5,15 +5,19 @@ use std::time::Instant;
 
 use super::due::{DueMessage, Marks};
 use super::ended::EndedRun;
-use super::findings::{self, FindingError, Found, with_database};
-use super::message::{FindingRows, Message, MessageKind, Tone, titled};
+use super::findings::{self, FindingError, NewRows, with_database};
+use super::message::{FindingRows, MessageKind, Tone, WebhookMessage, titled};
 use super::state::{Told, ToldTo};
 use crate::clock;
 use crate::plan::Plan;
 use crate::plan::notify::{Finding, Notification};
 
 /// Runs the queries of all findings, and returns the messages that are due.
-pub(super) fn due_findings(ended: &EndedRun<'_>, told: &mut Told, started: Instant) -> Vec<DueMessage> {
+pub(super) fn due_findings(
+    ended: &EndedRun<'_>,
+    told: &mut Told,
+    started: Instant,
+) -> Vec<DueMessage> {
     let plan = ended.plan;
     let declared = plan.notifications.iter().enumerate();
     let declared = declared.filter_map(|(at, one)| Some((at, one, one.finding.as_ref()?)));
@@ -44,7 +48,7 @@ fn due_finding(
     plan: &Plan,
     to: usize,
     finding: &Finding,
-    found: Result<Found, FindingError>,
+    found: Result<NewRows, FindingError>,
     told: &mut ToldTo,
     simulated: bool,
 ) -> Option<DueMessage> {
@@ -85,10 +89,16 @@ fn due_finding(
 }
 
 /// Returns the message with the rows of a finding.
-pub fn finding_message(plan: &Plan, finding: &Finding, found: Found, simulated: bool) -> Message {
+pub fn finding_message(
+    plan: &Plan,
+    finding: &Finding,
+    found: NewRows,
+    simulated: bool,
+) -> WebhookMessage {
     let title = format!("redlake: {}: {}", plan.pipeline, finding.name);
     let title = titled(title, simulated);
-    let mut message = Message::new(MessageKind::Finding, &plan.pipeline, title, clock::now());
+    let mut message =
+        WebhookMessage::new(MessageKind::Finding, &plan.pipeline, title, clock::now());
     message.is_simulated = simulated;
     message.more = found.more;
     let (cards, rows) = found
@@ -110,27 +120,28 @@ fn broken_message(
     finding: &Finding,
     error: &FindingError,
     simulated: bool,
-) -> Message {
+) -> WebhookMessage {
     let title = format!(
         "redlake: {}: {} cannot be looked for",
         plan.pipeline, finding.name
     );
     let (kind, title) = (MessageKind::FindingFailed, titled(title, simulated));
-    let mut message = Message::new(kind, &plan.pipeline, title, clock::now());
+    let mut message = WebhookMessage::new(kind, &plan.pipeline, title, clock::now());
     message.is_simulated = simulated;
     message.tone = Tone::Warning;
     let text = error.to_string();
     let first = text.split("\n\nLINE").next().unwrap_or_default();
     message.paragraphs.push(first.to_owned());
-    let hint = "correct its `sql` in the pipeline; this message is not repeated until it works again";
+    let hint =
+        "correct its `sql` in the pipeline; this message is not repeated until it works again";
     message.paragraphs.push(hint.to_owned());
     message
 }
 
 /// Returns the message of `redlake notify --test`.
-pub fn test_message(plan: &Plan, to: &Notification) -> Message {
+pub fn test_message(plan: &Plan, to: &Notification) -> WebhookMessage {
     let title = format!("redlake: {}: a test", plan.pipeline);
-    let mut message = Message::new(MessageKind::Test, &plan.pipeline, title, clock::now());
+    let mut message = WebhookMessage::new(MessageKind::Test, &plan.pipeline, title, clock::now());
     let events: Vec<&str> = to.on.iter().map(|event| event.as_str()).collect();
     if !events.is_empty() {
         message.facts.push(("events", events.join(", ")));

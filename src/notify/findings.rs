@@ -17,7 +17,7 @@ use serde_json::Value;
 use thiserror::Error;
 use url::Url;
 
-use super::message::Card;
+use super::message::RowCard;
 use crate::extract::error::with_causes;
 use crate::load::Lake;
 use crate::plan::Plan;
@@ -43,9 +43,9 @@ pub enum FindingError {
 
 /// Rows of a finding that were not told yet.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct NewRows {
     /// At most `at_most` rows, each with the hash of its key.
-    pub rows: Vec<FoundRow>,
+    pub rows: Vec<NewRow>,
     /// Number of further rows that were not told.
     pub more: u64,
     /// Hashes of the returned rows that were told before.
@@ -53,10 +53,10 @@ pub struct Found {
 }
 
 #[derive(Debug)]
-pub struct FoundRow {
+pub struct NewRow {
     pub key: String,
     pub values: IndexMap<String, Value>,
-    pub card: Card,
+    pub card: RowCard,
 }
 
 /// Maximum length of a text in a message, in characters.
@@ -94,11 +94,11 @@ pub fn find(
     told: &BTreeMap<String, NaiveDate>,
     timezone: Tz,
     limit: Duration,
-) -> Result<Found, FindingError> {
+) -> Result<NewRows, FindingError> {
     let watch = database.interrupt_after(limit);
     let read = database.stream(&finding.sql, &BTreeMap::new(), |schema, batches| {
         let key = key_columns(finding, &schema)?;
-        let mut found = Found::default();
+        let mut found = NewRows::default();
         for batch in batches {
             take_new(&batch?, &key, finding.at_most, told, timezone, &mut found)?;
         }
@@ -133,7 +133,7 @@ fn take_new(
     at_most: usize,
     told: &BTreeMap<String, NaiveDate>,
     timezone: Tz,
-    found: &mut Found,
+    found: &mut NewRows,
 ) -> Result<(), ArrowError> {
     let options = FormatOptions::default();
     let columns = key.iter().map(|at| batch.column(*at));
@@ -156,7 +156,7 @@ fn take_new(
         } else {
             let values = values(&batch.slice(row, 1))?;
             let card = card(&values, batch.schema_ref(), timezone);
-            found.rows.push(FoundRow {
+            found.rows.push(NewRow {
                 key: hash,
                 values,
                 card,
@@ -197,7 +197,7 @@ fn cut(text: &mut String) {
 
 /// Returns a row for people: the column `title`, or else the first one, is the heading, and the first
 /// http(s) address in a column whose name ends in `url` is its link.
-fn card(values: &IndexMap<String, Value>, schema: &Schema, timezone: Tz) -> Card {
+fn card(values: &IndexMap<String, Value>, schema: &Schema, timezone: Tz) -> RowCard {
     let is_time = |name: &str| {
         let field = schema.field_with_name(name);
         field.is_ok_and(|field| matches!(field.data_type(), DataType::Timestamp(_, _)))
@@ -224,7 +224,7 @@ fn card(values: &IndexMap<String, Value>, schema: &Schema, timezone: Tz) -> Card
         Some(name) != heading && link.as_ref().is_none_or(|(column, _)| name != column)
     };
     let rest = values.iter().filter(|(name, _)| is_rest(name));
-    Card {
+    RowCard {
         values: rest
             .filter_map(|(name, value)| Some((name.clone(), shown(name, value)?)))
             .collect(),

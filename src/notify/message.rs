@@ -35,7 +35,7 @@ pub enum Tone {
 
 /// A message about a run or a finding.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub struct WebhookMessage {
     pub kind: MessageKind,
     /// Events of the run, the most urgent first. Empty for findings.
     pub events: Vec<NotifyEvent>,
@@ -49,7 +49,7 @@ pub struct Message {
     pub paragraphs: Vec<String>,
     /// Items that belong together, such as the failed searches.
     pub items: Vec<String>,
-    pub cards: Vec<Card>,
+    pub cards: Vec<RowCard>,
     /// Number of further items or rows, which the message leaves out.
     pub more: u64,
     pub run: Option<RunSummary>,
@@ -61,7 +61,7 @@ pub struct Message {
 
 /// A row of a finding, for people.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Card {
+pub struct RowCard {
     pub heading: String,
     /// An http(s) address.
     pub link: Option<String>,
@@ -113,9 +113,9 @@ pub struct FindingRows {
 /// Maximum number of items of a message.
 pub const MOST_ITEMS: usize = 5;
 
-impl Message {
+impl WebhookMessage {
     pub fn new(kind: MessageKind, pipeline: &str, title: String, sent_at: DateTime<Utc>) -> Self {
-        Message {
+        WebhookMessage {
             kind,
             events: Vec::new(),
             tone: Tone::Neutral,

@@ -47,10 +47,7 @@ const AT_MOST: u32 = 10;
 const MOST_ROWS: u32 = 50;
 
 /// Resolves the key `notify`.
-pub(super) fn notifications(
-    check: &mut Checker<'_>,
-    loaded: &LoadedPipeline,
-) -> Vec<Notification> {
+pub(super) fn notifications(check: &mut Checker<'_>, loaded: &LoadedPipeline) -> Vec<Notification> {
     let mut names = BTreeSet::new();
     let mut findings = BTreeSet::new();
     let declared = loaded.pipeline.notify.iter().enumerate();
@@ -147,7 +144,8 @@ fn warn_of_written(
 ) {
     let written = loaded.file.text().get(secret.span()).unwrap_or_default();
     if !is_variable(written) {
-        let message = format!("the {key} is written in the pipeline file: its readers can send messages");
+        let message =
+            format!("the {key} is written in the pipeline file: its readers can send messages");
         let name = key.to_uppercase();
         let hint = format!("put it into the environment and write {key}: \"${{MY_{name}}}\"");
         check.warn(&loaded.file, secret.span(), message, hint);
@@ -168,9 +166,14 @@ fn timeout(check: &mut Checker<'_>, one: &NotifyOptions) -> Duration {
 
 fn finding(check: &mut Checker<'_>, when: &FindingOptions) -> Option<Finding> {
     if when.name.trim().is_empty() {
-        check.error(&when.name, "the name is empty", "write the title of the messages");
+        check.error(
+            &when.name,
+            "the name is empty",
+            "write the title of the messages",
+        );
     }
-    let example = "select note_id, title from note_growth join notes_latest using (note_id) where is_rising";
+    let example =
+        "select note_id, title from note_growth join notes_latest using (note_id) where is_rising";
     let sql = check.query(&when.sql, &format!("write a query such as {example}"))?;
     let at_most = when.at_most.as_ref().map_or(AT_MOST, |most| {
         if !(1..=MOST_ROWS).contains(&most.value) {
@@ -181,7 +184,11 @@ fn finding(check: &mut Checker<'_>, when: &FindingOptions) -> Option<Finding> {
     });
     let key = when.key.as_ref();
     if let Some(key) = key.filter(|key| key.is_empty()) {
-        check.error(key, "the key has no column", "name the columns that identify a row");
+        check.error(
+            key,
+            "the key has no column",
+            "name the columns that identify a row",
+        );
     }
     let key = key.map(|key| key.iter().map(|column| column.value.clone()).collect());
     Some(Finding {

@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 use super::views::derived;
 use crate::lake_layout::PARTITIONS;
 use crate::query::sql::{identifier, literal, plain_glob};
-use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::table::{Column, ColumnType, DECIMAL_DIGITS, Table};
+use crate::spec::table::{FileColumns, Unreadable};
 
 /// Returns the statements that create the views of the lake at `lake`, an absolute path. `files`
 /// returns the files of each table. A view without files is empty, with its columns.

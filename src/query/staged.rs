@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 
 use super::catalog::{Files, ViewPart, table_view, views};
 use crate::query::sql::{identifier, literal};
-use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::table::Table;
+use crate::spec::table::{FileColumns, Unreadable};
 
 /// The staged files of a run, and the lake that they are for.
 #[derive(Clone, Copy)]

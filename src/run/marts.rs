@@ -31,8 +31,8 @@ use crate::query::days;
 use crate::query::duckdb::{Database, QueryAnswer, QueryError};
 use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
-use crate::spec::table::FileColumns;
 use crate::spec::mart::Mart;
+use crate::spec::table::FileColumns;
 use crate::spec::table::Table;
 
 #[derive(Debug, Error)]

@@ -59,3 +59,24 @@ fn calls_are_signed_with_both_variables_or_with_neither() {
         format!("{secret} is set and {id} is not")
     );
 }
+
+#[test]
+fn an_hmac_is_that_of_rfc_4231() {
+    let digits = |key: &[u8], text: &[u8]| -> String {
+        let hmac = hmac_sha256(key, text);
+        hmac.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    // Test case 2.
+    assert_eq!(
+        digits(b"Jefe", b"what do ya want for nothing?"),
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    );
+    // Test case 6: a key that is longer than a block.
+    assert_eq!(
+        digits(
+            &[0xaa; 131],
+            b"Test Using Larger Than Block-Size Key - Hash Key First"
+        ),
+        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+    );
+}

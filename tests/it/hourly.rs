@@ -1,5 +1,6 @@
 //! A day of hourly runs in two shards, with retries, kills, outages, a quota that runs out and two starts
-//! at once: one run a logical time and shard, nothing paid twice, the rows of an undisturbed day.
+//! at once: one run a logical time and shard, nothing paid twice, the rows of an undisturbed day, and one
+//! message for each bad run and its recovery.
 //!
 //! `tests/week.sh` does it for a week.
 
@@ -9,6 +10,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::support::{Lake, SandboxProcess, succeed};
+use crate::webhook::Webhook;
 
 const SHARDS: [&str; 2] = ["1/2", "2/2"];
 
@@ -42,6 +44,17 @@ impl Trouble {
         Trouble::Partial,
         Trouble::Repeated,
     ];
+
+    /// The events that a run with this trouble and the good one after it are told with. A killed
+    /// process tells nothing.
+    fn messages(self) -> &'static [&'static str] {
+        match self {
+            Trouble::Nothing | Trouble::Repeated | Trouble::Killed | Trouble::Twice => &[],
+            Trouble::Outage => &["failed", "recovered"],
+            Trouble::Quota => &["budget", "recovered"],
+            Trouble::Partial => &["partial", "recovered"],
+        }
+    }
 }
 
 struct Hours {
@@ -51,6 +64,7 @@ struct Hours {
     /// The lake of undisturbed runs.
     quiet: Lake,
     pipeline: PathBuf,
+    webhook: Webhook,
     random: fastrand::Rng,
 }
 
@@ -63,13 +77,16 @@ impl Hours {
              keyword_sets: {words: [兰蔻, 雅诗兰黛, 海蓝之谜, 防晒]}\n\
              extract: [{endpoint: note_search, keywords: [words], pages: {max: 2}}]\n\
              limits: {requests_per_second: 1000, retries: 0}\n\
-             price: {note_search: 0.1, currency: CNY}\nload: {marts: false}\n",
+             price: {note_search: 0.1, currency: CNY}\nload: {marts: false}\n\
+             notify: [{webhook: \"${WEBHOOK}\", format: generic, \
+             on: [failed, partial, budget, check_failed, drift, recovered]}]\n",
         );
         Hours {
             sandbox: SandboxProcess::with(&["--frozen"]),
             troubled,
             quiet: Lake::new(),
             pipeline,
+            webhook: Webhook::start(),
             random,
         }
     }
@@ -77,7 +94,9 @@ impl Hours {
     fn command(&self, at: &str, shard: &str) -> std::process::Command {
         let pipeline = self.pipeline.to_str().expect("UTF-8");
         let args = ["run", pipeline, "--snapshot-at", at, "--shard", shard];
-        self.sandbox.redlake(&self.troubled, &args, "sandbox")
+        let mut command = self.sandbox.redlake(&self.troubled, &args, "sandbox");
+        command.env("WEBHOOK", &self.webhook.url);
+        command
     }
 
     /// The exit code of a run.
@@ -94,11 +113,18 @@ impl Hours {
             "--snapshot-at",
             at,
         ];
-        succeed(&mut self.sandbox.redlake(&self.quiet, &quiet, "sandbox"));
+        let mut quiet = self.sandbox.redlake(&self.quiet, &quiet, "sandbox");
+        succeed(quiet.env("WEBHOOK", &self.webhook.url));
         for shard in SHARDS {
             self.troubled_run(at, shard, trouble);
             self.sandbox.control("POST", "/faults", "{}");
             assert_eq!(self.run(at, shard), Some(0), "{at} {shard} {trouble:?}");
+            let posted = self.webhook.take();
+            let events = posted.iter().map(|posted| posted.json()["events"].clone());
+            let expected = trouble.messages().iter().map(|event| json!([event]));
+            let (events, expected): (Vec<Value>, Vec<Value>) =
+                (events.collect(), expected.collect());
+            assert_eq!(events, expected, "{at} {shard} {trouble:?}");
         }
     }
 

@@ -38,8 +38,17 @@ pub fn checked_plan(
     });
     let findings = findings::unable(&plan, folder).unwrap_or_default();
     let findings = findings.iter().map(|(at, error)| {
-        let when = declared.pipeline.notify.get(*at).and_then(|one| one.when.as_ref());
-        told(&declared, when.map(|when| when.sql.span()), &error.to_string(), NAMES)
+        let when = declared
+            .pipeline
+            .notify
+            .get(*at)
+            .and_then(|one| one.when.as_ref());
+        told(
+            &declared,
+            when.map(|when| when.sql.span()),
+            &error.to_string(),
+            NAMES,
+        )
     });
     let mut told: Vec<Diagnostic> = checks.chain(findings).collect();
     declared.variables.hide(&mut told);

@@ -14,9 +14,9 @@ use crate::cli::output::print::{counted, pretty};
 use crate::lake_layout::is_lake;
 use crate::notify::delivery::deliver;
 use crate::notify::finding_messages::{finding_message, test_message};
-use crate::notify::findings::{self, Found, with_database};
+use crate::notify::findings::{self, NewRows, with_database};
 use crate::notify::formats::text::{Dialect, text};
-use crate::notify::message::Message;
+use crate::notify::message::WebhookMessage;
 use crate::plan::Plan;
 use crate::plan::notify::{Finding, Notification};
 use crate::run::access::is_rehearsal;
@@ -84,7 +84,9 @@ pub fn main(args: &NotifyArgs, common: &Common) -> Result<ExitCode, CliError> {
         reports.push(report(&plan, to, found, simulated, args.test)?);
     }
     format.print(&reports, || table(&reports))?;
-    let failed = reports.iter().filter(|report| report.delivered == Some(false));
+    let failed = reports
+        .iter()
+        .filter(|report| report.delivered == Some(false));
     let failed: Vec<&str> = failed.map(|report| report.name.as_str()).collect();
     if failed.is_empty() {
         return Ok(ExitCode::Complete);
@@ -96,12 +98,12 @@ pub fn main(args: &NotifyArgs, common: &Common) -> Result<ExitCode, CliError> {
 }
 
 /// Rows of the finding of each webhook, or the reason why there are none.
-type FoundNow = Option<Result<Found, String>>;
+type RowsNow = Option<Result<NewRows, String>>;
 
 /// Runs the queries of all findings.
-fn found(plan: &Plan, lake: &Path) -> Vec<FoundNow> {
+fn found(plan: &Plan, lake: &Path) -> Vec<RowsNow> {
     let declared = plan.notifications.iter();
-    let all = |reason: &str| -> Vec<FoundNow> {
+    let all = |reason: &str| -> Vec<RowsNow> {
         let each = declared.clone().map(|one| one.finding.as_ref());
         each.map(|finding| finding.map(|_| Err(reason.to_owned())))
             .collect()
@@ -129,7 +131,7 @@ fn found(plan: &Plan, lake: &Path) -> Vec<FoundNow> {
 fn report(
     plan: &Plan,
     to: &Notification,
-    found: FoundNow,
+    found: RowsNow,
     simulated: bool,
     is_test: bool,
 ) -> Result<WebhookReport, CliError> {
@@ -175,7 +177,7 @@ fn report(
 }
 
 /// Sends messages one after the other. The inner result is that of the webhook.
-fn send(to: &Notification, messages: &[Message]) -> Result<Result<(), String>, CliError> {
+fn send(to: &Notification, messages: &[WebhookMessage]) -> Result<Result<(), String>, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

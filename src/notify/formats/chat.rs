@@ -9,7 +9,7 @@ use url::Url;
 
 use super::WebhookRequest;
 use super::text::{Dialect, text};
-use crate::notify::message::{Message, Tone};
+use crate::notify::message::{Tone, WebhookMessage};
 use crate::plan::notify::Notification;
 use crate::signing::hmac_sha256;
 
@@ -27,7 +27,7 @@ const LONGEST_TITLE: usize = 120;
 
 /// A card with a coloured title. `sign` is the HMAC of nothing with the timestamp in seconds, a line
 /// break and the secret as its key.
-pub fn feishu(to: &Notification, message: &Message, now: DateTime<Utc>) -> WebhookRequest {
+pub fn feishu(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) -> WebhookRequest {
     let template = match message.tone {
         Tone::Good => "green",
         Tone::Neutral => "blue",
@@ -58,7 +58,7 @@ pub fn feishu(to: &Notification, message: &Message, now: DateTime<Utc>) -> Webho
 
 /// A message in Markdown. The signature is in the address: the HMAC of the timestamp in milliseconds, a
 /// line break and the secret, with the secret as its key.
-pub fn dingtalk(to: &Notification, message: &Message, now: DateTime<Utc>) -> WebhookRequest {
+pub fn dingtalk(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) -> WebhookRequest {
     let title = title(message);
     let content = text(message, Dialect::SpacedMarkdown, LONGEST);
     let body = json!({
@@ -87,7 +87,7 @@ fn signed(webhook: &SecretString, secret: &SecretString, now: DateTime<Utc>) -> 
 }
 
 /// A message in Markdown. WeCom's robots sign nothing.
-pub fn wecom(to: &Notification, message: &Message) -> WebhookRequest {
+pub fn wecom(to: &Notification, message: &WebhookMessage) -> WebhookRequest {
     let content = text(message, Dialect::Markdown, LONGEST_WECOM);
     let title = Dialect::Markdown.bold(&title(message));
     let body = json!({
@@ -98,7 +98,7 @@ pub fn wecom(to: &Notification, message: &Message) -> WebhookRequest {
 }
 
 /// A message in blocks, and a text for notifications. Slack's webhooks sign nothing.
-pub fn slack(to: &Notification, message: &Message) -> WebhookRequest {
+pub fn slack(to: &Notification, message: &WebhookMessage) -> WebhookRequest {
     let title = title(message);
     let content = text(message, Dialect::Slack, LONGEST_SLACK);
     let mut blocks = vec![json!({
@@ -113,7 +113,7 @@ pub fn slack(to: &Notification, message: &Message) -> WebhookRequest {
     WebhookRequest::json(to.webhook.clone(), &body)
 }
 
-fn title(message: &Message) -> String {
+fn title(message: &WebhookMessage) -> String {
     let title = Dialect::Markdown.escape(&message.title);
     title.chars().take(LONGEST_TITLE).collect()
 }

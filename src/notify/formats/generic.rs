@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::WebhookRequest;
 use super::text::{Dialect, text};
-use crate::notify::message::{DriftField, FindingRows, Message, MessageKind, RunSummary};
+use crate::notify::message::{DriftField, FindingRows, MessageKind, RunSummary, WebhookMessage};
 use crate::plan::notify::Notification;
 use crate::signing::hmac_sha256;
 use crate::spec::notify::NotifyEvent;
@@ -36,7 +36,7 @@ const LONGEST: usize = 32_000;
 
 /// Returns the request. With a secret, `X-Redlake-Signature` is `sha256=` and the HMAC-SHA256, in
 /// hexadecimal digits, of `X-Redlake-Timestamp`, a full stop and the body.
-pub fn request(to: &Notification, message: &Message, now: DateTime<Utc>) -> WebhookRequest {
+pub fn request(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) -> WebhookRequest {
     let body = GenericBody {
         version: VERSION,
         kind: message.kind,

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::message::Message;
+use super::message::WebhookMessage;
 use crate::plan::notify::Notification;
 use crate::spec::notify::WebhookFormat;
 
@@ -24,7 +24,7 @@ pub struct WebhookRequest {
 
 impl WebhookRequest {
     /// Returns the request of a message. `now` is the timestamp of a signature.
-    pub fn new(to: &Notification, message: &Message, now: DateTime<Utc>) -> Self {
+    pub fn new(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) -> Self {
         match to.format {
             WebhookFormat::Generic => generic::request(to, message, now),
             WebhookFormat::Feishu => chat::feishu(to, message, now),

@@ -1,6 +1,6 @@
 //! A message as text, in the markup that a service shows.
 
-use crate::notify::message::{Card, Message};
+use crate::notify::message::{RowCard, WebhookMessage};
 use crate::spec::yaml::escape::escaped_line;
 
 /// Markup of a service.
@@ -18,7 +18,7 @@ pub enum Dialect {
 
 /// Returns the text of a message without its title, in at most `limit` bytes. Lines that do not fit
 /// are left out, and the text says so.
-pub fn text(message: &Message, dialect: Dialect, limit: usize) -> String {
+pub fn text(message: &WebhookMessage, dialect: Dialect, limit: usize) -> String {
     let mut lines = Vec::new();
     for (name, value) in &message.facts {
         lines.push(format!("{} {}", dialect.bold(name), dialect.escape(value)));
@@ -116,7 +116,7 @@ impl Dialect {
     }
 
     /// Returns a row: its heading with the link, and its values on a second line.
-    fn card(self, number: usize, card: &Card) -> String {
+    fn card(self, number: usize, card: &RowCard) -> String {
         let heading = match &card.link {
             Some(address) => self.link(&card.heading, address),
             None => self.bold(&self.escape(&card.heading)),
@@ -139,15 +139,16 @@ mod tests {
     use super::*;
     use crate::notify::message::MessageKind;
 
-    fn message(cards: Vec<Card>) -> Message {
+    fn message(cards: Vec<RowCard>) -> WebhookMessage {
         let at = "2026-03-09T04:00:00Z".parse().expect("a time");
-        let mut message = Message::new(MessageKind::Finding, "watch", "redlake".to_owned(), at);
+        let mut message =
+            WebhookMessage::new(MessageKind::Finding, "watch", "redlake".to_owned(), at);
         message.cards = cards;
         message
     }
 
-    fn hostile() -> Card {
-        Card {
+    fn hostile() -> RowCard {
+        RowCard {
             heading: "**买一送一** [点我](http://evil) <at id=all></at>\n# 标题".to_owned(),
             link: Some("https://www.xiaohongshu.com/explore/1?a=(b)|c".to_owned()),
             values: vec![("liked_count".to_owned(), "1,234".to_owned())],

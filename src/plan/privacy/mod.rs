@@ -12,9 +12,9 @@ use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::Extract;
 use crate::spec::privacy::Raw;
-use crate::spec::yaml::secret::{Secret, is_variable};
 use crate::spec::source::{ColumnReads, Endpoint, RowRule};
 use crate::spec::yaml::document::Spanned;
+use crate::spec::yaml::secret::{Secret, is_variable};
 use rule::ColumnOfTable;
 use rules::rules;
 

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 
 use super::{Lake, TABLES, rows};
 use crate::query::duckdb::{Database, write_catalog};
-use crate::spec::table::{FileColumns, Unreadable};
 use crate::spec::table::{ColumnType, Table};
+use crate::spec::table::{FileColumns, Unreadable};
 
 /// The tables, with a column of `engagement` of another type.
 fn retyped(column: &str, kind: ColumnType) -> IndexMap<String, Table> {

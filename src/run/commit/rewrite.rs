@@ -18,8 +18,8 @@ use crate::query::duckdb::{Database, QueryError};
 use crate::query::rewrite::{Rewrite, RewrittenColumn, stored_columns};
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
-use crate::spec::table::Unreadable;
 use crate::spec::table::Table;
+use crate::spec::table::Unreadable;
 
 /// Target size of a file in bytes.
 pub const FILE_BYTES: u64 = 192 << 20;
