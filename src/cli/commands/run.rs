@@ -121,6 +121,8 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
             runtime.block_on(tell(&ended));
         }
     }
+    // Does not wait for a name server that does not answer.
+    runtime.shutdown_background();
     ended
 }
 
