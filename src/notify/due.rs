@@ -16,6 +16,8 @@ pub struct DueMessage {
 /// What a delivered message told.
 pub enum Marks {
     Events {
+        shard: String,
+        run: String,
         events: Vec<NotifyEvent>,
         drift: BTreeSet<String>,
     },
@@ -26,4 +28,10 @@ pub enum Marks {
     Broken {
         finding: String,
     },
+    /// Problems that `redlake status` found.
+    Problems {
+        keys: Vec<String>,
+    },
+    /// No problem is left.
+    Healthy,
 }

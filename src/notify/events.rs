@@ -25,15 +25,13 @@ fn due_to(ended: &EndedRun<'_>, told: &Told, at: usize, to: &Notification) -> Op
     let (shard, run) = (ended.shard(), ended.run_key());
     let before = told.webhooks.get(&to.name);
     let is_told = |event| before.is_some_and(|told| told.has(&shard, &run, event));
-    let was_unwell = told.unwell.get(&shard);
+    let was_unwell = before.and_then(|told| told.unwell.get(&shard));
     let mut events = Vec::new();
     if let Some(event) = ended.event {
         if to.on.contains(&event) && !is_told(event) {
             events.push(event);
         }
-    } else if was_unwell.is_some_and(|unwell| !unwell.events.is_disjoint(&to.on))
-        && to.on.contains(&NotifyEvent::Recovered)
-    {
+    } else if was_unwell.is_some() && to.on.contains(&NotifyEvent::Recovered) {
         events.push(NotifyEvent::Recovered);
     }
     let known = before.map(|told| &told.drift);
@@ -55,26 +53,40 @@ fn due_to(ended: &EndedRun<'_>, told: &Told, at: usize, to: &Notification) -> Op
         to: at,
         message: message(ended, &events, drift, was_unwell),
         marks: Marks::Events {
+            shard,
+            run,
             events,
             drift: drift_keys,
         },
     })
 }
 
-/// Records whether the shard is well.
+/// Records for each webhook whether the shard is well. A webhook that lists `recovered` keeps what it
+/// knows of a complete run until the recovery is told.
 pub(super) fn remember(ended: &EndedRun<'_>, told: &mut Told) {
     let shard = ended.shard();
-    let Some(event) = ended.event else {
-        told.unwell.remove(&shard);
-        return;
-    };
-    let unwell = told.unwell.entry(shard).or_insert_with(|| Unwell {
-        since: clock::now(),
-        events: BTreeSet::new(),
-        problem: None,
-    });
-    unwell.events.insert(event);
-    unwell.problem.clone_from(&ended.problem);
+    for to in &ended.plan.notifications {
+        let Some(event) = ended.event else {
+            if let Some(told) = told.webhooks.get_mut(&to.name)
+                && !to.on.contains(&NotifyEvent::Recovered)
+            {
+                told.unwell.remove(&shard);
+            }
+            continue;
+        };
+        if !to.on.contains(&event) {
+            continue;
+        }
+        let told = told.webhooks.entry(to.name.clone()).or_default();
+        let unwell = told.unwell.entry(shard.clone());
+        let unwell = unwell.or_insert_with(|| Unwell {
+            since: clock::now(),
+            events: BTreeSet::new(),
+            problem: None,
+        });
+        unwell.events.insert(event);
+        unwell.problem.clone_from(&ended.problem);
+    }
 }
 
 /// Returns the unknown fields, with the counts of all their values.
@@ -199,13 +211,14 @@ fn headline(event: NotifyEvent) -> &'static str {
         NotifyEvent::Budget => "a budget, the quota or the balance is used up",
         NotifyEvent::CheckFailed => "the tables were not committed",
         NotifyEvent::Drift => "answers have something new",
+        NotifyEvent::Unhealthy => "something is wrong",
         NotifyEvent::Recovered => "recovered",
     }
 }
 
 fn tone(event: NotifyEvent) -> Tone {
     match event {
-        NotifyEvent::Failed | NotifyEvent::CheckFailed => Tone::Bad,
+        NotifyEvent::Failed | NotifyEvent::CheckFailed | NotifyEvent::Unhealthy => Tone::Bad,
         NotifyEvent::Partial | NotifyEvent::Budget => Tone::Warning,
         NotifyEvent::Drift => Tone::Neutral,
         NotifyEvent::Recovered => Tone::Good,

@@ -20,6 +20,8 @@ pub enum MessageKind {
     Finding,
     /// The query of a finding cannot be run.
     FindingFailed,
+    /// Problems that `redlake status` found, or their end.
+    Health,
     /// A test, from `redlake notify --test`.
     Test,
 }

@@ -12,9 +12,11 @@ mod events;
 pub mod finding_messages;
 pub mod findings;
 pub mod formats;
+pub mod health;
 pub mod message;
 mod state;
 
+use std::path::Path;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
@@ -22,38 +24,58 @@ use tokio::task::JoinSet;
 use crate::clock;
 use crate::load::Lake;
 use crate::plan::Plan;
+use crate::spec::notify::NotifyEvent;
 use delivery::deliver;
 use due::{DueMessage, Marks};
 use ended::EndedRun;
 use finding_messages::due_findings;
+use health::Health;
 use state::{Told, ToldFile};
 
 /// Sends the messages that are due after a run. Takes at most the longest `timeout` of the webhooks.
 /// Failures are logged.
 pub async fn tell(ended: &EndedRun<'_>) {
-    let plan = ended.plan;
-    if plan.notifications.is_empty() {
-        return;
-    }
-    let started = Instant::now();
-    let longest = plan.notifications.iter().map(|one| one.timeout).max();
-    let file = match Lake::open_existing(ended.lake) {
-        Ok(lake) => {
-            let deadline = started + longest.unwrap_or_default() / 2;
-            ToldFile::open(lake, &plan.pipeline, deadline).await
+    tell_due(ended.plan, ended.lake, |told, is_kept, started| {
+        let mut due = events::due(ended, told);
+        // Without a state, each row would be told after each run.
+        if is_kept && ended.has_new_rows() {
+            due.extend(due_findings(ended, told, started));
         }
+        events::remember(ended, told);
+        due
+    })
+    .await;
+}
+
+/// Sends the messages that are due after `redlake status`, as [`tell`] does.
+pub async fn tell_health(health: &Health<'_>) {
+    tell_due(health.plan, health.lake, |told, _, _| {
+        health::due(health, told)
+    })
+    .await;
+}
+
+/// Sends the messages that `find_due` returns. It gets the state, true if the state is kept, and the
+/// time from which the timeouts count.
+async fn tell_due(
+    plan: &Plan,
+    lake: &Path,
+    find_due: impl FnOnce(&mut Told, bool, Instant) -> Vec<DueMessage>,
+) {
+    let Some(longest) = plan.notifications.iter().map(|one| one.timeout).max() else {
+        return;
+    };
+    let started = Instant::now();
+    let file = match Lake::open_existing(lake) {
+        Ok(lake) => ToldFile::open(lake, &plan.pipeline, started + longest / 2).await,
         Err(_) => None,
     };
-    let (file, mut told) = file.unzip();
-    let mut told = told.take().unwrap_or_default();
-    let mut due = events::due(ended, &told);
-    if file.is_some() && ended.has_new_rows() {
-        due.extend(due_findings(ended, &mut told, started));
-    }
+    let (file, told) = file.unzip();
+    let mut told = told.unwrap_or_default();
+    let due = find_due(&mut told, file.is_some(), started);
     for one in send_all(plan, due, started).await {
-        record(ended, &mut told, one);
+        record(plan, &mut told, one);
     }
-    events::remember(ended, &mut told);
     if let Some(file) = file {
         file.save(told, clock::now().date_naive());
     }
@@ -87,12 +109,20 @@ async fn send_all(plan: &Plan, due: Vec<DueMessage>, started: Instant) -> Vec<Du
 }
 
 /// Records what a delivered message told.
-fn record(ended: &EndedRun<'_>, told: &mut Told, delivered: DueMessage) {
-    let name = ended.plan.notifications[delivered.to].name.clone();
+fn record(plan: &Plan, told: &mut Told, delivered: DueMessage) {
+    let name = plan.notifications[delivered.to].name.clone();
     let to = told.webhooks.entry(name).or_default();
     match delivered.marks {
-        Marks::Events { events, drift } => {
-            to.add(&ended.shard(), &ended.run_key(), &events);
+        Marks::Events {
+            shard,
+            run,
+            events,
+            drift,
+        } => {
+            if events.contains(&NotifyEvent::Recovered) {
+                to.unwell.remove(&shard);
+            }
+            to.add(&shard, &run, &events);
             to.drift.extend(drift);
         }
         Marks::Rows { finding, keys } => {
@@ -104,5 +134,7 @@ fn record(ended: &EndedRun<'_>, told: &mut Told, delivered: DueMessage) {
         Marks::Broken { finding } => {
             to.broken.insert(finding);
         }
+        Marks::Problems { keys } => to.health.extend(keys),
+        Marks::Healthy => to.health.clear(),
     }
 }

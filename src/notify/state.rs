@@ -21,13 +21,11 @@ const FORGOTTEN_AFTER: u64 = 30;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Told {
-    /// Shards that are not well, by their name. The pipeline itself is the shard without a name.
-    pub unwell: BTreeMap<String, Unwell>,
     /// By the name of the webhook.
     pub webhooks: BTreeMap<String, ToldTo>,
 }
 
-/// Events of a shard since its last complete run.
+/// Events of a shard since its last complete run, of those that the webhook lists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unwell {
     pub since: DateTime<Utc>,
@@ -40,6 +38,9 @@ pub struct Unwell {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ToldTo {
+    /// Shards that are not well and whose recovery was not told, by their name. The pipeline itself is
+    /// the shard without a name.
+    pub unwell: BTreeMap<String, Unwell>,
     /// The last run of each shard that it was told about.
     pub runs: BTreeMap<String, ToldRun>,
     /// Fields that the contract does not know, as `endpoint path kind`.
@@ -49,6 +50,8 @@ pub struct ToldTo {
     pub rows: BTreeMap<String, BTreeMap<String, NaiveDate>>,
     /// Findings whose query could not be run.
     pub broken: BTreeSet<String>,
+    /// Problems that `redlake status` found and that last.
+    pub health: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -66,7 +66,9 @@ pub enum NotifyEvent {
     CheckFailed,
     /// Answers have fields or values that the contract does not know, and that no message has told.
     Drift,
-    /// The first complete run after one of the events above, drift apart.
+    /// `redlake status --notify` found a problem that no message has told.
+    Unhealthy,
+    /// The first complete run after a run that was told, or the end of all problems that were told.
     Recovered,
 }
 
@@ -113,6 +115,7 @@ impl NotifyEvent {
             NotifyEvent::Budget => "budget",
             NotifyEvent::CheckFailed => "check_failed",
             NotifyEvent::Drift => "drift",
+            NotifyEvent::Unhealthy => "unhealthy",
             NotifyEvent::Recovered => "recovered",
         }
     }

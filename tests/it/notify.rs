@@ -368,6 +368,22 @@ fn an_error_of_the_webhook_is_retried_once_and_told_again_by_the_next_attempt() 
 }
 
 #[test]
+fn a_recovery_that_was_not_delivered_is_told_after_the_next_run() {
+    // The messages: failed, recovered (refused), recovered.
+    let refusing = Webhook::answering(|number, _| match number {
+        1 => Some((403, "", "")),
+        _ => Some((200, "", "")),
+    });
+    let watched = Watched::new(GENERIC, refusing);
+    watched.faults(&outage());
+    assert_eq!(watched.events(4), (Some(8), vec![json!(["failed"])]));
+    watched.faults(&json!({}));
+    assert_eq!(watched.events(4), (Some(0), vec![json!(["recovered"])]));
+    assert_eq!(watched.events(5), (Some(0), vec![json!(["recovered"])]));
+    assert_eq!(watched.events(6), (Some(0), Vec::new()));
+}
+
+#[test]
 fn a_refused_message_is_not_retried() {
     let refusals = [
         (

@@ -1,0 +1,89 @@
+//! The messages of `redlake status --notify`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::due::{DueMessage, Marks};
+use super::message::{MOST_ITEMS, MessageKind, Tone, WebhookMessage, titled};
+use super::state::Told;
+use crate::clock;
+use crate::plan::Plan;
+use crate::spec::notify::NotifyEvent;
+
+/// Health of a pipeline and its lake, as `redlake status` found it.
+pub struct Health<'a> {
+    pub plan: &'a Plan,
+    pub lake: &'a Path,
+    pub problems: Vec<KnownProblem>,
+    pub is_simulated: bool,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug)]
+pub struct KnownProblem {
+    /// Identity: the same problem keeps it while its numbers change.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Returns the messages that are due: about problems that a webhook was not told of, and about the end
+/// of all that it was told of. Forgets problems that are over.
+pub(super) fn due(health: &Health<'_>, told: &mut Told) -> Vec<DueMessage> {
+    let declared = health.plan.notifications.iter().enumerate();
+    let now: BTreeSet<&String> = health.problems.iter().map(|problem| &problem.key).collect();
+    let mut due = Vec::new();
+    for (at, to) in declared.filter(|(_, to)| to.on.contains(&NotifyEvent::Unhealthy)) {
+        let told = told.webhooks.entry(to.name.clone()).or_default();
+        let was_unhealthy = !told.health.is_empty();
+        let is_new = |problem: &&KnownProblem| !told.health.contains(&problem.key);
+        let new: Vec<&KnownProblem> = health.problems.iter().filter(is_new).collect();
+        let keys = new.iter().map(|problem| problem.key.clone()).collect();
+        if !new.is_empty() {
+            due.push(DueMessage {
+                to: at,
+                message: problems_message(health, &new),
+                marks: Marks::Problems { keys },
+            });
+        } else if was_unhealthy && now.is_empty() && to.on.contains(&NotifyEvent::Recovered) {
+            due.push(DueMessage {
+                to: at,
+                message: healthy_message(health),
+                marks: Marks::Healthy,
+            });
+            continue;
+        }
+        told.health.retain(|key| now.contains(key));
+    }
+    due
+}
+
+fn message(health: &Health<'_>, event: NotifyEvent, headline: &str) -> WebhookMessage {
+    let title = format!("redlake: {}: {headline}", health.plan.pipeline);
+    let title = titled(title, health.is_simulated);
+    let (kind, now) = (MessageKind::Health, clock::now());
+    let mut message = WebhookMessage::new(kind, &health.plan.pipeline, title, now);
+    message.events = vec![event];
+    message.is_simulated = health.is_simulated;
+    let lake = health.lake.display().to_string();
+    message.facts.push(("lake", lake));
+    message
+}
+
+fn problems_message(health: &Health<'_>, new: &[&KnownProblem]) -> WebhookMessage {
+    let mut message = message(health, NotifyEvent::Unhealthy, "something is wrong");
+    message.tone = Tone::Bad;
+    let shown = new.iter().take(MOST_ITEMS);
+    let lines = shown.map(|problem| format!("{}. To do: {}", problem.message, problem.hint));
+    message.items = lines.collect();
+    message.more = (new.len() - message.items.len()) as u64;
+    message
+}
+
+fn healthy_message(health: &Health<'_>) -> WebhookMessage {
+    let mut message = message(health, NotifyEvent::Recovered, "healthy again");
+    message.tone = Tone::Good;
+    message
+}
