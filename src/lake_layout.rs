@@ -227,6 +227,11 @@ pub fn notify_lock(pipeline: &str) -> String {
     format!("{pipeline}.lock")
 }
 
+/// Returns the name of the lock of the process that looks for a pipeline's findings.
+pub fn findings_lock(pipeline: &str) -> String {
+    format!("{pipeline}.findings.lock")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

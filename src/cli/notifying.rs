@@ -1,5 +1,9 @@
 //! What the webhooks of a pipeline are told about a call of `run` or `extract`.
 
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::clock;
@@ -12,7 +16,7 @@ use crate::spec::notify::NotifyEvent;
 /// Returns the end of a call, to be told. `None` if nothing is told: the call was interrupted, or the
 /// pipeline is already running.
 pub fn ended_run<'a>(
-    plan: &'a Plan,
+    plan: &'a Arc<Plan>,
     options: &'a RunOptions,
     outcome: Option<&'a RunOutcome>,
     ended: &Result<ExitCode, CliError>,
@@ -31,25 +35,36 @@ pub fn ended_run<'a>(
         ExitCode::Refused => Some(NotifyEvent::CheckFailed),
         ExitCode::Busy | ExitCode::Signal(_) => return None,
     };
-    let failed = event == Some(NotifyEvent::Partial);
-    let hint = error.and_then(CliError::hint).or(failed.then_some(AGAIN));
+    let is_partial = event == Some(NotifyEvent::Partial);
+    let hint = error.and_then(CliError::hint);
+    let hint = hint.or(is_partial.then_some(AGAIN));
     Some(EndedRun {
         plan,
         lake: &options.lake,
         exit_code: code.number(),
         event,
         outcome,
-        snapshot_at: match options.snapshot_at {
-            SnapshotAt::Now => None,
-            SnapshotAt::At(at) => Some(at),
-            SnapshotAt::Scheduled => {
-                let schedule = plan.schedule.as_ref();
-                schedule.and_then(|schedule| schedule.newest_due(clock::now()))
-            }
-        },
+        snapshot_at: snapshot_at(plan, options, outcome),
         problem: error.map(CliError::message),
         hint: hint.map(str::to_owned),
     })
+}
+
+/// Returns the logical time of a run, also if it failed before it had an outcome.
+fn snapshot_at(plan: &Plan, options: &RunOptions, outcome: Option<&RunOutcome>) -> DateTime<Utc> {
+    if let Some(outcome) = outcome {
+        return outcome.meta.snapshot_at;
+    }
+    let now = clock::now();
+    match options.snapshot_at {
+        SnapshotAt::Now => now,
+        SnapshotAt::At(at) => at,
+        SnapshotAt::Scheduled => {
+            let schedule = plan.schedule.as_ref();
+            let due = schedule.and_then(|schedule| schedule.newest_due(now));
+            due.unwrap_or(now)
+        }
+    }
 }
 
 /// What to do after failed searches.

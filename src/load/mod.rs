@@ -14,6 +14,7 @@ pub mod raw_zone;
 pub mod record;
 mod recover;
 pub mod retain;
+pub mod shared_state;
 pub mod verify;
 
 #[cfg(test)]

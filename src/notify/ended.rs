@@ -1,10 +1,10 @@
 //! A call of `run` or `extract` that ended.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::clock;
 use crate::plan::Plan;
 use crate::run::outcome::RunOutcome;
 use crate::run::report::RunReport;
@@ -12,15 +12,15 @@ use crate::spec::notify::NotifyEvent;
 
 /// A call of `run` or `extract` that ended.
 pub struct EndedRun<'a> {
-    pub plan: &'a Plan,
+    pub plan: &'a Arc<Plan>,
     pub lake: &'a Path,
     pub exit_code: u8,
     /// `None` if the run is complete.
     pub event: Option<NotifyEvent>,
     /// `None` if the call failed before it had an outcome.
     pub outcome: Option<&'a RunOutcome>,
-    /// Logical time that was asked for.
-    pub snapshot_at: Option<DateTime<Utc>>,
+    /// Logical time of the run.
+    pub snapshot_at: DateTime<Utc>,
     /// What happened, and what to do.
     pub problem: Option<String>,
     pub hint: Option<String>,
@@ -33,14 +33,12 @@ impl<'a> EndedRun<'a> {
         shard.unwrap_or_default()
     }
 
-    /// Returns the identity of the run: its id, or the logical time of a call that failed before it had
-    /// one. Without a logical time, each call is a run of its own.
-    pub fn run_key(&self) -> String {
-        match (self.outcome, self.snapshot_at) {
-            (Some(outcome), _) => outcome.meta.run_id.clone(),
-            (None, Some(at)) => at.to_rfc3339(),
-            (None, None) => clock::now().to_rfc3339(),
-        }
+    /// Returns the identity of the run: its logical time and its shard.
+    pub fn key(&self) -> String {
+        let at = self
+            .snapshot_at
+            .to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        format!("{at} {}", self.shard()).trim_end().to_owned()
     }
 
     /// Returns the report of the run. `None` if it has no outcome.
@@ -50,6 +48,11 @@ impl<'a> EndedRun<'a> {
 
     pub fn is_simulated(&self) -> bool {
         self.outcome.is_some_and(|outcome| outcome.meta.simulated)
+    }
+
+    /// Returns true if the call made nothing, since its run was complete or held.
+    pub fn is_repeated(&self) -> bool {
+        self.outcome.is_some_and(|outcome| outcome.is_repeated)
     }
 
     /// Returns true if tables of the run are in the lake.

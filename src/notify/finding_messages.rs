@@ -1,91 +1,39 @@
 //! The messages about findings.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
 use super::due::{DueMessage, Marks};
-use super::ended::EndedRun;
-use super::findings::{self, FindingError, NewRows, with_database};
+use super::findings::{FindingError, NewRows};
 use super::message::{FindingRows, MessageKind, Tone, WebhookMessage, titled};
-use super::state::{Told, ToldTo};
 use crate::clock;
 use crate::plan::Plan;
 use crate::plan::notify::{Finding, Notification};
 
-/// Runs the queries of all findings, and returns the messages that are due.
-pub(super) fn due_findings(
-    ended: &EndedRun<'_>,
-    told: &mut Told,
-    started: Instant,
-) -> Vec<DueMessage> {
-    let plan = ended.plan;
-    let declared = plan.notifications.iter().enumerate();
-    let declared = declared.filter_map(|(at, one)| Some((at, one, one.finding.as_ref()?)));
-    let declared: Vec<(usize, &Notification, &Finding)> = declared.collect();
-    if declared.is_empty() {
-        return Vec::new();
-    }
-    let simulated = ended.is_simulated();
-    let found = with_database(plan, ended.lake, |database| {
-        let due = declared.iter().filter_map(|(at, to, finding)| {
-            let told = told.webhooks.entry(to.name.clone()).or_default();
-            let limit = (started + to.timeout).saturating_duration_since(Instant::now()) / 2;
-            let none = BTreeMap::new();
-            let rows = told.rows.get(&finding.name).unwrap_or(&none);
-            let found = findings::find(database, finding, rows, plan.timezone, limit);
-            due_finding(plan, *at, finding, found, told, simulated)
-        });
-        due.collect()
-    });
-    found.unwrap_or_else(|error| {
-        tracing::warn!("findings were not looked for: {error}");
-        Vec::new()
-    })
-}
-
 /// Returns the message about the rows of a finding, or about its failure. `None` without anything new.
-fn due_finding(
+pub fn due_finding(
     plan: &Plan,
     to: usize,
     finding: &Finding,
     found: Result<NewRows, FindingError>,
-    told: &mut ToldTo,
+    was_broken: bool,
     simulated: bool,
 ) -> Option<DueMessage> {
     let name = finding.name.clone();
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!("the finding {name} was not looked for: {error}");
-            if told.broken.contains(&name) {
-                return None;
-            }
-            return Some(DueMessage {
-                to,
-                message: broken_message(plan, finding, &error, simulated),
-                marks: Marks::Broken { finding: name },
-            });
-        }
-    };
-    let today = clock::now().date_naive();
-    if let Some(rows) = told.rows.get_mut(&name) {
-        for key in &found.seen {
-            rows.insert(key.clone(), today);
-        }
+    match found {
+        Ok(found) if found.rows.is_empty() => None,
+        Ok(found) => Some(DueMessage {
+            to,
+            marks: Marks::Rows {
+                finding: name,
+                keys: found.rows.iter().map(|row| row.key.clone()).collect(),
+            },
+            message: finding_message(plan, finding, found, simulated),
+        }),
+        Err(_) if was_broken => None,
+        Err(error) => Some(DueMessage {
+            to,
+            message: broken_message(plan, finding, &error, simulated),
+            marks: Marks::Broken { finding: name },
+        }),
     }
-    told.broken.remove(&name);
-    if found.rows.is_empty() {
-        return None;
-    }
-    let keys = found.rows.iter().map(|row| row.key.clone()).collect();
-    Some(DueMessage {
-        to,
-        message: finding_message(plan, finding, found, simulated),
-        marks: Marks::Rows {
-            finding: name,
-            keys,
-        },
-    })
 }
 
 /// Returns the message with the rows of a finding.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
@@ -62,6 +61,9 @@ pub struct NewRow {
 /// Maximum length of a text in a message, in characters.
 const LONGEST_TEXT: usize = 300;
 
+/// Maximum length of a link, in bytes. A longer address is shown as a text.
+const LONGEST_LINK: usize = 1_000;
+
 /// Opens the lake for the queries of findings. They can read only tables and marts.
 ///
 /// # Errors
@@ -84,18 +86,16 @@ pub fn with_database<T>(
     Ok(read(&opened))
 }
 
-/// Runs the query of a finding, for at most `limit`.
+/// Runs the query of a finding.
 ///
 /// # Errors
-/// The query cannot be run or is interrupted, or the key names another column.
+/// The query cannot be run, or the key names another column.
 pub fn find(
     database: &Database,
     finding: &Finding,
     told: &BTreeMap<String, NaiveDate>,
     timezone: Tz,
-    limit: Duration,
 ) -> Result<NewRows, FindingError> {
-    let watch = database.interrupt_after(limit);
     let read = database.stream(&finding.sql, &BTreeMap::new(), |schema, batches| {
         let key = key_columns(finding, &schema)?;
         let mut found = NewRows::default();
@@ -104,11 +104,7 @@ pub fn find(
         }
         Ok(found)
     });
-    let found = read.map_err(FindingError::from).and_then(|found| found);
-    if watch.has_interrupted() {
-        return Err(FindingError::Late);
-    }
-    found
+    read?
 }
 
 /// Returns the places of the key's columns.
@@ -154,8 +150,9 @@ fn take_new(
         } else if found.rows.len() == at_most {
             found.more += 1;
         } else {
-            let values = values(&batch.slice(row, 1))?;
+            let mut values = values(&batch.slice(row, 1))?;
             let card = card(&values, batch.schema_ref(), timezone);
+            values.values_mut().for_each(shorten);
             found.rows.push(NewRow {
                 key: hash,
                 values,
@@ -166,25 +163,28 @@ fn take_new(
     Ok(())
 }
 
-/// Returns the values of a batch of one row. Long texts are cut.
+/// Returns the values of a batch of one row.
 fn values(row: &RecordBatch) -> Result<IndexMap<String, Value>, ArrowError> {
     let mut json = Vec::new();
     let builder = WriterBuilder::new().with_explicit_nulls(true);
     let mut writer = builder.build::<_, LineDelimited>(&mut json);
     writer.write(row)?;
     writer.finish()?;
-    let values = serde_json::from_slice::<IndexMap<String, Value>>(&json);
-    let mut values = values.map_err(|error| ArrowError::JsonError(error.to_string()))?;
-    for value in values.values_mut() {
-        if let Value::String(text) = value {
-            cut(text);
-        } else if let Value::Array(_) | Value::Object(_) = value {
+    let values = serde_json::from_slice(&json);
+    values.map_err(|error| ArrowError::JsonError(error.to_string()))
+}
+
+/// Cuts a long text. A list or an object becomes a text.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) => cut(text),
+        Value::Array(_) | Value::Object(_) => {
             let mut text = value.to_string();
             cut(&mut text);
             *value = Value::String(text);
         }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-    Ok(values)
 }
 
 /// Cuts a text at [`LONGEST_TEXT`].
@@ -202,17 +202,23 @@ fn card(values: &IndexMap<String, Value>, schema: &Schema, timezone: Tz) -> RowC
         let field = schema.field_with_name(name);
         field.is_ok_and(|field| matches!(field.data_type(), DataType::Timestamp(_, _)))
     };
-    let shown = |name: &str, value: &Value| match value {
-        Value::Null => None,
-        Value::String(text) if is_time(name) => Some(local(text, timezone)),
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(shown_number(number)),
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
+    let shown = |name: &str, value: &Value| {
+        let mut text = match value {
+            Value::Null => return None,
+            Value::String(text) if is_time(name) => local(text, timezone),
+            Value::String(text) => text.clone(),
+            Value::Number(number) => shown_number(number),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        };
+        cut(&mut text);
+        Some(text)
     };
     let link = values.iter().find_map(|(name, value)| {
         let address = value.as_str().filter(|_| name.ends_with("url"))?;
         let url = Url::parse(address).ok()?;
-        matches!(url.scheme(), "http" | "https").then(|| (name.clone(), url.to_string()))
+        let is_short = address.len() <= LONGEST_LINK;
+        (is_short && matches!(url.scheme(), "http" | "https"))
+            .then(|| (name.clone(), url.to_string()))
     });
     let heading = if values.contains_key("title") {
         Some("title")
@@ -246,20 +252,33 @@ fn local(text: &str, timezone: Tz) -> String {
     )
 }
 
-/// Returns a number with a comma every three digits, and at most two decimals.
+/// Returns a number for people: a whole number with a comma every three digits, another one with two
+/// decimals unless these would hide it.
 fn shown_number(number: &serde_json::Number) -> String {
     if let Some(whole) = number.as_i64() {
         let sign = if whole < 0 { "-" } else { "" };
-        let digits = indicatif::HumanCount(whole.unsigned_abs()).to_string();
-        return format!("{sign}{digits}");
+        return format!("{sign}{}", grouped(whole.unsigned_abs()));
     }
-    match number.as_f64() {
+    match number
+        .as_f64()
+        .filter(|float| (0.01..1e15).contains(&float.abs()))
+    {
         Some(float) => {
             let text = format!("{float:.2}");
             text.trim_end_matches('0').trim_end_matches('.').to_owned()
         }
         None => number.to_string(),
     }
+}
+
+/// Formats a number with a comma every three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups: Vec<&str> = groups
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
+    groups.join(",")
 }
 
 /// Returns the findings of a plan whose query cannot run, by their place in `notify`. Queries are

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::due::{DueMessage, Marks};
 use super::message::{MOST_ITEMS, MessageKind, Tone, WebhookMessage, titled};
-use super::state::Told;
+use super::state::NotifyState;
 use crate::clock;
 use crate::plan::Plan;
 use crate::spec::notify::NotifyEvent;
@@ -30,34 +30,44 @@ pub struct KnownProblem {
 }
 
 /// Returns the messages that are due: about problems that a webhook was not told of, and about the end
-/// of all that it was told of. Forgets problems that are over.
-pub(super) fn due(health: &Health<'_>, told: &mut Told) -> Vec<DueMessage> {
+/// of all that it was told of.
+pub(super) fn due(health: &Health<'_>, state: &NotifyState) -> Vec<DueMessage> {
     let declared = health.plan.notifications.iter().enumerate();
-    let now: BTreeSet<&String> = health.problems.iter().map(|problem| &problem.key).collect();
-    let mut due = Vec::new();
-    for (at, to) in declared.filter(|(_, to)| to.on.contains(&NotifyEvent::Unhealthy)) {
-        let told = told.webhooks.entry(to.name.clone()).or_default();
-        let was_unhealthy = !told.health.is_empty();
-        let is_new = |problem: &&KnownProblem| !told.health.contains(&problem.key);
+    let declared = declared.filter(|(_, to)| to.on.contains(&NotifyEvent::Unhealthy));
+    let none = BTreeSet::new();
+    let due = declared.filter_map(|(at, to)| {
+        let told = state.webhooks.get(&to.name);
+        let told = told.map_or(&none, |webhook| &webhook.problems);
+        let is_new = |problem: &&KnownProblem| !told.contains(&problem.key);
         let new: Vec<&KnownProblem> = health.problems.iter().filter(is_new).collect();
-        let keys = new.iter().map(|problem| problem.key.clone()).collect();
         if !new.is_empty() {
-            due.push(DueMessage {
+            return Some(DueMessage {
                 to: at,
                 message: problems_message(health, &new),
-                marks: Marks::Problems { keys },
+                marks: Marks::Problems {
+                    keys: new.iter().map(|problem| problem.key.clone()).collect(),
+                },
             });
-        } else if was_unhealthy && now.is_empty() && to.on.contains(&NotifyEvent::Recovered) {
-            due.push(DueMessage {
-                to: at,
-                message: healthy_message(health),
-                marks: Marks::Healthy,
-            });
-            continue;
         }
-        told.health.retain(|key| now.contains(key));
+        let is_over = !told.is_empty() && health.problems.is_empty();
+        (is_over && to.on.contains(&NotifyEvent::Recovered)).then(|| DueMessage {
+            to: at,
+            message: healthy_message(health),
+            marks: Marks::Healthy,
+        })
+    });
+    due.collect()
+}
+
+/// Forgets problems that are over. The last ones stay until their end is told.
+pub(super) fn remember(health: &Health<'_>, state: &mut NotifyState) {
+    let now: BTreeSet<&String> = health.problems.iter().map(|problem| &problem.key).collect();
+    for to in &health.plan.notifications {
+        let is_told = now.is_empty() && to.on.contains(&NotifyEvent::Recovered);
+        if let Some(webhook) = state.webhooks.get_mut(&to.name).filter(|_| !is_told) {
+            webhook.problems.retain(|key| now.contains(key));
+        }
     }
-    due
 }
 
 fn message(health: &Health<'_>, event: NotifyEvent, headline: &str) -> WebhookMessage {

@@ -2,8 +2,8 @@
 //! once. A message that is not delivered never changes the result of a run.
 //!
 //! After a run, [`tell`] reads what each webhook was told before, makes the messages that are due,
-//! sends them all at the same time, and records what was delivered. What was not delivered is due again
-//! after the next run.
+//! sends them all at the same time, and records each one that was delivered. An event or a row that was
+//! not delivered is told after the next run.
 
 pub mod delivery;
 mod due;
@@ -14,127 +14,217 @@ pub mod findings;
 pub mod formats;
 pub mod health;
 pub mod message;
+mod run_messages;
 mod state;
 
-use std::path::Path;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock;
-use crate::load::Lake;
 use crate::plan::Plan;
-use crate::spec::notify::NotifyEvent;
 use delivery::deliver;
-use due::{DueMessage, Marks};
+use due::DueMessage;
 use ended::EndedRun;
-use finding_messages::due_findings;
+use finding_messages::due_finding;
+use findings::{FindingError, NewRows, find, with_database};
 use health::Health;
-use state::{Told, ToldFile};
+use state::{FindingState, StateFile};
 
-/// Sends the messages that are due after a run. Takes at most the longest `timeout` of the webhooks.
-/// Failures are logged.
-pub async fn tell(ended: &EndedRun<'_>) {
-    tell_due(ended.plan, ended.lake, |told, is_kept, started| {
-        let mut due = events::due(ended, told);
-        // Without a state, each row would be told after each run.
-        if is_kept && ended.has_new_rows() {
-            due.extend(due_findings(ended, told, started));
+/// Sends the messages that are due after a run. Takes at most the longest `timeout` of the webhooks,
+/// and ends when `stop` becomes true. Failures are logged.
+pub async fn tell(ended: &EndedRun<'_>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = tell_of_run(ended) => {}
+        _ = stop.wait_for(|stop| *stop) => {
+            tracing::warn!("stopped while messages were sent; the rest is told after the next run");
         }
-        events::remember(ended, told);
-        due
-    })
-    .await;
+    }
+}
+
+async fn tell_of_run(ended: &EndedRun<'_>) {
+    let Some(mut sending) = Sending::begin(ended.plan, ended.lake) else {
+        return;
+    };
+    let state = sending.read();
+    let due = events::due(ended, &state);
+    sending.update(|state| events::remember(ended, state));
+    for message in due {
+        sending.send(message);
+    }
+    if ended.has_new_rows() {
+        tell_findings(ended, &mut sending).await;
+    }
+    sending.finish().await;
 }
 
 /// Sends the messages that are due after `redlake status`, as [`tell`] does.
 pub async fn tell_health(health: &Health<'_>) {
-    tell_due(health.plan, health.lake, |told, _, _| {
-        health::due(health, told)
-    })
-    .await;
-}
-
-/// Sends the messages that `find_due` returns. It gets the state, true if the state is kept, and the
-/// time from which the timeouts count.
-async fn tell_due(
-    plan: &Plan,
-    lake: &Path,
-    find_due: impl FnOnce(&mut Told, bool, Instant) -> Vec<DueMessage>,
-) {
-    let Some(longest) = plan.notifications.iter().map(|one| one.timeout).max() else {
+    let Some(mut sending) = Sending::begin(health.plan, health.lake) else {
         return;
     };
-    let started = Instant::now();
-    let file = match Lake::open_existing(lake) {
-        Ok(lake) => ToldFile::open(lake, &plan.pipeline, started + longest / 2).await,
-        Err(_) => None,
-    };
-    let (file, told) = file.unzip();
-    let mut told = told.unwrap_or_default();
-    let due = find_due(&mut told, file.is_some(), started);
-    for one in send_all(plan, due, started).await {
-        record(plan, &mut told, one);
+    for message in health::due(health, &sending.read()) {
+        sending.send(message);
     }
-    if let Some(file) = file {
-        file.save(told, clock::now().date_naive());
-    }
+    sending.update(|state| health::remember(health, state));
+    sending.finish().await;
 }
 
-/// Sends messages at the same time. Returns those that were delivered, and logs a warning for each
-/// other.
-async fn send_all(plan: &Plan, due: Vec<DueMessage>, started: Instant) -> Vec<DueMessage> {
-    let mut sending = JoinSet::new();
-    for one in due {
-        let to = plan.notifications[one.to].clone();
-        sending.spawn(async move {
-            // A tenth of the time is left for the state.
-            let deadline = started + to.timeout * 9 / 10;
-            let sent = deliver(&to, &one.message, deadline).await;
-            (one, to.name, sent)
+/// Messages that are being sent.
+struct Sending<'a> {
+    plan: &'a Plan,
+    /// `None` if there is no lake yet: then nothing is recorded.
+    file: Option<StateFile>,
+    /// The time from which timeouts count.
+    started: Instant,
+    /// Longest `timeout` of the webhooks.
+    longest: Duration,
+    tasks: JoinSet<()>,
+}
+
+impl<'a> Sending<'a> {
+    /// Returns `None` if a pipeline has no webhook.
+    fn begin(plan: &'a Plan, lake: &Path) -> Option<Self> {
+        Some(Sending {
+            plan,
+            longest: plan.notifications.iter().map(|one| one.timeout).max()?,
+            file: StateFile::of(lake, &plan.pipeline),
+            started: Instant::now(),
+            tasks: JoinSet::new(),
+        })
+    }
+
+    fn read(&self) -> state::NotifyState {
+        let read = self.file.as_ref().map(StateFile::read);
+        read.unwrap_or_default()
+    }
+
+    fn update(&self, change: impl FnOnce(&mut state::NotifyState)) {
+        if let Some(file) = &self.file {
+            file.update(change);
+        }
+    }
+
+    /// Sends a message in a task of its own, and records its delivery.
+    fn send(&mut self, due: DueMessage) {
+        let to = self.plan.notifications[due.to].clone();
+        let file = self.file.clone();
+        // A tenth of the time is left for the state.
+        let deadline = self.started + to.timeout * 9 / 10;
+        self.tasks.spawn(async move {
+            match deliver(&to, &due.message, deadline).await {
+                Ok(cards) => {
+                    if let Some(file) = file {
+                        file.update(|state| due.marks.record(state, &to.name, cards));
+                    }
+                }
+                Err(reason) => {
+                    let (name, title) = (&to.name, &due.message.title);
+                    tracing::warn!(
+                        "the webhook {name} did not take the message `{title}`: {reason}"
+                    );
+                }
+            }
         });
     }
-    let mut delivered = Vec::new();
-    while let Some(sent) = sending.join_next().await {
-        match sent {
-            Ok((one, _, Ok(()))) => delivered.push(one),
-            Ok((one, name, Err(reason))) => {
-                let title = &one.message.title;
-                tracing::warn!("the webhook {name} did not take the message `{title}`: {reason}");
+
+    /// Waits until all messages are delivered or refused.
+    async fn finish(mut self) {
+        while let Some(sent) = self.tasks.join_next().await {
+            if let Err(error) = sent {
+                tracing::warn!("a message was not sent: {error}");
             }
-            Err(error) => tracing::warn!("a message was not sent: {error}"),
         }
     }
-    delivered
 }
 
-/// Records what a delivered message told.
-fn record(plan: &Plan, told: &mut Told, delivered: DueMessage) {
-    let name = plan.notifications[delivered.to].name.clone();
-    let to = told.webhooks.entry(name).or_default();
-    match delivered.marks {
-        Marks::Events {
-            shard,
-            run,
-            events,
-            drift,
-        } => {
-            if events.contains(&NotifyEvent::Recovered) {
-                to.unwell.remove(&shard);
+/// Runs the queries of all findings, and sends the messages that are due. Queries may take half of the
+/// longest `timeout`.
+async fn tell_findings(ended: &EndedRun<'_>, sending: &mut Sending<'_>) {
+    let plan = ended.plan;
+    let declared = plan.notifications.iter().enumerate();
+    let declared = declared.filter_map(|(at, one)| Some((at, one.finding.as_ref()?)));
+    let mut waiting: BTreeMap<usize, _> = declared.collect();
+    let Some(file) = sending.file.clone().filter(|_| !waiting.is_empty()) else {
+        return;
+    };
+    let deadline = sending.started + sending.longest / 2;
+    let Some(_lock) = file.lock_findings(deadline) else {
+        tracing::info!("another shard looks for the findings");
+        return;
+    };
+    let state = file.read().findings;
+    let none = FindingState::default();
+    let mut results = look_for(Arc::clone(plan), ended.lake.to_owned(), state.clone());
+    let mut tell = |at: usize, found: Result<NewRows, FindingError>| {
+        let Some(finding) = plan.notifications[at].finding.as_ref() else {
+            return;
+        };
+        if let Err(error) = &found {
+            tracing::warn!("the finding {} was not looked for: {error}", finding.name);
+        }
+        let was_broken = state.get(&finding.name).unwrap_or(&none).is_broken;
+        if let Ok(found) = &found {
+            file.update(|state| {
+                let state = state.findings.entry(finding.name.clone()).or_default();
+                state.is_broken = false;
+                let today = clock::now().date_naive();
+                let seen = found.seen.iter().cloned();
+                state.rows.extend(seen.map(|key| (key, today)));
+            });
+        }
+        let simulated = ended.is_simulated();
+        if let Some(due) = due_finding(plan, at, finding, found, was_broken, simulated) {
+            sending.send(due);
+        }
+    };
+    while !waiting.is_empty() {
+        match tokio::time::timeout_at(deadline.into(), results.recv()).await {
+            Ok(Some((at, found))) => {
+                waiting.remove(&at);
+                tell(at, found);
             }
-            to.add(&shard, &run, &events);
-            to.drift.extend(drift);
+            Ok(None) | Err(_) => break,
         }
-        Marks::Rows { finding, keys } => {
-            let today = clock::now().date_naive();
-            let rows = to.rows.entry(finding.clone()).or_default();
-            rows.extend(keys.into_iter().map(|key| (key, today)));
-            to.broken.remove(&finding);
-        }
-        Marks::Broken { finding } => {
-            to.broken.insert(finding);
-        }
-        Marks::Problems { keys } => to.health.extend(keys),
-        Marks::Healthy => to.health.clear(),
     }
+    for at in waiting.into_keys() {
+        tell(at, Err(FindingError::Late));
+    }
+    while sending.tasks.join_next().await.is_some() {}
+}
+
+/// Runs the queries of all findings in a thread of their own, which ends with the process if a query
+/// takes too long.
+fn look_for(
+    plan: Arc<Plan>,
+    lake: PathBuf,
+    state: BTreeMap<String, FindingState>,
+) -> mpsc::UnboundedReceiver<(usize, Result<NewRows, FindingError>)> {
+    let (results, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let declared = plan.notifications.iter().enumerate();
+        let declared = declared.filter_map(|(at, one)| Some((at, one.finding.as_ref()?)));
+        let none = BTreeMap::new();
+        let looked = with_database(&plan, &lake, |database| {
+            for (at, finding) in declared.clone() {
+                let told = state.get(&finding.name);
+                let told = told.map_or(&none, |state| &state.rows);
+                let found = find(database, finding, told, plan.timezone);
+                // Nobody waits any more after the time limit.
+                let _ = results.send((at, found));
+            }
+        });
+        if let Err(error) = looked {
+            let error = error.to_string();
+            for (at, _) in declared {
+                let _ = results.send((at, Err(FindingError::Lake(error.clone()))));
+            }
+        }
+    });
+    receiver
 }

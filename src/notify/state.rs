@@ -1,165 +1,154 @@
 //! What the webhooks of a pipeline were told, so that each event and each row is told once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, TryLockError};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::extract::error::with_causes;
-use crate::lake_layout::{STATE, notify_lock, notify_state, state};
-use crate::load::Lake;
-use crate::load::files::{create_private_dir, open_private_lock, replace_private_json};
+use crate::lake_layout::{findings_lock, notify_lock, notify_state, state};
+use crate::load::LakeError;
+use crate::load::shared_state::{SharedState, StateLock};
 use crate::spec::notify::NotifyEvent;
 
-/// Number of days after which a row that its query no longer returned counts as new.
+/// Number of days after which a row that its query no longer returned counts as new, and a bad run is
+/// forgotten.
 const FORGOTTEN_AFTER: u64 = 30;
 
-/// State of a pipeline's notifications, over all of its shards. A file in the lake.
+/// State of a pipeline's notifications, over all of its shards.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Told {
+pub struct NotifyState {
     /// By the name of the webhook.
-    pub webhooks: BTreeMap<String, ToldTo>,
+    pub webhooks: BTreeMap<String, WebhookState>,
+    /// By the name of the finding.
+    pub findings: BTreeMap<String, FindingState>,
 }
 
-/// Events of a shard since its last complete run, of those that the webhook lists.
+/// State of one webhook.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WebhookState {
+    /// Runs that ended with an event that the webhook lists, and whose recovery was not told, by their
+    /// key.
+    pub bad_runs: BTreeMap<String, BadRun>,
+    /// Fields that the contract does not know and that were told, as `endpoint path kind`.
+    pub drift: BTreeSet<String>,
+    /// Problems that `redlake status` found, that were told and that last.
+    pub problems: BTreeSet<String>,
+}
+
+/// A run that ended with an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Unwell {
+pub struct BadRun {
+    /// Empty for a whole pipeline.
+    pub shard: String,
+    pub snapshot_at: DateTime<Utc>,
+    /// Time of its first event.
     pub since: DateTime<Utc>,
-    pub events: BTreeSet<NotifyEvent>,
-    /// Problem of the newest run.
+    pub told: BTreeSet<NotifyEvent>,
+    /// Events whose message was not delivered.
+    pub untold: BTreeSet<NotifyEvent>,
+    /// Problem of its newest attempt.
     pub problem: Option<String>,
 }
 
-/// What one webhook was told.
+/// State of a finding.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ToldTo {
-    /// Shards that are not well and whose recovery was not told, by their name. The pipeline itself is
-    /// the shard without a name.
-    pub unwell: BTreeMap<String, Unwell>,
-    /// The last run of each shard that it was told about.
-    pub runs: BTreeMap<String, ToldRun>,
-    /// Fields that the contract does not know, as `endpoint path kind`.
-    pub drift: BTreeSet<String>,
-    /// Rows of each finding, as hashes of their keys, with the date on which the query last returned
+pub struct FindingState {
+    /// Rows that were told, as hashes of their keys, with the date on which the query last returned
     /// them.
-    pub rows: BTreeMap<String, BTreeMap<String, NaiveDate>>,
-    /// Findings whose query could not be run.
-    pub broken: BTreeSet<String>,
-    /// Problems that `redlake status` found and that last.
-    pub health: BTreeSet<String>,
+    pub rows: BTreeMap<String, NaiveDate>,
+    /// True if it was told that the query cannot be run.
+    pub is_broken: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ToldRun {
-    pub run: String,
-    pub events: BTreeSet<NotifyEvent>,
-}
-
-impl ToldTo {
-    /// Returns true if this event of a run was told.
-    pub fn has(&self, shard: &str, run: &str, event: NotifyEvent) -> bool {
-        let told = self.runs.get(shard).filter(|told| told.run == run);
-        told.is_some_and(|told| told.events.contains(&event))
-    }
-
-    /// Records that events of a run were told.
-    pub fn add(&mut self, shard: &str, run: &str, events: &[NotifyEvent]) {
-        let told = self
-            .runs
-            .entry(shard.to_owned())
-            .or_insert_with(|| ToldRun {
-                run: run.to_owned(),
-                events: BTreeSet::new(),
-            });
-        if told.run != run {
-            told.run = run.to_owned();
-            told.events.clear();
-        }
-        told.events.extend(events);
-    }
-
-    /// Removes rows that their queries have not returned for [`FORGOTTEN_AFTER`] days.
+impl NotifyState {
+    /// Removes what is older than [`FORGOTTEN_AFTER`] days.
     fn forget(&mut self, today: NaiveDate) {
         let Some(first) = today.checked_sub_days(Days::new(FORGOTTEN_AFTER)) else {
             return;
         };
-        for rows in self.rows.values_mut() {
-            rows.retain(|_, last| *last >= first);
+        for webhook in self.webhooks.values_mut() {
+            webhook
+                .bad_runs
+                .retain(|_, run| run.since.date_naive() >= first);
+        }
+        for finding in self.findings.values_mut() {
+            finding.rows.retain(|_, last| *last >= first);
         }
     }
 }
 
-/// The state of a pipeline in its lake, locked.
-pub struct ToldFile {
-    lake: Lake,
-    path: PathBuf,
-    read: Told,
-    _lock: File,
+/// The file of a pipeline's state, in its lake.
+#[derive(Clone, Debug)]
+pub struct StateFile {
+    shared: SharedState,
+    pipeline: String,
 }
 
-impl ToldFile {
-    /// Locks and reads the state. Waits until `deadline` for another shard that is sending. Returns
-    /// `None` and logs a warning if there is no usable lake: messages may then be repeated.
-    pub async fn open(lake: Lake, pipeline: &str, deadline: Instant) -> Option<(Self, Told)> {
-        let folder = lake.root().join(STATE).join(state::NOTIFY);
-        let lock = create_private_dir(&folder, lake.access())
-            .and_then(|()| open_private_lock(&folder.join(notify_lock(pipeline)), lake.access()));
-        let lock = match lock {
-            Ok(lock) => lock,
-            Err(error) => {
-                let reason = with_causes(&error);
-                tracing::warn!("messages may be repeated: {reason}");
-                return None;
-            }
-        };
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Err(error) => {
-                    tracing::warn!("messages may be repeated: {error}");
-                    return None;
-                }
-            }
-        }
-        let path = folder.join(notify_state(pipeline));
-        let read = match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
-                let path = path.display();
-                tracing::warn!("messages may be repeated: {path} is damaged: {error}");
-                Told::default()
-            }),
-            Err(_) => Told::default(),
-        };
-        let file = ToldFile {
-            lake,
-            path,
-            read: read.clone(),
-            _lock: lock,
-        };
-        Some((file, read))
+/// Time to wait for another process that writes the state, which takes it some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl StateFile {
+    /// Returns the file of a pipeline. `None` if there is no lake yet.
+    pub fn of(lake: &Path, pipeline: &str) -> Option<Self> {
+        Some(StateFile {
+            shared: SharedState::of(lake, state::NOTIFY)?,
+            pipeline: pipeline.to_owned(),
+        })
     }
 
-    /// Writes the state if it changed, atomically. A failure is logged.
-    pub fn save(self, mut told: Told, today: NaiveDate) {
-        for webhook in told.webhooks.values_mut() {
-            webhook.forget(today);
-        }
-        if told == self.read {
-            return;
-        }
-        if let Err(error) = replace_private_json(&self.path, &told, self.lake.access()) {
-            let reason = with_causes(&error);
-            tracing::warn!("messages may be repeated: {reason}");
+    /// Reads the state. A state that cannot be read is empty, and a warning is logged.
+    pub fn read(&self) -> NotifyState {
+        let read = self.shared.read(&notify_state(&self.pipeline));
+        read.unwrap_or_else(|error| {
+            warn(&error);
+            None
+        })
+        .unwrap_or_default()
+    }
+
+    /// Changes the state. A failure is logged.
+    pub fn update(&self, change: impl FnOnce(&mut NotifyState)) {
+        let update = || -> Result<(), LakeError> {
+            let lock = notify_lock(&self.pipeline);
+            let lock = self.shared.lock(&lock, Instant::now() + PATIENCE)?;
+            if lock.is_none() {
+                tracing::warn!("messages may be repeated: another process holds their state");
+                return Ok(());
+            }
+            let before = self.read();
+            let mut state = before.clone();
+            change(&mut state);
+            state.forget(clock::now().date_naive());
+            if state == before {
+                return Ok(());
+            }
+            self.shared.write(&notify_state(&self.pipeline), &state)
+        };
+        if let Err(error) = update() {
+            warn(&error);
         }
     }
+
+    /// Takes the lock of the findings, so that no other shard tells the same rows. `None` if another
+    /// shard holds it until `deadline`.
+    pub fn lock_findings(&self, deadline: Instant) -> Option<StateLock> {
+        let lock = self.shared.lock(&findings_lock(&self.pipeline), deadline);
+        lock.unwrap_or_else(|error| {
+            warn(&error);
+            None
+        })
+    }
+}
+
+fn warn(error: &LakeError) {
+    tracing::warn!("messages may be repeated: {}", with_causes(error));
 }
 
 #[cfg(test)]
@@ -167,27 +156,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_told_once_a_run() {
-        let mut told = ToldTo::default();
-        told.add("1/2", "a", &[NotifyEvent::Partial]);
-        assert!(told.has("1/2", "a", NotifyEvent::Partial));
-        assert!(!told.has("1/2", "a", NotifyEvent::Failed));
-        assert!(!told.has("2/2", "a", NotifyEvent::Partial));
-        assert!(!told.has("1/2", "b", NotifyEvent::Partial));
-        told.add("1/2", "b", &[NotifyEvent::Failed]);
-        assert!(!told.has("1/2", "b", NotifyEvent::Partial));
-        assert!(told.has("1/2", "b", NotifyEvent::Failed));
-    }
-
-    #[test]
-    fn a_row_is_forgotten_after_thirty_days() {
+    fn rows_and_runs_are_forgotten_after_thirty_days() {
         let date = |text: &str| text.parse::<NaiveDate>().expect("a date");
-        let mut told = ToldTo::default();
-        let rows = told.rows.entry("rising".to_owned()).or_default();
-        rows.insert("old".to_owned(), date("2026-03-09"));
-        rows.insert("new".to_owned(), date("2026-03-10"));
-        told.forget(date("2026-04-09"));
-        let left: Vec<&str> = told.rows["rising"].keys().map(String::as_str).collect();
-        assert_eq!(left, ["new"]);
+        let mut state = NotifyState::default();
+        let finding = state.findings.entry("rising".to_owned()).or_default();
+        finding.rows.insert("old".to_owned(), date("2026-03-09"));
+        finding.rows.insert("new".to_owned(), date("2026-03-10"));
+        let webhook = state.webhooks.entry("feishu 1".to_owned()).or_default();
+        for at in ["2026-03-09T23:00:00Z", "2026-03-10T00:00:00Z"] {
+            let time: DateTime<Utc> = at.parse().expect("a time");
+            let run = BadRun {
+                shard: String::new(),
+                snapshot_at: time,
+                since: time,
+                told: BTreeSet::new(),
+                untold: BTreeSet::new(),
+                problem: None,
+            };
+            webhook.bad_runs.insert(at.to_owned(), run);
+        }
+        state.forget(date("2026-04-09"));
+        let rows: Vec<&String> = state.findings["rising"].rows.keys().collect();
+        assert_eq!(rows, ["new"]);
+        let runs: Vec<&String> = state.webhooks["feishu 1"].bad_runs.keys().collect();
+        assert_eq!(runs, ["2026-03-10T00:00:00Z"]);
     }
 }

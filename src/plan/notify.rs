@@ -1,6 +1,6 @@
 //! Resolves the key `notify`: webhooks and the queries for findings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -50,14 +50,14 @@ const MOST_ROWS: u32 = 50;
 pub(super) fn notifications(check: &mut Checker<'_>, loaded: &LoadedPipeline) -> Vec<Notification> {
     let mut names = BTreeSet::new();
     let mut findings = BTreeSet::new();
-    let declared = loaded.pipeline.notify.iter().enumerate();
-    let resolved = declared.map(|(at, one)| {
-        let notification = notification(check, loaded, at, one);
-        if let Some(name) = &one.name
-            && !names.insert(name.value.clone())
-        {
-            let message = format!("two webhooks are named `{}`", name.value);
-            check.error(name, message, "give each its own name");
+    let mut counts: BTreeMap<WebhookFormat, u32> = BTreeMap::new();
+    let resolved = loaded.pipeline.notify.iter().map(|one| {
+        let count = counts.entry(one.format.value).or_default();
+        *count += 1;
+        let notification = notification(check, loaded, *count, one);
+        if !names.insert(notification.name.clone()) {
+            let message = format!("two webhooks are named `{}`", notification.name);
+            check.error(one, message, "give each its own `name`");
         }
         if let Some(finding) = &one.when
             && !findings.insert(finding.name.value.clone())
@@ -73,7 +73,7 @@ pub(super) fn notifications(check: &mut Checker<'_>, loaded: &LoadedPipeline) ->
 fn notification(
     check: &mut Checker<'_>,
     loaded: &LoadedPipeline,
-    at: usize,
+    count: u32,
     one: &Spanned<NotifyOptions>,
 ) -> Notification {
     let format = one.format.value;
@@ -92,7 +92,7 @@ fn notification(
     Notification {
         name: match &one.name {
             Some(name) => name.value.clone(),
-            None => format!("{} {}", format.as_str(), at + 1),
+            None => format!("{} {count}", format.as_str()),
         },
         webhook: trimmed(&one.webhook.value),
         format,

@@ -2,10 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
 use std::{fs, io};
 
 use arrow::array::RecordBatch;
@@ -73,18 +69,6 @@ const GONE: [&str; 2] = [
 /// commit or another reader.
 pub struct Database {
     connection: Connection,
-}
-
-/// Ends the wait of [`Database::interrupt_after`] when dropped.
-pub struct InterruptGuard {
-    has_interrupted: Arc<AtomicBool>,
-    _done: mpsc::Sender<()>,
-}
-
-impl InterruptGuard {
-    pub fn has_interrupted(&self) -> bool {
-        self.has_interrupted.load(Ordering::Relaxed)
-    }
 }
 
 /// A query's result.
@@ -256,24 +240,6 @@ impl Database {
              SET enable_external_access = false; SET lock_configuration = true",
             folders.join(", ")
         ))
-    }
-
-    /// Interrupts the statement that runs once `limit` has passed, unless the guard is dropped before.
-    pub fn interrupt_after(&self, limit: Duration) -> InterruptGuard {
-        let handle = self.connection.interrupt_handle();
-        let (done, is_done) = mpsc::channel::<()>();
-        let has_interrupted = Arc::new(AtomicBool::new(false));
-        let interrupted = Arc::clone(&has_interrupted);
-        std::thread::spawn(move || {
-            if is_done.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-                interrupted.store(true, Ordering::Relaxed);
-                handle.interrupt();
-            }
-        });
-        InterruptGuard {
-            has_interrupted,
-            _done: done,
-        }
     }
 
     fn set(&self, settings: &str) -> Result<(), QueryError> {

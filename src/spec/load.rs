@@ -77,13 +77,15 @@ pub fn parse_pipeline(
 ) -> Result<LoadedPipeline, Diagnostics> {
     let mut found = Vec::new();
     let tree = document::read(&file, &mut found);
-    let file = without_user_info(without_secrets(file, tree.as_ref()));
+    let (file, secrets) = without_secrets(file, tree.as_ref());
+    let file = without_user_info(file);
     for diagnostic in &mut found {
         diagnostic.file = file.clone();
         let hint = "write a pipeline; `redlake init` makes one to start from";
         diagnostic.hint.get_or_insert_with(|| hint.to_owned());
     }
     let Some(mut tree) = tree else {
+        secrets.hide(&mut found);
         return Err(Diagnostics(found));
     };
     let uses = env::uses(&tree);
@@ -91,7 +93,9 @@ pub fn parse_pipeline(
     let variables = Variables::default();
     let noted = |name: &str| variables.look_up(name, lookup);
     env::substitute(&mut tree, &file, &noted, &mut found);
-    let Some(pipeline) = document::decode::<Pipeline>(tree, &file, &mut found) else {
+    let pipeline = document::decode::<Pipeline>(tree, &file, &mut found);
+    secrets.hide(&mut found);
+    let Some(pipeline) = pipeline else {
         variables.hide(&mut found);
         return Err(Diagnostics(found));
     };

@@ -11,8 +11,7 @@ use crate::spec::yaml::secret::Secret;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotifyOptions {
-    /// Name in messages of redlake. Default: the format and the place in the list, such as
-    /// `feishu 1`.
+    /// Name in messages of redlake. Default: the format and its count in the list, such as `feishu 1`.
     pub name: Option<Spanned<String>>,
     /// Address of the webhook, from the environment: `"${FEISHU_WEBHOOK}"`. It is a secret.
     #[schemars(with = "String")]

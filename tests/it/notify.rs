@@ -251,6 +251,81 @@ fn each_event_of_a_run_is_told_once_and_a_good_run_never() {
 }
 
 #[test]
+fn other_logical_times_neither_repeat_nor_end_a_message() {
+    let watched = Watched::new(GENERIC, Webhook::start());
+    let none = json!({});
+    let steps: [(u32, Value, i32, Option<&str>); 8] = [
+        (4, none.clone(), 0, None),
+        (5, page_two_fails(400), 3, Some("partial")),
+        (6, page_two_fails(400), 3, Some("partial")),
+        (5, page_two_fails(400), 3, None),
+        (6, page_two_fails(400), 3, None),
+        // The scheduler repeats an hour that was good: nothing recovers.
+        (4, none.clone(), 0, None),
+        // The earlier hour is well, the later one is not.
+        (5, none.clone(), 0, Some("recovered")),
+        (6, none, 0, Some("recovered")),
+    ];
+    for (step, (hour, faults, code, event)) in steps.into_iter().enumerate() {
+        watched.faults(&faults);
+        let expected: Vec<Value> = event.iter().map(|event| json!([event])).collect();
+        assert_eq!(watched.events(hour), (Some(code), expected), "step {step}");
+    }
+}
+
+#[test]
+fn a_bad_run_whose_message_was_not_delivered_is_told_after_a_later_one() {
+    let refusing = Webhook::answering(|number, _| match number {
+        0 => Some((403, "", "")),
+        _ => Some((200, "", "")),
+    });
+    let notify = GENERIC.replace(", recovered]", "]");
+    let watched = Watched::new(&notify, refusing);
+    watched.faults(&page_two_fails(400));
+    assert_eq!(watched.events(4), (Some(3), vec![json!(["partial"])]));
+    watched.faults(&json!({}));
+    let (code, posted) = watched.posted(5);
+    assert_eq!((code, posted.len()), (Some(0), 1));
+    let body = posted[0].json();
+    assert_eq!(body["events"], json!(["partial"]));
+    says(
+        &body["text"],
+        &["not delivered before: partial, snapshot 2026-03-09 12:00 +08:00"],
+    );
+    assert_eq!(watched.events(6), (Some(0), Vec::new()));
+}
+
+#[test]
+fn what_a_service_answers_reveals_no_secret() {
+    let answers = [
+        (
+            "slack",
+            Some((404, "", "Cannot POST /hook/token-of-the-robot")),
+        ),
+        (
+            "dingtalk",
+            Some((
+                200,
+                "",
+                r#"{"errcode":1,"errmsg":"bad /hook/token-of-the-robot\n\u001b[31m"}"#,
+            )),
+        ),
+    ];
+    for (format, answer) in answers {
+        let webhook = Webhook::answering(move |_, _| answer);
+        let notify = format!("  - {{webhook: \"${{WEBHOOK}}\", format: {format}, on: [failed]}}\n");
+        let watched = Watched::new(&notify, webhook);
+        let mut command =
+            watched.command(&["notify", &watched.pipeline, "--test", "--format", "json"]);
+        let output = command.output().expect("the binary starts");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!said.contains("token-of-the-robot"), "{said}");
+        assert!(!said.contains('\u{1b}'), "{said}");
+    }
+}
+
+#[test]
 fn a_recovery_says_what_was_wrong() {
     let watched = Watched::new(GENERIC, Webhook::start());
     watched.faults(&outage());
@@ -267,7 +342,7 @@ fn a_recovery_says_what_was_wrong() {
     assert_eq!(body["title"], "redlake: watch: recovered");
     says(
         &body["text"],
-        &["before: failed since ", "no search delivered"],
+        &["before: failed, snapshot 2026-03-09 12:00 +08:00: no search delivered"],
     );
 }
 
@@ -433,7 +508,7 @@ fn a_webhook_without_an_answer_changes_no_result() {
     let said = stderr(&output);
     assert!(said.contains("feishu 1 did not take"), "{said}");
     assert!(said.contains("no answer within 0."), "{said}");
-    assert!(said.contains("slack 2 did not take"), "{said}");
+    assert!(said.contains("slack 1 did not take"), "{said}");
     assert!(said.contains("refused"), "{said}");
     succeed(&mut watched.command(&["verify"]));
 }
@@ -455,6 +530,13 @@ fn ten_megabytes_of_rows_are_a_short_message() {
     let watched = Watched::new(&notify.concat(), Webhook::start());
     let (code, posted) = watched.posted(4);
     assert_eq!((code, posted.len()), (Some(0), 5));
+    // The ids of the rows in a text.
+    let numbers = |text: &str| -> Vec<u32> {
+        let ids = text.split("id ").skip(1);
+        let digits = ids.map(|rest| rest.split(' ').next().unwrap_or_default());
+        digits.filter_map(|digits| digits.parse().ok()).collect()
+    };
+    let mut wecom_rows = Vec::new();
     for posted in posted {
         let (target, size) = (posted.target.as_str(), posted.body.len());
         let body = posted.json();
@@ -467,7 +549,8 @@ fn ten_megabytes_of_rows_are_a_short_message() {
             Some("wecom") => {
                 let text = body["markdown"]["content"].as_str().expect("a text");
                 assert!(text.len() <= 4_096, "{}", text.len());
-                assert!(text.ends_with("… the message is cut here"), "{text}");
+                wecom_rows.extend(numbers(text));
+                assert!(text.ends_with(" more"), "{text}");
             }
             _ => assert!(size < 20_000, "{target} {size}"),
         }
@@ -670,7 +753,34 @@ fn mistakes_in_notify_have_places_and_show_no_secret() {
             "can read only the tables",
         ),
     ];
-    for (notify, expected) in wrong {
+    let misplaced = [
+        (
+            "{webhok: \"https://x.com/token-of-the-robot\", format: slack, on: [failed]}",
+            "unknown key `webhok`",
+        ),
+        (
+            "{Webhook: \"https://x.com/token-of-the-robot\", format: slack, on: [failed]}",
+            "unknown key `Webhook`",
+        ),
+        (
+            "{webhook: \"${WEBHOOK}\", webhook: \"https://x.com/token-of-the-robot\", format: slack, on: [failed]}",
+            "webhook",
+        ),
+        ("\"https://x.com/token-of-the-robot\"", "a mapping"),
+        (
+            "{webhook: \"${A:-https://x.com/token-of-the-robot}\", format: slack, on: [failed]}",
+            "does not hold the name of a variable",
+        ),
+        (
+            "{webhook: \"${WEBHOOK}/token-of-the-robot${WEBHOOK}\", format: slack}",
+            "nothing is sent to this webhook",
+        ),
+        (
+            "{name: slack 2, webhook: \"${WEBHOOK}\", format: slack, on: [failed]}\n  - {webhook: \"${WEBHOOK}\", format: slack, on: [failed]}\n  - {webhook: \"${WEBHOOK}\", format: slack, on: [failed]}",
+            "two webhooks are named `slack 2`",
+        ),
+    ];
+    for (notify, expected) in wrong.into_iter().chain(misplaced) {
         let lake = Lake::new();
         let path = lake.write("watch.yaml", &pipeline(&format!("  - {notify}\n")));
         let mut command = lake.redlake(&["validate", path.to_str().expect("UTF-8")]);
@@ -680,7 +790,7 @@ fn mistakes_in_notify_have_places_and_show_no_secret() {
         let (code, said) = fail(command);
         assert_eq!(code, 2, "{notify}");
         assert!(said.contains(expected), "{said}");
-        assert!(said.contains("watch.yaml:10:"), "{said}");
+        assert!(said.contains("watch.yaml:1"), "{said}");
         assert!(!said.contains("token-of-the-robot"), "{said}");
         assert!(!said.contains(SECRET), "{said}");
     }

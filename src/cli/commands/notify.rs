@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
@@ -60,9 +60,6 @@ struct FindingReport {
     text: Option<String>,
 }
 
-/// Time limit for the query of a finding.
-const QUERY_LIMIT: Duration = Duration::from_secs(60);
-
 pub fn main(args: &NotifyArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = common.text_or_json()?;
     let (plan, environment) = common.plan(&args.pipeline)?;
@@ -116,7 +113,7 @@ fn found(plan: &Plan, lake: &Path) -> Vec<RowsNow> {
     }
     let find = |database: &_, finding: &Finding| {
         let none = BTreeMap::new();
-        let found = findings::find(database, finding, &none, plan.timezone, QUERY_LIMIT);
+        let found = findings::find(database, finding, &none, plan.timezone);
         found.map_err(|error| error.to_string())
     };
     let found = with_database(plan, lake, |database| {
@@ -142,7 +139,7 @@ fn report(
             Ok(found) => {
                 let rows = found.rows.len() as u64 + found.more;
                 let message = finding_message(plan, finding, found, simulated);
-                let text = (rows > 0).then(|| text(&message, Dialect::Plain, usize::MAX));
+                let text = (rows > 0).then(|| text(&message, Dialect::Plain, usize::MAX).text);
                 if rows > 0 {
                     messages.push(message);
                 }
@@ -183,8 +180,8 @@ fn send(to: &Notification, messages: &[WebhookMessage]) -> Result<Result<(), Str
         .build()?;
     for message in messages {
         let sent = runtime.block_on(deliver(to, message, Instant::now() + to.timeout));
-        if sent.is_err() {
-            return Ok(sent);
+        if let Err(reason) = sent {
+            return Ok(Err(reason));
         }
     }
     Ok(Ok(()))

@@ -95,14 +95,14 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         .build()?;
     let lookup = |name: &str| environment.get(name);
     let signal = Arc::new(AtomicU8::new(0));
+    let stop = runtime.block_on(async { stop_on_signal(Arc::clone(&signal)) })?;
     let ran = runtime.block_on(async {
-        let stop = stop_on_signal(Arc::clone(&signal))?;
         let run = run(
             Arc::clone(&plan),
             &transform,
             &options,
             &lookup,
-            stop,
+            stop.clone(),
             observer,
         );
         run.await.map_err(CliError::from)
@@ -118,7 +118,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     if !args.no_notify {
         let ended = ended_run(&plan, &options, outcome.as_ref(), &ended);
         if let Some(ended) = ended {
-            runtime.block_on(tell(&ended));
+            runtime.block_on(tell(&ended, stop));
         }
     }
     // Does not wait for a name server that does not answer.

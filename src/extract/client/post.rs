@@ -12,14 +12,14 @@ use crate::extract::error::with_causes;
 #[derive(Debug)]
 pub struct Posted {
     pub status: u16,
-    /// The first [`MOST_READ`] bytes of the body.
+    /// The first [`MOST_READ`] bytes of the body. Empty if it was not read, or not to its end in time.
     pub body: Vec<u8>,
 }
 
 /// Largest part of an answer that is read, in bytes.
 const MOST_READ: usize = 64 * 1024;
 
-/// Posts a body, and returns the answer. A redirect is an answer, too: it is not followed, since the
+/// Posts a body, and returns the answer. The body of an answer with status 2xx is read if `reads_body`. A redirect is an answer, too: it is not followed, since the
 /// address is a secret.
 ///
 /// # Errors
@@ -28,6 +28,7 @@ pub async fn post(
     url: &SecretString,
     headers: &[(&'static str, String)],
     body: Vec<u8>,
+    reads_body: bool,
     timeout: Duration,
 ) -> Result<Posted, String> {
     let Some(url) = callable(url.expose_secret()) else {
@@ -51,7 +52,18 @@ pub async fn post(
     let mut answer = request.send().await.map_err(no_answer)?;
     let status = answer.status().as_u16();
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(no_answer)? {
+    let is_success = answer.status().is_success();
+    if is_success && !reads_body {
+        return Ok(Posted { status, body });
+    }
+    loop {
+        let chunk = match answer.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            // The status says enough about an error.
+            Err(_) if !is_success => break,
+            Err(error) => return Err(no_answer(error)),
+        };
         let room = MOST_READ - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if body.len() == MOST_READ {

@@ -8,16 +8,17 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::WebhookRequest;
-use super::text::{Dialect, text};
+use super::text::{Dialect, MessageText, text};
 use crate::notify::message::{Tone, WebhookMessage};
 use crate::plan::notify::Notification;
 use crate::signing::hmac_sha256;
 
-/// Maximum length of a text, in bytes. A body for Feishu and DingTalk may have 20 KB.
-const LONGEST: usize = 15_000;
+/// Maximum length of a text, in bytes. A body for Feishu and DingTalk may have 20 KB, and JSON may write
+/// a character of one byte with two.
+const LONGEST: usize = 9_000;
 
-/// Maximum length of a text for WeCom, in bytes. Its document allows 4,096 with the title.
-const LONGEST_WECOM: usize = 3_800;
+/// Maximum length of title and text for WeCom, in bytes. Its document allows 4,096.
+const LONGEST_WECOM: usize = 4_000;
 
 /// Maximum length of a text for Slack. A section may have 3,000 characters.
 const LONGEST_SLACK: usize = 2_900;
@@ -34,7 +35,7 @@ pub fn feishu(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) -
         Tone::Warning => "orange",
         Tone::Bad => "red",
     };
-    let content = text(message, Dialect::Markdown, LONGEST);
+    let MessageText { text, cards } = text(message, Dialect::Markdown, LONGEST);
     let mut body = json!({
         "msg_type": "interactive",
         "card": {
@@ -43,7 +44,7 @@ pub fn feishu(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) -
                 "template": template,
                 "title": {"tag": "plain_text", "content": title(message)},
             },
-            "elements": [{"tag": "markdown", "content": content}],
+            "elements": [{"tag": "markdown", "content": text}],
         },
     });
     if let (Some(secret), Value::Object(body)) = (&to.secret, &mut body) {
@@ -53,23 +54,23 @@ pub fn feishu(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) -
         body.insert("timestamp".to_owned(), timestamp.into());
         body.insert("sign".to_owned(), sign.into());
     }
-    WebhookRequest::json(to.webhook.clone(), &body)
+    WebhookRequest::json(to.webhook.clone(), &body, cards)
 }
 
 /// A message in Markdown. The signature is in the address: the HMAC of the timestamp in milliseconds, a
 /// line break and the secret, with the secret as its key.
 pub fn dingtalk(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) -> WebhookRequest {
     let title = title(message);
-    let content = text(message, Dialect::SpacedMarkdown, LONGEST);
+    let MessageText { text, cards } = text(message, Dialect::SpacedMarkdown, LONGEST);
     let body = json!({
         "msgtype": "markdown",
-        "markdown": {"title": title, "text": format!("#### {title}\n\n{content}")},
+        "markdown": {"title": title, "text": format!("#### {title}\n\n{text}")},
     });
     let url = match &to.secret {
         Some(secret) => signed(&to.webhook, secret, now),
         None => to.webhook.clone(),
     };
-    WebhookRequest::json(url, &body)
+    WebhookRequest::json(url, &body, cards)
 }
 
 /// Returns an address with `timestamp` and `sign`.
@@ -88,29 +89,30 @@ fn signed(webhook: &SecretString, secret: &SecretString, now: DateTime<Utc>) -> 
 
 /// A message in Markdown. WeCom's robots sign nothing.
 pub fn wecom(to: &Notification, message: &WebhookMessage) -> WebhookRequest {
-    let content = text(message, Dialect::Markdown, LONGEST_WECOM);
     let title = Dialect::Markdown.bold(&title(message));
+    let room = LONGEST_WECOM - title.len();
+    let MessageText { text, cards } = text(message, Dialect::Markdown, room);
     let body = json!({
         "msgtype": "markdown",
-        "markdown": {"content": format!("{title}\n{content}")},
+        "markdown": {"content": format!("{title}\n{text}")},
     });
-    WebhookRequest::json(to.webhook.clone(), &body)
+    WebhookRequest::json(to.webhook.clone(), &body, cards)
 }
 
 /// A message in blocks, and a text for notifications. Slack's webhooks sign nothing.
 pub fn slack(to: &Notification, message: &WebhookMessage) -> WebhookRequest {
     let title = title(message);
-    let content = text(message, Dialect::Slack, LONGEST_SLACK);
+    let MessageText { text, cards } = text(message, Dialect::Slack, LONGEST_SLACK);
     let mut blocks = vec![json!({
         "type": "header",
         "text": {"type": "plain_text", "text": title, "emoji": false},
     })];
-    if !content.is_empty() {
-        let text = json!({"type": "mrkdwn", "text": content, "verbatim": true});
+    if !text.is_empty() {
+        let text = json!({"type": "mrkdwn", "text": text, "verbatim": true});
         blocks.push(json!({"type": "section", "text": text}));
     }
     let body = json!({"text": title, "blocks": blocks});
-    WebhookRequest::json(to.webhook.clone(), &body)
+    WebhookRequest::json(to.webhook.clone(), &body, cards)
 }
 
 fn title(message: &WebhookMessage) -> String {

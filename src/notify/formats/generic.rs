@@ -45,13 +45,13 @@ pub fn request(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) 
         simulated: message.is_simulated,
         sent_at: message.sent_at,
         title: &message.title,
-        text: text(message, Dialect::Plain, LONGEST),
+        text: text(message, Dialect::Plain, LONGEST).text,
         run: message.run.as_ref(),
         drift: &message.drift,
         finding: message.finding.as_ref(),
     };
     let body = serde_json::to_value(&body).expect("texts and numbers are JSON");
-    let mut request = WebhookRequest::json(to.webhook.clone(), &body);
+    let mut request = WebhookRequest::json(to.webhook.clone(), &body, message.cards.len());
     if let Some(secret) = &to.secret {
         let timestamp = now.timestamp().to_string();
         let signed = [timestamp.as_bytes(), b".", &request.body].concat();

@@ -20,6 +20,8 @@ pub struct WebhookRequest {
     pub url: SecretString,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
+    /// Number of the message's cards in the body: the first ones.
+    pub cards: usize,
 }
 
 impl WebhookRequest {
@@ -35,11 +37,12 @@ impl WebhookRequest {
     }
 
     /// Makes a request with a JSON body.
-    fn json(url: SecretString, body: &Value) -> Self {
+    fn json(url: SecretString, body: &Value, cards: usize) -> Self {
         WebhookRequest {
             url,
             headers: vec![("content-type", "application/json; charset=utf-8".to_owned())],
             body: body.to_string().into_bytes(),
+            cards,
         }
     }
 }
@@ -47,16 +50,39 @@ impl WebhookRequest {
 /// Maximum length of an error text that a service sends, in characters.
 const LONGEST_ERROR: usize = 200;
 
-/// Returns the reason why an accepted request was refused nevertheless: three services answer with
-/// status 200 and a code other than 0. `None` if the message was delivered.
-pub fn refusal(format: WebhookFormat, body: &[u8]) -> Option<String> {
-    let (code, text) = match format {
+/// A message that was not taken.
+#[derive(Debug, PartialEq)]
+pub struct WebhookRefusal {
+    /// In the service's words, which may repeat secrets.
+    pub reason: String,
+    /// True if a later attempt may succeed.
+    pub is_temporary: bool,
+}
+
+/// Returns true if the answer of a service says in its body whether the message was delivered.
+pub fn answers_with_code(format: WebhookFormat) -> bool {
+    match format {
+        WebhookFormat::Generic | WebhookFormat::Slack => false,
+        WebhookFormat::Feishu | WebhookFormat::Dingtalk | WebhookFormat::Wecom => true,
+    }
+}
+
+/// Returns the refusal in an answer with status 200 of a service that [`answers_with_code`]: a code
+/// other than 0. `None` if the message was delivered.
+pub fn refusal(format: WebhookFormat, body: &[u8]) -> Option<WebhookRefusal> {
+    // The second codes are those of a robot that sends too often.
+    let (code, text, too_often) = match format {
         WebhookFormat::Generic | WebhookFormat::Slack => return None,
-        WebhookFormat::Feishu => ("code", "msg"),
-        WebhookFormat::Dingtalk | WebhookFormat::Wecom => ("errcode", "errmsg"),
+        WebhookFormat::Feishu => ("code", "msg", 11_232),
+        WebhookFormat::Dingtalk => ("errcode", "errmsg", 130_101),
+        WebhookFormat::Wecom => ("errcode", "errmsg", 45_009),
+    };
+    let refused = |reason, is_temporary| WebhookRefusal {
+        reason,
+        is_temporary,
     };
     let Ok(answer) = serde_json::from_slice::<Value>(body) else {
-        return Some("the answer is not JSON".to_owned());
+        return Some(refused("the answer is not JSON".to_owned(), false));
     };
     // Feishu's first version of the answer.
     let number = answer.get(code).or_else(|| answer.get("StatusCode"));
@@ -65,9 +91,12 @@ pub fn refusal(format: WebhookFormat, body: &[u8]) -> Option<String> {
         Some(number) => {
             let text = answer.get(text).and_then(Value::as_str).unwrap_or_default();
             let text: String = text.chars().take(LONGEST_ERROR).collect();
-            Some(format!("{code} {number}: {text}"))
+            Some(refused(
+                format!("{code} {number}: {text}"),
+                number == too_often,
+            ))
         }
-        None => Some(format!("the answer has no `{code}`")),
+        None => Some(refused(format!("the answer has no `{code}`"), false)),
     }
 }
 
@@ -77,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_service_that_answers_with_a_code_has_refused() {
-        let of = |format, body: &str| refusal(format, body.as_bytes());
+        let of =
+            |format, body: &str| refusal(format, body.as_bytes()).map(|refusal| refusal.reason);
         let ok = r#"{"code":0,"msg":"success","data":{}}"#;
         assert_eq!(of(WebhookFormat::Feishu, ok), None);
         let old = r#"{"StatusCode":0,"StatusMessage":"success"}"#;
@@ -93,6 +123,9 @@ mod tests {
         assert_eq!(of(WebhookFormat::Wecom, key), expected);
         assert!(of(WebhookFormat::Dingtalk, "<html>").is_some());
         assert!(of(WebhookFormat::Dingtalk, "{}").is_some());
+        let often = r#"{"errcode":45009,"errmsg":"api freq out of limit"}"#;
+        let refusal = refusal(WebhookFormat::Wecom, often.as_bytes());
+        assert!(refusal.is_some_and(|refusal| refusal.is_temporary));
         assert_eq!(of(WebhookFormat::Slack, "ok"), None);
         assert_eq!(of(WebhookFormat::Generic, ""), None);
     }

@@ -16,9 +16,17 @@ pub enum Dialect {
     Slack,
 }
 
-/// Returns the text of a message without its title, in at most `limit` bytes. Lines that do not fit
-/// are left out, and the text says so.
-pub fn text(message: &WebhookMessage, dialect: Dialect, limit: usize) -> String {
+/// A message as text.
+pub struct MessageText {
+    pub text: String,
+    /// Number of cards in it.
+    pub cards: usize,
+}
+
+/// Returns the text of a message without its title, in at most `limit` bytes. Cards that do not fit are
+/// counted at its end; the first one is cut if necessary.
+pub fn text(message: &WebhookMessage, dialect: Dialect, limit: usize) -> MessageText {
+    let end = dialect.line_end();
     let mut lines = Vec::new();
     for (name, value) in &message.facts {
         lines.push(format!("{} {}", dialect.bold(name), dialect.escape(value)));
@@ -30,32 +38,49 @@ pub fn text(message: &WebhookMessage, dialect: Dialect, limit: usize) -> String 
     for item in &message.items {
         lines.push(format!("- {}", dialect.escape(item)));
     }
-    for (at, card) in message.cards.iter().enumerate() {
-        lines.push(dialect.card(at + 1, card));
-    }
-    if message.more > 0 {
-        lines.push(format!("… and {} more", message.more));
-    }
-    fitted(lines, dialect.line_end(), limit)
-}
-
-/// Joins the lines that fit into `limit` bytes.
-fn fitted(lines: Vec<String>, end: &str, limit: usize) -> String {
-    let cut = "… the message is cut here".to_owned();
+    let rest = |count: u64| format!("… and {count} more");
+    let room = limit.saturating_sub(rest(u64::MAX).len() + end.len());
     let mut text = String::new();
     for line in lines {
-        let room = limit.saturating_sub(cut.len() + 2 * end.len());
-        let is_full = text.len() + line.len() > room;
-        if !text.is_empty() {
-            text.push_str(end);
+        if !append(&mut text, &line, end, room) {
+            append(&mut text, CUT, end, limit);
+            return MessageText { text, cards: 0 };
         }
-        if is_full {
-            text.push_str(&cut);
-            return text;
-        }
-        text.push_str(&line);
     }
-    text
+    let mut cards = 0;
+    for card in &message.cards {
+        let shown = dialect.card(cards + 1, card);
+        if append(&mut text, &shown, end, room) {
+            cards += 1;
+            continue;
+        }
+        if cards == 0 {
+            let most = room.saturating_sub(text.len() + end.len() + CUT_SHORT.len());
+            let short = format!("{}{CUT_SHORT}", &shown[..shown.floor_char_boundary(most)]);
+            append(&mut text, &short, end, room);
+            cards = 1;
+        }
+        break;
+    }
+    let more = message.more + (message.cards.len() - cards) as u64;
+    if more > 0 {
+        append(&mut text, &rest(more), end, limit);
+    }
+    MessageText { text, cards }
+}
+
+const CUT: &str = "… the message is cut";
+const CUT_SHORT: &str = "…";
+
+/// Appends a line if it fits into `limit` bytes. Returns true if it did.
+fn append(text: &mut String, line: &str, end: &str, limit: usize) -> bool {
+    let end = if text.is_empty() { "" } else { end };
+    let fits = text.len() + end.len() + line.len() <= limit;
+    if fits {
+        text.push_str(end);
+        text.push_str(line);
+    }
+    fits
 }
 
 impl Dialect {
@@ -157,7 +182,7 @@ mod tests {
 
     #[test]
     fn texts_of_notes_are_no_markup() {
-        let of = |dialect| text(&message(vec![hostile()]), dialect, 10_000);
+        let of = |dialect| text(&message(vec![hostile()]), dialect, 10_000).text;
         let heading = "＊＊买一送一＊＊ ［点我］(http://evil) ＜at id=all＞＜/at＞\\n# 标题";
         let address = "https://www.xiaohongshu.com/explore/1?a=%28b%29%7Cc";
         let markdown = format!("1. [{heading}]({address})\nliked_count 1,234");
@@ -169,10 +194,25 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut_between_lines_and_says_so() {
-        let cards = vec![hostile(); 50];
-        let text = text(&message(cards), Dialect::Markdown, 1_000);
+    fn cards_that_do_not_fit_are_counted() {
+        let mut message = message(vec![hostile(); 50]);
+        message.more = 7;
+        let MessageText { text, cards } = text(&message, Dialect::Markdown, 1_000);
         assert!(text.len() <= 1_000, "{}", text.len());
-        assert!(text.ends_with("\n… the message is cut here"), "{text}");
+        assert!((1..10).contains(&cards), "{cards}");
+        assert_eq!(text.matches("liked_count 1,234").count(), cards);
+        let more = format!("\n… and {} more", 57 - cards);
+        assert!(text.ends_with(&more), "{text}");
+    }
+
+    #[test]
+    fn a_card_that_is_longer_than_a_message_is_cut() {
+        let mut long = hostile();
+        long.values = vec![("text".to_owned(), "长".repeat(1_000))];
+        let MessageText { text, cards } =
+            text(&message(vec![long, hostile()]), Dialect::Slack, 500);
+        assert!(text.len() <= 500, "{}", text.len());
+        assert_eq!(cards, 1);
+        assert!(text.ends_with("长…\n… and 1 more"), "{text}");
     }
 }

@@ -52,8 +52,8 @@ fn what_cannot_be_replaced_is_told_with_its_place() {
             "3:5 the environment variable `NOBODY` is not set \
              [set it before the run, for example: export NOBODY=…]",
             "4:5 `${` has no closing `}` [write ${NAME}, or $${ for the characters themselves]",
-            "5:5 the environment variable `` is not set \
-             [set it before the run, for example: export =…]",
+            "5:5 `${…}` does not hold the name of a variable \
+             [write ${NAME}, with letters, digits and _; there are no default values]",
         ]
     );
 }

@@ -31,6 +31,11 @@ pub fn substitute(
                             format!("the environment variable `{name}` is not set"),
                             format!("set it before the run, for example: export {name}=…"),
                         ),
+                        Problem::NoName => (
+                            "`${…}` does not hold the name of a variable".to_owned(),
+                            "write ${NAME}, with letters, digits and _; there are no default values"
+                                .to_owned(),
+                        ),
                         Problem::Unclosed => (
                             "`${` has no closing `}`".to_owned(),
                             "write ${NAME}, or $${ for the characters themselves".to_owned(),
@@ -170,6 +175,8 @@ const NO_WORD: usize = 12;
 
 enum Problem {
     Missing(String),
+    /// The braces hold something else than a name. It is not repeated: it may hold a secret.
+    NoName,
     Unclosed,
 }
 
@@ -185,6 +192,10 @@ fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String,
         }
         out.push_str(&rest[..at]);
         let (name, after) = rest[at + 2..].split_once('}').ok_or(Problem::Unclosed)?;
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_name || name.is_empty() {
+            return Err(Problem::NoName);
+        }
         out.push_str(&lookup(name).ok_or_else(|| Problem::Missing(name.to_owned()))?);
         rest = after;
     }
