@@ -53,7 +53,7 @@ struct Common {
     /// `schemas`]
     #[arg(long, global = true, env = "REDLAKE_SCHEMAS", value_name = "DIR")]
     schemas: Option<PathBuf>,
-    /// Format of results. In json a result is one line, in ndjson each item of a list is
+    /// Format of results. json prints a result on one line, ndjson each item of a list
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// With --format json, print the result on many lines, indented

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{FakeApi, Lake, SandboxProcess, redlake};
+use crate::support::{FakeApi, Lake, SandboxProcess, collect, redlake, repository};
 use crate::upkeep::{PIPELINE, lake_with_runs};
 
 const JSON: [&str; 2] = ["--log-format", "json"];
@@ -436,5 +436,25 @@ fn lines_of_a_run_carry_its_id() {
         let id = line["run_id"].as_str().expect("a run id");
         assert_eq!(lake.value("select run_id from runs"), id);
         assert!(line["search_id"].is_string(), "{line}");
+    }
+}
+
+/// A line that is printed elsewhere would be no JSON, and `-q` would not hold it back.
+#[test]
+fn one_file_alone_prints_on_stderr() {
+    let mut files = Vec::new();
+    collect(&repository("src"), &mut files);
+    assert!(files.len() > 100);
+    for (path, text) in files {
+        let text = String::from_utf8_lossy(&text);
+        let prints = ["io::stderr", "eprint!", "eprintln!", "dbg!"]
+            .iter()
+            .any(|word| text.contains(word));
+        assert_eq!(
+            prints,
+            path.ends_with("cli/output/stderr.rs"),
+            "{}",
+            path.display()
+        );
     }
 }

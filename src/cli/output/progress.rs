@@ -1,7 +1,6 @@
 //! Progress of a run or a compaction, on stderr: a line that is redrawn, or lines of a log.
 
 use std::cell::RefCell;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -45,7 +44,7 @@ impl Display {
     fn of(mode: Mode) -> Self {
         // A line that is redrawn is no JSON.
         let is_text = stderr::format() == LogFormat::Text;
-        let is_terminal = std::io::stderr().is_terminal();
+        let is_terminal = stderr::is_terminal();
         match mode {
             Mode::None => Display::Nothing,
             Mode::Auto if is_text && is_terminal => Display::Line(interval(REDRAWN_EVERY)),
@@ -102,8 +101,7 @@ struct Pace {
     begun: Instant,
     /// Calls that an earlier process of the run made.
     earlier_calls: u64,
-    last_shown: Instant,
-    has_shown: bool,
+    last_shown: Option<Instant>,
 }
 
 impl RunProgress {
@@ -152,19 +150,12 @@ impl RunProgress {
         let pace = self.pace.get_or_insert(Pace {
             begun: now,
             earlier_calls: counts.calls,
-            last_shown: now,
-            has_shown: false,
+            last_shown: None,
         });
-        let passed = now.duration_since(pace.last_shown);
-        match self.display {
-            // The line appears at once.
-            Display::Line(every) if passed >= every || !pace.has_shown => {}
-            Display::Log(every) if passed >= every => {}
-            Display::Line(_) | Display::Log(_) | Display::Nothing => return,
+        if pace.is_due(self.display, now) {
+            let left = pace.left(counts, now);
+            self.show(left);
         }
-        (pace.last_shown, pace.has_shown) = (now, true);
-        let left = pace.left(counts, now);
-        self.show(left);
     }
 
     fn show(&mut self, left: Option<Duration>) {
@@ -200,7 +191,11 @@ impl RunProgress {
 impl Drop for RunProgress {
     fn drop(&mut self) {
         stderr::remove_line();
-        let has_log = self.pace.as_ref().is_some_and(|pace| pace.has_shown) || self.is_asked;
+        let has_log = self
+            .pace
+            .as_ref()
+            .is_some_and(|pace| pace.last_shown.is_some())
+            || self.is_asked;
         let is_log = matches!(self.display, Display::Log(_));
         if is_log && has_log && !self.is_told {
             self.show(None);
@@ -212,6 +207,21 @@ impl Drop for RunProgress {
 const FEW_CALLS: u64 = 5;
 
 impl Pace {
+    /// Returns true if the counts are to be shown now. A line appears at once, a log begins after
+    /// its first interval: a quick run has none.
+    fn is_due(&mut self, display: Display, now: Instant) -> bool {
+        let (since, every) = match display {
+            Display::Line(every) => (self.last_shown, every),
+            Display::Log(every) => (self.last_shown.or(Some(self.begun)), every),
+            Display::Nothing => return false,
+        };
+        let is_due = since.is_none_or(|since| now.duration_since(since) >= every);
+        if is_due {
+            self.last_shown = Some(now);
+        }
+        is_due
+    }
+
     /// Returns the time that the calls left take at the rate so far. They are a maximum, and so is
     /// the time. `None` while the rate is unknown, or if no call is left.
     fn left(&self, counts: &RunCounts, now: Instant) -> Option<Duration> {
@@ -336,5 +346,97 @@ fn log_step(step: CompactionStep<'_>) {
             let told = format!("{} {}: left as it is, a file is damaged", day.dt, day.table);
             of_day(Notice::new(LogLevel::Warn, told), day).print();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Money;
+
+    fn pace(begun: Instant) -> Pace {
+        Pace {
+            begun,
+            earlier_calls: 3,
+            last_shown: None,
+        }
+    }
+
+    /// The milliseconds at which a display that is told of a page every 30 ms shows it.
+    fn shown(display: Display, until: u64) -> Vec<u64> {
+        let begun = Instant::now();
+        let mut pace = pace(begun);
+        let times = (0..until).step_by(30);
+        let is_due = |ms: &u64| pace.is_due(display, begun + Duration::from_millis(*ms));
+        times.filter(is_due).collect()
+    }
+
+    #[test]
+    fn a_log_has_a_line_every_few_seconds_and_none_of_a_quick_run() {
+        let log = Display::Log(LOGGED_EVERY);
+        assert_eq!(shown(log, 4_990), [0; 0]);
+        assert_eq!(shown(log, 20_000), [5_010, 10_020, 15_030]);
+        let unasked = Display::Log(LOGGED_UNASKED_EVERY);
+        assert_eq!(shown(unasked, 25_000), [10_020, 20_040]);
+        assert_eq!(shown(Display::Nothing, 60_000), [0; 0]);
+    }
+
+    #[test]
+    fn a_line_appears_at_once_and_does_not_flicker() {
+        let line = Display::Line(REDRAWN_EVERY);
+        assert_eq!(shown(line, 400), [0, 120, 240, 360]);
+    }
+
+    #[test]
+    fn the_time_left_is_shown_once_the_rate_is_known() {
+        let begun = Instant::now();
+        let left = |calls, calls_left, seconds| {
+            let counts = RunCounts {
+                calls,
+                calls_left,
+                ..RunCounts::default()
+            };
+            let left = pace(begun).left(&counts, begun + Duration::from_secs(seconds));
+            left.map(|left| left.as_secs())
+        };
+        // Three calls are of an earlier process.
+        assert_eq!(left(7, 90, 10), None);
+        assert_eq!(left(13, 90, 1), None);
+        assert_eq!(left(13, 90, 10), Some(90));
+        assert_eq!(left(13, 0, 10), None);
+    }
+
+    #[test]
+    fn counts_are_told_in_words() {
+        let counts = RunCounts {
+            planned: 1_200,
+            done: 11,
+            failed: 1,
+            calls: 1_057,
+            cost: Some(Money::of(105.7)),
+            notes: Some(9_000),
+            new_notes: Some(812),
+            calls_left: 40,
+        };
+        assert_eq!(
+            told(&counts, Some("CNY"), Some(Duration::from_secs(61))),
+            "11 of 1,200 searches (1 failed), 1,057 calls, 812 new notes, 105.70 CNY, at most 2 min left"
+        );
+        let unknown = RunCounts {
+            planned: 1,
+            failed: 0,
+            calls: 1,
+            cost: None,
+            new_notes: None,
+            notes: Some(1),
+            ..counts
+        };
+        assert_eq!(told(&unknown, None, None), "11 of 1 search, 1 call, 1 note");
+        let long = |seconds| rough(Duration::from_secs(seconds));
+        assert_eq!((long(0), long(59)), ("1 s".to_owned(), "59 s".to_owned()));
+        assert_eq!(
+            (long(3_599), long(9_000)),
+            ("60 min".to_owned(), "2 h 30 min".to_owned())
+        );
     }
 }

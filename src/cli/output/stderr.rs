@@ -87,10 +87,15 @@ pub fn format() -> LogFormat {
     stderr().format
 }
 
+/// Returns true if stderr is a terminal.
+pub fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Returns true if text on stderr may have colours.
 pub fn has_colors() -> bool {
     let is_unwanted = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !is_unwanted
+    is_terminal() && !is_unwanted
 }
 
 /// A message with its fields. The fields are printed in JSON only, so the text has to say what
