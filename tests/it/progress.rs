@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Lake, SandboxProcess, succeed};
 use crate::terminal::{Drawn, Terminal};
@@ -152,6 +152,64 @@ fn known_notes_are_not_new() {
         again.contains(", 4 calls, 0 new notes, 0.40 CNY"),
         "{again}"
     );
+}
+
+/// A run that is continued shows what it did before.
+#[test]
+fn a_continued_run_begins_where_it_was() {
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    let lake = lake(&sandbox);
+    let pipeline = pipeline(&lake, "");
+    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
+    let text = text.replace("limits: {", "limits: {requests_per_run: 7, ");
+    std::fs::write(&pipeline, text).expect("a writable folder");
+    let run = || {
+        let args = ["run", pipeline.to_str().expect("UTF-8")];
+        let mut command = sandbox.redlake(&lake, &args, "sandbox");
+        command.args(["--progress", "log", "--log-format", "json"]);
+        let output = drawing(&mut command).output().expect("the binary starts");
+        progress_lines(&output.stderr)
+    };
+    let keys = ["calls", "calls_left", "notes", "cost", "searches_done"];
+    let of = |line: &Value| keys.map(|key| line[key].clone());
+    let first = run();
+    let again = run();
+    let end = of(first.last().expect("a line"));
+    assert_eq!(end[..2], [json!(7), json!(5)]);
+    assert_eq!(of(&again[0]), end);
+    let end = again.last().expect("a line");
+    assert_eq!((&end["calls"], &end["calls_left"]), (&json!(12), &json!(0)));
+    assert_eq!(end["searches_done"], 4);
+}
+
+/// The lines about progress, of a log in JSON.
+fn progress_lines(stderr: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(stderr);
+    let lines = text
+        .lines()
+        .map(|line| -> Value { serde_json::from_str(line).expect("JSON") });
+    lines
+        .filter(|line| line.get("calls_left").is_some())
+        .collect()
+}
+
+/// A call that takes long is no silence: the line is drawn each second.
+#[test]
+fn a_run_that_waits_shows_it() {
+    let sandbox = SandboxProcess::with(&["--frozen", "--latency", "1100"]);
+    let lake = Lake::new();
+    let pipeline = pipeline(&lake, "");
+    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
+    let text = text.replace("limits: {", "limits: {requests_per_run: 1, ");
+    std::fs::write(&pipeline, text).expect("a writable folder");
+    let args = ["run", pipeline.to_str().expect("UTF-8")];
+    let mut command = sandbox.redlake(&lake, &args, "sandbox");
+    command.args(["--progress", "log", "--log-format", "json"]);
+    let output = drawing(&mut command).output().expect("the binary starts");
+    let lines = progress_lines(&output.stderr);
+    let waiting = lines.iter().filter(|line| line["calls"] == 0).count();
+    assert!(waiting >= 2, "{lines:#?}");
+    assert_eq!(lines.last().expect("a line")["calls"], 1);
 }
 
 #[test]
