@@ -136,12 +136,7 @@ fn known_notes_are_not_new() {
         let mut command = sandbox.redlake(&lake, &args, "sandbox");
         only_rows(&Terminal::with_columns(160).run_stderr(drawing(&mut command)))
     };
-    let newest = |rows: &BTreeSet<String>| {
-        rows.iter()
-            .filter(|r| r.contains("4 of 4"))
-            .next_back()
-            .cloned()
-    };
+    let newest = |rows: &BTreeSet<String>| rows.iter().rfind(|r| r.contains("4 of 4")).cloned();
     let first = run();
     let first = newest(&first).expect("an end");
     assert!(first.contains(" new notes, "), "{first}");
