@@ -10,29 +10,26 @@ mod output;
 mod shell;
 mod signals;
 
-use std::fmt::{self, Debug};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing::field::Field;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::output::format::Format;
 use crate::cli::output::print::ReportFormat;
+use crate::cli::output::stderr::{LogFormat, LogLevel, Notice};
+use crate::cli::output::{log, progress, stderr};
 use crate::clock;
 use crate::lake_layout::{self, DEFAULT_LAKE};
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::{LoadedPipeline, load_pipeline};
-use crate::spec::yaml::escape::escaped;
 use commands::checks::checked_plan;
 use environment::{Environment, variable};
+use error::command_line::{is_json_requested, misuse};
 use error::{CliError, ENVIRONMENT};
 use exit_code::ExitCode;
 
@@ -57,14 +54,17 @@ struct Common {
     /// `schemas`]
     #[arg(long, global = true, env = "REDLAKE_SCHEMAS", value_name = "DIR")]
     schemas: Option<PathBuf>,
-    /// Format of results
+    /// Format of results. json prints a result on one line, ndjson each item of a list
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// With --format json, print the result on many lines, indented
+    #[arg(long, global = true)]
+    pretty: bool,
     /// Progress display on stderr
-    #[arg(long, global = true, value_enum, default_value_t = output::progress::Mode::Auto)]
-    progress: output::progress::Mode,
-    /// Format of log lines on stderr
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, value_enum, default_value_t = progress::Mode::Auto)]
+    progress: progress::Mode,
+    /// Format of everything on stderr
+    #[arg(long, global = true, env = "REDLAKE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// Print only errors on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -138,20 +138,29 @@ enum Command {
 /// Maximum number of warnings of a pipeline on stderr.
 const MOST_WARNINGS: usize = 20;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
 /// Parses the command line and runs the command. Prints an error with its hint.
 pub fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
-    init_logging(&cli.common);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(wrong) => {
+            if is_json_requested(std::env::args_os().skip(1)) {
+                stderr::set_up(LogFormat::Json, false);
+            }
+            return misuse(&wrong).into();
+        }
+    };
+    let common = &cli.common;
+    stderr::set_up(common.log_format, common.quiet);
+    log::set_up(match (common.quiet, common.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, _) => LevelFilter::DEBUG,
+    });
     match dispatch(cli) {
         Ok(code) => code.into(),
         Err(error) => {
-            error.print(std::io::stderr().is_terminal());
+            error.print();
             error.code.into()
         }
     }
@@ -159,6 +168,10 @@ pub fn main() -> std::process::ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let common = &cli.common;
+    // The file that a query writes has the format of its name.
+    if !matches!(cli.command, Command::Query(_)) {
+        common.check_pretty(common.format)?;
+    }
     if let Some(wrong) = wrong_clock(clock::now()) {
         if let Command::Run(_) | Command::Extract(_) = cli.command {
             let hint = "set the clock: every row and call of a run carries its time";
@@ -237,7 +250,8 @@ impl Common {
     /// Logs the warnings of a plan, at most [`MOST_WARNINGS`].
     fn warn(&self, plan: &Plan) {
         for warning in plan.warnings.iter().take(MOST_WARNINGS) {
-            tracing::warn!("{}", warning.line());
+            let line = |_: &str| LogLevel::Warn.log_line(&warning.line());
+            Notice::about(warning).print_as(line);
         }
         let more = plan.warnings.len().saturating_sub(MOST_WARNINGS);
         if more > 0 {
@@ -252,12 +266,28 @@ impl Common {
     /// # Errors
     /// Another format is requested.
     fn text_or_json(&self) -> Result<ReportFormat, CliError> {
-        let format = self.only(&[Format::Table, Format::Json])?;
-        Ok(if format == Format::Json {
-            ReportFormat::Json
-        } else {
-            ReportFormat::Text
-        })
+        Ok(
+            match self.only(&[Format::Table, Format::Json, Format::Ndjson])? {
+                Format::Json if self.pretty => ReportFormat::PrettyJson,
+                Format::Json => ReportFormat::Json,
+                Format::Ndjson => ReportFormat::Ndjson,
+                Format::Table | Format::Csv | Format::Markdown | Format::Parquet => {
+                    ReportFormat::Text
+                }
+            },
+        )
+    }
+
+    /// Checks that `--pretty` is given for JSON only.
+    ///
+    /// # Errors
+    /// The result has another format.
+    fn check_pretty(&self, format: Format) -> Result<(), CliError> {
+        if !self.pretty || format == Format::Json {
+            return Ok(());
+        }
+        let hint = "add --format json, or leave out --pretty";
+        Err(CliError::usage("--pretty prints JSON only", hint))
     }
 
     /// Returns the requested format if `allowed` contains it.
@@ -277,8 +307,17 @@ impl Common {
         let message = format!("this command does not print {}", name(&self.format));
         Err(CliError::usage(
             message,
-            format!("use --format {}", names.join(" or ")),
+            format!("use --format {}", listed(&names)),
         ))
+    }
+}
+
+/// Returns names as in `a, b or c`.
+fn listed(names: &[String]) -> String {
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
     }
 }
 
@@ -286,42 +325,6 @@ impl Common {
 fn lake_folder() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new()
         .try_map(|written| lake_layout::folder(Path::new(&written), variable("HOME").as_deref()))
-}
-
-/// Sets up logging. Only redlake's own events are logged: those of an HTTP library might contain a
-/// URL with the token.
-fn init_logging(common: &Common) {
-    let level = match (common.quiet, common.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, _) => "debug",
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("redlake={level}")))
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .log_internal_errors(false);
-    match common.log_format {
-        LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .without_time()
-            .fmt_fields(debug_fn(write_field).delimited(" "))
-            .init(),
-        LogFormat::Json => builder.json().init(),
-    }
-}
-
-/// Writes a field of a log line, escaped. Further lines of a message are indented, so that none of
-/// them looks like a log line of its own.
-fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
-    let text = format!("{value:?}");
-    let text = escaped(&text).replace('\n', "\n  ");
-    if field.name() == "message" {
-        write!(out, "{text}")
-    } else {
-        write!(out, "{field}={text}")
-    }
 }
 
 #[cfg(test)]

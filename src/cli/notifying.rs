@@ -45,7 +45,7 @@ pub fn ended_run<'a>(
         event,
         outcome,
         snapshot_at: snapshot_at(plan, options, outcome),
-        problem: error.map(CliError::message),
+        problem: error.map(CliError::with_causes),
         hint: hint.map(str::to_owned),
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::cli::output::stderr::note;
+use crate::cli::output::stderr::{LogLevel, Notice, remove_line};
 
 /// Numbers of the signals that end a run. They are the same on every Unix.
 const HANGUP: u8 = 1;
@@ -42,6 +42,7 @@ pub fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<
                 };
                 if signal.swap(number, Ordering::Relaxed) != 0 {
                     // A second signal exits at once: fetched pages are in the raw zone already.
+                    remove_line();
                     std::process::exit(128 + i32::from(number));
                 }
                 let _ = sender.send(true);
@@ -75,7 +76,11 @@ fn is_hangup_ignored() -> bool {
 fn exit_late(signal: u8) {
     std::thread::spawn(move || {
         std::thread::sleep(PATIENCE);
-        note("stopped; paid pages are kept, and the next run continues");
+        remove_line();
+        let told = "stopped; paid pages are kept, and the next run continues";
+        Notice::new(LogLevel::Warn, told)
+            .with("signal", signal)
+            .print();
         std::process::exit(128 + i32::from(signal));
     });
 }

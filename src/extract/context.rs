@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::extract::budget::{Budget, Exhausted};
 use crate::extract::client::Client;
+use crate::extract::counts::RunCounts;
 use crate::extract::journal::Journal;
 use crate::extract::limiter::Limiter;
 use crate::extract::pager::{KnownItems, StopReason};
@@ -108,6 +109,8 @@ impl Context {
 
 /// An event for a progress display.
 pub enum Event<'a> {
+    /// The run has its identity. What follows belongs to it.
+    Begun(&'a RunMeta),
     /// A lake was created, at this full path.
     NewLake {
         lake: &'a Path,
@@ -125,6 +128,9 @@ pub enum Event<'a> {
         search: &'a Search,
         reason: &'a str,
     },
+    /// What the run has done so far: at the begin of its searches, after each call, and every
+    /// [`TICK`](crate::extract::TICK).
+    Counted(&'a RunCounts),
 }
 
 #[derive(Clone, Debug, PartialEq)]

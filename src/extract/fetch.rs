@@ -93,13 +93,29 @@ impl Turn {
         let (search, call) = (&self.pager.search, &ended.call);
         match &call.error {
             Some(error) => tracing::info!(
+                search = %search,
+                search_id = search.search_id,
+                page = call.page,
+                attempt = call.attempt,
+                class = %call.class,
+                provider_code = call.code,
                 "{search} page {}, attempt {}: {}, billed {:?}: {error}",
                 call.page,
                 call.attempt,
                 call.class,
                 call.billed
             ),
-            None => tracing::debug!("{search} page {}: {} ms", call.page, call.duration_ms),
+            None => tracing::debug!(
+                search = %search,
+                search_id = search.search_id,
+                page = call.page,
+                attempt = call.attempt,
+                class = %call.class,
+                provider_code = call.code,
+                "{search} page {}: {} ms",
+                call.page,
+                call.duration_ms
+            ),
         }
         context.budget.settle(&ended.call, price);
         if let Some(pause) = ended.slow_down {

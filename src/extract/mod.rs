@@ -16,6 +16,7 @@ pub mod budget;
 mod call;
 pub mod client;
 pub mod context;
+pub mod counts;
 pub mod daily_spend;
 pub mod envelope;
 pub mod error;
@@ -38,9 +39,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::clock::Clock;
 use crate::extract::context::{Context, known_to};
+use crate::extract::counts::{Counter, FoundNotes};
 use crate::extract::fetch::{Next, Taken, Turn};
 use crate::extract::scheduler::Lanes;
 use crate::plan::{Plan, Search};
@@ -58,6 +61,9 @@ use store::Store;
 pub use crate::extract::error::ExtractError;
 pub use context::{Cut, Event, Known, KnownTo, SearchEnd};
 
+/// Interval of [`Event::Counted`] while no call ends, so that a display shows that a run waits.
+pub const TICK: Duration = Duration::from_secs(1);
+
 /// Inputs of an extraction besides its plan.
 pub struct Needs {
     pub clients: BTreeMap<String, Client>,
@@ -69,6 +75,8 @@ pub struct Needs {
     pub recent: BTreeMap<String, Vec<Duration>>,
     /// Progress of the searches that an earlier process began, by search id.
     pub progress: HashMap<String, Progress>,
+    /// Notes that an earlier process of the run found.
+    pub found: FoundNotes,
     /// Becomes true when the user asks the run to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -78,7 +86,8 @@ pub struct Extractor {
     context: Arc<Context>,
     known: Known,
     progress: HashMap<String, Progress>,
-    /// Called for every page, and at the end of every search.
+    counter: Counter,
+    /// Called for every page, at the end of every search, and when the counts change.
     pub on_event: Box<dyn Fn(&Event<'_>) + Send>,
 }
 
@@ -104,6 +113,7 @@ impl Extractor {
             (name, (client, limiter))
         };
         let sources = needs.clients.into_iter().map(with_limiter).collect();
+        let counter = Counter::new(&plan, needs.found);
         let store = Store::new(needs.writers, Arc::clone(&needs.journal));
         let context = Arc::new(Context {
             plan,
@@ -120,6 +130,7 @@ impl Extractor {
             context,
             known: needs.known,
             progress: needs.progress,
+            counter,
             on_event: Box::new(|_| ()),
         }
     }
@@ -139,6 +150,8 @@ impl Extractor {
         let mut lanes = self.lanes(searches, extracted);
         let mut running: JoinSet<(String, Result<Taken, ExtractError>)> = JoinSet::new();
         let mut broken = Ok(());
+        let mut ticks = interval_at(Instant::now() + TICK, TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_cut = context.is_cut();
             while !is_cut && let Some(turn) = lanes.next(concurrency) {
@@ -173,6 +186,7 @@ impl Extractor {
                     }
                 }
                 () = lanes.wake(), if !is_cut => {}
+                _ = ticks.tick() => self.show_counts(),
             }
         }
         // The searches that an interrupted run leaves over.
@@ -186,9 +200,12 @@ impl Extractor {
     /// Queues the unfinished searches by source, and records those that have ended.
     fn lanes(&mut self, searches: Vec<Search>, extracted: &mut Extracted) -> Lanes {
         let mut lanes = Lanes::default();
+        let begun = searches.len() as u64;
+        self.counter.begin(begun, &extracted.calls);
         for search in searches {
             let pager = match self.progress.remove(&search.search_id) {
                 Some(Progress::Ended(end)) => {
+                    self.counter.add_end(end.error.is_some(), 0);
                     extracted.ended.push(end);
                     continue;
                 }
@@ -200,32 +217,45 @@ impl Extractor {
                     Pager::new(search, endpoint, at, known)
                 }
             };
+            self.counter.add_calls_left(left(&pager).1);
             lanes.queue(Turn::first(pager));
         }
+        self.show_counts();
         lanes
     }
 
     /// Adds the result of a turn to `extracted`. Returns the next turn of the search, if it has
     /// one.
-    fn take_in(&self, taken: Taken, extracted: &mut Extracted) -> Option<(Turn, Option<Duration>)> {
+    fn take_in(
+        &mut self,
+        taken: Taken,
+        extracted: &mut Extracted,
+    ) -> Option<(Turn, Option<Duration>)> {
         let Taken {
             call, page, next, ..
         } = taken;
+        if let Some(call) = &call {
+            self.counter.add_call(call);
+        }
         extracted.calls.extend(call);
         if let Some((page, items)) = page {
             extracted.pages += 1;
             extracted.items += items;
             let search = &next.pager().search;
+            let endpoint = self.context.plan.endpoint(search);
+            self.counter.add_page(next.pager(), endpoint);
             (self.on_event)(&Event::Page {
                 search,
                 page,
                 items,
             });
         }
-        match next {
+        let next = match next {
             Next::Turn(turn, delay) => Some((turn, delay)),
             Next::Ended(pager, end) => {
                 let search = &pager.search;
+                let pages_left = search.max_pages.saturating_sub(pager.pages);
+                self.counter.add_end(end.error.is_some(), pages_left.into());
                 (self.on_event)(&match &end.error {
                     Some(reason) => Event::Failed { search, reason },
                     None => Event::Done {
@@ -240,7 +270,13 @@ impl Extractor {
                 extracted.left.push(left(&pager));
                 None
             }
-        }
+        };
+        self.show_counts();
+        next
+    }
+
+    fn show_counts(&self) {
+        (self.on_event)(&Event::Counted(&self.counter.counts));
     }
 }
 

@@ -104,6 +104,16 @@ impl Pager {
         self.start + self.pages
     }
 
+    /// Returns the different ids on the newest page.
+    pub fn last_ids(&self) -> &BTreeSet<String> {
+        &self.last_page
+    }
+
+    /// Returns the items that the search regards as known.
+    pub fn known(&self) -> &KnownItems {
+        &self.known
+    }
+
     /// Takes a page in; whether to stop after it.
     pub fn advance(&mut self, page: &PageSummary) -> (Added, Option<StopReason>) {
         let repeated = page

@@ -11,6 +11,7 @@ use super::ledger::Call;
 use super::pager::{Pager, StopReason};
 use super::policy::{Attempt, CallOutcome, decide};
 use crate::extract::context::{Known, SearchEnd, known_to};
+use crate::extract::counts::{FoundNotes, lists_notes};
 use crate::extract::ledger::Sent;
 use crate::plan::{Plan, Search};
 use crate::raw::RawReader;
@@ -33,6 +34,8 @@ pub struct Replayed {
     pub calls: Vec<Call>,
     pub pages: u64,
     pub items: u64,
+    /// The notes on its pages.
+    pub found: FoundNotes,
     /// Request ids of calls whose page was acknowledged and is no longer readable.
     pub lost: HashSet<String>,
     /// The searches for the chosen notes, if notes were chosen.
@@ -168,6 +171,9 @@ impl Replayed {
         self.items += header.item_count;
         let summary = Envelope::read(text.as_bytes(), source).summary(endpoint, &pager.search);
         pager.advance(&summary.unwrap_or_default());
+        if lists_notes(endpoint) {
+            self.found.add(pager.last_ids(), pager.known());
+        }
         // What was decided then counts, whatever the lake has learnt since.
         let progress = match header.stop.as_deref().and_then(StopReason::named) {
             Some(stop) => Progress::Ended(SearchEnd {

@@ -40,7 +40,7 @@ impl SnapshotAt {
     }
 }
 
-/// Callback for every page and for the end of every search.
+/// Callback for the events of a run.
 pub type OnEvent = Box<dyn Fn(&Event<'_>) + Send>;
 
 /// Policy for a run that was cut short.

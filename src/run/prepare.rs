@@ -128,6 +128,7 @@ pub(crate) async fn prepare<'a>(
         continued, replaces, plan, &lake, &commits, &accesses, options,
     )?;
     let meta = begun.head.meta(plan.timezone);
+    on_event(&Event::Begun(&meta));
     let prior = Prior::new(plan, &lake, commits, &meta);
     let known = prior.known()?;
     let replayed = match &begun.open {
@@ -153,6 +154,7 @@ pub(crate) async fn prepare<'a>(
         known,
         recent: recent(plan, &lake)?,
         progress: replayed.progress,
+        found: replayed.found,
         stop,
     };
     let mut extractor = Extractor::new(Arc::clone(plan), meta.clone(), begun.clock, needs);

@@ -319,7 +319,8 @@ pub(crate) fn resume_or_close(
         for other in ours.into_iter().filter(is_other) {
             close(other, "another run of the pipeline is continued");
         }
-        tracing::info!("the run {} is continued", chosen.head.run_id);
+        let run_id = &chosen.head.run_id;
+        tracing::info!(run_id, "the run {run_id} is continued");
         return Ok(Some(chosen));
     }
     // Only the newest run can be continued. Usually it is the only one.
@@ -333,7 +334,7 @@ pub(crate) fn resume_or_close(
     match newest.obstacle(plan, options, clock::now()) {
         None => {
             let run_id = &newest.head.run_id;
-            tracing::info!("the run {run_id} was cut short and is continued");
+            tracing::info!(run_id, "the run {run_id} was cut short and is continued");
             Ok(Some(newest))
         }
         Some(reason) => {
@@ -357,12 +358,19 @@ fn close(
     let run_id = run.head.run_id.clone();
     match run.close(plan, transform, lake, threads, reason, lock) {
         Ok(outcome) => {
-            tracing::warn!("the run {run_id} was cut short and is closed as it is: {reason}");
+            tracing::warn!(
+                run_id,
+                "the run {run_id} was cut short and is closed as it is: {reason}"
+            );
             if let Some(blocked) = outcome.blocked {
-                tracing::error!("its tables are held, see redlake show {run_id}: {blocked}");
+                tracing::error!(
+                    run_id,
+                    "its tables are held, see redlake show {run_id}: {blocked}"
+                );
             }
         }
         Err(error) => tracing::error!(
+            run_id,
             "the run {run_id} was cut short and cannot be closed; its pages are kept: {}",
             with_causes(&error)
         ),

@@ -25,6 +25,7 @@ mod hourly;
 mod install;
 mod kills;
 mod late_notes;
+mod log_lines;
 mod logical_time;
 mod marts;
 mod messages;
@@ -34,11 +35,14 @@ mod no_answers;
 mod notify;
 mod odd_answers;
 mod outcomes;
+mod output_formats;
 mod pipes;
 mod places;
 mod privacy;
 #[cfg(unix)]
 mod private;
+#[cfg(unix)]
+mod progress;
 #[cfg(unix)]
 mod quarantine;
 mod query;
@@ -59,6 +63,8 @@ mod stops;
 mod subjects;
 mod suggest;
 mod support;
+#[cfg(unix)]
+mod terminal;
 mod tokens;
 mod upkeep;
 mod webhook;

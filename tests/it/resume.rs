@@ -50,7 +50,7 @@ fn first_page(stderr: &mut impl Iterator<Item = std::io::Result<String>>) -> Str
 /// Ends a run with a signal once it has its first page; its exit code and how long it took.
 #[cfg(unix)]
 fn cut_short(lake: &Lake, pipeline: &Path, signal: &str) -> (Option<i32>, Duration) {
-    let mut child = run(lake, pipeline, &["--progress", "log"])
+    let mut child = run(lake, pipeline, &["-v", "--progress", "log"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -134,7 +134,7 @@ fn a_hangup_that_is_ignored_does_not_end_a_run() {
     let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
     let text = text.replace("requests_per_second: 1,", "requests_per_second: 5,");
     std::fs::write(&pipeline, text).expect("a writable folder");
-    let run = run(&lake, &pipeline, &["--progress", "log"]);
+    let run = run(&lake, &pipeline, &["-v", "--progress", "log"]);
     // As nohup starts it.
     let mut child = std::process::Command::new("sh")
         .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
@@ -188,7 +188,7 @@ fn a_call_that_hangs_does_not_hold_up_a_signal() {
 fn a_signal_is_heard_while_the_run_cannot_commit() {
     let lake = Lake::new();
     let pipeline = pipeline(&lake, "");
-    let mut child = run(&lake, &pipeline, &["--progress", "log"])
+    let mut child = run(&lake, &pipeline, &["-v", "--progress", "log"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -325,7 +325,7 @@ fn a_wrong_token_without_a_page_leaves_nothing_to_continue() {
 fn a_run_cut_short_in_the_sandbox_keeps_real_runs_out() {
     let lake = Lake::new();
     let pipeline = pipeline(&lake, "");
-    let mut child = run(&lake, &pipeline, &["--progress", "log"])
+    let mut child = run(&lake, &pipeline, &["-v", "--progress", "log"])
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");

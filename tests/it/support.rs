@@ -160,6 +160,7 @@ pub fn redlake() -> Command {
         "XHS_OPEN_APP_SECRET",
         "REDLAKE_LAKE",
         "REDLAKE_SCHEMAS",
+        "REDLAKE_LOG_FORMAT",
         "CARGO",
         "http_proxy",
         "HTTP_PROXY",

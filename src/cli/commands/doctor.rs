@@ -110,7 +110,7 @@ pub fn main(args: &DoctorArgs, common: &Common) -> Result<ExitCode, CliError> {
     let worst = checks.iter().map(|check| check.state).max();
     let healthy = worst != Some(State::Problem);
     let report = DoctorReport { healthy, checks };
-    format.print(&report, || table(&report))?;
+    format.print_list(&report, &report.checks, || table(&report))?;
     Ok(if healthy {
         ExitCode::Complete
     } else {

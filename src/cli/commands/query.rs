@@ -62,6 +62,8 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let sql = statement(args)?;
     let format = format(args, common)?;
+    common.check_pretty(format)?;
+    let is_pretty = common.pretty;
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let all = match args.as_of {
@@ -83,8 +85,8 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
             }
             is_repeatable = waits;
             match &args.output {
-                Some(path) => write_file(path, format, &schema, &mut batches),
-                None => print(format, &schema, &mut batches),
+                Some(path) => write_file(path, (format, is_pretty), &schema, &mut batches),
+                None => print((format, is_pretty), &schema, &mut batches),
             }
         });
         // With --allow-files the SQL may already have written files.
@@ -162,9 +164,13 @@ fn open(
 
 type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
 
-fn print(format: Format, schema: &SchemaRef, batches: &mut Batches<'_>) -> Result<(), Failed> {
+fn print(
+    (format, is_pretty): (Format, bool),
+    schema: &SchemaRef,
+    batches: &mut Batches<'_>,
+) -> Result<(), Failed> {
     let out = BufWriter::new(io::stdout());
-    let written = relation::write(format, schema, batches.map(|b| Ok(b?)), out);
+    let written = relation::write(format, is_pretty, schema, batches.map(|b| Ok(b?)), out);
     written.map_err(sql_error).or_else(|error| match error {
         Failed::Writing(error) => closed_pipe(error).map_err(Failed::Otherwise),
         error => Err(error),
@@ -175,7 +181,7 @@ fn print(format: Format, schema: &SchemaRef, batches: &mut Batches<'_>) -> Resul
 /// replacement is atomic.
 fn write_file(
     path: &Path,
-    format: Format,
+    (format, is_pretty): (Format, bool),
     schema: &SchemaRef,
     batches: &mut Batches<'_>,
 ) -> Result<(), Failed> {
@@ -187,7 +193,7 @@ fn write_file(
     let beside = beside(folder.unwrap_or(Path::new(".")));
     let mut beside = beside.map_err(|error| failed(error.into()))?;
     let mut out = BufWriter::new(beside.as_file_mut());
-    let written = relation::write(format, schema, batches.map(|b| Ok(b?)), &mut out);
+    let written = relation::write(format, is_pretty, schema, batches.map(|b| Ok(b?)), &mut out);
     written.map_err(sql_error).map_err(|error| match error {
         Failed::Writing(error) => failed(error),
         error => error,

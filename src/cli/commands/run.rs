@@ -88,7 +88,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
         },
         threads: args.threads.count(),
     };
-    let observer = progress::observer(common.progress, common.quiet, plan.estimate().calls);
+    let observer = progress::observer(common.progress, common.verbose > 0, &plan);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -58,9 +58,14 @@ pub fn main(args: &RunsArgs, common: &Common) -> Result<ExitCode, CliError> {
     let is_for_people = matches!(common.format, Format::Table | Format::Markdown);
     if is_for_people && !answer.batches.is_empty() {
         let (schema, batches) = with_local_times(&answer.batches);
-        print_batches(common.format, &schema, &batches)?;
+        print_batches(common.format, common.pretty, &schema, &batches)?;
     } else {
-        print_batches(common.format, &answer.schema, &answer.batches)?;
+        print_batches(
+            common.format,
+            common.pretty,
+            &answer.schema,
+            &answer.batches,
+        )?;
     }
     Ok(ExitCode::Complete)
 }

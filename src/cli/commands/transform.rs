@@ -74,7 +74,7 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
         OtherPages::Refuse
     };
     let replaced = retransform(&plan, &transform, &root, &args.raw, other_pages, threads)?;
-    format.print(&replaced, || summary(&replaced))?;
+    format.print_list(&replaced, &replaced, || summary(&replaced))?;
     catalog::write(&Lake::open_existing(&root)?, &plan.contracts).map_err(CliError::no_catalog)?;
     let held = |run: &&Retransformed| run.held;
     let held: Vec<&Retransformed> = replaced.iter().filter(held).collect();

@@ -75,10 +75,12 @@ pub fn compact_main(args: &CompactArgs, common: &Common) -> Result<ExitCode, Cli
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let before = args.before.unwrap_or_else(|| first_open_day(clock::now()));
-    let on_step = progress::of_compaction(common.progress, common.quiet);
+    let on_step = progress::of_compaction(common.progress);
     let Compacted { days, damaged } =
         compact(&lake, &contracts, before, args.dry_run, on_step.as_ref())?;
-    format.print(&days, || compact_summary(&days, args.dry_run))?;
+    // Removes the progress line before the result is printed.
+    drop(on_step);
+    format.print_list(&days, &days, || compact_summary(&days, args.dry_run))?;
     if !args.dry_run {
         catalog::write(&lake, &contracts).map_err(CliError::no_catalog)?;
     }

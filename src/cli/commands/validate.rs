@@ -12,7 +12,7 @@ use crate::cli::commands::checks::checked_plan;
 use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::{ReportFormat, print_json, print_text};
+use crate::cli::output::print::{ReportFormat, print_text};
 use crate::load::evolution::{self, Purpose};
 use crate::load::{Lake, LakeError};
 use crate::plan::Privacy;
@@ -32,13 +32,13 @@ pub fn main(args: &ValidateArgs, common: &Common) -> Result<ExitCode, CliError> 
     let format = common.text_or_json()?;
     let Checked { valid, found } = check(args, common, format)?;
     let mistakes = found.mistakes();
-    if format == ReportFormat::Json {
+    if format != ReportFormat::Text {
         let report = Report {
             valid: mistakes == 0,
             pipelines: &valid,
             diagnostics: found.0.iter().map(Told::of).collect(),
         };
-        print_json(&report)?;
+        format.print_list(&report, &report.diagnostics, String::new)?;
         return Ok(if report.valid {
             ExitCode::Complete
         } else {
@@ -140,7 +140,9 @@ fn check(args: &ValidateArgs, common: &Common, format: ReportFormat) -> Result<C
             Ok(None) => {}
             Ok(Some(plan)) => {
                 match format {
-                    ReportFormat::Json => found.extend(plan.warnings.iter().cloned()),
+                    ReportFormat::Json | ReportFormat::PrettyJson | ReportFormat::Ndjson => {
+                        found.extend(plan.warnings.iter().cloned());
+                    }
                     ReportFormat::Text => common.warn(&plan),
                 }
                 lakes.insert(common.lake_of(&plan), Arc::clone(&plan.contracts));

@@ -1,20 +1,23 @@
 //! Errors of commands: message, hint, exit code. The table of all errors is in `explain`.
 
+pub mod command_line;
 pub mod explain;
 
 use std::fmt::Display;
 
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::stderr::{note, note_as_is};
+use crate::cli::output::stderr::{Notice, has_colors};
 use crate::run::error::RunError;
 use crate::spec::yaml::diagnostic::Diagnostics;
+use crate::spec::yaml::escape::escaped;
 use explain::Explain;
 
 pub const ENVIRONMENT: &str = "\
 Environment: JUSTONEAPI_TOKEN and XHS_OPEN_TOKEN hold the tokens. XHS_OPEN_APP_ID and \
 XHS_OPEN_APP_SECRET sign the calls of the open platform if both are set. JUSTONEAPI_BASE_URL and \
 XHS_OPEN_BASE_URL override the addresses; `sandbox` is also valid, and a pipeline with `base_url: \
-sandbox` ignores them. REDLAKE_LAKE names the lake.
+sandbox` ignores them. REDLAKE_LAKE names the lake, REDLAKE_SCHEMAS the contracts. \
+REDLAKE_LOG_FORMAT=json prints stderr as JSON, one object a line.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 stopped by a budget, the quota or the balance, 6 the \
@@ -61,7 +64,7 @@ impl CliError {
     }
 
     /// Returns the error with its causes, on one line.
-    pub fn message(&self) -> String {
+    pub fn with_causes(&self) -> String {
         let causes = self.error.chain().skip(1);
         let causes: Vec<String> = causes.map(|cause| format!(": {cause}")).collect();
         format!("{}{}", self.error, causes.concat())
@@ -72,26 +75,37 @@ impl CliError {
         self.hint.as_deref()
     }
 
-    /// Prints the error to stderr as `error:`, `Caused by:`, `hint:`.
-    pub fn print(&self, color: bool) {
+    /// Prints the error to stderr. The text form is `error:`, `Caused by:`, `hint:`.
+    pub fn print(&self) {
         if let Some(found) = &self.rendered {
             for diagnostic in &found.0 {
-                note_as_is(format_args!("{}\n", diagnostic.render(color)));
+                let rendered = |_: &str| format!("{}\n", diagnostic.render(has_colors()));
+                Notice::about(diagnostic).print_as(rendered);
             }
             let mistakes = found.mistakes();
             let plural = if mistakes == 1 { "" } else { "s" };
-            note(format_args!(
-                "error: {mistakes} mistake{plural} found; nothing was done"
-            ));
-            return;
+            let told = format!("{mistakes} mistake{plural} found; nothing was done");
+            return self.message(told).print_as(|told| format!("error: {told}"));
         }
-        note(format_args!("error: {}", self.error));
+        self.message(self.error.to_string())
+            .print_as(|_| self.text());
+    }
+
+    /// Returns the error with the fields of every error.
+    fn message(&self, text: String) -> Notice {
+        let causes = self.error.chain().skip(1).map(ToString::to_string);
+        Notice::failure(self.code, text, causes.collect(), self.hint.as_deref())
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("error: {}", self.error);
         for cause in self.error.chain().skip(1) {
-            note(format_args!("  Caused by: {cause}"));
+            text.push_str(&format!("\n  Caused by: {cause}"));
         }
         if let Some(hint) = &self.hint {
-            note(format_args!("  hint: {hint}"));
+            text.push_str(&format!("\n  hint: {hint}"));
         }
+        escaped(&text).into_owned()
     }
 }
 

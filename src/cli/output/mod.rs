@@ -1,7 +1,10 @@
 //! Output of the commands.
 
+pub mod columns;
 pub mod drift_summary;
 pub mod format;
+pub mod log;
+pub mod pretty;
 pub mod print;
 pub mod progress;
 pub mod relation;

@@ -20,12 +20,13 @@ use crate::spec::yaml::escape::{escaped, escaped_cell};
 /// Prints a relation.
 pub fn print_batches(
     format: Format,
+    is_pretty: bool,
     schema: &SchemaRef,
     batches: &[RecordBatch],
 ) -> Result<(), CliError> {
     let batches = batches.iter().map(|batch| Ok(batch.clone()));
     let out = BufWriter::new(io::stdout());
-    relation::write(format, schema, batches, out).or_else(closed_pipe)
+    relation::write(format, is_pretty, schema, batches, out).or_else(closed_pipe)
 }
 
 /// Returns batches with their times as texts in the time zone of this machine, for people.
@@ -78,11 +79,16 @@ pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
     Text,
+    /// JSON on one line.
     Json,
+    /// JSON on many lines, indented.
+    PrettyJson,
+    /// A line of JSON for each item of a list.
+    Ndjson,
 }
 
 impl ReportFormat {
-    /// Prints `value` as JSON, or the text about it.
+    /// Prints `value` as JSON, or the text about it. It is no list, so it is one line in ndjson.
     ///
     /// # Errors
     /// stdout cannot be written. A closed pipe is no error.
@@ -91,18 +97,32 @@ impl ReportFormat {
         value: &T,
         text: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
-        match self {
-            ReportFormat::Json => print_json(value),
-            ReportFormat::Text => print_text(&text()),
-        }
+        self.print_list(value, std::slice::from_ref(value), text)
+    }
+
+    /// Prints `value` as JSON, its `items` as lines of JSON, or the text about it.
+    ///
+    /// # Errors
+    /// stdout cannot be written. A closed pipe is no error.
+    pub fn print_list<T: Serialize, I: Serialize>(
+        self,
+        value: &T,
+        items: &[I],
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        let json = match self {
+            ReportFormat::Text => return print_text(&text()),
+            ReportFormat::Json => line(value),
+            ReportFormat::PrettyJson => serde_json::to_string_pretty(value).map(|j| j + "\n"),
+            ReportFormat::Ndjson => items.iter().map(line).collect(),
+        };
+        let json = json.context("the result is not JSON");
+        print_as_is(&json.map_err(|e| CliError::new(ExitCode::Internal, e, None))?)
     }
 }
 
-/// Prints one value as JSON.
-pub fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).context("the result is not JSON");
-    let text = text.map_err(|e| CliError::new(ExitCode::Internal, e, None))?;
-    print_as_is(&format!("{text}\n"))
+fn line<T: Serialize>(value: &T) -> serde_json::Result<String> {
+    serde_json::to_string(value).map(|json| json + "\n")
 }
 
 /// Prints a text for people, escaped.

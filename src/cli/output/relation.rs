@@ -20,12 +20,14 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::cli::output::format::Format;
+use crate::cli::output::pretty::Pretty;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
 /// Writes rows. Only [`Format::Table`] buffers all rows, because its columns are as wide as their
-/// widest value.
+/// widest value. `is_pretty` indents JSON.
 pub fn write(
     format: Format,
+    is_pretty: bool,
     schema: &SchemaRef,
     batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
     mut out: impl Write + Send,
@@ -42,7 +44,11 @@ pub fn write(
         Format::Csv => write_csv(schema, batches, &mut out)?,
         Format::Ndjson => write_json::<LineDelimited>(batches, &mut out)?,
         Format::Json => {
-            write_json::<JsonArray>(batches, &mut out)?;
+            if is_pretty {
+                write_json::<JsonArray>(batches, &mut Pretty::new(&mut out))?;
+            } else {
+                write_json::<JsonArray>(batches, &mut out)?;
+            }
             writeln!(out)?;
         }
         Format::Parquet => write_parquet(schema, batches, &mut out)?,

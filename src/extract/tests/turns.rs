@@ -96,6 +96,7 @@ async fn extract(
         known: Known::default(),
         recent: BTreeMap::new(),
         progress,
+        found: Default::default(),
         stop,
     };
     let mut extractor = Extractor::new(Arc::new(plan.clone()), meta(), Clock::Real, needs);

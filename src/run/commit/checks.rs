@@ -231,9 +231,13 @@ fn result(
 fn tell(result: &CheckResult) {
     let CheckResult { name, message, .. } = result;
     match result.outcome {
-        HeldOutcome::Passed => tracing::debug!("the data check {name} passed"),
-        HeldOutcome::Warned => tracing::warn!("the data check {name} failed: {message}"),
-        HeldOutcome::Failed => tracing::error!("the data check {name} failed: {message}"),
+        HeldOutcome::Passed => tracing::debug!(check = name, "the data check {name} passed"),
+        HeldOutcome::Warned => {
+            tracing::warn!(check = name, "the data check {name} failed: {message}")
+        }
+        HeldOutcome::Failed => {
+            tracing::error!(check = name, "the data check {name} failed: {message}")
+        }
     }
 }
 

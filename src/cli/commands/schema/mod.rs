@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use indexmap::IndexMap;
+use serde::Serialize;
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
@@ -49,8 +50,18 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
     let text = match &args.command {
         SchemaCommand::Suggest(args) => return suggest::main(args, common),
         SchemaCommand::Export(args) => return export::main(args),
-        SchemaCommand::List => list(&tables()?),
-        SchemaCommand::Show { table } => show(table, &tables()?)?,
+        SchemaCommand::List => {
+            let relations = list(&tables()?);
+            let format = common.text_or_json()?;
+            format.print_list(&relations, &relations, || listed(&relations))?;
+            return Ok(ExitCode::Complete);
+        }
+        SchemaCommand::Show { table } => {
+            let relation = show(table, &tables()?)?;
+            let format = common.text_or_json()?;
+            format.print_list(&relation, &relation.columns, || columns(&relation))?;
+            return Ok(ExitCode::Complete);
+        }
         SchemaCommand::Docs => docs::document(&tables()?),
         SchemaCommand::JsonSchema => pipeline_json_schema(),
     };
@@ -65,26 +76,78 @@ pub fn pipeline_json_schema() -> String {
     format!("{:#}\n", schema.as_value())
 }
 
-/// Returns a line for each table, followed by one for each view that is derived from it.
-fn list(tables: &IndexMap<String, Table>) -> String {
-    let mut text = String::new();
+/// A table, mart or view in the list.
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    /// The table that a view is derived from. Null for a table or mart.
+    view_of: Option<String>,
+    description: String,
+}
+
+/// Returns the tables, each followed by the views that are derived from it.
+fn list(tables: &IndexMap<String, Table>) -> Vec<Listed> {
+    let mut relations = Vec::new();
     for table in tables.values() {
-        let about = first_sentence(&table.description);
-        let _ = writeln!(text, "{:<21}{about}", table.name());
-        for view in derived(table) {
-            let _ = writeln!(text, "  {:<19}{}", view.name, view.description);
-        }
+        relations.push(Listed {
+            name: table.name().to_owned(),
+            view_of: None,
+            description: table.description.clone(),
+        });
+        relations.extend(derived(table).into_iter().map(|view| Listed {
+            name: view.name,
+            view_of: Some(table.name().to_owned()),
+            description: view.description,
+        }));
+    }
+    relations
+}
+
+/// Returns a line for each table and view. Views are indented.
+fn listed(relations: &[Listed]) -> String {
+    let mut text = String::new();
+    for Listed {
+        name,
+        view_of,
+        description,
+    } in relations
+    {
+        let _ = match view_of {
+            None => writeln!(text, "{name:<21}{}", first_sentence(description)),
+            Some(_) => writeln!(text, "  {name:<19}{description}"),
+        };
     }
     text
 }
 
-fn show(name: &str, tables: &IndexMap<String, Table>) -> Result<String, CliError> {
+/// A table or view with its columns.
+#[derive(Serialize)]
+struct Described {
+    name: String,
+    description: String,
+    columns: Vec<DescribedColumn>,
+}
+
+#[derive(Serialize)]
+struct DescribedColumn {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    unit: Option<String>,
+    /// True if it is never null.
+    required: bool,
+    personal: bool,
+    free_text: bool,
+    description: String,
+}
+
+fn show(name: &str, tables: &IndexMap<String, Table>) -> Result<Described, CliError> {
     if let Some(table) = tables.get(name) {
-        return Ok(columns(name, &table.description, &table.columns));
+        return Ok(described(name, &table.description, &table.columns));
     }
     let views: Vec<View> = tables.values().flat_map(derived).collect();
     if let Some(view) = views.iter().find(|view| view.name == name) {
-        return Ok(columns(name, &view.description, &view.columns));
+        return Ok(described(name, &view.description, &view.columns));
     }
     let views = views.iter().map(|view| view.name.as_str());
     let near = nearest(name, tables.keys().map(String::as_str).chain(views));
@@ -95,9 +158,26 @@ fn show(name: &str, tables: &IndexMap<String, Table>) -> Result<String, CliError
     Err(CliError::usage(message, hint))
 }
 
-fn columns(name: &str, description: &str, columns: &IndexMap<String, Column>) -> String {
-    let mut text = format!("{name}: {description}\n\n");
-    for (name, column) in columns {
+fn described(name: &str, description: &str, columns: &IndexMap<String, Column>) -> Described {
+    let column = |(name, column): (&String, &Column)| DescribedColumn {
+        name: name.clone(),
+        kind: column.type_in_words(),
+        unit: column.unit.clone(),
+        required: column.required,
+        personal: column.personal,
+        free_text: column.free_text,
+        description: column.description.clone(),
+    };
+    Described {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        columns: columns.iter().map(column).collect(),
+    }
+}
+
+fn columns(relation: &Described) -> String {
+    let mut text = format!("{}: {}\n\n", relation.name, relation.description);
+    for column in &relation.columns {
         let unit = column
             .unit
             .as_ref()
@@ -105,7 +185,7 @@ fn columns(name: &str, description: &str, columns: &IndexMap<String, Column>) ->
         let required = if column.required { "" } else { ", may be null" };
         let personal = if column.personal { ", personal" } else { "" };
         let free_text = if column.free_text { ", free text" } else { "" };
-        let kind = column.type_in_words();
+        let (name, kind) = (&column.name, &column.kind);
         let _ = writeln!(
             text,
             "  {name}: {kind}{unit}{required}{personal}{free_text}\n      {}",

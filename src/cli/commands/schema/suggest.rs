@@ -38,7 +38,9 @@ pub fn main(args: &SuggestArgs, common: &Common) -> Result<ExitCode, CliError> {
         args.raw.clone()
     };
     let found = suggest(&contracts, &transform, &raw, args.examples)?;
-    format.print(&found, || yaml(&found, contracts.are_built_in))?;
+    format.print_list(&found, &found.fields, || {
+        yaml(&found, contracts.are_built_in)
+    })?;
     Ok(ExitCode::Complete)
 }
 
