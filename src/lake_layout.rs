@@ -44,6 +44,8 @@ pub mod state {
     pub const RAW_REMOVED: &str = "raw_removed.ndjson";
     /// Hash of the statements that the catalog was made from.
     pub const CATALOG_NOTE: &str = "catalog.json";
+    /// Time and result of the last verification.
+    pub const VERIFIED: &str = "verified.json";
     pub const REWRITE_LOCK: &str = "rewrite.lock";
     pub const MARTS_LOCK: &str = "marts.lock";
     pub const COMMIT_LOCK: &str = "commit.lock";

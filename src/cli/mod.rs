@@ -110,6 +110,8 @@ enum Command {
     Query(commands::query::QueryArgs),
     /// List the runs in the lake
     Runs(commands::runs::RunsArgs),
+    /// Tell what is wrong: the state of pipelines and of their lake, as a health check
+    Status(commands::status::StatusArgs),
     /// Show a run: its calls, its files, and the rows that failed data checks
     Show(commands::show::RunIdArgs),
     /// Commit the tables of a run that data checks held back
@@ -176,6 +178,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Marts(args) => commands::marts::main(&args, common),
         Command::Query(args) => commands::query::main(&args, common),
         Command::Runs(args) => commands::runs::main(&args, common),
+        Command::Status(args) => commands::status::main(&args, common),
         Command::Show(args) => commands::show::main(&args, common),
         Command::Publish(args) => commands::show::publish_main(&args, common),
         Command::Discard(args) => commands::show::discard_main(&args, common),

@@ -1,0 +1,479 @@
+//! Collects the state of a lake and of its pipelines: from the commit records, the journals, and the
+//! newest days of the ledger.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::asked::AskedPipeline;
+use super::journals::{UnclosedRun, unclosed_runs};
+use super::spending::SpendingRecords;
+use super::state::{
+    DueTimes, FAILING_RUNS, FailingSearch, HeldRun, KilledRun, LakeStatus, LastRun, PipelineState,
+    PipelineStatus, ShardStatus,
+};
+use crate::clock;
+use crate::load::files::free_bytes;
+use crate::load::held::Held;
+use crate::load::inventory::live;
+use crate::load::record::CommitRecord;
+use crate::load::{Lake, LakeError};
+use crate::maintenance::compact::{first_open_day, uncompacted_days};
+use crate::plan::Shard;
+use crate::plan::schedule::Schedule;
+use crate::query::status::{
+    self, FailedSearchRow, RunTotals, RunsOfDates, drift, failed_searches, totals,
+};
+use crate::run::catalog::{self, Opened};
+use crate::run::error::RunError;
+use crate::spec::contracts::Contracts;
+
+/// Number of newest runs of a pipeline that are read, unless it has many shards.
+const RECENT: usize = 48;
+
+/// Collects the state of a lake and of these pipelines, or of all that the lake knows. A lake that
+/// does not exist yet has no run of the pipelines that are asked for.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn collect(
+    root: &Path,
+    contracts: &Contracts,
+    asked: Vec<AskedPipeline>,
+) -> Result<LakeStatus, RunError> {
+    let lake = match Lake::open_unchanged(root) {
+        Err(LakeError::Missing(_)) if !asked.is_empty() => None,
+        lake => Some(lake?),
+    };
+    let read = lake.as_ref().map(|lake| LakeRecords::read(lake, contracts));
+    let records = read.transpose()?.unwrap_or_default();
+    let asked = if asked.is_empty() {
+        records.known_pipelines()
+    } else {
+        asked
+    };
+    let mut status = match &lake {
+        Some(lake) => records.lake_status(lake, contracts)?,
+        None => records.new_lake(root),
+    };
+    status.pipelines = records.pipelines(root, &asked)?;
+    Ok(status)
+}
+
+/// What a lake has recorded about its runs.
+#[derive(Default)]
+struct LakeRecords {
+    commits: Vec<CommitRecord>,
+    held: Vec<Held>,
+    unclosed: Vec<UnclosedRun>,
+    database: Option<Opened>,
+    unreadable: Vec<&'static str>,
+}
+
+impl LakeRecords {
+    fn read(lake: &Lake, contracts: &Contracts) -> Result<Self, RunError> {
+        let commits = {
+            let _still = lake.lock_shared()?;
+            lake.commits()?
+        };
+        let mut unreadable = Vec::new();
+        let held = lake.held_if_readable()?;
+        unreadable.extend(held.is_none().then_some("held runs"));
+        let mut number: HashMap<&str, u64> = HashMap::new();
+        for commit in commits.iter().filter(|commit| commit.applied) {
+            *number.entry(commit.run_id.as_str()).or_default() += 1;
+        }
+        let unclosed = unclosed_runs(lake, &number)?;
+        unreadable.extend(unclosed.is_none().then_some("journals"));
+        let database = catalog::open_some(lake, &contracts.tables, &status::TABLES)?;
+        Ok(LakeRecords {
+            held: held.unwrap_or_default(),
+            unclosed: unclosed.unwrap_or_default(),
+            database: Some(database),
+            unreadable,
+            commits,
+        })
+    }
+
+    fn known_pipelines(&self) -> Vec<AskedPipeline> {
+        let committed = self.commits.iter().map(|c| c.pipeline.as_str());
+        let open = self.unclosed.iter().map(|run| run.head.pipeline.as_str());
+        let names: BTreeSet<&str> = committed.chain(open).filter(|n| !n.is_empty()).collect();
+        names.into_iter().map(AskedPipeline::named).collect()
+    }
+
+    fn new_lake(&self, root: &Path) -> LakeStatus {
+        let existing = root.ancestors().find(|folder| folder.exists());
+        LakeStatus {
+            lake: root.to_owned(),
+            exists: false,
+            free_bytes: free_bytes(existing.unwrap_or(Path::new("."))),
+            table_bytes: 0,
+            raw_bytes: 0,
+            files: 0,
+            uncompacted_days: 0,
+            oldest_uncompacted: None,
+            verified: None,
+            verify_age_seconds: None,
+            unreadable: Vec::new(),
+            pipelines: Vec::new(),
+        }
+    }
+
+    fn lake_status(&self, lake: &Lake, contracts: &Contracts) -> Result<LakeStatus, RunError> {
+        let now = clock::now();
+        let files = live(&self.commits);
+        let held: BTreeSet<String> = self.held.iter().map(|held| held.run_id.clone()).collect();
+        let uncompacted = uncompacted_days(&files, contracts, &held, first_open_day(now));
+        let verified = lake.last_verification();
+        Ok(LakeStatus {
+            lake: lake.root().to_owned(),
+            exists: true,
+            free_bytes: free_bytes(lake.root()),
+            table_bytes: files.values().map(|live| live.file.bytes).sum(),
+            raw_bytes: self.raw_bytes(lake)?,
+            files: files.len() as u64,
+            uncompacted_days: uncompacted.len() as u64,
+            oldest_uncompacted: uncompacted.first().copied(),
+            verify_age_seconds: verified.as_ref().map(|last| seconds(now - last.verified_at)),
+            verified,
+            unreadable: self.unreadable.clone(),
+            pipelines: Vec::new(),
+        })
+    }
+
+    /// Returns the size of the raw files that commits name and that were not removed.
+    fn raw_bytes(&self, lake: &Lake) -> Result<u64, RunError> {
+        let removed = match lake.removed_raw() {
+            Err(error) if error.is_forbidden() => BTreeSet::new(),
+            removed => removed?,
+        };
+        let raw = self.commits.iter().flat_map(|commit| &commit.raw);
+        let newest: BTreeMap<&str, u64> = raw.map(|f| (f.path.as_str(), f.bytes)).collect();
+        let there = newest.into_iter().filter(|(path, _)| !removed.contains(*path));
+        Ok(there.map(|(_, bytes)| bytes).sum())
+    }
+
+    fn pipelines(
+        &self,
+        root: &Path,
+        asked: &[AskedPipeline],
+    ) -> Result<Vec<PipelineStatus>, RunError> {
+        let mut recent = RECENT;
+        let rows = loop {
+            let rows = self.recent_rows(asked, recent)?;
+            let shards = rows.iter().filter_map(|row| shard_of(row));
+            let most = shards.map(|shard| shard.count as usize).max();
+            let needed = 2 * FAILING_RUNS * most.unwrap_or(1);
+            if needed <= recent {
+                break rows;
+            }
+            recent = needed;
+        };
+        let details = self.details(&rows)?;
+        let status = |asked| self.pipeline(root, asked, &rows, &details);
+        asked.iter().map(status).collect()
+    }
+
+    /// Returns the rows of the newest runs of each pipeline, oldest snapshot first.
+    fn recent_rows(
+        &self,
+        asked: &[AskedPipeline],
+        most: usize,
+    ) -> Result<Vec<RunTotals>, RunError> {
+        let Some(database) = &self.database else {
+            return Ok(Vec::new());
+        };
+        let mut of = RunsOfDates::default();
+        for pipeline in asked {
+            let commits = self.commits.iter();
+            let ours = commits.filter(|commit| commit.pipeline == pipeline.pipeline);
+            let runs: BTreeSet<(DateTime<Utc>, &str)> =
+                ours.map(|c| (c.snapshot_at, c.run_id.as_str())).collect();
+            of.run_ids.extend(runs.iter().rev().take(most).map(|run| run.1));
+        }
+        of.dates = self.dates_of(&of.run_ids);
+        Ok(totals(database, &of)?)
+    }
+
+    /// Returns the business dates of the ledger rows of these runs.
+    fn dates_of(&self, runs: &BTreeSet<&str>) -> BTreeSet<chrono::NaiveDate> {
+        let commits = self.commits.iter();
+        let ours = commits.filter(|commit| runs.contains(commit.run_id.as_str()));
+        let files = ours.flat_map(|commit| &commit.add);
+        let ledger = files.filter(|file| file.table == "runs");
+        ledger.filter_map(|file| file.date()).collect()
+    }
+
+    /// Reads the failed searches and the drift of the last runs of each shard.
+    fn details(&self, rows: &[RunTotals]) -> Result<RunDetails, RunError> {
+        let Some(database) = &self.database else {
+            return Ok(RunDetails::default());
+        };
+        let mut by_shard: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
+        for row in rows {
+            let shard = (row.pipeline.as_str(), row.shard.as_deref());
+            by_shard.entry(shard).or_default().push(&row.run_id);
+        }
+        let last = by_shard.values().flat_map(|runs| runs.iter().rev().take(FAILING_RUNS));
+        let mut of = RunsOfDates {
+            run_ids: last.copied().collect(),
+            ..RunsOfDates::default()
+        };
+        of.dates = self.dates_of(&of.run_ids);
+        Ok(RunDetails {
+            failed: failed_searches(database, &of)?,
+            drift: drift(database, &of)?,
+        })
+    }
+
+    fn pipeline(
+        &self,
+        root: &Path,
+        asked: &AskedPipeline,
+        rows: &[RunTotals],
+        details: &RunDetails,
+    ) -> Result<PipelineStatus, RunError> {
+        let name = asked.pipeline.as_str();
+        let rows: Vec<&RunTotals> = rows.iter().filter(|row| row.pipeline == name).collect();
+        let unclosed = self.unclosed.iter();
+        let unclosed: Vec<&UnclosedRun> = unclosed.filter(|r| r.head.pipeline == name).collect();
+        let held: Vec<&Held> = self.held.iter().filter(|h| h.pipeline == name).collect();
+        let runs = PipelineRuns {
+            rows,
+            unclosed,
+            held,
+            details,
+        };
+        let newest = runs.newest();
+        let last_commit = self.commits.iter().rev().find(|c| c.pipeline == name);
+        let of_journal = || runs.unclosed.last().map(|run| run.head.simulated);
+        let simulated = last_commit.map(|c| c.simulated).or_else(of_journal);
+        let simulated = simulated.unwrap_or(asked.simulated);
+        let now = match newest {
+            Some((snapshot_at, _)) if simulated => snapshot_at,
+            _ => clock::now(),
+        };
+        let shards: Vec<ShardStatus> = match newest.and_then(|(_, shard)| shard) {
+            None => vec![runs.shard(None)],
+            Some(Shard { count, .. }) => {
+                let shard = |index| runs.shard(Some(Shard { index, count }));
+                (1..=count).map(shard).collect()
+            }
+        };
+        // The oldest, and none if a shard has none.
+        let data_at = shards.iter().map(|shard| shard.data_at).min().flatten();
+        let records = SpendingRecords {
+            database: self.database.as_deref(),
+            commits: &self.commits,
+            unclosed: &self.unclosed,
+        };
+        let spent = records.spent(asked, simulated, now)?;
+        let state = shards.iter().map(|shard| shard.state).max();
+        Ok(PipelineStatus {
+            pipeline: asked.pipeline.clone(),
+            file: asked.file.clone(),
+            lake: root.to_owned(),
+            state: state.unwrap_or(PipelineState::NeverRun),
+            simulated,
+            now,
+            data_at,
+            age_seconds: data_at.map(|at| seconds(now - at)),
+            schedule: asked.schedule.as_ref().and_then(|schedule| due_times(schedule, now)),
+            failing_searches: shards.iter().flat_map(|s| runs.failing(s.shard)).collect(),
+            shards,
+            timezone: asked.timezone.name(),
+            today: spent.today,
+            month: spent.month,
+            budgets: spent.budgets,
+            held_runs: runs.held.iter().map(|held| held_run(held)).collect(),
+            killed_runs: runs.killed(),
+            changed_at: asked.changed_at,
+        })
+    }
+}
+
+/// Failed searches and drift of the last runs.
+#[derive(Debug, Default)]
+struct RunDetails {
+    failed: Vec<FailedSearchRow>,
+    drift: BTreeMap<String, u64>,
+}
+
+/// The newest runs of a pipeline.
+struct PipelineRuns<'r> {
+    /// Runs with a committed ledger, oldest snapshot first.
+    rows: Vec<&'r RunTotals>,
+    /// Runs with a journal that is not closed, oldest first.
+    unclosed: Vec<&'r UnclosedRun>,
+    held: Vec<&'r Held>,
+    details: &'r RunDetails,
+}
+
+impl PipelineRuns<'_> {
+    /// Returns snapshot time and shard of the newest run.
+    fn newest(&self) -> Option<(DateTime<Utc>, Option<Shard>)> {
+        let rows = self.rows.iter();
+        let rows = rows.map(|row| (row.snapshot_at, row.run_id.as_str(), shard_of(row)));
+        let counts = |run: &&&UnclosedRun| run.is_running || run.calls > 0;
+        let open = self.unclosed.iter().filter(counts).map(|run| {
+            let head = &run.head;
+            (head.snapshot_at, head.run_id.as_str(), head.shard)
+        });
+        let newest = rows.chain(open).max_by_key(|(at, run_id, _)| (*at, *run_id));
+        newest.map(|(at, _, shard)| (at, shard))
+    }
+
+    fn rows_of(&self, shard: Option<Shard>) -> impl DoubleEndedIterator<Item = &RunTotals> {
+        let rows = self.rows.iter().copied();
+        rows.filter(move |row| shard_of(row) == shard)
+    }
+
+    fn shard(&self, shard: Option<Shard>) -> ShardStatus {
+        let last = self.rows_of(shard).next_back();
+        let open = self.unclosed.iter().filter(|run| run.head.shard == shard);
+        let running = open.clone().rfind(|run| run.is_running);
+        let killed = open.filter(|run| run.is_killed());
+        let killed = killed.max_by_key(|run| (run.head.snapshot_at, &run.head.run_id));
+        let key = |row: &RunTotals| (row.snapshot_at, row.run_id.clone());
+        let killed = killed.filter(|run| {
+            let of_run = (run.head.snapshot_at, run.head.run_id.clone());
+            last.is_none_or(|last| of_run >= key(last))
+        });
+        let state = match (running, killed, last) {
+            (Some(_), _, _) => PipelineState::Running,
+            (None, Some(_), _) => PipelineState::Killed,
+            (None, None, Some(last)) if self.is_held(&last.run_id) => PipelineState::Held,
+            (None, None, Some(last)) => PipelineState::of_status(&last.status),
+            (None, None, None) => PipelineState::NeverRun,
+        };
+        let open = running.or(killed).map(|run| &run.head);
+        let snapshot_at = open.map(|head| head.snapshot_at);
+        let started_at = open.map(|head| head.started_at);
+        ShardStatus {
+            shard,
+            state,
+            snapshot_at: snapshot_at.max(last.map(|row| row.snapshot_at)),
+            started_at: started_at.max(last.map(|row| row.started_at)),
+            data_at: self.data_at(shard),
+            last_run: last.map(|row| self.last_run(row)),
+            running: running.map(|run| run.head.run_id.clone()),
+        }
+    }
+
+    fn is_held(&self, run_id: &str) -> bool {
+        self.held.iter().any(|held| held.run_id == run_id)
+    }
+
+    /// Returns the snapshot time of the newest complete or partial run.
+    fn data_at(&self, shard: Option<Shard>) -> Option<DateTime<Utc>> {
+        let has_data = |row: &&RunTotals| {
+            let state = PipelineState::of_status(&row.status);
+            matches!(state, PipelineState::Complete | PipelineState::Partial)
+                && !self.is_held(&row.run_id)
+        };
+        self.rows_of(shard).rfind(has_data).map(|row| row.snapshot_at)
+    }
+
+    fn last_run(&self, row: &RunTotals) -> LastRun {
+        let failed = self.details.failed.iter();
+        LastRun {
+            run_id: row.run_id.clone(),
+            snapshot_at: row.snapshot_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            status: row.status.clone(),
+            reason: row.reason.clone(),
+            searches_planned: row.searches_planned,
+            searches_done: row.searches_done,
+            searches_failed: failed.filter(|search| search.run_id == row.run_id).count() as u64,
+            requests: row.requests,
+            billed_requests: row.billed_requests,
+            cost: row.cost,
+            currency: row.currency.clone(),
+            rejects: row.rejects,
+            drift: self.details.drift.get(&row.run_id).copied().unwrap_or(0),
+        }
+    }
+
+    /// Returns the searches that failed in each of the last runs of a shard.
+    fn failing(&self, shard: Option<Shard>) -> Vec<FailingSearch> {
+        let last: Vec<&str> = self
+            .rows_of(shard)
+            .rev()
+            .take(FAILING_RUNS)
+            .map(|row| row.run_id.as_str())
+            .collect();
+        if last.len() < FAILING_RUNS {
+            return Vec::new();
+        }
+        let failed = |run_id: &str, search: &FailedSearchRow| {
+            let mut all = self.details.failed.iter();
+            all.any(|other| other.run_id == run_id && other.search_id == search.search_id)
+        };
+        let newest = self.details.failed.iter().filter(|row| row.run_id == last[0]);
+        let failing = newest.filter(|row| last[1..].iter().all(|run_id| failed(run_id, row)));
+        failing
+            .map(|row| FailingSearch {
+                shard,
+                search_id: row.search_id.clone(),
+                endpoint: row.endpoint.clone(),
+                keyword: row.keyword.clone(),
+                note_id: row.note_id.clone(),
+                error: row.error.clone(),
+            })
+            .collect()
+    }
+
+    fn killed(&self) -> Vec<KilledRun> {
+        let killed = self.unclosed.iter().filter(|run| run.is_killed());
+        killed
+            .map(|run| {
+                let head = &run.head;
+                let follows = |row: &RunTotals| {
+                    row.status == PipelineState::Complete.as_str()
+                        && row.snapshot_at >= head.snapshot_at
+                        && row.run_id > head.run_id
+                };
+                KilledRun {
+                    run_id: head.run_id.clone(),
+                    shard: head.shard,
+                    snapshot_at: head.snapshot_at,
+                    started_at: head.started_at,
+                    calls: run.calls,
+                    pages_without_rows: run.pages_without_rows,
+                    is_followed: self.rows_of(head.shard).any(follows),
+                }
+            })
+            .collect()
+    }
+}
+
+fn held_run(held: &Held) -> HeldRun {
+    HeldRun {
+        run_id: held.run_id.clone(),
+        snapshot_at: held.snapshot_at,
+        held_at: held.held_at,
+    }
+}
+
+fn shard_of(row: &RunTotals) -> Option<Shard> {
+    row.shard.as_deref().and_then(|shard| shard.parse().ok())
+}
+
+fn due_times(schedule: &Schedule, now: DateTime<Utc>) -> Option<DueTimes> {
+    let due_at = schedule.newest_due(now)?;
+    let before = due_at.checked_sub_signed(TimeDelta::seconds(1))?;
+    Some(DueTimes {
+        cron: schedule.as_str().to_owned(),
+        previous_at: schedule.newest_due(before),
+        next_at: schedule.next_after(now),
+        due_at,
+    })
+}
+
+/// Returns a length of time in whole seconds. A time in the future has no age.
+fn seconds(age: TimeDelta) -> i64 {
+    age.num_seconds().max(0)
+}

@@ -1,0 +1,7 @@
+//! The state of pipelines and of their lake, for `redlake status`. Changes nothing.
+
+pub mod asked;
+pub mod collect;
+mod journals;
+pub mod spending;
+pub mod state;
