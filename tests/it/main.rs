@@ -54,6 +54,7 @@ mod shards;
 mod signing;
 #[cfg(unix)]
 mod small_files;
+mod status;
 mod stops;
 mod subjects;
 mod suggest;

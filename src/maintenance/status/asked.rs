@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::plan::schedule::Schedule;
-use crate::plan::{Budgets, Plan, Price};
+use crate::plan::{Budgets, Plan, Price, Search, Shard};
 
 /// A pipeline whose state is asked for.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct AskedPipeline {
     pub budgets: Budgets,
     pub price: Option<Price>,
     pub simulated: bool,
+    /// Its searches. `None` without its file.
+    pub searches: Option<Vec<Search>>,
 }
 
 impl AskedPipeline {
@@ -36,6 +38,7 @@ impl AskedPipeline {
             budgets: plan.limits.budgets,
             price: Some(plan.price.clone()),
             simulated: plan.is_simulated(),
+            searches: Some(plan.searches.clone()),
         }
     }
 
@@ -50,6 +53,13 @@ impl AskedPipeline {
             budgets: Budgets::default(),
             price: None,
             simulated: false,
+            searches: None,
         }
+    }
+
+    /// Returns true if a shard has searches. A shard without any makes no call, and so no run.
+    pub fn has_work(&self, shard: Shard) -> bool {
+        let mut searches = self.searches.iter().flatten();
+        searches.any(|search| shard.has(search))
     }
 }

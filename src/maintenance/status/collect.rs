@@ -136,7 +136,9 @@ impl LakeRecords {
             files: files.len() as u64,
             uncompacted_days: uncompacted.len() as u64,
             oldest_uncompacted: uncompacted.first().copied(),
-            verify_age_seconds: verified.as_ref().map(|last| seconds(now - last.verified_at)),
+            verify_age_seconds: verified
+                .as_ref()
+                .map(|last| seconds(now - last.verified_at)),
             verified,
             unreadable: self.unreadable.clone(),
             pipelines: Vec::new(),
@@ -151,7 +153,9 @@ impl LakeRecords {
         };
         let raw = self.commits.iter().flat_map(|commit| &commit.raw);
         let newest: BTreeMap<&str, u64> = raw.map(|f| (f.path.as_str(), f.bytes)).collect();
-        let there = newest.into_iter().filter(|(path, _)| !removed.contains(*path));
+        let there = newest
+            .into_iter()
+            .filter(|(path, _)| !removed.contains(*path));
         Ok(there.map(|(_, bytes)| bytes).sum())
     }
 
@@ -191,7 +195,8 @@ impl LakeRecords {
             let ours = commits.filter(|commit| commit.pipeline == pipeline.pipeline);
             let runs: BTreeSet<(DateTime<Utc>, &str)> =
                 ours.map(|c| (c.snapshot_at, c.run_id.as_str())).collect();
-            of.run_ids.extend(runs.iter().rev().take(most).map(|run| run.1));
+            of.run_ids
+                .extend(runs.iter().rev().take(most).map(|run| run.1));
         }
         of.dates = self.dates_of(&of.run_ids);
         Ok(totals(database, &of)?)
@@ -216,7 +221,9 @@ impl LakeRecords {
             let shard = (row.pipeline.as_str(), row.shard.as_deref());
             by_shard.entry(shard).or_default().push(&row.run_id);
         }
-        let last = by_shard.values().flat_map(|runs| runs.iter().rev().take(FAILING_RUNS));
+        let last = by_shard
+            .values()
+            .flat_map(|runs| runs.iter().rev().take(FAILING_RUNS));
         let mut of = RunsOfDates {
             run_ids: last.copied().collect(),
             ..RunsOfDates::default()
@@ -258,8 +265,12 @@ impl LakeRecords {
         let shards: Vec<ShardStatus> = match newest.and_then(|(_, shard)| shard) {
             None => vec![runs.shard(None)],
             Some(Shard { count, .. }) => {
-                let shard = |index| runs.shard(Some(Shard { index, count }));
-                (1..=count).map(shard).collect()
+                let shards = (1..=count).map(|index| Shard { index, count });
+                let states = shards.map(|shard| (shard, runs.shard(Some(shard))));
+                let counts = |(shard, state): &(Shard, ShardStatus)| {
+                    state.state != PipelineState::NeverRun || asked.has_work(*shard)
+                };
+                states.filter(counts).map(|(_, state)| state).collect()
             }
         };
         // The oldest, and none if a shard has none.
@@ -280,7 +291,10 @@ impl LakeRecords {
             now,
             data_at,
             age_seconds: data_at.map(|at| seconds(now - at)),
-            schedule: asked.schedule.as_ref().and_then(|schedule| due_times(schedule, now)),
+            schedule: asked
+                .schedule
+                .as_ref()
+                .and_then(|schedule| due_times(schedule, now)),
             failing_searches: shards.iter().flat_map(|s| runs.failing(s.shard)).collect(),
             shards,
             timezone: asked.timezone.name(),
@@ -321,7 +335,9 @@ impl PipelineRuns<'_> {
             let head = &run.head;
             (head.snapshot_at, head.run_id.as_str(), head.shard)
         });
-        let newest = rows.chain(open).max_by_key(|(at, run_id, _)| (*at, *run_id));
+        let newest = rows
+            .chain(open)
+            .max_by_key(|(at, run_id, _)| (*at, *run_id));
         newest.map(|(at, _, shard)| (at, shard))
     }
 
@@ -373,7 +389,9 @@ impl PipelineRuns<'_> {
             matches!(state, PipelineState::Complete | PipelineState::Partial)
                 && !self.is_held(&row.run_id)
         };
-        self.rows_of(shard).rfind(has_data).map(|row| row.snapshot_at)
+        self.rows_of(shard)
+            .rfind(has_data)
+            .map(|row| row.snapshot_at)
     }
 
     fn last_run(&self, row: &RunTotals) -> LastRun {
@@ -412,7 +430,11 @@ impl PipelineRuns<'_> {
             let mut all = self.details.failed.iter();
             all.any(|other| other.run_id == run_id && other.search_id == search.search_id)
         };
-        let newest = self.details.failed.iter().filter(|row| row.run_id == last[0]);
+        let newest = self
+            .details
+            .failed
+            .iter()
+            .filter(|row| row.run_id == last[0]);
         let failing = newest.filter(|row| last[1..].iter().all(|run_id| failed(run_id, row)));
         failing
             .map(|row| FailingSearch {

@@ -124,9 +124,18 @@ impl SpendingRecords<'_> {
             let unknown = price(&part.endpoint) * part.unknown as f64;
             let is_own = part.pipeline == asked.pipeline;
             let currency = part.currency.as_deref();
-            add(part.is_today, is_own, part.calls, part.cost + unknown, currency);
+            add(
+                part.is_today,
+                is_own,
+                part.calls,
+                part.cost + unknown,
+                currency,
+            );
         }
-        let same_world = self.unclosed.iter().filter(|r| r.head.simulated == simulated);
+        let same_world = self
+            .unclosed
+            .iter()
+            .filter(|r| r.head.simulated == simulated);
         for run in same_world {
             let is_own = run.head.pipeline == asked.pipeline;
             for call in &run.uncommitted {

@@ -25,7 +25,11 @@ pub(super) fn lake_problems(lake: &LakeStatus, limits: &Thresholds) -> Vec<Healt
     if let Some(free) = lake.free_bytes.filter(|free| *free < least) {
         let place = full_path(&lake.lake);
         let free = gigabytes(free);
-        let message = format!("{free} free at {}, less than {}", place.display(), gigabytes(least));
+        let message = format!(
+            "{free} free at {}, less than {}",
+            place.display(),
+            gigabytes(least)
+        );
         let hint = format!(
             "free space, or move the lake; `{program} compact{flag}` and `{program} prune{flag}` make it \
              smaller"
@@ -48,7 +52,9 @@ pub(super) fn lake_problems(lake: &LakeStatus, limits: &Thresholds) -> Vec<Healt
         let message = match lake.verify_age_seconds {
             Some(age) if age > most => {
                 let (age, most) = (spelled(age), spelled(most));
-                Some(format!("the last verification was {age} ago, more than {most}"))
+                Some(format!(
+                    "the last verification was {age} ago, more than {most}"
+                ))
             }
             Some(_) => None,
             None => Some("the lake was never verified".to_owned()),
@@ -63,7 +69,11 @@ pub(super) fn lake_problems(lake: &LakeStatus, limits: &Thresholds) -> Vec<Healt
         let oldest = lake.oldest_uncompacted;
         let since = oldest.map_or_else(String::new, |day| format!(", the oldest is {day}"));
         let message = format!("{} not compacted{since}", counted(days, "day"));
-        add(HealthKind::Uncompacted, message, format!("`{program} compact{flag}`"));
+        add(
+            HealthKind::Uncompacted,
+            message,
+            format!("`{program} compact{flag}`"),
+        );
     }
     found
 }

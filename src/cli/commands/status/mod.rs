@@ -109,7 +109,9 @@ pub fn main(args: &StatusArgs, common: &Common) -> Result<ExitCode, CliError> {
         pipelines: lakes.iter().flat_map(|lake| &lake.pipelines).collect(),
         lakes: &lakes,
     };
-    format.print(&report, || table(&report.pipelines, &lakes, &report.problems))?;
+    format.print(&report, || {
+        table(&report.pipelines, &lakes, &report.problems)
+    })?;
     Ok(if report.healthy {
         ExitCode::Complete
     } else {
@@ -124,8 +126,7 @@ fn lakes(args: &StatusArgs, common: &Common) -> Result<Vec<LakeStatus>, CliError
         let (plan, _) = common.plan(file)?;
         let lake = common.lake_of(&plan);
         let of_lake = asked.entry(lake);
-        let (_, pipelines) =
-            of_lake.or_insert_with(|| (Arc::clone(&plan.contracts), Vec::new()));
+        let (_, pipelines) = of_lake.or_insert_with(|| (Arc::clone(&plan.contracts), Vec::new()));
         pipelines.push(AskedPipeline::of(&plan, file.clone()));
     }
     if asked.is_empty() {

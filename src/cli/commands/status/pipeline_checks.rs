@@ -137,9 +137,7 @@ impl<'s> PipelineCheck<'s> {
                 "was stopped",
                 format!("when there is budget, quota or balance again: `{run}` continues it"),
             ),
-            PipelineState::Interrupted => {
-                ("was interrupted", format!("`{run}` continues it"))
-            }
+            PipelineState::Interrupted => ("was interrupted", format!("`{run}` continues it")),
             PipelineState::Complete
             | PipelineState::Partial
             | PipelineState::Running
@@ -174,9 +172,7 @@ impl<'s> PipelineCheck<'s> {
                 Some(last) => format!("the newest is of {}", last.format("%Y-%m-%d %H:%M UTC")),
                 None => "it has none".to_owned(),
             };
-            let message = format!(
-                "no run for {due_at}, when `schedule` was due: {last}"
-            );
+            let message = format!("no run for {due_at}, when `schedule` was due: {last}");
             let run = self.run_of(shard.shard);
             let hint = format!(
                 "check the scheduler and its log; `{run} --snapshot-at scheduled` catches up"
@@ -244,8 +240,18 @@ impl<'s> PipelineCheck<'s> {
             self.age(max.as_duration());
         }
         let costs = [
-            (HealthKind::CostToday, "today", &status.today, limits.max_cost_today),
-            (HealthKind::CostMonth, "this month", &status.month, limits.max_cost_month),
+            (
+                HealthKind::CostToday,
+                "today",
+                &status.today,
+                limits.max_cost_today,
+            ),
+            (
+                HealthKind::CostMonth,
+                "this month",
+                &status.month,
+                limits.max_cost_month,
+            ),
         ];
         for (kind, when, spending, most) in costs {
             if let Some((most, cost)) = most.and_then(|most| Some((most, over(spending, most)?))) {

@@ -77,9 +77,27 @@ mod tests {
 
     #[test]
     fn a_length_of_time_has_its_two_largest_units() {
-        let of = [0, 59, 60, 3_599, 3_600, 5_460, 86_400, 90_000, 9 * 86_400 + 60];
+        let of = [
+            0,
+            59,
+            60,
+            3_599,
+            3_600,
+            5_460,
+            86_400,
+            90_000,
+            9 * 86_400 + 60,
+        ];
         let expected = [
-            "0 s", "59 s", "1 min", "59 min 59 s", "1 h", "1 h 31 min", "1 d", "1 d 1 h", "9 d",
+            "0 s",
+            "59 s",
+            "1 min",
+            "59 min 59 s",
+            "1 h",
+            "1 h 31 min",
+            "1 d",
+            "1 d 1 h",
+            "9 d",
         ];
         assert_eq!(of.map(spelled), expected);
     }

@@ -13,15 +13,7 @@ use crate::maintenance::status::state::{LakeStatus, PipelineStatus, ShardStatus}
 use crate::spec::yaml::escape::escaped_line;
 
 const COLUMNS: [&str; 10] = [
-    "pipeline",
-    "state",
-    "last run",
-    "age",
-    "searches",
-    "failed",
-    "rejects",
-    "drift",
-    "today",
+    "pipeline", "state", "last run", "age", "searches", "failed", "rejects", "drift", "today",
     "month",
 ];
 
@@ -117,7 +109,9 @@ fn remarks(status: &PipelineStatus) -> String {
     if let Some(due) = &status.schedule
         && !status.simulated
     {
-        let next = due.next_at.map_or_else(String::new, |at| format!(", next {}", local(at)));
+        let next = due
+            .next_at
+            .map_or_else(String::new, |at| format!(", next {}", local(at)));
         let _ = writeln!(
             text,
             "{name}: schedule `{}`, due {}{next}",
@@ -148,7 +142,9 @@ fn remarks(status: &PipelineStatus) -> String {
 fn lake_lines(lake: &LakeStatus) -> String {
     let path = full_path(&lake.lake);
     let path = escaped_line(&path.to_string_lossy()).to_string();
-    let free = lake.free_bytes.map_or_else(String::new, |free| format!(", {} free", gigabytes(free)));
+    let free = lake
+        .free_bytes
+        .map_or_else(String::new, |free| format!(", {} free", gigabytes(free)));
     if !lake.exists {
         return format!("lake {path}: does not exist yet{free}\n");
     }
