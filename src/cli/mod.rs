@@ -5,6 +5,7 @@ mod conclusion;
 mod environment;
 mod error;
 mod exit_code;
+mod metrics;
 mod output;
 mod shell;
 mod signals;

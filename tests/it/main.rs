@@ -28,6 +28,7 @@ mod late_notes;
 mod logical_time;
 mod marts;
 mod messages;
+mod metrics;
 mod mistakes;
 mod money;
 mod no_answers;

@@ -10,6 +10,8 @@ use clap::{Args, ValueEnum};
 use crate::cli::conclusion::conclude;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::metrics::MetricsFile;
+use crate::cli::metrics::of_run::RunMetrics;
 use crate::cli::output::progress;
 use crate::cli::output::summary::summary;
 use crate::cli::signals::stop_on_signal;
@@ -39,6 +41,8 @@ pub struct RunArgs {
     shard: Option<Shard>,
     #[command(flatten)]
     threads: Threads,
+    #[command(flatten)]
+    metrics: MetricsFile,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,12 +64,25 @@ pub enum Extent {
 }
 
 pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
+    let mut metrics = RunMetrics::new(&args.metrics, &args.pipeline, args.shard);
+    let ended = execute(args, common, extent, &mut metrics);
+    metrics.write(&ended);
+    ended
+}
+
+fn execute(
+    args: &RunArgs,
+    common: &Common,
+    extent: Extent,
+    metrics: &mut RunMetrics,
+) -> Result<ExitCode, CliError> {
     let format = common.text_or_json()?;
     let snapshot_at = args.snapshot_at.unwrap_or_default();
     if let SnapshotAt::At(at) = snapshot_at {
         within_years("--snapshot-at", at)?;
     }
     let (plan, environment) = common.plan(&args.pipeline)?;
+    metrics.of_plan(&plan);
     let plan = Arc::new(part(plan, args.shard)?);
     let transform = Transform::of(&plan)?;
     common.warn(&plan);
@@ -101,6 +118,7 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     })?;
 
     let report = RunReport::new(&outcome, &plan);
+    metrics.of_run(&outcome, &report, &plan);
     format.print(&report, || {
         summary(&outcome, &report, &plan, &args.pipeline)
     })?;

@@ -3,5 +3,6 @@
 pub mod asked;
 pub mod collect;
 mod journals;
+mod pipeline_runs;
 pub mod spending;
 pub mod state;

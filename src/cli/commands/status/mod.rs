@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::metrics::{MetricsFile, of_status};
 use crate::maintenance::status::asked::AskedPipeline;
 use crate::maintenance::status::collect::collect;
 use crate::maintenance::status::state::{LakeStatus, PipelineStatus};
@@ -57,6 +58,8 @@ pub struct StatusArgs {
     /// Longest time since the last `redlake verify`, such as 8d
     #[arg(long, value_name = "AGE", help_heading = "Limits")]
     max_verify_age: Option<TimeSpan>,
+    #[command(flatten)]
+    metrics: MetricsFile,
 }
 
 impl StatusArgs {
@@ -86,7 +89,7 @@ pub struct StatusReport<'s> {
 
 pub fn main(args: &StatusArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = common.text_or_json()?;
-    let lakes = lakes(args, common)?;
+    let lakes = lakes(args, common).inspect_err(|_| of_status::write(&args.metrics, &[], None))?;
     for lake in lakes.iter().filter(|lake| !lake.unreadable.is_empty()) {
         tracing::warn!(
             "this account may not read all of {}; left out: {}",
@@ -103,6 +106,8 @@ pub fn main(args: &StatusArgs, common: &Common) -> Result<ExitCode, CliError> {
         }
         problems.extend(lake_problems(lake, &limits));
     }
+    let kinds: Vec<(String, String)> = problems.iter().map(kind_and_pipeline).collect();
+    of_status::write(&args.metrics, &lakes, Some(&kinds));
     let report = StatusReport {
         healthy: problems.is_empty(),
         problems,
@@ -117,6 +122,11 @@ pub fn main(args: &StatusArgs, common: &Common) -> Result<ExitCode, CliError> {
     } else {
         ExitCode::Unhealthy
     })
+}
+
+fn kind_and_pipeline(problem: &HealthProblem) -> (String, String) {
+    let pipeline = problem.pipeline.clone().unwrap_or_default();
+    (problem.kind.as_str().to_owned(), pipeline)
 }
 
 /// Collects the state of the lakes that the pipelines name, or of the lake of the command.

@@ -56,6 +56,29 @@ pub enum HealthKind {
     Uncompacted,
 }
 
+impl HealthKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HealthKind::LastRun => "last_run",
+            HealthKind::KilledRun => "killed_run",
+            HealthKind::HeldRun => "held_run",
+            HealthKind::MissedSchedule => "missed_schedule",
+            HealthKind::MissingShard => "missing_shard",
+            HealthKind::FailingSearches => "failing_searches",
+            HealthKind::Age => "age",
+            HealthKind::CostToday => "cost_today",
+            HealthKind::CostMonth => "cost_month",
+            HealthKind::Rejects => "rejects",
+            HealthKind::Drift => "drift",
+            HealthKind::FailedSearches => "failed_searches",
+            HealthKind::Disk => "disk",
+            HealthKind::Verify => "verify",
+            HealthKind::VerifyAge => "verify_age",
+            HealthKind::Uncompacted => "uncompacted",
+        }
+    }
+}
+
 /// Returns a length of time for people: the two largest units.
 pub(super) fn spelled(seconds: i64) -> String {
     let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
