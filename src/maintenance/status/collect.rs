@@ -165,7 +165,7 @@ impl LakeRecords {
         let mut recent = RECENT;
         let rows = loop {
             let rows = self.recent_rows(asked, recent)?;
-            let shards = rows.iter().filter_map(|row| shard_of(row));
+            let shards = rows.iter().filter_map(shard_of);
             let most = shards.map(|shard| shard.count as usize).max();
             let needed = 2 * FAILING_RUNS * most.unwrap_or(1);
             if needed <= recent {

@@ -131,7 +131,12 @@ impl<'s> PipelineCheck<'s> {
         let (word, hint) = match shard.state {
             PipelineState::Failed => (
                 "failed",
-                format!("correct the cause, then `{run}`; `redlake show` lists its calls"),
+                format!(
+                    "correct the cause, then `{run}`; `{} show {}{}` lists its calls",
+                    program(),
+                    last.run_id,
+                    lake_flag(&self.status.lake)
+                ),
             ),
             PipelineState::Stopped => (
                 "was stopped",
@@ -227,10 +232,12 @@ impl<'s> PipelineCheck<'s> {
             "{} failed in each of the last {FAILING_RUNS} runs ({names}){error}",
             counted(failing.len() as u64, "search")
         );
-        let hint = "correct or remove them in the pipeline; `redlake query \"select keyword, note_id, \
-                    error from searches where status = 'failed' order by snapshot_at desc limit 100\"` \
-                    lists them"
-            .to_owned();
+        let hint = format!(
+            "correct or remove them in the pipeline; `{} query \"select keyword, note_id, error from \
+             searches where status = 'failed' order by snapshot_at desc limit 100\"{}` lists them",
+            program(),
+            lake_flag(&self.status.lake)
+        );
         self.add(HealthKind::FailingSearches, None, message, hint);
     }
 
