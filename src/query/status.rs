@@ -98,6 +98,23 @@ pub fn totals(database: &Database, of: &RunsOfDates<'_>) -> Result<Vec<RunTotals
     rows(database, &sql)
 }
 
+/// Returns the ids of the calls of these runs that the ledger has.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn request_ids(
+    database: &Database,
+    of: &RunsOfDates<'_>,
+) -> Result<BTreeSet<String>, QueryError> {
+    #[derive(Deserialize)]
+    struct Request {
+        request_id: String,
+    }
+    let sql = format!("SELECT request_id FROM requests WHERE {}", of.condition());
+    let requests: Vec<Request> = rows(database, &sql)?;
+    Ok(requests.into_iter().map(|r| r.request_id).collect())
+}
+
 /// Returns the failed searches of these runs.
 ///
 /// # Errors

@@ -177,6 +177,39 @@ fn a_killed_run_is_a_problem_until_it_is_continued() {
 }
 
 #[test]
+fn a_run_that_is_killed_while_it_commits_is_told_and_its_calls_count_once() {
+    let watched = Watched::new("");
+    let mut codes = Vec::new();
+    for step in (60..160).step_by(6) {
+        let lake = Lake::new();
+        let pipeline = lake.write("watch.yaml", &text("watch", ""));
+        let args = ["run", pipeline.to_str().expect("UTF-8")];
+        let mut command = watched.sandbox.redlake(&lake, &args, "sandbox");
+        let command = command.env("FAILPOINTS", format!("disk={step}*off->return"));
+        let code = command.output().expect("the binary starts").status.code();
+        let report = status(&lake, &[], "");
+        assert_eq!(report["pipelines"][0]["month"]["calls"], 4, "step {step}");
+        let state = report["pipelines"][0]["state"].as_str().expect("a state");
+        // Only a run whose commit is applied is complete, killed or not.
+        let is_late = codes.iter().any(|(_, state)| state == "complete");
+        let expected = if is_late { "complete" } else { state };
+        assert_eq!(state, expected, "step {step}");
+        assert!(
+            ["killed", "complete"].contains(&state),
+            "step {step}: {state}"
+        );
+        codes.push((code, state.to_owned()));
+        if code == Some(0) {
+            break;
+        }
+    }
+    assert!(
+        codes.len() > 3 && codes.last() == Some(&Some(0)),
+        "{codes:?}"
+    );
+}
+
+#[test]
 fn a_held_run_is_a_problem_until_it_is_decided() {
     let watched = Watched::new("checks: [{table: notes, min_rows: 1000000}]");
     assert_eq!(watched.run(NOON, &[]), Some(6));

@@ -22,7 +22,9 @@ use crate::load::{Lake, LakeError};
 use crate::maintenance::compact::{first_open_day, uncompacted_days};
 use crate::plan::Shard;
 use crate::plan::schedule::Schedule;
-use crate::query::status::{self, RunTotals, RunsOfDates, drift, failed_searches, totals};
+use crate::query::status::{
+    self, RunTotals, RunsOfDates, drift, failed_searches, request_ids, totals,
+};
 use crate::run::catalog::{self, Opened};
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
@@ -84,10 +86,12 @@ impl LakeRecords {
         }
         let unclosed = unclosed_runs(lake, &number)?;
         unreadable.extend(unclosed.is_none().then_some("journals"));
+        let mut unclosed = unclosed.unwrap_or_default();
         let database = catalog::open_some(lake, &contracts.tables, &status::TABLES)?;
+        leave_out_ledger(&mut unclosed, &database)?;
         Ok(LakeRecords {
             held: held.unwrap_or_default(),
-            unclosed: unclosed.unwrap_or_default(),
+            unclosed,
             database: Some(database),
             unreadable,
             commits,
@@ -304,6 +308,29 @@ impl LakeRecords {
             changed_at: asked.changed_at,
         })
     }
+}
+
+/// Leaves out the calls that the ledger has: a process may have died between the two.
+fn leave_out_ledger(unclosed: &mut [UnclosedRun], database: &Opened) -> Result<(), RunError> {
+    let open = unclosed.iter().filter(|run| !run.uncommitted.is_empty());
+    let mut of = RunsOfDates::default();
+    for head in open.map(|run| &run.head) {
+        of.run_ids.insert(&head.run_id);
+        // The time zone of a pipeline moves its date by a day at most.
+        let days = [-1, 0, 1].map(TimeDelta::days);
+        let at = |days| head.snapshot_at.checked_add_signed(days);
+        of.dates
+            .extend(days.into_iter().filter_map(at).map(|at| at.date_naive()));
+    }
+    if of.run_ids.is_empty() {
+        return Ok(());
+    }
+    let in_ledger = request_ids(database, &of)?;
+    for run in unclosed {
+        run.uncommitted
+            .retain(|call| !in_ledger.contains(&call.request_id));
+    }
+    Ok(())
 }
 
 fn held_run(held: &Held) -> HeldRun {

@@ -20,6 +20,8 @@ pub(super) struct UnclosedRun {
     pub head: RunHead,
     /// True if its process is alive.
     pub is_running: bool,
+    /// True if its process died before it committed what it had fetched.
+    pub is_killed: bool,
     /// Number of calls that were sent.
     pub calls: u64,
     /// Calls that are in no ledger. A call without an answer has unknown billing.
@@ -31,17 +33,11 @@ pub(super) struct UnclosedRun {
 /// A call that is not in the ledger of the lake.
 #[derive(Clone, Debug)]
 pub(super) struct SpentCall {
+    pub request_id: String,
     pub started_at: DateTime<Utc>,
     pub currency: Option<String>,
     /// Its charge, or the price of a call whose billing is unknown.
     pub cost: f64,
-}
-
-impl UnclosedRun {
-    /// Returns true if its process died before it committed what it had fetched.
-    pub fn is_killed(&self) -> bool {
-        !self.is_running && !self.uncommitted.is_empty()
-    }
 }
 
 /// Returns the runs whose journals are not closed, oldest first. `commits` holds the number of
@@ -110,11 +106,13 @@ fn unclosed(head: &RunHead, entries: &[Entry], is_running: bool, commits: u64) -
     let has_tables = |entry: &Entry| *entry == Entry::Committed { tables: true };
     let after_tables = since(entries.iter().rposition(has_tables));
     let sent = entries.iter().filter(|e| matches!(e, Entry::Sent(_)));
+    let uncommitted = spent_calls(after_ledger);
     UnclosedRun {
         head: head.clone(),
         is_running,
+        is_killed: !is_running && !uncommitted.is_empty(),
         calls: sent.count() as u64,
-        uncommitted: spent_calls(after_ledger),
+        uncommitted,
         pages_without_rows: after_tables.iter().filter(|entry| is_page(entry)).count() as u64,
     }
 }
@@ -145,6 +143,7 @@ fn spent_calls(entries: &[Entry]) -> Vec<SpentCall> {
             // `cost` is null for a call whose billing is unknown.
             let known = done.get(sent.request_id.as_str()).and_then(|c| c.cost);
             calls.push(SpentCall {
+                request_id: sent.request_id.clone(),
                 started_at: sent.started_at,
                 currency: sent.currency.clone(),
                 cost: known.or(sent.price).unwrap_or_default(),

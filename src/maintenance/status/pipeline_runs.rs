@@ -52,7 +52,7 @@ impl PipelineRuns<'_> {
         let last = self.rows_of(shard).next_back();
         let open = self.unclosed.iter().filter(|run| run.head.shard == shard);
         let running = open.clone().rfind(|run| run.is_running);
-        let killed = open.filter(|run| run.is_killed());
+        let killed = open.filter(|run| run.is_killed);
         let killed = killed.max_by_key(|run| (run.head.snapshot_at, &run.head.run_id));
         let key = |row: &RunTotals| (row.snapshot_at, row.run_id.clone());
         let killed = killed.filter(|run| {
@@ -151,7 +151,7 @@ impl PipelineRuns<'_> {
     }
 
     pub fn killed(&self) -> Vec<KilledRun> {
-        let killed = self.unclosed.iter().filter(|run| run.is_killed());
+        let killed = self.unclosed.iter().filter(|run| run.is_killed);
         killed
             .map(|run| {
                 let head = &run.head;
