@@ -179,7 +179,7 @@ fn a_killed_run_is_a_problem_until_it_is_continued() {
 #[test]
 fn a_run_that_is_killed_while_it_commits_is_told_and_its_calls_count_once() {
     let watched = Watched::new("");
-    let mut codes = Vec::new();
+    let mut codes: Vec<(Option<i32>, String)> = Vec::new();
     for step in (60..160).step_by(6) {
         let lake = Lake::new();
         let pipeline = lake.write("watch.yaml", &text("watch", ""));
@@ -203,10 +203,9 @@ fn a_run_that_is_killed_while_it_commits_is_told_and_its_calls_count_once() {
             break;
         }
     }
-    assert!(
-        codes.len() > 3 && codes.last() == Some(&Some(0)),
-        "{codes:?}"
-    );
+    assert_eq!(codes[0], (None, "killed".to_owned()), "{codes:?}");
+    let last = codes.last().expect("a run");
+    assert_eq!(*last, (Some(0), "complete".to_owned()), "{codes:?}");
 }
 
 #[test]
