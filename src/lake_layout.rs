@@ -46,6 +46,8 @@ pub mod state {
     pub const CATALOG_NOTE: &str = "catalog.json";
     /// What the webhooks of each pipeline were told.
     pub const NOTIFY: &str = "notify";
+    /// Time and result of the last verification.
+    pub const VERIFIED: &str = "verified.json";
     pub const REWRITE_LOCK: &str = "rewrite.lock";
     pub const MARTS_LOCK: &str = "marts.lock";
     pub const COMMIT_LOCK: &str = "commit.lock";

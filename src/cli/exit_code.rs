@@ -21,6 +21,8 @@ pub enum ExitCode {
     Busy,
     /// No search delivered anything: an outage, or a pipeline whose every request is wrong.
     Undelivered,
+    /// `status` found something wrong.
+    Unhealthy,
     /// A signal with this number stopped the run.
     Signal(u8),
 }
@@ -37,6 +39,7 @@ impl ExitCode {
             ExitCode::Refused => 6,
             ExitCode::Busy => 7,
             ExitCode::Undelivered => 8,
+            ExitCode::Unhealthy => 9,
             ExitCode::Signal(signal) => 128 + signal,
         }
     }

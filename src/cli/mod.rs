@@ -5,6 +5,7 @@ mod conclusion;
 mod environment;
 mod error;
 mod exit_code;
+mod metrics;
 mod notifying;
 mod output;
 mod shell;
@@ -113,6 +114,8 @@ enum Command {
     Notify(commands::notify::NotifyArgs),
     /// List the runs in the lake
     Runs(commands::runs::RunsArgs),
+    /// Tell what is wrong: the state of pipelines and of their lake, as a health check
+    Status(commands::status::StatusArgs),
     /// Show a run: its calls, its files, and the rows that failed data checks
     Show(commands::show::RunIdArgs),
     /// Commit the tables of a run that data checks held back
@@ -193,6 +196,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Query(args) => commands::query::main(&args, common),
         Command::Notify(args) => commands::notify::main(&args, common),
         Command::Runs(args) => commands::runs::main(&args, common),
+        Command::Status(args) => commands::status::main(&args, common),
         Command::Show(args) => commands::show::main(&args, common),
         Command::Publish(args) => commands::show::publish_main(&args, common),
         Command::Discard(args) => commands::show::discard_main(&args, common),

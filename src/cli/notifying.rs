@@ -33,7 +33,8 @@ pub fn ended_run<'a>(
         ExitCode::Partial => Some(NotifyEvent::Partial),
         ExitCode::Stopped => Some(NotifyEvent::Budget),
         ExitCode::Refused => Some(NotifyEvent::CheckFailed),
-        ExitCode::Busy | ExitCode::Signal(_) => return None,
+        // Only `status` is unhealthy.
+        ExitCode::Busy | ExitCode::Unhealthy | ExitCode::Signal(_) => return None,
     };
     let is_partial = event == Some(NotifyEvent::Partial);
     let hint = error.and_then(CliError::hint);

@@ -169,6 +169,9 @@ pub fn exchange(_: &Path, _: &Path) -> Result<bool, LakeError> {
     Ok(false)
 }
 
+/// Free space below which a run may not end, in bytes.
+pub const LITTLE_SPACE: u64 = 1_000_000_000;
+
 /// Returns the bytes available to this user on the disk of `path`, or `None` if unknown.
 #[cfg(unix)]
 pub fn free_bytes(path: &Path) -> Option<u64> {

@@ -73,7 +73,7 @@ impl Lake {
 }
 
 /// Applies commits in order and returns the resulting live files, by path.
-fn live(commits: &[CommitRecord]) -> BTreeMap<String, LiveFile> {
+pub fn live(commits: &[CommitRecord]) -> BTreeMap<String, LiveFile> {
     let mut files = BTreeMap::new();
     for commit in commits {
         for path in &commit.remove {

@@ -175,11 +175,7 @@ impl Lake {
         }
         match Lake::open(root) {
             Err(LakeError::Io { source, .. }) if is_read_only(&source) => {
-                let lake = Lake {
-                    root: root.to_owned(),
-                    access: FileAccess::of_folder(&root.join(RAW)),
-                };
-                lake.check_format()?;
+                let lake = Lake::open_unchanged(root)?;
                 // Another account may be committing, and its record is not applied yet then.
                 let _still = lake.lock_shared()?;
                 match lake.commits()?.into_iter().find(|commit| !commit.applied) {
@@ -189,6 +185,23 @@ impl Lake {
             }
             opened => opened,
         }
+    }
+
+    /// Opens an existing lake and changes nothing: an interrupted commit stays as it is.
+    ///
+    /// # Errors
+    /// Fails if there is no lake, if it has a newer format or has lost its state, or if it cannot be
+    /// read.
+    pub fn open_unchanged(root: &Path) -> Result<Self, LakeError> {
+        if !is_there(root)? {
+            return Err(LakeError::Missing(root.to_owned()));
+        }
+        let lake = Lake {
+            root: root.to_owned(),
+            access: FileAccess::of_folder(&root.join(RAW)),
+        };
+        lake.check_format()?;
+        Ok(lake)
     }
 
     /// Returns the column properties of the files that readers of these tables need.

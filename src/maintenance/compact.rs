@@ -119,6 +119,32 @@ fn worthwhile(files: &[&LiveFile]) -> bool {
     files.len() as u64 > wanted
 }
 
+/// Returns the days before `before` that have something to compact. `held` are the runs whose tables
+/// are held, and whose files stay.
+pub fn uncompacted_days(
+    files: &BTreeMap<String, LiveFile>,
+    contracts: &Contracts,
+    held: &BTreeSet<String>,
+    before: NaiveDate,
+) -> BTreeSet<NaiveDate> {
+    let mut partitions: BTreeMap<(NaiveDate, &str), Vec<&LiveFile>> = BTreeMap::new();
+    for live in files.values() {
+        let table = live.file.table.as_str();
+        let is_free = live.is_of_table() && live.runs.is_disjoint(held);
+        if let Some(date) = live.date()
+            && date < before
+            && is_free
+            && contracts.tables.contains_key(table)
+        {
+            partitions.entry((date, table)).or_default().push(live);
+        }
+    }
+    let uncompacted = partitions
+        .into_iter()
+        .filter(|(_, files)| worthwhile(files));
+    uncompacted.map(|((date, _), _)| date).collect()
+}
+
 fn compact_day(
     lake: &Lake,
     rewriter: &Rewriter<'_>,

@@ -7,6 +7,7 @@ pub mod prune;
 pub mod retransform;
 pub mod run_contents;
 pub mod show;
+pub mod status;
 pub mod stream;
 pub mod suggest;
 pub mod verify;

@@ -1,7 +1,7 @@
 //! Everything that a lake holds of one run, and what was paid for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
@@ -14,6 +14,8 @@ use crate::query::runs::{self, Paid};
 use crate::run::catalog;
 use crate::run::commit::ledger;
 use crate::run::error::RunError;
+use crate::run_meta::RunMeta;
+use crate::spec::contracts::Contracts;
 use crate::spec::table::Table;
 
 /// The rows and pages of a run, and what was paid for them. The ledger is not counted.
@@ -117,4 +119,23 @@ fn rows(
         rows.insert(name.to_owned(), runs::rows_of(&database, name, run_id)?);
     }
     Ok(rows)
+}
+
+/// Returns the number of notes of a run that are new to the lake. `None` if the contracts have no
+/// table of notes.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn new_notes(
+    root: &Path,
+    contracts: &Contracts,
+    meta: &RunMeta,
+) -> Result<Option<u64>, RunError> {
+    if !contracts.tables.contains_key("notes") {
+        return Ok(None);
+    }
+    let lake = Lake::open_unchanged(root)?;
+    let database = catalog::open_some(&lake, &contracts.tables, &["notes"])?;
+    let new = runs::new_notes(&database, &meta.run_id, meta.snapshot_date)?;
+    Ok(Some(new))
 }

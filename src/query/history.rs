@@ -324,7 +324,7 @@ fn between(since: DateTime<Utc>, until: DateTime<Utc>) -> String {
     )
 }
 
-fn day_literal(date: NaiveDate) -> String {
+pub(super) fn day_literal(date: NaiveDate) -> String {
     format!("DATE {}", literal(&date.to_string()))
 }
 

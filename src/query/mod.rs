@@ -9,6 +9,7 @@ pub mod rewrite;
 pub mod runs;
 mod sql;
 pub mod staged;
+pub mod status;
 pub mod views;
 
 #[cfg(test)]

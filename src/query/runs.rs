@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duckdb::{Database, QueryError};
-use super::history::{EXACT_COST, rows};
+use super::history::{EXACT_COST, day_literal, rows};
 use crate::query::sql::{identifier, literal};
 
 /// A row of the table `runs`, by column.
@@ -250,6 +250,25 @@ pub fn rows_of(database: &Database, table: &str, run_id: &str) -> Result<u64, Qu
         "SELECT count(*) AS count FROM {} WHERE run_id = {}",
         identifier(table),
         literal(run_id)
+    );
+    one(database, &sql).map(|Count { count }| count)
+}
+
+/// Returns the number of notes of a run that no other run of the lake has. `date` is the business
+/// date of the run.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn new_notes(database: &Database, run_id: &str, date: NaiveDate) -> Result<u64, QueryError> {
+    #[derive(Deserialize)]
+    struct Count {
+        count: u64,
+    }
+    let (run, day) = (literal(run_id), day_literal(date));
+    let sql = format!(
+        "SELECT count(*) AS count FROM \
+         (SELECT DISTINCT note_id FROM notes WHERE dt = {day} AND run_id = {run}) \
+         ANTI JOIN (SELECT note_id FROM notes WHERE run_id <> {run}) USING (note_id)"
     );
     one(database, &sql).map(|Count { count }| count)
 }

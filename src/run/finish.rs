@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::active::ActiveRun;
 use super::catalog;
@@ -47,6 +48,7 @@ pub(crate) fn finish(
     let folder = run.lake.scratch()?;
     let scratch = Scratch::new(folder.path().to_owned());
     let mut outcome = RunOutcome::new(run.meta.clone(), run.lake.root().to_owned(), extraction);
+    let began = Instant::now();
     let tables = match (&error, &ending) {
         (Some(_), _) | (None, Ending::LedgerOnly) => None,
         (None, Ending::Extracted | Ending::Closed { .. }) => run
@@ -55,6 +57,7 @@ pub(crate) fn finish(
             .ok()
             .map(|(tables, read)| inspect(run, tables, &read, &mut outcome)),
     };
+    outcome.stages.transform = began.elapsed().as_secs_f64();
     outcome.status = status(&outcome, &ending, error.is_some());
     outcome.reasons = reasons(&outcome, ending);
     let raw = run.raw.iter().filter(|path| path.exists());
@@ -62,14 +65,21 @@ pub(crate) fn finish(
     let closes = closes(&outcome, error.is_some());
     outcome.is_open = !closes;
     let tables = tables.filter(|_| outcome.refused.is_none());
+    let began = Instant::now();
+    let flattened = outcome.stages.transform;
     let committed = commit(run, tables, &mut outcome, closes);
+    // Writing the files counts as transform, though they are staged for the commit.
+    let others = outcome.stages.transform - flattened + outcome.stages.checks;
+    outcome.stages.commit = (began.elapsed().as_secs_f64() - others).max(0.0);
     let error = error.or(committed.err());
     close_journal(run, &outcome, closes && error.is_none())?;
     if outcome.status != Status::Interrupted {
         // The data is committed, so a failure of marts or catalog does not fail the run.
+        let began = Instant::now();
         let marts = follow(run.plan, &run.lake);
         outcome.marts_error = marts.map(|error| with_causes(&error));
         outcome.catalog_error = catalog::write(&run.lake, &run.plan.contracts).err();
+        outcome.stages.marts = began.elapsed().as_secs_f64();
     }
     error.map_or(Ok(outcome), Err)
 }

@@ -59,7 +59,9 @@ pub async fn run(
         Preparation::Ready(prepared) => prepared,
         Preparation::Done(outcome) => return Ok(*outcome),
     };
+    let prepare = started.elapsed();
     let (extraction, error) = prepared.extract().await;
+    let extracted = started.elapsed();
     let is_interrupted = extraction.extracted.cut == Some(Cut::Interrupted);
     // An interrupted run ends at once: its tables are made when it is continued.
     let ending = if options.extract_only || is_interrupted {
@@ -72,6 +74,8 @@ pub async fn run(
         outcome.raw_removed = retain(&plan, &prepared.run.lake);
         outcome.raw.retain(|path| path.exists());
     }
+    outcome.stages.prepare = prepare.as_secs_f64();
+    outcome.stages.extract = (extracted - prepare).as_secs_f64();
     outcome.is_continued = prepared.is_continued;
     outcome.seconds = started.elapsed().as_secs_f64();
     Ok(outcome)

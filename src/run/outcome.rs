@@ -75,6 +75,36 @@ pub struct RunOutcome {
     pub catalog_error: Option<RunError>,
     /// Duration of the run, in seconds.
     pub seconds: f64,
+    pub stages: StageSeconds,
+}
+
+/// Durations of the stages of a run, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct StageSeconds {
+    /// Opening the lake, and closing or reading runs that were cut short.
+    pub prepare: f64,
+    /// Calls, with the choice of follow-up notes.
+    pub extract: f64,
+    /// Pages to table files.
+    pub transform: f64,
+    pub checks: f64,
+    pub commit: f64,
+    /// Marts and the catalog.
+    pub marts: f64,
+}
+
+impl StageSeconds {
+    /// Returns each stage with its name, in order.
+    pub fn each(&self) -> [(&'static str, f64); 6] {
+        [
+            ("prepare", self.prepare),
+            ("extract", self.extract),
+            ("transform", self.transform),
+            ("checks", self.checks),
+            ("commit", self.commit),
+            ("marts", self.marts),
+        ]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -227,6 +257,7 @@ impl RunOutcome {
             marts_error: None,
             catalog_error: None,
             seconds: 0.0,
+            stages: StageSeconds::default(),
         }
     }
 

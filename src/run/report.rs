@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::commit::checks::Checks;
-use super::outcome::{DamagedPage, FailedSearch, Left, OwnCalls, RunOutcome, SearchCounts, Status};
+use super::outcome::{
+    DamagedPage, FailedSearch, Left, OwnCalls, RunOutcome, SearchCounts, StageSeconds, Status,
+};
 use crate::extract::ledger::Totals;
 use crate::extract::pager::StopReason;
 use crate::load::held::CheckResult;
@@ -46,6 +48,8 @@ pub struct RunReport<'o> {
     pub held: bool,
     pub lake: &'o PathBuf,
     pub seconds: f64,
+    /// Durations of its stages, in seconds.
+    pub stages: StageSeconds,
     /// Reasons for an early end, for damaged pages and for refused or held tables. Null without
     /// any.
     pub reason: Option<String>,
@@ -98,6 +102,7 @@ impl<'o> RunReport<'o> {
             held: outcome.is_held,
             lake: &outcome.lake,
             seconds: outcome.seconds,
+            stages: outcome.stages,
             reason: outcome.reason(),
             continued: outcome.is_continued,
             repeated: outcome.is_repeated,

@@ -119,8 +119,28 @@ fn an_outage_is_8() {
     assert_eq!(case.code(), Some(8));
 }
 
+#[test]
+fn a_status_with_a_problem_is_9() {
+    let case = Case::new("limits: {requests_per_run: 1}");
+    assert_eq!(case.code(), Some(5));
+    let mut status = case.lake.redlake(&["status"]);
+    assert_eq!(case.code_of(&mut status), Some(9));
+}
+
 /// `resume.rs` sends the signals and asserts 129, 130 and 143.
-const CODES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "129, 130, 143"];
+const CODES: [&str; 11] = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "7",
+    "8",
+    "9",
+    "129, 130, 143",
+];
 
 #[test]
 fn the_table_of_exit_codes_has_a_row_for_each() {

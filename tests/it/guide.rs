@@ -66,3 +66,23 @@ fn each_command_of_upkeep_works() {
     assert!(lines.len() >= 3, "{lines:#?}");
     run(&lines, &lake, &sandbox);
 }
+
+#[test]
+fn each_command_of_status_and_metrics_works() {
+    let lake = Lake::new();
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    let mut lines: Vec<String> = [
+        "redlake init watch",
+        "cd watch",
+        "printf '%s\\n' 露营 敏感肌 > keywords.txt",
+        "redlake run watch.yaml",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    lines.extend(commands("Status"));
+    lines.extend(commands("Metrics"));
+    assert!(lines.len() >= 10, "{lines:#?}");
+    run(&lines, &lake, &sandbox);
+    let metrics = lake.path().with_file_name("watch").join("metrics");
+    assert!(metrics.join("watch.prom").exists() && metrics.join("redlake_status.prom").exists());
+}

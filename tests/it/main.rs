@@ -29,6 +29,7 @@ mod log_lines;
 mod logical_time;
 mod marts;
 mod messages;
+mod metrics;
 mod mistakes;
 mod money;
 mod no_answers;
@@ -59,6 +60,7 @@ mod shards;
 mod signing;
 #[cfg(unix)]
 mod small_files;
+mod status;
 mod stops;
 mod subjects;
 mod suggest;

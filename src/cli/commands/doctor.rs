@@ -16,7 +16,7 @@ use crate::cli::output::print::pretty;
 use crate::clock;
 use crate::extract::client::reach::reach;
 use crate::lake_layout::full_path;
-use crate::load::files::free_bytes;
+use crate::load::files::{LITTLE_SPACE, free_bytes};
 use crate::load::{Lake, LakeError};
 use crate::plan::Plan;
 use crate::plan::parts::Address;
@@ -352,15 +352,12 @@ fn new_lake(path: &Path) -> Vec<Finding> {
     vec![Finding::new("lake", State::Ok, detail), disk(existing)]
 }
 
-/// Free space below which a run may not end, in bytes.
-const LITTLE: u64 = 1_000_000_000;
-
 fn disk(folder: &Path) -> Finding {
     let Some(free) = free_bytes(folder) else {
         return Finding::new("disk", State::Ok, "the free space is unknown here");
     };
     let detail = format!("{:.1} GB free at {}", free as f64 / 1e9, folder.display());
-    if free < LITTLE {
+    if free < LITTLE_SPACE {
         Finding::new("disk", State::Warning, detail).hint("free space, or move the lake")
     } else {
         Finding::new("disk", State::Ok, detail)

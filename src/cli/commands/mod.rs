@@ -14,6 +14,7 @@ pub mod runs;
 pub mod sandbox;
 pub mod schema;
 pub mod show;
+pub mod status;
 pub mod transform;
 pub mod upkeep;
 pub mod validate;

@@ -11,6 +11,8 @@ use crate::cli::conclusion::conclude;
 use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::metrics::MetricsFile;
+use crate::cli::metrics::of_run::RunMetrics;
 use crate::cli::notifying::ended_run;
 use crate::cli::output::print::ReportFormat;
 use crate::cli::output::progress;
@@ -47,6 +49,8 @@ pub struct RunArgs {
     no_notify: bool,
     #[command(flatten)]
     threads: Threads,
+    #[command(flatten)]
+    metrics: MetricsFile,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,12 +72,25 @@ pub enum Extent {
 }
 
 pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode, CliError> {
+    let mut metrics = RunMetrics::new(&args.metrics, &args.pipeline, args.shard);
+    let ended = execute(args, common, extent, &mut metrics);
+    metrics.write(&ended);
+    ended
+}
+
+fn execute(
+    args: &RunArgs,
+    common: &Common,
+    extent: Extent,
+    metrics: &mut RunMetrics,
+) -> Result<ExitCode, CliError> {
     let format = common.text_or_json()?;
     let snapshot_at = args.snapshot_at.unwrap_or_default();
     if let SnapshotAt::At(at) = snapshot_at {
         within_years("--snapshot-at", at)?;
     }
     let (plan, environment) = common.plan(&args.pipeline)?;
+    metrics.of_plan(&plan);
     let plan = Arc::new(part(plan, args.shard)?);
     let transform = Transform::of(&plan)?;
     common.warn(&plan);
@@ -110,11 +127,21 @@ pub fn main(args: &RunArgs, common: &Common, extent: Extent) -> Result<ExitCode,
     let (outcome, ended) = match ran {
         Ok(mut outcome) => {
             let signal = signal.load(Ordering::Relaxed);
-            let ended = print_end(&mut outcome, &plan, args, format, &environment, signal);
+            let ended = print_end(
+                &mut outcome,
+                &plan,
+                args,
+                format,
+                &environment,
+                metrics,
+                signal,
+            );
             (Some(outcome), ended)
         }
         Err(error) => (None, Err(error)),
     };
+    // Before the messages, which may take some seconds.
+    metrics.write(&ended);
     if !args.no_notify {
         let ended = ended_run(&plan, &options, outcome.as_ref(), &ended);
         if let Some(ended) = ended {
@@ -133,10 +160,12 @@ fn print_end(
     args: &RunArgs,
     format: ReportFormat,
     environment: &Environment,
+    metrics: &mut RunMetrics,
     signal: u8,
 ) -> Result<ExitCode, CliError> {
     let catalog_error = outcome.catalog_error.take();
     let report = RunReport::new(outcome, plan);
+    metrics.of_run(outcome, &report, plan);
     format.print(&report, || summary(outcome, &report, plan, &args.pipeline))?;
     if let Some(reason) = &outcome.marts_error {
         tracing::warn!("{NOT_UP_TO_DATE}: {reason}");

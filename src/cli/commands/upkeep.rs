@@ -264,6 +264,7 @@ pub fn verify_main(args: &VerifyArgs, common: &Common) -> Result<ExitCode, CliEr
             .problems
             .retain(|p| p.kind != ProblemKind::Uncommitted || is_there(p));
     }
+    lake.record_verification(&verified);
     format.print(&verified, || {
         verify_summary(&verified, args.quarantine && args.dry_run)
     })?;

@@ -22,7 +22,7 @@ REDLAKE_LOG_FORMAT=json prints stderr as JSON, one object a line.
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 stopped by a budget, the quota or the balance, 6 the \
 pipeline's `contract:` refused the data or a data check failed, 7 the pipeline is \
-already running, 8 no search delivered, 129 hung up, 130 or 143 interrupted. The next run continues an interrupted run (4, \
+already running, 8 no search delivered, 9 `status` found something wrong, 129 hung up, 130 or 143 interrupted. The next run continues an interrupted run (4, \
 5, 129, 130, 143, a crash) that has a page.";
 
 /// An error for the user, with exit code and hint.

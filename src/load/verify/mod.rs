@@ -1,5 +1,6 @@
 //! Verification: compares the files of the lake with its commits.
 
+pub mod last;
 pub mod modes;
 pub mod quarantine;
 

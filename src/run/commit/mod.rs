@@ -6,6 +6,7 @@ pub mod rewrite;
 pub mod searches;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -55,7 +56,9 @@ impl ActiveRun<'_> {
             // Tables take about as much disk space as their pages.
             let raw = self.raw.iter().filter_map(|path| path.metadata().ok());
             self.lake.require_room(raw.map(|raw| raw.len()).sum())?;
+            let began = Instant::now();
             let written = stage(&staging, self.plan, &self.meta, tables, self.threads)?;
+            outcome.stages.transform += began.elapsed().as_secs_f64();
             outcome.tally = written.tallies;
         }
         // The checks read the ledger, too.
@@ -73,7 +76,9 @@ impl ActiveRun<'_> {
         // A run that was cut short before its first page has nothing to check.
         let is_cut = outcome.extraction.extracted.cut.is_some();
         if has_tables && !(is_cut && outcome.raw.is_empty()) {
+            let began = Instant::now();
             outcome.audit = self.audit(&staging, outcome)?;
+            outcome.stages.checks = began.elapsed().as_secs_f64();
             if let Some(reason) = outcome.audit.blocks() {
                 return self.hold(staging, next, reason, outcome);
             }
