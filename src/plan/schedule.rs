@@ -204,7 +204,9 @@ mod tests {
 
     #[test]
     fn fields_and_gaps_are_those_of_the_expression() {
-        let fields = schedule("*/30 9-10 * * 1-5").fields().expect("plain fields");
+        let fields = schedule("*/30 9-10 * * 1-5")
+            .fields()
+            .expect("plain fields");
         assert_eq!(fields.minutes, [0, 30]);
         assert_eq!(fields.hours, [9, 10]);
         assert_eq!(fields.days, None);

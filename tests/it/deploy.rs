@@ -193,7 +193,9 @@ fn a_script_stops_its_retries_when_the_next_time_is_due() {
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(fake.log().len(), 2);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("exit code 3 for 2026-03-09T09:00:00+08:00; attempt 2 of 4 follows in 360 s"));
+    assert!(
+        told.contains("exit code 3 for 2026-03-09T09:00:00+08:00; attempt 2 of 4 follows in 360 s")
+    );
     assert!(told.contains("the next time is due"), "{told}");
 }
 
@@ -219,7 +221,10 @@ fn a_script_runs_the_pipeline_once_for_a_time() {
     let site = Site::hourly();
     let written = succeed(&mut site.deploy("cron", &["-o", "units"]));
     let told = String::from_utf8(written.stdout).expect("UTF-8");
-    assert!(told.contains("wrote ") && told.contains("crontab"), "{told}");
+    assert!(
+        told.contains("wrote ") && told.contains("crontab"),
+        "{told}"
+    );
     let script = site.folder().join("units/redlake-brand-watch.sh");
     for _ in 0..2 {
         succeed(Command::new("sh").arg(&script));
@@ -243,16 +248,22 @@ fn a_pod_takes_its_time_from_the_name_of_its_job() {
     let lines = block
         .lines()
         .take_while(|line| line.is_empty() || line.starts_with("    "));
-    let lines: Vec<&str> = lines.map(|line| line.get(4..).unwrap_or_default()).collect();
+    let lines: Vec<&str> = lines
+        .map(|line| line.get(4..).unwrap_or_default())
+        .collect();
     let script = site.write("run.sh", &(lines.join("\n") + "\n"));
     let at = |job: &str| {
         let fake = Fake::of(&script, site.dir.path(), &[0]);
         let mut command = fake.command(&[]);
-        command.env("JOB_NAME", job).env("JOB_COMPLETION_INDEX", "2");
+        command
+            .env("JOB_NAME", job)
+            .env("JOB_COMPLETION_INDEX", "2");
         succeed(&mut command);
         fake.log()
     };
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock");
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("a clock");
     let minutes = now.as_secs() / 60 - 5;
     let due = chrono::DateTime::from_timestamp(minutes as i64 * 60, 0).expect("a time");
     let run = |at: &str| {
@@ -263,7 +274,12 @@ fn a_pod_takes_its_time_from_the_name_of_its_job() {
     };
     let of_job = run(&due.format("%Y-%m-%dT%H:%M:%SZ").to_string());
     assert_eq!(at(&format!("redlake-brand-watch-{minutes}")), of_job);
-    for by_hand in ["redlake-brand-watch-trial", "a-20261127", "a-012", "a-99999999"] {
+    for by_hand in [
+        "redlake-brand-watch-trial",
+        "a-20261127",
+        "a-012",
+        "a-99999999",
+    ] {
         assert_eq!(at(by_hand), run(DUE), "{by_hand}");
     }
 }
@@ -280,7 +296,10 @@ fn each_scheduler_gets_its_form_of_the_times() {
         ),
         (
             "airflow",
-            vec!["timetable(\"30 6,9 * * 1-5\")", "TIMEZONE = \"Asia/Shanghai\""],
+            vec![
+                "timetable(\"30 6,9 * * 1-5\")",
+                "TIMEZONE = \"Asia/Shanghai\"",
+            ],
         ),
         (
             "kubernetes",
@@ -291,7 +310,10 @@ fn each_scheduler_gets_its_form_of_the_times() {
         ),
         (
             "github-actions",
-            vec!["    - cron: \"30 1 * * 1-5\"\n", "    - cron: \"30 22 * * 0-4\"\n"],
+            vec![
+                "    - cron: \"30 1 * * 1-5\"\n",
+                "    - cron: \"30 22 * * 0-4\"\n",
+            ],
         ),
     ] {
         let text = site.printed(scheduler, &[]);
@@ -314,8 +336,14 @@ fn files_have_absolute_paths_and_no_secret() {
         }
     }
     let manifests = site.printed("kubernetes", &[]);
-    assert!(manifests.contains("path: \"pipeline/关键词 1.txt\""), "{manifests}");
-    assert!(manifests.contains("\n  file-1: |\n    露营\n    敏感肌\n"), "{manifests}");
+    assert!(
+        manifests.contains("path: \"pipeline/关键词 1.txt\""),
+        "{manifests}"
+    );
+    assert!(
+        manifests.contains("\n  file-1: |\n    露营\n    敏感肌\n"),
+        "{manifests}"
+    );
 }
 
 #[test]
@@ -323,15 +351,36 @@ fn parts_are_units_of_their_own() {
     let site = Site::hourly();
     let shards = ["--shards", "2"];
     let cron = site.printed("cron", &shards);
-    assert_eq!(cron.matches("redlake-brand-watch.sh' 1/2 >").count(), 2, "{cron}");
-    assert_eq!(cron.matches("redlake-brand-watch.sh' 2/2 >").count(), 2, "{cron}");
+    assert_eq!(
+        cron.matches("redlake-brand-watch.sh' 1/2 >").count(),
+        2,
+        "{cron}"
+    );
+    assert_eq!(
+        cron.matches("redlake-brand-watch.sh' 2/2 >").count(),
+        2,
+        "{cron}"
+    );
     let systemd = site.printed("systemd", &shards);
-    assert!(systemd.contains("/redlake-brand-watch@.timer <=="), "{systemd}");
-    assert!(systemd.contains("redlake-brand-watch.sh\" %i/2\n"), "{systemd}");
+    assert!(
+        systemd.contains("/redlake-brand-watch@.timer <=="),
+        "{systemd}"
+    );
+    assert!(
+        systemd.contains("redlake-brand-watch.sh\" %i/2\n"),
+        "{systemd}"
+    );
     let airflow = site.printed("airflow", &shards);
-    assert!(airflow.contains("run.override(task_id=\"run_2\")(\"2/2\")"), "{airflow}");
+    assert!(
+        airflow.contains("run.override(task_id=\"run_2\")(\"2/2\")"),
+        "{airflow}"
+    );
     let kubernetes = site.printed("kubernetes", &shards);
-    for line in ["completionMode: Indexed", "completions: 2", "action: \"FailIndex\""] {
+    for line in [
+        "completionMode: Indexed",
+        "completions: 2",
+        "action: \"FailIndex\"",
+    ] {
         assert!(kubernetes.contains(line), "{kubernetes}");
     }
     let github = site.printed("github-actions", &shards);
@@ -347,11 +396,17 @@ fn changed_files_are_replaced_only_by_force() {
     let again = succeed(&mut site.deploy("systemd", &["-o", "units"]));
     let again = String::from_utf8(again.stdout).expect("UTF-8");
     assert!(again.contains("all files are there already"), "{again}");
-    assert!(again.contains("systemctl enable --now redlake-brand-watch.timer"), "{again}");
+    assert!(
+        again.contains("systemctl enable --now redlake-brand-watch.timer"),
+        "{again}"
+    );
     let changed = site.write("units/redlake-brand-watch.timer", "mine\n");
     let (code, told) = fail(&mut site.deploy("systemd", &["-o", "units"]));
     assert_eq!(code, 2);
-    assert!(told.contains("exists and differs") && told.contains("--force"), "{told}");
+    assert!(
+        told.contains("exists and differs") && told.contains("--force"),
+        "{told}"
+    );
     assert_eq!(fs::read_to_string(&changed).expect("a file"), "mine\n");
     succeed(&mut site.deploy("systemd", &["-o", "units", "--force"]));
     assert_ne!(fs::read_to_string(&changed).expect("a file"), "mine\n");
@@ -360,7 +415,10 @@ fn changed_files_are_replaced_only_by_force() {
 #[test]
 fn a_pipeline_without_times_or_with_special_days_is_refused() {
     for (more, part) in [
-        ("", "add its times to the pipeline, such as: schedule: {cron: \"0 * * * *\"}"),
+        (
+            "",
+            "add its times to the pipeline, such as: schedule: {cron: \"0 * * * *\"}",
+        ),
         ("schedule: {cron: \"0 9 L * *\"}", "not L, W, # or +"),
         ("schedule: {cron: \"0 9 29 2 *\"}", "less than twice a year"),
     ] {
@@ -382,7 +440,9 @@ fn schedule_prints_the_newest_due_time_or_the_next_ones() {
     let site = Site::new("schedule: {cron: \"0 9,18 * * *\"}");
     let printed = |more: &[&str]| {
         let mut command = site.redlake(&["schedule", "我的 watch.yaml"]);
-        command.args(more).env("FAILPOINTS", "now=return(2026-03-09T04:00:00Z)");
+        command
+            .args(more)
+            .env("FAILPOINTS", "now=return(2026-03-09T04:00:00Z)");
         String::from_utf8(succeed(&mut command).stdout).expect("UTF-8")
     };
     assert_eq!(printed(&[]), "2026-03-09T09:00:00+08:00\n");

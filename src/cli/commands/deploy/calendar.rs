@@ -249,7 +249,13 @@ mod tests {
 
     #[test]
     fn converted_times_come_due_whenever_the_schedule_does() {
-        for written in ["0 6 1 * *", "0 20 31 * *", "15 3 29 2 *", "0 1 1,15 1 1", "59 23 * 12 *"] {
+        for written in [
+            "0 6 1 * *",
+            "0 20 31 * *",
+            "15 3 29 2 *",
+            "0 1 1,15 1 1",
+            "59 23 * 12 *",
+        ] {
             for (from, to) in [
                 (Asia::Shanghai, Tz::UTC),
                 (America::New_York, Asia::Tokyo),

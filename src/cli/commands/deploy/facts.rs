@@ -59,7 +59,7 @@ pub struct Facts {
     pub run_script: String,
     pub upkeep_script: String,
     pub image: String,
-    /// Variables that hold tokens, or that the pipeline names.
+    /// Variables that hold tokens, that the pipeline names, or that its sources read if they are set.
     pub variables: Vec<String>,
     /// The key that lets runs remove raw pages, if the pipeline has it.
     pub keeps_raw: Option<String>,
@@ -95,10 +95,19 @@ impl Facts {
         let contracts = Contracts::load(schemas.as_deref())?;
         let plan = checked_plan(loaded, Arc::new(contracts), common.lake.as_deref())?;
         common.warn(&plan);
-        let schedule = plan.schedule.clone().ok_or_else(|| no_schedule(&plan.pipeline))?;
+        let schedule = plan
+            .schedule
+            .clone()
+            .ok_or_else(|| no_schedule(&plan.pipeline))?;
         let lake = direct(&full_path(&common.lake_of(&plan)));
         for name in plan.sources.keys().filter(|_| !plan.is_simulated()) {
-            variables.insert(plan.source(name).auth.env.clone());
+            let source = plan.source(name);
+            variables.insert(source.auth.env.clone());
+            let signing = source.signing.iter();
+            let signing = signing.flat_map(|signing| [&signing.app_id_env, &signing.secret_env]);
+            let optional = signing.chain([&source.base_url_env]);
+            let set = optional.filter(|name| environment.get(name).is_some());
+            variables.extend(set.cloned());
         }
         let (name, zone) = (plan.pipeline.clone(), plan.timezone);
         let keeps_raw = keeps_raw(plan.raw);
@@ -183,7 +192,10 @@ impl Facts {
         let mut is_exact = true;
         let mut lines = |fields: &CronFields| {
             let converted = calendar::convert(fields, self.zone, zone, clock::now());
-            let Converted { all, is_exact: exact } = converted;
+            let Converted {
+                all,
+                is_exact: exact,
+            } = converted;
             is_exact &= exact;
             all.iter().map(calendar::cron).collect()
         };
@@ -252,7 +264,9 @@ fn shards(plan: Plan, count: u32) -> Result<Vec<String>, CliError> {
         return Ok(vec![String::new()]);
     }
     part(plan, Some(Shard { index: 1, count }))?;
-    Ok((1..=count).map(|index| format!("{index}/{count}")).collect())
+    Ok((1..=count)
+        .map(|index| format!("{index}/{count}"))
+        .collect())
 }
 
 /// Returns a path without `..`, also if its last folders do not exist yet.
@@ -262,7 +276,10 @@ fn direct(path: &Path) -> PathBuf {
     }
     let above = path.parent().zip(path.file_name());
     path.canonicalize().unwrap_or_else(|_| {
-        above.map_or_else(|| path.to_owned(), |(folder, name)| direct(folder).join(name))
+        above.map_or_else(
+            || path.to_owned(),
+            |(folder, name)| direct(folder).join(name),
+        )
     })
 }
 

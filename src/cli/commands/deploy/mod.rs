@@ -93,7 +93,10 @@ fn write_files(
 fn next(scheduler: Scheduler, folder: &Path, facts: &Facts) -> String {
     let path = |name: &str| shell_word(&folder.join(name).to_string_lossy());
     let (unit, pipeline) = (&facts.unit, shell_word(&facts.pipeline));
-    let check = format!("  {} status {pipeline}    # after its first time\n", program());
+    let check = format!(
+        "  {} status {pipeline}    # after its first time\n",
+        program()
+    );
     let run = format!("  sh {}    # a trial\n", path(&facts.run_name()));
     match scheduler {
         Scheduler::Cron => format!(
@@ -102,7 +105,11 @@ fn next(scheduler: Scheduler, folder: &Path, facts: &Facts) -> String {
         ),
         Scheduler::Systemd => {
             let units = shell_word(&folder.to_string_lossy());
-            let timers: Vec<String> = facts.shard_list.iter().map(|shard| timer(unit, shard)).collect();
+            let timers: Vec<String> = facts
+                .shard_list
+                .iter()
+                .map(|shard| timer(unit, shard))
+                .collect();
             format!(
                 "{run}  sudo cp {units}/*.service {units}/*.timer /etc/systemd/system/\n  \
                  sudo systemctl daemon-reload\n  sudo systemctl enable --now {} \

@@ -35,11 +35,11 @@ impl RetryPace {
     }
 }
 
-/// Returns a time span as arguments take it: `90m`, `26h`.
+/// Returns a time span as arguments take it: `90min`, `26h`.
 fn span(time: TimeDelta) -> String {
     match time.num_minutes() {
         minutes if minutes % 60 == 0 => format!("{}h", minutes / 60),
-        minutes => format!("{minutes}m"),
+        minutes => format!("{minutes}min"),
     }
 }
 
@@ -50,10 +50,14 @@ mod tests {
     #[test]
     fn retries_end_before_the_next_run() {
         let pace = |shortest, longest| RetryPace::of(Gaps { shortest, longest });
-        let (minute, hour, day) = (TimeDelta::minutes(1), TimeDelta::hours(1), TimeDelta::days(1));
+        let (minute, hour, day) = (
+            TimeDelta::minutes(1),
+            TimeDelta::hours(1),
+            TimeDelta::days(1),
+        );
         for (shortest, longest, delay, max_age) in [
-            (minute, minute, 10, "2m"),
-            (minute * 5, minute * 5, 30, "10m"),
+            (minute, minute, 10, "2min"),
+            (minute * 5, minute * 5, 30, "10min"),
             (hour, hour, 360, "2h"),
             (minute * 10, hour * 16, 60, "22h"),
             (day, day, 900, "30h"),

@@ -70,7 +70,8 @@ fn double_quoted(text: &str) -> String {
 /// hold it.
 pub fn yaml_block(text: &str, indent: usize) -> String {
     let is_escaped = |c: char| {
-        !matches!(c, '\n' | '\t' | '"' | '\\') && double_quoted(c.encode_utf8(&mut [0; 4])).contains('\\')
+        !matches!(c, '\n' | '\t' | '"' | '\\')
+            && double_quoted(c.encode_utf8(&mut [0; 4])).contains('\\')
     };
     let has_escapes = text.chars().any(is_escaped);
     let begins_with_space = text.starts_with([' ', '\t', '\n']);
@@ -99,10 +100,15 @@ pub fn without_expressions(text: &str) -> String {
 /// # Errors
 /// The path is not UTF-8, or has control characters, which crontabs and units do not hold.
 pub fn utf8(path: &Path) -> Result<String, CliError> {
-    let text = path.to_str().filter(|text| !text.contains(char::is_control));
+    let text = path
+        .to_str()
+        .filter(|text| !text.contains(char::is_control));
     let text = text.ok_or_else(|| {
         CliError::usage(
-            format!("the path {} has a control character or is not UTF-8", path.display()),
+            format!(
+                "the path {} has a control character or is not UTF-8",
+                path.display()
+            ),
             "rename it: the files of schedulers cannot hold such a path",
         )
     })?;
@@ -167,14 +173,29 @@ mod tests {
         let word = |text| QuotedFor::Yaml.word(text);
         assert_eq!(word("小 \"红\" \\ 书"), r#""小 \"红\" \\ 书""#);
         assert_eq!(word("no"), r#""no""#);
-        assert_eq!(word("a\u{2028}b\u{85}c\u{7f}"), r#""a\u2028b\u0085c\u007f""#);
+        assert_eq!(
+            word("a\u{2028}b\u{85}c\u{7f}"),
+            r#""a\u2028b\u0085c\u007f""#
+        );
         assert_eq!(QuotedFor::Python.word("it's\n"), r#""it's\n""#);
     }
 
     #[test]
     fn a_block_holds_what_it_can_and_other_texts_are_quoted() {
-        assert_eq!(yaml_block("a: \"小\"\n\n  b\n", 2), "|\n  a: \"小\"\n\n    b");
-        for text in ["a", " a\n", "a\n\n", "\na\n", "a\r\n", "a\u{1b}\n", "a\u{2028}\n", ""] {
+        assert_eq!(
+            yaml_block("a: \"小\"\n\n  b\n", 2),
+            "|\n  a: \"小\"\n\n    b"
+        );
+        for text in [
+            "a",
+            " a\n",
+            "a\n\n",
+            "\na\n",
+            "a\r\n",
+            "a\u{1b}\n",
+            "a\u{2028}\n",
+            "",
+        ] {
             assert_eq!(yaml_block(text, 2), double_quoted(text));
         }
     }

@@ -36,7 +36,10 @@ pub fn files(args: &DeployArgs, facts: &Facts) -> Result<Vec<NewFile>, CliError>
 fn scripts(facts: &Facts) -> Vec<NewFile> {
     vec![
         (facts.run_name(), Template::RunScript.fill(value(facts))),
-        (facts.upkeep_name(), Template::UpkeepScript.fill(value(facts))),
+        (
+            facts.upkeep_name(),
+            Template::UpkeepScript.fill(value(facts)),
+        ),
     ]
 }
 
@@ -59,8 +62,14 @@ fn systemd(facts: &Facts) -> Vec<NewFile> {
     // The instances of a template unit are the parts.
     let at = if facts.shards > 1 { "@" } else { "" };
     let mut files = scripts(facts);
-    files.push((format!("{unit}{at}.service"), Template::RunService.fill(values.clone())));
-    files.push((format!("{unit}{at}.timer"), Template::RunTimer.fill(values.clone())));
+    files.push((
+        format!("{unit}{at}.service"),
+        Template::RunService.fill(values.clone()),
+    ));
+    files.push((
+        format!("{unit}{at}.timer"),
+        Template::RunTimer.fill(values.clone()),
+    ));
     let upkeep = Template::UpkeepService.fill(values.clone());
     files.push((format!("{unit}-upkeep@.service"), upkeep));
     for (task, lines) in [("daily", &calendar.daily), ("status", &calendar.status)] {
@@ -99,7 +108,8 @@ fn dag(facts: &Facts) -> String {
     let unit_upkeep = format!("{}-upkeep", facts.unit);
     let unit_status = format!("{}-status", facts.unit);
     let values = value(facts);
-    Template::Dag.fill(context! { calendar => value(&calendar), unit_upkeep, unit_status, ..values })
+    Template::Dag
+        .fill(context! { calendar => value(&calendar), unit_upkeep, unit_status, ..values })
 }
 
 fn manifests(facts: &Facts) -> Result<String, CliError> {
@@ -148,7 +158,10 @@ fn workflow(facts: &Facts) -> Vec<NewFile> {
         format!("/bin/sh {script} {argument}").trim_end().to_owned()
     };
     let (shard, group) = if facts.shards > 1 {
-        ("${{ matrix.shard }}", format!("{}-${{{{ matrix.shard }}}}", facts.unit))
+        (
+            "${{ matrix.shard }}",
+            format!("{}-${{{{ matrix.shard }}}}", facts.unit),
+        )
     } else {
         ("", facts.unit.clone())
     };
@@ -166,6 +179,9 @@ fn workflow(facts: &Facts) -> Vec<NewFile> {
         ..value(facts)
     };
     let mut files = scripts(facts);
-    files.push((format!("{}.yml", facts.unit), Template::Workflow.fill(values)));
+    files.push((
+        format!("{}.yml", facts.unit),
+        Template::Workflow.fill(values),
+    ));
     files
 }

@@ -47,14 +47,15 @@ trap 'note 129' HUP
 trap 'note 130' INT
 trap terminate TERM
 
-# Sets `code` to the exit code of a process. A signal interrupts `wait`, but not this function.
+# Returns the exit code of a process. A signal interrupts `wait`, but not this function.
 await() {
     wait "$1"
-    code=$?
+    ended=$?
     while kill -0 "$1" 2>/dev/null; do
         wait "$1"
-        code=$?
+        ended=$?
     done
+    return "$ended"
 }
 
 {% if kind == "kubernetes" %}
@@ -84,6 +85,7 @@ while :; do
     "$redlake" "$@" &
     child=$!
     await "$child"
+    code=$?
     child=
     [ -z "$signal" ] || exit "$code"
     case $code in
