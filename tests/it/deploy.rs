@@ -429,6 +429,18 @@ fn a_pipeline_without_times_or_with_special_days_is_refused() {
             assert!(told.contains(part), "{told}");
         }
     }
+    let salt = "privacy: {hash: [users.nickname], salt: 0123456789abcdef0123}";
+    let site = Site::new(&format!("schedule: {{cron: \"0 * * * *\"}}\n{salt}"));
+    let (code, told) = fail(&mut site.deploy("kubernetes", &[]));
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("a ConfigMap is no place for it"), "{told}");
+    assert!(!told.contains("0123456789abcdef"), "{told}");
+    let (code, told) = fail(&mut site.deploy("cron", &["--schemas", "."]));
+    assert_eq!(code, 2, "{told}");
+    assert!(
+        told.contains("name the folder in the pipeline: schemas: DIR"),
+        "{told}"
+    );
     let site = Site::new("");
     let (code, told) = fail(&mut site.redlake(&["schedule", "我的 watch.yaml"]));
     assert_eq!(code, 2, "{told}");

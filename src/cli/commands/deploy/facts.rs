@@ -24,6 +24,7 @@ use crate::plan::schedule::{CronFields, Schedule};
 use crate::plan::{Plan, RawRetention, Shard};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
+use crate::spec::yaml::text_file::read_text;
 
 /// Time of the daily upkeep, in the pipeline's zone.
 const DAILY: &str = "25 5 * * *";
@@ -72,6 +73,9 @@ pub struct Facts {
     pub daily_fields: CronFields,
     #[serde(skip)]
     pub status_fields: CronFields,
+    /// True if the salt of pseudonyms is written in the pipeline.
+    #[serde(skip)]
+    pub has_salt: bool,
     #[serde(skip)]
     pub lists: Vec<PathBuf>,
     #[serde(skip)]
@@ -85,10 +89,19 @@ impl Facts {
     /// The pipeline has mistakes, no schedule or one that other schedulers do not know, or a path
     /// cannot be written.
     pub fn of(args: &DeployArgs, folder: &Path, common: &Common) -> Result<Self, CliError> {
+        if common.schemas.is_some() {
+            return Err(CliError::usage(
+                "--schemas and REDLAKE_SCHEMAS are not passed on to a scheduler",
+                "name the folder in the pipeline: schemas: DIR",
+            ));
+        }
         let environment = Environment::beside(&args.pipeline)?;
         let loaded = load_pipeline(&args.pipeline, &|name| environment.get(name))?;
         let mut variables: BTreeSet<String> =
             loaded.uses.iter().map(|used| used.name.clone()).collect();
+        // The text of a loaded pipeline has asterisks in the place of a salt.
+        let text = read_text(&args.pipeline)?;
+        let has_salt = loaded.file.text() != text;
         let lists = loaded.lists.values();
         let lists = lists.map(|list| full_path(list.file.path())).collect();
         let schemas = common.schemas_of(&loaded).map(full_path);
@@ -148,6 +161,7 @@ impl Facts {
             } else {
                 "50 */6 * * *"
             }),
+            has_salt,
             lists,
             schemas,
             name,
@@ -170,8 +184,14 @@ impl Facts {
     /// Returns the facts of a pod, and the files of its ConfigMap.
     ///
     /// # Errors
-    /// A file of the pipeline cannot be read, or is too large.
+    /// A file of the pipeline cannot be read, is too large, or has a salt.
     pub fn in_a_pod(&self) -> Result<(Self, Bundle), CliError> {
+        if self.has_salt {
+            return Err(CliError::usage(
+                "the salt is written in the pipeline, and a ConfigMap is no place for it",
+                "put it into a variable: salt: \"${REDLAKE_SALT}\"",
+            ));
+        }
         let schemas = self.schemas.as_deref();
         let pipeline = Path::new(&self.pipeline);
         let bundle = Bundle::read(pipeline, &self.lists, schemas, "pipeline")?;

@@ -97,7 +97,10 @@ fn next(scheduler: Scheduler, folder: &Path, facts: &Facts) -> String {
         "  {} status {pipeline}    # after its first time\n",
         program()
     );
-    let run = format!("  sh {}    # a trial\n", path(&facts.run_name()));
+    let run = format!(
+        "  sh {}    # makes the run that is due\n",
+        path(&facts.run_name())
+    );
     match scheduler {
         Scheduler::Cron => format!(
             "{run}  (crontab -l; cat {}) | crontab -\n{check}",
