@@ -100,6 +100,10 @@ enum Command {
     Validate(commands::validate::ValidateArgs),
     /// Show the calls and the maximum cost of a run, without any call
     Plan(commands::plan::PlanArgs),
+    /// Print the newest due time of a pipeline's schedule, or the next ones
+    Schedule(commands::schedule::ScheduleArgs),
+    /// Print or write the files that let a scheduler run a pipeline
+    Deploy(commands::deploy::DeployArgs),
     /// Extract, transform and commit
     Run(commands::run::RunArgs),
     /// Extract only: keep the pages and the ledger, but make no tables
@@ -187,6 +191,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Doctor(args) => commands::doctor::main(&args, common),
         Command::Validate(args) => commands::validate::main(&args, common),
         Command::Plan(args) => commands::plan::main(&args, common),
+        Command::Schedule(args) => commands::schedule::main(&args, common),
+        Command::Deploy(args) => commands::deploy::main(&args, common),
         Command::Run(args) => commands::run::main(&args, common, commands::run::Extent::Whole),
         Command::Extract(args) => {
             commands::run::main(&args, common, commands::run::Extent::ExtractOnly)

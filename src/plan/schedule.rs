@@ -28,6 +28,30 @@ pub struct Frequency {
 /// Days of a month in [`Frequency`].
 const MONTH: i64 = 30;
 
+/// Most due instants that [`Schedule::gaps`] looks at.
+const MOST_INSTANTS: usize = 12_000;
+
+/// The shortest and the longest time between two due instants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gaps {
+    pub shortest: TimeDelta,
+    pub longest: TimeDelta,
+}
+
+/// The values of the fields of a cron expression, in ascending order.
+///
+/// A day matches if its day of the month or its weekday does, where both are given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CronFields {
+    pub minutes: Vec<u16>,
+    pub hours: Vec<u16>,
+    /// `None` for each day of the month.
+    pub days: Option<Vec<u16>>,
+    pub months: Vec<u16>,
+    /// From 0 for Sunday. `None` for each weekday.
+    pub weekdays: Option<Vec<u16>>,
+}
+
 impl Schedule {
     /// Parses the five fields of a cron expression.
     ///
@@ -67,6 +91,54 @@ impl Schedule {
         let at = at.with_nanosecond(0)?.with_timezone(&self.timezone);
         let next = self.cron.find_next_occurrence(&at, false).ok()?;
         Some(next.to_utc())
+    }
+
+    /// Returns the time zone of the expression.
+    pub fn timezone(&self) -> Tz {
+        self.timezone
+    }
+
+    /// Returns the gaps between the due instants of the year after `from`, or between the first
+    /// [`MOST_INSTANTS`] of them. `None` if fewer than two come due.
+    pub fn gaps(&self, from: DateTime<Utc>) -> Option<Gaps> {
+        let from = from.with_timezone(&self.timezone);
+        let until = from + TimeDelta::days(366);
+        let due = self.cron.iter_from(from, Direction::Forward);
+        let due: Vec<_> = due
+            .take(MOST_INSTANTS)
+            .take_while(|at| *at < until)
+            .collect();
+        let gaps = due.windows(2).map(|pair| pair[1] - pair[0]);
+        let (shortest, longest) = (gaps.clone().min()?, gaps.max()?);
+        Some(Gaps { shortest, longest })
+    }
+
+    /// Returns the values of the fields. `None` if the expression has `L`, `W`, `#` or `+`, whose days
+    /// are not the same in each month.
+    pub fn fields(&self) -> Option<CronFields> {
+        let pattern = &self.cron.pattern;
+        let (days, weekdays) = (&pattern.days, &pattern.days_of_week);
+        let all = [
+            &pattern.minutes,
+            &pattern.hours,
+            days,
+            &pattern.months,
+            weekdays,
+        ];
+        if pattern.matches_dom_and_dow() || all.iter().any(|field| field.has_modifiers()) {
+            return None;
+        }
+        let days = Some(days.values()).filter(|_| !pattern.is_dom_wildcard());
+        let weekdays = Some(weekdays.values()).filter(|_| !pattern.is_dow_wildcard());
+        let is_each_day = days.as_ref().is_some_and(|days| days.len() == 31)
+            || weekdays.as_ref().is_some_and(|days| days.len() == 7);
+        Some(CronFields {
+            minutes: pattern.minutes.values(),
+            hours: pattern.hours.values(),
+            days: days.filter(|_| !is_each_day),
+            months: pattern.months.values(),
+            weekdays: weekdays.filter(|_| !is_each_day),
+        })
     }
 
     /// Returns the number of runs in the 30 days after `from`.
@@ -128,6 +200,26 @@ mod tests {
         assert_eq!(march.runs_a_month, 30);
         let november = hourly.frequency(at("2026-10-20T04:00:00Z"));
         assert_eq!(november.runs_a_month, 30 * 24);
+    }
+
+    #[test]
+    fn fields_and_gaps_are_those_of_the_expression() {
+        let fields = schedule("*/30 9-10 * * 1-5")
+            .fields()
+            .expect("plain fields");
+        assert_eq!(fields.minutes, [0, 30]);
+        assert_eq!(fields.hours, [9, 10]);
+        assert_eq!(fields.days, None);
+        assert_eq!(fields.weekdays, Some(vec![1, 2, 3, 4, 5]));
+        let each_day = schedule("0 0 1-31 * 1").fields().expect("plain fields");
+        assert_eq!((each_day.days, each_day.weekdays), (None, None));
+        for cron in ["0 0 L * *", "0 0 15W * *", "0 0 * * 1#2", "0 0 1 * +1"] {
+            let parsed = Schedule::parse(cron, Tz::UTC);
+            assert!(parsed.is_ok_and(|s| s.fields().is_none()), "{cron}");
+        }
+        let gaps = schedule("0 9 * * 1-5").gaps(at("2026-03-08T16:00:00Z"));
+        let (shortest, longest) = (TimeDelta::days(1), TimeDelta::days(3));
+        assert_eq!(gaps, Some(Gaps { shortest, longest }));
     }
 
     #[test]

@@ -57,6 +57,26 @@ fn each_command_of_the_guide_works() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn each_command_of_a_watched_schedule_works() {
+    let lake = Lake::new();
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    let mut lines = vec![
+        "redlake init watch".to_owned(),
+        "cd watch".to_owned(),
+        "printf '%s\\n' 露营 > keywords.txt".to_owned(),
+        "printf '%s\\n' 'schedule: {cron: \"0 * * * *\"}' >> watch.yaml".to_owned(),
+    ];
+    let guide = commands("On a schedule, watched");
+    assert!(guide.len() >= 5, "{guide:#?}");
+    lines.extend(guide);
+    run(&lines, &lake, &sandbox);
+    let watch = lake.path().with_file_name("watch");
+    assert!(watch.join("lake/_state").is_dir());
+    assert!(watch.join("deploy/redlake-watch.crontab").is_file());
+}
+
 #[test]
 fn each_command_of_upkeep_works() {
     let lake = Lake::new();

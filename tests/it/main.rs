@@ -9,6 +9,8 @@ mod compaction;
 mod contracts;
 mod crashes;
 mod demo;
+#[cfg(unix)]
+mod deploy;
 mod disks;
 mod doctor;
 mod documented;

@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod completions;
+pub mod deploy;
 pub mod doctor;
 pub mod init;
 pub mod man;
@@ -12,6 +13,7 @@ pub mod query;
 pub mod run;
 pub mod runs;
 pub mod sandbox;
+pub mod schedule;
 pub mod schema;
 pub mod show;
 pub mod status;
