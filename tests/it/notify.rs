@@ -849,3 +849,32 @@ fn the_example_of_the_documentation_is_valid() {
     assert_eq!(report[0]["on"].as_array().map(Vec::len), Some(6));
     assert_eq!(report[1]["finding"]["name"], "rising notes");
 }
+
+#[test]
+fn a_killed_run_is_told_by_status_once_and_its_end_too() {
+    let notify = "  - {webhook: \"${WEBHOOK}\", format: generic, on: [unhealthy, recovered]}\n";
+    let watched = Watched::new(notify, Webhook::start());
+    let mut killed = watched.command(&["run", &watched.pipeline]);
+    let killed = killed.env("FAILPOINTS", "disk=40*off->return").output();
+    assert_eq!(killed.expect("the binary starts").status.code(), None);
+    assert_eq!(watched.webhook.take().len(), 0);
+    let status = || {
+        let args = ["status", &watched.pipeline, "--notify"];
+        let output = watched.command(&args).output().expect("the binary starts");
+        (output.status.code(), watched.webhook.take())
+    };
+    let (code, posted) = status();
+    assert_eq!((code, posted.len()), (Some(9), 1));
+    let body = posted[0].json();
+    assert_eq!(body["kind"], "health");
+    assert_eq!(body["events"], json!(["unhealthy"]));
+    says(&body["text"], &["was killed after ", "To do: run `"]);
+    let (code, posted) = status();
+    assert_eq!((code, posted.len()), (Some(9), 0));
+    succeed(&mut watched.command(&["run", &watched.pipeline]));
+    let (code, posted) = status();
+    assert_eq!((code, posted.len()), (Some(0), 1));
+    assert_eq!(posted[0].json()["title"], "redlake: watch: healthy again");
+    let (code, posted) = status();
+    assert_eq!((code, posted.len()), (Some(0), 0));
+}

@@ -15,6 +15,7 @@ pub(super) fn lake_problems(lake: &LakeStatus, limits: &Thresholds) -> Vec<Healt
             kind,
             pipeline: None,
             shard: None,
+            run_id: None,
             lake: lake.lake.clone(),
             message,
             hint,

@@ -19,7 +19,9 @@ use crate::cli::metrics::{MetricsFile, of_status};
 use crate::maintenance::status::asked::AskedPipeline;
 use crate::maintenance::status::collect::collect;
 use crate::maintenance::status::state::{LakeStatus, PipelineStatus};
-use crate::plan::Money;
+use crate::notify::health::Health;
+use crate::notify::tell_health;
+use crate::plan::{Money, Plan};
 use crate::spec::contracts::Contracts;
 use crate::spec::words::TimeSpan;
 use lake_checks::lake_problems;
@@ -58,6 +60,9 @@ pub struct StatusArgs {
     /// Longest time since the last `redlake verify`, such as 8d
     #[arg(long, value_name = "AGE", help_heading = "Limits")]
     max_verify_age: Option<TimeSpan>,
+    /// Tell problems to the webhooks of the pipelines that list `unhealthy`, each once
+    #[arg(long, requires = "pipelines")]
+    notify: bool,
     #[command(flatten)]
     metrics: MetricsFile,
 }
@@ -89,7 +94,8 @@ pub struct StatusReport<'s> {
 
 pub fn main(args: &StatusArgs, common: &Common) -> Result<ExitCode, CliError> {
     let format = common.text_or_json()?;
-    let lakes = lakes(args, common).inspect_err(|_| of_status::write(&args.metrics, &[], None))?;
+    let (lakes, plans) =
+        lakes(args, common).inspect_err(|_| of_status::write(&args.metrics, &[], None))?;
     for lake in lakes.iter().filter(|lake| !lake.unreadable.is_empty()) {
         tracing::warn!(
             "this account may not read all of {}; left out: {}",
@@ -117,6 +123,9 @@ pub fn main(args: &StatusArgs, common: &Common) -> Result<ExitCode, CliError> {
     format.print(&report, || {
         table(&report.pipelines, &lakes, &report.problems)
     })?;
+    if args.notify {
+        tell(&plans, common, &report.problems)?;
+    }
     Ok(if report.healthy {
         ExitCode::Complete
     } else {
@@ -129,8 +138,34 @@ fn kind_and_pipeline(problem: &HealthProblem) -> (String, String) {
     (problem.kind.as_str().to_owned(), pipeline)
 }
 
+/// Tells the problems of each pipeline and of its lake to its webhooks.
+fn tell(plans: &[Plan], common: &Common, problems: &[HealthProblem]) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    for plan in plans {
+        let lake = common.lake_of(plan);
+        let is_of = |problem: &&HealthProblem| {
+            let pipeline = problem.pipeline.as_ref();
+            problem.lake == lake && pipeline.is_none_or(|name| *name == plan.pipeline)
+        };
+        let problems = problems.iter().filter(is_of);
+        let health = Health {
+            plan,
+            lake: &lake,
+            problems: problems.map(HealthProblem::known).collect(),
+            is_simulated: plan.is_simulated(),
+        };
+        runtime.block_on(tell_health(&health));
+    }
+    // Does not wait for a name server that does not answer.
+    runtime.shutdown_background();
+    Ok(())
+}
+
 /// Collects the state of the lakes that the pipelines name, or of the lake of the command.
-fn lakes(args: &StatusArgs, common: &Common) -> Result<Vec<LakeStatus>, CliError> {
+fn lakes(args: &StatusArgs, common: &Common) -> Result<(Vec<LakeStatus>, Vec<Plan>), CliError> {
+    let mut plans = Vec::new();
     let mut asked: BTreeMap<PathBuf, (Arc<Contracts>, Vec<AskedPipeline>)> = BTreeMap::new();
     for file in &args.pipelines {
         let (plan, _) = common.plan(file)?;
@@ -138,6 +173,7 @@ fn lakes(args: &StatusArgs, common: &Common) -> Result<Vec<LakeStatus>, CliError
         let of_lake = asked.entry(lake);
         let (_, pipelines) = of_lake.or_insert_with(|| (Arc::clone(&plan.contracts), Vec::new()));
         pipelines.push(AskedPipeline::of(&plan, file.clone()));
+        plans.push(plan);
     }
     if asked.is_empty() {
         asked.insert(common.lake(), (common.contracts()?, Vec::new()));
@@ -145,7 +181,7 @@ fn lakes(args: &StatusArgs, common: &Common) -> Result<Vec<LakeStatus>, CliError
     let collected = asked
         .into_iter()
         .map(|(lake, (contracts, pipelines))| collect(&lake, &contracts, pipelines));
-    Ok(collected.collect::<Result<_, _>>()?)
+    Ok((collected.collect::<Result<_, _>>()?, plans))
 }
 
 /// Parses an amount of money.

@@ -65,10 +65,20 @@ impl<'s> PipelineCheck<'s> {
             kind,
             pipeline: Some(self.status.pipeline.clone()),
             shard,
+            run_id: None,
             lake: self.status.lake.clone(),
             message,
             hint,
         });
+    }
+
+    /// Adds a problem of one run.
+    fn add_run(&mut self, of: (HealthKind, Option<Shard>, &str), message: String, hint: String) {
+        let (kind, shard, run_id) = of;
+        self.add(kind, shard, message, hint);
+        if let Some(problem) = self.found.last_mut() {
+            problem.run_id = Some(run_id.to_owned());
+        }
     }
 
     /// Returns the command that runs a shard.
@@ -87,7 +97,7 @@ impl<'s> PipelineCheck<'s> {
                 "`{program} show {id}{flag}` prints the wrong rows; then `{program} publish {id}{flag}` \
                  or `{program} discard {id}{flag}`"
             );
-            self.add(HealthKind::HeldRun, None, message, hint);
+            self.add_run((HealthKind::HeldRun, None, id), message, hint);
         }
     }
 
@@ -118,7 +128,7 @@ impl<'s> PipelineCheck<'s> {
                 "run `{}`: it continues the run, or closes it and makes the tables of its pages",
                 self.run_of(*shard)
             );
-            self.add(HealthKind::KilledRun, *shard, message, hint);
+            self.add_run((HealthKind::KilledRun, *shard, run_id), message, hint);
         }
     }
 
@@ -153,7 +163,8 @@ impl<'s> PipelineCheck<'s> {
         let reason = last.reason.as_deref().map(escaped_line);
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         let message = format!("the run {} {word}{reason}", last.run_id);
-        self.add(HealthKind::LastRun, shard.shard, message, hint);
+        let of = (HealthKind::LastRun, shard.shard, last.run_id.as_str());
+        self.add_run(of, message, hint);
     }
 
     fn schedule(&mut self, shard: &ShardStatus) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::notify::health::KnownProblem;
 use crate::plan::Shard;
 use crate::spec::words::TimeSpan;
 
@@ -29,6 +30,9 @@ pub struct HealthProblem {
     pub pipeline: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// The run that is wrong, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
     pub lake: PathBuf,
     pub message: String,
     pub hint: String,
@@ -54,6 +58,24 @@ pub enum HealthKind {
     Verify,
     VerifyAge,
     Uncompacted,
+}
+
+impl HealthProblem {
+    /// Returns the problem for a message. Its key stays the same while its numbers change.
+    pub fn known(&self) -> KnownProblem {
+        let shard = self.shard.map(|shard| shard.to_string());
+        let parts = [
+            Some(self.kind.as_str()),
+            shard.as_deref(),
+            self.run_id.as_deref(),
+        ];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        KnownProblem {
+            key: parts.join(" "),
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+        }
+    }
 }
 
 impl HealthKind {

@@ -106,6 +106,6 @@ with DAG(dag_id={{ unit_status }}, schedule=timetable({{ calendar.status[0] }}),
 
     @task
     def status():
-        redlake("status", PIPELINE, "--max-age", {{ max_age }})
+        redlake("status", PIPELINE, "--max-age", {{ max_age }}, "--notify")
 
     status()

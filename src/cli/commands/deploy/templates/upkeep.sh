@@ -30,7 +30,7 @@ daily)
     # step prune --raw-older-than 90d
     {% endif %}
     ;;
-status) step status "$pipeline" --max-age {{ max_age }} ;;
+status) step status "$pipeline" --max-age {{ max_age }} --notify ;;
 *)
     printf '%s\n' {{ unit }}'-upkeep: give `daily` or `status`' >&2
     worst=2
