@@ -28,7 +28,7 @@ use crate::lake_layout::{self, DEFAULT_LAKE};
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::{LoadedPipeline, load_pipeline};
-use commands::checks::checked_plan;
+use commands::checks::{OnBrokenFinding, checked_plan};
 use environment::{Environment, variable};
 use error::command_line::{is_json_requested, misuse};
 use error::{CliError, ENVIRONMENT};
@@ -236,7 +236,12 @@ impl Common {
         let environment = Environment::beside(pipeline)?;
         let loaded = load_pipeline(pipeline, &|name| environment.get(name))?;
         let contracts = Contracts::load(self.schemas_of(&loaded))?;
-        let plan = checked_plan(loaded, Arc::new(contracts), self.lake.as_deref())?;
+        let plan = checked_plan(
+            loaded,
+            Arc::new(contracts),
+            self.lake.as_deref(),
+            OnBrokenFinding::Warn,
+        )?;
         Ok((plan, environment))
     }
 

@@ -128,7 +128,7 @@ pub enum Event<'a> {
         search: &'a Search,
         reason: &'a str,
     },
-    /// What the run has done so far: at the begin of its searches, after each call, and every
+    /// Work that the run has done so far: at the begin of its searches, after each call, and every
     /// [`TICK`](crate::extract::TICK).
     Counted(&'a RunCounts),
 }

@@ -8,7 +8,7 @@ use crate::extract::pager::{KnownItems, Pager};
 use crate::plan::{Money, Plan, Search};
 use crate::spec::source::{Endpoint, PaginationKind};
 
-/// What a run has done so far. A run that is continued has done what it did before, too.
+/// Work that a run has done so far, that of the earlier processes of a continued run included.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunCounts {
     /// Searches so far: those of follow-ups are added when their notes are chosen.

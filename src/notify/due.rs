@@ -15,7 +15,7 @@ pub struct DueMessage {
     pub marks: Marks,
 }
 
-/// What a message tells.
+/// Contents of a message, to be recorded.
 pub enum Marks {
     Events {
         /// Events of runs, by the key of the run.

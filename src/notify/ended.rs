@@ -21,8 +21,9 @@ pub struct EndedRun<'a> {
     pub outcome: Option<&'a RunOutcome>,
     /// Logical time of the run.
     pub snapshot_at: DateTime<Utc>,
-    /// What happened, and what to do.
+    /// Error of the call.
     pub problem: Option<String>,
+    /// Remedy.
     pub hint: Option<String>,
 }
 

@@ -23,9 +23,9 @@ pub struct Health<'a> {
 pub struct KnownProblem {
     /// Identity: the same problem keeps it while its numbers change.
     pub key: String,
-    /// What is wrong.
+    /// Description of the problem.
     pub message: String,
-    /// What to do.
+    /// Remedy.
     pub hint: String,
 }
 

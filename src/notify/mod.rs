@@ -154,7 +154,9 @@ async fn tell_findings(ended: &EndedRun<'_>, sending: &mut Sending<'_>) {
         return;
     };
     let deadline = sending.started + sending.longest / 2;
-    let Some(_lock) = file.lock_findings(deadline) else {
+    let locking = file.clone();
+    let lock = tokio::task::spawn_blocking(move || locking.lock_findings(deadline)).await;
+    let Ok(Some(_lock)) = lock else {
         tracing::info!("another shard looks for the findings");
         return;
     };

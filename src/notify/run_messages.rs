@@ -8,7 +8,7 @@ use super::state::BadRun;
 use crate::clock;
 use crate::spec::notify::NotifyEvent;
 
-/// What is new for a webhook.
+/// News of a run for a webhook.
 #[derive(Default)]
 pub struct EventNews<'s> {
     /// The most urgent first.

@@ -22,9 +22,9 @@ const FORGOTTEN_AFTER: u64 = 30;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NotifyState {
-    /// By the name of the webhook.
+    /// States of the webhooks, by name.
     pub webhooks: BTreeMap<String, WebhookState>,
-    /// By the name of the finding.
+    /// States of the findings, by name.
     pub findings: BTreeMap<String, FindingState>,
 }
 

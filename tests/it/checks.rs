@@ -445,7 +445,8 @@ fn sql_of_checks_reads_tables_and_no_other_file() {
         fail(&mut lake.redlake(&["validate", pipeline.to_str().expect("UTF-8")]))
     };
     assert!(
-        stderr.contains("hint: a query of a pipeline can read only the tables and marts of the lake"),
+        stderr
+            .contains("hint: a query of a pipeline can read only the tables and marts of the lake"),
         "{stderr}"
     );
 }

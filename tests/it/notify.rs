@@ -878,3 +878,48 @@ fn a_killed_run_is_told_by_status_once_and_its_end_too() {
     let (code, posted) = status();
     assert_eq!((code, posted.len()), (Some(0), 0));
 }
+
+#[test]
+fn a_finding_that_names_an_unknown_column_does_not_stop_a_run() {
+    let notify = "  - {webhook: \"${WEBHOOK}\", format: generic, when: {name: old, sql: \"select nope from notes\"}}\n";
+    let watched = Watched::new(notify, Webhook::start());
+    let output = watched.run(4);
+    assert_eq!(output.status.code(), Some(0));
+    let said = stderr(&output);
+    assert!(
+        said.contains("this query cannot run: Binder Error"),
+        "{said}"
+    );
+    let posted = watched.webhook.take();
+    assert_eq!(posted.len(), 1);
+    assert_eq!(posted[0].json()["kind"], "finding_failed");
+    let (code, _) = fail(&mut watched.command(&["validate", &watched.pipeline]));
+    assert_eq!(code, 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_while_messages_are_sent_changes_no_result() {
+    use std::io::Read as _;
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    let webhook = Webhook::answering(move |_, _| {
+        let _ = asked.send(());
+        None
+    });
+    let notify = "  - {webhook: \"${WEBHOOK}\", format: generic, on: [drift], timeout: 60s, \
+                  when: {name: all, sql: \"select note_id from notes\"}}\n";
+    let watched = Watched::new(notify, webhook);
+    let args = ["run", &watched.pipeline, "--format", "json"];
+    let mut command = watched.command(&args);
+    let command = command.stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    // The report is printed before the messages are sent.
+    let mut report = vec![0; 1];
+    stdout.read_exact(&mut report).expect("a report");
+    is_asked.recv().expect("a message");
+    let pid = child.id().to_string();
+    succeed(Command::new("kill").args(["-TERM", &pid]));
+    stdout.read_to_end(&mut report).expect("a report");
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+}

@@ -14,6 +14,15 @@ use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 
+/// Effect of a finding whose query cannot run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBrokenFinding {
+    /// The plan is refused.
+    Refuse,
+    /// A warning: a run does not depend on its messages.
+    Warn,
+}
+
 /// Plans a pipeline and checks that DuckDB can run the queries of its checks and findings. `lake` overrides the
 /// lake folder that the pipeline names.
 ///
@@ -23,9 +32,10 @@ pub fn checked_plan(
     loaded: LoadedPipeline,
     contracts: Arc<Contracts>,
     lake: Option<&Path>,
+    on_broken_finding: OnBrokenFinding,
 ) -> Result<Plan, Diagnostics> {
     let declared = loaded.clone();
-    let plan = plan(loaded, contracts)?;
+    let mut plan = plan(loaded, contracts)?;
     if let (None, Some(moved)) = (lake, moved_lake(&declared)) {
         return Err(Diagnostics(vec![moved]));
     }
@@ -50,7 +60,19 @@ pub fn checked_plan(
             NAMES,
         )
     });
-    let mut told: Vec<Diagnostic> = checks.chain(findings).collect();
+    let mut told: Vec<Diagnostic> = checks.collect();
+    let mut of_findings: Vec<Diagnostic> = findings.collect();
+    declared.variables.hide(&mut of_findings);
+    match on_broken_finding {
+        OnBrokenFinding::Refuse => told.extend(of_findings),
+        OnBrokenFinding::Warn => {
+            plan.warnings
+                .extend(of_findings.into_iter().map(|found| Diagnostic {
+                    is_warning: true,
+                    ..found
+                }))
+        }
+    }
     declared.variables.hide(&mut told);
     if told.is_empty() {
         Ok(plan)

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::Common;
-use crate::cli::commands::checks::checked_plan;
+use crate::cli::commands::checks::{OnBrokenFinding, checked_plan};
 use crate::cli::environment::Environment;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
@@ -134,7 +134,13 @@ fn check(args: &ValidateArgs, common: &Common, format: ReportFormat) -> Result<C
             let Some(contracts) = all_contracts.of(folder, &mut found) else {
                 return Ok(None);
             };
-            checked_plan(loaded, contracts, common.lake.as_deref()).map(Some)
+            checked_plan(
+                loaded,
+                contracts,
+                common.lake.as_deref(),
+                OnBrokenFinding::Refuse,
+            )
+            .map(Some)
         });
         match planned {
             Ok(None) => {}

@@ -13,7 +13,7 @@ use super::calendar::{self, Converted};
 use super::pace::RetryPace;
 use super::quote::utf8;
 use crate::cli::Common;
-use crate::cli::commands::checks::checked_plan;
+use crate::cli::commands::checks::{OnBrokenFinding, checked_plan};
 use crate::cli::commands::run::part;
 use crate::cli::commands::schedule::no_schedule;
 use crate::cli::environment::{self, Environment, variable};
@@ -106,7 +106,12 @@ impl Facts {
         let lists = lists.map(|list| full_path(list.file.path())).collect();
         let schemas = common.schemas_of(&loaded).map(full_path);
         let contracts = Contracts::load(schemas.as_deref())?;
-        let plan = checked_plan(loaded, Arc::new(contracts), common.lake.as_deref())?;
+        let plan = checked_plan(
+            loaded,
+            Arc::new(contracts),
+            common.lake.as_deref(),
+            OnBrokenFinding::Refuse,
+        )?;
         common.warn(&plan);
         let schedule = plan
             .schedule
