@@ -46,6 +46,8 @@ pub mod state {
     pub const CATALOG_NOTE: &str = "catalog.json";
     /// What the webhooks of each pipeline were told.
     pub const NOTIFY: &str = "notify";
+    /// The last start of each pipeline and shard, if it failed.
+    pub const STARTS: &str = "starts";
     /// Time and result of the last verification.
     pub const VERIFIED: &str = "verified.json";
     pub const REWRITE_LOCK: &str = "rewrite.lock";
@@ -217,6 +219,15 @@ pub fn pipeline_lock(pipeline: &str) -> String {
 /// Returns the name of the lock of one shard of a pipeline.
 pub fn shard_lock(pipeline: &str, index: u32, count: u32) -> String {
     format!("pipeline-{pipeline}.{index}-of-{count}.lock")
+}
+
+/// Returns the name of the file about the last start of a pipeline, or of one of its shards, given as
+/// index and count.
+pub fn start_state(pipeline: &str, shard: Option<(u32, u32)>) -> String {
+    match shard {
+        Some((index, count)) => format!("{pipeline}.{index}-of-{count}.json"),
+        None => format!("{pipeline}.json"),
+    }
 }
 
 /// Returns the name of the file that holds what a pipeline's webhooks were told.

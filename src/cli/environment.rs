@@ -91,6 +91,11 @@ impl Environment {
         })
     }
 
+    /// Returns true if a variable is set in the process, and not in the file.
+    pub fn is_of_process(&self, name: &str) -> bool {
+        variable(name).is_some() && !self.file.contains_key(name) && name != "HOME"
+    }
+
     fn warn_of_value(&self, name: &str, line: usize) {
         if self.warned.borrow_mut().insert(name.to_owned()) {
             let path = self.path.display();

@@ -165,7 +165,10 @@ pub fn main() -> std::process::ExitCode {
         (false, _) => LevelFilter::DEBUG,
     });
     match dispatch(cli) {
-        Ok(code) => code.into(),
+        Ok(code) => {
+            stderr::print_code(code);
+            code.into()
+        }
         Err(error) => {
             error.print();
             error.code.into()

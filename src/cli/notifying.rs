@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::clock;
+use crate::maintenance::status::starts::{FailedStart, record};
 use crate::notify::ended::EndedRun;
 use crate::plan::Plan;
 use crate::run::options::{RunOptions, SnapshotAt};
@@ -19,6 +20,7 @@ pub fn ended_run<'a>(
     plan: &'a Arc<Plan>,
     options: &'a RunOptions,
     outcome: Option<&'a RunOutcome>,
+    will_retry: bool,
     ended: &Result<ExitCode, CliError>,
 ) -> Option<EndedRun<'a>> {
     let (code, error) = match ended {
@@ -46,6 +48,7 @@ pub fn ended_run<'a>(
         event,
         outcome,
         snapshot_at: snapshot_at(plan, options, outcome),
+        will_retry,
         problem: error.map(CliError::with_causes),
         hint: hint.map(str::to_owned),
     })
@@ -66,6 +69,27 @@ fn snapshot_at(plan: &Plan, options: &RunOptions, outcome: Option<&RunOutcome>) 
             due.unwrap_or(now)
         }
     }
+}
+
+/// Records a call that failed before it had a run, for `redlake status`.
+pub fn record_start(
+    plan: &Plan,
+    options: &RunOptions,
+    has_run: bool,
+    ended: &Result<ExitCode, CliError>,
+) {
+    let failed = match ended {
+        _ if has_run => None,
+        Err(error) if error.code == ExitCode::Busy => return,
+        Err(error) => Some(FailedStart {
+            at: clock::now(),
+            exit_code: error.code.number(),
+            message: error.with_causes(),
+            hint: error.hint().map(str::to_owned),
+        }),
+        Ok(_) => None,
+    };
+    record(&options.lake, &plan.pipeline, plan.shard, failed.as_ref());
 }
 
 /// What to do after failed searches.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::cli::output::stderr::{LogLevel, Notice, remove_line};
+use crate::cli::output::stderr::{LogLevel, Notice, try_remove_line};
 
 /// Numbers of the signals that end a run. They are the same on every Unix.
 const HANGUP: u8 = 1;
@@ -42,7 +42,7 @@ pub fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<
                 };
                 if signal.swap(number, Ordering::Relaxed) != 0 {
                     // A second signal exits at once: fetched pages are in the raw zone already.
-                    remove_line();
+                    try_remove_line();
                     std::process::exit(128 + i32::from(number));
                 }
                 let _ = sender.send(true);
@@ -76,14 +76,22 @@ fn is_hangup_ignored() -> bool {
 fn exit_late(signal: u8) {
     std::thread::spawn(move || {
         std::thread::sleep(PATIENCE);
-        remove_line();
-        let told = "stopped; paid pages are kept, and the next run continues";
-        Notice::new(LogLevel::Warn, told)
-            .with("signal", signal)
-            .print();
+        // In a thread of its own: the reader of stderr may have stopped reading.
+        std::thread::spawn(move || {
+            try_remove_line();
+            let told = "stopped; paid pages are kept, and the next run continues";
+            Notice::new(LogLevel::Warn, told)
+                .with("signal", signal)
+                .print();
+        });
+        std::thread::sleep(LAST_WORDS);
         std::process::exit(128 + i32::from(signal));
     });
 }
+
+/// Time to print the last line.
+#[cfg(unix)]
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Time that a run has to stop after a signal.
 #[cfg(unix)]

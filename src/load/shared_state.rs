@@ -59,6 +59,20 @@ impl SharedState {
         replace_private_json(&self.folder.join(name), value, self.access)
     }
 
+    /// Removes a file. It may be missing.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), LakeError> {
+        let path = self.folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(failed("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Waits until `deadline` for the lock of this name. `None` if another process still holds it.
     ///
     /// # Errors

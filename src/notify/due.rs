@@ -54,6 +54,7 @@ impl Marks {
                     if let Some(run) = of_webhook.bad_runs.get_mut(&key) {
                         run.untold.retain(|event| !events.contains(event));
                         run.told.extend(events);
+                        run.waits = false;
                     }
                 }
                 for key in recovered {

@@ -21,13 +21,23 @@ pub struct EndedRun<'a> {
     pub outcome: Option<&'a RunOutcome>,
     /// Logical time of the run.
     pub snapshot_at: DateTime<Utc>,
+    /// True if the caller tries again after exit codes 1, 3 and 8.
+    pub will_retry: bool,
     /// Error of the call.
     pub problem: Option<String>,
     /// Remedy.
     pub hint: Option<String>,
 }
 
+/// Exit codes after which a scheduler tries again.
+const RETRIED: [u8; 3] = [1, 3, 8];
+
 impl<'a> EndedRun<'a> {
+    /// Returns true if another attempt follows. Its end is told instead.
+    pub fn is_retried(&self) -> bool {
+        self.will_retry && RETRIED.contains(&self.exit_code)
+    }
+
     /// Returns the name of the shard; empty for a whole pipeline.
     pub fn shard(&self) -> String {
         let shard = self.plan.shard.map(|shard| shard.to_string());
@@ -48,7 +58,10 @@ impl<'a> EndedRun<'a> {
     }
 
     pub fn is_simulated(&self) -> bool {
-        self.outcome.is_some_and(|outcome| outcome.meta.simulated)
+        match self.outcome {
+            Some(outcome) => outcome.meta.simulated,
+            None => self.plan.is_simulated(),
+        }
     }
 
     /// Returns true if the call made nothing, since its run was complete or held.
@@ -58,8 +71,10 @@ impl<'a> EndedRun<'a> {
 
     /// Returns true if tables of the run are in the lake.
     pub fn has_new_rows(&self) -> bool {
+        let has_pages = self.report().is_some_and(|report| report.pages > 0);
         self.outcome.is_some_and(|outcome| {
-            outcome.has_committed_tables || outcome.is_repeated && !outcome.is_held
+            let is_repeated = outcome.is_repeated && !outcome.is_held;
+            is_repeated || outcome.has_committed_tables && has_pages
         })
     }
 }

@@ -33,10 +33,13 @@ pub fn due(ended: &EndedRun<'_>, state: &NotifyState) -> Vec<DueMessage> {
 pub fn remember(ended: &EndedRun<'_>, state: &mut NotifyState) {
     for to in &ended.plan.notifications {
         let Some(event) = ended.event else {
-            let is_told = to.on.contains(&NotifyEvent::Recovered);
-            if let Some(webhook) = state.webhooks.get_mut(&to.name).filter(|_| !is_told) {
-                let is_over = |run: &BadRun| run.untold.is_empty() && ends(ended, run);
-                webhook.bad_runs.retain(|_, run| !is_over(run));
+            if let Some(webhook) = state.webhooks.get_mut(&to.name) {
+                let is_told = to.on.contains(&NotifyEvent::Recovered);
+                let is_over = |run: &BadRun| !is_told && run.untold.is_empty() && ends(ended, run);
+                let is_silent = |run: &BadRun| run.waits && is_same(ended, run);
+                webhook
+                    .bad_runs
+                    .retain(|_, run| !is_over(run) && !is_silent(run));
             }
             continue;
         };
@@ -51,21 +54,27 @@ pub fn remember(ended: &EndedRun<'_>, state: &mut NotifyState) {
             since: clock::now(),
             told: BTreeSet::new(),
             untold: BTreeSet::new(),
+            waits: false,
             problem: None,
         });
         if !run.told.contains(&event) {
             run.untold.insert(event);
         }
+        run.waits = ended.is_retried() && run.told.is_empty();
         run.problem.clone_from(&ended.problem);
     }
+}
+
+fn is_same(ended: &EndedRun<'_>, bad: &BadRun) -> bool {
+    bad.shard == ended.shard() && bad.snapshot_at == ended.snapshot_at
 }
 
 /// Returns true if a complete run ends a bad one: it is the same run, or a later one of its shard. A
 /// repeated call ends only its own run.
 fn ends(ended: &EndedRun<'_>, bad: &BadRun) -> bool {
-    let is_same = bad.snapshot_at == ended.snapshot_at;
+    let is_of_shard = bad.shard == ended.shard();
     let is_earlier = bad.snapshot_at < ended.snapshot_at && !ended.is_repeated();
-    ended.event.is_none() && bad.shard == ended.shard() && (is_same || is_earlier)
+    ended.event.is_none() && (is_same(ended, bad) || is_of_shard && is_earlier)
 }
 
 /// Returns what is new for a webhook. `None` if nothing is.
@@ -76,7 +85,8 @@ fn news<'s>(
 ) -> Option<EventNews<'s>> {
     let own = ended.key();
     let mut news = EventNews::default();
-    if let Some(event) = ended.event.filter(|event| to.on.contains(event)) {
+    let event = ended.event.filter(|_| !ended.is_retried());
+    if let Some(event) = event.filter(|event| to.on.contains(event)) {
         let run = before.bad_runs.get(&own);
         if run.is_none_or(|run| !run.told.contains(&event)) {
             news.events.push(event);
@@ -84,17 +94,21 @@ fn news<'s>(
     }
     if to.on.contains(&NotifyEvent::Recovered) {
         let over = before.bad_runs.iter();
-        news.recovered = over.filter(|(_, run)| ends(ended, run)).collect();
+        // A run that an attempt of the same caller mends was not told.
+        let is_silent = |run: &BadRun| run.waits && is_same(ended, run);
+        let over = over.filter(|(_, run)| ends(ended, run) && !is_silent(run));
+        news.recovered = over.collect();
         if !news.recovered.is_empty() {
             news.events.push(NotifyEvent::Recovered);
         }
     }
     let is_own = |key: &String| *key == own && ended.event.is_some();
     let is_over = |key: &String| news.recovered.iter().any(|(over, _)| *over == key);
-    let late = before
-        .bad_runs
-        .iter()
-        .filter(|(key, run)| !run.untold.is_empty() && !is_own(key) && !is_over(key));
+    let shard = ended.shard();
+    let is_waiting = |run: &BadRun| run.waits && (run.shard != shard || is_same(ended, run));
+    let late = before.bad_runs.iter().filter(|(key, run)| {
+        !run.untold.is_empty() && !is_own(key) && !is_over(key) && !is_waiting(run)
+    });
     news.late = late.collect();
     if to.on.contains(&NotifyEvent::Drift) {
         let all = ended.outcome.map(|outcome| fields(&outcome.drift));
@@ -114,7 +128,7 @@ fn news<'s>(
 
 fn marks(ended: &EndedRun<'_>, news: &EventNews<'_>) -> Marks {
     let mut told: BTreeMap<String, BTreeSet<NotifyEvent>> = BTreeMap::new();
-    if let Some(event) = ended.event {
+    if let Some(event) = ended.event.filter(|_| !ended.is_retried()) {
         told.entry(ended.key()).or_default().insert(event);
     }
     for (key, run) in &news.late {

@@ -48,7 +48,8 @@ pub fn finding_message(
     let mut message =
         WebhookMessage::new(MessageKind::Finding, &plan.pipeline, title, clock::now());
     message.is_simulated = simulated;
-    message.more = found.more;
+    let more = found.more.len() as u64;
+    message.more = more;
     let (cards, rows) = found
         .rows
         .into_iter()
@@ -58,7 +59,7 @@ pub fn finding_message(
     message.finding = Some(FindingRows {
         name: finding.name.clone(),
         rows,
-        more: found.more,
+        more,
     });
     message
 }

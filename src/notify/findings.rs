@@ -45,10 +45,18 @@ pub enum FindingError {
 pub struct NewRows {
     /// At most `at_most` rows, each with the hash of its key.
     pub rows: Vec<NewRow>,
-    /// Number of further rows that were not told.
-    pub more: u64,
+    /// Hashes of further rows that were not told.
+    pub more: BTreeSet<String>,
     /// Hashes of the returned rows that were told before.
     pub seen: BTreeSet<String>,
+}
+
+impl NewRows {
+    /// Takes all rows as told before.
+    pub fn mark_seen(&mut self) {
+        self.seen.extend(self.rows.drain(..).map(|row| row.key));
+        self.seen.append(&mut self.more);
+    }
 }
 
 #[derive(Debug)]
@@ -148,7 +156,7 @@ fn take_new(
         } else if found.rows.iter().any(|row| row.key == hash) {
             continue;
         } else if found.rows.len() == at_most {
-            found.more += 1;
+            found.more.insert(hash);
         } else {
             let mut values = values(&batch.slice(row, 1))?;
             let card = card(&values, batch.schema_ref(), timezone);

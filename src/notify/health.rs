@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::due::{DueMessage, Marks};
-use super::message::{MOST_ITEMS, MessageKind, Tone, WebhookMessage, titled};
+use super::message::{KnownProblem, MOST_ITEMS, MessageKind, Tone, WebhookMessage, places, titled};
 use super::state::NotifyState;
 use crate::clock;
 use crate::plan::Plan;
@@ -16,17 +16,6 @@ pub struct Health<'a> {
     pub lake: &'a Path,
     pub problems: Vec<KnownProblem>,
     pub is_simulated: bool,
-}
-
-/// Something that is wrong.
-#[derive(Clone, Debug)]
-pub struct KnownProblem {
-    /// Identity: the same problem keeps it while its numbers change.
-    pub key: String,
-    /// Description of the problem.
-    pub message: String,
-    /// Remedy.
-    pub hint: String,
 }
 
 /// Returns the messages that are due: about problems that a webhook was not told of, and about the end
@@ -77,8 +66,7 @@ fn message(health: &Health<'_>, event: NotifyEvent, headline: &str) -> WebhookMe
     let mut message = WebhookMessage::new(kind, &health.plan.pipeline, title, now);
     message.events = vec![event];
     message.is_simulated = health.is_simulated;
-    let lake = health.lake.display().to_string();
-    message.facts.push(("lake", lake));
+    message.facts = places(health.lake);
     message
 }
 
@@ -89,6 +77,7 @@ fn problems_message(health: &Health<'_>, new: &[&KnownProblem]) -> WebhookMessag
     let lines = shown.map(|problem| format!("{}. To do: {}", problem.message, problem.hint));
     message.items = lines.collect();
     message.more = (new.len() - message.items.len()) as u64;
+    message.problems = new.iter().map(|problem| (*problem).clone()).collect();
     message
 }
 

@@ -1,10 +1,13 @@
 //! Messages, whatever the webhook: the formats make bodies of them.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::lake_layout::full_path;
 use crate::plan::Money;
 use crate::run::outcome::{FailedSearch, SearchCounts, Status};
 use crate::run::report::RunReport;
@@ -57,6 +60,8 @@ pub struct WebhookMessage {
     pub run: Option<RunSummary>,
     pub drift: Vec<DriftField>,
     pub finding: Option<FindingRows>,
+    /// Problems of a health check.
+    pub problems: Vec<KnownProblem>,
     pub sent_at: DateTime<Utc>,
     pub is_simulated: bool,
 }
@@ -91,6 +96,17 @@ pub struct RunSummary {
     pub reason: Option<String>,
     /// At most [`MOST_ITEMS`].
     pub failures: Vec<FailedSearch>,
+}
+
+/// A problem that `redlake status` found.
+#[derive(Clone, Debug, Serialize)]
+pub struct KnownProblem {
+    /// Identity: the same problem keeps it while its numbers change.
+    pub key: String,
+    /// Description of the problem.
+    pub message: String,
+    /// Remedy.
+    pub hint: String,
 }
 
 /// A field that the contract does not know.
@@ -131,6 +147,7 @@ impl WebhookMessage {
             run: None,
             drift: Vec::new(),
             finding: None,
+            problems: Vec::new(),
             sent_at,
             is_simulated: false,
         }
@@ -183,6 +200,16 @@ impl RunSummary {
         facts.push(("run", self.run_id.clone()));
         facts
     }
+}
+
+/// Returns the facts about where something happened: the lake and the machine.
+pub fn places(lake: &Path) -> Vec<(&'static str, String)> {
+    let mut places = vec![("lake", full_path(lake).display().to_string())];
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if !machine.trim().is_empty() {
+        places.push(("machine", machine.trim().to_owned()));
+    }
+    places
 }
 
 /// Marks the title of a message about simulated data.

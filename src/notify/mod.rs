@@ -170,16 +170,21 @@ async fn tell_findings(ended: &EndedRun<'_>, sending: &mut Sending<'_>) {
         if let Err(error) = &found {
             tracing::warn!("the finding {} was not looked for: {error}", finding.name);
         }
-        let was_broken = state.get(&finding.name).unwrap_or(&none).is_broken;
-        if let Ok(found) = &found {
+        let before = state.get(&finding.name).unwrap_or(&none);
+        let mut found = found;
+        if let Ok(found) = &mut found {
+            if finding.only_later && !before.is_begun {
+                found.mark_seen();
+            }
             file.update(|state| {
                 let state = state.findings.entry(finding.name.clone()).or_default();
-                state.is_broken = false;
+                (state.is_begun, state.is_broken) = (true, false);
                 let today = clock::now().date_naive();
                 let seen = found.seen.iter().cloned();
                 state.rows.extend(seen.map(|key| (key, today)));
             });
         }
+        let was_broken = before.is_broken;
         let simulated = ended.is_simulated();
         if let Some(due) = due_finding(plan, at, finding, found, was_broken, simulated) {
             sending.send(due);

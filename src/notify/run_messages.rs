@@ -2,7 +2,7 @@
 
 use super::ended::EndedRun;
 use super::message::{
-    DriftField, MOST_ITEMS, MessageKind, RunSummary, Tone, WebhookMessage, titled,
+    DriftField, MOST_ITEMS, MessageKind, RunSummary, Tone, WebhookMessage, places, titled,
 };
 use super::state::BadRun;
 use crate::clock;
@@ -38,8 +38,11 @@ pub fn run_message(ended: &EndedRun<'_>, news: &EventNews<'_>) -> WebhookMessage
     if let Some(run) = &message.run {
         message.facts = run.facts(ended.plan.timezone);
     }
-    let lake = ended.lake.display().to_string();
-    message.facts.push(("lake", lake));
+    message.facts.extend(places(ended.lake));
+    if ended.event.is_some() {
+        let code = ended.exit_code.to_string();
+        message.facts.push(("exit code", code));
+    }
     if ended.event.is_some() {
         add_problem(&mut message, ended);
     }

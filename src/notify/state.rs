@@ -52,6 +52,9 @@ pub struct BadRun {
     pub told: BTreeSet<NotifyEvent>,
     /// Events whose message was not delivered.
     pub untold: BTreeSet<NotifyEvent>,
+    /// True if its caller tries again, so that nothing is told yet.
+    #[serde(default)]
+    pub waits: bool,
     /// Problem of its newest attempt.
     pub problem: Option<String>,
 }
@@ -63,6 +66,8 @@ pub struct FindingState {
     /// Rows that were told, as hashes of their keys, with the date on which the query last returned
     /// them.
     pub rows: BTreeMap<String, NaiveDate>,
+    /// True once the query was run.
+    pub is_begun: bool,
     /// True if it was told that the query cannot be run.
     pub is_broken: bool,
 }
@@ -171,6 +176,7 @@ mod tests {
                 since: time,
                 told: BTreeSet::new(),
                 untold: BTreeSet::new(),
+                waits: false,
                 problem: None,
             };
             webhook.bad_runs.insert(at.to_owned(), run);

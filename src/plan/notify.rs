@@ -36,6 +36,8 @@ pub struct Finding {
     pub sql: String,
     /// Columns that identify a row. Empty: the first column.
     pub key: Vec<String>,
+    /// True if the rows that the query returns at first are not told.
+    pub only_later: bool,
     /// Maximum number of rows of a message.
     pub at_most: usize,
 }
@@ -195,6 +197,7 @@ fn finding(check: &mut Checker<'_>, when: &FindingOptions) -> Option<Finding> {
         name: when.name.value.clone(),
         sql,
         key: key.unwrap_or_default(),
+        only_later: when.only_later,
         at_most: at_most as usize,
     })
 }

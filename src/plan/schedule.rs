@@ -66,7 +66,8 @@ impl Schedule {
         let schedule = Schedule {
             cron,
             timezone,
-            written: written.to_owned(),
+            // One line, also if the file has several.
+            written: written.split_whitespace().collect::<Vec<_>>().join(" "),
         };
         match schedule.next_after(clock::now()) {
             Some(_) => Ok(schedule),

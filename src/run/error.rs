@@ -85,6 +85,8 @@ pub enum RunError {
         run_id: String,
         reason: &'static str,
     },
+    #[error("--snapshot-at {} is in the future", .0.format("%+"))]
+    FutureTime(DateTime<Utc>),
     #[error("the pipeline `{0}` has no schedule with a due time")]
     NoSchedule(String),
     #[error("no run of the pipeline `{0}` with failed searches can be continued")]

@@ -126,7 +126,12 @@ fn reasons(outcome: &RunOutcome, ending: Ending) -> Vec<String> {
         Ending::Extracted | Ending::LedgerOnly => extracted.cut.as_ref().map(cut_reason),
     };
     let left_out = left_out(&outcome.damaged_pages, extracted.pages);
-    let reasons = [early, left_out, outcome.refused.clone()];
+    let reasons = [
+        early,
+        undelivered(outcome),
+        left_out,
+        outcome.refused.clone(),
+    ];
     reasons.into_iter().flatten().collect()
 }
 
@@ -214,6 +219,20 @@ fn damaged_pages(extraction: &Extraction, read: &RawRead) -> Vec<DamagedPage> {
         request_id: call.request_id.clone(),
     });
     named.collect()
+}
+
+/// Returns the reason of a run in which every search failed without a page.
+fn undelivered(outcome: &RunOutcome) -> Option<String> {
+    let extracted = &outcome.extraction.extracted;
+    let is_cut = extracted.cut.is_some() || extracted.pages > 0;
+    let failures = outcome.failures();
+    let first = failures
+        .first()
+        .filter(|_| !is_cut && outcome.status == Status::Failed)?;
+    Some(format!(
+        "no search delivered; the first: {}: {}",
+        first.search, first.reason
+    ))
 }
 
 fn left_out(damaged: &[DamagedPage], pages: u64) -> Option<String> {

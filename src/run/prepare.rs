@@ -106,6 +106,9 @@ pub(crate) async fn prepare<'a>(
         ..options.clone()
     };
     if let Some(at) = options.snapshot_at.time() {
+        if !simulated && at > clock::now() + MOST_AHEAD {
+            return Err(RunError::FutureTime(at));
+        }
         match LogicalTime::decide(at, plan, &lake, &commits, options, &lock)? {
             LogicalTime::New { replaces: runs } => replaces = runs,
             LogicalTime::Continue(run) => chosen = Some(*run),
@@ -199,6 +202,9 @@ impl Prepared<'_> {
         }
     }
 }
+
+/// Time by which a logical time may be ahead of this machine's clock, which may be behind.
+const MOST_AHEAD: TimeDelta = TimeDelta::minutes(15);
 
 /// Logs a warning if the logical time of a real run is far from its calls.
 fn warn_of_late(at: DateTime<Utc>, plan: &Plan, simulated: bool) {

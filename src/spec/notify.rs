@@ -82,6 +82,10 @@ pub struct FindingOptions {
     pub sql: Spanned<String>,
     /// Columns that identify a row: a row is told once. Default: the first column.
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// True if the rows that the query returns at first are not told, only those that come later.
+    /// Default: false.
+    #[serde(default)]
+    pub only_later: bool,
     /// Maximum number of rows of a message. The next run tells further rows. Default: 10, at most 50.
     pub at_most: Option<Spanned<u32>>,
 }

@@ -173,13 +173,23 @@ fn a_script_retries_what_may_pass_and_nothing_else() {
         (vec![130], 1, 130),
         (vec![143], 1, 143),
         (vec![101], 1, 101),
+        // The process was killed, as by a machine without memory.
+        (vec![137, 0], 2, 0),
     ] {
         let fake = site.fake(&codes);
         let output = fake.run(&[]);
         assert_eq!(output.status.code(), Some(expected), "{codes:?}");
         let log = fake.log();
         let runs: Vec<&String> = log.iter().filter(|line| **line != "sleep 360").collect();
-        assert_eq!(runs, vec![&run; attempts], "{codes:?}");
+        // Only the fourth attempt, the last one, tells its failure to webhooks.
+        let expected: Vec<String> = (1..=attempts)
+            .map(|attempt| match attempt {
+                4 => run.clone(),
+                _ => format!("{run}<--will-retry>"),
+            })
+            .collect();
+        let runs: Vec<String> = runs.into_iter().cloned().collect();
+        assert_eq!(runs, expected, "{codes:?}");
         assert_eq!(log.len(), attempts * 2 - 1, "{log:?}");
     }
 }
@@ -213,7 +223,7 @@ fn a_script_passes_a_signal_on_and_waits() {
     assert_eq!(status.code(), Some(143));
     let log = fake.log();
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].ends_with("<--shard><2/4>"), "{log:?}");
+    assert!(log[0].ends_with("<--shard><2/4><--will-retry>"), "{log:?}");
 }
 
 #[test]
@@ -269,7 +279,7 @@ fn a_pod_takes_its_time_from_the_name_of_its_job() {
     let run = |at: &str| {
         vec![format!(
             "<run></etc/redlake/pipeline/我的 watch.yaml><--lake></data/lake><--snapshot-at><{at}>\
-             <--shard><3/3>"
+             <--shard><3/3><--will-retry>"
         )]
     };
     let of_job = run(&due.format("%Y-%m-%dT%H:%M:%SZ").to_string());
@@ -484,4 +494,57 @@ fn schedule_prints_the_newest_due_time_or_the_next_ones() {
     ]));
     let run: Value = serde_json::from_slice(&run.stdout).expect("JSON");
     assert_eq!(run["snapshot_at"], "2026-03-09T01:00:00Z");
+}
+
+#[test]
+fn a_script_of_parts_wants_a_part() {
+    let site = Site::hourly();
+    let written = succeed(&mut site.deploy("cron", &["-o", "units", "--shards", "2"]));
+    let told = String::from_utf8(written.stdout).expect("UTF-8");
+    assert!(told.contains(" 1/2 ") && told.contains(" 2/2 "), "{told}");
+    let script = site.folder().join("units/redlake-brand-watch.sh");
+    let (code, told) = fail(Command::new("sh").arg(&script));
+    assert_eq!(code, 2);
+    assert!(
+        told.contains("give the part of the searches, such as 1/2"),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_unhealthy_status_says_its_problems_on_stderr() {
+    let site = Site::hourly();
+    succeed(&mut site.deploy("cron", &["-o", "units"]));
+    let upkeep = site.folder().join("units/redlake-brand-watch-upkeep.sh");
+    succeed(&mut site.redlake(&["run", "我的 watch.yaml", "--lake", "../湖"]));
+    let held = fs::read_to_string(&upkeep).expect("a script");
+    let held = held.replace("--notify", "--notify --max-verify-age 1h");
+    fs::write(&upkeep, held).expect("a writable folder");
+    let (code, told) = fail(Command::new("sh").args([upkeep.to_str().expect("UTF-8"), "status"]));
+    assert_eq!(code, 9);
+    assert!(told.contains("problem: "), "{told}");
+    assert!(told.contains("the lake was never verified"), "{told}");
+}
+
+#[test]
+fn pipelines_with_the_same_beginning_have_units_of_their_own() {
+    let unit = |name: &str| {
+        let site = Site::new("schedule: {cron: \"0 * * * *\"}");
+        let path = site.folder().join("我的 watch.yaml");
+        let text = fs::read_to_string(&path).expect("a pipeline");
+        fs::write(
+            &path,
+            text.replace("pipeline: brand_watch", &format!("pipeline: {name}")),
+        )
+        .expect("a writable folder");
+        let printed = site.printed("cron", &[]);
+        let begin = printed.find("redlake-brand").expect("a unit");
+        let rest = &printed[begin..];
+        rest[..rest.find('.').unwrap_or(rest.len())].to_owned()
+    };
+    let long = "brand_watch_for_the_european_market_skincare";
+    let (de, fr) = (unit(&format!("{long}_de")), unit(&format!("{long}_fr")));
+    assert_ne!(de, fr);
+    assert!(de.len() <= 52, "{de}");
+    assert_eq!(unit("brand_x"), "redlake-brand-x");
 }

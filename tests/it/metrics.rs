@@ -336,7 +336,14 @@ fn the_metrics_of_status_are_the_figures_of_its_report() {
         (report, read(&measured.file))
     };
     let (report, metrics) = status(&[]);
-    assert_eq!(gauge(&metrics, "redlake_status_healthy", &[]), 1.0);
+    assert_eq!(
+        gauge(
+            &metrics,
+            "redlake_status_healthy",
+            &[("pipeline", "measured")]
+        ),
+        1.0
+    );
     let of = [("pipeline", "measured"), ("state", "complete")];
     assert_eq!(gauge(&metrics, "redlake_pipeline_state", &of), 1.0);
     let calls = report
@@ -355,7 +362,14 @@ fn the_metrics_of_status_are_the_figures_of_its_report() {
         bytes
     );
     let (_, metrics) = status(&["--max-verify-age", "8d"]);
-    assert_eq!(gauge(&metrics, "redlake_status_healthy", &[]), 0.0);
+    assert_eq!(
+        gauge(
+            &metrics,
+            "redlake_status_healthy",
+            &[("pipeline", "measured")]
+        ),
+        0.0
+    );
     assert_eq!(
         gauge(
             &metrics,

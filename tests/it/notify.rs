@@ -923,3 +923,79 @@ fn a_signal_while_messages_are_sent_changes_no_result() {
     stdout.read_to_end(&mut report).expect("a report");
     assert_eq!(child.wait().expect("an end").code(), Some(0));
 }
+
+#[test]
+fn a_failure_that_is_retried_is_told_by_the_last_attempt() {
+    let watched = Watched::new(GENERIC, Webhook::start());
+    let attempt = |hour: u32, faults: &Value, more: &[&str]| {
+        watched.faults(faults);
+        let at = format!("2026-03-09T{hour:02}:00:00Z");
+        let args = ["run", &watched.pipeline, "--snapshot-at", &at];
+        let mut command = watched.command(&[&args[..], more].concat());
+        let code = command.output().expect("the binary starts").status.code();
+        let posted = watched.webhook.take();
+        let events: Vec<Value> = posted
+            .iter()
+            .map(|posted| posted.json()["events"].clone())
+            .collect();
+        (code, events)
+    };
+    let (good, retry) = (json!({}), ["--will-retry"]);
+    // Mended by a retry: nothing is told.
+    assert_eq!(attempt(4, &outage(), &retry), (Some(8), Vec::new()));
+    assert_eq!(
+        attempt(4, &page_two_fails(400), &retry),
+        (Some(3), Vec::new())
+    );
+    assert_eq!(attempt(4, &good, &retry), (Some(0), Vec::new()));
+    assert_eq!(attempt(5, &good, &[]), (Some(0), Vec::new()));
+    // The last attempt tells.
+    assert_eq!(attempt(6, &outage(), &retry), (Some(8), Vec::new()));
+    assert_eq!(
+        attempt(6, &outage(), &[]),
+        (Some(8), vec![json!(["failed"])])
+    );
+    assert_eq!(
+        attempt(7, &good, &[]),
+        (Some(0), vec![json!(["recovered"])])
+    );
+    // A budget is not retried.
+    let budget = vec![json!(["budget"])];
+    assert_eq!(attempt(8, &page_two_fails(303), &retry), (Some(5), budget));
+    assert_eq!(
+        attempt(9, &good, &[]),
+        (Some(0), vec![json!(["recovered"])])
+    );
+    // A retry that never came is told by the next run.
+    assert_eq!(attempt(10, &outage(), &retry), (Some(8), Vec::new()));
+    assert_eq!(
+        attempt(11, &good, &[]),
+        (Some(0), vec![json!(["recovered"])])
+    );
+    assert_eq!(attempt(12, &good, &[]), (Some(0), Vec::new()));
+}
+
+#[test]
+fn a_finding_can_begin_with_what_comes_later() {
+    let notify = "  - {webhook: \"${WEBHOOK}\", format: generic, when: {name: new, only_later: true, \
+                  sql: \"select run_id as note_id, snapshot_at from runs\"}}\n";
+    let watched = Watched::new(notify, Webhook::start());
+    assert_eq!(watched.posted(4).1.len(), 0);
+    let (_, posted) = watched.posted(5);
+    assert_eq!(posted.len(), 1);
+    let rows = posted[0].json()["finding"]["rows"].clone();
+    assert_eq!(rows.as_array().map(Vec::len), Some(1));
+    assert_eq!(rows[0]["snapshot_at"], "2026-03-09T05:00:00Z");
+}
+
+#[test]
+fn a_run_without_a_page_tells_no_finding() {
+    let notify = "  - {webhook: \"${WEBHOOK}\", format: generic, when: {name: notes, sql: \"select 1 as one\"}}\n";
+    let watched = Watched::new(notify, Webhook::start());
+    watched.faults(&outage());
+    let (code, posted) = watched.posted(4);
+    assert_eq!((code, posted.len()), (Some(8), 0));
+    watched.faults(&json!({}));
+    let (code, posted) = watched.posted(4);
+    assert_eq!((code, posted.len()), (Some(0), 1));
+}

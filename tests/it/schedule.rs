@@ -149,6 +149,33 @@ fn a_plan_counts_the_run_that_is_continued() {
 }
 
 #[test]
+fn a_logical_time_in_the_future_is_refused_before_any_call() {
+    let sandbox = SandboxProcess::with(&["--frozen"]);
+    let lake = Lake::new();
+    let pipeline = pipeline(&lake, "");
+    let run = |at: &str| {
+        let args = [
+            "run",
+            pipeline.to_str().expect("UTF-8"),
+            "--snapshot-at",
+            at,
+        ];
+        let mut command = sandbox.redlake(&lake, &args, "sandbox");
+        command.env("FAILPOINTS", "now=return(2026-03-09T04:00:00Z)");
+        command
+    };
+    let (code, told) = fail(&mut run("2026-03-09T04:16:00Z"));
+    assert_eq!(code, 2);
+    assert!(
+        told.contains("--snapshot-at 2026-03-09T04:16:00+00:00 is in the future"),
+        "{told}"
+    );
+    assert_eq!(sandbox.calls().len(), 0);
+    // The clocks of machines differ a little.
+    succeed(&mut run("2026-03-09T04:14:00Z"));
+}
+
+#[test]
 fn a_schedule_that_is_none_has_a_place_and_a_hint() {
     let lake = Lake::new();
     for (cron, reason) in [("0 0 30 2 *", "it never comes due"), ("61 * * * *", "61")] {

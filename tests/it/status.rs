@@ -474,3 +474,23 @@ fn a_shard_that_has_no_run_of_the_time_of_the_others_is_a_problem() {
     assert_eq!(run(second, "2/2"), Some(0));
     assert_eq!(watched.problems("2026-03-09T05:20:00Z", &[]), [""; 0]);
 }
+
+#[test]
+fn a_start_that_failed_before_it_had_a_run_is_a_problem_until_the_next_start() {
+    let watched = Watched::new("");
+    assert_eq!(watched.run(NOON, &[]), Some(0));
+    assert_eq!(watched.problems(NOON, &[]), Vec::<String>::new());
+    let pipeline = watched.pipeline.to_str().expect("UTF-8");
+    let mut command = watched
+        .sandbox
+        .redlake(&watched.lake, &["run", pipeline], "sandbox");
+    let output = command.env_remove("JUSTONEAPI_TOKEN").output();
+    assert_eq!(output.expect("the binary starts").status.code(), Some(2));
+    let report = watched.status(NOON, &[]);
+    assert_eq!(kinds(&report), ["failed_start"]);
+    let message = report["problems"][0]["message"].as_str().expect("a text");
+    assert!(message.contains("failed with exit code 2"), "{message}");
+    assert!(message.contains("JUSTONEAPI_TOKEN"), "{message}");
+    assert_eq!(watched.run(NOON, &[]), Some(0));
+    assert_eq!(watched.problems(NOON, &[]), Vec::<String>::new());
+}

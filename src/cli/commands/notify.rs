@@ -137,7 +137,7 @@ fn report(
     if let (Some(finding), Some(found)) = (&to.finding, found) {
         shown = Some(match found {
             Ok(found) => {
-                let rows = found.rows.len() as u64 + found.more;
+                let rows = (found.rows.len() + found.more.len()) as u64;
                 let message = finding_message(plan, finding, found, simulated);
                 let text = (rows > 0).then(|| text(&message, Dialect::Plain, usize::MAX).text);
                 if rows > 0 {

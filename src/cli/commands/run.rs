@@ -13,7 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::metrics::MetricsFile;
 use crate::cli::metrics::of_run::RunMetrics;
-use crate::cli::notifying::ended_run;
+use crate::cli::notifying::{ended_run, record_start};
 use crate::cli::output::print::ReportFormat;
 use crate::cli::output::progress;
 use crate::cli::output::summary::summary;
@@ -47,6 +47,9 @@ pub struct RunArgs {
     /// Send no message to the webhooks of `notify`
     #[arg(long)]
     no_notify: bool,
+    /// The caller tries again after exit codes 1, 3 and 8: they are not told to webhooks
+    #[arg(long)]
+    will_retry: bool,
     #[command(flatten)]
     threads: Threads,
     #[command(flatten)]
@@ -140,10 +143,11 @@ fn execute(
         }
         Err(error) => (None, Err(error)),
     };
+    record_start(&plan, &options, outcome.is_some(), &ended);
     // Before the messages, which may take some seconds.
     metrics.write(&ended);
     if !args.no_notify {
-        let ended = ended_run(&plan, &options, outcome.as_ref(), &ended);
+        let ended = ended_run(&plan, &options, outcome.as_ref(), args.will_retry, &ended);
         if let Some(ended) = ended {
             runtime.block_on(tell(&ended, stop));
         }

@@ -122,6 +122,10 @@ impl Explain for RunError {
                 "no call was made; give --resume never for a new run, which replaces its rows and is \
                  paid again",
             ),
+            RunError::FutureTime(_) => hint(
+                Usage,
+                "no call was made; give a time that has come, or set the clock of this machine",
+            ),
             RunError::NoSchedule(_) => hint(
                 Usage,
                 "no call was made; add `schedule: {cron: \"0 * * * *\"}` to the pipeline, or give a time",

@@ -41,7 +41,11 @@ const STAGE: Gauge = Gauge(
 );
 const SEARCHES: Gauge = Gauge(
     "redlake_run_searches",
-    "Searches of the last run: planned, done, failed.",
+    "Searches of the last run that ended: done, failed.",
+);
+const PLANNED: Gauge = Gauge(
+    "redlake_run_searches_planned",
+    "Searches that the last run was to make.",
 );
 const CALLS: Gauge = Gauge(
     "redlake_run_calls",
@@ -136,13 +140,10 @@ impl RunMetrics {
             self.add(STAGE, &[("stage", stage)], seconds);
         }
         let searches = report.searches;
-        for (state, number) in [
-            ("planned", searches.planned),
-            ("done", searches.done),
-            ("failed", searches.failed),
-        ] {
+        for (state, number) in [("done", searches.done), ("failed", searches.failed)] {
             self.add(SEARCHES, &[("state", state)], number as f64);
         }
+        self.add(PLANNED, &[], searches.planned as f64);
         let mut classes = BTreeMap::from([("ok", 0_u64)]);
         for call in &outcome.extraction.extracted.calls {
             *classes.entry(call.class.as_str()).or_default() += 1;
@@ -209,8 +210,7 @@ impl RunMetrics {
         self.add(EXIT_CODE, &[], f64::from(code.number()));
         self.add(START, &[], timestamp(self.started_at));
         self.add(END, &[], timestamp(clock::now()));
-        let version = labels(&[("version", env!("CARGO_PKG_VERSION"))]);
-        self.gauges.add(BUILD, version, 1.0);
+        self.add(BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         write_or_warn(&file, std::mem::take(&mut self.gauges));
     }
 

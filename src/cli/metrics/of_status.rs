@@ -1,6 +1,6 @@
 //! The metrics of `redlake status`.
 
-use super::{Gauge, Gauges, Labels, MetricsFile, flag, labels, timestamp, write_or_warn};
+use super::{Gauge, Gauges, MetricsFile, flag, labels, timestamp, write_or_warn};
 use crate::clock;
 use crate::maintenance::status::spending::Spending;
 use crate::maintenance::status::state::{LakeStatus, PipelineState, PipelineStatus};
@@ -69,9 +69,15 @@ pub fn write(to: &MetricsFile, lakes: &[LakeStatus], problems: Option<&[(String,
         return;
     };
     let mut gauges = Gauges::default();
-    let is_healthy = problems.is_some_and(<[_]>::is_empty);
-    gauges.add(HEALTHY, Labels::new(), flag(is_healthy));
-    gauges.add(AT, Labels::new(), timestamp(clock::now()));
+    // A label of its own for each pipeline: files of several pipelines may lie in one folder.
+    for pipeline in lakes.iter().flat_map(|lake| &lake.pipelines) {
+        let name = pipeline.pipeline.as_str();
+        let is_of = |of: &str| of.is_empty() || of == name;
+        let is_healthy = problems.is_some_and(|all| !all.iter().any(|(_, of)| is_of(of)));
+        gauges.add(HEALTHY, labels(&[("pipeline", name)]), flag(is_healthy));
+        let now = timestamp(clock::now());
+        gauges.add(AT, labels(&[("pipeline", name)]), now);
+    }
     let mut counted: std::collections::BTreeMap<(&str, &str), u64> = Default::default();
     for (kind, pipeline) in problems.unwrap_or_default() {
         *counted.entry((kind, pipeline)).or_default() += 1;
@@ -124,7 +130,7 @@ fn add_pipeline(gauges: &mut Gauges, status: &PipelineStatus) {
     for (gauge, number) in [
         (FAILING, status.failing_searches.len()),
         (HELD, status.held_runs.len()),
-        (KILLED, status.killed_runs.len()),
+        (KILLED, status.lost_runs().count()),
     ] {
         gauges.add(gauge, of(&[]), number as f64);
     }

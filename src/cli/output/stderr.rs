@@ -214,6 +214,15 @@ impl LogLevel {
     }
 }
 
+/// Prints the exit code of a command that ended without an error and not with 0, as JSON. People see it
+/// in the result.
+pub fn print_code(code: ExitCode) {
+    if code != ExitCode::Complete && format() == LogFormat::Json {
+        let text = format!("ended with exit code {}", code.number());
+        Notice::failure(code, text, Vec::new(), None).print();
+    }
+}
+
 /// Draws the progress line, in place of the one before. It stays below all further lines.
 pub fn show_line(text: &str) {
     let mut stderr = stderr();
@@ -226,6 +235,15 @@ pub fn show_line(text: &str) {
 /// Removes the progress line.
 pub fn remove_line() {
     if stderr().line.take().is_some() {
+        write(&erased());
+    }
+}
+
+/// Removes the progress line, unless another thread is printing.
+pub fn try_remove_line() {
+    if let Ok(mut stderr) = STDERR.try_lock()
+        && stderr.line.take().is_some()
+    {
         write(&erased());
     }
 }

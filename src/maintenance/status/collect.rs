@@ -10,6 +10,7 @@ use super::asked::AskedPipeline;
 use super::journals::{UnclosedRun, unclosed_runs};
 use super::pipeline_runs::{PipelineRuns, RunDetails, shard_of};
 use super::spending::SpendingRecords;
+use super::starts::failed_start;
 use super::state::{
     DueTimes, FAILING_RUNS, HeldRun, LakeStatus, PipelineState, PipelineStatus, ShardStatus,
 };
@@ -264,7 +265,7 @@ impl LakeRecords {
             Some((snapshot_at, _)) if simulated => snapshot_at,
             _ => clock::now(),
         };
-        let shards: Vec<ShardStatus> = match newest.and_then(|(_, shard)| shard) {
+        let mut shards: Vec<ShardStatus> = match newest.and_then(|(_, shard)| shard) {
             None => vec![runs.shard(None)],
             Some(Shard { count, .. }) => {
                 let shards = (1..=count).map(|index| Shard { index, count });
@@ -275,8 +276,12 @@ impl LakeRecords {
                 states.filter(counts).map(|(_, state)| state).collect()
             }
         };
-        // The oldest, and none if a shard has none.
-        let data_at = shards.iter().map(|shard| shard.data_at).min().flatten();
+        for shard in &mut shards {
+            shard.failed_start = failed_start(root, name, shard.shard);
+        }
+        // The oldest. A shard without data is a problem of its own.
+        let data_at = shards.iter().filter_map(|shard| shard.data_at).min();
+        let data_at = data_at.or_else(|| runs.newest_data());
         let records = SpendingRecords {
             database: self.database.as_deref(),
             commits: &self.commits,

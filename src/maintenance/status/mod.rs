@@ -5,4 +5,5 @@ pub mod collect;
 mod journals;
 mod pipeline_runs;
 pub mod spending;
+pub mod starts;
 pub mod state;

@@ -77,7 +77,14 @@ impl PipelineRuns<'_> {
             data_at: self.data_at(shard),
             last_run: last.map(|row| self.last_run(row)),
             running: running.map(|run| run.head.run_id.clone()),
+            failed_start: None,
         }
+    }
+
+    /// Returns the snapshot time of the newest data, whatever shards there were.
+    pub fn newest_data(&self) -> Option<DateTime<Utc>> {
+        let shards = self.rows.iter().map(|row| shard_of(row));
+        shards.filter_map(|shard| self.data_at(shard)).max()
     }
 
     fn is_held(&self, run_id: &str) -> bool {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::spending::{DayBudgets, Spending};
 use crate::load::verify::last::LastVerification;
+use crate::maintenance::status::starts::FailedStart;
 use crate::plan::Shard;
 
 /// Number of newest runs in each of which a search must fail to count as failing.
@@ -117,6 +118,14 @@ pub struct DueTimes {
     pub next_at: Option<DateTime<Utc>>,
 }
 
+impl PipelineStatus {
+    /// Returns the killed runs that no later run made up for, or whose pages are in no table.
+    pub fn lost_runs(&self) -> impl Iterator<Item = &KilledRun> {
+        let lost = |run: &&KilledRun| !run.is_followed || run.pages_without_rows > 0;
+        self.killed_runs.iter().filter(lost)
+    }
+}
+
 /// State of a pipeline, or of one of its shards.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShardStatus {
@@ -132,6 +141,8 @@ pub struct ShardStatus {
     pub last_run: Option<LastRun>,
     /// The run that is under way.
     pub running: Option<String>,
+    /// The newest start, if it failed before it had a run.
+    pub failed_start: Option<FailedStart>,
 }
 
 /// A run that has committed its ledger.

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::WebhookRequest;
 use super::text::{Dialect, text};
-use crate::notify::message::{DriftField, FindingRows, MessageKind, RunSummary, WebhookMessage};
+use crate::notify::message::{
+    DriftField, FindingRows, KnownProblem, MessageKind, RunSummary, WebhookMessage,
+};
 use crate::plan::notify::Notification;
 use crate::signing::hmac_sha256;
 use crate::spec::notify::NotifyEvent;
@@ -29,6 +31,7 @@ struct GenericBody<'m> {
     run: Option<&'m RunSummary>,
     drift: &'m [DriftField],
     finding: Option<&'m FindingRows>,
+    problems: &'m [KnownProblem],
 }
 
 /// Maximum length of the text, in bytes.
@@ -49,6 +52,7 @@ pub fn request(to: &Notification, message: &WebhookMessage, now: DateTime<Utc>) 
         run: message.run.as_ref(),
         drift: &message.drift,
         finding: message.finding.as_ref(),
+        problems: &message.problems,
     };
     let body = serde_json::to_value(&body).expect("texts and numbers are JSON");
     let mut request = WebhookRequest::json(to.webhook.clone(), &body, message.cards.len());

@@ -56,7 +56,7 @@ pub fn text(message: &WebhookMessage, dialect: Dialect, limit: usize) -> Message
         }
         if cards == 0 {
             let most = room.saturating_sub(text.len() + end.len() + CUT_SHORT.len());
-            let short = format!("{}{CUT_SHORT}", &shown[..shown.floor_char_boundary(most)]);
+            let short = format!("{}{CUT_SHORT}", prefix(&shown, most));
             append(&mut text, &short, end, room);
             cards = 1;
         }
@@ -71,6 +71,13 @@ pub fn text(message: &WebhookMessage, dialect: Dialect, limit: usize) -> Message
 
 const CUT: &str = "… the message is cut";
 const CUT_SHORT: &str = "…";
+
+/// Returns the longest beginning of a text in at most `most` bytes.
+fn prefix(text: &str, most: usize) -> &str {
+    let mut ends = (0..=most.min(text.len())).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
+}
 
 /// Appends a line if it fits into `limit` bytes. Returns true if it did.
 fn append(text: &mut String, line: &str, end: &str, limit: usize) -> bool {

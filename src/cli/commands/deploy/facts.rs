@@ -24,6 +24,7 @@ use crate::plan::schedule::{CronFields, Schedule};
 use crate::plan::{Plan, RawRetention, Shard};
 use crate::spec::contracts::Contracts;
 use crate::spec::load::load_pipeline;
+use crate::spec::yaml::secret::SECRETS;
 use crate::spec::yaml::text_file::read_text;
 
 /// Time of the daily upkeep, in the pipeline's zone.
@@ -73,9 +74,11 @@ pub struct Facts {
     pub daily_fields: CronFields,
     #[serde(skip)]
     pub status_fields: CronFields,
-    /// True if the salt of pseudonyms is written in the pipeline.
+    /// Those of the variables that hold secrets.
+    pub secrets: Vec<String>,
+    /// True if a secret is written in the pipeline.
     #[serde(skip)]
-    pub has_salt: bool,
+    pub has_secret: bool,
     #[serde(skip)]
     pub lists: Vec<PathBuf>,
     #[serde(skip)]
@@ -99,9 +102,12 @@ impl Facts {
         let loaded = load_pipeline(&args.pipeline, &|name| environment.get(name))?;
         let mut variables: BTreeSet<String> =
             loaded.uses.iter().map(|used| used.name.clone()).collect();
-        // The text of a loaded pipeline has asterisks in the place of a salt.
+        // The text of a loaded pipeline has asterisks in the place of a secret.
         let text = read_text(&args.pipeline)?;
-        let has_salt = loaded.file.text() != text;
+        let has_secret = loaded.file.text() != text;
+        let uses = loaded.uses.iter();
+        let secret_uses = uses.filter(|used| SECRETS.iter().any(|keys| used.keys == *keys));
+        let mut secrets: BTreeSet<String> = secret_uses.map(|used| used.name.clone()).collect();
         let lists = loaded.lists.values();
         let lists = lists.map(|list| full_path(list.file.path())).collect();
         let schemas = common.schemas_of(&loaded).map(full_path);
@@ -121,11 +127,25 @@ impl Facts {
         for name in plan.sources.keys().filter(|_| !plan.is_simulated()) {
             let source = plan.source(name);
             variables.insert(source.auth.env.clone());
+            secrets.insert(source.auth.env.clone());
             let signing = source.signing.iter();
             let signing = signing.flat_map(|signing| [&signing.app_id_env, &signing.secret_env]);
-            let optional = signing.chain([&source.base_url_env]);
-            let set = optional.filter(|name| environment.get(name).is_some());
-            variables.extend(set.cloned());
+            let signing = signing.filter(|name| environment.get(name).is_some());
+            secrets.extend(signing.clone().cloned());
+            let address = [&source.base_url_env];
+            let address = address
+                .into_iter()
+                .filter(|name| environment.get(name).is_some());
+            variables.extend(signing.chain(address).cloned());
+        }
+        for name in variables
+            .iter()
+            .filter(|name| environment.is_of_process(name))
+        {
+            tracing::warn!(
+                "{name} is set in this shell, which no scheduler has: write it into the file .env beside the \
+                 pipeline"
+            );
         }
         let (name, zone) = (plan.pipeline.clone(), plan.timezone);
         let keeps_raw = keeps_raw(plan.raw);
@@ -140,7 +160,7 @@ impl Facts {
         };
         let unit = unit(&name);
         let script = |ending: &str| utf8(&folder.join(format!("{unit}{ending}.sh")));
-        let binary = std::env::current_exe()?;
+        let binary = binary()?;
         let pipeline = full_path(&args.pipeline);
         Ok(Facts {
             redlake: utf8(&binary)?,
@@ -166,7 +186,8 @@ impl Facts {
             } else {
                 "50 */6 * * *"
             }),
-            has_salt,
+            has_secret,
+            secrets: secrets.into_iter().collect(),
             lists,
             schemas,
             name,
@@ -189,12 +210,13 @@ impl Facts {
     /// Returns the facts of a pod, and the files of its ConfigMap.
     ///
     /// # Errors
-    /// A file of the pipeline cannot be read, is too large, or has a salt.
+    /// A file of the pipeline cannot be read, is too large, or has a secret.
     pub fn in_a_pod(&self) -> Result<(Self, Bundle), CliError> {
-        if self.has_salt {
+        if self.has_secret {
             return Err(CliError::usage(
-                "the salt is written in the pipeline, and a ConfigMap is no place for it",
-                "put it into a variable: salt: \"${REDLAKE_SALT}\"",
+                "a secret is written in the pipeline, and a ConfigMap is no place for it",
+                "put the salt, and addresses and secrets of webhooks, into variables, such as salt: \
+                 \"${REDLAKE_SALT}\"",
             ));
         }
         let schemas = self.schemas.as_deref();
@@ -294,6 +316,24 @@ fn shards(plan: Plan, count: u32) -> Result<Vec<String>, CliError> {
         .collect())
 }
 
+/// Returns the path of redlake as it was called: an upgrade may replace what a link leads to.
+fn binary() -> std::io::Result<PathBuf> {
+    let running = std::env::current_exe()?;
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let called = called.unwrap_or_default();
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let places: Vec<PathBuf> = if called.components().count() > 1 {
+        vec![full_path(&called)]
+    } else {
+        let folders = std::env::split_paths(&folders);
+        folders
+            .map(|folder| full_path(&folder.join(&called)))
+            .collect()
+    };
+    let is_it = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == running);
+    Ok(places.into_iter().find(is_it).unwrap_or(running))
+}
+
 /// Returns a path without `..`, also if its last folders do not exist yet.
 fn direct(path: &Path) -> PathBuf {
     if !path.components().any(|part| part == Component::ParentDir) {
@@ -308,11 +348,20 @@ fn direct(path: &Path) -> PathBuf {
     })
 }
 
-/// Returns the name of the units of a pipeline.
+/// Hexadecimal digits that keep apart pipelines with the same beginning.
+const HASH: usize = 8;
+
+/// Returns the name of the units of a pipeline. Pipelines whose names differ have other units.
 fn unit(pipeline: &str) -> String {
-    let mut unit = format!("redlake-{}", pipeline.replace('_', "-"));
-    unit.truncate(LONGEST_UNIT);
-    unit.trim_end_matches('-').to_owned()
+    let unit = format!("redlake-{}", pipeline.replace('_', "-"));
+    let unit = unit.trim_end_matches('-');
+    if unit.len() <= LONGEST_UNIT && unit != "redlake" {
+        return unit.to_owned();
+    }
+    let hash = blake3::hash(pipeline.as_bytes()).to_hex();
+    let most = unit.len().min(LONGEST_UNIT - HASH - 1);
+    let begin = unit[..most].trim_end_matches('-');
+    format!("{begin}-{}", &hash[..HASH])
 }
 
 /// Returns the key of a pipeline whose runs remove raw pages.

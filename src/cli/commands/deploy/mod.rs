@@ -94,13 +94,20 @@ fn next(scheduler: Scheduler, folder: &Path, facts: &Facts) -> String {
     let path = |name: &str| shell_word(&folder.join(name).to_string_lossy());
     let (unit, pipeline) = (&facts.unit, shell_word(&facts.pipeline));
     let check = format!(
-        "  {} status {pipeline}    # after its first time\n",
-        program()
+        "  {} status {pipeline} --lake {}    # after its first time\n",
+        program(),
+        shell_word(&facts.lake)
     );
-    let run = format!(
-        "  sh {}    # makes the run that is due\n",
-        path(&facts.run_name())
-    );
+    let script = path(&facts.run_name());
+    let runs = facts.shard_list.iter().map(|shard| {
+        let part = if shard.is_empty() {
+            String::new()
+        } else {
+            format!(" {shard}")
+        };
+        format!("  sh {script}{part}    # makes the run that is due\n")
+    });
+    let run: String = runs.collect();
     match scheduler {
         Scheduler::Cron => format!(
             "{run}  (crontab -l; cat {}) | crontab -\n{check}",

@@ -9,6 +9,7 @@ use super::problem::{HealthKind, HealthProblem, Thresholds, spelled};
 use crate::cli::output::print::{counted, grouped, priced};
 use crate::cli::shell::{lake_flag, program, shell_word};
 use crate::maintenance::status::spending::Spending;
+use crate::maintenance::status::starts::FailedStart;
 use crate::maintenance::status::state::{
     DueTimes, FAILING_RUNS, FailingSearch, KilledRun, PipelineState, PipelineStatus, ShardStatus,
 };
@@ -51,6 +52,7 @@ impl<'s> PipelineCheck<'s> {
         self.held_runs();
         self.killed_runs();
         for shard in &self.status.shards {
+            self.failed_start(shard);
             self.last_run(shard);
             self.schedule(shard);
         }
@@ -102,19 +104,18 @@ impl<'s> PipelineCheck<'s> {
     }
 
     fn killed_runs(&mut self) {
-        for killed in &self.status.killed_runs {
+        for killed in self.status.lost_runs() {
             let KilledRun {
                 run_id,
                 shard,
                 calls,
                 pages_without_rows: pages,
-                is_followed,
                 ..
             } = killed;
             // The run that is under way closed or continued it, or begins with that.
             let shards = &self.status.shards;
             let is_running = |s: &ShardStatus| s.shard == *shard && s.running.is_some();
-            if shards.iter().any(is_running) || *is_followed && *pages == 0 {
+            if shards.iter().any(is_running) {
                 continue;
             }
             let pages = match pages {
@@ -130,6 +131,31 @@ impl<'s> PipelineCheck<'s> {
             );
             self.add_run((HealthKind::KilledRun, *shard, run_id), message, hint);
         }
+    }
+
+    /// Reports a start that failed before it had a run, unless a run is under way.
+    fn failed_start(&mut self, shard: &ShardStatus) {
+        let Some(start) = shard
+            .failed_start
+            .as_ref()
+            .filter(|_| shard.running.is_none())
+        else {
+            return;
+        };
+        let FailedStart {
+            at,
+            exit_code,
+            message,
+            hint,
+        } = start;
+        let at = at.format("%Y-%m-%d %H:%M UTC");
+        let message = escaped_line(message);
+        let message =
+            format!("the last start, at {at}, failed with exit code {exit_code}: {message}");
+        let hint = hint.as_deref().map(|hint| escaped_line(hint).into_owned());
+        let hint = hint
+            .unwrap_or_else(|| format!("correct the cause, then `{}`", self.run_of(shard.shard)));
+        self.add(HealthKind::FailedStart, shard.shard, message, hint);
     }
 
     /// Judges how the newest run of a shard ended.
@@ -340,8 +366,14 @@ fn is_above(count: u64, most: Option<u64>) -> bool {
 
 /// Returns the first amount that is above `most`, with its currency.
 fn over(spending: &Spending, most: f64) -> Option<String> {
-    let cost = spending.costs.iter().find(|sum| sum.cost > most)?;
-    Some(priced(cost.cost, cost.currency.as_deref()))
+    // Ledgers of the version before have no currency. Their costs count with each.
+    let unnamed = spending.costs.iter().filter(|sum| sum.currency.is_none());
+    let unnamed: f64 = unnamed.map(|sum| sum.cost).sum();
+    let named = spending.costs.iter().filter(|sum| sum.currency.is_some());
+    let named = named.map(|sum| (sum.cost + unnamed, sum.currency.as_deref()));
+    let mut sums = named.chain([(unnamed, None)]);
+    let (cost, currency) = sums.find(|(cost, _)| *cost > most)?;
+    Some(priced(cost, currency))
 }
 
 /// Returns the name of a search for people.

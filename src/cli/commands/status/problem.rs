@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::notify::health::KnownProblem;
+use crate::notify::message::KnownProblem;
 use crate::plan::Shard;
 use crate::spec::words::TimeSpan;
 
@@ -43,6 +43,8 @@ pub struct HealthProblem {
 pub enum HealthKind {
     /// The newest run failed, was stopped or was interrupted.
     LastRun,
+    /// The newest start failed before it had a run.
+    FailedStart,
     KilledRun,
     HeldRun,
     MissedSchedule,
@@ -82,6 +84,7 @@ impl HealthKind {
     pub fn as_str(self) -> &'static str {
         match self {
             HealthKind::LastRun => "last_run",
+            HealthKind::FailedStart => "failed_start",
             HealthKind::KilledRun => "killed_run",
             HealthKind::HeldRun => "held_run",
             HealthKind::MissedSchedule => "missed_schedule",

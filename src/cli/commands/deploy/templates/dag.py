@@ -68,11 +68,13 @@ with DAG(
 ):
 
     @task
-    def run(shard=None, dag_run=None):
+    def run(shard=None, dag_run=None, ti=None):
         # All attempts of a task have the same logical time, so they are one run.
         at = dag_run.logical_date or dag_run.run_after
         part = ["--shard", shard] if shard else []
-        redlake("run", PIPELINE, "--snapshot-at", at.isoformat(), *part)
+        # Only the last attempt tells its failure to webhooks.
+        retry = ["--will-retry"] if ti.try_number <= ti.max_tries else []
+        redlake("run", PIPELINE, "--snapshot-at", at.isoformat(), *part, *retry)
 
 {% for shard in shard_list %}
 {% if shard %}

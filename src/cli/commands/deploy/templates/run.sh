@@ -4,7 +4,8 @@
 
 # The time is taken once: each attempt is the same run, which pays for no page twice.
 # It ends with the exit code of the last attempt, and with 0 if the pipeline is already running (7).
-# Exit codes 1, 3 and 8 are retried. After a signal, the next start continues the run.
+# Exit codes 1, 3 and 8 are retried, and so is a run that was killed (137). Only the last attempt tells
+# its failure to webhooks. After another signal, the next start continues the run.
 set -u
 
 redlake={{ redlake }}
@@ -16,6 +17,12 @@ delay={{ delay }} # seconds before a retry
 shard=$((JOB_COMPLETION_INDEX + 1))/{{ shards }} # indexes begin with 0, parts with 1
 {% else %}
 shard=${1:-}
+{% if shards > 1 %}
+if [ -z "$shard" ]; then
+    printf '%s\n' {{ unit }}': give the part of the searches, such as 1/{{ shards }}' >&2
+    exit 2
+fi
+{% endif %}
 {% endif %}
 
 child=
@@ -82,7 +89,11 @@ set -- run "$pipeline" --lake "$lake" --snapshot-at "$at"
 attempt=1
 while :; do
     [ -z "$signal" ] || exit "$signal"
-    "$redlake" "$@" &
+    if [ "$attempt" -le "$retries" ]; then
+        "$redlake" "$@" --will-retry &
+    else
+        "$redlake" "$@" &
+    fi
     child=$!
     await "$child"
     code=$?
@@ -93,7 +104,7 @@ while :; do
         say 'already running: the run under way does the work'
         exit 0
         ;;
-    1 | 3 | 8) ;;
+    1 | 3 | 8 | 137) ;;
     *) exit "$code" ;;
     esac
     if [ "$attempt" -gt "$retries" ]; then

@@ -10,10 +10,14 @@ pipeline={{ pipeline }}
 lake={{ lake }}
 worst=0
 
+# What a step prints is on stderr if it failed: cron mails that, and drops the rest.
 step() {
-    "$redlake" "$@" --lake "$lake"
+    printed=$("$redlake" "$@" --lake "$lake")
     code=$?
-    if [ "$code" -ne 0 ]; then
+    if [ "$code" -eq 0 ]; then
+        printf '%s\n' "$printed"
+    else
+        printf '%s\n' "$printed" >&2
         printf '%s\n' {{ unit }}"-upkeep: exit code $code of redlake $*" >&2
         worst=$code
     fi
