@@ -62,7 +62,8 @@ fn snapshot_at(plan: &Plan, options: &RunOptions, outcome: Option<&RunOutcome>) 
     let now = clock::now();
     match options.snapshot_at {
         SnapshotAt::Now => now,
-        SnapshotAt::At(at) => at,
+        // A time in the future is refused.
+        SnapshotAt::At(at) => at.min(now),
         SnapshotAt::Scheduled => {
             let schedule = plan.schedule.as_ref();
             let due = schedule.and_then(|schedule| schedule.newest_due(now));

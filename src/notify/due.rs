@@ -58,7 +58,10 @@ impl Marks {
                     }
                 }
                 for key in recovered {
-                    of_webhook.bad_runs.remove(&key);
+                    if let Some(run) = of_webhook.bad_runs.get_mut(&key) {
+                        run.is_over = true;
+                        run.untold.clear();
+                    }
                 }
                 of_webhook.drift.extend(drift);
             }

@@ -28,53 +28,60 @@ pub fn due(ended: &EndedRun<'_>, state: &NotifyState) -> Vec<DueMessage> {
     due.collect()
 }
 
-/// Records the event of a run for the webhooks that list it, until it is told. Forgets runs that a
-/// complete one ends, where no recovery is to be told.
+/// Records the event of a run for the webhooks that list it, until it is told. Ends runs that a complete
+/// one ends, where no recovery is to be told.
 pub fn remember(ended: &EndedRun<'_>, state: &mut NotifyState) {
     for to in &ended.plan.notifications {
-        let Some(event) = ended.event else {
-            if let Some(webhook) = state.webhooks.get_mut(&to.name) {
-                let is_told = to.on.contains(&NotifyEvent::Recovered);
-                let is_over = |run: &BadRun| !is_told && run.untold.is_empty() && ends(ended, run);
-                let is_silent = |run: &BadRun| run.waits && is_same(ended, run);
-                webhook
-                    .bad_runs
-                    .retain(|_, run| !is_over(run) && !is_silent(run));
-            }
-            continue;
-        };
-        if !to.on.contains(&event) {
-            continue;
-        }
         let webhook = state.webhooks.entry(to.name.clone()).or_default();
-        let run = webhook.bad_runs.entry(ended.key());
-        let run = run.or_insert_with(|| BadRun {
-            shard: ended.shard(),
-            snapshot_at: ended.snapshot_at,
-            since: clock::now(),
-            told: BTreeSet::new(),
-            untold: BTreeSet::new(),
-            waits: false,
-            problem: None,
-        });
-        if !run.told.contains(&event) {
-            run.untold.insert(event);
+        // A new attempt takes the place of one that was to be retried.
+        webhook
+            .bad_runs
+            .retain(|_, run| !(run.waits && is_same(ended, run)));
+        match ended.event {
+            Some(event) if to.on.contains(&event) => remember_bad(ended, event, webhook),
+            Some(_) => {}
+            None if to.on.contains(&NotifyEvent::Recovered) => {}
+            None => {
+                let over = webhook.bad_runs.values_mut();
+                let over = over.filter(|run| run.untold.is_empty() && ends(ended, run));
+                over.for_each(|run| run.is_over = true);
+            }
         }
-        run.waits = ended.is_retried() && run.told.is_empty();
-        run.problem.clone_from(&ended.problem);
     }
+}
+
+fn remember_bad(ended: &EndedRun<'_>, event: NotifyEvent, webhook: &mut WebhookState) {
+    let run = webhook.bad_runs.entry(ended.key());
+    let run = run.or_insert_with(|| BadRun {
+        shard: ended.shard(),
+        snapshot_at: ended.snapshot_at,
+        since: clock::now(),
+        told: BTreeSet::new(),
+        untold: BTreeSet::new(),
+        waits: false,
+        is_over: false,
+        problem: None,
+    });
+    if !run.told.contains(&event) {
+        run.untold.insert(event);
+        run.is_over = false;
+    }
+    run.waits = ended.is_retried() && run.told.is_empty();
+    run.problem.clone_from(&ended.problem);
 }
 
 fn is_same(ended: &EndedRun<'_>, bad: &BadRun) -> bool {
     bad.shard == ended.shard() && bad.snapshot_at == ended.snapshot_at
 }
 
-/// Returns true if a complete run ends a bad one: it is the same run, or a later one of its shard. A
-/// repeated call ends only its own run.
+/// Returns true if a complete run ends a bad one: it is the same run, or a later one of its shard or of
+/// the whole pipeline. A repeated call ends only its own run.
 fn ends(ended: &EndedRun<'_>, bad: &BadRun) -> bool {
-    let is_of_shard = bad.shard == ended.shard();
+    let shard = ended.shard();
+    let is_of_shard = bad.shard == shard || shard.is_empty();
     let is_earlier = bad.snapshot_at < ended.snapshot_at && !ended.is_repeated();
-    ended.event.is_none() && (is_same(ended, bad) || is_of_shard && is_earlier)
+    let is_ended = is_same(ended, bad) || is_of_shard && is_earlier;
+    ended.event.is_none() && !bad.is_over && is_ended
 }
 
 /// Returns what is new for a webhook. `None` if nothing is.
@@ -104,11 +111,13 @@ fn news<'s>(
     }
     let is_own = |key: &String| *key == own && ended.event.is_some();
     let is_over = |key: &String| news.recovered.iter().any(|(over, _)| *over == key);
+    // Other shards tell their own events.
     let shard = ended.shard();
-    let is_waiting = |run: &BadRun| run.waits && (run.shard != shard || is_same(ended, run));
-    let late = before.bad_runs.iter().filter(|(key, run)| {
-        !run.untold.is_empty() && !is_own(key) && !is_over(key) && !is_waiting(run)
-    });
+    let is_late = |run: &BadRun| run.shard == shard && !run.is_over && !run.untold.is_empty();
+    let is_waiting = |run: &BadRun| run.waits && is_same(ended, run);
+    let late = before.bad_runs.iter();
+    let late =
+        late.filter(|(key, run)| is_late(run) && !is_own(key) && !is_over(key) && !is_waiting(run));
     news.late = late.collect();
     if to.on.contains(&NotifyEvent::Drift) {
         let all = ended.outcome.map(|outcome| fields(&outcome.drift));
@@ -122,6 +131,7 @@ fn news<'s>(
     if news.events.is_empty() {
         let late = news.late.iter().flat_map(|(_, run)| &run.untold);
         news.events = late.copied().collect();
+        news.is_of_earlier = true;
     }
     (!news.events.is_empty()).then_some(news)
 }

@@ -32,7 +32,7 @@ pub enum FindingError {
     Query(#[from] QueryError),
     #[error("its key names the column `{column}`, and the query returns {}", names.join(", "))]
     NoKey { column: String, names: Vec<String> },
-    #[error("it took longer than the `timeout` of its webhook allows")]
+    #[error("the queries of all findings took longer than half of the longest `timeout`")]
     Late,
     #[error("its rows cannot be read: {0}")]
     Rows(#[from] ArrowError),

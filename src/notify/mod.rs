@@ -40,6 +40,8 @@ use state::{FindingState, StateFile};
 /// and ends when `stop` becomes true. Failures are logged.
 pub async fn tell(ended: &EndedRun<'_>, mut stop: watch::Receiver<bool>) {
     tokio::select! {
+        // The events are recorded before the first wait.
+        biased;
         () = tell_of_run(ended) => {}
         _ = stop.wait_for(|stop| *stop) => {
             tracing::warn!("stopped while messages were sent; the rest is told after the next run");
@@ -55,7 +57,8 @@ async fn tell_of_run(ended: &EndedRun<'_>) {
     let due = events::due(ended, &state);
     sending.update(|state| events::remember(ended, state));
     for message in due {
-        sending.send(message);
+        let timeout = sending.plan.notifications[message.to].timeout;
+        sending.send(message, timeout);
     }
     if ended.has_new_rows() {
         tell_findings(ended, &mut sending).await;
@@ -69,7 +72,8 @@ pub async fn tell_health(health: &Health<'_>) {
         return;
     };
     for message in health::due(health, &sending.read()) {
-        sending.send(message);
+        let timeout = sending.plan.notifications[message.to].timeout;
+        sending.send(message, timeout);
     }
     sending.update(|state| health::remember(health, state));
     sending.finish().await;
@@ -110,12 +114,12 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Sends a message in a task of its own, and records its delivery.
-    fn send(&mut self, due: DueMessage) {
+    /// Sends a message in a task of its own, at most `timeout` after the start, and records its delivery.
+    fn send(&mut self, due: DueMessage, timeout: Duration) {
         let to = self.plan.notifications[due.to].clone();
         let file = self.file.clone();
         // A tenth of the time is left for the state.
-        let deadline = self.started + to.timeout * 9 / 10;
+        let deadline = self.started + timeout * 9 / 10;
         self.tasks.spawn(async move {
             match deliver(&to, &due.message, deadline).await {
                 Ok(cards) => {
@@ -153,7 +157,8 @@ async fn tell_findings(ended: &EndedRun<'_>, sending: &mut Sending<'_>) {
     let Some(file) = sending.file.clone().filter(|_| !waiting.is_empty()) else {
         return;
     };
-    let deadline = sending.started + sending.longest / 2;
+    let longest = sending.longest;
+    let deadline = sending.started + longest / 2;
     let locking = file.clone();
     let lock = tokio::task::spawn_blocking(move || locking.lock_findings(deadline)).await;
     let Ok(Some(_lock)) = lock else {
@@ -179,15 +184,13 @@ async fn tell_findings(ended: &EndedRun<'_>, sending: &mut Sending<'_>) {
             file.update(|state| {
                 let state = state.findings.entry(finding.name.clone()).or_default();
                 (state.is_begun, state.is_broken) = (true, false);
-                let today = clock::now().date_naive();
-                let seen = found.seen.iter().cloned();
-                state.rows.extend(seen.map(|key| (key, today)));
+                state.record_seen(&found.seen, clock::now().date_naive());
             });
         }
         let was_broken = before.is_broken;
         let simulated = ended.is_simulated();
         if let Some(due) = due_finding(plan, at, finding, found, was_broken, simulated) {
-            sending.send(due);
+            sending.send(due, longest);
         }
     };
     while !waiting.is_empty() {

@@ -1,5 +1,7 @@
 //! The message about the events of a run.
 
+use std::collections::BTreeSet;
+
 use super::ended::EndedRun;
 use super::message::{
     DriftField, MOST_ITEMS, MessageKind, RunSummary, Tone, WebhookMessage, places, titled,
@@ -17,6 +19,8 @@ pub struct EventNews<'s> {
     pub recovered: Vec<(&'s String, &'s BadRun)>,
     /// Other bad runs whose message was not delivered.
     pub late: Vec<(&'s String, &'s BadRun)>,
+    /// True if the events are only those of earlier runs.
+    pub is_of_earlier: bool,
     /// Fields that were not told yet.
     pub drift: Vec<DriftField>,
 }
@@ -27,29 +31,35 @@ pub fn run_message(ended: &EndedRun<'_>, news: &EventNews<'_>) -> WebhookMessage
     let mut message = WebhookMessage::new(
         MessageKind::Run,
         &ended.plan.pipeline,
-        title(ended, first),
+        title(ended, news, first),
         clock::now(),
     );
     message.events.clone_from(&news.events);
     message.tone = tone(first);
     message.is_simulated = ended.is_simulated();
-    let report = ended.report();
+    let report = ended.report().filter(|_| !news.is_of_earlier);
     message.run = report.map(|report| RunSummary::of(&report, ended.exit_code));
     if let Some(run) = &message.run {
         message.facts = run.facts(ended.plan.timezone);
     }
     message.facts.extend(places(ended.lake));
-    if ended.event.is_some() {
+    let tells_own = ended
+        .event
+        .is_some_and(|event| news.events.contains(&event));
+    if tells_own && !news.is_of_earlier {
         let code = ended.exit_code.to_string();
         message.facts.push(("exit code", code));
-    }
-    if ended.event.is_some() {
         add_problem(&mut message, ended);
     }
-    let earlier = |word: &str, run: &BadRun| earlier(ended, word, run);
-    let over = news.recovered.iter().map(|(_, run)| earlier("before", run));
+    let earlier = |word: &str, run: &BadRun, events: &BTreeSet<NotifyEvent>| {
+        earlier(ended, word, run, events)
+    };
+    let over = news.recovered.iter().map(|(_, run)| {
+        let events = run.told.union(&run.untold).copied().collect();
+        earlier("before", run, &events)
+    });
     let late = news.late.iter();
-    let late = late.map(|(_, run)| earlier("not delivered before", run));
+    let late = late.map(|(_, run)| earlier("not delivered before", run, &run.untold));
     message.paragraphs.extend(over.chain(late).take(MOST_ITEMS));
     if !news.drift.is_empty() {
         message.paragraphs.push(drift_text(&news.drift));
@@ -58,7 +68,7 @@ pub fn run_message(ended: &EndedRun<'_>, news: &EventNews<'_>) -> WebhookMessage
     message
 }
 
-fn title(ended: &EndedRun<'_>, event: NotifyEvent) -> String {
+fn title(ended: &EndedRun<'_>, news: &EventNews<'_>, event: NotifyEvent) -> String {
     let shard = ended.shard();
     let shard = if shard.is_empty() {
         String::new()
@@ -66,7 +76,12 @@ fn title(ended: &EndedRun<'_>, event: NotifyEvent) -> String {
         format!(", shard {shard}")
     };
     let pipeline = &ended.plan.pipeline;
-    let title = format!("redlake: {pipeline}{shard}: {}", headline(event));
+    let earlier = if news.is_of_earlier {
+        "an earlier run: "
+    } else {
+        ""
+    };
+    let title = format!("redlake: {pipeline}{shard}: {earlier}{}", headline(event));
     titled(title, ended.is_simulated())
 }
 
@@ -88,14 +103,18 @@ fn add_problem(message: &mut WebhookMessage, ended: &EndedRun<'_>) {
 }
 
 /// Returns the line about an earlier bad run.
-fn earlier(ended: &EndedRun<'_>, word: &str, run: &BadRun) -> String {
+fn earlier(
+    ended: &EndedRun<'_>,
+    word: &str,
+    run: &BadRun,
+    events: &BTreeSet<NotifyEvent>,
+) -> String {
     let timezone = &ended.plan.timezone;
     let at = run
         .snapshot_at
         .with_timezone(timezone)
         .format("%F %H:%M %:z");
-    let events = run.told.union(&run.untold);
-    let events: Vec<&str> = events.map(|event| event.as_str()).collect();
+    let events: Vec<&str> = events.iter().map(|event| event.as_str()).collect();
     let problem = run.problem.as_ref();
     let problem = problem.map_or_else(String::new, |problem| format!(": {problem}"));
     format!("{word}: {}, snapshot {at}{problem}", events.join(", "))

@@ -55,6 +55,9 @@ pub struct BadRun {
     /// True if its caller tries again, so that nothing is told yet.
     #[serde(default)]
     pub waits: bool,
+    /// True once a complete run ended it. It is kept, so that no event of it is told again.
+    #[serde(default)]
+    pub is_over: bool,
     /// Problem of its newest attempt.
     pub problem: Option<String>,
 }
@@ -72,8 +75,20 @@ pub struct FindingState {
     pub is_broken: bool,
 }
 
+impl FindingState {
+    /// Records the told rows that the query returned today. Removes those that it did not return for
+    /// [`FORGOTTEN_AFTER`] days.
+    pub fn record_seen(&mut self, seen: &BTreeSet<String>, today: NaiveDate) {
+        let seen = seen.iter().cloned();
+        self.rows.extend(seen.map(|key| (key, today)));
+        if let Some(first) = today.checked_sub_days(Days::new(FORGOTTEN_AFTER)) {
+            self.rows.retain(|_, last| *last >= first);
+        }
+    }
+}
+
 impl NotifyState {
-    /// Removes what is older than [`FORGOTTEN_AFTER`] days.
+    /// Removes bad runs that are older than [`FORGOTTEN_AFTER`] days.
     fn forget(&mut self, today: NaiveDate) {
         let Some(first) = today.checked_sub_days(Days::new(FORGOTTEN_AFTER)) else {
             return;
@@ -82,9 +97,6 @@ impl NotifyState {
             webhook
                 .bad_runs
                 .retain(|_, run| run.since.date_naive() >= first);
-        }
-        for finding in self.findings.values_mut() {
-            finding.rows.retain(|_, last| *last >= first);
         }
     }
 }
@@ -161,12 +173,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_and_runs_are_forgotten_after_thirty_days() {
+    fn rows_that_a_query_no_longer_returns_are_forgotten_after_thirty_days() {
+        let date = |text: &str| text.parse::<NaiveDate>().expect("a date");
+        let mut finding = FindingState::default();
+        for (key, last) in [
+            ("old", "2026-03-09"),
+            ("kept", "2026-03-10"),
+            ("seen", "2026-01-01"),
+        ] {
+            finding.rows.insert(key.to_owned(), date(last));
+        }
+        let seen = BTreeSet::from(["seen".to_owned()]);
+        finding.record_seen(&seen, date("2026-04-09"));
+        let rows: Vec<&String> = finding.rows.keys().collect();
+        assert_eq!(rows, ["kept", "seen"]);
+        assert_eq!(finding.rows["seen"], date("2026-04-09"));
+    }
+
+    #[test]
+    fn bad_runs_are_forgotten_after_thirty_days() {
         let date = |text: &str| text.parse::<NaiveDate>().expect("a date");
         let mut state = NotifyState::default();
-        let finding = state.findings.entry("rising".to_owned()).or_default();
-        finding.rows.insert("old".to_owned(), date("2026-03-09"));
-        finding.rows.insert("new".to_owned(), date("2026-03-10"));
         let webhook = state.webhooks.entry("feishu 1".to_owned()).or_default();
         for at in ["2026-03-09T23:00:00Z", "2026-03-10T00:00:00Z"] {
             let time: DateTime<Utc> = at.parse().expect("a time");
@@ -177,13 +204,12 @@ mod tests {
                 told: BTreeSet::new(),
                 untold: BTreeSet::new(),
                 waits: false,
+                is_over: false,
                 problem: None,
             };
             webhook.bad_runs.insert(at.to_owned(), run);
         }
         state.forget(date("2026-04-09"));
-        let rows: Vec<&String> = state.findings["rising"].rows.keys().collect();
-        assert_eq!(rows, ["new"]);
         let runs: Vec<&String> = state.webhooks["feishu 1"].bad_runs.keys().collect();
         assert_eq!(runs, ["2026-03-10T00:00:00Z"]);
     }

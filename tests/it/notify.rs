@@ -288,6 +288,11 @@ fn a_bad_run_whose_message_was_not_delivered_is_told_after_a_later_one() {
     assert_eq!((code, posted.len()), (Some(0), 1));
     let body = posted[0].json();
     assert_eq!(body["events"], json!(["partial"]));
+    assert_eq!(
+        body["title"],
+        "redlake: watch: an earlier run: some searches failed"
+    );
+    assert_eq!(body["run"], Value::Null);
     says(
         &body["text"],
         &["not delivered before: partial, snapshot 2026-03-09 12:00 +08:00"],
@@ -998,4 +1003,48 @@ fn a_run_without_a_page_tells_no_finding() {
     watched.faults(&json!({}));
     let (code, posted) = watched.posted(4);
     assert_eq!((code, posted.len()), (Some(0), 1));
+}
+
+#[test]
+fn a_bad_run_is_told_once_also_after_a_later_good_one() {
+    let watched = Watched::new(GENERIC, Webhook::start());
+    let none = json!({});
+    let steps: [(u32, Value, i32, Option<&str>); 6] = [
+        (4, page_two_fails(400), 3, Some("partial")),
+        (5, none.clone(), 0, Some("recovered")),
+        (4, page_two_fails(400), 3, None),
+        (6, none.clone(), 0, None),
+        (4, outage(), 3, None),
+        (4, none, 0, None),
+    ];
+    for (step, (hour, faults, code, event)) in steps.into_iter().enumerate() {
+        watched.faults(&faults);
+        let expected: Vec<Value> = event.iter().map(|event| json!([event])).collect();
+        assert_eq!(watched.events(hour), (Some(code), expected), "step {step}");
+    }
+}
+
+#[test]
+fn a_retried_attempt_is_not_told_later() {
+    let notify = GENERIC.replace(", recovered]", "]");
+    let watched = Watched::new(&notify, Webhook::start());
+    let attempt = |hour: u32, faults: &Value, more: &[&str]| {
+        watched.faults(faults);
+        let at = format!("2026-03-09T{hour:02}:00:00Z");
+        let args = ["run", &watched.pipeline, "--snapshot-at", &at];
+        let mut command = watched.command(&[&args[..], more].concat());
+        command.output().expect("the binary starts");
+        watched.webhook.take()
+    };
+    assert_eq!(attempt(4, &outage(), &["--will-retry"]).len(), 0);
+    let posted = attempt(4, &page_two_fails(400), &[]);
+    assert_eq!(posted.len(), 1);
+    assert_eq!(posted[0].json()["events"], json!(["partial"]));
+    let posted = attempt(5, &page_two_fails(400), &[]);
+    assert_eq!(posted.len(), 1);
+    let body = posted[0].json();
+    assert_eq!(body["events"], json!(["partial"]));
+    let text = body["text"].as_str().expect("a text");
+    assert!(!text.contains("not delivered"), "{text}");
+    assert_eq!(attempt(6, &json!({}), &[]).len(), 0);
 }
