@@ -44,7 +44,7 @@ pub mod state {
     pub const RAW_REMOVED: &str = "raw_removed.ndjson";
     /// Hash of the statements that the catalog was made from.
     pub const CATALOG_NOTE: &str = "catalog.json";
-    /// What the webhooks of each pipeline were told.
+    /// Messages that the webhooks of each pipeline got.
     pub const NOTIFY: &str = "notify";
     /// The last start of each pipeline and shard, if it failed.
     pub const STARTS: &str = "starts";

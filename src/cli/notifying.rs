@@ -1,4 +1,4 @@
-//! What the webhooks of a pipeline are told about a call of `run` or `extract`.
+//! The end of a call of `run` or `extract`, for the webhooks of its pipeline and for `redlake status`.
 
 use std::sync::Arc;
 
@@ -93,6 +93,6 @@ pub fn record_start(
     record(&options.lake, &plan.pipeline, plan.shard, failed.as_ref());
 }
 
-/// What to do after failed searches.
+/// Remedy for failed searches.
 const AGAIN: &str =
     "run again with --resume failed, or with the same --snapshot-at, to ask for what failed";

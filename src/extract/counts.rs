@@ -1,4 +1,4 @@
-//! What a run has done so far, for a progress display.
+//! Counts of a run under way, for a progress display.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

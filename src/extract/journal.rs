@@ -46,6 +46,38 @@ pub enum Entry {
     Reopened,
 }
 
+impl Entry {
+    /// Returns the call that is about to be sent, if the entry is one.
+    pub fn sent(&self) -> Option<&Sent> {
+        match self {
+            Entry::Sent(sent) => Some(sent),
+            Entry::Run(_)
+            | Entry::Done(_)
+            | Entry::Failed { .. }
+            | Entry::Chosen { .. }
+            | Entry::Committed { .. }
+            | Entry::BudgetSpent
+            | Entry::Closed
+            | Entry::Reopened => None,
+        }
+    }
+
+    /// Returns the call that has ended, if the entry is one.
+    pub fn done(&self) -> Option<&Call> {
+        match self {
+            Entry::Done(call) => Some(call),
+            Entry::Run(_)
+            | Entry::Sent(_)
+            | Entry::Failed { .. }
+            | Entry::Chosen { .. }
+            | Entry::Committed { .. }
+            | Entry::BudgetSpent
+            | Entry::Closed
+            | Entry::Reopened => None,
+        }
+    }
+}
+
 /// Identity of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunHead {

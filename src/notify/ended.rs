@@ -71,8 +71,8 @@ impl<'a> EndedRun<'a> {
 
     /// Returns true if tables of the run are in the lake.
     pub fn has_new_rows(&self) -> bool {
-        let has_pages = self.report().is_some_and(|report| report.pages > 0);
         self.outcome.is_some_and(|outcome| {
+            let has_pages = outcome.extraction.extracted.pages > 0;
             let is_repeated = outcome.is_repeated && !outcome.is_held;
             is_repeated || outcome.has_committed_tables && has_pages
         })

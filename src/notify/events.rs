@@ -10,7 +10,7 @@ use super::state::{BadRun, NotifyState, WebhookState};
 use crate::clock;
 use crate::plan::notify::Notification;
 use crate::spec::notify::NotifyEvent;
-use crate::transform::quality::drift::{DriftKind, DriftRow};
+use crate::transform::quality::drift::DriftRow;
 
 /// Returns the messages about a run, at most one for each webhook.
 pub fn due(ended: &EndedRun<'_>, state: &NotifyState) -> Vec<DueMessage> {
@@ -159,7 +159,7 @@ fn marks(ended: &EndedRun<'_>, news: &EventNews<'_>) -> Marks {
 fn fields(drift: &[DriftRow]) -> Vec<DriftField> {
     let mut fields: Vec<DriftField> = Vec::new();
     for row in drift {
-        let kind = kind(row.kind);
+        let kind = row.kind.as_str();
         let same = |field: &&mut DriftField| {
             field.endpoint == row.endpoint && field.path == row.path && field.kind == kind
         };
@@ -174,16 +174,6 @@ fn fields(drift: &[DriftRow]) -> Vec<DriftField> {
         }
     }
     fields
-}
-
-fn kind(kind: DriftKind) -> &'static str {
-    match kind {
-        DriftKind::UnknownField => "unknown_field",
-        DriftKind::TypeChanged => "type_changed",
-        DriftKind::BadValue => "bad_value",
-        DriftKind::UnknownValue => "unknown_value",
-        DriftKind::ReplacedCharacter => "replaced_character",
-    }
 }
 
 fn drift_key(field: &DriftField) -> String {

@@ -20,6 +20,7 @@ use super::message::RowCard;
 use crate::extract::error::with_causes;
 use crate::load::Lake;
 use crate::plan::Plan;
+use crate::plan::money::grouped;
 use crate::plan::notify::Finding;
 use crate::query::checks::columns;
 use crate::query::duckdb::{Database, QueryError};
@@ -279,25 +280,13 @@ fn shown_number(number: &serde_json::Number) -> String {
     }
 }
 
-/// Formats a number with a comma every three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev();
-    let groups: Vec<&str> = groups
-        .filter_map(|group| std::str::from_utf8(group).ok())
-        .collect();
-    groups.join(",")
-}
-
 /// Returns the findings of a plan whose query cannot run, by their place in `notify`. Queries are
 /// bound to empty tables and not executed.
 ///
 /// # Errors
 /// The contracts cannot be turned into views.
 pub fn unable(plan: &Plan, lake: &Path) -> Result<Vec<(usize, FindingError)>, QueryError> {
-    let declared = plan.notifications.iter().enumerate();
-    let findings = declared.filter_map(|(at, one)| Some((at, one.finding.as_ref()?)));
-    let findings: Vec<(usize, &Finding)> = findings.collect();
+    let findings: Vec<(usize, &Finding)> = plan.findings().collect();
     if findings.is_empty() {
         return Ok(Vec::new());
     }

@@ -18,8 +18,8 @@ pub struct Health<'a> {
     pub is_simulated: bool,
 }
 
-/// Returns the messages that are due: about problems that a webhook was not told of, and about the end
-/// of all that it was told of.
+/// Returns the messages that are due: about problems that are new to a webhook, and about the end of all
+/// problems that it knows.
 pub(super) fn due(health: &Health<'_>, state: &NotifyState) -> Vec<DueMessage> {
     let declared = health.plan.notifications.iter().enumerate();
     let declared = declared.filter(|(_, to)| to.on.contains(&NotifyEvent::Unhealthy));

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::clock;
 use crate::plan::Plan;
+use crate::plan::notify::Finding;
 use delivery::deliver;
 use due::DueMessage;
 use ended::EndedRun;
@@ -56,14 +57,11 @@ async fn tell_of_run(ended: &EndedRun<'_>) {
     let state = sending.read();
     let due = events::due(ended, &state);
     sending.update(|state| events::remember(ended, state));
-    for message in due {
-        let timeout = sending.plan.notifications[message.to].timeout;
-        sending.send(message, timeout);
-    }
+    sending.send_all(due);
     if ended.has_new_rows() {
         tell_findings(ended, &mut sending).await;
     }
-    sending.finish().await;
+    sending.wait().await;
 }
 
 /// Sends the messages that are due after `redlake status`, as [`tell`] does.
@@ -71,12 +69,10 @@ pub async fn tell_health(health: &Health<'_>) {
     let Some(mut sending) = Sending::begin(health.plan, health.lake) else {
         return;
     };
-    for message in health::due(health, &sending.read()) {
-        let timeout = sending.plan.notifications[message.to].timeout;
-        sending.send(message, timeout);
-    }
+    let due = health::due(health, &sending.read());
+    sending.send_all(due);
     sending.update(|state| health::remember(health, state));
-    sending.finish().await;
+    sending.wait().await;
 }
 
 /// Messages that are being sent.
@@ -114,6 +110,14 @@ impl<'a> Sending<'a> {
         }
     }
 
+    /// Sends messages at the same time, each within the `timeout` of its webhook.
+    fn send_all(&mut self, due: Vec<DueMessage>) {
+        for message in due {
+            let timeout = self.plan.notifications[message.to].timeout;
+            self.send(message, timeout);
+        }
+    }
+
     /// Sends a message in a task of its own, at most `timeout` after the start, and records its delivery.
     fn send(&mut self, due: DueMessage, timeout: Duration) {
         let to = self.plan.notifications[due.to].clone();
@@ -138,7 +142,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Waits until all messages are delivered or refused.
-    async fn finish(mut self) {
+    async fn wait(&mut self) {
         while let Some(sent) = self.tasks.join_next().await {
             if let Err(error) = sent {
                 tracing::warn!("a message was not sent: {error}");
@@ -151,9 +155,7 @@ impl<'a> Sending<'a> {
 /// longest `timeout`.
 async fn tell_findings(ended: &EndedRun<'_>, sending: &mut Sending<'_>) {
     let plan = ended.plan;
-    let declared = plan.notifications.iter().enumerate();
-    let declared = declared.filter_map(|(at, one)| Some((at, one.finding.as_ref()?)));
-    let mut waiting: BTreeMap<usize, _> = declared.collect();
+    let mut waiting: BTreeMap<usize, &Finding> = plan.findings().collect();
     let Some(file) = sending.file.clone().filter(|_| !waiting.is_empty()) else {
         return;
     };
@@ -168,15 +170,11 @@ async fn tell_findings(ended: &EndedRun<'_>, sending: &mut Sending<'_>) {
     let state = file.read().findings;
     let none = FindingState::default();
     let mut results = look_for(Arc::clone(plan), ended.lake.to_owned(), state.clone());
-    let mut tell = |at: usize, found: Result<NewRows, FindingError>| {
-        let Some(finding) = plan.notifications[at].finding.as_ref() else {
-            return;
-        };
+    let mut tell = |at: usize, finding: &Finding, mut found: Result<NewRows, FindingError>| {
         if let Err(error) = &found {
             tracing::warn!("the finding {} was not looked for: {error}", finding.name);
         }
         let before = state.get(&finding.name).unwrap_or(&none);
-        let mut found = found;
         if let Ok(found) = &mut found {
             if finding.only_later && !before.is_begun {
                 found.mark_seen();
@@ -196,16 +194,18 @@ async fn tell_findings(ended: &EndedRun<'_>, sending: &mut Sending<'_>) {
     while !waiting.is_empty() {
         match tokio::time::timeout_at(deadline.into(), results.recv()).await {
             Ok(Some((at, found))) => {
-                waiting.remove(&at);
-                tell(at, found);
+                if let Some(finding) = waiting.remove(&at) {
+                    tell(at, finding, found);
+                }
             }
             Ok(None) | Err(_) => break,
         }
     }
-    for at in waiting.into_keys() {
-        tell(at, Err(FindingError::Late));
+    for (at, finding) in waiting {
+        tell(at, finding, Err(FindingError::Late));
     }
-    while sending.tasks.join_next().await.is_some() {}
+    // Under the lock, so that another shard sees these rows as told.
+    sending.wait().await;
 }
 
 /// Runs the queries of all findings in a thread of their own, which ends with the process if a query
@@ -217,21 +217,19 @@ fn look_for(
 ) -> mpsc::UnboundedReceiver<(usize, Result<NewRows, FindingError>)> {
     let (results, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        let declared = plan.notifications.iter().enumerate();
-        let declared = declared.filter_map(|(at, one)| Some((at, one.finding.as_ref()?)));
         let none = BTreeMap::new();
         let looked = with_database(&plan, &lake, |database| {
-            for (at, finding) in declared.clone() {
+            for (at, finding) in plan.findings() {
                 let told = state.get(&finding.name);
                 let told = told.map_or(&none, |state| &state.rows);
                 let found = find(database, finding, told, plan.timezone);
-                // Nobody waits any more after the time limit.
+                // After the time limit the receiver is gone.
                 let _ = results.send((at, found));
             }
         });
         if let Err(error) = looked {
             let error = error.to_string();
-            for (at, _) in declared {
+            for (at, _) in plan.findings() {
                 let _ = results.send((at, Err(FindingError::Lake(error.clone()))));
             }
         }

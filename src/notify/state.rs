@@ -1,4 +1,4 @@
-//! What the webhooks of a pipeline were told, so that each event and each row is told once.
+//! Record of the events and rows that the webhooks of a pipeline were told, so that each is told once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -20,7 +20,7 @@ use check::Checker;
 use checks::checks;
 use keywords::keyword_sets;
 use limits::Window;
-use notify::{Notification, notifications};
+use notify::{Finding, Notification, notifications};
 use privacy::{privacy, raw_retention};
 use resolve::Planner;
 use schedule::Schedule;
@@ -203,6 +203,12 @@ impl Plan {
             &[],
             &follow_up.fields,
         )
+    }
+
+    /// Returns the findings with the places of their webhooks in [`Plan::notifications`].
+    pub fn findings(&self) -> impl Iterator<Item = (usize, &Finding)> {
+        let declared = self.notifications.iter().enumerate();
+        declared.filter_map(|(at, one)| Some((at, one.finding.as_ref()?)))
     }
 
     /// Returns true if a source is the built-in sandbox.

@@ -1,4 +1,4 @@
-//! Amounts of money whose sums are exact.
+//! Amounts of money whose sums are exact, and numbers for people.
 
 use std::fmt;
 
@@ -39,4 +39,17 @@ impl fmt::Display for Money {
             _ => write!(f, "{}", self.amount()),
         }
     }
+}
+
+/// Formats a number with a comma every three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }

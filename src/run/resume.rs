@@ -151,19 +151,9 @@ impl OpenRun {
 
     /// Returns true if a call was sent at a price in another currency than that of the plan.
     pub fn has_other_currency(&self, plan: &Plan) -> bool {
-        let currency = |entry: &Entry| match entry {
-            Entry::Sent(sent) => sent.currency.clone(),
-            Entry::Run(_)
-            | Entry::Done(_)
-            | Entry::Failed { .. }
-            | Entry::Chosen { .. }
-            | Entry::Committed { .. }
-            | Entry::BudgetSpent
-            | Entry::Closed
-            | Entry::Reopened => None,
-        };
-        let mut all = self.entries.iter().filter_map(currency);
-        all.any(|currency| Some(currency.as_str()) != plan.price.currency.as_deref())
+        let sent = self.entries.iter().filter_map(Entry::sent);
+        let mut all = sent.filter_map(|sent| sent.currency.as_deref());
+        all.any(|currency| Some(currency) != plan.price.currency.as_deref())
     }
 
     /// Returns the reason why this run cannot be continued. `None` if it can.

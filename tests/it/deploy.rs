@@ -68,7 +68,7 @@ impl Site {
         command
     }
 
-    /// What `deploy` prints.
+    /// Returns the output of `deploy`.
     fn printed(&self, scheduler: &str, more: &[&str]) -> String {
         let output = succeed(&mut self.deploy(scheduler, more));
         String::from_utf8(output.stdout).expect("UTF-8")

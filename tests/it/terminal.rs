@@ -17,7 +17,7 @@ pub struct Terminal {
     pub rows: u16,
 }
 
-/// What a command drew.
+/// The screen after a command.
 pub struct Drawn {
     terminal: Terminal,
     bytes: Vec<u8>,

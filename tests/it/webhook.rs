@@ -70,7 +70,7 @@ impl Webhook {
         Webhook { url, posted }
     }
 
-    /// What was posted since the last call.
+    /// Returns the requests since the last call.
     pub fn take(&self) -> Vec<Posted> {
         std::mem::take(&mut self.posted.lock().expect("no panic"))
     }

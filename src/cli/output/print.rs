@@ -17,6 +17,8 @@ use crate::cli::output::relation;
 use crate::plan::Money;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
+pub use crate::plan::money::grouped;
+
 /// Prints a relation.
 pub fn print_batches(
     format: Format,
@@ -154,19 +156,6 @@ pub fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
         let cause = cause.downcast_ref::<io::Error>();
         cause.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
     })
-}
-
-/// Formats a number with a comma every three digits.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Formats a count with its noun, in the plural unless it is 1: `1 search`, `1,200 searches`.

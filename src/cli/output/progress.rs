@@ -26,7 +26,7 @@ pub enum Mode {
     None,
 }
 
-/// How progress is shown.
+/// Form in which progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Display {
     /// One line, redrawn at most this often.

@@ -62,7 +62,7 @@ pub fn collect(
     Ok(status)
 }
 
-/// What a lake has recorded about its runs.
+/// Records of a lake about its runs.
 #[derive(Default)]
 struct LakeRecords {
     commits: Vec<CommitRecord>,

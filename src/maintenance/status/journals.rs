@@ -1,5 +1,5 @@
-//! What the journals of a lake tell about runs that have not ended: runs under way, and runs whose
-//! process was killed.
+//! Runs that have not ended, from the journals of a lake: runs under way, and runs whose process was
+//! killed.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -105,7 +105,7 @@ fn unclosed(head: &RunHead, entries: &[Entry], is_running: bool, commits: u64) -
     let after_ledger = since(entries.iter().rposition(is_commit));
     let has_tables = |entry: &Entry| *entry == Entry::Committed { tables: true };
     let after_tables = since(entries.iter().rposition(has_tables));
-    let sent = entries.iter().filter(|e| matches!(e, Entry::Sent(_)));
+    let sent = entries.iter().filter_map(Entry::sent);
     let uncommitted = spent_calls(after_ledger);
     UnclosedRun {
         head: head.clone(),
@@ -118,28 +118,16 @@ fn unclosed(head: &RunHead, entries: &[Entry], is_running: bool, commits: u64) -
 }
 
 fn is_page(entry: &Entry) -> bool {
-    matches!(entry, Entry::Done(call) if call.is_page())
+    entry.done().is_some_and(Call::is_page)
 }
 
 fn spent_calls(entries: &[Entry]) -> Vec<SpentCall> {
-    let done = entries.iter().filter_map(|entry| match entry {
-        Entry::Done(call) => Some((call.request_id.as_str(), call)),
-        Entry::Run(_)
-        | Entry::Sent(_)
-        | Entry::Failed { .. }
-        | Entry::Chosen { .. }
-        | Entry::Committed { .. }
-        | Entry::BudgetSpent
-        | Entry::Closed
-        | Entry::Reopened => None,
-    });
-    let done: HashMap<&str, &Call> = done.collect();
+    let done = entries.iter().filter_map(Entry::done);
+    let done: HashMap<&str, &Call> = done.map(|call| (call.request_id.as_str(), call)).collect();
     let mut seen = HashSet::new();
     let mut calls = Vec::new();
-    for entry in entries {
-        if let Entry::Sent(sent) = entry
-            && seen.insert(sent.request_id.as_str())
-        {
+    for sent in entries.iter().filter_map(Entry::sent) {
+        if seen.insert(sent.request_id.as_str()) {
             // `cost` is null for a call whose billing is unknown.
             let known = done.get(sent.request_id.as_str()).and_then(|c| c.cost);
             calls.push(SpentCall {

@@ -217,7 +217,7 @@ pub struct LakeStatus {
     /// The last `redlake verify`. Null if there was none.
     pub verified: Option<LastVerification>,
     pub verify_age_seconds: Option<i64>,
-    /// What this account may not read: `held runs`, `journals`.
+    /// Parts that this account may not read: `held runs`, `journals`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<&'static str>,
     #[serde(skip)]

@@ -1,4 +1,4 @@
-//! What the files of a scheduler say about a pipeline.
+//! Facts about a pipeline for the files of a scheduler.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -34,7 +34,7 @@ const DAILY: &str = "25 5 * * *";
 /// longest suffix of ours, `-upkeep`.
 const LONGEST_UNIT: usize = 45;
 
-/// Where the image and the manifests of Kubernetes have the files.
+/// Paths of the files in the image and in the manifests of Kubernetes.
 const IMAGE_BINARY: &str = "/opt/redlake/bin/redlake";
 const MOUNT: &str = "/etc/redlake";
 const IMAGE_LAKE: &str = "/data/lake";

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_percent_sign_ends_no_command_of_a_crontab() {
-        /// What cron passes to the shell.
+        /// Returns the command that cron passes to the shell.
         fn passed(line: &str) -> Option<String> {
             let mut out = String::new();
             let mut chars = line.chars();

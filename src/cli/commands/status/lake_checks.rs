@@ -1,4 +1,4 @@
-//! What is wrong with a lake.
+//! Problems of a lake.
 
 use super::problem::{HealthKind, HealthProblem, Thresholds, spelled};
 use crate::cli::output::print::counted;

@@ -1,4 +1,4 @@
-//! What is wrong with a pipeline.
+//! Problems of a pipeline.
 
 use std::path::Path;
 use std::time::Duration;

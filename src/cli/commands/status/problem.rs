@@ -8,7 +8,7 @@ use crate::notify::message::KnownProblem;
 use crate::plan::Shard;
 use crate::spec::words::TimeSpan;
 
-/// What counts as wrong beyond what always does. `None` is without limit.
+/// Limits that the user gives. A value beyond one is a problem; `None` is without limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Thresholds {
     pub max_age: Option<TimeSpan>,
