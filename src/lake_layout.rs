@@ -50,6 +50,8 @@ pub mod state {
     pub const STARTS: &str = "starts";
     /// Time and result of the last verification.
     pub const VERIFIED: &str = "verified.json";
+    /// The time zone of each pipeline.
+    pub const TIME_ZONES: &str = "time_zones.json";
     pub const REWRITE_LOCK: &str = "rewrite.lock";
     pub const MARTS_LOCK: &str = "marts.lock";
     pub const COMMIT_LOCK: &str = "commit.lock";

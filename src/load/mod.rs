@@ -15,6 +15,7 @@ pub mod record;
 mod recover;
 pub mod retain;
 pub mod shared_state;
+pub mod time_zones;
 pub mod verify;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::active::ActiveRun;
 use super::catalog;
+use super::catalog::zones::record as record_zone;
 use super::marts::follow;
 use super::outcome::{DamagedPage, Extraction, RunOutcome, Status, name_of};
 use crate::extract::context::Cut;
@@ -73,6 +74,11 @@ pub(crate) fn finish(
     outcome.stages.commit = (began.elapsed().as_secs_f64() - others).max(0.0);
     let error = error.or(committed.err());
     close_journal(run, &outcome, closes && error.is_none())?;
+    let (plan, lake) = (run.plan, &run.lake);
+    // Without the zone, local times are null. The next run stores it.
+    if let Err(error) = record_zone(lake, &plan.contracts, &plan.pipeline, plan.timezone) {
+        tracing::debug!("the time zone is not stored: {}", with_causes(&error));
+    }
     if outcome.status != Status::Interrupted {
         // The data is committed, so a failure of marts or catalog does not fail the run.
         let began = Instant::now();

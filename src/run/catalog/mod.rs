@@ -1,6 +1,7 @@
 //! SQL access to a lake: opens it for queries, and writes the catalog that other tools open.
 
 pub mod as_of;
+pub mod zones;
 
 use std::ops::Deref;
 

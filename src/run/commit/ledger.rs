@@ -39,6 +39,8 @@ pub struct RunRecord<'a> {
     pub plan_hash: &'a str,
     pub version: &'a str,
     pub shard: Option<Shard>,
+    /// Name of the pipeline's time zone.
+    pub timezone: &'a str,
     pub searches_planned: u64,
     pub searches_done: u64,
     pub requests: u64,
@@ -140,6 +142,7 @@ pub fn check(contracts: &Contracts) -> Result<(), ArrowError> {
         plan_hash: "",
         version: "",
         shard: Some(Shard { index: 1, count: 1 }),
+        timezone: "",
         searches_planned: 0,
         searches_done: 0,
         requests: 0,

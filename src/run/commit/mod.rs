@@ -233,6 +233,7 @@ impl ActiveRun<'_> {
             plan_hash: &self.plan_hash,
             version: env!("CARGO_PKG_VERSION"),
             shard: self.shard,
+            timezone: self.plan.timezone.name(),
             searches_planned: searches.planned,
             searches_done: searches.done,
             requests: totals.sent,
