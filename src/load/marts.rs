@@ -11,32 +11,65 @@ use super::files::{list, replace_json};
 use super::{Lake, LakeError};
 use crate::lake_layout::{self, STATE, state};
 use crate::load::record::{CommitKind, CommitRecord};
+use crate::spec::mart::{DateSpan, Period};
 
 /// Map from a date to the hash of the inputs of its figures.
 pub type Inputs = BTreeMap<NaiveDate, String>;
+
+/// Hashes of the inputs of all marts of a lake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MartInputs {
+    pub days: Inputs,
+    /// By the Monday of each week.
+    pub weeks: Inputs,
+}
 
 /// Inputs and failures of the last computation of the marts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Computed {
     pub days: Inputs,
+    #[serde(default)]
+    pub weeks: Inputs,
     /// The marts that could not be computed from these inputs.
     #[serde(default)]
     pub failed: Vec<FailedMart>,
 }
 
+impl Computed {
+    pub fn hashes(&mut self, period: Period) -> &mut Inputs {
+        match period {
+            Period::Day => &mut self.days,
+            Period::Week => &mut self.weeks,
+        }
+    }
+
+    /// Removes the failures of a date or a week.
+    pub fn forget_failures(&mut self, period: Period, date: NaiveDate) {
+        let is_other = |failed: &FailedMart| failed.date != date || failed.period != period;
+        self.failed.retain(is_other);
+    }
+}
+
 /// A mart without rows for a date, because it could not be computed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedMart {
+    /// The Monday if a weekly mart failed.
     pub date: NaiveDate,
+    #[serde(default, skip_serializing_if = "Period::is_day")]
+    pub period: Period,
     /// `None` if the tables could not be read for any mart of the date.
     pub mart: Option<String>,
     pub reason: String,
 }
 
 impl Lake {
-    /// Returns, for every date of these tables, a hash of `definition` and of the commits that
-    /// changed their rows on this or an earlier date. Earlier dates count because figures such as
-    /// new notes look back. All files of these commits are in place.
+    /// Returns, for every date and week of these tables, a hash of `definition` and of what its
+    /// figures depend on. All files of the commits are in place.
+    ///
+    /// - The commits that changed rows of the date or of an earlier one. Earlier dates count because
+    ///   figures such as new notes look back.
+    /// - Which of the pipelines of the date have commits on a later date.
+    /// - For a date, the time zones of its pipelines.
     ///
     /// # Errors
     /// Fails if a record cannot be read.
@@ -44,26 +77,46 @@ impl Lake {
         &self,
         tables: &BTreeSet<String>,
         definition: &str,
-    ) -> Result<Inputs, LakeError> {
-        let mut commits: BTreeMap<NaiveDate, BTreeSet<String>> = BTreeMap::new();
+    ) -> Result<MartInputs, LakeError> {
+        let zones = self.time_zones();
+        let mut changes = Changes::default();
         let _held = self.lock_exclusive()?;
         let records = self.commits()?.into_iter();
         for record in records.filter(|record| changes_rows(record.kind)) {
-            for date in dates(&record, tables) {
-                let of_date = commits.entry(date).or_default();
-                of_date.insert(record.commit_id.clone());
-            }
+            changes.insert(&record, tables);
         }
         let mut hasher = blake3::Hasher::new();
         hasher.update(definition.as_bytes());
-        let inputs = commits.into_iter().map(|(date, ids)| {
+        let mut days = Inputs::new();
+        // By Monday: the hash up to the last date of the week, and the pipelines of the week.
+        let mut weeks: BTreeMap<NaiveDate, (blake3::Hasher, BTreeSet<&str>)> = BTreeMap::new();
+        for (date, of_date) in &changes.dates {
             hasher.update(format!("\n{date}").as_bytes());
-            for id in ids {
+            for id in &of_date.commits {
                 hasher.update(format!(" {id}").as_bytes());
             }
-            (date, hasher.finalize().to_hex().to_string())
+            let pipelines: BTreeSet<&str> = of_date.pipelines.iter().map(String::as_str).collect();
+            let mut of_day = hasher.clone();
+            for pipeline in &pipelines {
+                if let Some(zone) = zones.get(*pipeline) {
+                    of_day.update(format!("\nzone {pipeline} {zone}").as_bytes());
+                }
+            }
+            let span = Period::Day.span_of(*date);
+            days.insert(*date, changes.with_later(of_day, &pipelines, span));
+            let week = weeks.entry(Period::Week.span_of(*date).first);
+            let (of_week, of_pipelines) = week.or_insert((hasher.clone(), BTreeSet::new()));
+            *of_week = hasher.clone();
+            of_pipelines.extend(pipelines);
+        }
+        let weeks = weeks.into_iter().map(|(monday, (hasher, pipelines))| {
+            let span = Period::Week.span_of(monday);
+            (monday, changes.with_later(hasher, &pipelines, span))
         });
-        Ok(inputs.collect())
+        Ok(MartInputs {
+            weeks: weeks.collect(),
+            days,
+        })
     }
 
     /// Returns the inputs that the marts in the lake were computed from. Empty if unknown.
@@ -110,6 +163,66 @@ impl Lake {
             }
             _ => false,
         }
+    }
+}
+
+/// The commits that changed rows of tables.
+#[derive(Default)]
+struct Changes {
+    dates: BTreeMap<NaiveDate, DateChanges>,
+    /// The last date on which each pipeline has commits.
+    last_dates: BTreeMap<String, NaiveDate>,
+    /// The last date of each pruning, by commit.
+    prunings: BTreeMap<String, NaiveDate>,
+}
+
+#[derive(Default)]
+struct DateChanges {
+    commits: BTreeSet<String>,
+    pipelines: BTreeSet<String>,
+}
+
+impl Changes {
+    fn insert(&mut self, record: &CommitRecord, tables: &BTreeSet<String>) {
+        let dates = dates(record, tables);
+        let Some(last) = dates.last().copied() else {
+            return;
+        };
+        let is_pruning = record.kind == CommitKind::Prune;
+        for date in dates {
+            let of_date = self.dates.entry(date).or_default();
+            of_date.commits.insert(record.commit_id.clone());
+            if !is_pruning {
+                of_date.pipelines.insert(record.pipeline.clone());
+            }
+        }
+        if is_pruning {
+            self.prunings.insert(record.commit_id.clone(), last);
+        } else {
+            let known = self.last_dates.entry(record.pipeline.clone());
+            let known = known.or_insert(last);
+            *known = last.max(*known);
+        }
+    }
+
+    /// Returns the hash with the pipelines among `pipelines` that have commits after the span. A
+    /// pruning after the span can take such rows away, so it is part of the hash.
+    fn with_later(
+        &self,
+        mut hasher: blake3::Hasher,
+        pipelines: &BTreeSet<&str>,
+        span: DateSpan,
+    ) -> String {
+        for pipeline in pipelines {
+            if self.last_dates.get(*pipeline).is_some_and(|last| *last > span.last) {
+                hasher.update(format!("\nover {pipeline}").as_bytes());
+            }
+        }
+        let later = self.prunings.iter().filter(|(_, last)| **last > span.last);
+        for (id, _) in later {
+            hasher.update(format!("\npruned {id}").as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 }
 

@@ -18,8 +18,8 @@ use polars::prelude::{
 use super::{MartError, Relation};
 use crate::spec::table::Table;
 
-/// Name of the date column. Its value is the same in all rows.
-pub(super) const DATE: &str = "snapshot_date";
+/// Names of the columns with the date of the partition. Their value is the same in all rows.
+pub(super) const DATES: [&str; 2] = ["snapshot_date", "week_start"];
 
 pub(super) fn to_polars(relation: &Relation) -> Result<LazyFrame, MartError> {
     let mut stream = Vec::new();
@@ -33,7 +33,7 @@ pub(super) fn to_polars(relation: &Relation) -> Result<LazyFrame, MartError> {
 }
 
 /// Converts computed rows to Arrow, with only the columns that the contract declares. The column
-/// [`DATE`] is filled with `date`.
+/// of [`DATES`] is filled with `date`.
 pub(super) fn to_arrow(
     mut computed: DataFrame,
     table: &Table,
@@ -46,9 +46,10 @@ pub(super) fn to_arrow(
     let computed = read(stream).map_err(MartError::Exchange)?;
     let mut columns = Vec::new();
     for (name, column) in &table.columns {
-        let values = match name.as_str() {
-            DATE => Some(dates(date, computed.num_rows())),
-            name => computed.column_by_name(name).cloned(),
+        let values = if DATES.contains(&name.as_str()) {
+            Some(dates(date, computed.num_rows()))
+        } else {
+            computed.column_by_name(name).cloned()
         };
         let values = values.ok_or_else(|| MartError::NoColumn {
             mart: table.name().to_owned(),

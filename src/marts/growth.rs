@@ -4,12 +4,20 @@ use polars::prelude::{DataType, Expr, JoinType, LazyFrame, NULL, PolarsResult, c
 
 use super::notes::{COUNTS, NOTE, counts, facts, join};
 use super::sums::difference;
-use super::{Day, earlier};
+use super::{SpanInputs, earlier, local_times};
 use crate::spec::mart::{Mart, Rising};
 
-pub(super) fn of_notes(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
-    let now = counts(day.frame("engagement")?, mart);
-    let before = counts(day.frame(earlier::ENGAGEMENT)?, mart);
+/// Columns of `notes` that are facts of a note.
+const FACTS: [&str; 4] = [
+    "author_user_id",
+    "published_at",
+    local_times::DATE,
+    local_times::HOUR,
+];
+
+pub(super) fn of_notes(inputs: &SpanInputs, mart: &Mart) -> PolarsResult<LazyFrame> {
+    let now = counts(inputs.frame("engagement")?, mart);
+    let before = counts(inputs.frame(earlier::ENGAGEMENT)?, mart);
     let before = before.select([
         col("pipeline"),
         col("note_id"),
@@ -19,7 +27,7 @@ pub(super) fn of_notes(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
         col("comments_count").alias("previous_comments_count"),
         col("shared_count").alias("previous_shared_count"),
     ]);
-    let facts = facts(day.frame("notes")?, mart);
+    let facts = facts(inputs.frame("notes")?, mart, &FACTS);
     let notes = join(now, before, &NOTE, JoinType::Left);
     let notes = join(notes, facts, &NOTE, JoinType::Left).with_columns([
         hours("snapshot_at", "previous_snapshot_at").alias("hours"),

@@ -1,18 +1,18 @@
-//! `hashtag_daily`: counts and engagement of the notes with a tag.
+//! `hashtag_daily` and `hashtag_weekly`: counts and engagement of the notes with a tag.
 
 use polars::prelude::{DataType, JoinType, LazyFrame, PolarsResult, col, len};
 
 use super::notes::{COUNTS, NOTE, counts, distinct, facts, how_many, join, told_new};
 use super::sums::sum_if_any;
-use super::{Day, earlier};
+use super::{SpanInputs, earlier};
 use crate::spec::mart::Mart;
 
-pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
-    let tagged = day.frame("note_tags")?;
+pub(super) fn figures(inputs: &SpanInputs, mart: &Mart) -> PolarsResult<LazyFrame> {
+    let tagged = inputs.frame("note_tags")?;
     let tagged = distinct(tagged.select(["pipeline", "note_id", "tag"].map(col)));
-    let tagged = told_new(tagged, day.frame(earlier::NOTES)?, &NOTE);
-    let counts = counts(day.frame("engagement")?, mart);
-    let facts = facts(day.frame("notes")?, mart);
+    let tagged = told_new(tagged, inputs.frame(earlier::NOTES)?, &NOTE);
+    let counts = counts(inputs.frame("engagement")?, mart);
+    let facts = facts(inputs.frame("notes")?, mart, &["author_user_id"]);
     let notes = join(tagged, counts, &NOTE, JoinType::Left);
     Ok(join(notes, facts, &NOTE, JoinType::Left)
         .group_by(["pipeline", "tag"])

@@ -1,4 +1,4 @@
-//! `keyword_daily`: hits and notes of a keyword, and its share within its keyword set.
+//! `keyword_daily` and `keyword_weekly`: hits and notes of a keyword, and its share within its keyword set.
 
 use polars::prelude::{
     DataType, Expr, JoinType, LazyFrame, NULL, PolarsResult, col, cols, len, lit, when,
@@ -6,10 +6,10 @@ use polars::prelude::{
 
 use super::notes::{COUNTS, NOTE, counts, distinct, how_many, join, median, told_new};
 use super::sums::{Wide, sum_if_any, wide_sum};
-use super::{Day, earlier};
+use super::{SpanInputs, earlier};
 use crate::spec::mart::Mart;
 
-const KEYWORD: [&str; 3] = ["pipeline", "keyword_set", "keyword"];
+pub(super) const KEYWORD: [&str; 3] = ["pipeline", "keyword_set", "keyword"];
 
 /// Each count with the columns of its sum and its median.
 const FIGURES: [(&str, &str, &str); 4] = [
@@ -23,19 +23,15 @@ const FIGURES: [(&str, &str, &str); 4] = [
 const VOICE_HIGH: &str = "voice_high";
 const VOICE_LOW: &str = "voice_low";
 
-pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
-    let hits = hits(day)?;
-    let places = hits.clone().group_by(KEYWORD).agg([
+pub(super) fn figures(inputs: &SpanInputs, mart: &Mart) -> PolarsResult<LazyFrame> {
+    let places = hits(inputs)?.group_by(KEYWORD).agg([
         len().cast(DataType::Int64).alias("hits"),
         how_many("is_ad").cast(DataType::Int64).alias("ad_hits"),
     ]);
-    let found = hits.select([cols(KEYWORD).as_expr(), col("note_id")]);
-    let on = ["pipeline", "keyword", "note_id"];
-    let found = told_new(distinct(found), day.frame(earlier::HITS)?, &on);
-    let counts = counts(day.frame("engagement")?, mart);
-    let notes = join(found, counts, &NOTE, JoinType::Left)
+    let counts = counts(inputs.frame("engagement")?, mart);
+    let notes = join(found(inputs)?, counts, &NOTE, JoinType::Left)
         .group_by(KEYWORD)
-        .agg(figures());
+        .agg(of_notes());
     let of_set = |figure: &str| col(figure).sum().over(["pipeline", "keyword_set"]);
     // Shares are computed from the wide sums, which may exceed int64.
     let voice = Wide {
@@ -55,11 +51,11 @@ pub(super) fn daily(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
 }
 
 /// Returns the hits of notes in searches for a keyword.
-fn hits(day: &Day) -> PolarsResult<LazyFrame> {
+fn hits(inputs: &SpanInputs) -> PolarsResult<LazyFrame> {
     let is_note = col("entity").eq(lit("note"));
     let is_named = col("entity_id").is_not_null();
     let is_asked = col("keyword").is_not_null();
-    let hits = day.frame("search_results")?;
+    let hits = inputs.frame("search_results")?;
     Ok(hits
         .filter(is_note.and(is_named).and(is_asked))
         .with_columns([
@@ -68,8 +64,15 @@ fn hits(day: &Day) -> PolarsResult<LazyFrame> {
         ]))
 }
 
+/// Returns the notes that searches for each keyword found, once for a keyword, with `is_new`.
+pub(super) fn found(inputs: &SpanInputs) -> PolarsResult<LazyFrame> {
+    let found = hits(inputs)?.select([cols(KEYWORD).as_expr(), col("note_id")]);
+    let on = ["pipeline", "keyword", "note_id"];
+    Ok(told_new(distinct(found), inputs.frame(earlier::HITS)?, &on))
+}
+
 /// Returns the aggregates over the notes of a keyword. Each note is one row.
-fn figures() -> Vec<Expr> {
+fn of_notes() -> Vec<Expr> {
     let mut figures = vec![
         len().cast(DataType::Int64).alias("notes"),
         how_many("is_new").cast(DataType::Int64).alias("new_notes"),

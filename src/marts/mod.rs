@@ -1,15 +1,17 @@
-//! Marts: tables that are computed from the tables of the lake, one business date at a time. No
-//! other module uses polars. The computation is pure: equal input rows give equal output rows, in
-//! the same order.
+//! Marts: tables that are computed from the tables of the lake, one business date or week at a
+//! time. No other module uses polars. The computation is pure: equal input rows give equal output
+//! rows, in the same order.
 //!
 //! `schemas/marts/<mart>.yaml` defines each figure.
 
 mod caught;
+mod costs;
 mod creators;
 mod exchange;
 mod growth;
 mod hashtags;
 mod keywords;
+mod local_times;
 mod notes;
 mod ranks;
 mod sums;
@@ -22,18 +24,18 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use chrono::NaiveDate;
-use polars::prelude::{LazyFrame, PolarsError, SortMultipleOptions, col};
+use chrono_tz::Tz;
+use polars::prelude::{JoinType, LazyFrame, PolarsError, SortMultipleOptions, col, lit};
 use thiserror::Error;
 
-use crate::spec::mart::Mart;
+use crate::spec::mart::{DateSpan, Mart};
 use caught::caught;
 
 /// Version of the computation. It is raised when the computation of a figure changes. Marts of an
 /// older version are recomputed.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
-/// Input rows of marts: a table on the date, or data of [`earlier`] dates. Instants are whole
+/// Input rows of marts: a table in the span, or data of [`earlier`] dates. Instants are whole
 /// microseconds since 1970.
 #[derive(Clone, Debug)]
 pub struct Relation {
@@ -42,16 +44,22 @@ pub struct Relation {
 }
 
 /// Names of the inputs with data of earlier dates. Marts read them in addition to the tables of the
-/// date itself.
+/// span itself.
 pub mod earlier {
-    /// `pipeline`, `keyword`, `note_id`: hits of earlier dates, at least those that the date has
+    /// `pipeline`, `keyword`, `note_id`: hits of earlier dates, at least those that the span has
     /// too.
     pub const HITS: &str = "earlier hits";
-    /// `pipeline`, `note_id`: notes of earlier dates, at least those that the date has too.
+    /// `pipeline`, `note_id`: notes of earlier dates, at least those that the span has too.
     pub const NOTES: &str = "earlier notes";
-    /// Rows of `engagement`: for each note of the date, its last snapshot of earlier dates.
+    /// Rows of `engagement`: for each note of the span, its last snapshot of earlier dates.
     pub const ENGAGEMENT: &str = "earlier engagement";
 }
+
+/// Name of the input with a row for each pipeline: `snapshots`, `days`, `searches_failed`, `is_over`.
+pub const STATE: &str = "state";
+
+/// Name of the input with the calls of each `pipeline`, `keyword_set`, `keyword` and `currency`.
+pub const CALLS: &str = "calls";
 
 #[derive(Debug, Error)]
 pub enum MartError {
@@ -69,28 +77,33 @@ pub enum MartError {
     NoColumn { mart: String, column: String },
 }
 
-/// Inputs of the marts of one business date.
-pub struct Day {
-    date: NaiveDate,
+/// Inputs of the marts of a span: one business date, or one week.
+pub struct SpanInputs {
+    span: DateSpan,
     frames: BTreeMap<String, LazyFrame>,
 }
 
-impl Day {
+impl SpanInputs {
+    /// Takes the relations, and the time zones of the pipelines.
+    ///
     /// # Errors
     /// polars cannot read the rows, or panics.
     pub fn new(
-        date: NaiveDate,
+        span: DateSpan,
         relations: impl IntoIterator<Item = (String, Relation)>,
+        zones: &BTreeMap<String, Tz>,
     ) -> Result<Self, MartError> {
         let mut frames = BTreeMap::new();
         for (name, relation) in relations {
+            let relation = local_times::with_local_times(relation, zones);
+            let relation = relation.map_err(MartError::Exchange)?;
             let rows = caught(|| exchange::to_polars(&relation));
             frames.insert(name, rows.map_err(MartError::PanickedRows)??);
         }
-        Ok(Day { date, frames })
+        Ok(SpanInputs { span, frames })
     }
 
-    /// Returns the rows of a mart on this date, sorted by the `sort_by` of its contract.
+    /// Returns the rows of a mart in this span, sorted by the `sort_by` of its contract.
     ///
     /// # Errors
     /// A table does not have the columns that the mart reads, the contract declares a column that
@@ -112,24 +125,39 @@ impl Day {
             reason: error.to_string(),
         };
         let rows = match name {
-            "keyword_daily" => keywords::daily(self, mart),
+            "keyword_daily" | "keyword_weekly" => keywords::figures(self, mart),
+            "keyword_costs" => costs::daily(self),
             "note_growth" => growth::of_notes(self, mart),
             "creator_daily" => creators::daily(self, mart),
-            "hashtag_daily" => hashtags::daily(self, mart),
+            "hashtag_daily" | "hashtag_weekly" => hashtags::figures(self, mart),
             "rank_history" => ranks::history(self, mart),
             _ => Err(PolarsError::InvalidOperation(
                 "redlake cannot compute a mart of this name".into(),
             )),
         };
+        let rows = rows.map(|rows| self.with_state(rows));
         let keys = mart.table.sort_by.iter();
         let keys: Vec<_> = keys
             .map(|key| key.value.as_str())
-            .filter(|key| *key != exchange::DATE)
+            .filter(|key| !exchange::DATES.contains(key))
             .map(col)
             .collect();
         let sorted = rows.map(|rows| rows.sort_by_exprs(keys, SortMultipleOptions::default()));
         let computed = sorted.and_then(LazyFrame::collect).map_err(failed)?;
-        exchange::to_arrow(computed, &mart.table, self.date)
+        exchange::to_arrow(computed, &mart.table, self.span.first)
+    }
+
+    /// Adds the state of the span, by pipeline, if it is an input.
+    fn with_state(&self, rows: LazyFrame) -> LazyFrame {
+        let Some(state) = self.frames.get(STATE) else {
+            return rows;
+        };
+        let rows = notes::join(rows, state.clone(), &["pipeline"], JoinType::Left);
+        rows.with_columns([
+            col("is_over").fill_null(lit(false)),
+            col("snapshots").fill_null(lit(0_i64)),
+            col("days").fill_null(lit(0_i64)),
+        ])
     }
 
     /// Returns the rows of an input: a table, or data of [`earlier`] dates.

@@ -33,10 +33,11 @@ pub(super) fn counts(engagement: LazyFrame, mart: &Mart) -> LazyFrame {
         .agg([[col("snapshot_at").first()].as_slice(), &known].concat())
 }
 
-/// Returns one row per note with its author and its publication time. Each comes from the newest
-/// snapshot that has it.
-pub(super) fn facts(notes: LazyFrame, mart: &Mart) -> LazyFrame {
-    let known = ["author_user_id", "published_at"].map(|name| col(name).first_non_null());
+/// Returns one row per note with these columns. Each value comes from the newest snapshot that has
+/// one.
+pub(super) fn facts(notes: LazyFrame, mart: &Mart, columns: &[&str]) -> LazyFrame {
+    let known = columns.iter().map(|name| col(*name).first_non_null());
+    let known: Vec<Expr> = known.collect();
     newest_first(notes, endpoint_rank(mart, "notes"))
         .group_by(NOTE)
         .agg(known)

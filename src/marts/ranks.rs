@@ -4,14 +4,14 @@ use polars::prelude::{
     DataType, JoinType, LazyFrame, PolarsResult, UnionArgs, col, concat, len, lit,
 };
 
-use super::Day;
+use super::SpanInputs;
 use super::notes::{NOTE, facts, how_many, join};
 use crate::spec::mart::Mart;
 
 const ENTITY: [&str; 5] = ["pipeline", "keyword", "sort", "entity", "entity_id"];
 
-pub(super) fn history(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
-    let hits = day
+pub(super) fn history(inputs: &SpanInputs, mart: &Mart) -> PolarsResult<LazyFrame> {
+    let hits = inputs
         .frame("search_results")?
         .filter(
             col("keyword")
@@ -30,7 +30,7 @@ pub(super) fn history(day: &Day, mart: &Mart) -> PolarsResult<LazyFrame> {
     let is_known = ["note", "user"].map(|entity| col("entity").eq(lit(entity)));
     let [is_note, is_user] = is_known;
     let entities = hits.clone().filter(is_note.clone().or(is_user));
-    let creators = of_creators(hits.filter(is_note), facts(day.frame("notes")?, mart));
+    let creators = of_creators(hits.filter(is_note), facts(inputs.frame("notes")?, mart, &["author_user_id"]));
     let all = concat([entities, creators], UnionArgs::default())?;
     let organic_rank = col("rank").filter(col("is_ad").not());
     Ok(all.group_by(ENTITY).agg([

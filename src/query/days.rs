@@ -1,13 +1,12 @@
-//! The inputs of marts: rows of one business date, and the related rows of earlier dates.
+//! The inputs of marts: rows of the dates of a span, and the related rows of other dates.
 //! Timestamps are in microseconds since 1970.
-
-use chrono::NaiveDate;
 
 use super::duckdb::{Database, QueryAnswer, QueryError};
 use crate::query::sql::{identifier, literal};
+use crate::spec::mart::DateSpan;
 use crate::spec::table::{ColumnType, Table};
 
-/// Returns these columns of all rows of a table on a date.
+/// Returns these columns of all rows of a table in a span.
 ///
 /// # Errors
 /// Fails if the lake cannot be read.
@@ -15,29 +14,29 @@ pub fn rows(
     database: &Database,
     table: &Table,
     columns: &[String],
-    date: NaiveDate,
+    span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
     let name = identifier(table.name());
     let columns = select(table, columns);
-    database.query(&format!("SELECT {columns} FROM {name} WHERE {}", on(date)))
+    database.query(&format!("SELECT {columns} FROM {name} WHERE {}", within(span)))
 }
 
-/// Returns `pipeline`, `keyword` and `note_id` of the notes that searches found on a date and on an
+/// Returns `pipeline`, `keyword` and `note_id` of the notes that searches found in a span and on an
 /// earlier date.
 ///
 /// # Errors
 /// Fails if the lake cannot be read.
-pub fn hits_found_before(database: &Database, date: NaiveDate) -> Result<QueryAnswer, QueryError> {
+pub fn hits_found_before(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryError> {
     let hits = "SELECT DISTINCT pipeline, keyword, entity_id AS note_id FROM search_results \
                 WHERE entity = 'note' AND";
     database.query(&format!(
         "SELECT * FROM ({hits} {}) SEMI JOIN ({hits} {}) USING (pipeline, keyword, note_id)",
-        before(date),
-        on(date)
+        before(span),
+        within(span)
     ))
 }
 
-/// Returns `pipeline` and `note_id` of the notes with a row in one of these tables on a date and a
+/// Returns `pipeline` and `note_id` of the notes with a row in one of these tables in a span and a
 /// row in `notes` on an earlier date.
 ///
 /// # Errors
@@ -45,22 +44,22 @@ pub fn hits_found_before(database: &Database, date: NaiveDate) -> Result<QueryAn
 pub fn notes_seen_before(
     database: &Database,
     tables: &[&str],
-    date: NaiveDate,
+    span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
     let seen = tables.iter().map(|table| {
         let table = identifier(table);
-        format!("SELECT pipeline, note_id FROM {table} WHERE {}", on(date))
+        format!("SELECT pipeline, note_id FROM {table} WHERE {}", within(span))
     });
     let seen: Vec<String> = seen.collect();
     database.query(&format!(
         "SELECT * FROM (SELECT DISTINCT pipeline, note_id FROM notes WHERE {}) \
          SEMI JOIN ({}) USING (pipeline, note_id)",
-        before(date),
+        before(span),
         seen.join(" UNION ALL ")
     ))
 }
 
-/// Returns these columns of `engagement` for each note with a row on a date: the rows of its last
+/// Returns these columns of `engagement` for each note with a row in a span: the rows of its last
 /// snapshot on earlier dates.
 ///
 /// # Errors
@@ -69,24 +68,85 @@ pub fn counts_before(
     database: &Database,
     engagement: &Table,
     columns: &[String],
-    date: NaiveDate,
+    span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
     database.query(&format!(
         "SELECT {} FROM (SELECT * FROM engagement \
          SEMI JOIN (SELECT pipeline, note_id FROM engagement WHERE {}) USING (pipeline, note_id) \
          WHERE {} QUALIFY snapshot_at = max(snapshot_at) OVER (PARTITION BY pipeline, note_id))",
         select(engagement, columns),
-        on(date),
-        before(date)
+        within(span),
+        before(span)
     ))
 }
 
-fn on(date: NaiveDate) -> String {
-    format!("dt = DATE {}", literal(&date.to_string()))
+/// Tables that marts read only by [`state`] and [`calls`], and not row by row.
+pub const SUMMED: [&str; 4] = ["requests", "runs", "search_pages", "searches"];
+
+/// Returns a row for each pipeline with rows in the span or later: `snapshots` and `days` with
+/// snapshots in the span, `searches_failed` (null without a run), and `is_over`.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn state(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryError> {
+    let (within, after) = (within(span), after(span));
+    database.query(&format!(
+        "WITH pages AS (SELECT pipeline, count(DISTINCT snapshot_at) AS snapshots, \
+           count(DISTINCT dt) AS days FROM search_pages WHERE {within} GROUP BY pipeline), \
+         ended AS (SELECT pipeline, \
+           CAST(sum(searches_planned - searches_done) AS BIGINT) AS searches_failed \
+           FROM runs WHERE {within} GROUP BY pipeline), \
+         later AS (SELECT DISTINCT pipeline, true AS is_over FROM (\
+           SELECT pipeline FROM search_pages WHERE {after} \
+           UNION ALL SELECT pipeline FROM runs WHERE {after})) \
+         SELECT pipeline, snapshots, days, searches_failed, is_over \
+         FROM pages FULL JOIN ended USING (pipeline) FULL JOIN later USING (pipeline)"
+    ))
 }
 
-fn before(date: NaiveDate) -> String {
-    format!("dt < DATE {}", literal(&date.to_string()))
+/// Returns the calls of a span by `pipeline`, `keyword_set`, `keyword` and `currency`: `calls`,
+/// `billed_calls`, `unknown_calls`, and `cost`, which is summed in whole millionths. The keyword of
+/// a call is that of its search in the same run.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn calls(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryError> {
+    let within = within(span);
+    let named = |table: &str| {
+        format!(
+            "SELECT run_id, search_id, min(keyword) AS keyword, min(keyword_set) AS keyword_set \
+             FROM {table} WHERE {within} AND keyword IS NOT NULL GROUP BY run_id, search_id"
+        )
+    };
+    database.query(&format!(
+        "SELECT r.pipeline AS pipeline, coalesce(s.keyword_set, h.keyword_set) AS keyword_set, \
+           coalesce(s.keyword, h.keyword, r.keyword) AS keyword, r.currency AS currency, \
+           count(*) AS calls, count(*) FILTER (r.billed = 'yes') AS billed_calls, \
+           count(*) FILTER (r.billed = 'unknown') AS unknown_calls, \
+           CAST(sum(CAST(round(r.cost * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6 AS cost \
+         FROM (SELECT * FROM requests WHERE {within}) r \
+         LEFT JOIN ({}) s USING (run_id, search_id) LEFT JOIN ({}) h USING (run_id, search_id) \
+         GROUP BY 1, 2, 3, 4",
+        named("searches"),
+        named("search_results")
+    ))
+}
+
+fn within(span: DateSpan) -> String {
+    let [first, last] = [span.first, span.last].map(|date| literal(&date.to_string()));
+    if first == last {
+        format!("dt = DATE {first}")
+    } else {
+        format!("dt BETWEEN DATE {first} AND DATE {last}")
+    }
+}
+
+fn before(span: DateSpan) -> String {
+    format!("dt < DATE {}", literal(&span.first.to_string()))
+}
+
+fn after(span: DateSpan) -> String {
+    format!("dt > DATE {}", literal(&span.last.to_string()))
 }
 
 fn select(table: &Table, columns: &[String]) -> String {

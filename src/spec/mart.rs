@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{Days, NaiveDate};
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::table::{Column, LatestView, RowsFrom, Table};
 use crate::spec::references::{known_columns, near_or};
@@ -16,12 +17,60 @@ use crate::spec::yaml::document::Spanned;
 pub struct Mart {
     /// The mart's table in the lake.
     pub table: Table,
+    /// Dates that one partition covers.
+    pub period: Period,
     /// Input columns by table.
     pub reads: BTreeMap<String, Vec<String>>,
     /// Thresholds above which a note counts as rising.
     pub rising: Option<Rising>,
     /// Endpoints by input table, highest precedence first. Tables without a latest view are absent.
     pub endpoints: BTreeMap<String, Vec<String>>,
+}
+
+/// The dates that one partition of a mart covers.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    #[default]
+    Day,
+    /// The days from Monday to Sunday. The partition has the date of the Monday.
+    Week,
+}
+
+impl Period {
+    /// Returns true for a single date.
+    pub fn is_day(&self) -> bool {
+        match self {
+            Period::Day => true,
+            Period::Week => false,
+        }
+    }
+
+    /// Returns the span of this period that contains a date.
+    pub fn span_of(self, date: NaiveDate) -> DateSpan {
+        let (first, days) = match self {
+            Period::Day => (date, 0),
+            Period::Week => (date.week(chrono::Weekday::Mon).first_day(), 6),
+        };
+        let last = first.checked_add_days(Days::new(days)).unwrap_or(date);
+        DateSpan {
+            period: self,
+            first,
+            last,
+        }
+    }
+}
+
+/// The dates of one partition of a mart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DateSpan {
+    pub period: Period,
+    /// The date of the partition.
+    pub first: NaiveDate,
+    /// Equal to `first` for a day.
+    pub last: NaiveDate,
 }
 
 /// Thresholds of a rising note: it must meet all of them.
@@ -40,6 +89,8 @@ pub struct Rising {
 #[serde(deny_unknown_fields)]
 pub(super) struct MartFile {
     mart: Spanned<String>,
+    #[serde(default)]
+    period: Period,
     description: String,
     reads: IndexMap<Spanned<String>, Vec<Spanned<String>>>,
     sort_by: Vec<Spanned<String>>,
@@ -91,6 +142,7 @@ impl MartFile {
         known_columns(&table, file, found);
         Mart {
             endpoints: endpoints.collect(),
+            period: self.period,
             table,
             reads,
             rising: self.rising,

@@ -1,6 +1,6 @@
 //! `redlake marts`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use chrono::NaiveDate;
@@ -11,9 +11,9 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::grouped;
 use crate::load::Lake;
-use crate::load::marts::FailedMart;
 use crate::run::catalog;
-use crate::run::marts::{MartsError, Refreshed, Which, refresh};
+use crate::run::marts::error::{MartsError, named};
+use crate::run::marts::{Refreshed, Which, refresh};
 
 #[derive(Debug, Args)]
 pub struct MartsArgs {
@@ -46,41 +46,43 @@ pub fn main(args: &MartsArgs, common: &Common) -> Result<ExitCode, CliError> {
 }
 
 fn summary(refreshed: &Refreshed) -> String {
-    let Refreshed {
-        days,
-        files,
-        rows,
-        failed,
-    } = refreshed;
-    let mut out = computed(days, *files, rows, failed.is_empty());
-    for FailedMart { date, reason, .. } in failed {
-        let _ = writeln!(out, "  failed on {date}: {reason}");
+    let mut out = computed(refreshed);
+    for failed in &refreshed.failed {
+        let _ = writeln!(out, "  failed on {}: {}", named(failed), failed.reason);
     }
     out
 }
 
-fn computed(
-    days: &BTreeSet<NaiveDate>,
-    files: u64,
-    rows: &BTreeMap<String, u64>,
-    is_complete: bool,
-) -> String {
-    let (Some(first), Some(last)) = (days.first(), days.last()) else {
-        let told = if is_complete {
+fn computed(refreshed: &Refreshed) -> String {
+    let Refreshed {
+        days,
+        weeks,
+        files,
+        rows,
+        failed,
+    } = refreshed;
+    let counted = |n: usize, name: &str| {
+        let plural = if n == 1 { "" } else { "s" };
+        format!("{} {name}{plural}", grouped(n as u64))
+    };
+    let spans = |spans: &BTreeSet<NaiveDate>, name: &str| {
+        let (first, last) = (spans.first()?, spans.last()?);
+        Some(format!("{} computed ({first} to {last})", counted(spans.len(), name)))
+    };
+    let told: Vec<String> = [spans(days, "date"), spans(weeks, "week")]
+        .into_iter()
+        .flatten()
+        .collect();
+    if told.is_empty() {
+        let told = if failed.is_empty() {
             "marts: up to date\n"
         } else {
             "marts: no date computed\n"
         };
         return told.to_owned();
-    };
-    let plural = |n: usize| if n == 1 { "" } else { "s" };
-    let mut out = format!(
-        "marts: {} date{} computed ({first} to {last}), {} file{} written\n\n",
-        grouped(days.len() as u64),
-        plural(days.len()),
-        grouped(files),
-        plural(files as usize),
-    );
+    }
+    let files = counted(*files as usize, "file");
+    let mut out = format!("marts: {}, {files} written\n\n", told.join(", "));
     let _ = writeln!(out, "  {:<16}{:>9}", "mart", "rows");
     for (mart, rows) in rows {
         let _ = writeln!(out, "  {mart:<16}{:>9}", grouped(*rows));

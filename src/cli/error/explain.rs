@@ -15,7 +15,7 @@ use crate::query::duckdb::QueryError;
 use crate::raw::page::RawError;
 use crate::run::access::AccessError;
 use crate::run::error::RunError;
-use crate::run::marts::MartsError;
+use crate::run::marts::error::MartsError;
 use crate::spec::yaml::diagnostic::Diagnostics;
 use crate::transform::error::TransformError;
 

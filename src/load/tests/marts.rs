@@ -10,6 +10,7 @@ use crate::lake_layout::mart_path;
 use crate::load::Lake;
 use crate::load::marts::{Computed, FailedMart, Inputs};
 use crate::load::record::CommitKind;
+use crate::spec::mart::Period;
 
 fn date(day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, day).expect("a date")
@@ -17,7 +18,11 @@ fn date(day: u32) -> NaiveDate {
 
 fn inputs(lake: &Lake) -> Inputs {
     let tables = BTreeSet::from(["notes".to_owned()]);
-    lake.mart_inputs(&tables, "as defined").expect("records")
+    let inputs = lake.mart_inputs(&tables, "as defined").expect("records");
+    // All dates of these tests are in this week, which changes with each of them.
+    assert!(inputs.weeks.keys().all(|monday| *monday == date(9)));
+    assert_eq!(inputs.weeks.is_empty(), inputs.days.is_empty());
+    inputs.days
 }
 
 /// The dates whose hash is another one, or new.
@@ -69,7 +74,7 @@ fn a_commit_changes_its_dates_and_those_after_them() {
     let redefined = lake
         .mart_inputs(&tables, "in another way")
         .expect("records");
-    assert_eq!(changed(&removed, &redefined), [date(9), date(10)]);
+    assert_eq!(changed(&removed, &redefined.days), [date(9), date(10)]);
 }
 
 #[test]
@@ -100,11 +105,13 @@ fn a_damaged_memory_is_none() {
     assert_eq!(lake.computed_marts(), Computed::default());
     let failed = FailedMart {
         date: date(9),
+        period: Period::Day,
         mart: Some("note_growth".to_owned()),
         reason: "it panicked".to_owned(),
     };
     let computed = Computed {
         days: Inputs::from([(date(9), "abc".to_owned())]),
+        weeks: Inputs::from([(date(9), "def".to_owned())]),
         failed: vec![failed],
     };
     lake.remember_marts(&computed).expect("a file");
@@ -114,6 +121,7 @@ fn a_damaged_memory_is_none() {
     fs::write(&path, "{\"days\": {\"2026-03-09\": \"abc\"}}").expect("a file");
     assert_eq!(lake.computed_marts().days, computed.days);
     assert_eq!(lake.computed_marts().failed, []);
+    assert_eq!(lake.computed_marts().weeks, Inputs::new());
     fs::write(path, "{\"days\": {\"2026").expect("a file");
     assert_eq!(lake.computed_marts(), Computed::default());
 }

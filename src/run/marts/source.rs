@@ -1,0 +1,168 @@
+//! The rows of tables that the marts of a date or a week are computed from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+
+use super::error::MartsError;
+use crate::extract::error::with_causes;
+use crate::load::time_zones::TimeZones;
+use crate::load::Lake;
+use crate::marts::{CALLS, Relation, STATE, SpanInputs, earlier};
+use crate::query::catalog::only;
+use crate::query::days;
+use crate::query::duckdb::{Database, QueryAnswer, QueryError};
+use crate::spec::contracts::Contracts;
+use crate::spec::mart::{DateSpan, Period};
+use crate::spec::table::{FileColumns, Table};
+
+/// Names of the columns that marts read, by table.
+pub(super) type Reads = BTreeMap<String, Vec<String>>;
+
+/// Returns the columns that the marts of a period read.
+fn reads(contracts: &Contracts, period: Period) -> Reads {
+    let mut reads: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let marts = contracts.marts.values();
+    for mart in marts.filter(|mart| mart.period == period) {
+        for (table, columns) in &mart.reads {
+            let all = reads.entry(table.clone()).or_default();
+            all.extend(columns.iter().cloned());
+        }
+    }
+    let listed = reads.into_iter();
+    listed
+        .map(|(table, columns)| (table, columns.into_iter().collect()))
+        .collect()
+}
+
+/// The columns that marts read.
+pub(super) struct AllReads {
+    days: Reads,
+    weeks: Reads,
+}
+
+impl AllReads {
+    pub(super) fn of(contracts: &Contracts) -> Self {
+        AllReads {
+            days: reads(contracts, Period::Day),
+            weeks: reads(contracts, Period::Week),
+        }
+    }
+
+    fn of_period(&self, period: Period) -> &Reads {
+        match period {
+            Period::Day => &self.days,
+            Period::Week => &self.weeks,
+        }
+    }
+
+    /// Returns the names of the tables.
+    pub(super) fn tables(&self) -> BTreeSet<String> {
+        let all = self.days.keys().chain(self.weeks.keys());
+        all.cloned().collect()
+    }
+}
+
+/// The tables of a lake that marts read.
+pub(super) struct Source {
+    tables: IndexMap<String, Table>,
+    reads: AllReads,
+    zones: TimeZones,
+    database: Database,
+    /// File columns with which the database was opened.
+    columns: FileColumns,
+}
+
+impl Source {
+    pub(super) fn open(
+        lake: &Lake,
+        contracts: &Contracts,
+        reads: AllReads,
+    ) -> Result<Self, MartsError> {
+        let read = reads.tables();
+        let tables = only(&contracts.tables, |name| read.contains(name));
+        let columns = lake.file_columns(&tables)?;
+        let database = Database::open(lake.root(), &tables, &columns);
+        Ok(Source {
+            tables,
+            reads,
+            zones: lake.time_zones(),
+            database: database.map_err(MartsError::Open)?,
+            columns,
+        })
+    }
+
+    /// Reads the inputs of the marts of a date or a week. The inner error is the reason why the tables cannot be
+    /// read.
+    ///
+    /// # Errors
+    /// The lake cannot be opened.
+    pub(super) fn inputs(
+        &mut self,
+        lake: &Lake,
+        span: DateSpan,
+    ) -> Result<Result<SpanInputs, String>, MartsError> {
+        let read = {
+            // No commit adds or removes files between the queries.
+            let _held = lake.lock_exclusive()?;
+            let columns = lake.file_columns(&self.tables)?;
+            if columns != self.columns {
+                let database = Database::open(lake.root(), &self.tables, &columns);
+                self.database = database.map_err(MartsError::Open)?;
+                self.columns = columns;
+            }
+            self.read(span)
+        };
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let reason = with_causes(&error);
+                return Ok(Err(format!("the tables cannot be read: {reason}")));
+            }
+        };
+        let relations = read.into_iter().map(|(name, answer)| {
+            let QueryAnswer { schema, batches } = answer;
+            (name, Relation { schema, batches })
+        });
+        let inputs = SpanInputs::new(span, relations, &self.zones);
+        Ok(inputs.map_err(|error| with_causes(&error)))
+    }
+
+    fn read(&self, span: DateSpan) -> Result<BTreeMap<String, QueryAnswer>, QueryError> {
+        let database = &self.database;
+        let reads = self.reads.of_period(span.period);
+        let has = |tables: &[&str]| tables.iter().all(|table| reads.contains_key(*table));
+        let mut read = BTreeMap::new();
+        for (name, columns) in reads {
+            let Some(table) = self.tables.get(name) else {
+                continue;
+            };
+            if days::SUMMED.contains(&name.as_str()) {
+                continue;
+            }
+            read.insert(name.clone(), days::rows(database, table, columns, span)?);
+            // No mart of a week compares counts with those of earlier dates.
+            if name == "engagement" && span.period.is_day() {
+                let before = days::counts_before(database, table, columns, span)?;
+                read.insert(earlier::ENGAGEMENT.to_owned(), before);
+            }
+        }
+        if has(&["search_results"]) {
+            let before = days::hits_found_before(database, span)?;
+            read.insert(earlier::HITS.to_owned(), before);
+        }
+        if has(&["notes"]) {
+            let mut of_span = vec!["notes"];
+            of_span.extend(has(&["note_tags"]).then_some("note_tags"));
+            let before = days::notes_seen_before(database, &of_span, span)?;
+            read.insert(earlier::NOTES.to_owned(), before);
+        }
+        if has(&["search_pages", "runs"]) {
+            read.insert(STATE.to_owned(), days::state(database, span)?);
+        }
+        if has(&["requests", "searches", "search_results"]) {
+            read.insert(CALLS.to_owned(), days::calls(database, span)?);
+        }
+        Ok(read)
+    }
+}
