@@ -214,7 +214,11 @@ impl Changes {
         span: DateSpan,
     ) -> String {
         for pipeline in pipelines {
-            if self.last_dates.get(*pipeline).is_some_and(|last| *last > span.last) {
+            if self
+                .last_dates
+                .get(*pipeline)
+                .is_some_and(|last| *last > span.last)
+            {
                 hasher.update(format!("\nover {pipeline}").as_bytes());
             }
         }

@@ -58,7 +58,9 @@ fn local(
         let days = (time.as_ref()?.date() - NaiveDate::default()).num_days();
         i32::try_from(days).ok()
     });
-    let hours = times.iter().map(|time| Some(i64::from(time.as_ref()?.hour())));
+    let hours = times
+        .iter()
+        .map(|time| Some(i64::from(time.as_ref()?.hour())));
     let dates: Int32Array = dates.collect();
     let hours: Int64Array = hours.collect();
     Ok((Arc::new(dates), Arc::new(hours)))

@@ -30,7 +30,10 @@ pub(super) fn history(inputs: &SpanInputs, mart: &Mart) -> PolarsResult<LazyFram
     let is_known = ["note", "user"].map(|entity| col("entity").eq(lit(entity)));
     let [is_note, is_user] = is_known;
     let entities = hits.clone().filter(is_note.clone().or(is_user));
-    let creators = of_creators(hits.filter(is_note), facts(inputs.frame("notes")?, mart, &["author_user_id"]));
+    let creators = of_creators(
+        hits.filter(is_note),
+        facts(inputs.frame("notes")?, mart, &["author_user_id"]),
+    );
     let all = concat([entities, creators], UnionArgs::default())?;
     let organic_rank = col("rank").filter(col("is_ad").not());
     Ok(all.group_by(ENTITY).agg([

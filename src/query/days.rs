@@ -18,7 +18,10 @@ pub fn rows(
 ) -> Result<QueryAnswer, QueryError> {
     let name = identifier(table.name());
     let columns = select(table, columns);
-    database.query(&format!("SELECT {columns} FROM {name} WHERE {}", within(span)))
+    database.query(&format!(
+        "SELECT {columns} FROM {name} WHERE {}",
+        within(span)
+    ))
 }
 
 /// Returns `pipeline`, `keyword` and `note_id` of the notes that searches found in a span and on an
@@ -48,7 +51,10 @@ pub fn notes_seen_before(
 ) -> Result<QueryAnswer, QueryError> {
     let seen = tables.iter().map(|table| {
         let table = identifier(table);
-        format!("SELECT pipeline, note_id FROM {table} WHERE {}", within(span))
+        format!(
+            "SELECT pipeline, note_id FROM {table} WHERE {}",
+            within(span)
+        )
     });
     let seen: Vec<String> = seen.collect();
     database.query(&format!(

@@ -67,7 +67,10 @@ fn computed(refreshed: &Refreshed) -> String {
     };
     let spans = |spans: &BTreeSet<NaiveDate>, name: &str| {
         let (first, last) = (spans.first()?, spans.last()?);
-        Some(format!("{} computed ({first} to {last})", counted(spans.len(), name)))
+        Some(format!(
+            "{} computed ({first} to {last})",
+            counted(spans.len(), name)
+        ))
     };
     let told: Vec<String> = [spans(days, "date"), spans(weeks, "week")]
         .into_iter()

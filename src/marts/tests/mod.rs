@@ -211,7 +211,10 @@ fn a_mart_that_needs_an_undeclared_table_is_refused() {
     let span = Period::Day.span_of(date);
     let inputs = SpanInputs::new(span, [], &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"));
     let mart = contracts.marts.get_mut("hashtag_daily").expect("the mart");
-    let told = inputs.compute(mart).expect_err("nothing to read").to_string();
+    let told = inputs
+        .compute(mart)
+        .expect_err("nothing to read")
+        .to_string();
     assert_eq!(
         told,
         "the mart hashtag_daily cannot be computed: it does not read note_tags"

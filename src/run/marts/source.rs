@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 
 use super::error::MartsError;
 use crate::extract::error::with_causes;
-use crate::load::time_zones::TimeZones;
 use crate::load::Lake;
+use crate::load::time_zones::TimeZones;
 use crate::marts::{CALLS, Relation, STATE, SpanInputs, earlier};
 use crate::query::catalog::only;
 use crate::query::days;

@@ -81,7 +81,7 @@ fn a_mart_reads_columns_that_are_there() {
     ));
     assert_eq!(
         told,
-        ["10:11 the table has no column `note` [did you mean `note_id`?]"]
+        ["12:11 the table has no column `note` [did you mean `note_id`?]"]
     );
     let told = mistakes(&changed(GROWTH, "min_likes_gained: 100", "min_likes: 100"));
     assert!(told[0].contains("min_likes"), "{told:?}");

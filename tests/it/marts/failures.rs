@@ -109,7 +109,7 @@ fn a_mart_that_panics_is_a_warning_and_everything_else_is_made() {
         "--format",
         "json",
     ];
-    // The first of the five marts.
+    // The first of the marts of the date.
     let boom = ("FAILPOINTS", "mart=1*panic(boom)->off");
     let output = succeed(lake.redlake(&run).env(boom.0, boom.1));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -120,14 +120,14 @@ fn a_mart_that_panics_is_a_warning_and_everything_else_is_made() {
     let warning = "the marts are not up to date; `redlake marts` computes what is missing: ";
     assert!(told.contains(&format!("{warning}{why}\n")), "{told}");
     assert!(!told.contains("panicked at"), "{told}");
-    assert_eq!(files(&lake).len(), 4);
+    assert_eq!(files(&lake).len(), 7);
     assert_eq!(lake.value("select count(*) from creator_daily"), 0);
 
-    // A later run does not compute that date again, but says what is missing.
-    let report = observe(&lake, &pipeline, "2026-03-10T04:00:00Z");
+    // A later run of another pipeline does not compute that date again, but says what is missing.
+    let report = observe(&lake, &watch(&lake, "second"), "2026-03-10T04:00:00Z");
     assert_eq!(report["status"], "complete");
     assert_eq!(report["marts_error"], why);
-    assert_eq!(files(&lake).len(), 9);
+    assert_eq!(files(&lake).len(), 13);
     let dates = "select string_agg(distinct dt::varchar, ' ') from creator_daily";
     assert_eq!(lake.value(dates), "2026-03-10");
 
@@ -135,12 +135,12 @@ fn a_mart_that_panics_is_a_warning_and_everything_else_is_made() {
     let (code, told) = fail(lake.redlake(&["marts"]).env(boom.0, boom.1));
     assert_eq!(code, 1, "{told}");
     assert!(told.contains(&format!("error: {why}\n")), "{told}");
-    assert_eq!(files(&lake).len(), 9);
+    assert_eq!(files(&lake).len(), 13);
     let output = succeed(&mut lake.redlake(&["marts", "--format", "json"]));
     let made: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(made["days"], json!(["2026-03-09"]));
     assert_eq!((&made["files"], made.get("failed")), (&json!(1), None));
-    assert_eq!(files(&lake).len(), 10);
+    assert_eq!(files(&lake).len(), 14);
     let report = observe(&lake, &pipeline, "2026-03-11T04:00:00Z");
     assert_eq!(report.get("marts_error"), None);
 }
@@ -161,7 +161,9 @@ fn a_mart_that_fails_leaves_no_rows_of_tables_that_were_replaced() {
     assert_eq!(output.status.code(), Some(1));
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let failed = told["failed"].as_array().expect("a list");
-    assert_eq!(failed.len(), 5);
+    assert_eq!(failed.len(), 8);
+    let weekly = failed.iter().filter(|failed| failed["period"] == "week");
+    assert_eq!(weekly.count(), 2);
     let first = json!({"date": "2026-03-09", "mart": "creator_daily",
                        "reason": "the mart creator_daily cannot be computed: it panicked: boom"});
     assert_eq!(failed[0], first);

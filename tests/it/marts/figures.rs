@@ -1,7 +1,7 @@
 use serde_json::Value;
 
-use super::{observe, watch};
-use crate::support::{Lake, declared};
+use super::{WATCH, observe};
+use crate::support::{Lake, declared, fail};
 
 /// A row a note and date with the counts of its last snapshot.
 const COUNTED: &str = "
@@ -76,6 +76,7 @@ aged as (
   select *, date_diff('microsecond', published, snapshot_at) / 3600e6 as age
   from beside left join told using (dt, pipeline, note_id))
 select dt as snapshot_date, pipeline, note_id, author as author_user_id, published as published_at,
+  timezone(zone, published)::date as published_date, hour(timezone(zone, published)) as published_hour,
   snapshot_at, before_at as previous_snapshot_at, hours,
   liked as liked_count, liked_delta, liked_delta / hours as liked_per_hour,
   collected as collected_count, collected_delta, collected_delta / hours as collected_per_hour,
@@ -83,7 +84,8 @@ select dt as snapshot_date, pipeline, note_id, author as author_user_id, publish
   shared as shared_count, shared_delta, shared_delta / hours as shared_per_hour,
   age as hours_since_publication,
   liked_delta >= 100 and liked_delta / hours >= 10 and age <= 168 as is_rising, dt
-from aged order by dt, pipeline, note_id";
+from aged left join (select pipeline, any_value(timezone) as zone from runs group by all)
+  using (pipeline) order by dt, pipeline, note_id";
 
 const CREATOR_DAILY: &str = "
 best as (
@@ -114,6 +116,49 @@ left join first_seen using (pipeline, note_id)
 left join counted using (dt, pipeline, note_id)
 group by dt, pipeline, tag order by dt, pipeline, tag";
 
+const KEYWORD_COSTS: &str = "
+hits as (
+  select dt, pipeline, keyword_set, keyword, entity_id as note_id from search_results
+  where entity = 'note' and keyword is not null),
+first_found as (select pipeline, keyword, note_id, min(dt) as first_dt from hits group by all),
+new_ones as (
+  select dt, pipeline, keyword_set, keyword, count(distinct note_id) as new_notes
+  from hits join first_found using (pipeline, keyword, note_id)
+  where first_dt = dt group by all),
+per_search as (select distinct dt, pipeline, search_id, keyword_set, keyword from searches),
+spent as (
+  select r.dt, r.pipeline, s.keyword_set, s.keyword, currency, count(*) as calls,
+    count_if(billed = 'yes') as billed_calls, count_if(billed = 'unknown') as unknown_calls,
+    sum(cost::decimal(18, 6))::double as cost
+  from requests r left join per_search s
+    on s.dt = r.dt and s.pipeline = r.pipeline and s.search_id = r.search_id
+  group by all)
+select spent.dt as snapshot_date, spent.pipeline, spent.keyword_set, spent.keyword, currency, calls,
+  billed_calls, unknown_calls, cost, coalesce(new_notes, 0) as new_notes,
+  cost / nullif(coalesce(new_notes, 0), 0) as cost_per_new_note, spent.dt
+from spent left join new_ones n on n.dt = spent.dt and n.pipeline = spent.pipeline
+  and n.keyword = spent.keyword and n.keyword_set = spent.keyword_set";
+
+/// The tables, with the Monday of each row as its date.
+const BY_WEEK: &str = "
+engagement as (from main.engagement select * replace (date_trunc('week', dt)::date as dt)),
+notes as (from main.notes select * replace (date_trunc('week', dt)::date as dt)),
+note_tags as (from main.note_tags select * replace (date_trunc('week', dt)::date as dt)),
+search_results as (from main.search_results select * replace (date_trunc('week', dt)::date as dt)),";
+
+/// The state of the dates from `f.dt` to DAYS later.
+const STATE: &str = "
+  exists (select 1 from (select pipeline, dt from search_pages union all
+      select pipeline, dt from runs) l where l.pipeline = f.pipeline and l.dt > f.dt + DAYS) as is_over,
+  (select count(distinct snapshot_at) from search_pages p where p.pipeline = f.pipeline
+    and p.dt between f.dt and f.dt + DAYS) as snapshots,
+  (select sum(searches_planned) - sum(searches_done) from runs r where r.pipeline = f.pipeline
+    and r.dt between f.dt and f.dt + DAYS)::bigint as searches_failed";
+
+const DAYS_SEEN: &str = "
+  (select count(distinct dt) from search_pages p where p.pipeline = f.pipeline
+    and p.dt between f.dt and f.dt + 6) as days,";
+
 const RANK_HISTORY: &str = "
 hits as (
   select dt, pipeline, keyword, sort, entity, entity_id, rank, is_ad from search_results
@@ -133,10 +178,14 @@ order by dt, pipeline, keyword, sort nulls first, entity, entity_id";
 /// The figures of a mart as SQL, and the order of its rows within a date and a pipeline.
 fn expected(mart: &str) -> (String, &'static str) {
     let (select, keys) = match mart {
-        "keyword_daily" => (KEYWORD_DAILY, "keyword_set, keyword"),
+        "keyword_daily" | "keyword_weekly" => (KEYWORD_DAILY, "keyword_set, keyword"),
         "note_growth" => (NOTE_GROWTH, "note_id"),
         "creator_daily" => (CREATOR_DAILY, "user_id"),
-        "hashtag_daily" => (HASHTAG_DAILY, "tag"),
+        "hashtag_daily" | "hashtag_weekly" => (HASHTAG_DAILY, "tag"),
+        "keyword_costs" => (
+            KEYWORD_COSTS,
+            "keyword_set nulls first, keyword nulls first, currency",
+        ),
         "rank_history" => (RANK_HISTORY, "keyword, sort nulls first, entity, entity_id"),
         other => panic!("{other} is not checked"),
     };
@@ -145,7 +194,19 @@ fn expected(mart: &str) -> (String, &'static str) {
     } else {
         ","
     };
-    (format!("with {COUNTED}{more}{select}"), keys)
+    let (tables, days, date) = if mart.ends_with("_weekly") {
+        (BY_WEEK, "6", "week_start")
+    } else {
+        ("", "0", "snapshot_date")
+    };
+    let select = select.replace("as snapshot_date", &format!("as {date}"));
+    let state = STATE.replace("DAYS", days);
+    let seen = if days == "6" { DAYS_SEEN } else { "" };
+    let sql = format!(
+        "select f.* exclude (dt), {seen} {state}, f.dt from (with {tables} {COUNTED}{more}{select}) f \
+         order by f.dt, pipeline, {keys}"
+    );
+    (sql, keys)
 }
 
 /// Numbers that are computed in another order may differ in their last digit.
@@ -159,17 +220,32 @@ fn is_same(ours: &Value, theirs: &Value) -> bool {
 #[test]
 fn every_figure_is_what_sql_over_the_tables_gives() {
     let lake = Lake::new();
-    let (watch_a, watch_b) = (watch(&lake, "first"), watch(&lake, "second"));
-    // Two snapshots on a date, a date that is left out, and one that is another date in UTC.
+    let first = WATCH.replace("NAME", "first");
+    let first = format!("{first}price: {{note_search: 0.1, note_detail: 0.033, currency: CNY}}\n");
+    let watch_a = lake.write("first.yaml", &first);
+    let second = WATCH.replace("NAME", "second");
+    let second = format!("{second}timezone: America/New_York\n");
+    let watch_b = lake.write("second.yaml", &second);
+    // Two snapshots on a date, dates that are left out, one that is another date in UTC, and one in
+    // another week.
     for at in [
         "2026-03-09T04:00:00Z",
         "2026-03-10T03:00:00Z",
         "2026-03-10T09:00:00Z",
         "2026-03-12T17:30:00Z",
+        "2026-03-18T04:00:00Z",
     ] {
         observe(&lake, &watch_a, at);
     }
     observe(&lake, &watch_b, "2026-03-10T05:00:00Z");
+    // A run that pays in another currency, and that its budget stops before all searches are done.
+    let stopped = first.replace("CNY", "USD");
+    let stopped = stopped.replace("concurrency: 8", "concurrency: 1, requests_per_run: 5");
+    let stopped = lake.write("stopped.yaml", &stopped);
+    let stopped = stopped.to_str().expect("UTF-8");
+    let (code, _) =
+        fail(&mut lake.redlake(&["run", stopped, "--snapshot-at", "2026-03-18T05:00:00Z"]));
+    assert_eq!(code, 5);
 
     for mart in declared("marts") {
         let (theirs, keys) = expected(&mart);
@@ -207,6 +283,21 @@ fn are_worth_comparing(lake: &Lake) {
         "creator_daily where follower_count is not null",
         "creator_daily where notes > 1 and best_rank > 1",
         "hashtag_daily where authors < notes and new_notes < notes",
+        "note_growth where published_hour <> hour(timezone('UTC', published_at))",
+        // Summer time begins in New York on 2026-03-08, and does not reach back to winter.
+        "note_growth where pipeline = 'second' and (published_hour + 5) % 24 = hour(timezone('UTC', published_at))",
+        "note_growth where pipeline = 'second' and (published_hour + 4) % 24 = hour(timezone('UTC', published_at))",
+        "note_growth where pipeline = 'second' and not is_over",
+        "creator_daily where dt = '2026-03-09' and is_over and snapshots = 1 and searches_failed = 0",
+        "hashtag_daily where dt = '2026-03-10' and snapshots = 2",
+        "rank_history where dt = '2026-03-18' and not is_over and searches_failed > 0",
+        "keyword_weekly where days = 3 and snapshots = 4 and is_over and new_notes = notes",
+        "keyword_weekly where days = 1 and not is_over and new_notes < notes",
+        "hashtag_weekly where dt = '2026-03-09' and notes > authors",
+        "keyword_costs where keyword is null and cost > 0 and new_notes = 0",
+        "keyword_costs where cost_per_new_note > 0",
+        "(select keyword from keyword_costs where dt = '2026-03-18' and pipeline = 'first' \
+          group by keyword having count(distinct currency) = 2)",
         "rank_history where best_organic_rank is null",
         "rank_history where entity = 'user' and sort is null",
         "rank_history where entity = 'creator' and median_rank <> best_rank",
@@ -218,7 +309,10 @@ fn are_worth_comparing(lake: &Lake) {
     // The date is the pipeline's own.
     let dates =
         "select string_agg(distinct dt::varchar, ' ' order by dt::varchar) from note_growth";
-    assert_eq!(lake.value(dates), "2026-03-09 2026-03-10 2026-03-13");
+    assert_eq!(
+        lake.value(dates),
+        "2026-03-09 2026-03-10 2026-03-13 2026-03-18"
+    );
     let sorted = "select count(*) from (select note_id, lag(note_id) over (partition by filename \
                   order by file_row_number) as before from read_parquet('LAKE/marts/note_growth/dt=*/*.parquet', \
                   filename = true, file_row_number = true) where pipeline = 'first') where note_id < before";
