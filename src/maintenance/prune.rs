@@ -170,7 +170,9 @@ fn prune_days(
     pruned.files += files.len() as u64;
     pruned.bytes += bytes;
     pruned.rows += rows;
-    pruned.days.extend(files.iter().filter_map(LiveFile::date));
+    // The date of a weekly mart is a Monday, on which the lake may have no rows.
+    let of_tables = files.iter().filter(|live| live.is_of_table());
+    pruned.days.extend(of_tables.filter_map(LiveFile::date));
     if dry_run {
         return Ok(());
     }

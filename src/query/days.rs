@@ -24,6 +24,35 @@ pub fn rows(
     ))
 }
 
+/// Returns the rows that the marts of a week need of a table, which are fewer than [`rows`]: of
+/// `engagement` the last snapshot of each note, of `notes` the last one that names the author, of
+/// `note_tags` each tag of a note once.
+///
+/// # Errors
+/// Fails if the lake cannot be read.
+pub fn rows_of_week(
+    database: &Database,
+    table: &Table,
+    columns: &[String],
+    span: DateSpan,
+) -> Result<QueryAnswer, QueryError> {
+    const LAST: &str =
+        "QUALIFY snapshot_at = max(snapshot_at) OVER (PARTITION BY pipeline, note_id)";
+    let (distinct, more) = match table.name() {
+        "engagement" => ("", LAST.to_owned()),
+        "notes" => ("", format!("AND author_user_id IS NOT NULL {LAST}")),
+        "note_tags" => ("DISTINCT", String::new()),
+        _ => return rows(database, table, columns, span),
+    };
+    let name = identifier(table.name());
+    // The columns of the window are those of the table, not the selected ones.
+    database.query(&format!(
+        "SELECT {distinct} {} FROM (SELECT * FROM {name} WHERE {} {more})",
+        select(table, columns),
+        within(span)
+    ))
+}
+
 /// Returns `pipeline`, `keyword` and `note_id` of the notes that searches found in a span and on an
 /// earlier date.
 ///

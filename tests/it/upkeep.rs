@@ -180,14 +180,15 @@ fn pruning_by_age_takes_whole_days_and_old_pages() {
     assert_eq!(lake.checksums(&TABLES), all);
     let pruned = json_of(&lake, &["prune", "--tables-older-than", "1d"]);
     assert_eq!(pruned, dry);
-    // Nine tables and five marts on two days.
-    assert_eq!(pruned["files"], 28);
+    // Nine tables and six marts on two days, and two marts of two weeks.
+    assert_eq!(pruned["files"], 34);
     assert_eq!(pruned["days"], json!(["2026-03-08", "2026-03-09"]));
     assert_eq!(lake.value("SELECT count(*) FROM notes"), 0);
     assert_eq!(lake.value("SELECT count(*) FROM runs"), 2);
     assert!(!lake.path().join("tables/notes/dt=2026-03-08").exists());
     let pruned = json_of(&lake, &["prune", "--tables-older-than", "1d", "--ledger"]);
-    assert_eq!(pruned["files"], 6);
+    // Three tables on two days, and the costs, which are computed from them.
+    assert_eq!(pruned["files"], 8);
     assert_eq!(lake.value("SELECT count(*) FROM runs"), 0);
     assert_eq!(lake.raw_files().len(), 2);
     let pruned = json_of(&lake, &["prune", "--raw-older-than", "0s"]);

@@ -140,7 +140,11 @@ impl Source {
             if days::SUMMED.contains(&name.as_str()) {
                 continue;
             }
-            read.insert(name.clone(), days::rows(database, table, columns, span)?);
+            let rows = match span.period {
+                Period::Day => days::rows(database, table, columns, span)?,
+                Period::Week => days::rows_of_week(database, table, columns, span)?,
+            };
+            read.insert(name.clone(), rows);
             // No mart of a week compares counts with those of earlier dates.
             if name == "engagement" && span.period.is_day() {
                 let before = days::counts_before(database, table, columns, span)?;
