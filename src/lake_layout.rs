@@ -44,6 +44,8 @@ pub mod state {
     pub const RAW_REMOVED: &str = "raw_removed.ndjson";
     /// Hash of the statements that the catalog was made from.
     pub const CATALOG_NOTE: &str = "catalog.json";
+    /// Old catalogs with views that redlake did not make.
+    pub const REPLACED_CATALOGS: &str = "replaced_catalogs";
     /// Messages that the webhooks of each pipeline got.
     pub const NOTIFY: &str = "notify";
     /// The last start of each pipeline and shard, if it failed.

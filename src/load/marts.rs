@@ -20,7 +20,7 @@ pub type Inputs = BTreeMap<NaiveDate, String>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MartInputs {
     pub days: Inputs,
-    /// By the Monday of each week.
+    /// Hashes of the weekly marts, each with the Monday of its week.
     pub weeks: Inputs,
 }
 

@@ -1,6 +1,6 @@
 //! The keywords of a pipeline, with warnings about probably unintended ones.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use indexmap::IndexMap;
@@ -9,7 +9,7 @@ use memchr::memchr_iter;
 use super::check::Checker;
 use crate::spec::load::LoadedPipeline;
 use crate::spec::pipeline::KeywordSet;
-use crate::spec::yaml::diagnostic::SourceFile;
+use crate::spec::yaml::diagnostic::{SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
 use crate::spec::yaml::escape::escaped_line;
 
@@ -39,6 +39,49 @@ pub(super) fn keyword_sets(
         sets.insert(name.clone(), words(check, name, file, written));
     }
     sets
+}
+
+/// Returns the label of each keyword that has one. Reports labels that are blank, keywords that are in
+/// no set, and keywords with two labels.
+pub(super) fn keyword_labels(
+    check: &mut Checker<'_>,
+    loaded: &LoadedPipeline,
+    sets: &IndexMap<String, Vec<Word>>,
+) -> BTreeMap<String, String> {
+    // A set whose file cannot be read is reported already, and its words are unknown.
+    let are_known = sets.len() == loaded.pipeline.keyword_sets.len();
+    let known: Vec<&str> = sets
+        .values()
+        .flatten()
+        .map(|word| word.text.as_str())
+        .collect();
+    let mut labels: BTreeMap<String, String> = BTreeMap::new();
+    for (label, words) in &loaded.pipeline.keyword_labels {
+        if label.trim().is_empty() {
+            check.error(label, "the label is blank", "name it, for example `own`");
+        }
+        for word in words {
+            let text = word.trim();
+            if are_known && !known.contains(&text) {
+                let message = format!("the keyword `{text}` is in no keyword set");
+                let hint = match nearest(text, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "add it to a set, or remove it here".to_owned(),
+                };
+                check.error(word, message, hint);
+            }
+            match labels.get(text) {
+                Some(other) if *other != label.value => {
+                    let message = format!("the keyword `{text}` has the label `{other}`, too");
+                    check.error(word, message, "give it one label");
+                }
+                _ => {
+                    labels.insert(text.to_owned(), label.value.clone());
+                }
+            }
+        }
+    }
+    labels
 }
 
 fn words(

@@ -18,7 +18,7 @@ use crate::spec::source::{Endpoint, Source};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics};
 use check::Checker;
 use checks::checks;
-use keywords::keyword_sets;
+use keywords::{keyword_labels, keyword_sets};
 use limits::Window;
 use notify::{Finding, Notification, notifications};
 use privacy::{privacy, raw_retention};
@@ -69,6 +69,8 @@ pub struct Plan {
     pub sources: BTreeMap<String, PlannedSource>,
     pub searches: Vec<Search>,
     pub follow_ups: Vec<FollowUp>,
+    /// Label of each keyword that has one.
+    pub keyword_labels: BTreeMap<String, String>,
     pub limits: Limits,
     pub schedule: Option<Schedule>,
     /// Maximum age of an interrupted run that may be continued.
@@ -141,6 +143,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     let notifications = notifications(&mut check, &loaded);
 
     let words = keyword_sets(&mut check, &loaded);
+    let keyword_labels = keyword_labels(&mut check, &loaded, &words);
     let mut planner = Planner::new(&loaded, &contracts, words, check);
     planner.reference(&spec.source);
     for entry in &spec.extract {
@@ -169,6 +172,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         sources,
         searches,
         follow_ups,
+        keyword_labels,
         limits,
         schedule,
         resume_within: spec.resume_within.as_duration(),

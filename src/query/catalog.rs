@@ -8,8 +8,9 @@ use indexmap::IndexMap;
 use super::views::derived;
 use crate::lake_layout::PARTITIONS;
 use crate::query::sql::{identifier, literal, plain_glob};
-use crate::spec::table::{Column, ColumnType, DECIMAL_DIGITS, Table};
-use crate::spec::table::{FileColumns, Unreadable};
+use crate::spec::table::{
+    Column, ColumnType, DECIMAL_DIGITS, FileColumns, Table, Unreadable, ViewQuery,
+};
 
 /// Returns the statements that create the views of the lake at `lake`, an absolute path. `files`
 /// returns the files of each table. A view without files is empty, with its columns.
@@ -68,9 +69,20 @@ pub fn named_in(sql: &str, tables: &IndexMap<String, Table>) -> IndexMap<String,
     let squeezed: String = text.split_whitespace().collect();
     let lists = LISTS.iter().any(|word| squeezed.contains(word));
     let is_query = begins && !text.contains(';') && !lists;
-    only(tables, |name| {
-        !is_query || text.contains(&name.to_lowercase())
-    })
+    let named = |name: &&String| !is_query || text.contains(&name.to_lowercase());
+    let mut names: BTreeSet<&str> = tables.keys().filter(named).map(String::as_str).collect();
+    // A view needs what it reads.
+    let mut open: Vec<&str> = names.iter().copied().collect();
+    while let Some(name) = open.pop() {
+        let query = tables.get(name).and_then(|table| table.query.as_ref());
+        let reads = query.into_iter().flat_map(|query| query.reads.keys());
+        for table in reads.filter_map(|relation| owner(relation, tables)) {
+            if names.insert(table.name()) {
+                open.push(table.name());
+            }
+        }
+    }
+    only(tables, |name| names.contains(name))
 }
 
 /// Returns the tables whose names `keep` accepts.
@@ -136,7 +148,8 @@ impl<'a> ViewPart<'a> {
         let plain = |path: &Path| plain_glob(&path.to_string_lossy());
         match &self.files {
             Files::Any => {
-                let folder = self.root.join(table.rows_from.folder()).join(table.name());
+                let folder = table.rows_from.folder().unwrap_or_default();
+                let folder = self.root.join(folder).join(table.name());
                 let glob = Path::new(&plain(&folder))
                     .join(PARTITIONS)
                     .join("*.parquet");
@@ -163,12 +176,24 @@ pub(super) fn views<'a>(
     parts: impl Fn(&Table) -> Vec<ViewPart<'a>>,
 ) -> Vec<String> {
     let mut statements = Vec::new();
+    let mut created = BTreeSet::new();
     for table in tables.values() {
         let name = table.name();
         let view = identifier(name);
+        if let Some(query) = &table.query {
+            if is_possible(query, &created, tables, unreadable) {
+                statements.push(query_view(&view, table, query));
+                statements.push(comment_on_view(name, &table.description));
+                statements.extend(comments_on_columns(name, &table.columns));
+                created.insert(name.to_owned());
+            }
+            continue;
+        }
+        created.insert(name.to_owned());
         statements.push(table_view(&view, table, unreadable, &parts(table)));
         statements.push(comment_on_view(name, &table.description));
         statements.extend(comments_on_columns(name, &table.columns));
+        statements.extend(comments_on_columns(name, &table.view_columns));
         for view in derived(table) {
             let failing = |column: &str| failing(table, column, unreadable);
             if view.needs(table).any(|column| failing(column).is_some()) {
@@ -177,9 +202,51 @@ pub(super) fn views<'a>(
             statements.push(view.statement(table, &failing));
             statements.push(comment_on_view(&view.name, &view.description));
             statements.extend(comments_on_columns(&view.name, &view.columns));
+            created.insert(view.name);
         }
     }
     statements
+}
+
+/// Returns true if a view can be created: everything that it reads is created and can be read.
+fn is_possible(
+    query: &ViewQuery,
+    created: &BTreeSet<String>,
+    tables: &IndexMap<String, Table>,
+    unreadable: &Unreadable,
+) -> bool {
+    let mut reads = query.reads.iter();
+    reads.all(|(relation, columns)| {
+        let table = owner(relation, tables).map_or(relation.as_str(), Table::name);
+        let is_unreadable =
+            |column: &String| unreadable.contains_key(&(table.to_owned(), column.clone()));
+        created.contains(relation) && !columns.iter().any(is_unreadable)
+    })
+}
+
+/// Returns the table of this name, or the table that a view of this name is derived from.
+fn owner<'t>(relation: &str, tables: &'t IndexMap<String, Table>) -> Option<&'t Table> {
+    let has = |table: &&Table| {
+        table
+            .derived_views()
+            .iter()
+            .any(|view| view.name == relation)
+    };
+    tables.get(relation).or_else(|| tables.values().find(has))
+}
+
+/// Returns the statement that creates a view from its query, with the columns of its contract.
+fn query_view(view: &str, table: &Table, query: &ViewQuery) -> String {
+    let typed = |(name, column): (&String, &Column)| {
+        let (name, kind) = (identifier(name), shown_type(column));
+        format!("CAST({name} AS {kind}) AS {name}")
+    };
+    let columns: Vec<String> = table.columns.iter().map(typed).collect();
+    let sql = query.sql.trim().trim_end_matches(';');
+    format!(
+        "CREATE OR REPLACE VIEW {view} AS SELECT {} FROM ({sql}\n)",
+        columns.join(", ")
+    )
 }
 
 /// Returns the statement that creates a view over all files of a table, with the contract's
@@ -217,14 +284,17 @@ pub(super) fn table_view(
     // Columns are listed by name, since a folder above the lake may look like a partition of
     // another column.
     let read = |(name, column): (&String, &Column)| match failing(table, name, unreadable) {
-        None if column.decimals.is_none() => identifier(name),
         None => {
             let (name, kind) = (identifier(name), shown_type(column));
-            format!("CAST({name} AS {kind}) AS {name}")
+            match (&column.sql, &column.decimals) {
+                (None, None) => name,
+                (None, Some(_)) => format!("CAST({name} AS {kind}) AS {name}"),
+                (Some(sql), _) => format!("CAST({sql} AS {kind}) AS {name}"),
+            }
         }
         Some(value) => format!("{value} AS {}", identifier(name)),
     };
-    let columns: Vec<String> = table.columns.iter().map(read).collect();
+    let columns: Vec<String> = table.shown_columns().map(read).collect();
     format!(
         "CREATE OR REPLACE VIEW {view} AS SELECT {}, dt FROM ({relation})",
         columns.join(", ")

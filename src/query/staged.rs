@@ -72,7 +72,7 @@ pub fn statements(
     };
     let mut statements = views(tables, &columns.unreadable, whole);
     statements.push(format!("CREATE SCHEMA {RUN}"));
-    for table in tables.values() {
+    for table in tables.values().filter(|table| table.query.is_none()) {
         let view = of_run(table.name());
         let (part, unreadable) = if (staged.replaces)(table.name()) {
             // New files have the types of the contract.

@@ -135,7 +135,9 @@ impl MartFile {
             latest_view: None,
             delta_by: Vec::new(),
             columns: self.columns,
+            view_columns: IndexMap::new(),
             removed: IndexMap::new(),
+            query: None,
         };
         known_columns(&table, file, found);
         Mart {

@@ -12,8 +12,8 @@ pub mod pipeline;
 pub mod privacy;
 mod references;
 pub mod source;
-mod source_checks;
 pub mod table;
+pub mod view;
 pub mod words;
 pub mod yaml;
 

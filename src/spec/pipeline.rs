@@ -31,6 +31,11 @@ pub struct Pipeline {
     /// Keywords by the name of their set.
     #[serde(default)]
     pub keyword_sets: IndexMap<String, Spanned<KeywordSet>>,
+    /// Keywords by a label of yours, such as `own` and `rival`. Queries find it in `dim_keyword`. A
+    /// keyword has one label at most.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, Vec<String>>")]
+    pub keyword_labels: IndexMap<Spanned<String>, Vec<Spanned<String>>>,
     /// Endpoints to call, each with its searches.
     pub extract: Vec<Spanned<Extract>>,
     /// Rate limits of the sources, and budgets of a run and a day.

@@ -30,9 +30,24 @@ pub struct Table {
     #[serde(default)]
     pub delta_by: Vec<Spanned<String>>,
     pub columns: IndexMap<String, Column>,
+    /// Columns that files do not have. The view of the table computes them.
+    #[serde(default)]
+    pub view_columns: IndexMap<String, Column>,
     /// Removed columns, each with the reason. Older files may hold them; views leave them out.
     #[serde(default)]
     pub removed: IndexMap<Spanned<String>, String>,
+    /// The query that gives the rows of a view.
+    #[serde(skip)]
+    pub query: Option<ViewQuery>,
+}
+
+/// The query of a view.
+#[derive(Clone, Debug)]
+pub struct ViewQuery {
+    /// Tables and views that the query reads, with the columns.
+    pub reads: IndexMap<String, Vec<String>>,
+    /// A SELECT statement with the view's columns.
+    pub sql: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -45,18 +60,23 @@ pub enum RowsFrom {
     /// Computed from other tables: a mart.
     #[serde(skip)]
     Tables,
+    /// Computed by a query whenever it is read: a view.
+    #[serde(skip)]
+    Query,
 }
 
 /// The folders of a lake that hold the table folders and the mart folders.
 pub const FOLDERS: [&str; 2] = ["tables", "marts"];
 
 impl RowsFrom {
-    /// Returns the entry of [`FOLDERS`] that holds the table's folder.
-    pub fn folder(self) -> &'static str {
+    /// Returns the entry of [`FOLDERS`] that holds the table's folder. `None` for a view, which has
+    /// no files.
+    pub fn folder(self) -> Option<&'static str> {
         let [tables, marts] = FOLDERS;
         match self {
-            RowsFrom::Pages | RowsFrom::Redlake => tables,
-            RowsFrom::Tables => marts,
+            RowsFrom::Pages | RowsFrom::Redlake => Some(tables),
+            RowsFrom::Tables => Some(marts),
+            RowsFrom::Query => None,
         }
     }
 }
@@ -69,6 +89,27 @@ pub struct LatestView {
     pub id: Spanned<String>,
     /// Endpoints by precedence: on equal snapshots the first one wins.
     pub endpoints: Vec<String>,
+}
+
+/// Kind of a view that is derived from one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DerivedKind {
+    /// One row per id: `<table>_latest`.
+    Latest,
+    /// One row per id and pipeline: `<table>_latest_by_pipeline`.
+    LatestByPipeline,
+    /// One row per id and snapshot, beside the snapshot before: `<table>_delta`.
+    Delta,
+    /// Each row beside the row before it with the same `delta_by`: `<table>_delta_by_endpoint`, or
+    /// `<table>_delta` for a table without a latest view.
+    DeltaByKey,
+}
+
+/// Name and kind of a view that is derived from one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DerivedName {
+    pub name: String,
+    pub kind: DerivedKind,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -97,6 +138,8 @@ pub struct Column {
     /// The column that holds, in each row, the kind of id that this column has.
     pub identity_by: Option<Spanned<String>>,
     pub fill: Option<Fill>,
+    /// SQL over other columns of the row, which gives the value of a view column.
+    pub sql: Option<String>,
     pub description: String,
 }
 
@@ -197,6 +240,38 @@ impl Table {
         &self.table.value
     }
 
+    /// Returns all columns of the table's view, but for the folder `dt`.
+    pub fn shown_columns(&self) -> impl Iterator<Item = (&String, &Column)> {
+        self.columns.iter().chain(&self.view_columns)
+    }
+
+    /// Returns the views that are derived from the table.
+    pub fn derived_views(&self) -> Vec<DerivedName> {
+        let has_latest = self.latest_view.is_some();
+        let has_delta = !self.delta_by.is_empty();
+        let views = [
+            (has_latest, "latest", DerivedKind::Latest),
+            (
+                has_latest,
+                "latest_by_pipeline",
+                DerivedKind::LatestByPipeline,
+            ),
+            (has_latest && has_delta, "delta", DerivedKind::Delta),
+            (
+                has_latest && has_delta,
+                "delta_by_endpoint",
+                DerivedKind::DeltaByKey,
+            ),
+            (!has_latest && has_delta, "delta", DerivedKind::DeltaByKey),
+        ];
+        let there = views.into_iter().filter(|(is_there, ..)| *is_there);
+        let named = there.map(|(_, ending, kind)| DerivedName {
+            name: format!("{}_{ending}", self.name()),
+            kind,
+        });
+        named.collect()
+    }
+
     /// Returns true if the contract lists this column as removed.
     pub fn has_removed(&self, column: &str) -> bool {
         self.removed.keys().any(|name| name.value == column)
@@ -206,7 +281,7 @@ impl Table {
     pub fn with_common(mut self, common: &CommonColumns) -> Self {
         let pages = match self.rows_from {
             RowsFrom::Pages => Some(&common.from_pages),
-            RowsFrom::Redlake | RowsFrom::Tables => None,
+            RowsFrom::Redlake | RowsFrom::Tables | RowsFrom::Query => None,
         };
         for columns in [Some(&common.every_table), pages].into_iter().flatten() {
             self.columns.extend(columns.clone());

@@ -89,6 +89,7 @@ impl Explain for RunError {
             RunError::Extract(error) => error.explain(),
             RunError::Transform(error) => error.explain(),
             // The SQL is redlake's own, so no user can correct it.
+            RunError::Query(error @ QueryError::View { .. }) => error.explain(),
             RunError::Query(_) => (Internal, None),
             RunError::ForeignRaw { .. } => hint(Usage, "give the pipeline that made the file"),
             RunError::Ledger(_) => hint(
@@ -338,6 +339,10 @@ impl Explain for QueryError {
                 Usage,
                 "a query reads tables and marts only; --allow-files lets it read and write other \
                  files",
+            ),
+            QueryError::View { view, .. } => hint(
+                Usage,
+                format!("correct views/{view}.yaml in the folder of contracts, or remove the file"),
             ),
             QueryError::Sql(_) | QueryError::NotSelect(_) => (Usage, None),
             QueryError::Rows { .. } | QueryError::Io { .. } => (Internal, None),

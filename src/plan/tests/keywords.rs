@@ -1,4 +1,5 @@
-use super::{changed, planned, warnings};
+use super::mistakes::mistakes;
+use super::{and, changed, planned, warnings};
 
 /// The words that are searched for, and what is warned of.
 fn searched(keywords: &str) -> (Vec<String>, Vec<String>) {
@@ -192,5 +193,35 @@ fn a_number_that_a_comma_splits_is_warned_of() {
     assert!(
         told[0].contains("`1,000`") && told[1].contains("`10,000件`"),
         "{told:?}"
+    );
+}
+
+#[test]
+fn a_keyword_of_the_pipeline_has_one_label_at_most() {
+    let plan = planned(&and(
+        "keyword_labels: {own: ['兰蔻 '], rival: [海蓝之谜]}\n",
+    ));
+    let labels: Vec<(&str, &str)> = plan
+        .keyword_labels
+        .iter()
+        .map(|(keyword, label)| (keyword.as_str(), label.as_str()))
+        .collect();
+    assert_eq!(labels, [("兰蔻", "own"), ("海蓝之谜", "rival")]);
+    let hashes = (plan.hash, planned(&and("")).hash);
+    assert_eq!(hashes.0, hashes.1, "labels change no search");
+
+    let wrong =
+        "keyword_labels:\n  own: [兰寇]\n  rival: [兰蔻]\n  other: [兰蔻]\n  ' ': [海蓝之谜]\n";
+    let told: Vec<String> = mistakes(&and(wrong))
+        .iter()
+        .map(|mistake| mistake.split_once(' ').expect("a place").1.to_owned())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "the keyword `兰寇` is in no keyword set [did you mean `兰蔻`?]",
+            "the keyword `兰蔻` has the label `rival`, too [give it one label]",
+            "the label is blank [name it, for example `own`]",
+        ]
     );
 }

@@ -6,7 +6,8 @@ use std::fs;
 use indexmap::IndexMap;
 
 use super::{Lake, TABLES, rows};
-use crate::query::duckdb::{Database, write_catalog};
+use crate::query::duckdb::Database;
+use crate::query::duckdb::catalog_file::write_catalog;
 use crate::spec::table::{ColumnType, Table};
 use crate::spec::table::{FileColumns, Unreadable};
 

@@ -3,6 +3,7 @@
 mod checks;
 mod evolution;
 mod history;
+mod views;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +17,8 @@ use indexmap::IndexMap;
 use tempfile::TempDir;
 
 use super::catalog::{Files, named_in, sql_type, statements};
-use super::duckdb::{Database, write_catalog};
+use super::duckdb::Database;
+use super::duckdb::catalog_file::write_catalog;
 use super::views::derived;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::FileColumns;
@@ -53,7 +55,16 @@ impl Lake {
 
     /// Adds a file of these columns and rows to a table.
     fn add(&mut self, table: &str, columns: &str, rows: &[&str]) {
-        let folder = self.root.join("tables").join(table).join("dt=2026-03-09");
+        self.add_on("2026-03-09", table, columns, rows);
+    }
+
+    /// Adds a file of a date to a table.
+    fn add_on(&mut self, date: &str, table: &str, columns: &str, rows: &[&str]) {
+        let folder = self
+            .root
+            .join("tables")
+            .join(table)
+            .join(format!("dt={date}"));
         fs::create_dir_all(&folder).expect("a folder");
         self.files += 1;
         let path = folder.join(format!("{}.parquet", self.files));
@@ -114,7 +125,7 @@ fn an_empty_lake_has_every_view_with_its_columns_and_types() {
         let columns = format!(
             "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = '{name}' ORDER BY column_index"
         );
-        let declared = table.columns.iter();
+        let declared = table.shown_columns();
         let declared = declared.map(|(name, column)| format!("{name}|{}", shown(column)));
         let expected: Vec<_> = declared.chain(["dt|DATE".to_owned()]).collect();
         assert_eq!(rows(&database, &columns), expected, "{name}");
@@ -122,16 +133,22 @@ fn an_empty_lake_has_every_view_with_its_columns_and_types() {
         assert_eq!(rows(&database, &count), ["0"], "{name}");
     }
     let derived = "SELECT view_name FROM duckdb_views() WHERE NOT internal \
-                   AND (view_name LIKE '%\\_latest' ESCAPE '\\' OR view_name LIKE '%\\_delta' ESCAPE '\\') \
+                   AND (contains(view_name, '_latest') OR contains(view_name, '_delta')) \
                    ORDER BY view_name";
     let derived = rows(&database, derived);
     assert_eq!(
         derived,
         [
             "engagement_delta",
+            "engagement_delta_by_endpoint",
             "engagement_latest",
+            "engagement_latest_by_pipeline",
             "notes_latest",
-            "users_latest"
+            "notes_latest_by_pipeline",
+            "user_stats_latest",
+            "user_stats_latest_by_pipeline",
+            "users_latest",
+            "users_latest_by_pipeline"
         ]
     );
     for view in derived {
@@ -148,7 +165,7 @@ fn derived_views_have_the_columns_that_are_told_of_them() {
     let lake = Lake::new();
     let database = lake.database();
     let views: Vec<_> = TABLES.values().flat_map(derived).collect();
-    assert_eq!(views.len(), 4);
+    assert_eq!(views.len(), 10);
     for view in views {
         let sql = format!(
             "SELECT column_name, data_type, comment FROM duckdb_columns() \
@@ -243,32 +260,45 @@ const COUNTS: &str = "note_id, endpoint, snapshot_at, run_id, liked_count, comme
 #[test]
 fn a_delta_is_the_change_since_the_snapshot_before() {
     let mut lake = Lake::new();
+    let fetched = format!("{COUNTS}, fetched_at");
     lake.add(
         "engagement",
-        COUNTS,
+        &fetched,
         &[
-            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 00:00:00Z', 'r1', 100, 5",
-            "'b', 'note_search', TIMESTAMPTZ '2026-03-09 00:00:00Z', 'r1', 7, 7",
+            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 00:00:00Z', 'r1', 100, 5, TIMESTAMPTZ '2026-03-09 00:00:00Z' + INTERVAL 1 SECOND",
+            "'b', 'note_search', TIMESTAMPTZ '2026-03-09 00:00:00Z', 'r1', 7, 7, TIMESTAMPTZ '2026-03-09 00:00:00Z' + INTERVAL 1 SECOND",
         ],
     );
     lake.add(
         "engagement",
-        COUNTS,
+        &fetched,
         &[
-            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:00:00Z', 'r2', 130, NULL",
-            "'a', 'note_detail', TIMESTAMPTZ '2026-03-09 02:00:00Z', 'r2', 999, 9",
-            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:30:00Z', 'r3', 120, 6",
-            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:30:00Z', 'r4', 121, 6",
+            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:00:00Z', 'r2', 130, NULL, TIMESTAMPTZ '2026-03-09 02:00:00Z' + INTERVAL 2 SECOND",
+            "'a', 'note_detail', TIMESTAMPTZ '2026-03-09 02:00:00Z', 'r2', 999, 9, TIMESTAMPTZ '2026-03-09 02:00:00Z' + INTERVAL 2 SECOND",
+            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:30:00Z', 'r3', 120, 6, TIMESTAMPTZ '2026-03-09 02:30:00Z' + INTERVAL 3 SECOND",
+            "'a', 'note_search', TIMESTAMPTZ '2026-03-09 02:30:00Z', 'r4', 121, 6, TIMESTAMPTZ '2026-03-09 02:30:00Z' + INTERVAL 4 SECOND",
         ],
     );
-    let sql = "SELECT note_id, endpoint, run_id, hours, liked_count, liked_delta, liked_per_hour, \
-               comments_delta, comments_per_hour FROM engagement_delta ORDER BY ALL";
+    let counts =
+        "hours, liked_count, liked_delta, liked_per_hour, comments_delta, comments_per_hour";
     assert_eq!(
-        lake.query(sql),
+        lake.query(&format!(
+            "SELECT note_id, endpoint, run_id, {counts} FROM engagement_delta_by_endpoint ORDER BY ALL"
+        )),
         [
             "a|note_search|r2|2.0|130|30|15.0||",
             // Counts fall, too. Two runs of one snapshot count once.
             "a|note_search|r4|0.5|121|-9|-18.0||",
+        ]
+    );
+    // One row a snapshot: a detail comes before a search.
+    assert_eq!(
+        lake.query(&format!(
+            "SELECT note_id, snapshot_at::VARCHAR, {counts} FROM engagement_delta ORDER BY ALL"
+        )),
+        [
+            "a|2026-03-09 02:00:00+00|2.0|999|899|449.5|4|2.0",
+            "a|2026-03-09 02:30:00+00|0.5|121|-878|-1756.0|-3|-6.0",
         ]
     );
 }

@@ -246,7 +246,7 @@ impl ActiveRun<'_> {
         let redaction = Some(self.transform.redaction());
         let rows = LedgerRows {
             calls: &extraction.extracted.calls,
-            searches: &search_records(extraction),
+            searches: &search_records(extraction, &self.plan.keyword_labels),
             run: &run,
             source: &self.plan.source,
         };

@@ -19,6 +19,7 @@ pub struct SearchRecord<'a> {
     pub endpoint: &'a str,
     pub keyword: Option<&'a str>,
     pub keyword_set: Option<&'a str>,
+    pub keyword_label: Option<&'a str>,
     pub note_id: Option<&'a str>,
     pub status: SearchStatus,
     pub stop: Option<&'static str>,
@@ -43,6 +44,7 @@ impl SearchRecord<'_> {
         SearchRecord {
             keyword: Some(""),
             keyword_set: Some(""),
+            keyword_label: Some(""),
             note_id: Some(""),
             stop: Some(""),
             error: Some(""),
@@ -52,8 +54,11 @@ impl SearchRecord<'_> {
 }
 
 /// Returns a row for each search of a run: those of its plan and its follow-ups, and those of an
-/// earlier plan that made calls.
-pub(crate) fn search_records(extraction: &Extraction) -> Vec<SearchRecord<'_>> {
+/// earlier plan that made calls. `labels` has the label of each keyword that has one.
+pub(crate) fn search_records<'r>(
+    extraction: &'r Extraction,
+    labels: &'r BTreeMap<String, String>,
+) -> Vec<SearchRecord<'r>> {
     let extracted = &extraction.extracted;
     let ends: HashMap<&str, &SearchEnd> = extracted
         .ended
@@ -71,6 +76,8 @@ pub(crate) fn search_records(extraction: &Extraction) -> Vec<SearchRecord<'_>> {
         record.pages += u64::from(call.is_page());
     }
     for (search_id, record) in &mut records {
+        let label = record.keyword.and_then(|keyword| labels.get(keyword));
+        record.keyword_label = label.map(String::as_str);
         let Some(end) = ends.get(search_id) else {
             continue;
         };

@@ -34,7 +34,7 @@ use crate::spec::contracts::Contracts;
 use crate::spec::mart::{DateSpan, Mart, Period};
 use crate::spec::table::Table;
 use error::MartsError;
-use source::{AllReads, Source};
+use source::{AllReads, MartTables};
 
 /// Selection of the dates whose marts are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
         refreshed.failed = computed.failed;
         return Ok(refreshed);
     }
-    let mut source = Source::open(lake, contracts, reads)?;
+    let mut source = MartTables::open(lake, contracts, reads)?;
     for spans in due {
         let mut together = Vec::new();
         for (span, hash) in spans {

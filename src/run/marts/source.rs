@@ -64,7 +64,7 @@ impl AllReads {
 }
 
 /// The tables of a lake that marts read.
-pub(super) struct Source {
+pub(super) struct MartTables {
     tables: IndexMap<String, Table>,
     reads: AllReads,
     zones: TimeZones,
@@ -73,7 +73,7 @@ pub(super) struct Source {
     columns: FileColumns,
 }
 
-impl Source {
+impl MartTables {
     pub(super) fn open(
         lake: &Lake,
         contracts: &Contracts,
@@ -83,7 +83,7 @@ impl Source {
         let tables = only(&contracts.tables, |name| read.contains(name));
         let columns = lake.file_columns(&tables)?;
         let database = Database::open(lake.root(), &tables, &columns);
-        Ok(Source {
+        Ok(MartTables {
             tables,
             reads,
             zones: lake.time_zones(),

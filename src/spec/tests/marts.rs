@@ -36,7 +36,7 @@ fn marts_are_relations_beside_the_tables() {
     );
     assert_eq!(
         relations.len(),
-        contracts.tables.len() + contracts.marts.len()
+        contracts.tables.len() + contracts.marts.len() + contracts.views.len()
     );
     let growth = &contracts.marts["note_growth"];
     assert_eq!(growth.table.rows_from, RowsFrom::Tables);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use indexmap::IndexMap;
 
+use crate::query::views::derived;
 use crate::spec::table::{Column, RowsFrom, Table};
 use crate::spec::yaml::document::Spanned;
 
@@ -34,21 +35,7 @@ required may be null. Null means unknown; unknown counts are never written as 0.
 fn section(table: &Table) -> String {
     let name = table.name();
     let mut out = format!("\n## {name}\n\n{}\n\n", table.description);
-    let from = match table.rows_from {
-        RowsFrom::Pages => "answers of the APIs",
-        RowsFrom::Redlake => "redlake itself",
-        RowsFrom::Tables => "other tables: this is a mart, with a file for each day",
-    };
-    let _ = writeln!(out, "- Rows come from {from}.");
-    let whole = match table.rows_from {
-        RowsFrom::Tables => "day",
-        RowsFrom::Pages | RowsFrom::Redlake => "run",
-    };
-    let _ = writeln!(
-        out,
-        "- Key of a row within a {whole}: {}.",
-        names(&table.sort_by)
-    );
+    out.push_str(&origin(table));
     if !table.latest_by.is_empty() {
         let groups = names(&table.latest_by);
         let _ = writeln!(
@@ -56,11 +43,11 @@ fn section(table: &Table) -> String {
             "- A run keeps the latest observation of each {groups}."
         );
     }
-    for view in views(table) {
-        let _ = writeln!(out, "- {view}");
+    for view in derived(table) {
+        let _ = writeln!(out, "- View `{}`: {}", view.name, view.description);
     }
     out.push_str("\n| column | type | unit | required | description |\n|---|---|---|---|---|\n");
-    for (name, column) in &table.columns {
+    for (name, column) in table.shown_columns() {
         let unit = column.unit.as_deref().unwrap_or_default();
         let required = if column.required { "yes" } else { "" };
         let _ = writeln!(
@@ -73,18 +60,26 @@ fn section(table: &Table) -> String {
     out
 }
 
-/// Returns a line for each view of a table, which says what a row of it is.
-fn views(table: &Table) -> Vec<String> {
-    let name = table.name();
-    let latest = table.latest_view.as_ref().map(|view| {
-        let id = &view.id.value;
-        format!("View `{name}_latest`: the newest values of each `{id}`.")
-    });
-    let delta = (!table.delta_by.is_empty()).then(|| {
-        let groups = names(&table.delta_by);
-        format!("View `{name}_delta`: the change of each {groups} since the snapshot before.")
-    });
-    latest.into_iter().chain(delta).collect()
+/// Returns the lines about where the rows of a table come from.
+fn origin(table: &Table) -> String {
+    let key = names(&table.sort_by);
+    match table.rows_from {
+        RowsFrom::Pages => {
+            format!("- Rows come from answers of the APIs.\n- Key of a row within a run: {key}.\n")
+        }
+        RowsFrom::Redlake => {
+            format!("- Rows come from redlake itself.\n- Key of a row within a run: {key}.\n")
+        }
+        RowsFrom::Tables => format!(
+            "- Rows come from other tables: this is a mart, with a file for each day.\n\
+             - Key of a row within a day: {key}.\n"
+        ),
+        RowsFrom::Query => {
+            let reads = table.query.iter().flat_map(|query| query.reads.keys());
+            let reads: Vec<String> = reads.map(|name| format!("`{name}`")).collect();
+            format!("- A view over {}.\n", reads.join(", "))
+        }
+    }
 }
 
 /// Returns the section about columns that the contracts mark as personal data or free text, and
@@ -123,7 +118,9 @@ free text; `raw` sets how long the answers are kept, which hold all of this data
 ";
 
 fn marked(table: &Table, is_marked: impl Fn(&Column) -> bool) -> String {
-    let columns = table.columns.iter().filter(|(_, column)| is_marked(column));
+    let columns = table
+        .shown_columns()
+        .filter(|(_, column)| is_marked(column));
     let columns: Vec<String> = columns.map(|(name, _)| format!("`{name}`")).collect();
     columns.join(", ")
 }
@@ -132,7 +129,7 @@ fn identities(tables: &IndexMap<String, Table>) -> BTreeMap<&str, Vec<String>> {
     let mut identities: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut of_several = Vec::new();
     for table in tables.values() {
-        for (name, column) in &table.columns {
+        for (name, column) in table.shown_columns() {
             let place = format!("{}.{name}", table.name());
             if let Some(identity) = &column.identity {
                 identities

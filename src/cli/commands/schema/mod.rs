@@ -103,9 +103,14 @@ fn list(tables: &IndexMap<String, Table>) -> Vec<Listed> {
     relations
 }
 
-/// Returns a line for each table and view. Views are indented.
+/// Returns a line for each table and view. Views of a table are indented.
 fn listed(relations: &[Listed]) -> String {
     let mut text = String::new();
+    let shown = |relation: &Listed| {
+        let indent = if relation.view_of.is_some() { 2 } else { 0 };
+        relation.name.len() + indent
+    };
+    let width = relations.iter().map(shown).max().unwrap_or(0) + 1;
     for Listed {
         name,
         view_of,
@@ -113,8 +118,13 @@ fn listed(relations: &[Listed]) -> String {
     } in relations
     {
         let _ = match view_of {
-            None => writeln!(text, "{name:<21}{}", first_sentence(description)),
-            Some(_) => writeln!(text, "  {name:<19}{description}"),
+            None => writeln!(text, "{name:<width$}{}", first_sentence(description)),
+            Some(_) => writeln!(
+                text,
+                "  {name:<0$}{1}",
+                width - 2,
+                first_sentence(description)
+            ),
         };
     }
     text
@@ -143,11 +153,11 @@ struct DescribedColumn {
 
 fn show(name: &str, tables: &IndexMap<String, Table>) -> Result<Described, CliError> {
     if let Some(table) = tables.get(name) {
-        return Ok(described(name, &table.description, &table.columns));
+        return Ok(described(name, &table.description, table.shown_columns()));
     }
     let views: Vec<View> = tables.values().flat_map(derived).collect();
     if let Some(view) = views.iter().find(|view| view.name == name) {
-        return Ok(described(name, &view.description, &view.columns));
+        return Ok(described(name, &view.description, view.columns.iter()));
     }
     let views = views.iter().map(|view| view.name.as_str());
     let near = nearest(name, tables.keys().map(String::as_str).chain(views));
@@ -158,7 +168,11 @@ fn show(name: &str, tables: &IndexMap<String, Table>) -> Result<Described, CliEr
     Err(CliError::usage(message, hint))
 }
 
-fn described(name: &str, description: &str, columns: &IndexMap<String, Column>) -> Described {
+fn described<'c>(
+    name: &str,
+    description: &str,
+    columns: impl Iterator<Item = (&'c String, &'c Column)>,
+) -> Described {
     let column = |(name, column): (&String, &Column)| DescribedColumn {
         name: name.clone(),
         kind: column.type_in_words(),
@@ -171,7 +185,7 @@ fn described(name: &str, description: &str, columns: &IndexMap<String, Column>) 
     Described {
         name: name.to_owned(),
         description: description.to_owned(),
-        columns: columns.iter().map(column).collect(),
+        columns: columns.map(column).collect(),
     }
 }
 

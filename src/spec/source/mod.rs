@@ -1,5 +1,7 @@
 //! Types of `schemas/sources/<source>.yaml`: the contract of a provider.
 
+pub(in crate::spec) mod checks;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -7,8 +9,8 @@ use indexmap::IndexMap;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::words::{Filter, TimeSpan};
 use crate::spec::class::CallClass;
+use crate::spec::words::{Filter, TimeSpan};
 use crate::spec::yaml::document::{Spanned, written};
 
 /// An API provider.

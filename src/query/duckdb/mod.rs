@@ -1,20 +1,20 @@
 //! DuckDB over the lake.
 
+pub mod catalog_file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use chrono_tz::Tz;
 use duckdb::{Connection, Statement};
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 use thiserror::Error;
 
-use super::catalog::{self, Files};
-use crate::lake_layout::state::CATALOG_NOTE;
-use crate::lake_layout::{CATALOG, STATE, is_parquet};
+use crate::lake_layout::is_parquet;
+use crate::query::catalog::{self, Files};
 use crate::query::sql;
 use crate::query::staged::{self, Staged};
 use crate::spec::table::FileColumns;
@@ -32,6 +32,9 @@ pub enum QueryError {
     /// The query of a data check. It has not run.
     #[error("it is not one SELECT statement: {0}")]
     NotSelect(String),
+    /// The query of a view does not fit the tables.
+    #[error("the view {view} cannot be created: {}", words(.error))]
+    View { view: String, error: duckdb::Error },
     #[error("unexpected query result: {reason}")]
     Rows { reason: String },
     #[error("cannot {action} {}", path.display())]
@@ -132,7 +135,7 @@ impl Database {
             ..*staged
         };
         let has_files = |root: &Path, table: &Table| has_files(root, table);
-        Self::with(&staged::statements(&staged, tables, columns, has_files).join(";\n"))
+        Self::with(&staged::statements(&staged, tables, columns, has_files))
     }
 
     /// Opens the views of [`Database::open_staged`] without any rows.
@@ -150,7 +153,7 @@ impl Database {
         };
         let columns = FileColumns::default();
         let statements = staged::statements(&nowhere, tables, &columns, |_, _| false);
-        Self::with(&statements.join(";\n"))
+        Self::with(&statements)
     }
 
     /// Opens the lake with the rows of these runs only. The files are fixed as in
@@ -166,19 +169,19 @@ impl Database {
     ) -> Result<Self, QueryError> {
         let lake = absolute(lake)?;
         let files = |table: &Table| these(&lake, table);
-        let statements = catalog::statements_as_of(&lake, tables, columns, runs, files);
-        Self::with(&statements.join(";\n"))
+        Self::with(&catalog::statements_as_of(
+            &lake, tables, columns, runs, files,
+        ))
     }
 
     /// Opens DuckDB without its cache of read files. The cache would hold every file that was read,
     /// up to the limit of memory, and the operating system caches them already.
-    fn with(statements: &str) -> Result<Self, QueryError> {
+    fn with(statements: &[String]) -> Result<Self, QueryError> {
         let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         connection
-            .execute_batch(&format!(
-                "SET TimeZone = 'UTC';\nSET enable_external_file_cache = false;\nBEGIN TRANSACTION;\n{statements};\nCOMMIT"
-            ))
+            .execute_batch("SET TimeZone = 'UTC';\nSET enable_external_file_cache = false")
             .map_err(QueryError::Sql)?;
+        create(&connection, statements)?;
         Ok(Database { connection })
     }
 
@@ -188,7 +191,8 @@ impl Database {
     /// # Errors
     /// Fails if DuckDB cannot start.
     pub fn of_files(scratch: &Path, memory: u64) -> Result<Self, QueryError> {
-        let database = Self::with(&format!("SET memory_limit = '{memory}B'"))?;
+        let database = Self::with(&[])?;
+        database.set(&format!("SET memory_limit = '{memory}B'"))?;
         database.spill_to(Some(scratch))?;
         Ok(database)
     }
@@ -206,7 +210,7 @@ impl Database {
 
     /// Permanently restricts statements to the files of tables and marts. They cannot reach raw
     /// pages, which would have to be paid for again if they were lost, nor commit records. Spilling
-    /// still works.
+    /// still works, and so does setting the time zone.
     ///
     /// # Errors
     /// Fails if a path cannot be resolved, or DuckDB rejects a setting.
@@ -235,11 +239,21 @@ impl Database {
             names.join(", ")
         });
         let folders: Vec<String> = folders.collect();
+        // DuckDB before 1.5.5 does not have the setting. SQL cannot set its time zone there.
+        let _ = self.set("SET allowed_configs = ['TimeZone']");
         self.set(&format!(
             "SET allow_persistent_secrets = false; SET allowed_directories = [{}]; \
              SET enable_external_access = false; SET lock_configuration = true",
             folders.join(", ")
         ))
+    }
+
+    /// Sets the time zone of the session: of casts, of functions of dates, and of printed instants.
+    ///
+    /// # Errors
+    /// Fails if DuckDB does not know the zone.
+    pub fn set_time_zone(&self, zone: Tz) -> Result<(), QueryError> {
+        self.set(&format!("SET TimeZone = {}", sql::literal(zone.name())))
     }
 
     fn set(&self, settings: &str) -> Result<(), QueryError> {
@@ -305,161 +319,37 @@ impl Database {
     }
 }
 
-/// Writes `lake.duckdb`, the views for other tools, to a temporary file and renames it into place.
-/// A reader that has the old file open keeps it.
-///
-/// An old file with exactly these views stays. Views find new files by themselves, and creating
-/// them takes longer with more files.
-///
-/// # Errors
-/// Fails if the lake's path cannot be resolved, the contracts do not fit its files, or the file
-/// cannot be written.
-pub fn write_catalog(
-    lake: &Path,
-    tables: &IndexMap<String, Table>,
-    columns: &FileColumns,
-) -> Result<(), QueryError> {
-    let target = lake.join(CATALOG);
-    let state = lake.join(STATE);
-    let beside = state.join(format!("{CATALOG}.{}", std::process::id()));
-    let workshop = Workshop::for_file(&beside)?;
-    // Files that are added later may have other columns.
-    let columns = FileColumns {
-        uniform: BTreeSet::new(),
-        ..columns.clone()
-    };
-    let statements = catalog_statements(lake, tables, &columns, any)?;
-    // Another version of redlake may use another DuckDB.
-    let version = env!("CARGO_PKG_VERSION");
-    let made_of = format!("redlake {version}\n{statements}");
-    let made_of = blake3::hash(made_of.as_bytes()).to_hex().to_string();
-    let note = state.join(CATALOG_NOTE);
-    // The write-ahead log of a client that was killed. DuckDB would apply it to the new file, too.
-    let log = lake.join(format!("{CATALOG}.wal"));
-    let there = CatalogNote::read(&note).filter(|note| note.made_of == made_of && !log.exists());
-    if there.is_some_and(|note| file_hash(&target).is_ok_and(|file| file == note.file)) {
-        return Ok(());
-    }
-    let failed = |action, path: &Path| {
-        let path = path.to_owned();
-        move |source| QueryError::Io {
-            action,
-            path,
-            source,
-        }
-    };
-    // A killed process with the same process id may have left its file.
-    remove_if_there(&beside)?;
-    let connection = Connection::open(workshop.path()).map_err(QueryError::Sql)?;
-    // One transaction, since every transaction is synced to disk.
-    let built = connection.execute_batch(&format!(
-        "BEGIN TRANSACTION;\n{statements};\nCOMMIT;\nCHECKPOINT"
-    ));
-    drop(connection);
-    let file = built.map_err(QueryError::Sql).and_then(|()| {
-        workshop
-            .deliver(&beside)
-            .map_err(failed("write", &beside))?;
-        let file = file_hash(&beside).map_err(failed("read", &beside))?;
-        remove_if_there(&log)?;
-        fs::rename(&beside, &target).map_err(failed("write", &target))?;
-        Ok(file)
-    });
-    if file.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    let text = serde_json::to_vec(&CatalogNote {
-        made_of,
-        file: file?,
-    })
-    .unwrap_or_default();
-    if let Err(error) = fs::write(&note, text) {
-        tracing::debug!("{} is not written: {error}", note.display());
-    }
-    Ok(())
-}
-
-/// Place where DuckDB writes a new database file.
-///
-/// DuckDB takes a question mark in the path of a database for the beginning of options, and then puts
-/// the write-ahead log elsewhere. Such a file is written in the folder for temporary files.
-enum Workshop {
-    InPlace(PathBuf),
-    Elsewhere { folder: TempDir, file: PathBuf },
-}
-
-impl Workshop {
-    fn for_file(path: &Path) -> Result<Self, QueryError> {
-        if !path.to_string_lossy().contains('?') {
-            return Ok(Workshop::InPlace(path.to_owned()));
-        }
-        let folder = TempDir::new().map_err(|source| QueryError::Io {
-            action: "create a folder in",
-            path: std::env::temp_dir(),
-            source,
-        })?;
-        let file = folder.path().join(CATALOG);
-        Ok(Workshop::Elsewhere { folder, file })
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Workshop::InPlace(path) => path,
-            Workshop::Elsewhere { file, .. } => file,
-        }
-    }
-
-    /// Copies the file to `target` if it was written elsewhere.
-    fn deliver(self, target: &Path) -> io::Result<()> {
-        match self {
-            Workshop::InPlace(_) => Ok(()),
-            Workshop::Elsewhere { folder, file } => {
-                fs::copy(file, target)?;
-                folder.close()
-            }
-        }
-    }
-}
-
-fn file_hash(path: &Path) -> io::Result<String> {
-    fs::read(path).map(|bytes| blake3::hash(&bytes).to_hex().to_string())
-}
-
-fn remove_if_there(path: &Path) -> Result<(), QueryError> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(QueryError::Io {
-            action: "remove",
-            path: path.to_owned(),
-            source,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Hashes that identify `lake.duckdb`. If they are lost or torn, the file is rebuilt.
-#[derive(Serialize, Deserialize)]
-struct CatalogNote {
-    /// Hash of the statements that made it.
-    made_of: String,
-    /// Hash of the file, which detects changes by other programs.
-    file: String,
-}
-
-impl CatalogNote {
-    fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
-    }
-}
-
 fn catalog_statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,
     columns: &FileColumns,
     files: impl Fn(&Path, &Table) -> Option<Files>,
-) -> Result<String, QueryError> {
+) -> Result<Vec<String>, QueryError> {
     let lake = absolute(lake)?;
     let files = |table: &Table| files(&lake, table);
-    Ok(catalog::statements(&lake, tables, columns, files).join(";\n"))
+    Ok(catalog::statements(&lake, tables, columns, files))
+}
+
+/// Executes the statements that create views, in one transaction, since every transaction of a file is
+/// synced to disk.
+fn create(connection: &Connection, statements: &[String]) -> Result<(), QueryError> {
+    let all = statements.join(";\n");
+    let created = connection.execute_batch(&format!("BEGIN TRANSACTION;\n{all};\nCOMMIT"));
+    created.map_err(|error| {
+        let _ = connection.execute_batch("ROLLBACK");
+        failing_view(connection, statements).unwrap_or(QueryError::Sql(error))
+    })
+}
+
+/// Returns the error of the first statement that fails, if it creates a view.
+fn failing_view(connection: &Connection, statements: &[String]) -> Option<QueryError> {
+    statements.iter().find_map(|statement| {
+        let error = connection.execute_batch(statement).err()?;
+        let name = statement.strip_prefix("CREATE OR REPLACE VIEW \"")?;
+        let (view, _) = name.split_once('"')?;
+        let view = view.to_owned();
+        Some(QueryError::View { view, error })
+    })
 }
 
 /// Returns the values of a statement's parameters, in order.
@@ -510,7 +400,9 @@ fn parquet_files(root: &Path, table: &Table) -> impl Iterator<Item = PathBuf> {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path())
     };
-    let partitions = entries(&root.join(table.rows_from.folder()).join(table.name()));
+    let folder = table.rows_from.folder().map(|folder| root.join(folder));
+    let folder = folder.map(|folder| folder.join(table.name()));
+    let partitions = folder.into_iter().flat_map(move |folder| entries(&folder));
     let files = partitions.flat_map(move |partition| entries(&partition));
     files.filter(|file| is_parquet(file))
 }

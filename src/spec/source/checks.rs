@@ -1,6 +1,6 @@
 //! Checks that the request declarations of a source contract are consistent.
 
-use super::source::{ColumnReads, Endpoint, ParamFrom, SIGNED_PARTS, Signing, Source};
+use super::{ColumnReads, Endpoint, ParamFrom, SIGNED_PARTS, Signing, Source};
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
 

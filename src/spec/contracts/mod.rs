@@ -1,26 +1,24 @@
-//! Loads the contracts of sources, tables and marts: the embedded ones, or those in a folder.
+//! Loads the contracts of sources, tables, marts and views: the embedded ones, or those in a folder.
+
+mod files;
+mod views;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, include_dir};
 use indexmap::IndexMap;
-use serde::de::DeserializeOwned;
 
 use super::class::CallClass;
 use super::mart::{Mart, MartFile};
-use super::source::Source;
-use super::source_checks;
+use super::source::{Source, checks as source_checks};
 use super::table::{CommonColumns, RowsFrom, Table};
 use crate::spec::references::{known_columns, possible_decimals};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
-use crate::spec::yaml::document::{self, Spanned};
-use crate::spec::yaml::text_file::{read_text, unreadable};
+use crate::spec::yaml::document::Spanned;
+use files::{built_in_marts, read, read_folder, same_name};
+use views::views;
 
-/// Folder in the paths of built-in files, for messages.
-const BUILT_IN: &str = "(built-in)";
-
-static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
+pub use files::embedded;
 
 /// The contracts of sources, tables and marts.
 #[derive(Clone, Debug)]
@@ -30,6 +28,9 @@ pub struct Contracts {
     pub tables: IndexMap<String, Table>,
     /// Tables that are computed from `tables`, by name, in alphabetical order.
     pub marts: IndexMap<String, Mart>,
+    /// Views that are computed from tables and other views, by name. A view comes after those that
+    /// it reads.
+    pub views: IndexMap<String, Table>,
     /// True for the built-in contracts, whose files a user does not have.
     pub are_built_in: bool,
     /// The files of the tables, by table name.
@@ -63,11 +64,8 @@ impl Contracts {
             Some(dir) => read_folder(dir, &mut found),
             None => embedded(),
         };
-        let mut contracts = Self::told(&files, found)?;
+        let mut contracts = Self::told(&files, found, dir.is_some())?;
         contracts.are_built_in = dir.is_none();
-        if dir.is_some() {
-            contracts.complete_ledger();
-        }
         Ok(contracts)
     }
 
@@ -80,7 +78,7 @@ impl Contracts {
         };
         let mut files = embedded();
         files.retain(|path, file| is_ledger(path, file.text()));
-        let built_in = Self::from_files(&files, &mut Vec::new());
+        let built_in = Self::from_files(&files, &mut Vec::new(), false);
         let ledger = built_in.tables.into_iter();
         for (name, table) in ledger.filter(|(_, table)| table.rows_from == RowsFrom::Redlake) {
             match self.tables.get_mut(&name) {
@@ -111,15 +109,20 @@ impl Contracts {
     /// # Errors
     /// Returns a diagnostic for every mistake in any of the files.
     pub fn from_texts(files: &BTreeMap<PathBuf, SourceFile>) -> Result<Self, Diagnostics> {
-        Self::told(files, Vec::new())
+        Self::told(files, Vec::new(), false)
     }
 
-    /// Returns the contracts if `found` is empty before and after they are read.
+    /// Returns the contracts if `found` is empty before and after they are read. With
+    /// `completes_ledger`, what the tables of the ledger lack is taken from the built-in ones.
     fn told(
         files: &BTreeMap<PathBuf, SourceFile>,
         mut found: Vec<Diagnostic>,
+        completes_ledger: bool,
     ) -> Result<Self, Diagnostics> {
-        let contracts = Self::from_files(files, &mut found);
+        let mut contracts = Self::from_files(files, &mut found, completes_ledger);
+        if found.is_empty() {
+            contracts.views = views(files, &contracts.tables, &mut found);
+        }
         if found.is_empty() {
             Ok(contracts)
         } else {
@@ -127,7 +130,11 @@ impl Contracts {
         }
     }
 
-    fn from_files(files: &BTreeMap<PathBuf, SourceFile>, found: &mut Vec<Diagnostic>) -> Self {
+    fn from_files(
+        files: &BTreeMap<PathBuf, SourceFile>,
+        found: &mut Vec<Diagnostic>,
+        completes_ledger: bool,
+    ) -> Self {
         let before = found.len();
         let common = files
             .get(Path::new(COMMON))
@@ -141,6 +148,7 @@ impl Contracts {
             sources: BTreeMap::new(),
             tables: IndexMap::new(),
             marts: IndexMap::new(),
+            views: IndexMap::new(),
             are_built_in: false,
             table_files: BTreeMap::new(),
             common_file: files.get(Path::new(COMMON)).cloned(),
@@ -177,6 +185,9 @@ impl Contracts {
                 contracts.tables.insert(name, table);
             }
         }
+        if completes_ledger {
+            contracts.complete_ledger();
+        }
         for (name, file) in &contracts.table_files {
             let table = &contracts.tables[name];
             // A table that cannot be read is reported already.
@@ -202,131 +213,23 @@ impl Contracts {
         contracts
     }
 
-    /// Returns the relations that a query can name: the tables and the marts.
+    /// Returns the relations that a query can name: tables, marts and views. A view comes after
+    /// those that it reads.
     pub fn relations(&self) -> IndexMap<String, Table> {
         let marts = self.marts.iter();
         let marts = marts.map(|(name, mart)| (name.clone(), mart.table.clone()));
-        self.tables.clone().into_iter().chain(marts).collect()
+        let tables = self.tables.clone().into_iter().chain(marts);
+        tables.chain(self.views.clone()).collect()
+    }
+
+    /// Returns the tables, and the views, which read tables only.
+    pub fn tables_and_views(&self) -> IndexMap<String, Table> {
+        let views = self.views.clone();
+        self.tables.clone().into_iter().chain(views).collect()
     }
 }
 
 const COMMON: &str = "common_columns.yaml";
-
-/// Returns the files of the built-in contracts, by their paths inside `schemas`.
-pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
-    let folders = [
-        Some(&EMBEDDED),
-        EMBEDDED.get_dir("sources"),
-        EMBEDDED.get_dir("tables"),
-        EMBEDDED.get_dir("marts"),
-    ];
-    let files = folders.into_iter().flatten().flat_map(|dir| dir.files());
-    files
-        .filter(|file| is_yaml(file.path()))
-        .map(|file| {
-            let text = file
-                .contents_utf8()
-                .expect("the built-in contracts are UTF-8");
-            (
-                file.path().to_owned(),
-                SourceFile::new(Path::new(BUILT_IN).join(file.path()), text),
-            )
-        })
-        .collect()
-}
-
-/// Returns the names of the built-in marts, in alphabetical order.
-fn built_in_marts() -> Vec<&'static str> {
-    let files = EMBEDDED
-        .get_dir("marts")
-        .map(Dir::files)
-        .into_iter()
-        .flatten();
-    let files = files.filter(|file| is_yaml(file.path()));
-    let names = files.filter_map(|file| file.path().file_stem()?.to_str());
-    let mut names: Vec<_> = names.collect();
-    names.sort_unstable();
-    names
-}
-
-fn read_folder(dir: &Path, found: &mut Vec<Diagnostic>) -> BTreeMap<PathBuf, SourceFile> {
-    let mut files = BTreeMap::new();
-    let mut fail = |path: &Path, error: std::io::Error| {
-        let hint =
-            "--schemas names a folder with common_columns.yaml, sources/*.yaml and tables/*.yaml";
-        found.push(unreadable(path, &error, "cannot read this", hint));
-    };
-    if let Err(error) = std::fs::metadata(dir) {
-        fail(dir, error);
-        return files;
-    }
-    for folder in ["", "sources", "tables", "marts"] {
-        let path = dir.join(folder);
-        // Marts are optional.
-        if folder == "marts" && !path.exists() {
-            continue;
-        }
-        let entries =
-            match std::fs::read_dir(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
-                Ok(entries) => entries,
-                Err(error) => {
-                    fail(&path, error);
-                    continue;
-                }
-            };
-        for path in entries
-            .into_iter()
-            .map(|e| e.path())
-            .filter(|p| is_yaml(p) && is_file(p))
-        {
-            match read_text(&path) {
-                Ok(text) => {
-                    let name = path.strip_prefix(dir).unwrap_or(&path).to_owned();
-                    files.insert(name, SourceFile::new(path, text));
-                }
-                Err(error) => fail(&path, error),
-            }
-        }
-    }
-    files
-}
-
-/// Returns true for any path except a folder. A FIFO counts as a file, so that `read_text` reports
-/// it.
-fn is_file(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| !metadata.is_dir())
-}
-
-fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "yaml" || e == "yml")
-}
-
-/// Reads one contract. Adds a diagnostic to `found` for each mistake.
-fn read<T: DeserializeOwned>(file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<T> {
-    let before = found.len();
-    let tree = document::read(file, found);
-    for diagnostic in &mut found[before..] {
-        let hint = "write the contract, or remove the file";
-        diagnostic.hint.get_or_insert_with(|| hint.to_owned());
-    }
-    document::decode(tree?, file, found)
-}
-
-fn same_name(name: &Spanned<String>, file: &SourceFile, found: &mut Vec<Diagnostic>) {
-    let stem = file
-        .path()
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy();
-    if *stem != name.value {
-        let message = format!(
-            "this file is named {stem}.yaml but declares `{}`",
-            name.value
-        );
-        let hint = "name the file after what it declares";
-        found.push(Diagnostic::error(file, Some(name.span()), message).hint(hint));
-    }
-}
 
 fn known_classes(source: &Source, file: &SourceFile, found: &mut Vec<Diagnostic>) {
     for code in source.codes.values() {

@@ -1,0 +1,242 @@
+//! `lake.duckdb`, the views for other tools.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use duckdb::{AccessMode, Config, Connection};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::{QueryError, any, catalog_statements, create};
+use crate::clock;
+use crate::lake_layout::state::{CATALOG_NOTE, REPLACED_CATALOGS};
+use crate::lake_layout::{CATALOG, STATE};
+use crate::query::sql::{identifier, literal};
+use crate::spec::table::{FileColumns, Table};
+
+/// Writes `lake.duckdb` to a temporary file and renames it into place. A reader that has the old file
+/// open keeps it.
+///
+/// An old file with exactly these views stays. Views find new files by themselves, and creating
+/// them takes longer with more files. Views have the full paths of the lake's files, so a lake that was
+/// moved or copied gets a new file.
+///
+/// If the old file has anything that redlake did not make, it is kept in the state of the lake, and a
+/// warning tells where.
+///
+/// # Errors
+/// Fails if the lake's path cannot be resolved, the contracts do not fit its files, or the file
+/// cannot be written.
+pub fn write_catalog(
+    lake: &Path,
+    tables: &IndexMap<String, Table>,
+    columns: &FileColumns,
+) -> Result<(), QueryError> {
+    let target = lake.join(CATALOG);
+    let state = lake.join(STATE);
+    let beside = state.join(format!("{CATALOG}.{}", std::process::id()));
+    let workshop = Workshop::for_file(&beside)?;
+    // Files that are added later may have other columns.
+    let columns = FileColumns {
+        uniform: BTreeSet::new(),
+        ..columns.clone()
+    };
+    let mut statements = catalog_statements(lake, tables, &columns, any)?;
+    statements.extend(about());
+    // Another version of redlake may use another DuckDB.
+    let version = env!("CARGO_PKG_VERSION");
+    let made_of = format!("redlake {version}\n{}", statements.join(";\n"));
+    let made_of = blake3::hash(made_of.as_bytes()).to_hex().to_string();
+    let note = state.join(CATALOG_NOTE);
+    // The write-ahead log of a client that was killed. DuckDB would apply it to the new file, too.
+    let log = lake.join(format!("{CATALOG}.wal"));
+    let written = CatalogNote::read(&note);
+    let is_as_written = !log.exists()
+        && written
+            .as_ref()
+            .is_some_and(|note| file_hash(&target).is_ok_and(|file| file == note.file));
+    if is_as_written && written.is_some_and(|note| note.made_of == made_of) {
+        return Ok(());
+    }
+    let failed = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| QueryError::Io {
+            action,
+            path,
+            source,
+        }
+    };
+    // A killed process with the same process id may have left its file.
+    remove_if_there(&beside)?;
+    let connection = Connection::open(workshop.path()).map_err(QueryError::Sql)?;
+    let built = create(&connection, &statements).and_then(|()| {
+        let written = connection.execute_batch("CHECKPOINT");
+        written.map_err(QueryError::Sql)
+    });
+    drop(connection);
+    let file = built.and_then(|()| {
+        workshop
+            .deliver(&beside)
+            .map_err(failed("write", &beside))?;
+        let file = file_hash(&beside).map_err(failed("read", &beside))?;
+        if !is_as_written {
+            keep_foreign(&target, &log, &state)?;
+        }
+        remove_if_there(&log)?;
+        fs::rename(&beside, &target).map_err(failed("write", &target))?;
+        Ok(file)
+    });
+    if file.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    let text = serde_json::to_vec(&CatalogNote {
+        made_of,
+        file: file?,
+    })
+    .unwrap_or_default();
+    if let Err(error) = fs::write(&note, text) {
+        tracing::debug!("{} is not written: {error}", note.display());
+    }
+    Ok(())
+}
+
+/// Name of the view that tells what the file is.
+const ABOUT: &str = "about";
+
+/// Returns the statements of the view [`ABOUT`].
+fn about() -> [String; 2] {
+    let told = "redlake made this file. It rewrites the file when the views change, and when the lake \
+                is somewhere else. Views and tables of your own would be lost: keep them in a database of \
+                your own, and attach this one: ATTACH 'lake.duckdb' AS lake (READ_ONLY).";
+    [
+        format!(
+            "CREATE OR REPLACE VIEW {ABOUT} AS SELECT {} AS note, {} AS made_by",
+            literal(told),
+            literal(concat!("redlake ", env!("CARGO_PKG_VERSION")))
+        ),
+        format!("COMMENT ON VIEW {ABOUT} IS {}", literal(told)),
+    ]
+}
+
+/// Copies an old catalog to the state of the lake if it has anything that redlake did not make, or if
+/// that cannot be found out.
+fn keep_foreign(target: &Path, log: &Path, state: &Path) -> Result<(), QueryError> {
+    if !target.exists() {
+        return Ok(());
+    }
+    let found = match foreign(target) {
+        Ok(names) if names.is_empty() => return Ok(()),
+        Ok(names) => format!("has what redlake did not make: {}", names.join(", ")),
+        Err(error) => format!("was changed, and cannot be read: {error}"),
+    };
+    let time = clock::now().format("%Y%m%dT%H%M%SZ");
+    let folder = state.join(REPLACED_CATALOGS);
+    let kept = folder.join(format!("{time}.duckdb"));
+    let copied = fs::create_dir_all(&folder).and_then(|()| {
+        if log.exists() {
+            fs::copy(log, folder.join(format!("{time}.duckdb.wal")))?;
+        }
+        fs::copy(target, &kept)
+    });
+    copied.map_err(|source| QueryError::Io {
+        action: "write",
+        path: kept.clone(),
+        source,
+    })?;
+    tracing::warn!(
+        "{} {found}; it is rewritten, and the old file is {}. Keep views of your own in a database of \
+         your own that attaches lake.duckdb",
+        target.display(),
+        kept.display()
+    );
+    Ok(())
+}
+
+/// Returns the names of the views, tables and macros of a database that redlake did not make. All views
+/// of redlake have comments.
+fn foreign(path: &Path) -> Result<Vec<String>, duckdb::Error> {
+    let config = Config::default().access_mode(AccessMode::ReadOnly)?;
+    let connection = Connection::open_with_flags(path, config)?;
+    let mut names = connection.prepare(
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL \
+         UNION SELECT table_name FROM duckdb_tables() \
+         UNION SELECT function_name FROM duckdb_functions() WHERE NOT internal ORDER BY 1",
+    )?;
+    let names = names.query_map([], |row| row.get::<_, String>(0))?;
+    names.map(|name| Ok(identifier(&name?))).collect()
+}
+
+/// Place where DuckDB writes a new database file.
+///
+/// DuckDB takes a question mark in the path of a database for the beginning of options, and then puts
+/// the write-ahead log elsewhere. Such a file is written in the folder for temporary files.
+enum Workshop {
+    InPlace(PathBuf),
+    Elsewhere { folder: TempDir, file: PathBuf },
+}
+
+impl Workshop {
+    fn for_file(path: &Path) -> Result<Self, QueryError> {
+        if !path.to_string_lossy().contains('?') {
+            return Ok(Workshop::InPlace(path.to_owned()));
+        }
+        let folder = TempDir::new().map_err(|source| QueryError::Io {
+            action: "create a folder in",
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        let file = folder.path().join(CATALOG);
+        Ok(Workshop::Elsewhere { folder, file })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Workshop::InPlace(path) => path,
+            Workshop::Elsewhere { file, .. } => file,
+        }
+    }
+
+    /// Copies the file to `target` if it was written elsewhere.
+    fn deliver(self, target: &Path) -> io::Result<()> {
+        match self {
+            Workshop::InPlace(_) => Ok(()),
+            Workshop::Elsewhere { folder, file } => {
+                fs::copy(file, target)?;
+                folder.close()
+            }
+        }
+    }
+}
+
+fn file_hash(path: &Path) -> io::Result<String> {
+    fs::read(path).map(|bytes| blake3::hash(&bytes).to_hex().to_string())
+}
+
+fn remove_if_there(path: &Path) -> Result<(), QueryError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(QueryError::Io {
+            action: "remove",
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Hashes that identify `lake.duckdb`. If they are lost or torn, the file is rebuilt.
+#[derive(Serialize, Deserialize)]
+struct CatalogNote {
+    /// Hash of the statements that made it.
+    made_of: String,
+    /// Hash of the file, which detects changes by other programs.
+    file: String,
+}
+
+impl CatalogNote {
+    fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+}
