@@ -83,7 +83,7 @@ const ONLY: [(&str, &str); 11] = [
     ("axum", "src/sandbox/"),
     ("http_body", "src/sandbox/"),
     ("flate2", "src/sandbox/"),
-    ("duckdb", "src/query/duckdb.rs"),
+    ("duckdb", "src/query/duckdb/"),
     ("anyhow", "src/cli/"),
     ("polars", "src/marts/"),
     ("hmac", "src/signing/"),

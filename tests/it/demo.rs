@@ -153,11 +153,10 @@ fn a_second_run_adds_a_second_snapshot_with_grown_counts() {
         .iter()
         .map(|r| count(r, "after") - count(r, "before"))
         .sum();
-    let delta =
-        "select sum(liked_delta)::bigint from engagement_delta where endpoint = 'note_search'";
+    let delta = "select sum(liked_delta)::bigint from engagement_delta_by_endpoint where endpoint = 'note_search'";
     assert_eq!(lake.value(delta), sum);
     assert_eq!(
-        lake.value("select count(*) from engagement_delta where hours != 1"),
+        lake.value("select count(*) from engagement_delta_by_endpoint where hours != 1"),
         0
     );
     assert_eq!(lake.value("select count(*) from runs"), 2);

@@ -439,10 +439,10 @@ fn views_count_a_snapshot_once_and_take_what_was_fetched_last() {
     let deltas = "SELECT count(*) FILTER (hours = 1) = count(*) AND count(*) > 50 AND \
                   count(*) = count(DISTINCT note_id) FROM engagement_delta";
     assert_eq!(hourly.lake.value(deltas), true);
-    let before = "SELECT count(DISTINCT note_id) > 0 FROM notes_latest WHERE pipeline = 'other' AND \
+    let before = "SELECT count(DISTINCT note_id) > 0 FROM notes_latest WHERE last_pipeline = 'other' AND \
                   snapshot_at = TIMESTAMPTZ '2026-03-09 04:00:00Z'";
     assert_eq!(hourly.lake.value(before), true);
-    let older = "SELECT count(*) FROM notes_latest WHERE pipeline = 'hourly' AND \
+    let older = "SELECT count(*) FROM notes_latest WHERE last_pipeline = 'hourly' AND \
                  snapshot_at = TIMESTAMPTZ '2026-03-09 04:00:00Z'";
     assert_eq!(hourly.lake.value(older), 0);
 }

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod budgets;
+mod catalog;
 mod chain;
 mod charsets;
 mod checks;
@@ -68,6 +69,7 @@ mod subjects;
 mod suggest;
 mod support;
 #[cfg(unix)]
+mod tables;
 mod terminal;
 mod tokens;
 mod upkeep;

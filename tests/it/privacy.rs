@@ -110,7 +110,7 @@ fn hidden_values_are_in_no_file_and_still_join() {
     }
     assert_eq!(lake.raw_files(), [""; 0].map(PathBuf::from));
     let mut places = decoded(&lake);
-    assert_eq!(places.len(), 16 + 4 + 5, "tables, views and marts");
+    assert_eq!(places.len(), 16 + 10 + 8 + 8, "tables, views and marts");
     places.extend(files(&lake.path()));
     assert_eq!(search(&values, &places), BTreeMap::new());
 

@@ -100,15 +100,24 @@ fn results_go_to_files_in_the_format_of_their_name() {
         let path = path.to_str().expect("UTF-8");
         succeed(&mut lake.redlake(&["query", sql, "-o", path]));
         let back = format!(
-            "select count(*) as n, sum(liked_count)::bigint as likes, min(snapshot_at)::timestamp::text as at \
+            "select count(*) as n, sum(liked_count)::bigint as likes, epoch_us(min(snapshot_at::timestamptz)) as at \
              from '{path}'"
         );
         let back = said(
             &lake,
-            &["query", &back, "--allow-files", "--format", "json"],
+            // JSON has no instants: their texts are read as times of day in the zone of the query.
+            &[
+                "query",
+                &back,
+                "--allow-files",
+                "--format",
+                "json",
+                "--timezone",
+                "UTC",
+            ],
         );
         let direct = "select count(*) as n, sum(liked_count)::bigint as likes, \
-                      min(snapshot_at)::timestamp::text as at from engagement";
+                      epoch_us(min(snapshot_at)) as at from engagement";
         let expected = said(&lake, &["query", direct, "--format", "json"]);
         assert_eq!(back, expected, "{ending}");
     }
@@ -168,7 +177,7 @@ fn a_query_may_look_back() {
     assert_eq!(count(&times[0]), "runs,rows\n1,553\n");
     let latest = "select max(snapshot_at)::timestamp as at from notes_latest";
     let args = ["query", latest, "--as-of", &times[0], "--format", "csv"];
-    assert_eq!(said(&lake, &args), "at\n2026-03-09T04:00:00\n");
+    assert_eq!(said(&lake, &args), "at\n2026-03-09T12:00:00\n");
     // What was replaced since cannot be shown, and is told.
     let warning = |args: &[&str]| {
         let output = succeed(&mut lake.redlake(args));
@@ -310,4 +319,102 @@ fn views_exist_for_dynamic_and_uppercase_names() {
     assert_eq!(logged.lines().last(), Some("1"));
     let (_, error) = fail(&mut lake.redlake(&["query", "select * from noets"]));
     assert!(error.contains("Did you mean \"notes"), "{error}");
+}
+
+/// A lake of two pipelines, in one time zone or in two.
+fn lake_of_two(zone: &str) -> Lake {
+    let lake = Lake::new();
+    for (name, zone) in [("east", "Asia/Shanghai"), ("other", zone)] {
+        let text = format!(
+            "version: 1\npipeline: {name}\ntimezone: {zone}\n\
+             source: {{name: justoneapi, base_url: sandbox, sandbox: {{clock: \"2026-03-09T23:30:00Z\"}}}}\n\
+             keyword_sets: {{k: [防晒]}}\nkeyword_labels: {{own: [防晒]}}\n\
+             extract: [{{endpoint: note_search, keywords: [k], pages: {{max: 1}}}}]\n\
+             limits: {{requests_per_second: 1000}}\n"
+        );
+        let path = lake.write(&format!("{name}.yaml"), &text);
+        lake.run(&path, &["--snapshot-at", "2026-03-09T23:30:00Z"]);
+    }
+    lake
+}
+
+const LOCAL: &str =
+    "select distinct snapshot_at, snapshot_at::date as day, hour(snapshot_at) as hour from runs";
+
+#[test]
+fn times_are_in_the_zone_of_the_pipelines_and_the_same_in_every_format() {
+    let lake = lake_of_two("Asia/Shanghai");
+    let shown = |args: &[&str]| said(&lake, &[&["query", LOCAL], args].concat());
+    assert_eq!(
+        shown(&["--format", "markdown"]).lines().last(),
+        Some("| 2026-03-10 07:30:00+08:00 | 2026-03-10 | 7 |")
+    );
+    // Programs get the same days and hours, and instants in UTC.
+    assert_eq!(
+        shown(&["--format", "csv"]).lines().last(),
+        Some("2026-03-09T23:30:00Z,2026-03-10,7")
+    );
+    let json = |args: &[&str]| -> Value {
+        serde_json::from_str(&shown(&[&["--format", "json"], args].concat())).expect("JSON")
+    };
+    assert_eq!(
+        json(&[]),
+        json!([{"snapshot_at": "2026-03-09T23:30:00Z", "day": "2026-03-10", "hour": 7}])
+    );
+    assert_eq!(
+        json(&["--timezone", "America/New_York"]),
+        json!([{"snapshot_at": "2026-03-09T19:30:00-04:00", "day": "2026-03-09", "hour": 19}])
+    );
+    let utc = "set timezone = 'UTC'; ".to_owned() + LOCAL;
+    assert_eq!(
+        said(&lake, &["query", &utc, "--format", "markdown"])
+            .lines()
+            .last(),
+        Some("| 2026-03-09 23:30:00+00:00 | 2026-03-09 | 23 |")
+    );
+    let (code, error) = fail(&mut lake.redlake(&["query", "set threads = 1; select 1"]));
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("the configuration has been locked"),
+        "{error}"
+    );
+    let (code, error) = fail(&mut lake.redlake(&["query", LOCAL, "--timezone", "Asia/Nowhere"]));
+    assert_eq!(code, 2);
+    assert!(error.contains("not an IANA time zone"), "{error}");
+    let labels = "select distinct keyword, label from dim_keyword";
+    assert_eq!(
+        lake.query(labels),
+        [json!({"keyword": "防晒", "label": "own"})]
+    );
+    let hours = "select count(*) from note_overview where published_hour <> \
+                 hour(published_at at time zone 'Asia/Shanghai') or published_hour is null";
+    assert_eq!(lake.value(hours), 0);
+}
+
+#[test]
+fn pipelines_in_several_zones_are_shown_in_utc_with_a_warning() {
+    let lake = lake_of_two("America/New_York");
+    let sql = ["query", LOCAL, "--format", "markdown"];
+    let output = succeed(&mut lake.redlake(&sql));
+    let rows = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(
+        rows.lines().last(),
+        Some("| 2026-03-09 23:30:00+00:00 | 2026-03-09 | 23 |")
+    );
+    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(
+        told.contains("several time zones (America/New_York, Asia/Shanghai)"),
+        "{told}"
+    );
+    let output = succeed(&mut lake.redlake(&[sql.as_slice(), &["--timezone", "UTC"]].concat()));
+    assert_eq!(String::from_utf8(output.stderr).expect("UTF-8"), "");
+    // A lake whose zones are lost finds them in its runs.
+    let zones = lake.path().join("_state/time_zones.json");
+    let stored = std::fs::read_to_string(&zones).expect("the zones");
+    std::fs::remove_file(&zones).expect("a file");
+    lake.run(
+        &lake.path().with_file_name("east.yaml"),
+        &["--snapshot-at", "2026-03-10T00:30:00Z"],
+    );
+    assert_eq!(std::fs::read_to_string(&zones).expect("the zones"), stored);
 }

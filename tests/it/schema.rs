@@ -19,11 +19,16 @@ fn views_are_listed_below_their_tables() {
     assert_eq!(names[notes + 1], "  notes_latest");
     let engagement = place("engagement").expect("the table");
     assert_eq!(
-        names[engagement + 1..engagement + 3],
-        ["  engagement_latest", "  engagement_delta"]
+        names[engagement + 1..engagement + 5],
+        [
+            "  engagement_latest",
+            "  engagement_latest_by_pipeline",
+            "  engagement_delta",
+            "  engagement_delta_by_endpoint"
+        ]
     );
-    // Sixteen tables, the views of three of them, eight marts.
-    assert_eq!(names.len(), 16 + 4 + 8);
+    // Sixteen tables, the views of four of them, eight marts, and eight views of several tables.
+    assert_eq!(names.len(), 16 + 10 + 8 + 8);
 }
 
 fn indent(line: &str) -> usize {

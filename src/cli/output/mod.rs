@@ -3,6 +3,7 @@
 pub mod columns;
 pub mod drift_summary;
 pub mod format;
+pub mod instants;
 pub mod log;
 pub mod pretty;
 pub mod print;
@@ -10,3 +11,4 @@ pub mod progress;
 pub mod relation;
 pub mod stderr;
 pub mod summary;
+pub mod table;

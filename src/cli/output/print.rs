@@ -14,6 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::relation;
+use crate::cli::output::table::{TextColumn, TextTable};
 use crate::plan::Money;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
@@ -27,6 +28,21 @@ pub fn print_batches(
     batches: &[RecordBatch],
 ) -> Result<(), CliError> {
     let batches = batches.iter().map(|batch| Ok(batch.clone()));
+    if let (Format::Table, Some(width)) = (format, terminal_width()) {
+        let table = relation::text_table(schema, batches, false);
+        let table = table.map_err(|e| CliError::new(ExitCode::Internal, e, None))?;
+        let fitted = table.fitted(width);
+        let left_out = table.columns.len() - fitted.columns;
+        let note = match left_out {
+            0 => String::new(),
+            _ => format!(
+                "{} of {} columns; --format json shows all\n",
+                fitted.columns,
+                table.columns.len()
+            ),
+        };
+        return print_as_is(&(fitted.text + &note));
+    }
     let out = BufWriter::new(io::stdout());
     relation::write(format, is_pretty, schema, batches, out).or_else(closed_pipe)
 }
@@ -61,8 +77,31 @@ fn local_texts(times: &TimestampMicrosecondArray) -> ArrayRef {
     )
 }
 
-/// Returns texts as a table. Short rows are filled up, long rows are cut.
+/// Returns the width of the terminal, or `None` if stdout is none.
+pub fn terminal_width() -> Option<usize> {
+    let size = terminal_size::terminal_size_of(io::stdout());
+    size.map(|(width, _)| usize::from(width.0))
+}
+
+/// Returns texts as a table, fitted to the terminal if stdout is one. Short rows are filled up, long
+/// rows are cut.
 pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
+    if let Some(width) = terminal_width() {
+        let head = |name: &&str| TextColumn {
+            name: (*name).to_owned(),
+            kind: None,
+            is_number: false,
+        };
+        let row = |row: &Vec<String>| {
+            let cells = (0..columns.len()).map(|at| row.get(at).cloned().unwrap_or_default());
+            cells.map(Some).collect()
+        };
+        let table = TextTable {
+            columns: columns.iter().map(head).collect(),
+            rows: rows.iter().map(row).collect(),
+        };
+        return table.fitted(width).text.trim_end().to_owned();
+    }
     let of = |at: usize| {
         let cells = rows
             .iter()

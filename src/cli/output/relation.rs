@@ -7,9 +7,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::csv::WriterBuilder as CsvBuilder;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::WriterBuilder as JsonBuilder;
 use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
@@ -21,6 +21,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::cli::output::format::Format;
 use crate::cli::output::pretty::Pretty;
+use crate::cli::output::table::{TextColumn, TextTable};
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
 /// Writes rows. Only [`Format::Table`] buffers all rows, because its columns are as wide as their
@@ -80,6 +81,54 @@ fn shown(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowEr
     let columns = batch.columns().iter().map(column);
     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_, _>>()?, &rows)
+}
+
+/// Returns a result as texts for a terminal. `has_types` adds the types of the columns. `types` is the
+/// schema before instants became texts.
+pub fn text_table(
+    types: &SchemaRef,
+    batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
+    has_types: bool,
+) -> anyhow::Result<TextTable> {
+    let column = |field: &FieldRef| TextColumn {
+        name: field.name().clone(),
+        kind: has_types.then(|| type_name(field.data_type())),
+        is_number: field.data_type().is_numeric(),
+    };
+    let columns = types.fields().iter().map(column).collect();
+    let options = FormatOptions::default();
+    let mut rows = Vec::new();
+    for batch in batches {
+        let batch = batch?;
+        let cells = batch.columns().iter();
+        let cells = cells.map(|column| ArrayFormatter::try_new(column, &options));
+        let cells: Vec<ArrayFormatter<'_>> = cells.collect::<Result<_, _>>()?;
+        for row in 0..batch.num_rows() {
+            let values = batch.columns().iter().zip(&cells).map(|(column, cell)| {
+                let text = || cell.value(row).try_to_string();
+                let is_there = column.is_valid(row);
+                is_there.then(text).transpose()
+            });
+            rows.push(values.collect::<Result<_, _>>()?);
+        }
+    }
+    Ok(TextTable { columns, rows })
+}
+
+/// Returns the type of a column in DuckDB's words.
+fn type_name(kind: &DataType) -> String {
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "varchar".to_owned(),
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Float32 => "float".to_owned(),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "timestamptz".to_owned(),
+        DataType::Timestamp(_, None) => "timestamp".to_owned(),
+        DataType::Decimal128(38, 0) => "int128".to_owned(),
+        DataType::Decimal128(digits, decimals) => format!("decimal({digits},{decimals})"),
+        other => other.to_string().to_lowercase(),
+    }
 }
 
 fn write_csv(

@@ -1,23 +1,23 @@
 //! `redlake query`.
 
+mod results;
+mod zone;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal, Read};
+use std::path::PathBuf;
 
 use anyhow::Context;
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
-use crate::cli::output::print::closed_pipe;
-use crate::cli::output::relation;
+use crate::cli::output::instants::InstantForm;
 use crate::load::Lake;
 use crate::query::catalog::named_in;
 use crate::query::duckdb::QueryError;
@@ -27,6 +27,7 @@ use crate::spec::mart::Mart;
 use crate::spec::table::Table;
 use crate::spec::words::Instant;
 use crate::spec::yaml::text_file::read_text;
+use results::{Failed, ResultForm, print, write_file};
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -50,6 +51,14 @@ pub struct QueryArgs {
     /// Let the SQL read and write files other than tables and marts
     #[arg(long)]
     allow_files: bool,
+    /// Time zone of dates, hours and printed instants, such as Asia/Shanghai [default: that of the
+    /// lake's pipelines, or UTC if they differ]. With it, csv, json and ndjson have local instants,
+    /// too, and not UTC
+    #[arg(long, value_name = "ZONE", value_parser = zone::parse)]
+    timezone: Option<Tz>,
+    /// Print each value on a line of its own, for rows that are wider than the terminal
+    #[arg(long)]
+    expanded: bool,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -63,17 +72,27 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     let sql = statement(args)?;
     let format = format(args, common)?;
     common.check_pretty(format)?;
-    let is_pretty = common.pretty;
+    if args.expanded && (format != Format::Table || args.output.is_some()) {
+        let hint = "leave out --expanded, or print a table";
+        return Err(CliError::usage("--expanded is for tables on stdout", hint));
+    }
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let all = match args.as_of {
         None => contracts.relations(),
-        Some(_) => contracts.tables.clone(),
+        Some(_) => contracts.tables_and_views(),
+    };
+    let zone = args.timezone.unwrap_or_else(|| zone::of_lake(&lake));
+    let form = ResultForm {
+        format,
+        is_pretty: common.pretty,
+        is_expanded: args.expanded,
+        instants: instant_form(format, args.timezone.is_some()),
     };
     // Without a folder for temporary files, nothing is spilled.
     let scratch = TempDir::new().ok();
     let answer = |tables: &IndexMap<String, Table>| {
-        let database = open(&lake, tables, args, scratch.as_ref())?;
+        let database = open(&lake, tables, args, zone, scratch.as_ref())?;
         let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
         let mut is_repeatable = true;
         let written = database.stream(&sql, &parameters, |schema, batches| {
@@ -85,8 +104,8 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
             }
             is_repeatable = waits;
             match &args.output {
-                Some(path) => write_file(path, (format, is_pretty), &schema, &mut batches),
-                None => print((format, is_pretty), &schema, &mut batches),
+                Some(path) => write_file(path, form, &schema, &mut batches),
+                None => print(form, &schema, &mut batches),
             }
         });
         // With --allow-files the SQL may already have written files.
@@ -149,6 +168,7 @@ fn open(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
     args: &QueryArgs,
+    zone: Tz,
     scratch: Option<&TempDir>,
 ) -> Result<Opened, CliError> {
     let database = match args.as_of {
@@ -156,89 +176,20 @@ fn open(
         Some(Instant(at)) => catalog::open_as_of(lake, tables, at.to_utc())?,
     };
     database.spill_to(scratch.map(TempDir::path))?;
+    database.set_time_zone(zone)?;
     if !args.allow_files {
         database.confine(lake.root())?;
     }
     Ok(database)
 }
 
-type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
-
-fn print(
-    (format, is_pretty): (Format, bool),
-    schema: &SchemaRef,
-    batches: &mut Batches<'_>,
-) -> Result<(), Failed> {
-    let out = BufWriter::new(io::stdout());
-    let written = relation::write(format, is_pretty, schema, batches.map(|b| Ok(b?)), out);
-    written.map_err(sql_error).or_else(|error| match error {
-        Failed::Writing(error) => closed_pipe(error).map_err(Failed::Otherwise),
-        error => Err(error),
-    })
-}
-
-/// Writes the result to a temporary file in the same folder, syncs it and renames it: the
-/// replacement is atomic.
-fn write_file(
-    path: &Path,
-    (format, is_pretty): (Format, bool),
-    schema: &SchemaRef,
-    batches: &mut Batches<'_>,
-) -> Result<(), Failed> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let failed = |error: anyhow::Error| {
-        let error = error.context(format!("cannot write {}", path.display()));
-        Failed::Otherwise(CliError::new(ExitCode::Internal, error, None))
-    };
-    let beside = beside(folder.unwrap_or(Path::new(".")));
-    let mut beside = beside.map_err(|error| failed(error.into()))?;
-    let mut out = BufWriter::new(beside.as_file_mut());
-    let written = relation::write(format, is_pretty, schema, batches.map(|b| Ok(b?)), &mut out);
-    written.map_err(sql_error).map_err(|error| match error {
-        Failed::Writing(error) => failed(error),
-        error => error,
-    })?;
-    out.flush().map_err(|error| failed(error.into()))?;
-    drop(out);
-    let kept = beside.as_file().sync_all().map_err(anyhow::Error::from);
-    let kept = kept.and_then(|()| Ok(beside.persist(path)?));
-    kept.map(|_: File| ()).map_err(failed)
-}
-
-/// Creates a temporary file in `folder` with the permissions of an ordinary file, unlike those of
-/// other temporary files.
-fn beside(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".redlake-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
-
-/// Error that ended the writing of a result.
-enum Failed {
-    Query(QueryError),
-    Writing(anyhow::Error),
-    Otherwise(CliError),
-}
-
-impl From<Failed> for CliError {
-    fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::Query(error) => error.into(),
-            Failed::Writing(error) => CliError::new(ExitCode::Internal, error, None),
-            Failed::Otherwise(error) => error,
-        }
-    }
-}
-
-fn sql_error(error: anyhow::Error) -> Failed {
-    match error.downcast::<QueryError>() {
-        Ok(error) => Failed::Query(error),
-        Err(error) => Failed::Writing(error),
+/// Returns the form of instants. People read local times; programs get UTC, unless a zone is asked for.
+fn instant_form(format: Format, has_zone: bool) -> InstantForm {
+    match (format, has_zone) {
+        (Format::Table | Format::Markdown, _) => InstantForm::Local,
+        (Format::Csv | Format::Json | Format::Ndjson, true) => InstantForm::Rfc3339,
+        (Format::Parquet, true) => InstantForm::AsIs,
+        (Format::Csv | Format::Json | Format::Ndjson | Format::Parquet, false) => InstantForm::Utc,
     }
 }
 

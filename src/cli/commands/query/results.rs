@@ -1,0 +1,156 @@
+//! Results of a query: printed, or written to a file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use tempfile::NamedTempFile;
+
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::output::format::Format;
+use crate::cli::output::instants::InstantForm;
+use crate::cli::output::print::{closed_pipe, counted, print_as_is, terminal_width};
+use crate::cli::output::relation;
+use crate::cli::output::table::FittedTable;
+use crate::query::duckdb::QueryError;
+
+pub(super) type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
+
+/// Form of a result.
+#[derive(Clone, Copy)]
+pub(super) struct ResultForm {
+    pub format: Format,
+    /// True for indented JSON.
+    pub is_pretty: bool,
+    /// True for a table with a line for each value.
+    pub is_expanded: bool,
+    pub instants: InstantForm,
+}
+
+impl ResultForm {
+    fn write(
+        self,
+        schema: &SchemaRef,
+        batches: &mut Batches<'_>,
+        out: impl Write + Send,
+    ) -> anyhow::Result<()> {
+        let shown = self.instants.schema(schema);
+        let batches = batches.map(|batch| self.instants.batch(&shown, &batch?));
+        relation::write(self.format, self.is_pretty, &shown, batches, out)
+    }
+
+    /// Returns a table for people: fitted to the terminal, or expanded. `None` for other forms.
+    fn for_people(
+        self,
+        schema: &SchemaRef,
+        batches: &mut Batches<'_>,
+    ) -> anyhow::Result<Option<String>> {
+        let width = terminal_width().filter(|_| self.format == Format::Table);
+        if width.is_none() && !self.is_expanded {
+            return Ok(None);
+        }
+        let shown = self.instants.schema(schema);
+        let batches = batches.map(|batch| self.instants.batch(&shown, &batch?));
+        let table = relation::text_table(schema, batches, true)?;
+        let rows = counted(table.rows.len() as u64, "row");
+        Ok(match width {
+            _ if self.is_expanded => Some(table.expanded()),
+            None => None,
+            Some(width) => {
+                let FittedTable { text, columns } = table.fitted(width);
+                let all = counted(table.columns.len() as u64, "column");
+                let columns = if columns == table.columns.len() {
+                    all
+                } else {
+                    format!("{columns} of {all} (--expanded shows all)")
+                };
+                Some(format!("{text}{rows}, {columns}\n"))
+            }
+        })
+    }
+}
+
+/// Prints a result to stdout.
+pub(super) fn print(
+    form: ResultForm,
+    schema: &SchemaRef,
+    batches: &mut Batches<'_>,
+) -> Result<(), Failed> {
+    if let Some(text) = form.for_people(schema, batches).map_err(sql_error)? {
+        return print_as_is(&text).map_err(Failed::Otherwise);
+    }
+    let out = BufWriter::new(io::stdout());
+    let written = form.write(schema, batches, out);
+    written.map_err(sql_error).or_else(|error| match error {
+        Failed::Writing(error) => closed_pipe(error).map_err(Failed::Otherwise),
+        error => Err(error),
+    })
+}
+
+/// Writes the result to a temporary file in the same folder, syncs it and renames it: the
+/// replacement is atomic.
+pub(super) fn write_file(
+    path: &Path,
+    form: ResultForm,
+    schema: &SchemaRef,
+    batches: &mut Batches<'_>,
+) -> Result<(), Failed> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let failed = |error: anyhow::Error| {
+        let error = error.context(format!("cannot write {}", path.display()));
+        Failed::Otherwise(CliError::new(ExitCode::Internal, error, None))
+    };
+    let beside = beside(folder.unwrap_or(Path::new(".")));
+    let mut beside = beside.map_err(|error| failed(error.into()))?;
+    let mut out = BufWriter::new(beside.as_file_mut());
+    let written = form.write(schema, batches, &mut out);
+    written.map_err(sql_error).map_err(|error| match error {
+        Failed::Writing(error) => failed(error),
+        error => error,
+    })?;
+    out.flush().map_err(|error| failed(error.into()))?;
+    drop(out);
+    let kept = beside.as_file().sync_all().map_err(anyhow::Error::from);
+    let kept = kept.and_then(|()| Ok(beside.persist(path)?));
+    kept.map(|_: File| ()).map_err(failed)
+}
+
+/// Creates a temporary file in `folder` with the permissions of an ordinary file, unlike those of
+/// other temporary files.
+fn beside(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".redlake-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Error that ended the writing of a result.
+pub(super) enum Failed {
+    Query(QueryError),
+    Writing(anyhow::Error),
+    Otherwise(CliError),
+}
+
+impl From<Failed> for CliError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Query(error) => error.into(),
+            Failed::Writing(error) => CliError::new(ExitCode::Internal, error, None),
+            Failed::Otherwise(error) => error,
+        }
+    }
+}
+
+fn sql_error(error: anyhow::Error) -> Failed {
+    match error.downcast::<QueryError>() {
+        Ok(error) => Failed::Query(error),
+        Err(error) => Failed::Writing(error),
+    }
+}

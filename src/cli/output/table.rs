@@ -1,0 +1,361 @@
+//! Tables fitted to the width of a terminal.
+//!
+//! Every row is one line. Long values are cut with `…`; if a column would become too narrow, columns
+//! in the middle are left out. Characters that join others, such as those of emoji of several people,
+//! are left out of cells: terminals disagree about the width of joined characters, and the columns would
+//! not line up. comfy-table, which prints tables for pipes, wraps values and keeps all columns.
+
+use unicode_width::UnicodeWidthChar as _;
+
+use crate::spec::yaml::escape::escaped_cell;
+
+/// A table of texts.
+pub struct TextTable {
+    pub columns: Vec<TextColumn>,
+    /// Rows with a cell for each column. `None` is shown as NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// The head of a column.
+pub struct TextColumn {
+    pub name: String,
+    /// Type of the values, shown below the name.
+    pub kind: Option<String>,
+    /// True if values are aligned to the right.
+    pub is_number: bool,
+}
+
+/// A table as a terminal shows it.
+pub struct FittedTable {
+    pub text: String,
+    /// Number of columns that are shown.
+    pub columns: usize,
+}
+
+/// Width to which a column is not shrunk further, if its values are wider.
+const NARROW: usize = 8;
+/// Sign for what is cut or left out.
+const CUT: char = '…';
+
+impl TextTable {
+    /// Returns the table in at most `width` columns of a terminal, if that is possible.
+    pub fn fitted(&self, width: usize) -> FittedTable {
+        let cells = Cells::of(self);
+        let natural: Vec<usize> = cells.natural_widths();
+        let shown = chosen(&natural, width);
+        let room = width.saturating_sub(frame(shown.len(), shown.len() < natural.len()));
+        let widths = shrunk(
+            &shown.iter().map(|at| natural[*at]).collect::<Vec<_>>(),
+            room,
+        );
+        let lines = Lines::new(&shown, widths, natural.len());
+        FittedTable {
+            text: lines.draw(&cells, self),
+            columns: shown.len(),
+        }
+    }
+
+    /// Returns the table with one line for each value, and a heading for each row.
+    pub fn expanded(&self) -> String {
+        let names: Vec<String> = self.columns.iter().map(|c| plain(&c.name)).collect();
+        let width = names.iter().map(|name| width_of(name)).max().unwrap_or(0);
+        let mut out = String::new();
+        for (at, row) in self.rows.iter().enumerate() {
+            out.push_str(&format!("─ row {} ─\n", at + 1));
+            for (name, cell) in names.iter().zip(row) {
+                let value = cell.as_deref().map_or_else(null, plain);
+                let gap = " ".repeat(width - width_of(name));
+                out.push_str(&format!("{name}{gap} │ {value}\n"));
+            }
+        }
+        out
+    }
+}
+
+/// Texts of a table as a terminal shows them.
+struct Cells {
+    names: Vec<String>,
+    kinds: Option<Vec<String>>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Cells {
+    fn of(table: &TextTable) -> Self {
+        let kinds = table.columns.iter().map(|column| column.kind.clone());
+        let cell = |cell: &Option<String>| cell.as_deref().map_or_else(null, plain);
+        Cells {
+            names: table.columns.iter().map(|c| plain(&c.name)).collect(),
+            kinds: kinds.collect(),
+            rows: table
+                .rows
+                .iter()
+                .map(|row| row.iter().map(cell).collect())
+                .collect(),
+        }
+    }
+
+    /// Returns the width of the widest text of each column.
+    fn natural_widths(&self) -> Vec<usize> {
+        let lines = std::iter::once(&self.names)
+            .chain(self.kinds.as_ref())
+            .chain(&self.rows);
+        let mut widths = vec![1; self.names.len()];
+        for line in lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = (*width).max(width_of(cell));
+            }
+        }
+        widths
+    }
+}
+
+/// Returns the columns that borders and spaces take. `has_gap` tells whether columns are left out.
+fn frame(columns: usize, has_gap: bool) -> usize {
+    1 + 3 * columns + if has_gap { 4 } else { 0 }
+}
+
+/// Returns the places of the columns that are shown: all, or the first and the last ones.
+fn chosen(natural: &[usize], width: usize) -> Vec<usize> {
+    let mut shown: Vec<usize> = (0..natural.len()).collect();
+    let needed = |shown: &[usize]| {
+        let columns = shown.iter().map(|at| natural[*at].min(NARROW));
+        columns.sum::<usize>() + frame(shown.len(), shown.len() < natural.len())
+    };
+    while shown.len() > 1 && needed(&shown) > width {
+        shown.remove(shown.len() / 2);
+    }
+    shown
+}
+
+/// Returns widths that fit into `room`: the widest columns are shrunk to the same width.
+fn shrunk(natural: &[usize], room: usize) -> Vec<usize> {
+    let total = |most: usize| {
+        natural
+            .iter()
+            .map(|width| (*width).min(most))
+            .sum::<usize>()
+    };
+    let widest = natural.iter().copied().max().unwrap_or(1);
+    let fits = (1..=widest).rev().find(|most| total(*most) <= room);
+    let most = fits.unwrap_or(1);
+    let mut left = room.saturating_sub(total(most));
+    let widths = natural.iter().map(|width| {
+        let more = usize::from(*width > most && left > 0);
+        left -= more;
+        (*width).min(most) + more
+    });
+    widths.collect()
+}
+
+/// The lines of a table: which columns they show, and how wide each is.
+struct Lines<'s> {
+    shown: &'s [usize],
+    widths: Vec<usize>,
+    /// Place among the shown columns before which others are left out.
+    gap: Option<usize>,
+}
+
+impl<'s> Lines<'s> {
+    fn new(shown: &'s [usize], widths: Vec<usize>, columns: usize) -> Self {
+        let gap = (shown.len() < columns).then(|| {
+            let is_after = |(place, at): (usize, &usize)| *at != place;
+            let all = shown.iter().enumerate();
+            all.clone().position(is_after).unwrap_or(shown.len())
+        });
+        Lines { shown, widths, gap }
+    }
+
+    fn draw(&self, cells: &Cells, table: &TextTable) -> String {
+        let mut out = self.border(['┌', '┬', '┐']);
+        let centred = |_: usize| Align::Centre;
+        out.push_str(&self.line(&cells.names, centred));
+        if let Some(kinds) = &cells.kinds {
+            out.push_str(&self.line(kinds, centred));
+        }
+        out.push_str(&self.border(['├', '┼', '┤']));
+        let aligned = |at: usize| {
+            if table.columns[at].is_number {
+                Align::Right
+            } else {
+                Align::Left
+            }
+        };
+        for row in &cells.rows {
+            out.push_str(&self.line(row, aligned));
+        }
+        out.push_str(&self.border(['└', '┴', '┘']));
+        out
+    }
+
+    fn border(&self, [left, middle, right]: [char; 3]) -> String {
+        let mut parts: Vec<String> = self.widths.iter().map(|w| "─".repeat(w + 2)).collect();
+        if let Some(gap) = self.gap {
+            parts.insert(gap, "───".to_owned());
+        }
+        format!("{left}{}{right}\n", parts.join(&middle.to_string()))
+    }
+
+    fn line(&self, cells: &[String], align: impl Fn(usize) -> Align) -> String {
+        let shown = self.shown.iter().zip(&self.widths);
+        let mut parts: Vec<String> = shown
+            .map(|(at, width)| {
+                format!(
+                    " {} ",
+                    padded(&cut(&cells[*at], *width), *width, align(*at))
+                )
+            })
+            .collect();
+        if let Some(gap) = self.gap {
+            parts.insert(gap, format!(" {CUT} "));
+        }
+        format!("│{}│\n", parts.join("│"))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Align {
+    Left,
+    Right,
+    Centre,
+}
+
+fn padded(text: &str, width: usize, align: Align) -> String {
+    let space = width.saturating_sub(width_of(text));
+    let before = match align {
+        Align::Left => 0,
+        Align::Right => space,
+        Align::Centre => space / 2,
+    };
+    format!("{}{text}{}", " ".repeat(before), " ".repeat(space - before))
+}
+
+/// Returns a text in at most `width` columns.
+fn cut(text: &str, width: usize) -> String {
+    if width_of(text) <= width {
+        return text.to_owned();
+    }
+    let mut used = 0;
+    let room = width.saturating_sub(1);
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= room
+    };
+    let mut part: String = text.chars().take_while(fits).collect();
+    part.push(CUT);
+    part
+}
+
+fn width_of(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+fn null() -> String {
+    "NULL".to_owned()
+}
+
+/// Returns a text on one line, without control characters and without characters that join others.
+fn plain(text: &str) -> String {
+    let line = text.replace(['\n', '\r', '\t'], " ");
+    escaped_cell(&line)
+        .chars()
+        .filter(|c| !is_joiner(*c))
+        .collect()
+}
+
+/// Returns true for a zero-width joiner, a variation selector and a skin tone.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(columns: &[(&str, bool)], rows: &[&[&str]]) -> TextTable {
+        let column = |(name, is_number): &(&str, bool)| TextColumn {
+            name: (*name).to_owned(),
+            kind: None,
+            is_number: *is_number,
+        };
+        let cell = |cell: &&str| (*cell != "-").then(|| (*cell).to_owned());
+        TextTable {
+            columns: columns.iter().map(column).collect(),
+            rows: rows
+                .iter()
+                .map(|row| row.iter().map(cell).collect())
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_values_if_there_is_room() {
+        let table = table(
+            &[("title", false), ("likes", true)],
+            &[&["早C晚A 👩‍👩‍👧", "12"], &["-", "3000000"]],
+        );
+        let fitted = table.fitted(80);
+        assert_eq!(fitted.columns, 2);
+        assert_eq!(
+            fitted.text,
+            "\
+┌───────────────┬─────────┐
+│     title     │  likes  │
+├───────────────┼─────────┤
+│ 早C晚A 👩👩👧 │      12 │
+│ NULL          │ 3000000 │
+└───────────────┴─────────┘
+"
+        );
+    }
+
+    #[test]
+    fn the_widest_columns_are_cut_first() {
+        let table = table(
+            &[("id", false), ("title", false)],
+            &[&["64f0", "关于兰蔻，说点真话，敏感肌亲测"]],
+        );
+        assert_eq!(
+            table.fitted(24).text,
+            "\
+┌──────┬───────────────┐
+│  id  │     title     │
+├──────┼───────────────┤
+│ 64f0 │ 关于兰蔻，说… │
+└──────┴───────────────┘
+"
+        );
+    }
+
+    #[test]
+    fn columns_in_the_middle_are_left_out_of_a_narrow_terminal() {
+        let columns: Vec<String> = (1..=9).map(|at| format!("column_{at}")).collect();
+        let columns: Vec<(&str, bool)> =
+            columns.iter().map(|name| (name.as_str(), false)).collect();
+        let table = table(&columns, &[&["a", "b", "c", "d", "e", "f", "g", "h", "i"]]);
+        let fitted = table.fitted(40);
+        assert_eq!(fitted.columns, 3);
+        assert_eq!(
+            fitted.text,
+            "\
+┌──────────┬──────────┬───┬──────────┐
+│ column_1 │ column_2 │ … │ column_9 │
+├──────────┼──────────┼───┼──────────┤
+│ a        │ b        │ … │ i        │
+└──────────┴──────────┴───┴──────────┘
+"
+        );
+    }
+
+    #[test]
+    fn control_characters_are_escaped_and_lines_joined() {
+        let table = table(&[("text", false)], &[&["a\nb\u{1b}[2J"]]);
+        let text = table.fitted(80).text;
+        assert!(text.contains("│ a b\\u{1b}[2J │"), "{text}");
+    }
+
+    #[test]
+    fn an_expanded_row_has_a_line_for_each_value() {
+        let table = table(&[("note_id", false), ("标题", false)], &[&["a", "-"]]);
+        assert_eq!(table.expanded(), "─ row 1 ─\nnote_id │ a\n标题    │ NULL\n");
+    }
+}
