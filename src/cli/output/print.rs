@@ -14,7 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::relation;
-use crate::cli::output::table::{TextColumn, TextTable};
+use crate::cli::output::table::{FittedTable, Overflow, TextColumn, TextTable};
 use crate::plan::Money;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
@@ -31,7 +31,7 @@ pub fn print_batches(
     if let (Format::Table, Some(width)) = (format, terminal_width()) {
         let table = relation::text_table(schema, batches, false);
         let table = table.map_err(|e| CliError::new(ExitCode::Internal, e, None))?;
-        let fitted = table.fitted(width);
+        let fitted = table.fitted(width, Overflow::Cut);
         let left_out = table.columns.len() - fitted.columns;
         let note = match left_out {
             0 => String::new(),
@@ -83,7 +83,7 @@ pub fn terminal_width() -> Option<usize> {
     size.map(|(width, _)| usize::from(width.0))
 }
 
-/// Returns texts as a table, fitted to the terminal if stdout is one. Short rows are filled up, long
+/// Returns texts as a table, wrapped to fit the terminal if stdout is one. Short rows are filled up, long
 /// rows are cut.
 pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
     if let Some(width) = terminal_width() {
@@ -100,7 +100,8 @@ pub fn pretty(columns: &[&str], rows: &[Vec<String>]) -> String {
             columns: columns.iter().map(head).collect(),
             rows: rows.iter().map(row).collect(),
         };
-        return table.fitted(width).text.trim_end().to_owned();
+        let FittedTable { text, .. } = table.fitted(width, Overflow::Wrap);
+        return text.trim_end().to_owned();
     }
     let of = |at: usize| {
         let cells = rows

@@ -1,7 +1,7 @@
 //! Tables fitted to the width of a terminal.
 //!
-//! Every row is one line. Long values are cut with `…`; if a column would become too narrow, columns
-//! in the middle are left out. Characters that join others, such as those of emoji of several people,
+//! Results of queries have one line a row: long values are cut with `…`, and if a column would become
+//! too narrow, columns in the middle are left out. Reports keep every word: long values are wrapped. Characters that join others, such as those of emoji of several people,
 //! are left out of cells: terminals disagree about the width of joined characters, and the columns would
 //! not line up. comfy-table, which prints tables for pipes, wraps values and keeps all columns.
 
@@ -32,17 +32,32 @@ pub struct FittedTable {
     pub columns: usize,
 }
 
-/// Width to which a column is not shrunk further, if its values are wider.
-const NARROW: usize = 8;
+/// What becomes of values that are too wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    Cut,
+    Wrap,
+}
+
+impl Overflow {
+    /// Returns the width to which a column is not shrunk further, if its values are wider.
+    fn narrow(self) -> usize {
+        match self {
+            Overflow::Cut => 8,
+            Overflow::Wrap => 4,
+        }
+    }
+}
+
 /// Sign for what is cut or left out.
 const CUT: char = '…';
 
 impl TextTable {
     /// Returns the table in at most `width` columns of a terminal, if that is possible.
-    pub fn fitted(&self, width: usize) -> FittedTable {
+    pub fn fitted(&self, width: usize, overflow: Overflow) -> FittedTable {
         let cells = Cells::of(self);
         let natural: Vec<usize> = cells.natural_widths();
-        let shown = chosen(&natural, width);
+        let shown = chosen(&natural, width, overflow.narrow());
         let room = width.saturating_sub(frame(shown.len(), shown.len() < natural.len()));
         let widths = shrunk(
             &shown.iter().map(|at| natural[*at]).collect::<Vec<_>>(),
@@ -50,7 +65,7 @@ impl TextTable {
         );
         let lines = Lines::new(&shown, widths, natural.len());
         FittedTable {
-            text: lines.draw(&cells, self),
+            text: lines.draw(&cells, self, overflow),
             columns: shown.len(),
         }
     }
@@ -115,10 +130,10 @@ fn frame(columns: usize, has_gap: bool) -> usize {
 }
 
 /// Returns the places of the columns that are shown: all, or the first and the last ones.
-fn chosen(natural: &[usize], width: usize) -> Vec<usize> {
+fn chosen(natural: &[usize], width: usize, narrow: usize) -> Vec<usize> {
     let mut shown: Vec<usize> = (0..natural.len()).collect();
     let needed = |shown: &[usize]| {
-        let columns = shown.iter().map(|at| natural[*at].min(NARROW));
+        let columns = shown.iter().map(|at| natural[*at].min(narrow));
         columns.sum::<usize>() + frame(shown.len(), shown.len() < natural.len())
     };
     while shown.len() > 1 && needed(&shown) > width {
@@ -165,12 +180,12 @@ impl<'s> Lines<'s> {
         Lines { shown, widths, gap }
     }
 
-    fn draw(&self, cells: &Cells, table: &TextTable) -> String {
+    fn draw(&self, cells: &Cells, table: &TextTable, overflow: Overflow) -> String {
         let mut out = self.border(['┌', '┬', '┐']);
         let centred = |_: usize| Align::Centre;
-        out.push_str(&self.line(&cells.names, centred));
+        out.push_str(&self.row(&cells.names, centred, overflow));
         if let Some(kinds) = &cells.kinds {
-            out.push_str(&self.line(kinds, centred));
+            out.push_str(&self.row(kinds, centred, overflow));
         }
         out.push_str(&self.border(['├', '┼', '┤']));
         let aligned = |at: usize| {
@@ -181,7 +196,7 @@ impl<'s> Lines<'s> {
             }
         };
         for row in &cells.rows {
-            out.push_str(&self.line(row, aligned));
+            out.push_str(&self.row(row, aligned, overflow));
         }
         out.push_str(&self.border(['└', '┴', '┘']));
         out
@@ -193,6 +208,26 @@ impl<'s> Lines<'s> {
             parts.insert(gap, "───".to_owned());
         }
         format!("{left}{}{right}\n", parts.join(&middle.to_string()))
+    }
+
+    /// Returns the lines of a row: one, or as many as its wrapped values need.
+    fn row(&self, cells: &[String], align: impl Fn(usize) -> Align, overflow: Overflow) -> String {
+        let shown = self.shown.iter().zip(&self.widths);
+        let parts: Vec<Vec<String>> = match overflow {
+            Overflow::Cut => return self.line(cells, align),
+            Overflow::Wrap => shown
+                .map(|(at, width)| wrapped(&cells[*at], *width))
+                .collect(),
+        };
+        let height = parts.iter().map(Vec::len).max().unwrap_or(1);
+        let lines = (0..height).map(|line| {
+            let mut of_line = vec![String::new(); cells.len()];
+            for (at, part) in self.shown.iter().zip(&parts) {
+                of_line[*at] = part.get(line).cloned().unwrap_or_default();
+            }
+            self.line(&of_line, &align)
+        });
+        lines.collect()
     }
 
     fn line(&self, cells: &[String], align: impl Fn(usize) -> Align) -> String {
@@ -245,6 +280,28 @@ fn cut(text: &str, width: usize) -> String {
     part
 }
 
+/// Returns a text in parts of at most `width` columns, divided at spaces where that is possible.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while width_of(rest) > width {
+        let mut used = 0;
+        let over = rest.char_indices().find(|(_, c)| {
+            used += c.width().unwrap_or(0);
+            used > width
+        });
+        let end = over.map_or(rest.len(), |(at, _)| at);
+        // A character that is wider than the column is on a line of its own.
+        let end = end.max(rest.chars().next().map_or(0, char::len_utf8));
+        let space = rest[..end].rfind(' ').filter(|at| *at > 0);
+        let (part, after) = rest.split_at(space.unwrap_or(end));
+        parts.push(part.to_owned());
+        rest = after.trim_start_matches(' ');
+    }
+    parts.push(rest.to_owned());
+    parts
+}
+
 fn width_of(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
@@ -293,7 +350,7 @@ mod tests {
             &[("title", false), ("likes", true)],
             &[&["早C晚A 👩‍👩‍👧", "12"], &["-", "3000000"]],
         );
-        let fitted = table.fitted(80);
+        let fitted = table.fitted(80, Overflow::Cut);
         assert_eq!(fitted.columns, 2);
         assert_eq!(
             fitted.text,
@@ -315,7 +372,7 @@ mod tests {
             &[&["64f0", "关于兰蔻，说点真话，敏感肌亲测"]],
         );
         assert_eq!(
-            table.fitted(24).text,
+            table.fitted(24, Overflow::Cut).text,
             "\
 ┌──────┬───────────────┐
 │  id  │     title     │
@@ -327,12 +384,36 @@ mod tests {
     }
 
     #[test]
+    fn a_report_wraps_values_at_spaces_and_keeps_all_of_them() {
+        let table = table(
+            &[("check", false), ("detail", false)],
+            &[
+                &["lake", "run a pipeline first 或者指定文件夹"],
+                &["x", "y"],
+            ],
+        );
+        assert_eq!(
+            table.fitted(28, Overflow::Wrap).text,
+            "\
+┌───────┬──────────────────┐
+│ check │      detail      │
+├───────┼──────────────────┤
+│ lake  │ run a pipeline   │
+│       │ first            │
+│       │ 或者指定文件夹   │
+│ x     │ y                │
+└───────┴──────────────────┘
+"
+        );
+    }
+
+    #[test]
     fn columns_in_the_middle_are_left_out_of_a_narrow_terminal() {
         let columns: Vec<String> = (1..=9).map(|at| format!("column_{at}")).collect();
         let columns: Vec<(&str, bool)> =
             columns.iter().map(|name| (name.as_str(), false)).collect();
         let table = table(&columns, &[&["a", "b", "c", "d", "e", "f", "g", "h", "i"]]);
-        let fitted = table.fitted(40);
+        let fitted = table.fitted(40, Overflow::Cut);
         assert_eq!(fitted.columns, 3);
         assert_eq!(
             fitted.text,
@@ -349,7 +430,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped_and_lines_joined() {
         let table = table(&[("text", false)], &[&["a\nb\u{1b}[2J"]]);
-        let text = table.fitted(80).text;
+        let text = table.fitted(80, Overflow::Cut).text;
         assert!(text.contains("│ a b\\u{1b}[2J │"), "{text}");
     }
 

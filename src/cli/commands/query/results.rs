@@ -14,7 +14,7 @@ use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
 use crate::cli::output::print::{closed_pipe, counted, print_as_is, terminal_width};
 use crate::cli::output::relation;
-use crate::cli::output::table::FittedTable;
+use crate::cli::output::table::{FittedTable, Overflow};
 use crate::query::duckdb::QueryError;
 
 pub(super) type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
@@ -60,7 +60,7 @@ impl ResultForm {
             _ if self.is_expanded => Some(table.expanded()),
             None => None,
             Some(width) => {
-                let FittedTable { text, columns } = table.fitted(width);
+                let FittedTable { text, columns } = table.fitted(width, Overflow::Cut);
                 let all = counted(table.columns.len() as u64, "column");
                 let columns = if columns == table.columns.len() {
                     all
