@@ -11,43 +11,20 @@ use super::files::{list, replace_json};
 use super::{Lake, LakeError};
 use crate::lake_layout::{self, STATE, state};
 use crate::load::record::{CommitKind, CommitRecord};
-use crate::spec::mart::{DateSpan, Period};
+use crate::spec::mart::{ByPeriod, DateSpan, Period};
 
 /// Map from a date to the hash of the inputs of its figures.
 pub type Inputs = BTreeMap<NaiveDate, String>;
 
-/// Hashes of the inputs of all marts of a lake.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MartInputs {
-    pub days: Inputs,
-    /// Hashes of the weekly marts, each with the Monday of its week.
-    pub weeks: Inputs,
-}
-
 /// Inputs and failures of the last computation of the marts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Computed {
-    pub days: Inputs,
-    #[serde(default)]
-    pub weeks: Inputs,
+    /// Hashes by date, and those of weeks by Monday.
+    #[serde(flatten)]
+    pub inputs: ByPeriod<Inputs>,
     /// The marts that could not be computed from these inputs.
     #[serde(default)]
     pub failed: Vec<FailedMart>,
-}
-
-impl Computed {
-    pub fn hashes(&mut self, period: Period) -> &mut Inputs {
-        match period {
-            Period::Day => &mut self.days,
-            Period::Week => &mut self.weeks,
-        }
-    }
-
-    /// Removes the failures of a date or a week.
-    pub fn forget_failures(&mut self, period: Period, date: NaiveDate) {
-        let is_other = |failed: &FailedMart| failed.date != date || failed.period != period;
-        self.failed.retain(is_other);
-    }
 }
 
 /// A mart without rows for a date, because it could not be computed.
@@ -60,6 +37,13 @@ pub struct FailedMart {
     /// `None` if the tables could not be read for any mart of the date.
     pub mart: Option<String>,
     pub reason: String,
+}
+
+impl FailedMart {
+    /// Returns true for a failure on this date, or in the week of this Monday.
+    pub fn is_of(&self, period: Period, date: NaiveDate) -> bool {
+        self.date == date && self.period == period
+    }
 }
 
 impl Lake {
@@ -77,7 +61,7 @@ impl Lake {
         &self,
         tables: &BTreeSet<String>,
         definition: &str,
-    ) -> Result<MartInputs, LakeError> {
+    ) -> Result<ByPeriod<Inputs>, LakeError> {
         let zones = self.time_zones();
         let mut changes = Changes::default();
         let _held = self.lock_exclusive()?;
@@ -113,7 +97,7 @@ impl Lake {
             let span = Period::Week.span_of(monday);
             (monday, changes.with_later(hasher, &pipelines, span))
         });
-        Ok(MartInputs {
+        Ok(ByPeriod {
             weeks: weeks.collect(),
             days,
         })

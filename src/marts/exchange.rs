@@ -32,8 +32,8 @@ pub(super) fn to_polars(relation: &Relation) -> Result<LazyFrame, MartError> {
     Ok(read.map_err(MartError::Polars)?.lazy())
 }
 
-/// Converts computed rows to Arrow, with only the columns that the contract declares. The column
-/// of [`DATES`] is filled with `date`.
+/// Converts computed rows to Arrow, with only the columns that the contract declares. A column in
+/// [`DATES`] has `date` in all rows.
 pub(super) fn to_arrow(
     mut computed: DataFrame,
     table: &Table,

@@ -9,7 +9,7 @@ use super::views::derived;
 use crate::lake_layout::PARTITIONS;
 use crate::query::sql::{identifier, literal, plain_glob};
 use crate::spec::table::{
-    Column, ColumnType, DECIMAL_DIGITS, FileColumns, Table, Unreadable, ViewQuery,
+    Column, ColumnType, DECIMAL_DIGITS, FileColumns, Table, Unreadable, ViewQuery, owner,
 };
 
 /// Returns the statements that create the views of the lake at `lake`, an absolute path. `files`
@@ -76,7 +76,7 @@ pub fn named_in(sql: &str, tables: &IndexMap<String, Table>) -> IndexMap<String,
     while let Some(name) = open.pop() {
         let query = tables.get(name).and_then(|table| table.query.as_ref());
         let reads = query.into_iter().flat_map(|query| query.reads.keys());
-        for table in reads.filter_map(|relation| owner(relation, tables)) {
+        for (table, _) in reads.filter_map(|relation| owner(relation, tables)) {
             if names.insert(table.name()) {
                 open.push(table.name());
             }
@@ -217,22 +217,11 @@ fn is_possible(
 ) -> bool {
     let mut reads = query.reads.iter();
     reads.all(|(relation, columns)| {
-        let table = owner(relation, tables).map_or(relation.as_str(), Table::name);
+        let table = owner(relation, tables).map_or(relation.as_str(), |(table, _)| table.name());
         let is_unreadable =
             |column: &String| unreadable.contains_key(&(table.to_owned(), column.clone()));
         created.contains(relation) && !columns.iter().any(is_unreadable)
     })
-}
-
-/// Returns the table of this name, or the table that a view of this name is derived from.
-fn owner<'t>(relation: &str, tables: &'t IndexMap<String, Table>) -> Option<&'t Table> {
-    let has = |table: &&Table| {
-        table
-            .derived_views()
-            .iter()
-            .any(|view| view.name == relation)
-    };
-    tables.get(relation).or_else(|| tables.values().find(has))
 }
 
 /// Returns the statement that creates a view from its query, with the columns of its contract.

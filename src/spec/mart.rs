@@ -61,6 +61,30 @@ impl Period {
     }
 }
 
+/// A value for each period.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByPeriod<T: Default> {
+    pub days: T,
+    #[serde(default)]
+    pub weeks: T,
+}
+
+impl<T: Default> ByPeriod<T> {
+    pub fn of(&self, period: Period) -> &T {
+        match period {
+            Period::Day => &self.days,
+            Period::Week => &self.weeks,
+        }
+    }
+
+    pub fn of_mut(&mut self, period: Period) -> &mut T {
+        match period {
+            Period::Day => &mut self.days,
+            Period::Week => &mut self.weeks,
+        }
+    }
+}
+
 /// The dates of one partition of a mart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateSpan {

@@ -300,3 +300,19 @@ pub struct FileColumns {
     /// Tables whose files all have the same columns. The schema of one file stands for all.
     pub uniform: BTreeSet<String>,
 }
+
+/// Returns the table of this name, or the one that a view of this name is derived from, with the kind
+/// of the view.
+pub fn owner<'t>(
+    relation: &str,
+    tables: &'t IndexMap<String, Table>,
+) -> Option<(&'t Table, Option<DerivedKind>)> {
+    if let Some(table) = tables.get(relation) {
+        return Some((table, None));
+    }
+    tables.values().find_map(|table| {
+        let mut views = table.derived_views().into_iter();
+        let view = views.find(|view| view.name == relation)?;
+        Some((table, Some(view.kind)))
+    })
+}

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::table::{Column, DerivedKind, RowsFrom, Table, ViewQuery};
+use super::table::{Column, DerivedKind, RowsFrom, Table, ViewQuery, owner};
 use crate::spec::references::near_or;
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
 use crate::spec::yaml::document::Spanned;
@@ -118,22 +118,6 @@ impl ViewFile {
             }),
         }
     }
-}
-
-/// Returns the table of this name, or the one that a view of this name is derived from, with the kind
-/// of that view.
-fn owner<'t>(
-    relation: &str,
-    tables: &'t IndexMap<String, Table>,
-) -> Option<(&'t Table, Option<DerivedKind>)> {
-    if let Some(table) = tables.get(relation) {
-        return Some((table, None));
-    }
-    tables.values().find_map(|table| {
-        let mut views = table.derived_views().into_iter();
-        let view = views.find(|view| view.name == relation)?;
-        Some((table, Some(view.kind)))
-    })
 }
 
 fn has_column(table: &Table, kind: Option<DerivedKind>, column: &str) -> bool {

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::print::grouped;
+use crate::cli::output::print::{counted, grouped};
 use crate::load::Lake;
 use crate::run::catalog;
 use crate::run::marts::error::{MartsError, named};
@@ -61,15 +61,11 @@ fn computed(refreshed: &Refreshed) -> String {
         rows,
         failed,
     } = refreshed;
-    let counted = |n: usize, name: &str| {
-        let plural = if n == 1 { "" } else { "s" };
-        format!("{} {name}{plural}", grouped(n as u64))
-    };
     let spans = |spans: &BTreeSet<NaiveDate>, name: &str| {
         let (first, last) = (spans.first()?, spans.last()?);
         Some(format!(
             "{} computed ({first} to {last})",
-            counted(spans.len(), name)
+            counted(spans.len() as u64, name)
         ))
     };
     let told: Vec<String> = [spans(days, "date"), spans(weeks, "week")]
@@ -84,7 +80,7 @@ fn computed(refreshed: &Refreshed) -> String {
         };
         return told.to_owned();
     }
-    let files = counted(*files as usize, "file");
+    let files = counted(*files, "file");
     let mut out = format!("marts: {}, {files} written\n\n", told.join(", "));
     let _ = writeln!(out, "  {:<16}{:>9}", "mart", "rows");
     for (mart, rows) in rows {

@@ -34,6 +34,52 @@ fn widest(c: char) -> usize {
     }
 }
 
+/// Sign for what is cut or left out of a table.
+pub const ELLIPSIS: char = '…';
+
+/// Returns a text in at most `width` columns.
+pub fn cut(text: &str, width: usize) -> String {
+    if width_of(text) <= width {
+        return text.to_owned();
+    }
+    let mut used = 0;
+    let room = width.saturating_sub(1);
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= room
+    };
+    let mut part: String = text.chars().take_while(fits).collect();
+    part.push(ELLIPSIS);
+    part
+}
+
+/// Returns a text in parts of at most `width` columns, divided at spaces where that is possible.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while width_of(rest) > width {
+        let mut used = 0;
+        let over = rest.char_indices().find(|(_, c)| {
+            used += c.width().unwrap_or(0);
+            used > width
+        });
+        let end = over.map_or(rest.len(), |(at, _)| at);
+        // A character that is wider than the column is on a line of its own.
+        let end = end.max(rest.chars().next().map_or(0, char::len_utf8));
+        let space = rest[..end].rfind(' ').filter(|at| *at > 0);
+        let (part, after) = rest.split_at(space.unwrap_or(end));
+        parts.push(part.to_owned());
+        rest = after.trim_start_matches(' ');
+    }
+    parts.push(rest.to_owned());
+    parts
+}
+
+/// Returns the columns of a text whose characters do not join, if each has its usual width.
+pub fn width_of(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

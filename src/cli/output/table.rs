@@ -5,8 +5,7 @@
 //! are left out of cells: terminals disagree about the width of joined characters, and the columns would
 //! not line up. comfy-table, which prints tables for pipes, wraps values and keeps all columns.
 
-use unicode_width::UnicodeWidthChar as _;
-
+use crate::cli::output::columns::{ELLIPSIS, cut, width_of, wrapped};
 use crate::spec::yaml::escape::escaped_cell;
 
 /// A table of texts.
@@ -32,7 +31,7 @@ pub struct FittedTable {
     pub columns: usize,
 }
 
-/// What becomes of values that are too wide.
+/// Treatment of values that are wider than their column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     Cut,
@@ -48,9 +47,6 @@ impl Overflow {
         }
     }
 }
-
-/// Sign for what is cut or left out.
-const CUT: char = '…';
 
 impl TextTable {
     /// Returns the table in at most `width` columns of a terminal, if that is possible.
@@ -241,7 +237,7 @@ impl<'s> Lines<'s> {
             })
             .collect();
         if let Some(gap) = self.gap {
-            parts.insert(gap, format!(" {CUT} "));
+            parts.insert(gap, format!(" {ELLIPSIS} "));
         }
         format!("│{}│\n", parts.join("│"))
     }
@@ -262,48 +258,6 @@ fn padded(text: &str, width: usize, align: Align) -> String {
         Align::Centre => space / 2,
     };
     format!("{}{text}{}", " ".repeat(before), " ".repeat(space - before))
-}
-
-/// Returns a text in at most `width` columns.
-fn cut(text: &str, width: usize) -> String {
-    if width_of(text) <= width {
-        return text.to_owned();
-    }
-    let mut used = 0;
-    let room = width.saturating_sub(1);
-    let fits = |c: &char| {
-        used += c.width().unwrap_or(0);
-        used <= room
-    };
-    let mut part: String = text.chars().take_while(fits).collect();
-    part.push(CUT);
-    part
-}
-
-/// Returns a text in parts of at most `width` columns, divided at spaces where that is possible.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while width_of(rest) > width {
-        let mut used = 0;
-        let over = rest.char_indices().find(|(_, c)| {
-            used += c.width().unwrap_or(0);
-            used > width
-        });
-        let end = over.map_or(rest.len(), |(at, _)| at);
-        // A character that is wider than the column is on a line of its own.
-        let end = end.max(rest.chars().next().map_or(0, char::len_utf8));
-        let space = rest[..end].rfind(' ').filter(|at| *at > 0);
-        let (part, after) = rest.split_at(space.unwrap_or(end));
-        parts.push(part.to_owned());
-        rest = after.trim_start_matches(' ');
-    }
-    parts.push(rest.to_owned());
-    parts
-}
-
-fn width_of(text: &str) -> usize {
-    text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
 fn null() -> String {

@@ -10,7 +10,7 @@ use crate::lake_layout::mart_path;
 use crate::load::Lake;
 use crate::load::marts::{Computed, FailedMart, Inputs};
 use crate::load::record::CommitKind;
-use crate::spec::mart::Period;
+use crate::spec::mart::{ByPeriod, Period};
 
 fn date(day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, day).expect("a date")
@@ -110,8 +110,10 @@ fn a_damaged_memory_is_none() {
         reason: "it panicked".to_owned(),
     };
     let computed = Computed {
-        days: Inputs::from([(date(9), "abc".to_owned())]),
-        weeks: Inputs::from([(date(9), "def".to_owned())]),
+        inputs: ByPeriod {
+            days: Inputs::from([(date(9), "abc".to_owned())]),
+            weeks: Inputs::from([(date(9), "def".to_owned())]),
+        },
         failed: vec![failed],
     };
     lake.remember_marts(&computed).expect("a file");
@@ -119,9 +121,9 @@ fn a_damaged_memory_is_none() {
     // As it was written before marts were remembered that failed.
     let path = lake.root().join("_state/marts.json");
     fs::write(&path, "{\"days\": {\"2026-03-09\": \"abc\"}}").expect("a file");
-    assert_eq!(lake.computed_marts().days, computed.days);
+    assert_eq!(lake.computed_marts().inputs.days, computed.inputs.days);
     assert_eq!(lake.computed_marts().failed, []);
-    assert_eq!(lake.computed_marts().weeks, Inputs::new());
+    assert_eq!(lake.computed_marts().inputs.weeks, Inputs::new());
     fs::write(path, "{\"days\": {\"2026").expect("a file");
     assert_eq!(lake.computed_marts(), Computed::default());
 }

@@ -155,8 +155,8 @@ fn keep_foreign(target: &Path, log: &Path, state: &Path) -> Result<(), QueryErro
     Ok(())
 }
 
-/// Returns the names of the views, tables and macros of a database that redlake did not make. All views
-/// of redlake have comments.
+/// Returns the names of the views, tables and macros of a database that redlake did not make. A view
+/// without a comment is one of them, since redlake comments on all its views.
 fn foreign(path: &Path) -> Result<Vec<String>, duckdb::Error> {
     let config = Config::default().access_mode(AccessMode::ReadOnly)?;
     let connection = Connection::open_with_flags(path, config)?;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::extract::error::with_causes;
 use crate::lake_layout::mart_path;
-use crate::load::marts::{Computed, FailedMart, Inputs, MartInputs};
+use crate::load::marts::{Computed, FailedMart, Inputs};
 use crate::load::record::{CommitKind, CommitSource};
 use crate::load::{Lake, LakeError, encode};
 use crate::marts::{SpanInputs, VERSION};
@@ -31,10 +31,10 @@ use crate::plan::Plan;
 use crate::plan::parts::Compression;
 use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
-use crate::spec::mart::{DateSpan, Mart, Period};
+use crate::spec::mart::{ByPeriod, DateSpan, Mart, Period};
 use crate::spec::table::Table;
 use error::MartsError;
-use source::{AllReads, MartTables};
+use source::{MartTables, all_reads, tables_of};
 
 /// Selection of the dates whose marts are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,13 +111,13 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
         return Ok(refreshed);
     }
     let _lock = lake.lock_marts()?;
-    let reads = AllReads::of(contracts);
+    let reads = all_reads(contracts);
     // Hashed before the tables are read, so the next refresh detects a commit in between.
-    let inputs = lake.mart_inputs(&reads.tables(), &definition(contracts))?;
+    let inputs = lake.mart_inputs(&tables_of(&reads), &definition(contracts))?;
     let mut computed = lake.computed_marts();
     computed
         .failed
-        .retain(|f| hashes(&inputs, f.period).contains_key(&f.date));
+        .retain(|f| inputs.of(f.period).contains_key(&f.date));
     let due = due(&inputs, &computed, contracts, which);
     if due.is_empty() {
         refreshed.failed = computed.failed;
@@ -128,7 +128,7 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
         let mut together = Vec::new();
         for (span, hash) in spans {
             let DateSpan { period, first, .. } = span;
-            computed.forget_failures(period, first);
+            computed.failed.retain(|f| !f.is_of(period, first));
             match source.inputs(lake, span)? {
                 Ok(read) => together.push((span, hash, read)),
                 Err(reason) => {
@@ -138,14 +138,14 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
                         mart: None,
                         reason,
                     });
-                    computed.hashes(period).remove(&first);
+                    computed.inputs.of_mut(period).remove(&first);
                 }
             }
         }
         let failed = commit(lake, contracts, &together, &mut refreshed)?;
         computed.failed.extend(failed);
         for (DateSpan { period, first, .. }, hash, _) in together {
-            computed.hashes(period).insert(first, hash);
+            computed.inputs.of_mut(period).insert(first, hash);
             match period {
                 Period::Day => refreshed.days.insert(first),
                 Period::Week => refreshed.weeks.insert(first),
@@ -159,32 +159,21 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
     Ok(refreshed)
 }
 
-fn hashes(inputs: &MartInputs, period: Period) -> &Inputs {
-    match period {
-        Period::Day => &inputs.days,
-        Period::Week => &inputs.weeks,
-    }
-}
-
 /// A span that is computed, with the hash of its inputs.
 type DueSpan = (DateSpan, String);
 
 /// Returns the spans that `which` selects, newest first. Those in one list are committed together:
 /// a week is with its newest date.
 fn due(
-    inputs: &MartInputs,
+    inputs: &ByPeriod<Inputs>,
     computed: &Computed,
     contracts: &Contracts,
     which: Which,
 ) -> Vec<Vec<DueSpan>> {
     let is_due = |span: DateSpan, hash: &String| {
-        let before = match span.period {
-            Period::Day => &computed.days,
-            Period::Week => &computed.weeks,
-        };
-        let is_changed = before.get(&span.first) != Some(hash);
-        let is_it = |f: &FailedMart| f.date == span.first && f.period == span.period;
-        let has_failed = || computed.failed.iter().any(is_it);
+        let DateSpan { period, first, .. } = span;
+        let is_changed = computed.inputs.of(period).get(&first) != Some(hash);
+        let has_failed = || computed.failed.iter().any(|f| f.is_of(period, first));
         match which {
             Which::All => true,
             Which::Since(since) => span.last >= since || is_changed || has_failed(),
@@ -194,7 +183,7 @@ fn due(
     };
     let of_period = |period: Period| {
         let has_marts = contracts.marts.values().any(|mart| mart.period == period);
-        let all = hashes(inputs, period).iter().rev();
+        let all = inputs.of(period).iter().rev();
         let spans = all.map(move |(date, hash)| (period.span_of(*date), hash.clone()));
         spans.filter(move |(span, hash)| has_marts && is_due(*span, hash))
     };

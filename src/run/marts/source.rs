@@ -13,7 +13,7 @@ use crate::query::catalog::only;
 use crate::query::days;
 use crate::query::duckdb::{Database, QueryAnswer, QueryError};
 use crate::spec::contracts::Contracts;
-use crate::spec::mart::{DateSpan, Period};
+use crate::spec::mart::{ByPeriod, DateSpan, Period};
 use crate::spec::table::{FileColumns, Table};
 
 /// Names of the columns that marts read, by table.
@@ -35,38 +35,24 @@ fn reads(contracts: &Contracts, period: Period) -> Reads {
         .collect()
 }
 
-/// The columns that marts read.
-pub(super) struct AllReads {
-    days: Reads,
-    weeks: Reads,
+/// Returns the columns that marts read.
+pub(super) fn all_reads(contracts: &Contracts) -> ByPeriod<Reads> {
+    ByPeriod {
+        days: reads(contracts, Period::Day),
+        weeks: reads(contracts, Period::Week),
+    }
 }
 
-impl AllReads {
-    pub(super) fn of(contracts: &Contracts) -> Self {
-        AllReads {
-            days: reads(contracts, Period::Day),
-            weeks: reads(contracts, Period::Week),
-        }
-    }
-
-    fn of_period(&self, period: Period) -> &Reads {
-        match period {
-            Period::Day => &self.days,
-            Period::Week => &self.weeks,
-        }
-    }
-
-    /// Returns the names of the tables.
-    pub(super) fn tables(&self) -> BTreeSet<String> {
-        let all = self.days.keys().chain(self.weeks.keys());
-        all.cloned().collect()
-    }
+/// Returns the names of the tables that marts read.
+pub(super) fn tables_of(reads: &ByPeriod<Reads>) -> BTreeSet<String> {
+    let all = reads.days.keys().chain(reads.weeks.keys());
+    all.cloned().collect()
 }
 
 /// The tables of a lake that marts read.
 pub(super) struct MartTables {
     tables: IndexMap<String, Table>,
-    reads: AllReads,
+    reads: ByPeriod<Reads>,
     zones: TimeZones,
     database: Database,
     /// File columns with which the database was opened.
@@ -77,9 +63,9 @@ impl MartTables {
     pub(super) fn open(
         lake: &Lake,
         contracts: &Contracts,
-        reads: AllReads,
+        reads: ByPeriod<Reads>,
     ) -> Result<Self, MartsError> {
-        let read = reads.tables();
+        let read = tables_of(&reads);
         let tables = only(&contracts.tables, |name| read.contains(name));
         let columns = lake.file_columns(&tables)?;
         let database = Database::open(lake.root(), &tables, &columns);
@@ -92,8 +78,8 @@ impl MartTables {
         })
     }
 
-    /// Reads the inputs of the marts of a date or a week. The inner error is the reason why the tables cannot be
-    /// read.
+    /// Reads the inputs of the marts of a date or a week. The inner error is the reason why the
+    /// tables cannot be read.
     ///
     /// # Errors
     /// The lake cannot be opened.
@@ -130,7 +116,7 @@ impl MartTables {
 
     fn read(&self, span: DateSpan) -> Result<BTreeMap<String, QueryAnswer>, QueryError> {
         let database = &self.database;
-        let reads = self.reads.of_period(span.period);
+        let reads = self.reads.of(span.period);
         let has = |tables: &[&str]| tables.iter().all(|table| reads.contains_key(*table));
         let mut read = BTreeMap::new();
         for (name, columns) in reads {

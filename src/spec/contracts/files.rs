@@ -17,16 +17,29 @@ static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 
 /// Returns the files of the built-in contracts, by their paths inside `schemas`.
 pub fn embedded() -> BTreeMap<PathBuf, SourceFile> {
-    let folders = [
-        Some(&EMBEDDED),
-        EMBEDDED.get_dir("sources"),
-        EMBEDDED.get_dir("tables"),
-        EMBEDDED.get_dir("marts"),
-        EMBEDDED.get_dir("views"),
-    ];
-    let files = folders.into_iter().flatten().flat_map(|dir| dir.files());
+    let folders = ["sources", "tables", "marts", "views"];
+    let mut files = embedded_in(&EMBEDDED);
+    for folder in folders
+        .map(|name| EMBEDDED.get_dir(name))
+        .into_iter()
+        .flatten()
+    {
+        files.extend(embedded_in(folder));
+    }
     files
-        .filter(|file| is_yaml(file.path()))
+}
+
+/// Returns the files of the built-in views.
+pub(super) fn embedded_views() -> BTreeMap<PathBuf, SourceFile> {
+    EMBEDDED
+        .get_dir("views")
+        .map(embedded_in)
+        .unwrap_or_default()
+}
+
+fn embedded_in(folder: &Dir<'_>) -> BTreeMap<PathBuf, SourceFile> {
+    let files = folder.files().filter(|file| is_yaml(file.path()));
+    files
         .map(|file| {
             let text = file
                 .contents_utf8()

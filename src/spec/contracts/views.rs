@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
-use super::files::{embedded, read, same_name};
+use super::files::{embedded_views, read, same_name};
 use crate::spec::table::Table;
 use crate::spec::view::ViewFile;
 use crate::spec::yaml::diagnostic::{Diagnostic, SourceFile};
@@ -19,7 +19,7 @@ pub(super) fn views(
     tables: &IndexMap<String, Table>,
     found: &mut Vec<Diagnostic>,
 ) -> IndexMap<String, Table> {
-    let built_in = embedded();
+    let built_in = embedded_views();
     let has_views = files.keys().any(|path| path.starts_with("views"));
     let read = view_files(if has_views { files } else { &built_in }, found);
     let names: Vec<String> = read.iter().map(|(view, _)| name_of(view)).collect();

@@ -14,7 +14,7 @@ use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
 use crate::cli::output::print::{closed_pipe, counted, print_as_is, terminal_width};
 use crate::cli::output::relation;
-use crate::cli::output::table::{FittedTable, Overflow};
+use crate::cli::output::table::{FittedTable, Overflow, TextTable};
 use crate::query::duckdb::QueryError;
 
 pub(super) type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
@@ -55,21 +55,23 @@ impl ResultForm {
         let shown = self.instants.schema(schema);
         let batches = batches.map(|batch| self.instants.batch(&shown, &batch?));
         let table = relation::text_table(schema, batches, true)?;
-        let rows = counted(table.rows.len() as u64, "row");
-        Ok(match width {
-            _ if self.is_expanded => Some(table.expanded()),
-            None => None,
-            Some(width) => {
-                let FittedTable { text, columns } = table.fitted(width, Overflow::Cut);
-                let all = counted(table.columns.len() as u64, "column");
-                let columns = if columns == table.columns.len() {
-                    all
-                } else {
-                    format!("{columns} of {all} (--expanded shows all)")
-                };
-                Some(format!("{text}{rows}, {columns}\n"))
-            }
+        Ok(if self.is_expanded {
+            Some(table.expanded())
+        } else {
+            width.map(|width| with_counts(&table, width))
         })
+    }
+}
+
+/// Returns a table that fits the terminal, and a line with the numbers of rows and columns.
+fn with_counts(table: &TextTable, width: usize) -> String {
+    let FittedTable { text, columns } = table.fitted(width, Overflow::Cut);
+    let rows = counted(table.rows.len() as u64, "row");
+    let all = counted(table.columns.len() as u64, "column");
+    if columns == table.columns.len() {
+        format!("{text}{rows}, {all}\n")
+    } else {
+        format!("{text}{rows}, {columns} of {all} (--expanded shows all)\n")
     }
 }
 
