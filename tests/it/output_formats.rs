@@ -69,6 +69,13 @@ fn each_item_of_a_list_is_a_line_of_ndjson() {
     let named = |name: &str| tables.iter().find(|t| t["name"] == name).expect("a table");
     assert_eq!(named("notes")["view_of"], Value::Null);
     assert_eq!(named("notes_latest")["view_of"], "notes");
+    let kinds = ["notes", "keyword_weekly", "notes_latest", "note_overview"];
+    let kinds = kinds.map(|name| named(name)["kind"].clone());
+    assert_eq!(kinds, ["table", "mart", "view", "view"]);
+    let columns = lines(&["schema", "show", "search_results"]);
+    let computed = columns.iter().filter(|c| c["in_files"] == false);
+    let computed: Vec<&Value> = computed.map(|c| &c["name"]).collect();
+    assert_eq!(computed, ["note_id", "user_id"]);
     let columns = lines(&["schema", "show", "users"]);
     let nickname = columns
         .iter()

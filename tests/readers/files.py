@@ -15,7 +15,8 @@ ALLOWED_TYPES = {
     INSTANT,
 }
 COMMON_COLUMNS = {"run_id", "pipeline", "source", "snapshot_at", "snapshot_date"}
-MART_COLUMNS = {"pipeline", "snapshot_date"}
+# The column with the date of the folder, and of a weekly mart with its Monday.
+DATE, MONDAY = "snapshot_date", "week_start"
 # Counts whose name does not end in _count.
 COUNTS = {"count", "requests", "billed_requests", "searches_planned", "searches_done", "rejects"}
 
@@ -30,7 +31,7 @@ def promised_type(name):
         return INSTANT
     if name.startswith(("is_", "has_")):
         return pyarrow.bool_()
-    if name == "snapshot_date":
+    if name in (DATE, MONDAY):
         return pyarrow.date32()
     return None
 
@@ -73,12 +74,14 @@ def check_single_file(checks, lake, file):
     opened = pyarrow.parquet.ParquetFile(file)
     found = opened.read()
     check_types(checks, where, found.schema, built_in=not lake.schemas)
-    common = MART_COLUMNS if where.startswith("marts/") else COMMON_COLUMNS
+    is_mart = where.startswith("marts/")
+    date = MONDAY if is_mart and file.parent.parent.name.endswith("_weekly") else DATE
+    common = {"pipeline", date} if is_mart else COMMON_COLUMNS
     missing = sorted(common - set(found.column_names))
     checks.equal(f"common columns missing in {where}", missing, [])
     checks.equal(f"dt as a column inside {where}", "dt" in found.column_names, False)
-    if "snapshot_date" in found.column_names:
+    if date in found.column_names:
         folder = file.parent.name.removeprefix("dt=")
-        dates = [str(value) for value in found["snapshot_date"].unique().to_pylist()]
+        dates = [str(value) for value in found[date].unique().to_pylist()]
         checks.equal(f"dates in {where}", dates, [folder])
     check_statistics(checks, where, opened)

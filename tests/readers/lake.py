@@ -1,5 +1,6 @@
 """A lake: its files, and what redlake says is in it."""
 
+import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -26,11 +27,15 @@ class Lake:
 
     def relations(self):
         """The tables, marts among them, and the views that are made of them."""
-        lines = [line for line in self.redlake("schema", "list").splitlines() if line]
-        # Views stand below their table, indented.
-        tables = [line.split()[0] for line in lines if not line.startswith(" ")]
-        views = [line.split()[0] for line in lines if line.startswith(" ")]
+        listed = json.loads(self.redlake("schema", "list", "--format", "json"))
+        tables = [relation["name"] for relation in listed if relation["kind"] != "view"]
+        views = [relation["name"] for relation in listed if relation["kind"] == "view"]
         return tables, views
+
+    def computed_columns(self, table):
+        """The columns that views compute and files do not have."""
+        shown = json.loads(self.redlake("schema", "show", table, "--format", "json"))
+        return [column["name"] for column in shown["columns"] if not column["in_files"]]
 
     def read(self, relations):
         """The rows of each relation as `redlake query` gives them."""

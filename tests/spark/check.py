@@ -94,10 +94,9 @@ def raw_files(lake):
 
 def tables_of(checks, binary):
     """The tables that pages make; the others are redlake's own accounts, and marts."""
-    listed = subprocess.run([binary, "schema", "list"], capture_output=True, text=True, check=True)
-    # Views stand indented below their tables.
-    lines = (line for line in listed.stdout.splitlines() if line and not line.startswith(" "))
-    tables = [line.split()[0] for line in lines]
+    command = [binary, "schema", "list", "--format", "json"]
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    tables = [relation["name"] for relation in listed if relation["kind"] != "view"]
     accounts = [table for table in tables if not makes(binary, table)]
     checks.equal("tables that pages do not make", accounts, ["requests", "runs", "searches", *MARTS])
     return [table for table in tables if table not in accounts]

@@ -17,7 +17,7 @@ use crate::cli::output::format::Format;
 use crate::cli::output::print::print_text;
 use crate::query::views::{View, derived};
 use crate::spec::pipeline::Pipeline;
-use crate::spec::table::{Column, Table};
+use crate::spec::table::{Column, RowsFrom, Table};
 use crate::spec::yaml::diagnostic::nearest;
 
 #[derive(Debug, Args)]
@@ -80,10 +80,14 @@ pub fn pipeline_json_schema() -> String {
 #[derive(Serialize)]
 struct Listed {
     name: String,
-    /// The table that a view is derived from. Null for a table or mart.
+    /// `table`, `mart` or `view`.
+    kind: &'static str,
+    /// The table that a view is derived from. Null for a table, a mart, and a view over several tables.
     view_of: Option<String>,
     description: String,
 }
+
+const VIEW: &str = "view";
 
 /// Returns the tables, each followed by the views that are derived from it.
 fn list(tables: &IndexMap<String, Table>) -> Vec<Listed> {
@@ -91,11 +95,17 @@ fn list(tables: &IndexMap<String, Table>) -> Vec<Listed> {
     for table in tables.values() {
         relations.push(Listed {
             name: table.name().to_owned(),
+            kind: match table.rows_from {
+                RowsFrom::Pages | RowsFrom::Redlake => "table",
+                RowsFrom::Tables => "mart",
+                RowsFrom::Query => VIEW,
+            },
             view_of: None,
             description: table.description.clone(),
         });
         relations.extend(derived(table).into_iter().map(|view| Listed {
             name: view.name,
+            kind: VIEW,
             view_of: Some(table.name().to_owned()),
             description: view.description,
         }));
@@ -115,6 +125,7 @@ fn listed(relations: &[Listed]) -> String {
         name,
         view_of,
         description,
+        ..
     } in relations
     {
         let _ = match view_of {
@@ -148,6 +159,8 @@ struct DescribedColumn {
     required: bool,
     personal: bool,
     free_text: bool,
+    /// False if files do not have the column, because views compute it.
+    in_files: bool,
     description: String,
 }
 
@@ -180,6 +193,7 @@ fn described<'c>(
         required: column.required,
         personal: column.personal,
         free_text: column.free_text,
+        in_files: column.sql.is_none(),
         description: column.description.clone(),
     };
     Described {
@@ -199,10 +213,15 @@ fn columns(relation: &Described) -> String {
         let required = if column.required { "" } else { ", may be null" };
         let personal = if column.personal { ", personal" } else { "" };
         let free_text = if column.free_text { ", free text" } else { "" };
+        let place = if column.in_files {
+            ""
+        } else {
+            ", in views only"
+        };
         let (name, kind) = (&column.name, &column.kind);
         let _ = writeln!(
             text,
-            "  {name}: {kind}{unit}{required}{personal}{free_text}\n      {}",
+            "  {name}: {kind}{unit}{required}{personal}{free_text}{place}\n      {}",
             column.description
         );
     }
