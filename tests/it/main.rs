@@ -74,3 +74,4 @@ mod terminal;
 mod tokens;
 mod upkeep;
 mod webhook;
+mod workbooks;
