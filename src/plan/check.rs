@@ -16,8 +16,9 @@ use crate::plan::parts::{Address, Compression, Price, SimulatedWorld};
 use crate::plan::schedule::Schedule;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::{SandboxOptions, SourceRef};
+use crate::spec::pipeline::SourceRef;
 use crate::spec::source::Source;
+use crate::spec::source::sandbox::SandboxOptions;
 use crate::spec::words::{Instant, NoInstant, TimeSpan};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
@@ -315,14 +316,22 @@ impl<'a> Checker<'a> {
         SimulatedWorld {
             seed: options.seed,
             clock: clock.and_then(|clock| self.instant(clock)),
-            late_percent: options.late_notes.as_ref().map_or(0, |percent| {
-                if percent.value > 100 {
-                    let message = "`late_notes` is a percentage, at most 100";
-                    self.error(percent, message, "write 5 for 5 of 100 notes");
-                }
-                percent.value.min(100)
-            }),
+            late_percent: self.percentage("late_notes", options.late_notes.as_ref()),
+            removed_percent: self.percentage("removed_notes", options.removed_notes.as_ref()),
+            retitled_percent: self.percentage("retitled_notes", options.retitled_notes.as_ref()),
         }
+    }
+
+    /// Returns the percentage of the notes; 0 if the key is not given.
+    fn percentage(&mut self, key: &str, given: Option<&Spanned<u64>>) -> u64 {
+        let Some(percent) = given else {
+            return 0;
+        };
+        if percent.value > 100 {
+            let message = format!("`{key}` is a percentage, at most 100");
+            self.error(percent, message, "write 5 for 5 of 100 notes");
+        }
+        percent.value.min(100)
     }
 
     fn instant(&mut self, text: &Spanned<String>) -> Option<DateTime<Utc>> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::checks::Check;
 use super::notify::NotifyOptions;
 use super::privacy::{PrivacyOptions, Raw};
+use super::source::sandbox::SandboxOptions;
 use super::words::{Filter, TimeSpan};
 use crate::spec::yaml::document::{Spanned, written};
 
@@ -101,21 +102,6 @@ pub struct SourceRef {
     pub dialect: Option<Spanned<String>>,
     /// Options of the built-in simulator.
     pub sandbox: Option<SandboxOptions>,
-}
-
-/// The world that `base_url: sandbox` simulates.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SandboxOptions {
-    /// Equal seeds give equal worlds. Default: 1.
-    #[serde(default = "default_seed")]
-    pub seed: u64,
-    /// The simulated time (RFC 3339) of the first run into a lake. Each further run takes place
-    /// one hour after the last one.
-    pub clock: Option<Spanned<String>>,
-    /// Percentage of the notes that searches show one to three hours after their publication, 0 to
-    /// 100. Default: 0.
-    pub late_notes: Option<Spanned<u64>>,
 }
 
 /// Keywords, here or in a file.
@@ -338,10 +324,6 @@ pub struct Load {
 
 fn default_timezone() -> Spanned<String> {
     Spanned::unplaced("Asia/Shanghai".to_owned())
-}
-
-fn default_seed() -> u64 {
-    1
 }
 
 fn default_resume_within() -> TimeSpan {
