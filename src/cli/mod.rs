@@ -8,6 +8,7 @@ mod exit_code;
 mod metrics;
 mod notifying;
 mod output;
+mod reporting;
 mod shell;
 mod signals;
 
@@ -114,6 +115,8 @@ enum Command {
     Marts(commands::marts::MartsArgs),
     /// Run SQL over the lake with DuckDB
     Query(commands::query::QueryArgs),
+    /// Write a report of the lake for people: one HTML file
+    Report(commands::report::ReportArgs),
     /// Show or test what the webhooks of a pipeline are told
     Notify(commands::notify::NotifyArgs),
     /// List the runs in the lake
@@ -203,6 +206,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         }
         Command::Transform(args) => commands::transform::main(&args, common),
         Command::Marts(args) => commands::marts::main(&args, common),
+        Command::Report(args) => commands::report::main(&args, common),
         Command::Query(args) => commands::query::main(&args, common),
         Command::Notify(args) => commands::notify::main(&args, common),
         Command::Runs(args) => commands::runs::main(&args, common),

@@ -14,10 +14,11 @@ use crate::extract::journal::JournalError;
 use crate::load::LakeError;
 use crate::query::duckdb::QueryError;
 use crate::raw::page::RawError;
+use crate::report::ReportError;
 use crate::run::access::AccessError;
 use crate::run::error::RunError;
 use crate::run::marts::error::MartsError;
-use crate::spec::yaml::diagnostic::Diagnostics;
+use crate::spec::yaml::diagnostic::{Diagnostics, nearest};
 use crate::transform::error::TransformError;
 
 /// An error that a command may end with.
@@ -369,6 +370,26 @@ impl Explain for QueryError {
             ),
             QueryError::Sql(_) | QueryError::NotSelect(_) => (Usage, None),
             QueryError::Rows { .. } | QueryError::Io { .. } => (Internal, None),
+        }
+    }
+}
+
+impl Explain for ReportError {
+    fn explain(&self) -> (ExitCode, Option<String>) {
+        let known = |name: &str, known: &[String]| {
+            if known.is_empty() {
+                return "run a pipeline into the lake first".to_owned();
+            }
+            let near = nearest(name, known.iter().map(String::as_str));
+            near.map_or(format!("it has {}", known.join(", ")), |near| {
+                format!("did you mean `{near}`?")
+            })
+        };
+        match self {
+            ReportError::UnknownPipeline { name, known: names }
+            | ReportError::UnknownKeyword { name, known: names } => hint(Usage, known(name, names)),
+            ReportError::Query(error) => error.explain(),
+            ReportError::Chart(_) | ReportError::Page(_) => (Internal, None),
         }
     }
 }

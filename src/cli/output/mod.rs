@@ -9,6 +9,7 @@ pub mod pretty;
 pub mod print;
 pub mod progress;
 pub mod relation;
+pub mod replaced_file;
 pub mod stderr;
 pub mod summary;
 pub mod table;
