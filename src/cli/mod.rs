@@ -181,6 +181,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     // The file that a query writes has the format of its name.
     if !matches!(cli.command, Command::Query(_)) {
         common.check_pretty(common.format)?;
+        common.check_printable()?;
     }
     if let Some(wrong) = wrong_clock(clock::now()) {
         if let Command::Run(_) | Command::Extract(_) = cli.command {
@@ -289,7 +290,7 @@ impl Common {
                 Format::Json if self.pretty => ReportFormat::PrettyJson,
                 Format::Json => ReportFormat::Json,
                 Format::Ndjson => ReportFormat::Ndjson,
-                Format::Table | Format::Csv | Format::Markdown | Format::Parquet => {
+                Format::Table | Format::Csv | Format::Markdown | Format::Parquet | Format::Xlsx => {
                     ReportFormat::Text
                 }
             },
@@ -306,6 +307,18 @@ impl Common {
         }
         let hint = "add --format json, or leave out --pretty";
         Err(CliError::usage("--pretty prints JSON only", hint))
+    }
+
+    /// Checks that the requested format can be printed.
+    ///
+    /// # Errors
+    /// It is that of a workbook.
+    fn check_printable(&self) -> Result<(), CliError> {
+        if self.format != Format::Xlsx {
+            return Ok(());
+        }
+        let hint = "write the result of a query to a file with `redlake query SQL -o FILE.xlsx`";
+        Err(CliError::usage("cannot print an Excel workbook", hint))
     }
 
     /// Returns the requested format if `allowed` contains it.

@@ -7,7 +7,7 @@ use polars::prelude::{
 use super::notes::{COUNTS, NOTE, counts, distinct, how_many, join, median, told_new};
 use super::sums::{Wide, sum_if_any, wide_sum};
 use super::{SpanInputs, earlier};
-use crate::spec::mart::Mart;
+use crate::spec::mart::{Mart, Period};
 
 pub(super) const KEYWORD: [&str; 3] = ["pipeline", "keyword_set", "keyword"];
 
@@ -24,10 +24,18 @@ const VOICE_HIGH: &str = "voice_high";
 const VOICE_LOW: &str = "voice_low";
 
 pub(super) fn figures(inputs: &SpanInputs, mart: &Mart) -> PolarsResult<LazyFrame> {
-    let places = hits(inputs)?.group_by(KEYWORD).agg([
-        len().cast(DataType::Int64).alias("hits"),
-        how_many("is_ad").cast(DataType::Int64).alias("ad_hits"),
-    ]);
+    // The rows of a date are single hits, those of a week have their number.
+    let number = match inputs.span.period {
+        Period::Day => lit(1_i64),
+        Period::Week => col("hits"),
+    };
+    let places = hits(inputs)?
+        .with_column(number.alias("hits"))
+        .group_by(KEYWORD)
+        .agg([
+            col("hits").sum(),
+            col("hits").filter(col("is_ad")).sum().alias("ad_hits"),
+        ]);
     let counts = counts(inputs.frame("engagement")?, mart);
     let notes = join(found(inputs)?, counts, &NOTE, JoinType::Left)
         .group_by(KEYWORD)

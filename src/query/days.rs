@@ -26,7 +26,8 @@ pub fn rows(
 
 /// Returns the rows that the marts of a week need of a table, which are fewer than [`rows`]: of
 /// `engagement` the last snapshot of each note, of `notes` the last one that names the author, of
-/// `note_tags` each tag of a note once.
+/// `note_tags` each tag of a note once, and of `search_results` equal rows once, with their number
+/// as `hits`.
 ///
 /// # Errors
 /// Fails if the lake cannot be read.
@@ -38,19 +39,24 @@ pub fn rows_of_week(
 ) -> Result<QueryAnswer, QueryError> {
     const LAST: &str =
         "QUALIFY snapshot_at = max(snapshot_at) OVER (PARTITION BY pipeline, note_id)";
-    let (distinct, more) = match table.name() {
-        "engagement" => ("", LAST.to_owned()),
-        "notes" => ("", format!("AND author_user_id IS NOT NULL {LAST}")),
-        "note_tags" => ("DISTINCT", String::new()),
+    let name = identifier(table.name());
+    let (columns_read, within_span) = (select(table, columns), within(span));
+    // The columns of a window are those of the table, not the selected ones.
+    let last = |more: &str| {
+        format!(
+            "SELECT {columns_read} FROM (SELECT * FROM {name} WHERE {within_span} {more} {LAST})"
+        )
+    };
+    let query = match table.name() {
+        "engagement" => last(""),
+        "notes" => last("AND author_user_id IS NOT NULL"),
+        "note_tags" => format!("SELECT DISTINCT {columns_read} FROM {name} WHERE {within_span}"),
+        "search_results" => format!(
+            "SELECT {columns_read}, count(*) AS hits FROM {name} WHERE {within_span} GROUP BY ALL"
+        ),
         _ => return rows(database, table, columns, span),
     };
-    let name = identifier(table.name());
-    // The columns of the window are those of the table, not the selected ones.
-    database.query(&format!(
-        "SELECT {distinct} {} FROM (SELECT * FROM {name} WHERE {} {more})",
-        select(table, columns),
-        within(span)
-    ))
+    database.query(&query)
 }
 
 /// Returns `pipeline`, `keyword` and `note_id` of the notes that searches found in a span and on an
@@ -105,13 +111,15 @@ pub fn counts_before(
     columns: &[String],
     span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
+    let (within, before) = (within(span), before(span));
     database.query(&format!(
-        "SELECT {} FROM (SELECT * FROM engagement \
-         SEMI JOIN (SELECT pipeline, note_id FROM engagement WHERE {}) USING (pipeline, note_id) \
-         WHERE {} QUALIFY snapshot_at = max(snapshot_at) OVER (PARTITION BY pipeline, note_id))",
+        "SELECT {} FROM engagement SEMI JOIN (\
+           SELECT pipeline, note_id, max(snapshot_at) AS snapshot_at FROM engagement \
+           SEMI JOIN (SELECT pipeline, note_id FROM engagement WHERE {within}) \
+             USING (pipeline, note_id) \
+           WHERE {before} GROUP BY ALL) \
+         USING (pipeline, note_id, snapshot_at) WHERE {before}",
         select(engagement, columns),
-        within(span),
-        before(span)
     ))
 }
 

@@ -75,3 +75,4 @@ mod terminal;
 mod tokens;
 mod upkeep;
 mod webhook;
+mod workbooks;

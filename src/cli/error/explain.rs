@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::cli::environment::EnvFileError;
 use crate::cli::exit_code::ExitCode::{self, Busy, Internal, Refused, Usage};
+use crate::cli::output::workbook::WorkbookError;
 use crate::cli::shell::lake_flag;
 use crate::extract::client::error::ClientError;
 use crate::extract::error::ExtractError;
@@ -319,6 +320,28 @@ impl Explain for TransformError {
             TransformError::Arrow(_)
             | TransformError::Unaccounted { .. }
             | TransformError::Lost { .. } => (Internal, None),
+        }
+    }
+}
+
+impl Explain for WorkbookError {
+    fn explain(&self) -> (ExitCode, Option<String>) {
+        match self {
+            WorkbookError::Rows => hint(
+                Usage,
+                "return fewer rows, such as with `limit`, or write a .csv or .parquet file",
+            ),
+            WorkbookError::Columns(_) => hint(
+                Usage,
+                "select fewer columns, or write a .csv or .parquet file",
+            ),
+            WorkbookError::Text { column, .. } => hint(
+                Usage,
+                format!(
+                    "cut it in the SQL, such as with left({column}, 10000), or write a .csv or \
+                     .parquet file"
+                ),
+            ),
         }
     }
 }

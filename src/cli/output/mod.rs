@@ -12,3 +12,4 @@ pub mod relation;
 pub mod stderr;
 pub mod summary;
 pub mod table;
+pub mod workbook;

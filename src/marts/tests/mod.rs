@@ -30,6 +30,8 @@ const RELATIONS: [(&str, &[(&str, DataType)]); 10] = [
             ("entity", DataType::Utf8),
             ("entity_id", DataType::Utf8),
             ("is_ad", DataType::Boolean),
+            // Of a week only.
+            ("hits", DataType::Int64),
         ],
     ),
     ("engagement", ENGAGEMENT),

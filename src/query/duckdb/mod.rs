@@ -175,11 +175,16 @@ impl Database {
     }
 
     /// Opens DuckDB without its cache of read files. The cache would hold every file that was read,
-    /// up to the limit of memory, and the operating system caches them already.
+    /// up to the limit of memory, and the operating system caches them already. The footers of
+    /// Parquet files are cached, since a view reads the files of a table several times.
     fn with(statements: &[String]) -> Result<Self, QueryError> {
         let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         connection
-            .execute_batch("SET TimeZone = 'UTC';\nSET enable_external_file_cache = false")
+            .execute_batch(
+                "SET TimeZone = 'UTC';\n\
+                 SET enable_external_file_cache = false;\n\
+                 SET parquet_metadata_cache = true",
+            )
             .map_err(QueryError::Sql)?;
         create(&connection, statements)?;
         Ok(Database { connection })

@@ -18,6 +18,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
+use crate::cli::output::relation::CsvDialect;
 use crate::load::Lake;
 use crate::query::catalog::named_in;
 use crate::query::duckdb::QueryError;
@@ -45,9 +46,14 @@ pub struct QueryArgs {
     /// cannot be queried
     #[arg(long, value_name = "RFC3339")]
     as_of: Option<Instant>,
-    /// Write the result to a file. Its name sets the format: .parquet, .csv, .ndjson, .json or .md
+    /// Write the result to a file. Its name sets the format: .parquet, .csv, .xlsx, .ndjson, .json
+    /// or .md
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// CSV that Excel opens: with a mark of UTF-8, lines that end with CR LF, and instants such as
+    /// 2026-02-20 08:19:40 in the time zone of the query
+    #[arg(long)]
+    excel: bool,
     /// Let the SQL read and write files other than tables and marts
     #[arg(long)]
     allow_files: bool,
@@ -76,6 +82,10 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
         let hint = "leave out --expanded, or print a table";
         return Err(CliError::usage("--expanded is for tables on stdout", hint));
     }
+    if args.excel && format != Format::Csv {
+        let hint = "add --format csv or -o FILE.csv; .xlsx files do not need it";
+        return Err(CliError::usage("--excel is for CSV", hint));
+    }
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
     let all = match args.as_of {
@@ -87,7 +97,12 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
         format,
         is_pretty: common.pretty,
         is_expanded: args.expanded,
-        instants: instant_form(format, args.timezone.is_some()),
+        csv: if args.excel {
+            CsvDialect::Excel
+        } else {
+            CsvDialect::Plain
+        },
+        instants: instant_form(format, args),
     };
     // Without a folder for temporary files, nothing is spilled.
     let scratch = TempDir::new().ok();
@@ -184,8 +199,10 @@ fn open(
 }
 
 /// Returns the form of instants. People read local times; programs get UTC, unless a zone is asked for.
-fn instant_form(format: Format, has_zone: bool) -> InstantForm {
-    match (format, has_zone) {
+fn instant_form(format: Format, args: &QueryArgs) -> InstantForm {
+    match (format, args.timezone.is_some()) {
+        (Format::Csv, _) if args.excel => InstantForm::Clock,
+        (Format::Xlsx, _) => InstantForm::AsIs,
         (Format::Table | Format::Markdown, _) => InstantForm::Local,
         (Format::Csv | Format::Json | Format::Ndjson, true) => InstantForm::Rfc3339,
         (Format::Parquet, true) => InstantForm::AsIs,
@@ -196,6 +213,7 @@ fn instant_form(format: Format, has_zone: bool) -> InstantForm {
 /// Returns the requested format, which `--format` or the extension of the output file gives.
 fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
     let Some(path) = &args.output else {
+        common.check_printable()?;
         if common.format == Format::Parquet && io::stdout().is_terminal() {
             let hint = "write it to a file with -o FILE.parquet, or redirect it with >";
             return Err(CliError::usage("cannot write Parquet to a terminal", hint));
@@ -211,7 +229,7 @@ fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
         ending => Format::from_str(ending, false).map_err(|_| {
             CliError::usage(
                 format!("unknown file type: {}", path.display()),
-                "use a name that ends with .parquet, .csv, .ndjson, .json or .md",
+                "use a name that ends with .parquet, .csv, .xlsx, .ndjson, .json or .md",
             )
         }),
     }
