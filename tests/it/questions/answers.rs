@@ -21,6 +21,10 @@ pub struct SeenNote {
     pub endpoint: Endpoint,
     pub id: String,
     pub title: Option<String>,
+    /// The text of a hit, or the HTML of a detail.
+    pub text: Option<String>,
+    /// Pictures or a video; details do not say it.
+    pub form: Option<String>,
     pub author: Option<String>,
     pub published_at: Option<i64>,
     /// Likes, collects, comments and shares.
@@ -74,6 +78,8 @@ pub struct Answers {
     pub gone: Vec<(String, i64)>,
     /// The keyword of each call of a search.
     pub calls: Vec<String>,
+    /// Requests for a note that were answered with the note.
+    pub details: i64,
 }
 
 /// Date of an instant in Shanghai, whose clocks have been eight hours ahead of UTC since 1991.
@@ -154,6 +160,8 @@ impl Answers {
                 endpoint: Endpoint::NoteSearch,
                 id,
                 title: filled(&note["title"]),
+                text: text(&note["desc"]),
+                form: text(&note["type"]),
                 author: text(&user["userid"]),
                 published_at: note["timestamp"].as_i64(),
                 counts: ["liked", "collected", "comments", "shared"]
@@ -205,6 +213,7 @@ impl Answers {
             self.gone.push((asked, at));
             return;
         }
+        self.details += 1;
         let (note, author) = (&body["data"], &body["data"]["author"]);
         let tags = note["tags"].as_array().into_iter().flatten();
         self.notes.push(SeenNote {
@@ -212,6 +221,8 @@ impl Answers {
             endpoint: Endpoint::NoteDetail,
             id: text(&note["note_id"]).expect("a note"),
             title: filled(&note["title"]),
+            text: text(&note["content"]),
+            form: None,
             author: text(&author["user_id"]),
             published_at: instant(&note["publish_time"]),
             counts: ["like", "favorite", "comment", "share"]

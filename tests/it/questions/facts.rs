@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
 
@@ -11,6 +12,14 @@ use super::answers::{Answers, Endpoint, SeenNote, date};
 pub struct Facts {
     pub answers: Answers,
     pub notes: BTreeMap<String, Vec<SeenNote>>,
+}
+
+impl Creator {
+    pub fn band(&self) -> Option<&'static str> {
+        let followers = self.followers?;
+        let mut bands = BANDS.iter().filter(|(_, band)| band.contains(&followers));
+        bands.next().map(|(name, _)| *name)
+    }
 }
 
 impl Facts {
@@ -59,7 +68,7 @@ impl Facts {
         hits.map(|hit| hit.rank).min()
     }
 
-    /// Each creator with a note and with known followers.
+    /// Each creator with a note.
     pub fn creators(&self) -> Vec<Creator> {
         let mut notes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for note in self.notes.keys() {
@@ -69,37 +78,50 @@ impl Facts {
                 .or_default()
                 .push(note);
         }
-        let creators = notes.into_iter().filter_map(|(id, notes)| {
+        let creators = notes.into_iter().map(|(id, notes)| {
             let seen = || self.answers.users.iter().filter(|user| user.id == id);
             // Hits of note searches have no followers and count as no observation of them.
             let counted = seen().filter(|user| user.endpoint != Endpoint::NoteSearch);
-            let followers = newest(counted.map(|user| (user.at, user.endpoint, user.followers)))?;
+            let followers = newest(counted.map(|user| (user.at, user.endpoint, user.followers)));
             let nickname = newest(seen().map(|u| (u.at, u.endpoint, u.nickname.clone())));
             let engagement: i64 = notes.iter().map(|note| self.engagement(note)).sum();
             let per_note = engagement as f64 / notes.len() as f64;
-            Some(Creator {
-                id,
+            Creator {
                 nickname: nickname.expect("a name"),
+                first_seen: seen().map(|user| user.at).min().expect("a sight"),
+                id,
                 followers,
                 notes: notes.len(),
+                engagement,
                 per_note,
-                rate: per_note / followers as f64,
+                rate: followers.map(|followers| per_note / followers as f64),
                 best_rank: notes.iter().filter_map(|note| self.best_rank(note)).min(),
-            })
+            }
         });
         creators.collect()
     }
 }
+
+/// Bands of followers, the smallest first.
+pub const BANDS: [(&str, Range<i64>); 5] = [
+    ("under 1k", 0..1_000),
+    ("1k-10k", 1_000..10_000),
+    ("10k-100k", 10_000..100_000),
+    ("100k-1m", 100_000..1_000_000),
+    ("over 1m", 1_000_000..i64::MAX),
+];
 
 /// An author with what the newest answers say of the author and of the author's notes.
 #[derive(Debug)]
 pub struct Creator {
     pub id: String,
     pub nickname: String,
-    pub followers: i64,
+    pub followers: Option<i64>,
+    pub first_seen: i64,
     pub notes: usize,
+    pub engagement: i64,
     pub per_note: f64,
-    pub rate: f64,
+    pub rate: Option<f64>,
     pub best_rank: Option<i64>,
 }
 
@@ -135,4 +157,9 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     let (low, high) = ((numbers.len() - 1) / 2, numbers.len() / 2);
     numbers[low] + (numbers[high] - numbers[low]) * if low == high { 0.0 } else { 0.5 }
+}
+
+/// The median as a cast to a whole number rounds it.
+pub fn whole_median(numbers: impl Iterator<Item = f64>) -> i64 {
+    median(numbers.collect()).round_ties_even() as i64
 }

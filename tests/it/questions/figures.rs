@@ -7,18 +7,18 @@ use chrono::{NaiveDate, Timelike};
 use serde_json::{Value, json};
 
 use super::answers::{Endpoint, Look, date, local};
-use super::facts::{Facts, median, monday, newest, rounded};
+use super::facts::{BANDS, Facts, median, monday, newest, rounded, whole_median};
 
 /// The account whose rank question 10 asks for.
 pub const OWN_ACCOUNT: &str = "5b6b87780000000001000028";
 
 /// Price of a search in the pipeline, in hundredths of a yuan.
-const PRICE_OF_A_SEARCH: i64 = 10;
+pub const PRICE_OF_A_SEARCH: i64 = 10;
 
 const DAY_S: i64 = 24 * 3_600;
 
 /// The first twelve questions, each with its computation.
-pub const FIGURES: [fn(&Facts) -> Vec<Value>; 12] = [
+pub const FIRST_TWELVE: [fn(&Facts) -> Vec<Value>; 12] = [
     share_of_voice_by_week,
     rising_notes,
     creators_to_contact,
@@ -107,13 +107,14 @@ fn rising_notes(facts: &Facts) -> Vec<Value> {
 }
 
 fn creators_to_contact(facts: &Facts) -> Vec<Value> {
-    let mut creators = facts.creators();
-    creators.retain(|c| (10_000..100_000).contains(&c.followers) && c.notes >= 3);
-    creators.sort_by(|a, b| b.rate.total_cmp(&a.rate).then(a.id.cmp(&b.id)));
-    let rows = creators.into_iter().take(6).map(|c| {
+    let creators = facts.creators().into_iter();
+    let fitting = creators.filter(|c| c.band() == Some("10k-100k") && c.notes >= 3);
+    let mut rated: Vec<_> = fitting.filter_map(|c| Some((c.rate?, c))).collect();
+    rated.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(one.id.cmp(&other.id)));
+    let rows = rated.into_iter().take(6).map(|(rate, c)| {
         json!({
             "nickname": c.nickname, "follower_count": c.followers, "notes": c.notes,
-            "rate": rounded(c.rate, 2), "best_rank": c.best_rank,
+            "rate": rounded(rate, 2), "best_rank": c.best_rank,
             "profile_url": format!("https://www.xiaohongshu.com/user/profile/{}", c.id),
         })
     });
@@ -291,22 +292,14 @@ fn price_of_a_new_note(facts: &Facts) -> Vec<Value> {
 }
 
 fn engagement_rate_by_followers(facts: &Facts) -> Vec<Value> {
-    let bands = [
-        ("under 1k", 1..1_000),
-        ("1k-10k", 1_000..10_000),
-        ("10k-100k", 10_000..100_000),
-        ("100k-1m", 100_000..1_000_000),
-        ("over 1m", 1_000_000..i64::MAX),
-    ];
     let creators = facts.creators();
-    let rows = bands.into_iter().map(|(band, followers)| {
-        let of_band = || creators.iter().filter(|c| followers.contains(&c.followers));
-        let rates = of_band().map(|creator| creator.rate).collect();
-        let each = of_band().map(|creator| creator.per_note).collect();
+    let rows = BANDS.iter().map(|(band, _)| {
+        let of_band = || creators.iter().filter(|c| c.band() == Some(band));
+        let rates: Vec<f64> = of_band().filter_map(|creator| creator.rate).collect();
         json!({
-            "follower_band": band, "creators": of_band().count(),
+            "follower_band": band, "creators": rates.len(),
             "median_rate": rounded(median(rates), 3),
-            "median_per_note": median(each).round_ties_even() as i64,
+            "median_per_note": whole_median(of_band().map(|creator| creator.per_note)),
         })
     });
     rows.collect()
@@ -378,7 +371,7 @@ fn posting_hours(facts: &Facts) -> Vec<Value> {
     by_hour.retain(|_, notes| notes.len() >= 30);
     let rows = by_hour.into_iter().map(|(hour, notes)| {
         let count = notes.len();
-        (hour, count, median(notes).round_ties_even() as i64)
+        (hour, count, whole_median(notes.into_iter()))
     });
     let mut rows: Vec<_> = rows.collect();
     rows.sort_by_key(|(hour, _, median)| (Reverse(*median), *hour));
