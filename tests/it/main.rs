@@ -50,6 +50,7 @@ mod progress;
 #[cfg(unix)]
 mod quarantine;
 mod query;
+mod questions;
 mod raw_damage;
 mod readers;
 mod readme;
