@@ -48,6 +48,8 @@ mod private;
 #[cfg(unix)]
 mod progress;
 #[cfg(unix)]
+mod prompt;
+#[cfg(unix)]
 mod quarantine;
 mod query;
 mod questions;

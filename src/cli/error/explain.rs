@@ -368,7 +368,7 @@ impl Explain for QueryError {
                 Usage,
                 format!("correct views/{view}.yaml in the folder of contracts, or remove the file"),
             ),
-            QueryError::Sql(_) | QueryError::NotSelect(_) => (Usage, None),
+            QueryError::Sql(_) | QueryError::NotSelect(_) | QueryError::Cancelled => (Usage, None),
             QueryError::Rows { .. } | QueryError::Io { .. } => (Internal, None),
         }
     }

@@ -5,6 +5,7 @@ pub mod drift_summary;
 pub mod format;
 pub mod instants;
 pub mod log;
+pub mod pager;
 pub mod pretty;
 pub mod print;
 pub mod progress;

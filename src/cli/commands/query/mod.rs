@@ -1,16 +1,19 @@
 //! `redlake query`.
 
+mod prompt;
 mod results;
+mod statement;
+mod typing;
 mod zone;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
-use indexmap::IndexMap;
 use tempfile::TempDir;
 
 use crate::cli::Common;
@@ -20,19 +23,15 @@ use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
 use crate::cli::output::relation::CsvDialect;
 use crate::load::Lake;
-use crate::query::catalog::named_in;
-use crate::query::duckdb::QueryError;
-use crate::run::catalog::{self, Opened};
-use crate::spec::contracts::Contracts;
-use crate::spec::mart::Mart;
-use crate::spec::table::Table;
 use crate::spec::words::Instant;
 use crate::spec::yaml::text_file::read_text;
-use results::{Failed, ResultForm, print, write_file};
+use results::ResultForm;
+use statement::Queries;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// SQL [default: read stdin]. With several statements, the last gives the result
+    /// SQL [default: read stdin, or prompt for it on a terminal]. With several statements, the last
+    /// gives the result
     #[arg(conflicts_with = "file")]
     sql: Option<String>,
     /// Read the SQL from a file
@@ -65,6 +64,9 @@ pub struct QueryArgs {
     /// Print each value on a line of its own, for rows that are wider than the terminal
     #[arg(long)]
     expanded: bool,
+    /// Print tables that are longer than the screen without a pager
+    #[arg(long)]
+    no_pager: bool,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -88,114 +90,35 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
     }
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let all = match args.as_of {
-        None => contracts.relations(),
-        Some(_) => contracts.tables_and_views(),
-    };
     let zone = args.timezone.unwrap_or_else(|| zone::of_lake(&lake));
-    let form = ResultForm {
-        format,
-        is_pretty: common.pretty,
-        is_expanded: args.expanded,
-        csv: if args.excel {
-            CsvDialect::Excel
-        } else {
-            CsvDialect::Plain
+    let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
+    let queries = Queries {
+        lake,
+        contracts,
+        as_of: args.as_of,
+        allows_files: args.allow_files,
+        zone,
+        form: ResultForm {
+            format,
+            is_pretty: common.pretty,
+            is_expanded: args.expanded,
+            csv: if args.excel {
+                CsvDialect::Excel
+            } else {
+                CsvDialect::Plain
+            },
+            instants: instant_form(format, args),
         },
-        instants: instant_form(format, args),
+        uses_pager: !args.no_pager,
+        output: args.output.clone(),
+        scratch: TempDir::new().ok(),
+        running: Arc::default(),
     };
-    // Without a folder for temporary files, nothing is spilled.
-    let scratch = TempDir::new().ok();
-    let answer = |tables: &IndexMap<String, Table>| {
-        let database = open(&lake, tables, args, zone, scratch.as_ref())?;
-        let parameters: BTreeMap<String, String> = args.params.iter().cloned().collect();
-        let mut is_repeatable = true;
-        let written = database.stream(&sql, &parameters, |schema, batches| {
-            // Rows that are printed as they arrive cannot be withdrawn.
-            let waits = args.output.is_some() || format == Format::Table;
-            let mut batches = batches.peekable();
-            if let Some(Err(error)) = batches.next_if(Result::is_err) {
-                return Err(Failed::Query(error));
-            }
-            is_repeatable = waits;
-            match &args.output {
-                Some(path) => write_file(path, form, &schema, &mut batches),
-                None => print(form, &schema, &mut batches),
-            }
-        });
-        // With --allow-files the SQL may already have written files.
-        is_repeatable &= !args.allow_files;
-        let written = written.map_err(Failed::Query).and_then(|written| written);
-        Ok::<_, CliError>((written, is_repeatable))
-    };
-    let named = named_in(&sql, &all);
-    let mut tables = &named;
-    let mut gone = 0;
-    loop {
-        match answer(tables)? {
-            // The SQL may name a view in a way that was not recognized, or a wrong one. With all
-            // tables, DuckDB finds it or suggests similar names.
-            (Err(Failed::Query(error)), _) if tables.len() < all.len() && error.is_of_names() => {
-                tables = &all;
-            }
-            // A commit of a run or of marts has replaced the file. Commits do not wait for readers.
-            (Err(Failed::Query(error)), true) if gone < AGAIN && error.is_of_gone_file() => {
-                gone += 1;
-            }
-            (Err(Failed::Query(error)), _) if args.as_of.is_some() && error.is_of_names() => {
-                return Err(of_past_mart(error, &contracts));
-            }
-            (written, _) => {
-                written?;
-                return Ok(ExitCode::Complete);
-            }
-        }
+    match sql {
+        Some(sql) => queries.run(&sql, &parameters)?,
+        None => prompt::read_and_run(queries, &parameters)?,
     }
-}
-
-/// Maximum number of retries of a query because a file is gone.
-const AGAIN: u32 = 5;
-
-/// Returns the error of a query with --as-of that names an unknown table. It has a hint if the name
-/// is that of a mart.
-fn of_past_mart(error: QueryError, contracts: &Contracts) -> CliError {
-    let words = error.to_string();
-    let is_named = |mart: &&Mart| words.contains(&format!("with name {} ", mart.table.name()));
-    let Some(mart) = contracts.marts.values().find(is_named) else {
-        return error.into();
-    };
-    let reads: Vec<&str> = mart.reads.keys().map(String::as_str).collect();
-    CliError::usage(
-        format!(
-            "`{}` is a mart, and --as-of supports only tables and their views",
-            mart.table.name()
-        ),
-        format!(
-            "leave out --as-of, or query the tables that the mart reads: {}",
-            reads.join(", ")
-        ),
-    )
-}
-
-/// Opens the lake as of `--as-of`. Without `--allow-files` the queries can read the lake's files
-/// only.
-fn open(
-    lake: &Lake,
-    tables: &IndexMap<String, Table>,
-    args: &QueryArgs,
-    zone: Tz,
-    scratch: Option<&TempDir>,
-) -> Result<Opened, CliError> {
-    let database = match args.as_of {
-        None => catalog::open_still(lake, tables)?,
-        Some(Instant(at)) => catalog::open_as_of(lake, tables, at.to_utc())?,
-    };
-    database.spill_to(scratch.map(TempDir::path))?;
-    database.set_time_zone(zone)?;
-    if !args.allow_files {
-        database.confine(lake.root())?;
-    }
-    Ok(database)
+    Ok(ExitCode::Complete)
 }
 
 /// Returns the form of instants. People read local times; programs get UTC, unless a zone is asked for.
@@ -235,7 +158,9 @@ fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
     }
 }
 
-fn statement(args: &QueryArgs) -> Result<String, CliError> {
+/// Returns the SQL of the arguments, of a file or of stdin. `None` if people are to type it: stdin and
+/// stdout are a terminal.
+fn statement(args: &QueryArgs) -> Result<Option<String>, CliError> {
     let from_file = |path: &PathBuf| {
         read_text(path).map_err(|e| {
             CliError::usage(
@@ -247,7 +172,12 @@ fn statement(args: &QueryArgs) -> Result<String, CliError> {
     let sql = match (&args.sql, &args.file) {
         (Some(sql), _) => sql.clone(),
         (None, Some(path)) => from_file(path)?,
-        (None, None) if io::stdin().is_terminal() => String::new(),
+        (None, None) if io::stdin().is_terminal() => {
+            if args.output.is_none() && io::stdout().is_terminal() {
+                return Ok(None);
+            }
+            String::new()
+        }
         (None, None) => {
             let mut sql = String::new();
             io::stdin()
@@ -261,5 +191,5 @@ fn statement(args: &QueryArgs) -> Result<String, CliError> {
         let hint = "for example: redlake query \"select count(*) from notes\"";
         return Err(CliError::usage("there is no SQL to run", hint));
     }
-    Ok(sql)
+    Ok(Some(sql))
 }

@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
-use crate::cli::output::print::{closed_pipe, counted, print_as_is, terminal_width};
+use crate::cli::output::print::{closed_pipe, counted, terminal_width};
 use crate::cli::output::relation::{self, CsvDialect};
 use crate::cli::output::table::{FittedTable, Overflow, TextTable};
 use crate::cli::output::workbook::WorkbookError;
@@ -83,21 +83,23 @@ fn with_counts(table: &TextTable, width: usize) -> String {
     }
 }
 
-/// Prints a result to stdout.
+/// Prints a result to stdout. A table for people is returned instead, because a pager may show it for
+/// long.
 pub(super) fn print(
     form: ResultForm,
     schema: &SchemaRef,
     batches: &mut Batches<'_>,
-) -> Result<(), Failed> {
+) -> Result<Option<String>, Failed> {
     if let Some(text) = form.for_people(schema, batches).map_err(sql_error)? {
-        return print_as_is(&text).map_err(Failed::Otherwise);
+        return Ok(Some(text));
     }
     let out = BufWriter::new(io::stdout());
     let written = form.write(schema, batches, out);
-    written.map_err(sql_error).or_else(|error| match error {
+    let written = written.map_err(sql_error).or_else(|error| match error {
         Failed::Writing(error) => closed_pipe(error).map_err(Failed::Otherwise),
         error => Err(error),
-    })
+    });
+    written.map(|()| None)
 }
 
 /// Writes the result to a temporary file in the same folder, syncs it and renames it: the
