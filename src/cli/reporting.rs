@@ -8,15 +8,45 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::replaced_file::replace_file;
 use crate::clock;
+use crate::durable;
 use crate::load::Lake;
+use crate::plan::Plan;
 use crate::query::catalog::named_in;
-use crate::report::texts::Language;
 use crate::report::{ReportError, ReportRequest, all_queries, render};
 use crate::run::catalog::open_still;
+use crate::run::outcome::{RunOutcome, Status};
 use crate::spec::contracts::Contracts;
+use crate::spec::words::Language;
 
 /// Maximum number of retries because a commit replaced a mart's file.
 const AGAIN: u32 = 5;
+
+/// Writes the report that the pipeline declares. A report that cannot be written does not change the
+/// result of the run, so the reason is a warning.
+pub(super) fn report_run(plan: &Plan, outcome: &RunOutcome) {
+    let Some(report) = &plan.report else { return };
+    if matches!(outcome.status, Status::Interrupted) {
+        return;
+    }
+    let file = report.file_of(&plan.pipeline, outcome.meta.snapshot_date);
+    let request = ReportRequest {
+        pipelines: vec![plan.pipeline.clone()],
+        ..ReportRequest::default()
+    };
+    let written = Lake::open_existing(&outcome.lake)
+        .map_err(CliError::from)
+        .and_then(|lake| {
+            if let Some(folder) = file.parent() {
+                // The error of writing the file tells what is wrong.
+                let _ = durable::create_dir_all(folder);
+            }
+            write_report(&lake, &plan.contracts, &request, report.language, &file)
+        });
+    if let Err(error) = written {
+        let file = file.display();
+        tracing::warn!("the report {file} is not written: {}", error.with_causes());
+    }
+}
 
 /// Makes a report of a lake and replaces the file at `path` by it. The folder of the file must exist.
 ///

@@ -13,10 +13,11 @@ use indexmap::IndexMap;
 use super::address::unusable;
 use super::{currency, zones};
 use crate::plan::parts::{Address, Compression, Price, SimulatedWorld};
+use crate::plan::report::PlannedReport;
 use crate::plan::schedule::Schedule;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::SourceRef;
+use crate::spec::pipeline::{ReportOptions, SourceRef};
 use crate::spec::source::Source;
 use crate::spec::source::sandbox::SandboxOptions;
 use crate::spec::words::{Instant, NoInstant, TimeSpan};
@@ -195,6 +196,17 @@ impl<'a> Checker<'a> {
                 let hint = "write five fields, minute hour day month weekday: `0 * * * *` is every \
                             hour, `30 9 * * 1-5` 09:30 on weekdays";
                 self.error(cron, message, hint);
+            })
+            .ok()
+    }
+
+    pub fn report(&mut self, report: &ReportOptions, home: Option<&str>) -> Option<PlannedReport> {
+        let (file, pipeline) = (&report.file, self.file.path());
+        let planned = PlannedReport::parse(&file.value, report.lang, pipeline, home);
+        planned
+            .map_err(|reason| {
+                let hint = "name an HTML file, relative to this file: `reports/{date}.html`";
+                self.error(file, reason, hint);
             })
             .ok()
     }

@@ -72,7 +72,8 @@ fn grouped(number: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::Numbers;
-    use crate::report::texts::{Language, Texts};
+    use crate::report::texts::Texts;
+    use crate::spec::words::Language;
 
     #[test]
     fn numbers_are_grouped_and_unknown_ones_are_a_dash() {

@@ -7,7 +7,7 @@ mod format;
 mod headline;
 mod page;
 mod scope;
-pub mod texts;
+mod texts;
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -16,10 +16,11 @@ pub use figures::all_queries;
 pub use scope::ReportRequest;
 
 use crate::query::duckdb::{Database, QueryError};
+use crate::spec::words::Language;
 use figures::Figures;
 use page::page;
 use scope::Scope;
-use texts::{Language, Texts};
+use texts::{Texts, language_of};
 
 #[derive(Debug, Error)]
 pub enum ReportError {
@@ -49,7 +50,7 @@ pub fn render(
     let mut scope = Scope::resolve(database, request)?;
     let language = language.unwrap_or_else(|| {
         let zones = scope.pipelines.iter();
-        Language::of_zones(zones.filter_map(|row| row.timezone.as_ref()?.parse().ok()))
+        language_of(zones.filter_map(|row| row.timezone.as_ref()?.parse().ok()))
     });
     let figures = Figures::read(database, &mut scope)?;
     page(&figures, &scope, &Texts::of(language), now)

@@ -170,12 +170,12 @@ impl Build<'_> {
             pipelines: texts.fill("pipelines", &[("names", &names.join(", "))]),
             made_at: texts.fill("made_at", &[("at", &at), ("version", version)]),
             headline: headline(figures, texts),
-            voice: self.part("voice_note", self.voice()?, &figures.voice.csv),
+            voice: self.weekly("voice_note", self.voice()?, &figures.voice.csv),
             rising: self.part("rising_note", self.rising()?, &figures.rising.csv),
             creators: self.part("creators_note", self.creators(), &figures.creators.csv),
             hashtags: self.hashtags(),
             ranks: self.ranks()?,
-            paid: self.part("paid_note", self.paid()?, &figures.paid.csv),
+            paid: self.weekly("paid_note", self.paid()?, &figures.paid.csv),
             hours: self.hours(),
             costs: self.part("costs_note", self.costs(), &figures.costs.csv),
             health: self.part("health_note", self.health(), &figures.health.csv),
@@ -189,6 +189,17 @@ impl Build<'_> {
             rows,
             csv: link(csv),
         }
+    }
+
+    /// Returns a section whose tables have the week that the report compares.
+    fn weekly<T>(&self, note: &str, rows: Vec<T>, csv: &str) -> Part<T> {
+        let mut part = self.part(note, rows, csv);
+        if let Some(week) = self.figures.span.week {
+            let week = self.texts.fill("week_of", &[("week", &week.to_string())]);
+            let week = self.texts.fill("table_week", &[("week", &week)]);
+            part.note = format!("{} {week}", part.note);
+        }
+        part
     }
 
     /// Returns the name of a keyword set, with its pipeline where there are several.
@@ -209,7 +220,12 @@ impl Build<'_> {
             lines.add(&row.keyword, row.is_own, row.week_start, row.share_of_voice);
         }
         let charts = sets.into_iter().map(|((pipeline, set), lines)| {
-            self.line_chart(self.set_name(pipeline, set), &lines, Scale::Share)
+            self.line_chart(
+                self.set_name(pipeline, set),
+                &lines,
+                Scale::Share,
+                self.figures.span.week,
+            )
         });
         charts.collect()
     }
@@ -223,10 +239,12 @@ impl Build<'_> {
         if lines.dates.is_empty() {
             return Ok(Vec::new());
         }
+        let week = self.figures.span.week;
         Ok(vec![self.line_chart(
             String::new(),
             &lines,
             Scale::Share,
+            week,
         )?])
     }
 
@@ -240,7 +258,7 @@ impl Build<'_> {
         }
         let charts = pipelines.into_iter().map(|(pipeline, lines)| {
             let title = if self.has_several { pipeline } else { "" };
-            self.line_chart(title.to_owned(), &lines, Scale::Rank)
+            self.line_chart(title.to_owned(), &lines, Scale::Rank, None)
         });
         let note = if self.scope.own.is_empty() {
             self.texts.get("ranks_no_own").to_owned()
@@ -255,11 +273,14 @@ impl Build<'_> {
         })
     }
 
+    /// Draws a chart. Its legend has the values of the date `told`, or of the newest one, and their
+    /// changes since the date before.
     fn line_chart(
         &self,
         title: String,
         all: &Lines,
         scale: Scale,
+        told: Option<NaiveDate>,
     ) -> Result<LineChart, ReportError> {
         let mut drawn: Vec<_> = all.lines.iter().collect();
         let newest = |dates: &BTreeMap<NaiveDate, Option<f64>>| {
@@ -279,6 +300,8 @@ impl Build<'_> {
         let left_out = drawn.len().saturating_sub(LINES);
         drawn.truncate(LINES);
         let dates: Vec<NaiveDate> = all.dates.iter().copied().collect();
+        let at_told = told.and_then(|told| dates.iter().position(|date| *date == told));
+        let at_told = at_told.unwrap_or(dates.len().saturating_sub(1));
         let labels: Vec<String> = dates
             .iter()
             .map(|date| date.format("%m-%d").to_string())
@@ -303,7 +326,7 @@ impl Build<'_> {
                 number: at + 1,
                 name: (**name).to_owned(),
                 is_own: line.is_own,
-                values: self.newest_values(&drawn.values, scale),
+                values: self.told_values(drawn.values.get(..=at_told).unwrap_or_default(), scale),
             });
         let more = left_out.to_string();
         Ok(LineChart {
@@ -314,8 +337,8 @@ impl Build<'_> {
         })
     }
 
-    /// Returns the newest value and its change.
-    fn newest_values(&self, values: &[Option<f64>], scale: Scale) -> Vec<String> {
+    /// Returns the last value and its change.
+    fn told_values(&self, values: &[Option<f64>], scale: Scale) -> Vec<String> {
         let mut newest = values.iter().rev().copied();
         let (last, before) = (newest.next().flatten(), newest.next().flatten());
         match scale {

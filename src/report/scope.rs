@@ -1,14 +1,14 @@
 //! The part of the lake that a report covers.
 
-use chrono::{Days, NaiveDate};
+use chrono::{Days, NaiveDate, Weekday};
 
 use super::ReportError;
 use super::figures::{KeywordRow, PipelineRow, Rows, Section, Span, read};
 use crate::query::duckdb::Database;
 use crate::query::sql::literal;
 
-/// Days of a report without `--since`, up to the newest date of the lake.
-const DAYS: u64 = 56;
+/// Weeks of a report without `--since`. The last one has the newest date of the lake.
+const WEEKS: u64 = 8;
 
 /// What a report is asked for.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +80,8 @@ impl Scope {
         if request.since.is_none() {
             let span: Rows<Span> = read(database, Section::Span, &scope)?;
             let newest = span.rows.first().and_then(|span| span.last_date);
-            let since = newest.and_then(|date| date.checked_sub_days(Days::new(DAYS - 1)));
+            let monday = newest.map(|date| date.week(Weekday::Mon).first_day());
+            let since = monday.and_then(|date| date.checked_sub_days(Days::new(7 * (WEEKS - 1))));
             scope.since = since.unwrap_or_default();
         }
         Ok(scope)

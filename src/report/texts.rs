@@ -3,18 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-/// Language of a report.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Language {
-    En,
-    Zh,
-}
+use crate::spec::words::Language;
 
 /// Zones of mainland China.
 const CHINESE: [Tz; 7] = [
@@ -27,23 +18,14 @@ const CHINESE: [Tz; 7] = [
     Tz::PRC,
 ];
 
-impl Language {
-    /// Returns Chinese if all of these time zones are in China, and there is one.
-    pub(super) fn of_zones(zones: impl IntoIterator<Item = Tz>) -> Self {
-        let mut zones = zones.into_iter().peekable();
-        let has_any = zones.peek().is_some();
-        if has_any && zones.all(|zone| CHINESE.contains(&zone)) {
-            Language::Zh
-        } else {
-            Language::En
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Language::En => include_str!("texts/en.json"),
-            Language::Zh => include_str!("texts/zh.json"),
-        }
+/// Returns Chinese if all of these time zones are in China, and there is one.
+pub(super) fn language_of(zones: impl IntoIterator<Item = Tz>) -> Language {
+    let mut zones = zones.into_iter().peekable();
+    let has_any = zones.peek().is_some();
+    if has_any && zones.all(|zone| CHINESE.contains(&zone)) {
+        Language::Zh
+    } else {
+        Language::En
     }
 }
 
@@ -56,7 +38,11 @@ impl Texts {
     /// # Panics
     /// The file of the language is not an object of strings; a test reads each.
     pub(super) fn of(language: Language) -> Self {
-        Texts(serde_json::from_str(language.text()).expect("texts are an object of strings"))
+        let text = match language {
+            Language::En => include_str!("texts/en.json"),
+            Language::Zh => include_str!("texts/zh.json"),
+        };
+        Texts(serde_json::from_str(text).expect("texts are an object of strings"))
     }
 
     /// # Panics
@@ -90,7 +76,8 @@ mod tests {
 
     use chrono_tz::Tz;
 
-    use super::{Language, Texts};
+    use super::{Texts, language_of};
+    use crate::spec::words::Language;
 
     fn places(text: &str) -> BTreeSet<&str> {
         let parts = text.split('{').skip(1);
@@ -117,9 +104,9 @@ mod tests {
 
     #[test]
     fn the_language_follows_the_zones() {
-        assert_eq!(Language::of_zones([]), Language::En);
-        assert_eq!(Language::of_zones([Tz::PRC]), Language::Zh);
+        assert_eq!(language_of([]), Language::En);
+        assert_eq!(language_of([Tz::PRC]), Language::Zh);
         let mixed = [Tz::Asia__Shanghai, Tz::Europe__Berlin];
-        assert_eq!(Language::of_zones(mixed), Language::En);
+        assert_eq!(language_of(mixed), Language::En);
     }
 }

@@ -13,7 +13,7 @@ use super::checks::Check;
 use super::notify::NotifyOptions;
 use super::privacy::{PrivacyOptions, Raw};
 use super::source::sandbox::SandboxOptions;
-use super::words::{Filter, TimeSpan};
+use super::words::{Filter, Language, TimeSpan};
 use crate::spec::yaml::document::{Spanned, written};
 
 /// A redlake pipeline: its searches, its limits and its tables.
@@ -65,6 +65,8 @@ pub struct Pipeline {
     /// Messages about runs and findings, sent to webhooks. They never change the result of a run.
     #[serde(default)]
     pub notify: Vec<Spanned<NotifyOptions>>,
+    /// Report of the lake that is written after each run.
+    pub report: Option<ReportOptions>,
     #[serde(default)]
     pub load: Load,
     /// Folder of source and table contracts that replace the built-in ones, relative to this file. `redlake
@@ -78,6 +80,17 @@ pub struct Pipeline {
 pub struct ScheduleOptions {
     /// Cron expression with five fields, in the pipeline's time zone, such as `0 * * * *`.
     pub cron: Spanned<String>,
+}
+
+/// The report that a run writes at its end. It covers this pipeline.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportOptions {
+    /// HTML file, relative to this file. `{date}` stands for the business date of the run, and
+    /// `{pipeline}` for the name of the pipeline. Folders are created.
+    pub file: Spanned<String>,
+    /// `zh` or `en`. Default: `zh` if the time zone is in China.
+    pub lang: Option<Language>,
 }
 
 /// An amount or the currency, for the JSON Schema.

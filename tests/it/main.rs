@@ -56,6 +56,7 @@ mod questions;
 mod raw_damage;
 mod readers;
 mod readme;
+mod report;
 mod resume;
 mod retention;
 mod sandbox;

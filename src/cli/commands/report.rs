@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
@@ -11,7 +11,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::reporting::write_report;
 use crate::load::Lake;
 use crate::report::ReportRequest;
-use crate::report::texts::Language;
+use crate::spec::words::Language;
 
 #[derive(Debug, Args)]
 pub struct ReportArgs {
@@ -29,7 +29,22 @@ pub struct ReportArgs {
     brand: Vec<String>,
     /// Language [default: zh if the pipelines' time zones are in China, or en]
     #[arg(long, value_enum)]
-    lang: Option<Language>,
+    lang: Option<LanguageArg>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LanguageArg {
+    En,
+    Zh,
+}
+
+impl From<LanguageArg> for Language {
+    fn from(language: LanguageArg) -> Self {
+        match language {
+            LanguageArg::En => Language::En,
+            LanguageArg::Zh => Language::Zh,
+        }
+    }
 }
 
 pub fn main(args: &ReportArgs, common: &Common) -> Result<ExitCode, CliError> {
@@ -40,6 +55,12 @@ pub fn main(args: &ReportArgs, common: &Common) -> Result<ExitCode, CliError> {
         since: args.since,
         brands: args.brand.clone(),
     };
-    write_report(&lake, &contracts, &request, args.lang, &args.output)?;
+    write_report(
+        &lake,
+        &contracts,
+        &request,
+        args.lang.map(Language::from),
+        &args.output,
+    )?;
     Ok(ExitCode::Complete)
 }

@@ -9,6 +9,6 @@ SELECT
   sum(new_notes)::BIGINT AS new_notes,
   sum(round(cost * 1e6)::HUGEINT)::DOUBLE / 1e6 / nullif(sum(new_notes), 0) AS cost_per_new_note
 FROM keyword_costs, scope
-WHERE list_contains(pipelines, pipeline) AND snapshot_date >= since
+WHERE list_contains(pipelines, pipeline) AND snapshot_date >= date_trunc('week', since)
 GROUP BY ALL
 ORDER BY week_start, currency

@@ -1,4 +1,4 @@
--- The best place of a note whose title names an own keyword, in searches for other keywords.
+-- The best place of a note that names an own keyword, in searches for other keywords.
 SELECT
   pipeline,
   keyword,
@@ -7,7 +7,7 @@ SELECT
 FROM rank_history
 JOIN (
   SELECT note_id AS entity_id FROM notes_latest, scope
-  WHERE len(list_filter(own, lambda word : contains(lower(title), lower(word)))) > 0
+  WHERE len(list_filter(own, lambda word : contains(lower(concat(title, ' ', description, ' ', content_text)), lower(word)))) > 0
 ) USING (entity_id), scope
 WHERE entity = 'note'
   AND best_organic_rank IS NOT NULL
