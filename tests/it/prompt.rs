@@ -1,6 +1,7 @@
 //! The prompt of `redlake query` on a terminal.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::support::{Lake, succeed};
@@ -154,6 +155,11 @@ fn a_long_table_goes_through_the_pager() {
     assert!(!is_paged(&[("REDLAKE_PAGER", "no-such-pager -x")], &[]));
     let drawn = on_low_terminal(&lake, &[("REDLAKE_PAGER", "head -n 3")], &[]);
     assert!(drawn.has("range") && !drawn.has("30 rows"));
+    // The lake is not locked while the pager is open.
+    let lock = lake.path().join("_state/readers.lock");
+    let free = format!("flock -n -x '{}' echo free; cat", lock.display());
+    let drawn = on_low_terminal(&lake, &[("REDLAKE_PAGER", &free)], &[]);
+    assert!(drawn.has("free\r\n") || !Path::new("/usr/bin/flock").exists());
     // Input from elsewhere, and a short table.
     let terminal = Terminal {
         columns: 80,
