@@ -114,6 +114,8 @@ enum Command {
     Marts(commands::marts::MartsArgs),
     /// Run SQL over the lake with DuckDB
     Query(commands::query::QueryArgs),
+    /// Write the lake, or views of it, to one file for other programs
+    Export(commands::export::LakeExportArgs),
     /// Show or test what the webhooks of a pipeline are told
     Notify(commands::notify::NotifyArgs),
     /// List the runs in the lake
@@ -203,6 +205,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Transform(args) => commands::transform::main(&args, common),
         Command::Marts(args) => commands::marts::main(&args, common),
         Command::Query(args) => commands::query::main(&args, common),
+        Command::Export(args) => commands::export::main(&args, common),
         Command::Notify(args) => commands::notify::main(&args, common),
         Command::Runs(args) => commands::runs::main(&args, common),
         Command::Status(args) => commands::status::main(&args, common),
