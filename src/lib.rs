@@ -12,6 +12,7 @@ pub mod notify;
 pub mod plan;
 pub mod query;
 pub mod raw;
+pub mod report;
 pub mod run;
 pub mod run_meta;
 pub mod sandbox;

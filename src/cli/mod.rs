@@ -8,6 +8,7 @@ mod exit_code;
 mod metrics;
 mod notifying;
 mod output;
+mod reporting;
 mod shell;
 mod signals;
 
@@ -116,6 +117,8 @@ enum Command {
     Query(commands::query::QueryArgs),
     /// Write the lake, or views of it, to one file for other programs
     Export(commands::export::LakeExportArgs),
+    /// Write a report of the lake for people: one HTML file
+    Report(commands::report::ReportArgs),
     /// Show or test what the webhooks of a pipeline are told
     Notify(commands::notify::NotifyArgs),
     /// List the runs in the lake
@@ -183,6 +186,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     // The file that a query writes has the format of its name.
     if !matches!(cli.command, Command::Query(_)) {
         common.check_pretty(common.format)?;
+        common.check_printable()?;
     }
     if let Some(wrong) = wrong_clock(clock::now()) {
         if let Command::Run(_) | Command::Extract(_) = cli.command {
@@ -204,6 +208,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         }
         Command::Transform(args) => commands::transform::main(&args, common),
         Command::Marts(args) => commands::marts::main(&args, common),
+        Command::Report(args) => commands::report::main(&args, common),
         Command::Query(args) => commands::query::main(&args, common),
         Command::Export(args) => commands::export::main(&args, common),
         Command::Notify(args) => commands::notify::main(&args, common),
@@ -292,7 +297,7 @@ impl Common {
                 Format::Json if self.pretty => ReportFormat::PrettyJson,
                 Format::Json => ReportFormat::Json,
                 Format::Ndjson => ReportFormat::Ndjson,
-                Format::Table | Format::Csv | Format::Markdown | Format::Parquet => {
+                Format::Table | Format::Csv | Format::Markdown | Format::Parquet | Format::Xlsx => {
                     ReportFormat::Text
                 }
             },
@@ -309,6 +314,18 @@ impl Common {
         }
         let hint = "add --format json, or leave out --pretty";
         Err(CliError::usage("--pretty prints JSON only", hint))
+    }
+
+    /// Checks that the requested format can be printed.
+    ///
+    /// # Errors
+    /// It is that of a workbook.
+    fn check_printable(&self) -> Result<(), CliError> {
+        if self.format != Format::Xlsx {
+            return Ok(());
+        }
+        let hint = "write the result of a query to a file with `redlake query SQL -o FILE.xlsx`";
+        Err(CliError::usage("cannot print an Excel workbook", hint))
     }
 
     /// Returns the requested format if `allowed` contains it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::cli::output::stderr::{LogLevel, Notice, try_remove_line};
@@ -58,6 +59,36 @@ pub fn stop_on_signal(signal: Arc<AtomicU8>) -> std::io::Result<watch::Receiver<
         std::future::pending::<()>().await;
     });
     Ok(receiver)
+}
+
+/// Calls `act` at each SIGINT, which no longer ends the process, until the result is dropped.
+///
+/// # Errors
+/// The system refuses a thread or the signal.
+pub fn on_interrupt(act: impl Fn() + Send + 'static) -> std::io::Result<Runtime> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    // The signal is caught from here on.
+    #[cfg(unix)]
+    let mut interrupts = {
+        use tokio::signal::unix::{SignalKind, signal as listen};
+        let _entered = runtime.enter();
+        listen(SignalKind::interrupt())?
+    };
+    runtime.spawn(async move {
+        loop {
+            #[cfg(unix)]
+            interrupts.recv().await;
+            #[cfg(not(unix))]
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            act();
+        }
+    });
+    Ok(runtime)
 }
 
 /// Returns `true` if this process was started with SIGHUP ignored. Always `false` on systems other

@@ -13,11 +13,13 @@ use indexmap::IndexMap;
 use super::address::unusable;
 use super::{currency, zones};
 use crate::plan::parts::{Address, Compression, Price, SimulatedWorld};
+use crate::plan::report::PlannedReport;
 use crate::plan::schedule::Schedule;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::LoadedPipeline;
-use crate::spec::pipeline::{SandboxOptions, SourceRef};
+use crate::spec::pipeline::{ReportOptions, SourceRef};
 use crate::spec::source::Source;
+use crate::spec::source::sandbox::SandboxOptions;
 use crate::spec::words::{Instant, NoInstant, TimeSpan};
 use crate::spec::yaml::diagnostic::{Diagnostic, Diagnostics, SourceFile, nearest};
 use crate::spec::yaml::document::Spanned;
@@ -198,6 +200,17 @@ impl<'a> Checker<'a> {
             .ok()
     }
 
+    pub fn report(&mut self, report: &ReportOptions, home: Option<&str>) -> Option<PlannedReport> {
+        let (file, pipeline) = (&report.file, self.file.path());
+        let planned = PlannedReport::parse(&file.value, report.lang, pipeline, home);
+        planned
+            .map_err(|reason| {
+                let hint = "name an HTML file, relative to this file: `reports/{date}.html`";
+                self.error(file, reason, hint);
+            })
+            .ok()
+    }
+
     /// Returns the text of a query without its trailing `;`, which would prevent its use inside another
     /// statement. Reports an error with `hint` if there is no SQL in it.
     pub fn query(&mut self, sql: &Spanned<String>, hint: &str) -> Option<String> {
@@ -315,14 +328,22 @@ impl<'a> Checker<'a> {
         SimulatedWorld {
             seed: options.seed,
             clock: clock.and_then(|clock| self.instant(clock)),
-            late_percent: options.late_notes.as_ref().map_or(0, |percent| {
-                if percent.value > 100 {
-                    let message = "`late_notes` is a percentage, at most 100";
-                    self.error(percent, message, "write 5 for 5 of 100 notes");
-                }
-                percent.value.min(100)
-            }),
+            late_percent: self.percentage("late_notes", options.late_notes.as_ref()),
+            removed_percent: self.percentage("removed_notes", options.removed_notes.as_ref()),
+            retitled_percent: self.percentage("retitled_notes", options.retitled_notes.as_ref()),
         }
+    }
+
+    /// Returns the percentage of the notes; 0 if the key is not given.
+    fn percentage(&mut self, key: &str, given: Option<&Spanned<u64>>) -> u64 {
+        let Some(percent) = given else {
+            return 0;
+        };
+        if percent.value > 100 {
+            let message = format!("`{key}` is a percentage, at most 100");
+            self.error(percent, message, "write 5 for 5 of 100 notes");
+        }
+        percent.value.min(100)
     }
 
     fn instant(&mut self, text: &Spanned<String>) -> Option<DateTime<Utc>> {

@@ -22,6 +22,7 @@ use keywords::{keyword_labels, keyword_sets};
 use limits::Window;
 use notify::{Finding, Notification, notifications};
 use privacy::{privacy, raw_retention};
+use report::PlannedReport;
 use resolve::Planner;
 use schedule::Schedule;
 use search::{SearchSubject, hash, search};
@@ -47,6 +48,7 @@ pub mod money;
 pub mod notify;
 pub mod parts;
 mod privacy;
+pub mod report;
 mod resolve;
 pub mod schedule;
 mod search;
@@ -73,6 +75,8 @@ pub struct Plan {
     pub keyword_labels: BTreeMap<String, String>,
     pub limits: Limits,
     pub schedule: Option<Schedule>,
+    /// Report that is written after each run.
+    pub report: Option<PlannedReport>,
     /// Maximum age of an interrupted run that may be continued.
     pub resume_within: Duration,
     /// The shard that this plan is, if it is one.
@@ -131,6 +135,8 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
     let timezone = check.timezone(&spec.timezone);
     let schedule = spec.schedule.as_ref();
     let schedule = schedule.and_then(|schedule| check.schedule(&schedule.cron, timezone));
+    let report = spec.report.as_ref();
+    let report = report.and_then(|report| check.report(report, loaded.home.as_deref()));
     let price = check.price(&spec.price, &contracts);
     let called = spec.extract.iter().map(|entry| &entry.endpoint.value);
     let unpriced: BTreeSet<&String> = called.filter(|e| price.of(e).is_none()).collect();
@@ -175,6 +181,7 @@ pub fn plan(loaded: LoadedPipeline, contracts: Arc<Contracts>) -> Result<Plan, D
         keyword_labels,
         limits,
         schedule,
+        report,
         resume_within: spec.resume_within.as_duration(),
         shard: None,
         price,

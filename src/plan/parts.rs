@@ -30,6 +30,10 @@ pub struct SimulatedWorld {
     pub clock: Option<DateTime<Utc>>,
     /// Percentage of the notes that searches show late.
     pub late_percent: u64,
+    /// Percentage of the notes that are deleted after some days.
+    pub removed_percent: u64,
+    /// Percentage of the notes that get another title after some days.
+    pub retitled_percent: u64,
 }
 
 impl Default for SimulatedWorld {
@@ -38,6 +42,8 @@ impl Default for SimulatedWorld {
             seed: 1,
             clock: None,
             late_percent: 0,
+            removed_percent: 0,
+            retitled_percent: 0,
         }
     }
 }

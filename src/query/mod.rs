@@ -7,7 +7,7 @@ pub mod duckdb;
 pub mod history;
 pub mod rewrite;
 pub mod runs;
-mod sql;
+pub(crate) mod sql;
 pub mod staged;
 pub mod status;
 pub mod views;

@@ -16,6 +16,6 @@ pub(super) fn plain_glob(path: &str) -> String {
     path.chars().map(plain).collect()
 }
 
-pub(super) fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -154,6 +154,8 @@ impl Accesses {
                     let options = sandbox::Options {
                         seed: world.seed,
                         late_percent: world.late_percent,
+                        removed_percent: world.removed_percent,
+                        retitled_percent: world.retitled_percent,
                         keywords: keywords.clone(),
                         ..sandbox::Options::new(clock, token.clone())
                     };

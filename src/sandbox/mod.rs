@@ -76,8 +76,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// Valid numbers of notes per day for a keyword.
 pub const NOTES_A_DAY: std::ops::RangeInclusive<u64> = 1..=2_000;
 
-/// Valid percentages of late notes.
-pub const LATE_PERCENT: std::ops::RangeInclusive<u64> = 0..=100;
+/// Valid percentages of notes.
+pub const PERCENT: std::ops::RangeInclusive<u64> = 0..=100;
 
 pub struct Options {
     /// Port to listen on; 0 takes any free port.
@@ -93,8 +93,12 @@ pub struct Options {
     /// of its own, 2 to 12.
     pub notes_a_day: Option<u64>,
     /// Percentage of the notes that become visible one to three hours after their publication,
-    /// within [`LATE_PERCENT`].
+    /// within [`PERCENT`].
     pub late_percent: u64,
+    /// Percentage of the notes that are deleted two to ten days after their publication.
+    pub removed_percent: u64,
+    /// Percentage of the notes that get another title one to eight days after their publication.
+    pub retitled_percent: u64,
     /// Keywords that a call may ask about by note id before it searches for them.
     pub keywords: Vec<String>,
 }
@@ -111,6 +115,8 @@ impl Options {
             faults: faults::FaultPlan::default(),
             notes_a_day: None,
             late_percent: 0,
+            removed_percent: 0,
+            retitled_percent: 0,
             keywords: Vec::new(),
         }
     }
@@ -138,8 +144,14 @@ impl Sandbox {
         {
             return Err(impossible(format!("notes a day are {NOTES_A_DAY:?}")));
         }
-        if !LATE_PERCENT.contains(&options.late_percent) {
-            return Err(impossible(format!("late notes are {LATE_PERCENT:?} %")));
+        for (notes, percent) in [
+            ("late", options.late_percent),
+            ("removed", options.removed_percent),
+            ("retitled", options.retitled_percent),
+        ] {
+            if !PERCENT.contains(&percent) {
+                return Err(impossible(format!("{notes} notes are {PERCENT:?} %")));
+            }
         }
         for keyword in &options.keywords {
             Stream::of(keyword);
@@ -148,6 +160,8 @@ impl Sandbox {
             seed: options.seed,
             notes_a_day: options.notes_a_day,
             late_percent: options.late_percent,
+            removed_percent: options.removed_percent,
+            retitled_percent: options.retitled_percent,
         };
         let api = Api::new(&contracts, world, options.token, options.signers)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;

@@ -23,6 +23,8 @@ pub struct LoadedPipeline {
     pub lists: HashMap<PathBuf, List>,
     /// Folder of the lake: `load.lake` relative to the file, or the default.
     pub lake: PathBuf,
+    /// The home folder.
+    pub home: Option<String>,
     /// Folder of the contracts; `None` for the built-in ones.
     pub schemas: Option<PathBuf>,
     /// Names of all declared keyword sets, unreadable ones included. `None` if `keyword_sets` is no
@@ -108,6 +110,7 @@ pub fn parse_pipeline(
         file,
         lists,
         lake,
+        home,
         schemas,
         set_names,
         variables,

@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::checks::Check;
 use super::notify::NotifyOptions;
 use super::privacy::{PrivacyOptions, Raw};
-use super::words::{Filter, TimeSpan};
+use super::source::sandbox::SandboxOptions;
+use super::words::{Filter, Language, TimeSpan};
 use crate::spec::yaml::document::{Spanned, written};
 
 /// A redlake pipeline: its searches, its limits and its tables.
@@ -64,6 +65,8 @@ pub struct Pipeline {
     /// Messages about runs and findings, sent to webhooks. They never change the result of a run.
     #[serde(default)]
     pub notify: Vec<Spanned<NotifyOptions>>,
+    /// Report of the lake that is written after each run.
+    pub report: Option<ReportOptions>,
     #[serde(default)]
     pub load: Load,
     /// Folder of source and table contracts that replace the built-in ones, relative to this file. `redlake
@@ -77,6 +80,17 @@ pub struct Pipeline {
 pub struct ScheduleOptions {
     /// Cron expression with five fields, in the pipeline's time zone, such as `0 * * * *`.
     pub cron: Spanned<String>,
+}
+
+/// The report that a run writes at its end. It covers this pipeline.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportOptions {
+    /// HTML file, relative to this file. `{date}` stands for the business date of the run, and
+    /// `{pipeline}` for the name of the pipeline. Folders are created.
+    pub file: Spanned<String>,
+    /// `zh` or `en`. Default: `zh` if the time zone is in China.
+    pub lang: Option<Language>,
 }
 
 /// An amount or the currency, for the JSON Schema.
@@ -101,21 +115,6 @@ pub struct SourceRef {
     pub dialect: Option<Spanned<String>>,
     /// Options of the built-in simulator.
     pub sandbox: Option<SandboxOptions>,
-}
-
-/// The world that `base_url: sandbox` simulates.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SandboxOptions {
-    /// Equal seeds give equal worlds. Default: 1.
-    #[serde(default = "default_seed")]
-    pub seed: u64,
-    /// The simulated time (RFC 3339) of the first run into a lake. Each further run takes place
-    /// one hour after the last one.
-    pub clock: Option<Spanned<String>>,
-    /// Percentage of the notes that searches show one to three hours after their publication, 0 to
-    /// 100. Default: 0.
-    pub late_notes: Option<Spanned<u64>>,
 }
 
 /// Keywords, here or in a file.
@@ -338,10 +337,6 @@ pub struct Load {
 
 fn default_timezone() -> Spanned<String> {
     Spanned::unplaced("Asia/Shanghai".to_owned())
-}
-
-fn default_seed() -> u64 {
-    1
 }
 
 fn default_resume_within() -> TimeSpan {

@@ -161,3 +161,11 @@ impl<'de> Deserialize<'de> for TimeSpan {
         deserializer.deserialize_str(SpanVisitor)
     }
 }
+
+/// Language of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    En,
+    Zh,
+}

@@ -20,11 +20,15 @@ fn the_json_schema_of_pipelines_is_up_to_date() {
 fn every_pipeline_in_the_repository_is_valid() {
     let mut command = redlake();
     command.arg("validate");
-    for name in ["pipelines/demo.yaml", "pipelines/skincare_watch.yaml"] {
+    for name in [
+        "pipelines/demo.yaml",
+        "pipelines/brand_week.yaml",
+        "pipelines/skincare_watch.yaml",
+    ] {
         command.arg(repository(name));
     }
     let text = String::from_utf8(succeed(&mut command).stdout).expect("UTF-8");
-    assert_eq!(text.matches(": valid, at most ").count(), 2, "{text}");
+    assert_eq!(text.matches(": valid, at most ").count(), 3, "{text}");
 }
 
 #[test]

@@ -49,11 +49,15 @@ mod private;
 #[cfg(unix)]
 mod progress;
 #[cfg(unix)]
+mod prompt;
+#[cfg(unix)]
 mod quarantine;
 mod query;
+mod questions;
 mod raw_damage;
 mod readers;
 mod readme;
+mod report;
 mod resume;
 mod retention;
 mod sandbox;
@@ -75,3 +79,4 @@ mod terminal;
 mod tokens;
 mod upkeep;
 mod webhook;
+mod workbooks;

@@ -121,7 +121,7 @@ fn results_go_to_files_in_the_format_of_their_name() {
         let expected = said(&lake, &["query", direct, "--format", "json"]);
         assert_eq!(back, expected, "{ending}");
     }
-    let path = lake.write("result.xlsx", "");
+    let path = lake.write("result.xls", "");
     let args = ["query", sql, "-o", path.to_str().expect("UTF-8")];
     let (code, error) = fail(&mut lake.redlake(&args));
     assert_eq!(code, 2);

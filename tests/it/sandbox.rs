@@ -101,10 +101,12 @@ fn a_keyword_can_have_many_new_notes() {
 }
 
 #[test]
-fn a_share_of_late_notes_is_a_percentage() {
-    let (code, text) = fail(redlake().args(["sandbox", "--port", "0", "--late-notes", "101"]));
-    assert_eq!(code, 2);
-    assert!(text.contains("--late-notes <PERCENT>"), "{text}");
+fn a_share_of_notes_is_a_percentage() {
+    for flag in ["--late-notes", "--removed-notes", "--retitled-notes"] {
+        let (code, text) = fail(redlake().args(["sandbox", "--port", "0", flag, "101"]));
+        assert_eq!(code, 2);
+        assert!(text.contains(&format!("{flag} <PERCENT>")), "{text}");
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! A terminal of a test's own: what a command draws there, and how the screen looks at each moment.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -15,6 +18,15 @@ use vt100::{Parser, Screen};
 pub struct Terminal {
     pub columns: u16,
     pub rows: u16,
+}
+
+/// Time in which a command draws something.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Something that is done once a text is on the screen.
+pub enum Turn<'t> {
+    Type(&'t str),
+    Do(&'t dyn Fn(&Child)),
 }
 
 /// The screen after a command.
@@ -63,6 +75,56 @@ impl Terminal {
         }
     }
 
+    /// Runs a command with stdin, stdout and stderr in the terminal. Takes each turn when its text has
+    /// been drawn after that of the turn before. Then waits for the end of the command.
+    pub fn talk(self, command: &mut Command, turns: &[(&str, Turn<'_>)]) -> Drawn {
+        let (mut screen, side) = self.open();
+        let again = || Stdio::from(side.try_clone().expect("one more descriptor"));
+        command.stdin(again()).stdout(again()).stderr(again());
+        let mut child = command.spawn().expect("the binary starts");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        drop(side);
+        let (mut bytes, mut seen): (Vec<u8>, usize) = (Vec::new(), 0);
+        let (sender, parts) = mpsc::channel();
+        let mut drawn_by = screen.try_clone().expect("one more descriptor");
+        thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(read @ 1..) = drawn_by.read(&mut part) {
+                let _ = sender.send(part[..read].to_vec());
+            }
+        });
+        let mut turns = turns.iter().peekable();
+        loop {
+            while let Some((text, turn)) = turns.peek() {
+                let rest = String::from_utf8_lossy(&bytes[seen..]);
+                let Some(at) = rest.find(text) else { break };
+                seen += at + text.len();
+                match turn {
+                    Turn::Type(keys) => screen.write_all(keys.as_bytes()).expect("a reader"),
+                    Turn::Do(act) => act(&child),
+                }
+                turns.next();
+            }
+            match parts.recv_timeout(PATIENCE) {
+                Ok(part) => bytes.extend(part),
+                Err(RecvTimeoutError::Timeout) => child.kill().expect("a child"),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let status = child.wait().expect("an end");
+        if let Some((text, _)) = turns.next() {
+            panic!("{text} is not in {}", String::from_utf8_lossy(&bytes));
+        }
+        Drawn {
+            terminal: self,
+            bytes,
+            status,
+        }
+    }
+
     /// Opens a terminal: the side of the screen, and that of the command.
     fn open(self) -> (File, OwnedFd) {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
@@ -95,6 +157,11 @@ impl Drawn {
         let mut screen = parser.screen().clone();
         screen.set_scrollback(usize::MAX);
         assert_eq!(screen.scrollback(), 0, "the screen scrolled");
+    }
+
+    /// Returns true if the command has drawn a text.
+    pub fn has(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.bytes).contains(text)
     }
 
     /// Returns the rows of the screen at the end, without empty ones below.

@@ -11,6 +11,7 @@ pub mod marts;
 pub mod notify;
 pub mod plan;
 pub mod query;
+pub mod report;
 pub mod run;
 pub mod runs;
 pub mod sandbox;

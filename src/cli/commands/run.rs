@@ -17,6 +17,7 @@ use crate::cli::notifying::{ended_run, record_start};
 use crate::cli::output::print::ReportFormat;
 use crate::cli::output::progress;
 use crate::cli::output::summary::summary;
+use crate::cli::reporting::report_run;
 use crate::cli::signals::stop_on_signal;
 use crate::cli::{Common, Threads};
 use crate::clock;
@@ -139,6 +140,9 @@ fn execute(
                 metrics,
                 signal,
             );
+            if extent == Extent::Whole {
+                report_run(&plan, &outcome);
+            }
             (Some(outcome), ended)
         }
         Err(error) => (None, Err(error)),

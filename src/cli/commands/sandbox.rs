@@ -15,7 +15,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::print::print_text;
 use crate::run::access::SANDBOX_TOKEN;
-use crate::sandbox::{LATE_PERCENT, NOTES_A_DAY, Options, Sandbox, SandboxClock, faults};
+use crate::sandbox::{NOTES_A_DAY, Options, PERCENT, Sandbox, SandboxClock, faults};
 use crate::signing::Signer;
 use crate::spec::contracts::Contracts;
 use crate::spec::words::Instant;
@@ -53,8 +53,16 @@ pub struct SandboxArgs {
     notes_a_day: Option<u64>,
     /// Notes that become visible one to three hours after their publication, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 0,
-        value_parser = clap::value_parser!(u64).range(LATE_PERCENT))]
+        value_parser = clap::value_parser!(u64).range(PERCENT))]
     late_notes: u64,
+    /// Notes that are deleted two to ten days after their publication, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(PERCENT))]
+    removed_notes: u64,
+    /// Notes that get another title one to eight days after their publication, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(PERCENT))]
+    retitled_notes: u64,
 }
 
 pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
@@ -78,6 +86,8 @@ pub fn main(args: &SandboxArgs, common: &Common) -> Result<ExitCode, CliError> {
         faults: fault_plan(args)?,
         notes_a_day: args.notes_a_day,
         late_percent: args.late_notes,
+        removed_percent: args.removed_notes,
+        retitled_percent: args.retitled_notes,
         keywords: Vec::new(),
     };
     let sources = Arc::clone(&contracts);

@@ -6,18 +6,19 @@ use std::path::Path;
 
 use crate::cli::environment::EnvFileError;
 use crate::cli::exit_code::ExitCode::{self, Busy, Internal, Refused, Usage};
+use crate::cli::output::workbook::WorkbookError;
 use crate::cli::shell::lake_flag;
 use crate::extract::client::error::ClientError;
 use crate::extract::error::ExtractError;
 use crate::extract::journal::JournalError;
 use crate::load::LakeError;
-use crate::maintenance::export::ExportError;
 use crate::query::duckdb::QueryError;
 use crate::raw::page::RawError;
+use crate::report::ReportError;
 use crate::run::access::AccessError;
 use crate::run::error::RunError;
 use crate::run::marts::error::MartsError;
-use crate::spec::yaml::diagnostic::Diagnostics;
+use crate::spec::yaml::diagnostic::{Diagnostics, nearest};
 use crate::transform::error::TransformError;
 
 /// An error that a command may end with.
@@ -35,7 +36,7 @@ pub trait Explain: Into<anyhow::Error> {
 }
 
 /// An exit code with a hint.
-fn hint(code: ExitCode, hint: impl Into<String>) -> (ExitCode, Option<String>) {
+pub(super) fn hint(code: ExitCode, hint: impl Into<String>) -> (ExitCode, Option<String>) {
     (code, Some(hint.into()))
 }
 
@@ -324,6 +325,28 @@ impl Explain for TransformError {
     }
 }
 
+impl Explain for WorkbookError {
+    fn explain(&self) -> (ExitCode, Option<String>) {
+        match self {
+            WorkbookError::Rows => hint(
+                Usage,
+                "return fewer rows, such as with `limit`, or write a .csv or .parquet file",
+            ),
+            WorkbookError::Columns(_) => hint(
+                Usage,
+                "select fewer columns, or write a .csv or .parquet file",
+            ),
+            WorkbookError::Text { column, .. } => hint(
+                Usage,
+                format!(
+                    "cut it in the SQL, such as with left({column}, 10000), or write a .csv or \
+                     .parquet file"
+                ),
+            ),
+        }
+    }
+}
+
 impl Explain for QueryError {
     fn explain(&self) -> (ExitCode, Option<String>) {
         match self {
@@ -345,62 +368,28 @@ impl Explain for QueryError {
                 Usage,
                 format!("correct views/{view}.yaml in the folder of contracts, or remove the file"),
             ),
-            QueryError::Sql(_) | QueryError::NotSelect(_) => (Usage, None),
+            QueryError::Sql(_) | QueryError::NotSelect(_) | QueryError::Cancelled => (Usage, None),
             QueryError::Rows { .. } | QueryError::Io { .. } => (Internal, None),
         }
     }
 }
 
-impl Explain for ExportError {
+impl Explain for ReportError {
     fn explain(&self) -> (ExitCode, Option<String>) {
-        match self {
-            ExportError::InsideLake { .. } => hint(
-                Usage,
-                "give a file in another folder; redlake owns all in the lake's",
-            ),
-            ExportError::NoFolder(folder) => {
-                hint(Usage, format!("create it: mkdir -p {}", folder.display()))
+        let known = |name: &str, known: &[String]| {
+            if known.is_empty() {
+                return "run a pipeline into the lake first".to_owned();
             }
-            ExportError::IsFolder(_) => hint(Usage, "give the name of a file"),
-            ExportError::NoExport { .. } | ExportError::Foreign { .. } => hint(
-                Usage,
-                "nothing was written; give another name, or add --force to replace the file with all \
-                 that is in it",
-            ),
-            ExportError::UnknownTable { near, .. } => hint(
-                Usage,
-                near.as_ref().map_or_else(
-                    || "see `redlake schema list`".to_owned(),
-                    |near| format!("did you mean `{near}`?"),
-                ),
-            ),
-            ExportError::IsView { reads, .. } => hint(
-                Usage,
-                format!(
-                    "name the tables that it reads, and the file has the view, too: --tables-only {}",
-                    reads.join(",")
-                ),
-            ),
-            ExportError::RelativeRoot(_) => hint(
-                Usage,
-                "write it as the readers see it, such as /mnt/lake or s3://bucket/lake",
-            ),
-            ExportError::Unreadable { .. } => hint(
-                Usage,
-                "or leave the table out: --tables-only with the others",
-            ),
-            ExportError::Query(error) if error.is_of_full_disk() => hint(Internal, MAKE_ROOM),
-            ExportError::Query(error @ QueryError::View { .. }) => error.explain(),
-            // The SQL is redlake's own.
-            ExportError::Query(_) => (Internal, None),
-            ExportError::Run(error) => error.explain(),
-        }
-    }
-
-    fn into_diagnostics(self) -> Result<Diagnostics, Self> {
+            let near = nearest(name, known.iter().map(String::as_str));
+            near.map_or(format!("it has {}", known.join(", ")), |near| {
+                format!("did you mean `{near}`?")
+            })
+        };
         match self {
-            ExportError::Run(error) => error.into_diagnostics().map_err(ExportError::Run),
-            error => Err(error),
+            ReportError::UnknownPipeline { name, known: names }
+            | ReportError::UnknownKeyword { name, known: names } => hint(Usage, known(name, names)),
+            ReportError::Query(error) => error.explain(),
+            ReportError::Chart(_) | ReportError::Page(_) => (Internal, None),
         }
     }
 }

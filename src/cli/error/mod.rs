@@ -2,6 +2,7 @@
 
 pub mod command_line;
 pub mod explain;
+mod explain_export;
 
 use std::fmt::Display;
 
@@ -17,7 +18,8 @@ Environment: JUSTONEAPI_TOKEN and XHS_OPEN_TOKEN hold the tokens. XHS_OPEN_APP_I
 XHS_OPEN_APP_SECRET sign the calls of the open platform if both are set. JUSTONEAPI_BASE_URL and \
 XHS_OPEN_BASE_URL override the addresses; `sandbox` is also valid, and a pipeline with `base_url: \
 sandbox` ignores them. REDLAKE_LAKE names the lake, REDLAKE_SCHEMAS the contracts. \
-REDLAKE_LOG_FORMAT=json prints stderr as JSON, one object a line.
+REDLAKE_LOG_FORMAT=json prints stderr as JSON, one object a line. REDLAKE_PAGER, or else PAGER, \
+shows long results; an empty one turns it off.
 
 Exit codes: 0 complete, 1 internal error, 2 bad usage or configuration, 3 some searches failed, \
 4 authentication or permission, 5 stopped by a budget, the quota or the balance, 6 the \

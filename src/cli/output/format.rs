@@ -14,4 +14,7 @@ pub enum Format {
     Markdown,
     /// Binary: to a file or a pipe, not to a terminal
     Parquet,
+    /// An Excel workbook: only to the file of a query
+    #[value(hide = true)]
+    Xlsx,
 }

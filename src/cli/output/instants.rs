@@ -20,6 +20,8 @@ pub enum InstantForm {
     Local,
     /// Texts such as `2026-02-20T08:19:40+08:00` in the zone of the session, for programs.
     Rfc3339,
+    /// Texts such as `2026-02-20 08:19:40` in the zone of the session, for spreadsheets.
+    Clock,
     /// Instants with the zone of the session.
     AsIs,
 }
@@ -39,7 +41,7 @@ impl InstantForm {
         let kind = match self {
             InstantForm::AsIs => return Arc::clone(field),
             InstantForm::Utc => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            InstantForm::Local | InstantForm::Rfc3339 => DataType::Utf8,
+            InstantForm::Local | InstantForm::Rfc3339 | InstantForm::Clock => DataType::Utf8,
         };
         Arc::new(Field::new(field.name(), kind, field.is_nullable()))
     }
@@ -74,6 +76,7 @@ impl InstantForm {
             InstantForm::AsIs => Arc::clone(column),
             InstantForm::Utc => Arc::new(instants.clone().with_timezone("UTC")),
             InstantForm::Local => texts(&|at| at.format("%F %T%.f%:z").to_string()),
+            InstantForm::Clock => texts(&|at| at.format("%F %T%.f").to_string()),
             InstantForm::Rfc3339 => texts(&|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         }
     }

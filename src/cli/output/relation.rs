@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::csv::WriterBuilder as CsvBuilder;
+use arrow::csv::writer::Terminator;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::WriterBuilder as JsonBuilder;
@@ -22,6 +23,7 @@ use parquet::file::properties::WriterProperties;
 use crate::cli::output::format::Format;
 use crate::cli::output::pretty::Pretty;
 use crate::cli::output::table::{TextColumn, TextTable};
+use crate::cli::output::workbook::write_workbook;
 use crate::spec::yaml::escape::{escaped, escaped_cell};
 
 /// Writes rows. Only [`Format::Table`] buffers all rows, because its columns are as wide as their
@@ -42,7 +44,7 @@ pub fn write(
             writeln!(out, "{table}")?;
         }
         Format::Markdown => write_markdown(schema, batches, &mut out)?,
-        Format::Csv => write_csv(schema, batches, &mut out)?,
+        Format::Csv => write_csv(CsvDialect::Plain, schema, batches, &mut out)?,
         Format::Ndjson => write_json::<LineDelimited>(batches, &mut out)?,
         Format::Json => {
             if is_pretty {
@@ -53,6 +55,7 @@ pub fn write(
             writeln!(out)?;
         }
         Format::Parquet => write_parquet(schema, batches, &mut out)?,
+        Format::Xlsx => write_workbook(schema, batches, &mut out)?,
     }
     out.flush()?;
     Ok(())
@@ -131,16 +134,34 @@ fn type_name(kind: &DataType) -> String {
     }
 }
 
-fn write_csv(
+/// Without this mark, Excel reads CSV in the charset of the system.
+const UTF8_MARK: &str = "\u{feff}";
+
+/// Details of CSV that programs disagree about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CsvDialect {
+    Plain,
+    /// For Excel: a mark of UTF-8 at the beginning, and lines that end with CR LF.
+    Excel,
+}
+
+/// Writes rows as CSV.
+pub fn write_csv(
+    dialect: CsvDialect,
     schema: &SchemaRef,
     batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     // Buffers in memory, because errors of the CSV writer lose the kind of the I/O error.
-    let mut lines = Vec::new();
+    let (mut lines, terminator) = match dialect {
+        CsvDialect::Plain => (Vec::new(), Terminator::Any(b'\n')),
+        CsvDialect::Excel => (UTF8_MARK.as_bytes().to_vec(), Terminator::CRLF),
+    };
     let empty = Ok(RecordBatch::new_empty(schema.clone()));
     for (i, batch) in std::iter::once(empty).chain(batches).enumerate() {
-        let builder = CsvBuilder::new().with_header(i == 0);
+        let builder = CsvBuilder::new()
+            .with_header(i == 0)
+            .with_line_terminator(terminator.clone());
         builder.build(&mut lines).write(&batch?)?;
         out.write_all(&lines)?;
         lines.clear();

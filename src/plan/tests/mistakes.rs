@@ -177,6 +177,14 @@ fn each_mistake_has_its_place_and_a_hint() {
             "4:69 `late_notes` is a percentage, at most 100 [write 5 for 5 of 100 notes]",
         ),
         (
+            source(", base_url: sandbox, sandbox: {removed_notes: 101}"),
+            "4:72 `removed_notes` is a percentage, at most 100 [write 5 for 5 of 100 notes]",
+        ),
+        (
+            source(", base_url: sandbox, sandbox: {retitled_notes: 101}"),
+            "4:73 `retitled_notes` is a percentage, at most 100 [write 5 for 5 of 100 notes]",
+        ),
+        (
             source(", base_url: sandbox, sandbox: {clock: noon}"),
             "4:64 `noon` is not a time [write it as in 2026-03-09T12:00:00+08:00]",
         ),

@@ -6,12 +6,13 @@ pub mod export_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono_tz::Tz;
-use duckdb::{Connection, Statement};
+use duckdb::{Connection, InterruptHandle, Statement};
 use indexmap::IndexMap;
 use thiserror::Error;
 
@@ -27,6 +28,8 @@ pub enum QueryError {
     /// DuckDB's own message, with its caret below the position.
     #[error("{}", words(.0))]
     Sql(duckdb::Error),
+    #[error("the statement was cancelled")]
+    Cancelled,
     #[error("the statement has a parameter ${0}, and no value for it is given")]
     NoValue(String),
     #[error("the statement has no parameter ${0}")]
@@ -79,6 +82,16 @@ const GONE: [&str; 2] = [
 /// commit or another reader.
 pub struct Database {
     connection: Connection,
+}
+
+/// Cancels the statement that runs on a database, from another thread.
+pub struct Interrupter(Arc<InterruptHandle>);
+
+impl Interrupter {
+    /// Lets the running statement fail with [`QueryError::Cancelled`].
+    pub fn interrupt(&self) {
+        self.0.interrupt();
+    }
 }
 
 /// A query's result.
@@ -265,6 +278,11 @@ impl Database {
         ))
     }
 
+    /// Returns the means to cancel statements of this database.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter(self.connection.interrupt_handle())
+    }
+
     /// Sets the time zone of the session: of casts, of functions of dates, and of printed instants.
     ///
     /// # Errors
@@ -290,13 +308,13 @@ impl Database {
         parameters: &BTreeMap<String, String>,
         read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
     ) -> Result<T, QueryError> {
-        let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
+        let mut statement = self.connection.prepare(sql).map_err(failed)?;
         let values = values(&statement, parameters)?;
         let schema = statement
             .stream_arrow(duckdb::params_from_iter(values))
-            .map_err(QueryError::Sql)?
+            .map_err(failed)?
             .get_schema();
-        let step = || statement.step().map_err(QueryError::Sql).transpose();
+        let step = || statement.step().map_err(failed).transpose();
         let mut batches =
             std::iter::from_fn(step).map(|batch| batch.map(|batch| RecordBatch::from(&batch)));
         Ok(read(schema, &mut batches))
@@ -422,6 +440,15 @@ fn parquet_files(root: &Path, table: &Table) -> impl Iterator<Item = PathBuf> {
     let partitions = folder.into_iter().flat_map(move |folder| entries(&folder));
     let files = partitions.flat_map(move |partition| entries(&partition));
     files.filter(|file| is_parquet(file))
+}
+
+/// Returns the error of a statement.
+fn failed(error: duckdb::Error) -> QueryError {
+    if words(&error).starts_with("INTERRUPT Error") {
+        QueryError::Cancelled
+    } else {
+        QueryError::Sql(error)
+    }
 }
 
 fn words(error: &duckdb::Error) -> String {

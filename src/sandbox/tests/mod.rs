@@ -34,6 +34,8 @@ const WORLD: World = World {
     seed: 1,
     notes_a_day: None,
     late_percent: 0,
+    removed_percent: 0,
+    retitled_percent: 0,
 };
 
 fn contracts() -> Contracts {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::bench::{self, Bench, note_ids};
 use super::{KEYWORD, TOKEN, WORLD, noon};
+use crate::sandbox::world::note::Note;
 use crate::sandbox::world::phrases::TOPICS;
 use crate::sandbox::world::stream::{BEGINNING, DAY, HOUR, Stream, World};
 use crate::sandbox::{Options, Sandbox, SandboxClock};
@@ -97,10 +98,88 @@ async fn a_rate_that_the_world_cannot_have_is_refused() {
         let contracts = std::sync::Arc::new(super::contracts());
         assert!(Sandbox::start(options(rate), contracts).await.is_err());
     }
-    let options = Options {
-        late_percent: 101,
-        ..options(240)
+    let wrong = [
+        Options {
+            late_percent: 101,
+            ..options(240)
+        },
+        Options {
+            removed_percent: 101,
+            ..options(240)
+        },
+        Options {
+            retitled_percent: 101,
+            ..options(240)
+        },
+    ];
+    for options in wrong {
+        let contracts = std::sync::Arc::new(super::contracts());
+        assert!(Sandbox::start(options, contracts).await.is_err());
+    }
+}
+
+const WORLD_OF_500: World = World {
+    notes_a_day: Some(500),
+    ..WORLD
+};
+
+/// The notes of the last days before `end`.
+fn latest(world: World, end: i64, days: i64) -> Vec<Note> {
+    let notes = world.notes(Stream::of(TOPICS[0].name), end);
+    let is_new = |note: &Note| note.published_at > end - days * DAY;
+    notes.take_while(is_new).collect()
+}
+
+#[test]
+fn removed_notes_disappear_two_to_ten_days_after_their_publication() {
+    let end = BEGINNING + 200 * DAY;
+    let world = World {
+        removed_percent: 20,
+        ..WORLD_OF_500
     };
-    let contracts = std::sync::Arc::new(super::contracts());
-    assert!(Sandbox::start(options, contracts).await.is_err());
+    let before = latest(world, end, 3);
+    let removed: Vec<&Note> = before.iter().filter(|n| n.removed_at().is_some()).collect();
+    assert!((200..350).contains(&removed.len()), "{}", removed.len());
+    for note in &removed {
+        let removed_at = note.removed_at().unwrap();
+        let days = (removed_at - note.published_at) as f64 / DAY as f64;
+        assert!((2.0..=10.0).contains(&days), "{days}");
+        assert!(world.note(&note.id, removed_at - 1).is_some());
+        assert!(world.note(&note.id, removed_at).is_none());
+    }
+    let found = latest(world, end + 10 * DAY, 13);
+    assert!(
+        !found.is_empty()
+            && found
+                .iter()
+                .all(|found| removed.iter().all(|gone| gone.id != found.id))
+    );
+    // Without removals all of them stay, and nothing else is different.
+    let all = latest(WORLD_OF_500, end, 3);
+    let ids = |notes: &[Note]| -> Vec<String> { notes.iter().map(|n| n.id.clone()).collect() };
+    let mut stayed = ids(&all);
+    stayed.retain(|id| ids(&before).contains(id));
+    assert_eq!(ids(&before), stayed);
+    assert!(all.iter().all(|note| note.removed_at().is_none()));
+}
+
+#[test]
+fn retitled_notes_get_another_title_and_keep_the_rest() {
+    let end = BEGINNING + 200 * DAY;
+    let world = World {
+        retitled_percent: 20,
+        ..WORLD_OF_500
+    };
+    let notes = latest(world, end, 3);
+    let retitled: Vec<&Note> = notes.iter().filter(|n| n.retitled_at().is_some()).collect();
+    assert!((200..400).contains(&retitled.len()), "{}", retitled.len());
+    for note in retitled {
+        let at = note.retitled_at().unwrap();
+        let days = (at - note.published_at) as f64 / DAY as f64;
+        assert!((1.0..=8.0).contains(&days), "{days}");
+        let plain = WORLD_OF_500.note(&note.id, at).unwrap();
+        assert_eq!(note.text(at - 1), plain.text(at - 1));
+        assert_ne!(note.text(at).title, plain.text(at).title);
+        assert_eq!(note.text(at).plain(), plain.text(at).plain());
+    }
 }

@@ -40,7 +40,7 @@ impl Buckets {
 }
 
 impl World {
-    /// Returns the notes of the stream that are visible at `now`, the latest first.
+    /// Returns the notes of the stream that are shown at `now`, the latest first.
     pub fn notes(&self, stream: Stream, now: i64) -> impl Iterator<Item = Note> {
         let world = *self;
         let buckets = self.buckets(stream);
@@ -50,17 +50,17 @@ impl World {
         (0..=last)
             .rev()
             .filter_map(move |at| world.note_in(stream, at, buckets))
-            .filter(move |note| note.visible_at() <= now)
+            .filter(move |note| note.is_shown(now))
     }
 
-    /// Returns the note with this id, if it is visible at `now`.
+    /// Returns the note with this id, if it is shown at `now`.
     pub fn note(&self, id: &str, now: i64) -> Option<Note> {
         let parts = Id::parse(id)?;
         let stream = Stream::from_id(parts)?;
         let buckets = self.buckets(stream);
         let at = buckets.at(i64::from(parts.seconds) - BEGINNING);
         self.note_in(stream, at, buckets)
-            .filter(|note| note.id == id && note.visible_at() <= now)
+            .filter(|note| note.id == id && note.is_shown(now))
     }
 
     /// Returns all authors of a stream.

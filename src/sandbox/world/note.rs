@@ -1,5 +1,7 @@
 //! Notes and their authors: their properties, and their counts at an instant.
 
+use std::ops::RangeInclusive;
+
 use super::dice::Dice;
 use super::phrases::{NAME_CORES, NAME_ENDS, NAME_STARTS, PLACES, TRADES};
 use super::text::Text;
@@ -55,6 +57,35 @@ impl Note {
         }
     }
 
+    /// Returns the time from which the note is deleted, two to ten days after its publication; `None`
+    /// for a note that stays.
+    pub fn removed_at(&self) -> Option<i64> {
+        self.happens_at("removed", self.world.removed_percent, 2..=10)
+    }
+
+    /// Returns the time from which the note has another title, one to eight days after its
+    /// publication; `None` for a note that keeps its title.
+    pub fn retitled_at(&self) -> Option<i64> {
+        self.happens_at("retitled", self.world.retitled_percent, 1..=8)
+    }
+
+    /// Returns the time of an event that some percent of the notes have, so many days after their
+    /// publication.
+    fn happens_at(&self, event: &str, percent: u64, days: RangeInclusive<i64>) -> Option<i64> {
+        if percent == 0 {
+            return None;
+        }
+        let mut dice = self.dice(event);
+        let (first, last) = (days.start() * DAY, days.end() * DAY);
+        let happens = dice.chance(percent);
+        happens.then(|| self.published_at + dice.between(first as u64, last as u64) as i64)
+    }
+
+    /// Returns true if searches find the note at `now`: it is visible, and not deleted.
+    pub fn is_shown(&self, now: i64) -> bool {
+        self.visible_at() <= now && self.removed_at().is_none_or(|removed_at| now < removed_at)
+    }
+
     pub fn is_video(&self) -> bool {
         self.dice("is video").chance(30)
     }
@@ -63,13 +94,13 @@ impl Note {
         self.dice("video seconds").between(7, 320)
     }
 
-    /// Returns the text at `now`: an edit adds a line at the end.
+    /// Returns the text at `now`: an edit adds a line at the end, a new title replaces the first one.
     pub fn text(&self, now: i64) -> Text {
-        let mut text = Text::write(
-            &mut self.dice("text"),
-            &self.stream.subject(),
-            self.stream.topic().field,
-        );
+        let (subject, field) = (self.stream.subject(), self.stream.topic().field);
+        let mut text = Text::write(&mut self.dice("text"), &subject, field);
+        if self.retitled_at().is_some_and(|at| at <= now) {
+            text.retitle(&mut self.dice("new title"), &subject, field);
+        }
         if self.edited_at(now).is_some() {
             text.paragraphs.push("——补充：已更新到最新版本".to_owned());
         }

@@ -74,6 +74,10 @@ pub struct World {
     pub notes_a_day: Option<u64>,
     /// Percentage of the notes that become visible one to three hours after their publication.
     pub late_percent: u64,
+    /// Percentage of the notes that are deleted two to ten days after their publication.
+    pub removed_percent: u64,
+    /// Percentage of the notes that get another title one to eight days after their publication.
+    pub retitled_percent: u64,
 }
 
 /// `{seconds:08x}00000000{topic:02x}{salt:04x}{last:02x}`: creation time, stream, and one byte that

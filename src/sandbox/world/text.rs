@@ -34,6 +34,20 @@ impl Text {
         }
     }
 
+    /// Replaces the title by another one. A text without a title gets one.
+    pub fn retitle(&mut self, dice: &mut Dice, subject: &str, field: Field) {
+        let mut writer = Writer {
+            dice,
+            subject,
+            field,
+        };
+        let mut title = writer.phrase_of(TITLES);
+        while self.title.as_ref() == Some(&title) {
+            title = writer.phrase_of(TITLES);
+        }
+        self.title = Some(title);
+    }
+
     /// Returns the text as a search shows it: plain text with its hashtags.
     pub fn plain(&self) -> String {
         format!("{}\n{}", self.paragraphs.join("\n"), self.hashtags())

@@ -1,6 +1,7 @@
 //! Types of `schemas/sources/<source>.yaml`: the contract of a provider.
 
 pub(in crate::spec) mod checks;
+pub mod sandbox;
 
 use std::fmt;
 use std::time::Duration;

@@ -12,9 +12,10 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
-use crate::cli::output::print::{closed_pipe, counted, print_as_is, terminal_width};
-use crate::cli::output::relation;
+use crate::cli::output::print::{closed_pipe, counted, terminal_width};
+use crate::cli::output::relation::{self, CsvDialect};
 use crate::cli::output::table::{FittedTable, Overflow, TextTable};
+use crate::cli::output::workbook::WorkbookError;
 use crate::query::duckdb::QueryError;
 
 pub(super) type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
@@ -27,6 +28,7 @@ pub(super) struct ResultForm {
     pub is_pretty: bool,
     /// True for a table with a line for each value.
     pub is_expanded: bool,
+    pub csv: CsvDialect,
     pub instants: InstantForm,
 }
 
@@ -35,11 +37,17 @@ impl ResultForm {
         self,
         schema: &SchemaRef,
         batches: &mut Batches<'_>,
-        out: impl Write + Send,
+        mut out: impl Write + Send,
     ) -> anyhow::Result<()> {
         let shown = self.instants.schema(schema);
         let batches = batches.map(|batch| self.instants.batch(&shown, &batch?));
-        relation::write(self.format, self.is_pretty, &shown, batches, out)
+        match (self.format, self.csv) {
+            (Format::Csv, dialect @ CsvDialect::Excel) => {
+                relation::write_csv(dialect, &shown, batches, &mut out)?;
+                Ok(out.flush()?)
+            }
+            (format, _) => relation::write(format, self.is_pretty, &shown, batches, out),
+        }
     }
 
     /// Returns a table for people: fitted to the terminal, or expanded. `None` for other forms.
@@ -75,21 +83,23 @@ fn with_counts(table: &TextTable, width: usize) -> String {
     }
 }
 
-/// Prints a result to stdout.
+/// Prints a result to stdout. A table for people is returned instead, because a pager may show it for
+/// long.
 pub(super) fn print(
     form: ResultForm,
     schema: &SchemaRef,
     batches: &mut Batches<'_>,
-) -> Result<(), Failed> {
+) -> Result<Option<String>, Failed> {
     if let Some(text) = form.for_people(schema, batches).map_err(sql_error)? {
-        return print_as_is(&text).map_err(Failed::Otherwise);
+        return Ok(Some(text));
     }
     let out = BufWriter::new(io::stdout());
     let written = form.write(schema, batches, out);
-    written.map_err(sql_error).or_else(|error| match error {
+    let written = written.map_err(sql_error).or_else(|error| match error {
         Failed::Writing(error) => closed_pipe(error).map_err(Failed::Otherwise),
         error => Err(error),
-    })
+    });
+    written.map(|()| None)
 }
 
 /// Writes the result to a temporary file in the same folder, syncs it and renames it: the
@@ -153,6 +163,9 @@ impl From<Failed> for CliError {
 fn sql_error(error: anyhow::Error) -> Failed {
     match error.downcast::<QueryError>() {
         Ok(error) => Failed::Query(error),
-        Err(error) => Failed::Writing(error),
+        Err(error) => match error.downcast::<WorkbookError>() {
+            Ok(error) => Failed::Otherwise(error.into()),
+            Err(error) => Failed::Writing(error),
+        },
     }
 }

@@ -78,6 +78,19 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
     Ok(ExitCode::Complete)
 }
 
+/// Returns the list of tables and views as text.
+pub fn list_in_words(tables: &IndexMap<String, Table>) -> String {
+    listed(&list(tables))
+}
+
+/// Returns a table or view with its columns as text.
+///
+/// # Errors
+/// There is none with this name.
+pub fn columns_in_words(name: &str, tables: &IndexMap<String, Table>) -> Result<String, CliError> {
+    Ok(columns(&show(name, tables)?))
+}
+
 /// Returns the JSON Schema of pipeline files, as in `schemas/pipeline.schema.json`.
 pub fn pipeline_json_schema() -> String {
     let schema = schemars::schema_for!(Pipeline);

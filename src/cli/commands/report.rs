@@ -1,0 +1,66 @@
+//! `redlake report`.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::{Args, ValueEnum};
+
+use crate::cli::Common;
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::reporting::write_report;
+use crate::load::Lake;
+use crate::report::ReportRequest;
+use crate::spec::words::Language;
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Write the report to this file, such as report.html
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Cover only this pipeline; can be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    pipeline: Vec<String>,
+    /// Begin at this business date [default: eight weeks before the newest one]
+    #[arg(long, value_name = "DATE")]
+    since: Option<NaiveDate>,
+    /// Keyword of your own brand; can be repeated [default: those with the label `own`]
+    #[arg(long, value_name = "KEYWORD")]
+    brand: Vec<String>,
+    /// Language [default: zh if the pipelines' time zones are in China, or en]
+    #[arg(long, value_enum)]
+    lang: Option<LanguageArg>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LanguageArg {
+    En,
+    Zh,
+}
+
+impl From<LanguageArg> for Language {
+    fn from(language: LanguageArg) -> Self {
+        match language {
+            LanguageArg::En => Language::En,
+            LanguageArg::Zh => Language::Zh,
+        }
+    }
+}
+
+pub fn main(args: &ReportArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let contracts = common.contracts()?;
+    let lake = Lake::open_existing(&common.lake())?;
+    let request = ReportRequest {
+        pipelines: args.pipeline.clone(),
+        since: args.since,
+        brands: args.brand.clone(),
+    };
+    write_report(
+        &lake,
+        &contracts,
+        &request,
+        args.lang.map(Language::from),
+        &args.output,
+    )?;
+    Ok(ExitCode::Complete)
+}

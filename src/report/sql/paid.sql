@@ -1,0 +1,12 @@
+-- The share of paid placements among the hits, by week and keyword set.
+SELECT
+  pipeline,
+  keyword_set,
+  week_start::VARCHAR AS week_start,
+  sum(ad_hits)::BIGINT AS ad_hits,
+  sum(hits)::BIGINT AS hits,
+  sum(ad_hits) / sum(hits) AS ad_share
+FROM keyword_weekly, scope
+WHERE list_contains(pipelines, pipeline) AND week_start >= date_trunc('week', since)
+GROUP BY pipeline, keyword_set, week_start
+ORDER BY pipeline, keyword_set, week_start
