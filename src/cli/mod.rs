@@ -115,6 +115,8 @@ enum Command {
     Marts(commands::marts::MartsArgs),
     /// Run SQL over the lake with DuckDB
     Query(commands::query::QueryArgs),
+    /// Write the lake, or views of it, to one file for other programs
+    Export(commands::export::LakeExportArgs),
     /// Write a report of the lake for people: one HTML file
     Report(commands::report::ReportArgs),
     /// Show or test what the webhooks of a pipeline are told
@@ -208,6 +210,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Marts(args) => commands::marts::main(&args, common),
         Command::Report(args) => commands::report::main(&args, common),
         Command::Query(args) => commands::query::main(&args, common),
+        Command::Export(args) => commands::export::main(&args, common),
         Command::Notify(args) => commands::notify::main(&args, common),
         Command::Runs(args) => commands::runs::main(&args, common),
         Command::Status(args) => commands::status::main(&args, common),

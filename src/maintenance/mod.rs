@@ -1,6 +1,7 @@
 //! Maintenance of a lake between runs: retransform, compact, prune, verify.
 
 pub mod compact;
+pub mod export;
 pub mod forecast;
 pub mod needs;
 pub mod prune;

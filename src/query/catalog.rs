@@ -119,7 +119,13 @@ pub enum Files {
     Any,
     /// Exactly these files.
     These(Vec<PathBuf>),
+    /// All files that exist when the view is read, below the folder that the macro [`LAKE_ROOT`]
+    /// returns.
+    BelowMacro,
 }
+
+/// Name of the macro with the folder of the lake, in a catalog whose lake is elsewhere.
+pub const LAKE_ROOT: &str = "lake_root";
 
 /// Files below a folder that contains `tables/`, with a condition for their rows.
 pub(super) struct ViewPart<'a> {
@@ -161,6 +167,11 @@ impl<'a> ViewPart<'a> {
                 let paths = literal(&paths.join(BETWEEN_PATHS));
                 format!("string_split({paths}, {})", literal(BETWEEN_PATHS))
             }
+            Files::BelowMacro => {
+                let folder = table.rows_from.folder().unwrap_or_default();
+                let glob = format!("/{folder}/{}/{PARTITIONS}/*.parquet", table.name());
+                format!("{LAKE_ROOT}() || {}", literal(&glob))
+            }
         }
     }
 }
@@ -175,14 +186,49 @@ pub(super) fn views<'a>(
     unreadable: &Unreadable,
     parts: impl Fn(&Table) -> Vec<ViewPart<'a>>,
 ) -> Vec<String> {
+    let view_of_files = |table: &Table| {
+        let view = identifier(table.name());
+        vec![
+            table_view(&view, table, unreadable, &parts(table)),
+            comment_on_view(table.name(), &table.description),
+        ]
+    };
+    relations(tables, unreadable, view_of_files).statements
+}
+
+/// Returns the statements that comment on tables which a database has, and that create the views over
+/// them. A view that reads a missing table is left out.
+pub fn over_copies(tables: &IndexMap<String, Table>) -> CatalogSql {
+    let comment = |table: &Table| {
+        let name = identifier(table.name());
+        let text = literal(&table.description);
+        vec![format!("COMMENT ON TABLE {name} IS {text}")]
+    };
+    relations(tables, &Unreadable::new(), comment)
+}
+
+/// Statements that complete a catalog.
+#[derive(Debug)]
+pub struct CatalogSql {
+    pub statements: Vec<String>,
+    /// Names of the tables and views that are there afterwards.
+    pub relations: BTreeSet<String>,
+}
+
+/// Returns the statements for tables, each with its comments and its derived views. `stored` returns
+/// the statements about a table that has files.
+fn relations(
+    tables: &IndexMap<String, Table>,
+    unreadable: &Unreadable,
+    stored: impl Fn(&Table) -> Vec<String>,
+) -> CatalogSql {
     let mut statements = Vec::new();
     let mut created = BTreeSet::new();
     for table in tables.values() {
         let name = table.name();
-        let view = identifier(name);
         if let Some(query) = &table.query {
             if is_possible(query, &created, tables, unreadable) {
-                statements.push(query_view(&view, table, query));
+                statements.push(query_view(&identifier(name), table, query));
                 statements.push(comment_on_view(name, &table.description));
                 statements.extend(comments_on_columns(name, &table.columns));
                 created.insert(name.to_owned());
@@ -190,8 +236,7 @@ pub(super) fn views<'a>(
             continue;
         }
         created.insert(name.to_owned());
-        statements.push(table_view(&view, table, unreadable, &parts(table)));
-        statements.push(comment_on_view(name, &table.description));
+        statements.extend(stored(table));
         statements.extend(comments_on_columns(name, &table.columns));
         statements.extend(comments_on_columns(name, &table.view_columns));
         for view in derived(table) {
@@ -205,7 +250,10 @@ pub(super) fn views<'a>(
             created.insert(view.name);
         }
     }
-    statements
+    CatalogSql {
+        statements,
+        relations: created,
+    }
 }
 
 /// Returns true if a view can be created: everything that it reads is created and can be read.
@@ -304,13 +352,18 @@ fn comments_on_columns(
 ) -> impl Iterator<Item = String> {
     let view = identifier(view);
     columns.iter().map(move |(name, column)| {
-        let text = match &column.unit {
-            Some(unit) => format!("{} [{unit}]", column.description),
-            None => column.description.clone(),
-        };
+        let text = described(column);
         let column = format!("{view}.{}", identifier(name));
         format!("COMMENT ON COLUMN {column} IS {}", literal(&text))
     })
+}
+
+/// Returns the description of a column with its unit.
+pub fn described(column: &Column) -> String {
+    match &column.unit {
+        Some(unit) => format!("{} [{unit}]", column.description),
+        None => column.description.clone(),
+    }
 }
 
 fn comment_on_view(name: &str, text: &str) -> String {
@@ -318,7 +371,7 @@ fn comment_on_view(name: &str, text: &str) -> String {
 }
 
 /// Returns the type of a column in the views of its table.
-fn shown_type(column: &Column) -> String {
+pub fn shown_type(column: &Column) -> String {
     match &column.decimals {
         Some(decimals) => format!("DECIMAL({DECIMAL_DIGITS}, {})", decimals.value),
         None => sql_type(column.kind).to_owned(),

@@ -66,7 +66,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "transform" => &["plan", "raw", "spec"],
         "load" => &["durable", "plan", "spec"],
         "marts" => &["spec"],
-        "query" => &["plan", "spec"],
+        "query" => &["durable", "plan", "spec"],
         "report" => &["plan", "query", "spec"],
         "sandbox" => &["signing", "spec"],
         "raw" => &["durable", "plan", "spec"],

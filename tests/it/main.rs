@@ -18,6 +18,7 @@ mod documented;
 mod escapes;
 mod evolution;
 mod exit_codes;
+mod export;
 mod faults;
 mod fields;
 mod first_pipeline;

@@ -17,6 +17,7 @@ import rows
 from change_contracts import CHANGED_TABLES, GONE
 from checks import Checks
 from compare import check_rows, check_table
+from engine import check_engine
 from files import check_single_file
 from lake import Lake, Table, as_in_files
 from readme import check_code
@@ -145,6 +146,8 @@ def check_lake(checks, lake, states, checksums_file):
     print_outcomes("the same without options", readers.PLAIN, mixed)
 
     check_catalog(checks, lake, rows_by_redlake, checksums)
+    if COMPACTED not in states:
+        checks.attempt("SQLAlchemy", check_engine, checks, lake, rows_by_redlake)
     for state in states:
         check_state(checks, state, tables)
     if SAME_COLUMNS in states:

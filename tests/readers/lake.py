@@ -32,6 +32,10 @@ class Lake:
         views = [relation["name"] for relation in listed if relation["kind"] == "view"]
         return tables, views
 
+    def descriptions(self):
+        listed = json.loads(self.redlake("schema", "list", "--format", "json"))
+        return {relation["name"]: relation["description"] for relation in listed}
+
     def computed_columns(self, table):
         """The columns that views compute and files do not have."""
         shown = json.loads(self.redlake("schema", "show", table, "--format", "json"))

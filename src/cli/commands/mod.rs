@@ -4,6 +4,7 @@ pub mod checks;
 pub mod completions;
 pub mod deploy;
 pub mod doctor;
+pub mod export;
 pub mod init;
 pub mod man;
 pub mod marts;

@@ -36,7 +36,7 @@ pub trait Explain: Into<anyhow::Error> {
 }
 
 /// An exit code with a hint.
-fn hint(code: ExitCode, hint: impl Into<String>) -> (ExitCode, Option<String>) {
+pub(super) fn hint(code: ExitCode, hint: impl Into<String>) -> (ExitCode, Option<String>) {
     (code, Some(hint.into()))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod command_line;
 pub mod explain;
+mod explain_export;
 
 use std::fmt::Display;
 

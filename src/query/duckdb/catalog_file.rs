@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use duckdb::{AccessMode, Config, Connection};
+use duckdb::Connection;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
+use super::database_file::{Workshop, log_of, names, open_read_only, remove_if_there};
 use super::{QueryError, any, catalog_statements, create};
 use crate::clock;
 use crate::lake_layout::state::{CATALOG_NOTE, REPLACED_CATALOGS};
 use crate::lake_layout::{CATALOG, STATE};
-use crate::query::sql::{identifier, literal};
+use crate::query::sql::literal;
 use crate::spec::table::{FileColumns, Table};
 
 /// Writes `lake.duckdb` to a temporary file and renames it into place. A reader that has the old file
@@ -52,7 +52,7 @@ pub fn write_catalog(
     let made_of = blake3::hash(made_of.as_bytes()).to_hex().to_string();
     let note = state.join(CATALOG_NOTE);
     // The write-ahead log of a client that was killed. DuckDB would apply it to the new file, too.
-    let log = lake.join(format!("{CATALOG}.wal"));
+    let log = log_of(&target);
     let written = CatalogNote::read(&note);
     let is_as_written = !log.exists()
         && written
@@ -158,72 +158,17 @@ fn keep_foreign(target: &Path, log: &Path, state: &Path) -> Result<(), QueryErro
 /// Returns the names of the views, tables and macros of a database that redlake did not make. A view
 /// without a comment is one of them, since redlake comments on all its views.
 fn foreign(path: &Path) -> Result<Vec<String>, duckdb::Error> {
-    let config = Config::default().access_mode(AccessMode::ReadOnly)?;
-    let connection = Connection::open_with_flags(path, config)?;
-    let mut names = connection.prepare(
+    let connection = open_read_only(path)?;
+    names(
+        &connection,
         "SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL \
          UNION SELECT table_name FROM duckdb_tables() \
          UNION SELECT function_name FROM duckdb_functions() WHERE NOT internal ORDER BY 1",
-    )?;
-    let names = names.query_map([], |row| row.get::<_, String>(0))?;
-    names.map(|name| Ok(identifier(&name?))).collect()
-}
-
-/// Place where DuckDB writes a new database file.
-///
-/// DuckDB takes a question mark in the path of a database for the beginning of options, and then puts
-/// the write-ahead log elsewhere. Such a file is written in the folder for temporary files.
-enum Workshop {
-    InPlace(PathBuf),
-    Elsewhere { folder: TempDir, file: PathBuf },
-}
-
-impl Workshop {
-    fn for_file(path: &Path) -> Result<Self, QueryError> {
-        if !path.to_string_lossy().contains('?') {
-            return Ok(Workshop::InPlace(path.to_owned()));
-        }
-        let folder = TempDir::new().map_err(|source| QueryError::Io {
-            action: "create a folder in",
-            path: std::env::temp_dir(),
-            source,
-        })?;
-        let file = folder.path().join(CATALOG);
-        Ok(Workshop::Elsewhere { folder, file })
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Workshop::InPlace(path) => path,
-            Workshop::Elsewhere { file, .. } => file,
-        }
-    }
-
-    /// Copies the file to `target` if it was written elsewhere.
-    fn deliver(self, target: &Path) -> io::Result<()> {
-        match self {
-            Workshop::InPlace(_) => Ok(()),
-            Workshop::Elsewhere { folder, file } => {
-                fs::copy(file, target)?;
-                folder.close()
-            }
-        }
-    }
+    )
 }
 
 fn file_hash(path: &Path) -> io::Result<String> {
     fs::read(path).map(|bytes| blake3::hash(&bytes).to_hex().to_string())
-}
-
-fn remove_if_there(path: &Path) -> Result<(), QueryError> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(QueryError::Io {
-            action: "remove",
-            path: path.to_owned(),
-            source,
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// Hashes that identify `lake.duckdb`. If they are lost or torn, the file is rebuilt.

@@ -1,6 +1,8 @@
 //! DuckDB over the lake.
 
 pub mod catalog_file;
+mod database_file;
+pub mod export_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,11 @@ impl QueryError {
     pub fn is_of_names(&self) -> bool {
         let kinds = ["Catalog Error", "Binder Error"];
         matches!(self, QueryError::Sql(error) if kinds.iter().any(|kind| words(error).starts_with(kind)))
+    }
+
+    /// Returns true if a disk is full.
+    pub fn is_of_full_disk(&self) -> bool {
+        matches!(self, QueryError::Sql(error) if words(error).contains("No space left on device"))
     }
 
     /// Returns true if a listed file is gone: a commit replaced it before it was read.
@@ -210,9 +217,14 @@ impl Database {
     /// Fails if DuckDB cannot start.
     pub fn of_files(scratch: &Path, memory: u64) -> Result<Self, QueryError> {
         let database = Self::with(&[])?;
-        database.set(&format!("SET memory_limit = '{memory}B'"))?;
+        database.limit_memory(memory)?;
         database.spill_to(Some(scratch))?;
         Ok(database)
+    }
+
+    /// Sets the memory in bytes that queries may use before they spill.
+    fn limit_memory(&self, bytes: u64) -> Result<(), QueryError> {
+        self.set(&format!("SET memory_limit = '{bytes}B'"))
     }
 
     /// Sets the folder for data that does not fit into memory. Without a folder, such data is an

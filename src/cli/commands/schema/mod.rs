@@ -1,5 +1,6 @@
 //! `redlake schema`.
 
+mod dbt;
 mod docs;
 mod export;
 mod suggest;
@@ -14,7 +15,7 @@ use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
-use crate::cli::output::print::print_text;
+use crate::cli::output::print::{print_as_is, print_text};
 use crate::query::views::{View, derived};
 use crate::spec::pipeline::Pipeline;
 use crate::spec::table::{Column, RowsFrom, Table};
@@ -37,6 +38,8 @@ enum SchemaCommand {
     },
     /// Print all tables as one Markdown document, with a list of the columns that hold personal data
     Docs,
+    /// Print all tables and views as sources of dbt, with types, descriptions and tests
+    Dbt(dbt::DbtArgs),
     /// Print YAML lines that add unknown fields to the contracts as columns
     Suggest(suggest::SuggestArgs),
     /// Write the built-in contracts to a folder, to change them
@@ -63,6 +66,11 @@ pub fn main(args: &SchemaArgs, common: &Common) -> Result<ExitCode, CliError> {
             return Ok(ExitCode::Complete);
         }
         SchemaCommand::Docs => docs::document(&tables()?),
+        SchemaCommand::Dbt(args) => {
+            common.only(&[Format::Table])?;
+            print_as_is(&dbt::sources(args, &common.lake(), &tables()?)?)?;
+            return Ok(ExitCode::Complete);
+        }
         SchemaCommand::JsonSchema => pipeline_json_schema(),
     };
     common.only(&[Format::Table])?;
