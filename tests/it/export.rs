@@ -208,10 +208,7 @@ fn rows_and_tables_can_be_chosen() {
         text.contains("\nleft out, since they read what was not exported:\n"),
         "{text}"
     );
-    assert!(
-        text.contains("\n  note_overview (engagement, "),
-        "{text}"
-    );
+    assert!(text.contains("\n  note_overview (engagement, "), "{text}");
 
     let refused = |names: &str| fail(&mut command(&lake.path(), &file, &["--tables-only", names]));
     let (code, told) = refused("notes,note_overview");

@@ -143,7 +143,7 @@ fn the_figures_are_those_of_views_and_marts() {
     }
 
     // What people read are the same numbers.
-    let share = "select format('{:.1f} %', 100 * share_of_voice) from keyword_weekly \
+    let share = "select format('{:.1f}%', 100 * share_of_voice) from keyword_weekly \
                  where keyword = '兰蔻' and week_start = '2026-03-09'";
     let share = lake.value(share);
     let share = share.as_str().expect("a text");
