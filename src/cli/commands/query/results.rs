@@ -4,19 +4,18 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use tempfile::NamedTempFile;
-
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
 use crate::cli::output::print::{closed_pipe, counted, terminal_width};
 use crate::cli::output::relation::{self, CsvDialect};
+use crate::cli::output::replaced_file::beside;
 use crate::cli::output::table::{FittedTable, Overflow, TextTable};
 use crate::cli::output::workbook::WorkbookError;
 use crate::query::duckdb::QueryError;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
 pub(super) type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
 
@@ -110,13 +109,11 @@ pub(super) fn write_file(
     schema: &SchemaRef,
     batches: &mut Batches<'_>,
 ) -> Result<(), Failed> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let failed = |error: anyhow::Error| {
         let error = error.context(format!("cannot write {}", path.display()));
         Failed::Otherwise(CliError::new(ExitCode::Internal, error, None))
     };
-    let beside = beside(folder.unwrap_or(Path::new(".")));
-    let mut beside = beside.map_err(|error| failed(error.into()))?;
+    let mut beside = beside(path).map_err(|error| failed(error.into()))?;
     let mut out = BufWriter::new(beside.as_file_mut());
     let written = form.write(schema, batches, &mut out);
     written.map_err(sql_error).map_err(|error| match error {
@@ -128,19 +125,6 @@ pub(super) fn write_file(
     let kept = beside.as_file().sync_all().map_err(anyhow::Error::from);
     let kept = kept.and_then(|()| Ok(beside.persist(path)?));
     kept.map(|_: File| ()).map_err(failed)
-}
-
-/// Creates a temporary file in `folder` with the permissions of an ordinary file, unlike those of
-/// other temporary files.
-fn beside(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".redlake-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
 }
 
 /// Error that ended the writing of a result.
