@@ -8,11 +8,11 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::replaced_file::replace_file;
 use crate::clock;
-use crate::durable;
 use crate::load::Lake;
 use crate::plan::Plan;
 use crate::query::catalog::named_in;
-use crate::report::{ReportError, ReportRequest, all_queries, render};
+use crate::report::error::ReportError;
+use crate::report::{ReportRequest, all_queries, render};
 use crate::run::catalog::open_still;
 use crate::run::outcome::{RunOutcome, Status};
 use crate::spec::contracts::Contracts;
@@ -38,7 +38,7 @@ pub(super) fn report_run(plan: &Plan, outcome: &RunOutcome) {
         .and_then(|lake| {
             if let Some(folder) = file.parent() {
                 // The error of writing the file tells what is wrong.
-                let _ = durable::create_dir_all(folder);
+                let _ = std::fs::create_dir_all(folder);
             }
             write_report(&lake, &plan.contracts, &request, report.language, &file)
         });

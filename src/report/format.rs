@@ -25,9 +25,9 @@ impl Numbers<'_> {
         format!("{sign}{}", grouped(change))
     }
 
-    /// Returns a share of 1 as a percentage: `43.2 %`.
+    /// Returns a share of 1 as a percentage: `43.2%`.
     pub(super) fn share(self, share: Option<f64>) -> String {
-        self.or_unknown(share.map(|share| format!("{:.1} %", share * 100.0)))
+        self.or_unknown(share.map(|share| format!("{:.1}%", share * 100.0)))
     }
 
     /// Returns the difference of two shares in percentage points: `+2.1 points`.
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(numbers.count(None), "–");
         assert_eq!(numbers.change(999), "+999");
         assert_eq!(numbers.change(-1_000), "−1,000");
-        assert_eq!(numbers.share(Some(0.4321)), "43.2 %");
+        assert_eq!(numbers.share(Some(0.4321)), "43.2%");
         assert_eq!(numbers.points(Some(0.5), Some(0.52)), "-2.0 points");
         assert_eq!(numbers.points(Some(0.5), None), "–");
         assert_eq!(numbers.rounded(Some(12_345.6)), "12,346");

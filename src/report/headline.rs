@@ -2,8 +2,9 @@
 
 use chrono::Days;
 
-use super::figures::{Figures, VoiceRow};
+use super::figures::Figures;
 use super::format::Numbers;
+use super::rows::VoiceRow;
 use super::texts::Texts;
 
 /// Returns the sentences at the top of the report: the voice of one's own keywords, or of the

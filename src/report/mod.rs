@@ -2,39 +2,27 @@
 //! marts, without any network access.
 
 mod charts;
+pub mod error;
 mod figures;
 mod format;
 mod headline;
 mod page;
+mod rows;
 mod scope;
 mod texts;
 
 use chrono::{DateTime, Utc};
-use thiserror::Error;
 
-pub use figures::all_queries;
+pub use rows::all_queries;
 pub use scope::ReportRequest;
 
-use crate::query::duckdb::{Database, QueryError};
+use crate::query::duckdb::Database;
 use crate::spec::words::Language;
+use error::ReportError;
 use figures::Figures;
 use page::page;
 use scope::Scope;
 use texts::{Texts, language_of};
-
-#[derive(Debug, Error)]
-pub enum ReportError {
-    #[error("the lake has no pipeline `{name}`")]
-    UnknownPipeline { name: String, known: Vec<String> },
-    #[error("no search of the lake is for the keyword `{name}`")]
-    UnknownKeyword { name: String, known: Vec<String> },
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    #[error("a chart cannot be drawn: {0}")]
-    Chart(String),
-    #[error("the page cannot be filled in")]
-    Page(#[source] minijinja::Error),
-}
 
 /// Returns a report as HTML. The language is that of the pipelines' time zones if it is `None`.
 /// `now` is the time that the report names.

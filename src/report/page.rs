@@ -9,11 +9,12 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::ReportError;
 use super::charts::{LINES, Line, Scale, lines, sparkline};
-use super::figures::{CreatorRow, Figures, HashtagRow, RisingRow};
+use super::error::ReportError;
+use super::figures::Figures;
 use super::format::Numbers;
 use super::headline::headline;
+use super::rows::{CreatorRow, HashtagRow, RisingRow};
 use super::scope::Scope;
 use super::texts::Texts;
 
@@ -105,8 +106,8 @@ struct HourRow {
 #[derive(Serialize)]
 struct HourCell {
     notes: i64,
-    /// Part of the largest number, in whole percent.
-    heat: i64,
+    /// Part of the largest number, from 0 to 1.
+    heat: f64,
     title: String,
 }
 
@@ -472,7 +473,7 @@ impl Build<'_> {
             ];
             HourCell {
                 notes,
-                heat: notes * 100 / busiest.notes.max(1),
+                heat: part(notes, busiest.notes),
                 title: self.texts.fill("at_hour", &values),
             }
         };
@@ -563,6 +564,12 @@ impl Lines {
             });
         line.values.insert(date, value);
     }
+}
+
+/// Returns a part of a number that is not 0, to two decimals.
+#[expect(clippy::cast_precision_loss, reason = "numbers of notes are small")]
+fn part(number: i64, whole: i64) -> f64 {
+    (number as f64 / whole as f64 * 100.0).round() / 100.0
 }
 
 /// Returns the address of a CSV file that is in the page itself. It begins with a byte order mark,

@@ -2,8 +2,8 @@
 
 use chrono::{Days, NaiveDate, Weekday};
 
-use super::ReportError;
-use super::figures::{KeywordRow, PipelineRow, Rows, Section, Span, read};
+use super::error::ReportError;
+use super::rows::{KeywordRow, PipelineRow, Rows, Section, Span, read};
 use crate::query::duckdb::Database;
 use crate::query::sql::literal;
 
@@ -49,7 +49,7 @@ impl Scope {
             week: None,
             rising_notes: Vec::new(),
         };
-        let all: Rows<PipelineRow> = read(database, Section::Pipelines, &scope)?;
+        let all: Rows<PipelineRow> = read(database, Section::Pipelines, &scope.relation())?;
         let known: Vec<String> = all.rows.iter().map(|row| row.pipeline.clone()).collect();
         if let Some(name) = request.pipelines.iter().find(|name| !known.contains(name)) {
             return Err(ReportError::UnknownPipeline {
@@ -61,7 +61,7 @@ impl Scope {
             scope.has_all_pipelines || request.pipelines.contains(&row.pipeline)
         };
         scope.pipelines = all.rows.into_iter().filter(is_asked).collect();
-        let keywords: Rows<KeywordRow> = read(database, Section::OwnKeywords, &scope)?;
+        let keywords: Rows<KeywordRow> = read(database, Section::OwnKeywords, &scope.relation())?;
         let known = |name: &&String| !keywords.rows.iter().any(|row| row.keyword == **name);
         if let Some(name) = request.brands.iter().find(known) {
             let mut known: Vec<String> = keywords.rows.into_iter().map(|row| row.keyword).collect();
@@ -78,7 +78,7 @@ impl Scope {
             request.brands.clone()
         };
         if request.since.is_none() {
-            let span: Rows<Span> = read(database, Section::Span, &scope)?;
+            let span: Rows<Span> = read(database, Section::Span, &scope.relation())?;
             let newest = span.rows.first().and_then(|span| span.last_date);
             let monday = newest.map(|date| date.week(Weekday::Mon).first_day());
             let since = monday.and_then(|date| date.checked_sub_days(Days::new(7 * (WEEKS - 1))));
@@ -87,8 +87,8 @@ impl Scope {
         Ok(scope)
     }
 
-    /// Returns the query with the relation `scope`.
-    pub(super) fn with(&self, query: &str) -> String {
+    /// Declares the relation `scope` for a `WITH` clause.
+    pub(super) fn relation(&self) -> String {
         let words = |words: &mut dyn Iterator<Item = &str>| {
             let words: Vec<String> = words.map(literal).collect();
             format!("[{}]::VARCHAR[]", words.join(", "))
@@ -99,7 +99,7 @@ impl Scope {
         };
         // Dates before the year 1 have no usual text.
         let since = self.since.max(NaiveDate::default());
-        let scope = format!(
+        format!(
             "scope AS (SELECT {} AS pipelines, {} AS has_all_pipelines, {} AS own, {} AS since, \
              {} AS week, {} AS rising_notes)",
             words(&mut self.pipelines.iter().map(|row| row.pipeline.as_str())),
@@ -108,10 +108,6 @@ impl Scope {
             date(Some(since)),
             date(self.week),
             words(&mut self.rising_notes.iter().map(String::as_str)),
-        );
-        match query.strip_prefix("WITH ") {
-            Some(rest) => format!("WITH {scope},\n{rest}"),
-            None => format!("WITH {scope}\n{query}"),
-        }
+        )
     }
 }

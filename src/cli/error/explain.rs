@@ -14,7 +14,7 @@ use crate::extract::journal::JournalError;
 use crate::load::LakeError;
 use crate::query::duckdb::QueryError;
 use crate::raw::page::RawError;
-use crate::report::ReportError;
+use crate::report::error::ReportError;
 use crate::run::access::AccessError;
 use crate::run::error::RunError;
 use crate::run::marts::error::MartsError;
