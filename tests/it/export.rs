@@ -389,3 +389,92 @@ fn an_export_while_runs_commit_has_whole_runs() {
     }
     assert!(exports > 1);
 }
+
+#[test]
+fn the_dashboard_for_superset_names_only_columns_that_are_there() {
+    let lake = Lake::new();
+    lake.run(&repository(DEMO), &[]);
+    let elsewhere = TempDir::new().expect("a folder");
+    let file = elsewhere.path().join("redlake.zip");
+    let file_name = file.to_str().expect("UTF-8");
+    let args = [
+        "export",
+        "superset",
+        "-o",
+        file_name,
+        "--database",
+        "/data/brand.duckdb",
+    ];
+    let first = succeed(&mut lake.redlake(&args)).stdout;
+    assert!(
+        String::from_utf8_lossy(&first)
+            .contains("a dashboard with 5 charts over /data/brand.duckdb")
+    );
+    let bytes = std::fs::read(&file).expect("an archive");
+    succeed(&mut lake.redlake(&args));
+    assert_eq!(std::fs::read(&file).expect("an archive"), bytes);
+
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).expect("a ZIP archive");
+    let mut files = std::collections::BTreeMap::new();
+    for at in 0..archive.len() {
+        let entry = archive.by_index(at).expect("a file");
+        let name = entry.name().expect("a name").into_owned();
+        let text = std::io::read_to_string(entry).expect("UTF-8");
+        let content: Value =
+            serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        files.insert(name, content);
+    }
+    let database = &files["redlake/databases/redlake.yaml"];
+    assert_eq!(database["sqlalchemy_uri"], "duckdb:////data/brand.duckdb");
+    assert_eq!(
+        database["extra"]["engine_params"]["connect_args"]["read_only"],
+        true
+    );
+    let catalog = read_only(&lake.path().join("lake.duckdb"));
+    let dashboard = files["redlake/dashboards/redlake.yaml"]["position"].to_string();
+    let mut charts = 0;
+    for (name, chart) in files.iter().filter(|(name, _)| name.contains("/charts/")) {
+        let mut datasets = files.iter().filter(|(name, _)| name.contains("/datasets/"));
+        let dataset = datasets.find(|(_, dataset)| dataset["uuid"] == chart["dataset_uuid"]);
+        let (_, dataset) = dataset.unwrap_or_else(|| panic!("{name} has no dataset"));
+        let relation = dataset["table_name"].as_str().expect("a name");
+        let params = &chart["params"];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let mut wanted: Vec<String> = text(&params["x_axis"]).into_iter().collect();
+        for list in ["groupby", "all_columns"] {
+            wanted.extend(
+                params[list]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(text),
+            );
+        }
+        let metrics = params["metrics"].as_array().into_iter().flatten();
+        let metrics: Vec<String> = metrics
+            .filter_map(|metric| text(&metric["sqlExpression"]))
+            .collect();
+        assert!(!wanted.is_empty(), "{name} shows nothing");
+        for list in [wanted, metrics].iter().filter(|list| !list.is_empty()) {
+            let list = list.join(", ");
+            number(
+                &catalog,
+                &format!("SELECT count(*) FROM (SELECT {list} FROM {relation})"),
+            );
+        }
+        let uuid = chart["uuid"].as_str().expect("an id");
+        assert!(dashboard.contains(uuid), "{name} is not on the dashboard");
+        charts += 1;
+    }
+    assert_eq!(charts, 5);
+    let (code, told) = fail(&mut lake.redlake(&[
+        "export",
+        "superset",
+        "-o",
+        file_name,
+        "--database",
+        "x.duckdb",
+    ]));
+    assert_eq!(code, 2);
+    assert!(told.contains("not a full path: x.duckdb"), "{told}");
+}

@@ -1,12 +1,15 @@
 //! `redlake export`: a lake for people and programs that do not have its folder.
 
+mod charts;
 mod database;
+mod superset;
 
 use clap::{Args, Subcommand};
 
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::output::format::Format;
 
 #[derive(Debug, Args)]
 pub struct LakeExportArgs {
@@ -22,10 +25,16 @@ enum LakeExportCommand {
     /// place is replaced at once; programs that have it open keep the old one.
     #[command(name = "duckdb")]
     Database(database::DatabaseArgs),
+    /// Write a dashboard that Superset imports, with its connection, datasets and charts
+    Superset(superset::SupersetArgs),
 }
 
 pub fn main(args: &LakeExportArgs, common: &Common) -> Result<ExitCode, CliError> {
     match &args.command {
         LakeExportCommand::Database(args) => database::main(args, common),
+        LakeExportCommand::Superset(args) => {
+            common.only(&[Format::Table])?;
+            superset::main(args, common)
+        }
     }
 }
