@@ -29,6 +29,26 @@ pub fn statements(
     })
 }
 
+/// Returns the statements that create views over the rows of these pipelines only.
+pub fn statements_of_pipelines(
+    lake: &Path,
+    tables: &IndexMap<String, Table>,
+    columns: &FileColumns,
+    pipelines: &[String],
+    files: impl Fn(&Table) -> Option<Files>,
+) -> Vec<String> {
+    let names: Vec<String> = pipelines.iter().map(|name| literal(name)).collect();
+    let names = names.join(", ");
+    views(tables, &columns.unreadable, |table| {
+        let some = |files| ViewPart {
+            files,
+            condition: Some(format!("pipeline IN ({names})")),
+            ..ViewPart::of_lake(lake, table, columns)
+        };
+        files(table).map(some).into_iter().collect()
+    })
+}
+
 /// Returns the statements that create views over the rows of some runs only. The run ids are stored
 /// in the table [`AS_OF`].
 pub fn statements_as_of(

@@ -166,29 +166,29 @@ fn spread(mut ends: Vec<(usize, i32)>) -> Vec<(usize, i32)> {
     ends
 }
 
-/// Draws a line without axes, from the smallest value to the largest one. It is empty with fewer
-/// than two values.
+/// Draws a line without axes through these times and values, from the smallest value to the largest
+/// one. It is empty with fewer than two points.
 ///
 /// # Errors
 /// The drawing fails; the text says why.
-pub(super) fn sparkline(values: &[f64]) -> Result<String, String> {
-    let (Some(last), true) = (values.last(), values.len() > 1) else {
+pub(super) fn sparkline(points: &[(f64, f64)]) -> Result<String, String> {
+    let (Some(first), Some(last), true) = (points.first(), points.last(), points.len() > 1) else {
         return Ok(String::new());
     };
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let end = f64::from(u32::try_from(values.len() - 1).unwrap_or(u32::MAX));
+    let values = points.iter().map(|(_, value)| *value);
+    let least = values.clone().fold(f64::INFINITY, f64::min);
+    let most = values.fold(f64::NEG_INFINITY, f64::max);
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SPARKLINE).into_drawing_area();
         let draw = || -> Drawn {
-            let mut chart = ChartBuilder::on(&root)
-                .margin(4)
-                .build_cartesian_2d(0.0..end, least..most.max(least + 1.0))?;
-            let points = (0_u32..).map(f64::from).zip(values.iter().copied());
+            let mut chart = ChartBuilder::on(&root).margin(4).build_cartesian_2d(
+                first.0..last.0.max(first.0 + 1.0),
+                least..most.max(least + 1.0),
+            )?;
             let style = ShapeStyle::from(&colour(0)).stroke_width(2);
-            chart.draw_series([PathElement::new(points.collect::<Vec<_>>(), style)])?;
-            chart.draw_series([Circle::new((end, *last), 3, style.filled())])?;
+            chart.draw_series([PathElement::new(points.to_vec(), style)])?;
+            chart.draw_series([Circle::new(*last, 3, style.filled())])?;
             Ok(root.present()?)
         };
         draw().map_err(|error| error.to_string())?;
@@ -249,8 +249,8 @@ mod tests {
 
     #[test]
     fn a_single_value_has_no_sparkline_and_equal_values_have_one() {
-        assert_eq!(sparkline(&[4.0]), Ok(String::new()));
-        let svg = sparkline(&[4.0, 4.0]).unwrap_or_default();
+        assert_eq!(sparkline(&[(0.0, 4.0)]), Ok(String::new()));
+        let svg = sparkline(&[(0.0, 4.0), (9.0, 4.0)]).unwrap_or_default();
         assert!(svg.contains("polyline") && !svg.contains("NaN"), "{svg}");
     }
 }

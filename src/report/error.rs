@@ -8,7 +8,7 @@ use crate::query::duckdb::QueryError;
 pub enum ReportError {
     #[error("the lake has no pipeline `{name}`")]
     UnknownPipeline { name: String, known: Vec<String> },
-    #[error("no search of the lake is for the keyword `{name}`")]
+    #[error("no search of the pipelines is for the keyword `{name}`")]
     UnknownKeyword { name: String, known: Vec<String> },
     #[error(transparent)]
     Query(#[from] QueryError),

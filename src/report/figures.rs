@@ -1,11 +1,9 @@
 //! The figures of a report: rows of the lake's views and marts.
 
-use std::collections::BTreeSet;
-
 use super::error::ReportError;
 use super::rows::{
     CostRow, CreatorRow, GrowthRow, HashtagRow, HealthRow, HourRow, PaidRow, RankRow, RisingRow,
-    Rows, Section, Span, VoiceRow, read,
+    Rows, Section, VoiceRow, WeekRow, read,
 };
 use super::scope::Scope;
 use crate::query::duckdb::Database;
@@ -13,7 +11,7 @@ use crate::query::duckdb::Database;
 /// All figures of a report.
 #[derive(Clone, Debug)]
 pub(super) struct Figures {
-    pub span: Span,
+    pub weeks: Vec<WeekRow>,
     pub voice: Rows<VoiceRow>,
     pub rising: Rows<RisingRow>,
     pub growth: Rows<GrowthRow>,
@@ -27,19 +25,18 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Reads the figures. The scope gets the week that is compared, and the rising notes.
+    /// Reads the figures. The scope gets the weeks that are compared, and the rising notes.
     ///
     /// # Errors
     /// A query fails.
     pub(super) fn read(database: &Database, scope: &mut Scope) -> Result<Self, ReportError> {
-        let span: Rows<Span> = read(database, Section::Span, &scope.relation())?;
-        let span = span.rows.into_iter().next().unwrap_or_default();
-        scope.week = span.week;
+        let weeks: Rows<WeekRow> = read(database, Section::Weeks, &scope.relation())?;
+        scope.weeks.clone_from(&weeks.rows);
         let rising: Rows<RisingRow> = read(database, Section::Rising, &scope.relation())?;
         scope.rising_notes = rising.rows.iter().map(|row| row.note_id.clone()).collect();
         let relation = scope.relation();
         Ok(Figures {
-            span,
+            weeks: weeks.rows,
             rising,
             voice: read(database, Section::Voice, &relation)?,
             growth: read(database, Section::Growth, &relation)?,
@@ -53,10 +50,8 @@ impl Figures {
         })
     }
 
-    /// Returns the pipelines with any row.
-    pub(super) fn pipelines(&self) -> BTreeSet<&str> {
-        let health = self.health.rows.iter().map(|row| row.pipeline.as_str());
-        let voice = self.voice.rows.iter().map(|row| row.pipeline.as_str());
-        health.chain(voice).collect()
+    /// Returns the week of a pipeline that is compared.
+    pub(super) fn week_of(&self, pipeline: &str) -> Option<&WeekRow> {
+        self.weeks.iter().find(|row| row.pipeline == pipeline)
     }
 }

@@ -33,7 +33,7 @@ impl Numbers<'_> {
     /// Returns the difference of two shares in percentage points: `+2.1 points`.
     pub(super) fn points(self, share: Option<f64>, before: Option<f64>) -> String {
         let points = share.zip(before).map(|(share, before)| {
-            let change = format!("{:+.1}", (share - before) * 100.0);
+            let change = signed((share - before) * 100.0, 1);
             self.texts.fill("points", &[("change", &change)])
         });
         self.or_unknown(points)
@@ -44,6 +44,20 @@ impl Numbers<'_> {
         self.or_unknown(number.map(|number| {
             let digits = format!("{number:.0}");
             digits.parse().map_or(digits, grouped)
+        }))
+    }
+
+    /// Returns a time that was covered: `36 h`, `7 days`.
+    pub(super) fn hours(self, hours: Option<f64>) -> String {
+        self.or_unknown(hours.map(|hours| {
+            let (name, number) = if hours >= 48.0 {
+                ("in_days", hours / 24.0)
+            } else {
+                ("in_hours", hours)
+            };
+            // Half a day counts.
+            let number = (number * 10.0).round() / 10.0;
+            self.texts.fill(name, &[("number", &number.to_string())])
         }))
     }
 
@@ -61,6 +75,17 @@ impl Numbers<'_> {
                 .trim_end()
                 .to_owned()
         }))
+    }
+}
+
+/// Returns a number with its sign, of which a rounded zero has none.
+pub(super) fn signed(number: f64, decimals: usize) -> String {
+    let digits = format!("{:.decimals$}", number.abs());
+    let is_zero = digits.trim_matches(['0', '.']).is_empty();
+    match (is_zero, number > 0.0) {
+        (true, _) => digits,
+        (false, true) => format!("+{digits}"),
+        (false, false) => format!("−{digits}"),
     }
 }
 
@@ -85,8 +110,12 @@ mod tests {
         assert_eq!(numbers.change(999), "+999");
         assert_eq!(numbers.change(-1_000), "−1,000");
         assert_eq!(numbers.share(Some(0.4321)), "43.2%");
-        assert_eq!(numbers.points(Some(0.5), Some(0.52)), "-2.0 points");
+        assert_eq!(numbers.points(Some(0.5), Some(0.52)), "−2.0 points");
+        assert_eq!(numbers.points(Some(0.5), Some(0.500_1)), "0.0 points");
         assert_eq!(numbers.points(Some(0.5), None), "–");
+        assert_eq!(numbers.hours(Some(24.0)), "24 h");
+        assert_eq!(numbers.hours(Some(168.0)), "7 days");
+        assert_eq!(numbers.hours(Some(60.0)), "2.5 days");
         assert_eq!(numbers.rounded(Some(12_345.6)), "12,346");
         assert_eq!(numbers.money(Some(4.7), Some("CNY")), "4.70 CNY");
         assert_eq!(numbers.money(Some(0.0123), Some("CNY")), "0.0123 CNY");

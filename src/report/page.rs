@@ -1,10 +1,10 @@
 //! The page: figures as texts, tables and charts, for the template `page.html`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
@@ -12,9 +12,9 @@ use serde::Serialize;
 use super::charts::{LINES, Line, Scale, lines, sparkline};
 use super::error::ReportError;
 use super::figures::Figures;
-use super::format::Numbers;
-use super::headline::headline;
-use super::rows::{CreatorRow, HashtagRow, RisingRow};
+use super::format::{Numbers, signed};
+use super::headline::{headline, week_with_days};
+use super::rows::{CreatorRow, HashtagRow, RisingRow, WeekRow};
 use super::scope::Scope;
 use super::texts::Texts;
 
@@ -26,6 +26,8 @@ struct Page<'f> {
     dates: Option<String>,
     pipelines: String,
     made_at: String,
+    /// What the reader must know before all figures.
+    warnings: Vec<String>,
     headline: Vec<String>,
     is_empty: bool,
     voice: Part<LineChart>,
@@ -52,6 +54,8 @@ struct Part<T> {
 struct LineChart {
     /// Keyword set, and pipeline where there are several.
     title: String,
+    /// The week or the date of the legend.
+    note: String,
     svg: String,
     legend: Vec<LegendRow>,
     /// Lines that are only in the CSV.
@@ -77,7 +81,9 @@ struct RisingNote {
     is_paid: bool,
     engagement: String,
     growth: String,
-    best_rank: String,
+    /// Time that the growth covers.
+    time: String,
+    best_place: String,
     svg: String,
 }
 
@@ -126,7 +132,7 @@ pub(super) fn page(
         scope,
         texts,
         numbers: Numbers { texts },
-        has_several: figures.pipelines().len() > 1,
+        has_several: scope.pipelines.len() > 1,
     };
     let page = build.page(now)?;
     let mut environment = Environment::new();
@@ -150,9 +156,9 @@ struct Build<'f> {
 impl Build<'_> {
     fn page(&self, now: DateTime<Utc>) -> Result<Page<'_>, ReportError> {
         let (figures, texts) = (self.figures, self.texts);
-        let span = &figures.span;
-        let dates = span.first_date.zip(span.last_date).map(|(first, last)| {
-            let [first, last] = [first, last].map(|date| date.to_string());
+        let has_runs = !figures.health.rows.is_empty();
+        let dates = self.scope.last_date.filter(|_| has_runs).map(|last| {
+            let [first, last] = [self.scope.since, last].map(|date| date.to_string());
             texts.fill("dates", &[("first", &first), ("last", &last)])
         });
         let names: Vec<&str> = self
@@ -170,13 +176,14 @@ impl Build<'_> {
             dates,
             pipelines: texts.fill("pipelines", &[("names", &names.join(", "))]),
             made_at: texts.fill("made_at", &[("at", &at), ("version", version)]),
-            headline: headline(figures, texts),
-            voice: self.weekly("voice_note", self.voice()?, &figures.voice.csv),
+            warnings: self.warnings(),
+            headline: headline(figures, texts, self.has_several),
+            voice: self.part("voice_note", self.voice()?, &figures.voice.csv),
             rising: self.part("rising_note", self.rising()?, &figures.rising.csv),
             creators: self.part("creators_note", self.creators(), &figures.creators.csv),
             hashtags: self.hashtags(),
             ranks: self.ranks()?,
-            paid: self.weekly("paid_note", self.paid()?, &figures.paid.csv),
+            paid: self.part("paid_note", self.paid()?, &figures.paid.csv),
             hours: self.hours(),
             costs: self.part("costs_note", self.costs(), &figures.costs.csv),
             health: self.part("health_note", self.health(), &figures.health.csv),
@@ -192,61 +199,59 @@ impl Build<'_> {
         }
     }
 
-    /// Returns a section whose tables have the week that the report compares.
-    fn weekly<T>(&self, note: &str, rows: Vec<T>, csv: &str) -> Part<T> {
-        let mut part = self.part(note, rows, csv);
-        if let Some(week) = self.figures.span.week {
-            let week = self.texts.fill("week_of", &[("week", &week.to_string())]);
-            let week = self.texts.fill("table_week", &[("week", &week)]);
-            part.note = format!("{} {week}", part.note);
-        }
-        part
+    /// Returns what makes all figures doubtful.
+    fn warnings(&self) -> Vec<String> {
+        let simulated = self
+            .scope
+            .is_simulated
+            .then(|| self.texts.get("simulated").to_owned());
+        let behind = self.figures.health.rows.iter().filter(|row| row.is_behind);
+        let behind: Vec<&str> = behind.map(|row| row.pipeline.as_str()).collect();
+        let behind = (!behind.is_empty()).then(|| {
+            self.texts
+                .fill("behind", &[("pipelines", &behind.join(", "))])
+        });
+        simulated.into_iter().chain(behind).collect()
     }
 
-    /// Returns the name of a keyword set, with its pipeline where there are several.
     fn set_name(&self, pipeline: &str, set: Option<&str>) -> String {
-        match (set, self.has_several) {
-            (Some(set), true) => format!("{pipeline} · {set}"),
-            (Some(set), false) => set.to_owned(),
-            (None, _) => pipeline.to_owned(),
-        }
+        self.texts.set_name(pipeline, set, self.has_several)
     }
 
     fn voice(&self) -> Result<Vec<LineChart>, ReportError> {
-        let rows = &self.figures.voice.rows;
         let mut sets: BTreeMap<(&str, Option<&str>), Lines> = BTreeMap::new();
-        for row in rows {
+        for row in &self.figures.voice.rows {
             let key = (row.pipeline.as_str(), row.keyword_set.as_deref());
             let lines = sets.entry(key).or_default();
             lines.add(&row.keyword, row.is_own, row.week_start, row.share_of_voice);
         }
         let charts = sets.into_iter().map(|((pipeline, set), lines)| {
-            self.line_chart(
-                self.set_name(pipeline, set),
-                &lines,
-                Scale::Share,
-                self.figures.span.week,
-            )
+            let week = self.figures.week_of(pipeline);
+            self.line_chart(self.set_name(pipeline, set), &lines, Axis::Weeks(week))
         });
         charts.collect()
     }
 
     fn paid(&self) -> Result<Vec<LineChart>, ReportError> {
-        let mut lines = Lines::default();
+        let mut pipelines: BTreeMap<&str, Lines> = BTreeMap::new();
         for row in &self.figures.paid.rows {
-            let name = self.set_name(&row.pipeline, row.keyword_set.as_deref());
-            lines.add(&name, false, row.week_start, row.ad_share);
+            let lines = pipelines.entry(&row.pipeline).or_default();
+            let name = row.keyword_set.as_deref().unwrap_or(&row.pipeline);
+            lines.add(name, false, row.week_start, row.ad_share);
         }
-        if lines.dates.is_empty() {
-            return Ok(Vec::new());
+        let charts = pipelines.into_iter().map(|(pipeline, lines)| {
+            let week = self.figures.week_of(pipeline);
+            self.line_chart(self.pipeline_title(pipeline), &lines, Axis::Weeks(week))
+        });
+        charts.collect()
+    }
+
+    fn pipeline_title(&self, pipeline: &str) -> String {
+        if self.has_several {
+            pipeline.to_owned()
+        } else {
+            String::new()
         }
-        let week = self.figures.span.week;
-        Ok(vec![self.line_chart(
-            String::new(),
-            &lines,
-            Scale::Share,
-            week,
-        )?])
     }
 
     fn ranks(&self) -> Result<Part<LineChart>, ReportError> {
@@ -254,107 +259,110 @@ impl Build<'_> {
         for row in &self.figures.ranks.rows {
             let lines = pipelines.entry(&row.pipeline).or_default();
             #[expect(clippy::cast_precision_loss, reason = "ranks are small")]
-            let rank = row.best_rank as f64;
-            lines.add(&row.keyword, false, row.snapshot_date, Some(rank));
+            let place = row.best_place as f64;
+            lines.add(&row.keyword, false, row.snapshot_date, Some(place));
         }
         let charts = pipelines.into_iter().map(|(pipeline, lines)| {
-            let title = if self.has_several { pipeline } else { "" };
-            self.line_chart(title.to_owned(), &lines, Scale::Rank, None)
+            self.line_chart(self.pipeline_title(pipeline), &lines, Axis::Days)
         });
-        let note = if self.scope.own.is_empty() {
-            self.texts.get("ranks_no_own").to_owned()
-        } else {
-            let brands = self.scope.own.join(", ");
-            self.texts.fill("ranks_note", &[("brands", &brands)])
+        let rows: Vec<LineChart> = charts.collect::<Result<_, _>>()?;
+        let brands = self.scope.brands().join(self.texts.get("between"));
+        let note = match (brands.is_empty(), rows.is_empty()) {
+            (true, _) => "ranks_no_own",
+            (false, true) => "ranks_none",
+            (false, false) => "ranks_note",
         };
         Ok(Part {
-            note,
-            rows: charts.collect::<Result<_, _>>()?,
+            note: self.texts.fill(note, &[("brands", &brands)]),
+            rows,
             csv: link(&self.figures.ranks.csv),
         })
     }
 
-    /// Draws a chart. Its legend has the values of the date `told`, or of the newest one, and their
-    /// changes since the date before.
+    /// Draws a chart. Its legend has the values of the week that is compared, or of the newest date,
+    /// and their changes since the place before on the axis.
     fn line_chart(
         &self,
         title: String,
         all: &Lines,
-        scale: Scale,
-        told: Option<NaiveDate>,
+        axis: Axis<'_>,
     ) -> Result<LineChart, ReportError> {
-        let mut drawn: Vec<_> = all.lines.iter().collect();
-        let newest = |dates: &BTreeMap<NaiveDate, Option<f64>>| {
-            dates.values().next_back().copied().flatten()
+        let dates = all.axis(axis.step());
+        let newest = dates.last().copied().unwrap_or_default();
+        let told = match axis {
+            Axis::Weeks(Some(week)) if dates.contains(&week.week) => week.week,
+            Axis::Weeks(_) | Axis::Days => newest,
         };
-        // One's own lines come first, and then those with the best newest values.
+        let before = told.checked_sub_days(axis.step());
+        let scale = axis.scale();
+        let at = |line: &DatedLine, date: Option<NaiveDate>| {
+            date.and_then(|date| line.values.get(&date).copied().flatten())
+        };
+        let mut drawn: Vec<_> = all.lines.iter().collect();
         drawn.sort_by(|(_, a), (_, b)| {
-            let [x, y] = [a, b].map(|line| {
-                let value = newest(&line.values).unwrap_or(f64::NEG_INFINITY);
-                match scale {
-                    Scale::Share => -value,
-                    Scale::Rank => value,
-                }
+            let [a, b] = [a, b].map(|line| match (scale, at(line, Some(told))) {
+                (Scale::Share, value) => -value.unwrap_or(-1.0),
+                (Scale::Rank, value) => value.unwrap_or(f64::INFINITY),
             });
-            b.is_own.cmp(&a.is_own).then(x.total_cmp(&y))
+            a.total_cmp(&b)
         });
         let left_out = drawn.len().saturating_sub(LINES);
-        drawn.truncate(LINES);
-        let dates: Vec<NaiveDate> = all.dates.iter().copied().collect();
-        let at_told = told.and_then(|told| dates.iter().position(|date| *date == told));
-        let at_told = at_told.unwrap_or(dates.len().saturating_sub(1));
+        // Own lines beyond the first ones take the places of the last of these.
+        let (mut first, rest) = drawn.split_at(LINES.min(drawn.len()));
+        let own = rest.iter().filter(|(_, line)| line.is_own).take(LINES / 2);
+        let own: Vec<_> = own.copied().collect();
+        first = first.get(..first.len() - own.len()).unwrap_or_default();
+        let drawn: Vec<_> = first.iter().copied().chain(own).collect();
+
+        let series = drawn.iter().map(|(_, line)| Line {
+            values: dates.iter().map(|date| at(line, Some(*date))).collect(),
+            is_own: line.is_own,
+        });
+        let series: Vec<Line> = series.collect();
         let labels: Vec<String> = dates
             .iter()
             .map(|date| date.format("%m-%d").to_string())
             .collect();
-        let values = |line: &DatedLine| -> Vec<Option<f64>> {
-            let value = |date| line.values.get(date).copied().flatten();
-            dates.iter().map(value).collect()
-        };
-        let series: Vec<Line> = drawn
-            .iter()
-            .map(|(_, line)| Line {
-                values: values(line),
-                is_own: line.is_own,
-            })
-            .collect();
         let svg = lines(&labels, &series, scale).map_err(ReportError::Chart)?;
         let legend = drawn
             .iter()
-            .zip(&series)
             .enumerate()
-            .map(|(at, ((name, line), drawn))| LegendRow {
-                number: at + 1,
-                name: (**name).to_owned(),
+            .map(|(number, (name, line))| LegendRow {
+                number: number + 1,
+                name: (*name).clone(),
                 is_own: line.is_own,
-                values: self.told_values(drawn.values.get(..=at_told).unwrap_or_default(), scale),
+                values: self.told_values(at(line, Some(told)), at(line, before), scale),
             });
         let more = left_out.to_string();
         Ok(LineChart {
             title,
+            note: match axis {
+                Axis::Weeks(Some(week)) => {
+                    let week = week_with_days(week, self.texts);
+                    self.texts.fill("table_week", &[("week", &week)])
+                }
+                Axis::Weeks(None) | Axis::Days => {
+                    self.texts.fill("table_day", &[("date", &told.to_string())])
+                }
+            },
             svg,
             legend: legend.collect(),
-            more: (left_out > 0).then(|| self.texts.fill("other_keywords", &[("count", &more)])),
+            more: (left_out > 0).then(|| self.texts.fill("other_lines", &[("count", &more)])),
         })
     }
 
-    /// Returns the last value and its change.
-    fn told_values(&self, values: &[Option<f64>], scale: Scale) -> Vec<String> {
-        let mut newest = values.iter().rev().copied();
-        let (last, before) = (newest.next().flatten(), newest.next().flatten());
+    /// Returns a value and its change.
+    fn told_values(&self, value: Option<f64>, before: Option<f64>, scale: Scale) -> Vec<String> {
+        let numbers = self.numbers;
         match scale {
-            Scale::Share => vec![self.numbers.share(last), self.numbers.points(last, before)],
+            Scale::Share => vec![numbers.share(value), numbers.points(value, before)],
             Scale::Rank => {
-                let rank = |rank: Option<f64>| self.numbers.rounded(rank);
-                let change = last.zip(before).map(|(last, before)| before - last);
-                let change = change.map_or(self.texts.get("unknown").to_owned(), |change| {
-                    if change == 0.0 {
-                        "=".to_owned()
-                    } else {
-                        format!("{change:+.0}")
-                    }
-                });
-                vec![rank(last), change]
+                let change = value.zip(before).map(|(value, before)| before - value);
+                let unknown = self.texts.get("unknown").to_owned();
+                vec![
+                    numbers.rounded(value),
+                    change.map_or(unknown, |change| signed(change, 0)),
+                ]
             }
         }
     }
@@ -367,7 +375,9 @@ impl Build<'_> {
     fn rising_note(&self, row: &RisingRow) -> Result<RisingNote, ReportError> {
         let growth = self.figures.growth.rows.iter();
         let of_note = growth.filter(|growth| growth.note_id == row.note_id);
-        let values: Vec<f64> = of_note.filter_map(|growth| growth.engagement).collect();
+        let points: Vec<(f64, f64)> = of_note
+            .map(|growth| (growth.seconds, growth.engagement))
+            .collect();
         let numbers = self.numbers;
         let published = row.published_date.map(|date| date.to_string());
         Ok(RisingNote {
@@ -379,8 +389,9 @@ impl Build<'_> {
             is_paid: row.is_paid == Some(true),
             engagement: numbers.count(row.engagement),
             growth: numbers.change(row.engagement_delta_7d),
-            best_rank: numbers.count(row.best_rank),
-            svg: sparkline(&values).map_err(ReportError::Chart)?,
+            time: numbers.hours(row.hours_7d),
+            best_place: numbers.count(row.best_place),
+            svg: sparkline(&points).map_err(ReportError::Chart)?,
         })
     }
 
@@ -400,7 +411,7 @@ impl Build<'_> {
                 numbers.count(Some(row.notes)),
                 numbers.rounded(row.engagement_per_note),
                 numbers.share(row.engagement_rate),
-                numbers.count(row.best_rank),
+                numbers.count(row.best_place),
             ],
         };
         self.figures.creators.rows.iter().map(creator).collect()
@@ -420,32 +431,28 @@ impl Build<'_> {
             ]
         };
         let tables = pipelines.into_iter().map(|(pipeline, rows)| {
-            let days = rows.first().filter(|row| row.days != row.days_before);
-            let note = days.map(|row| {
-                let [days, before] = [row.days, row.days_before].map(|days| days.to_string());
-                self.texts
-                    .fill("hashtags_days", &[("days", &days), ("before", &before)])
-            });
+            let week = self.figures.week_of(pipeline);
             let up = rows.iter().filter(|row| row.change > 0);
             // The largest loss comes first.
             let down = rows.iter().filter(|row| row.change < 0).rev();
             Hashtags {
                 title: self.has_several.then(|| pipeline.to_owned()),
-                note,
+                note: week.map(|week| {
+                    let week = week_with_days(week, self.texts);
+                    self.texts.fill("hashtags_note", &[("week", &week)])
+                }),
                 up: up.map(|row| cells(row)).collect(),
                 down: down.map(|row| cells(row)).collect(),
             }
         });
         let rows: Vec<Hashtags> = tables.collect();
-        let note = match self.figures.span.week {
-            Some(week) if !rows.is_empty() => {
-                let week = self.texts.fill("week_of", &[("week", &week.to_string())]);
-                self.texts.fill("hashtags_note", &[("week", &week)])
-            }
-            _ => self.texts.get("hashtags_none").to_owned(),
+        let note = if rows.is_empty() {
+            "hashtags_none"
+        } else {
+            "hashtags_about"
         };
         Part {
-            note,
+            note: self.texts.get(note).to_owned(),
             rows,
             csv: link(&self.figures.hashtags.csv),
         }
@@ -516,6 +523,7 @@ impl Build<'_> {
         rows.map(|row| {
             vec![
                 row.pipeline.clone(),
+                row.last_run.to_string(),
                 count(row.runs),
                 count(row.runs_not_complete),
                 count(row.days_without_run),
@@ -529,21 +537,46 @@ impl Build<'_> {
     }
 }
 
-const DEFINITIONS: [&str; 8] = [
+const DEFINITIONS: [&str; 10] = [
     "definition_interactions",
     "definition_voice",
     "definition_week",
     "definition_new",
     "definition_place",
+    "definition_rate",
+    "definition_paid",
     "definition_time",
     "definition_unclear",
     "definition_day_over",
 ];
 
+/// The horizontal axis of a chart.
+#[derive(Clone, Copy)]
+enum Axis<'f> {
+    /// Weeks, and the one that is compared.
+    Weeks(Option<&'f WeekRow>),
+    Days,
+}
+
+impl Axis<'_> {
+    fn step(self) -> Days {
+        match self {
+            Axis::Weeks(_) => Days::new(7),
+            Axis::Days => Days::new(1),
+        }
+    }
+
+    fn scale(self) -> Scale {
+        match self {
+            Axis::Weeks(_) => Scale::Share,
+            Axis::Days => Scale::Rank,
+        }
+    }
+}
+
 /// Lines of a chart, by name.
 #[derive(Default)]
 struct Lines {
-    dates: BTreeSet<NaiveDate>,
     lines: BTreeMap<String, DatedLine>,
 }
 
@@ -553,8 +586,22 @@ struct DatedLine {
 }
 
 impl Lines {
+    /// Returns every date of the axis, also those without a value.
+    fn axis(&self, step: Days) -> Vec<NaiveDate> {
+        let dates = || {
+            self.lines
+                .values()
+                .flat_map(|line| line.values.keys().copied())
+        };
+        let (Some(first), Some(last)) = (dates().min(), dates().max()) else {
+            return Vec::new();
+        };
+        let next = |date: &NaiveDate| date.checked_add_days(step);
+        let all = std::iter::successors(Some(first), next);
+        all.take_while(|date| *date <= last).collect()
+    }
+
     fn add(&mut self, name: &str, is_own: bool, date: NaiveDate, value: Option<f64>) {
-        self.dates.insert(date);
         let line = self
             .lines
             .entry(name.to_owned())

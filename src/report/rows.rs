@@ -1,5 +1,8 @@
 //! The queries in `sql/` and the rows that they select.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::csv::WriterBuilder;
 use arrow::error::ArrowError;
 use arrow::json::ArrayWriter;
@@ -14,8 +17,8 @@ use crate::query::duckdb::{Database, QueryAnswer, QueryError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Pipelines,
-    OwnKeywords,
-    Span,
+    Keywords,
+    Weeks,
     Voice,
     Rising,
     Growth,
@@ -31,8 +34,8 @@ pub(super) enum Section {
 impl Section {
     const ALL: [Section; 13] = [
         Section::Pipelines,
-        Section::OwnKeywords,
-        Section::Span,
+        Section::Keywords,
+        Section::Weeks,
         Section::Voice,
         Section::Rising,
         Section::Growth,
@@ -48,8 +51,8 @@ impl Section {
     fn text(self) -> &'static str {
         match self {
             Section::Pipelines => include_str!("sql/pipelines.sql"),
-            Section::OwnKeywords => include_str!("sql/own_keywords.sql"),
-            Section::Span => include_str!("sql/span.sql"),
+            Section::Keywords => include_str!("sql/keywords.sql"),
+            Section::Weeks => include_str!("sql/weeks.sql"),
             Section::Voice => include_str!("sql/voice.sql"),
             Section::Rising => include_str!("sql/rising.sql"),
             Section::Growth => include_str!("sql/growth.sql"),
@@ -123,15 +126,36 @@ fn rows<T: DeserializeOwned>(answer: &QueryAnswer) -> Result<Vec<T>, String> {
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
 
+/// Returns the rows as CSV for spreadsheets. A text that a spreadsheet would take for a formula begins
+/// with an apostrophe.
 fn csv(answer: &QueryAnswer) -> Result<String, ArrowError> {
     let mut csv = Vec::new();
     {
         let mut writer = WriterBuilder::new().with_header(true).build(&mut csv);
         for batch in &answer.batches {
-            writer.write(batch)?;
+            writer.write(&without_formulas(batch)?)?;
         }
     }
     Ok(String::from_utf8_lossy(&csv).into_owned())
+}
+
+fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(|column| {
+        let Some(texts) = column.as_string_opt::<i32>() else {
+            return Arc::clone(column);
+        };
+        let plain = texts.iter().map(|text| {
+            text.map(|text| {
+                if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+                    format!("'{text}")
+                } else {
+                    text.to_owned()
+                }
+            })
+        });
+        Arc::new(plain.collect::<StringArray>()) as ArrayRef
+    });
+    RecordBatch::try_new(batch.schema(), columns.collect())
 }
 
 /// A pipeline of the lake.
@@ -139,20 +163,25 @@ fn csv(answer: &QueryAnswer) -> Result<String, ArrowError> {
 pub(super) struct PipelineRow {
     pub pipeline: String,
     pub timezone: Option<String>,
+    pub last_date: NaiveDate,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct KeywordRow {
+    pub pipeline: String,
     pub keyword: String,
     pub is_own: bool,
 }
 
-/// The dates of the report, and the Monday of the week that it compares with the one before.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Span {
-    pub first_date: Option<NaiveDate>,
-    pub last_date: Option<NaiveDate>,
-    pub week: Option<NaiveDate>,
+/// The week of a pipeline that is compared with the one before. `week` is a Monday.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct WeekRow {
+    pub pipeline: String,
+    pub week: NaiveDate,
+    pub days: i64,
+    pub is_over: bool,
+    /// Days of the week before; `None` if the lake does not have it.
+    pub days_before: Option<i64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -163,8 +192,6 @@ pub(super) struct VoiceRow {
     pub is_own: bool,
     pub week_start: NaiveDate,
     pub share_of_voice: Option<f64>,
-    pub days: i64,
-    pub is_over: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -176,16 +203,19 @@ pub(super) struct RisingRow {
     pub note_url: Option<String>,
     pub published_date: Option<NaiveDate>,
     pub keywords: Option<String>,
-    pub best_rank: Option<i64>,
+    pub best_place: Option<i64>,
     pub is_paid: Option<bool>,
     pub engagement: Option<i64>,
     pub engagement_delta_7d: i64,
+    pub hours_7d: Option<f64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct GrowthRow {
     pub note_id: String,
-    pub engagement: Option<f64>,
+    /// Seconds since 1970.
+    pub seconds: f64,
+    pub engagement: f64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -197,7 +227,7 @@ pub(super) struct CreatorRow {
     pub notes: i64,
     pub engagement_per_note: Option<f64>,
     pub engagement_rate: Option<f64>,
-    pub best_rank: Option<i64>,
+    pub best_place: Option<i64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -206,8 +236,6 @@ pub(super) struct HashtagRow {
     pub tag: String,
     pub notes: i64,
     pub change: i64,
-    pub days: i64,
-    pub days_before: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -215,7 +243,7 @@ pub(super) struct RankRow {
     pub pipeline: String,
     pub keyword: String,
     pub snapshot_date: NaiveDate,
-    pub best_rank: i64,
+    pub best_place: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -247,6 +275,7 @@ pub(super) struct CostRow {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct HealthRow {
     pub pipeline: String,
+    pub last_run: NaiveDate,
     pub runs: i64,
     pub runs_not_complete: i64,
     pub days_without_run: i64,
@@ -254,4 +283,6 @@ pub(super) struct HealthRow {
     pub rejects: i64,
     pub drift: i64,
     pub days_not_over: i64,
+    /// True if the marts lack the date of the last run.
+    pub is_behind: bool,
 }

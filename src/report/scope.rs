@@ -3,111 +3,132 @@
 use chrono::{Days, NaiveDate, Weekday};
 
 use super::error::ReportError;
-use super::rows::{KeywordRow, PipelineRow, Rows, Section, Span, read};
+use super::rows::{KeywordRow, PipelineRow, Rows, Section, WeekRow, read};
 use crate::query::duckdb::Database;
 use crate::query::sql::literal;
 
-/// Weeks of a report without `--since`. The last one has the newest date of the lake.
+/// Weeks of a report without `--since`. The last one has the newest date.
 const WEEKS: u64 = 8;
 
 /// What a report is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct ReportRequest {
-    /// Names of pipelines; empty for all.
-    pub pipelines: Vec<String>,
-    /// First date. `None` for eight weeks.
+    /// The first week is that of this date. `None` for eight weeks.
     pub since: Option<NaiveDate>,
     /// The keywords of one's own brand. Empty for those with the label `own`.
     pub brands: Vec<String>,
+    /// True if the data is that of the built-in simulator.
+    pub is_simulated: bool,
 }
 
-/// Names and dates that every query of a report can use, as the relation `scope` of one row.
+/// Names and dates that every query of a report can use.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
     pub pipelines: Vec<PipelineRow>,
-    has_all_pipelines: bool,
-    pub own: Vec<String>,
+    pub own: Vec<KeywordRow>,
+    /// A Monday.
     pub since: NaiveDate,
-    pub week: Option<NaiveDate>,
+    pub last_date: Option<NaiveDate>,
+    pub weeks: Vec<WeekRow>,
     pub rising_notes: Vec<String>,
+    pub is_simulated: bool,
 }
 
 impl Scope {
     /// Resolves a request.
     ///
     /// # Errors
-    /// A pipeline or a keyword is not in the lake, or the lake cannot be read.
+    /// A keyword is not in the lake, or the lake cannot be read.
     pub(super) fn resolve(
         database: &Database,
         request: &ReportRequest,
     ) -> Result<Self, ReportError> {
         let mut scope = Scope {
             pipelines: Vec::new(),
-            has_all_pipelines: request.pipelines.is_empty(),
             own: Vec::new(),
-            since: request.since.unwrap_or(NaiveDate::MIN),
-            week: None,
+            since: NaiveDate::default(),
+            last_date: None,
+            weeks: Vec::new(),
             rising_notes: Vec::new(),
+            is_simulated: request.is_simulated,
         };
-        let all: Rows<PipelineRow> = read(database, Section::Pipelines, &scope.relation())?;
-        let known: Vec<String> = all.rows.iter().map(|row| row.pipeline.clone()).collect();
-        if let Some(name) = request.pipelines.iter().find(|name| !known.contains(name)) {
-            return Err(ReportError::UnknownPipeline {
-                name: name.clone(),
-                known,
-            });
-        }
-        let is_asked = |row: &PipelineRow| {
-            scope.has_all_pipelines || request.pipelines.contains(&row.pipeline)
-        };
-        scope.pipelines = all.rows.into_iter().filter(is_asked).collect();
-        let keywords: Rows<KeywordRow> = read(database, Section::OwnKeywords, &scope.relation())?;
-        let known = |name: &&String| !keywords.rows.iter().any(|row| row.keyword == **name);
-        if let Some(name) = request.brands.iter().find(known) {
-            let mut known: Vec<String> = keywords.rows.into_iter().map(|row| row.keyword).collect();
-            known.dedup();
-            return Err(ReportError::UnknownKeyword {
-                name: name.clone(),
-                known,
-            });
-        }
-        scope.own = if request.brands.is_empty() {
-            let own = keywords.rows.into_iter().filter(|row| row.is_own);
-            own.map(|row| row.keyword).collect()
-        } else {
-            request.brands.clone()
-        };
-        if request.since.is_none() {
-            let span: Rows<Span> = read(database, Section::Span, &scope.relation())?;
-            let newest = span.rows.first().and_then(|span| span.last_date);
-            let monday = newest.map(|date| date.week(Weekday::Mon).first_day());
-            let since = monday.and_then(|date| date.checked_sub_days(Days::new(7 * (WEEKS - 1))));
-            scope.since = since.unwrap_or_default();
-        }
+        let pipelines: Rows<PipelineRow> = read(database, Section::Pipelines, &scope.relation())?;
+        scope.pipelines = pipelines.rows;
+        let keywords: Rows<KeywordRow> = read(database, Section::Keywords, &scope.relation())?;
+        scope.own = own(keywords.rows, &request.brands)?;
+        scope.last_date = scope.pipelines.iter().map(|row| row.last_date).max();
+        let newest = scope.last_date.map(monday);
+        let eight_weeks =
+            newest.and_then(|monday| monday.checked_sub_days(Days::new(7 * (WEEKS - 1))));
+        let since = request.since.map(monday).or(eight_weeks);
+        scope.since = since.unwrap_or_default();
         Ok(scope)
     }
 
-    /// Declares the relation `scope` for a `WITH` clause.
+    /// Returns the own keywords, each once.
+    pub(super) fn brands(&self) -> Vec<&str> {
+        let mut brands: Vec<&str> = self.own.iter().map(|row| row.keyword.as_str()).collect();
+        brands.sort_unstable();
+        brands.dedup();
+        brands
+    }
+
+    /// Declares the relations `scope`, which has one row, `own_keywords` and `compared`, which has the
+    /// week of each pipeline, for a `WITH` clause.
     pub(super) fn relation(&self) -> String {
-        let words = |words: &mut dyn Iterator<Item = &str>| {
-            let words: Vec<String> = words.map(literal).collect();
-            format!("[{}]::VARCHAR[]", words.join(", "))
-        };
-        let date = |date: Option<NaiveDate>| match date {
-            Some(date) => format!("DATE {}", literal(&date.to_string())),
-            None => "NULL::DATE".to_owned(),
-        };
-        // Dates before the year 1 have no usual text.
-        let since = self.since.max(NaiveDate::default());
+        let notes: Vec<String> = self.rising_notes.iter().map(|note| literal(note)).collect();
+        let own = self
+            .own
+            .iter()
+            .map(|row| format!("({}, {})", literal(&row.pipeline), literal(&row.keyword)));
+        let weeks = self.weeks.iter().map(|row| {
+            let (pipeline, week) = (literal(&row.pipeline), literal(&row.week.to_string()));
+            format!("({pipeline}, DATE {week}, {})", row.days_before.is_some())
+        });
         format!(
-            "scope AS (SELECT {} AS pipelines, {} AS has_all_pipelines, {} AS own, {} AS since, \
-             {} AS week, {} AS rising_notes)",
-            words(&mut self.pipelines.iter().map(|row| row.pipeline.as_str())),
-            self.has_all_pipelines,
-            words(&mut self.own.iter().map(String::as_str)),
-            date(Some(since)),
-            date(self.week),
-            words(&mut self.rising_notes.iter().map(String::as_str)),
+            "scope AS (SELECT DATE {} AS since, [{}]::VARCHAR[] AS rising_notes), \
+             own_keywords(pipeline, keyword) AS ({}), \
+             compared(pipeline, week, has_before) AS ({})",
+            literal(&self.since.to_string()),
+            notes.join(", "),
+            values(own, "''::VARCHAR, ''::VARCHAR"),
+            values(weeks, "''::VARCHAR, NULL::DATE, false"),
         )
     }
+}
+
+/// Returns a relation of these rows. Without any it has no row, and the types of `empty`.
+fn values(rows: impl Iterator<Item = String>, empty: &str) -> String {
+    let rows: Vec<String> = rows.collect();
+    if rows.is_empty() {
+        format!("SELECT {empty} WHERE false")
+    } else {
+        format!("VALUES {}", rows.join(", "))
+    }
+}
+
+/// Returns the keywords of the brands that are asked for, or those with the label `own`.
+fn own(keywords: Vec<KeywordRow>, brands: &[String]) -> Result<Vec<KeywordRow>, ReportError> {
+    let is_missing = |brand: &&String| !keywords.iter().any(|row| row.keyword == **brand);
+    if let Some(name) = brands.iter().find(is_missing) {
+        let mut known: Vec<String> = keywords.into_iter().map(|row| row.keyword).collect();
+        known.sort_unstable();
+        known.dedup();
+        return Err(ReportError::UnknownKeyword {
+            name: name.clone(),
+            known,
+        });
+    }
+    let is_own = |row: &KeywordRow| {
+        if brands.is_empty() {
+            row.is_own
+        } else {
+            brands.contains(&row.keyword)
+        }
+    };
+    Ok(keywords.into_iter().filter(is_own).collect())
+}
+
+fn monday(date: NaiveDate) -> NaiveDate {
+    date.week(Weekday::Mon).first_day()
 }

@@ -52,6 +52,15 @@ impl Texts {
         text.unwrap_or_else(|| panic!("the texts have no {name}"))
     }
 
+    /// Returns the name of a keyword set, with its pipeline where there are several.
+    pub(super) fn set_name(&self, pipeline: &str, set: Option<&str>, has_several: bool) -> String {
+        match (set, has_several) {
+            (Some(set), true) => format!("{pipeline} · {set}"),
+            (Some(set), false) => set.to_owned(),
+            (None, _) => pipeline.to_owned(),
+        }
+    }
+
     /// Returns a text with its places filled.
     pub(super) fn fill(&self, name: &str, values: &[(&str, &str)]) -> String {
         let mut rest = self.get(name);

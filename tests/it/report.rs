@@ -67,7 +67,9 @@ const FIGURES: [(&str, &str); 9] = [
     ),
     (
         "rising_notes.csv",
-        "select note_id, title, nickname, profile_url, note_url, published_date, keywords, best_rank, \
+        "select note_id, title, nickname, profile_url, note_url, published_date, keywords, \
+         (select min(best_organic_rank) from rank_history where entity = 'note' and sort = 'general' \
+           and entity_id = note_id) as best_place, \
          is_paid, engagement, engagement_delta_7d, hours_7d from note_overview \
          where engagement_delta_7d > 0 and status in ('seen', 'missing') \
          order by engagement_delta_7d desc, note_id limit 10",
@@ -75,8 +77,11 @@ const FIGURES: [(&str, &str); 9] = [
     (
         "creators.csv",
         "select user_id, nickname, red_id, profile_url, follower_count, follower_delta_7d, notes, \
-         engagement, engagement_per_note, engagement_rate, best_rank from creator_overview \
-         where coalesce(follower_count, 1000) >= 1000 and not coalesce(official_verified, false) \
+         engagement, engagement_per_note, engagement_rate, \
+         (select min(rank) from search_results r join notes_latest n using (note_id) \
+           where sort = 'general' and not is_ad and n.author_user_id = user_id) as best_place \
+         from creator_overview \
+         where notes > 1 and coalesce(follower_count, 1000) >= 1000 and not coalesce(official_verified, false) \
          and engagement > 0 \
          order by engagement_rate desc nulls last, engagement_per_note desc, user_id limit 10",
     ),
@@ -88,10 +93,7 @@ const FIGURES: [(&str, &str); 9] = [
            from hashtag_weekly where week_start >= '2026-03-02' group by tag), \
          ranked as (select *, notes - notes_before as change, row_number() over (\
            partition by sign(notes - notes_before) order by abs(notes - notes_before) desc, tag) as nth from tags) \
-         select 'brand_week' as pipeline, tag, notes, notes_before, change, \
-           (select max(days) from hashtag_weekly where week_start = '2026-03-09') as days, \
-           (select max(days) from hashtag_weekly where week_start = '2026-03-02') as days_before \
-         from ranked where change <> 0 and nth <= 8 order by change desc, tag",
+         select 'brand_week' as pipeline, tag, notes, notes_before, change from ranked where change <> 0 and nth <= 8 order by change desc, tag",
     ),
     (
         "paid_share.csv",
@@ -114,11 +116,11 @@ const FIGURES: [(&str, &str); 9] = [
     ),
     (
         "health.csv",
-        "select 'brand_week' as pipeline, count(*) as runs, 0 as runs_not_complete, \
+        "select 'brand_week' as pipeline, '2026-03-11' as last_run, count(*) as runs, 0 as runs_not_complete, \
          1 as days_without_run, 0 as searches_failed, sum(rejects)::bigint as rejects, \
          (select count(*) from (select distinct endpoint, path, kind from drift)) as drift, \
-         (select count(distinct snapshot_date) from keyword_daily where not is_over) as days_not_over \
-         from runs",
+         (select count(distinct snapshot_date) from keyword_daily where not is_over) as days_not_over, \
+         false as is_behind from runs",
     ),
     // Each keyword of the sandbox has notes of its own.
     ("own_places.csv", ""),
@@ -150,11 +152,11 @@ fn the_figures_are_those_of_views_and_marts() {
     let headline = all(&page, ".headline p").join("\n");
     assert!(
         headline.contains(&format!(
-            "兰蔻 has {share} of the voice in brands (week of 2026-03-09)"
+            "兰蔻 has {share} of the voice in brands (week of 2026-03-09 with 2 days, the week before \
+             with 1)"
         )),
         "{headline}"
     );
-    assert!(headline.contains("it has 2 of 7 days"), "{headline}");
     assert!(all(&page, "#voice tr.own td").contains(&share.to_owned()));
     let titles = lake.query(
         "select coalesce(nullif(trim(title), ''), '(no title)') as title from note_overview \
@@ -231,12 +233,43 @@ fn a_report_covers_the_pipelines_dates_and_brands_that_are_asked_for() {
         stderr.contains("no search of the lake is for the keyword `娇兰`"),
         "{stderr}"
     );
+    let catalog = lake.path().join("tables/r.html");
+    for (file, reason) in [
+        ("r.pdf", "r.pdf does not end with .html"),
+        (path(&catalog), "is in the lake"),
+    ] {
+        let (code, stderr) = fail(&mut lake.redlake(&["report", "-o", file]));
+        assert_eq!(code, 2);
+        assert!(stderr.contains(reason), "{stderr}");
+    }
     let (code, stderr) = fail(&mut lake.redlake(&["report", "-o", "/no/such/folder/r.html"]));
     assert_eq!(code, 2);
     assert!(
         stderr.contains("cannot write /no/such/folder/r.html"),
         "{stderr}"
     );
+}
+
+#[test]
+fn marts_that_are_behind_and_simulated_data_are_told() {
+    let (lake, pipeline) = brand_lake(&["2026-03-08"], "");
+    let told = |lake: &Lake| {
+        all(
+            &Html::parse_document(&report(lake, &["--lang", "en"])),
+            "p.warn",
+        )
+    };
+    let simulated = "Simulated data: the built-in sandbox made it. It says nothing about the real \
+                     platform, and its calls cost nothing.";
+    assert_eq!(told(&lake), [simulated]);
+    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
+    std::fs::write(&pipeline, text.replace("load: {", "load: {marts: false, ")).expect("written");
+    lake.run(&pipeline, &["--snapshot-at", "2026-03-09T09:00:00+08:00"]);
+    let behind = "The figures by week and day are behind the newest runs of brand_week: run redlake \
+                  marts, then make the report again.";
+    assert_eq!(told(&lake), [simulated, behind]);
+    succeed(&mut lake.redlake(&["marts"]));
+    assert_eq!(told(&lake), [simulated]);
 }
 
 #[test]
@@ -347,7 +380,7 @@ fn a_report_never_shows_what_privacy_hides() {
     let rules = "privacy: {drop: [users.nickname, users.red_id], hash: [users.user_id, \
                  user_stats.user_id, notes.author_user_id, \
                  search_results.entity_id], salt: 0123456789abcdef}\nraw: none";
-    let (open, _) = brand_lake(&["2026-03-08", "2026-03-09"], "");
+    let (open, pipeline) = brand_lake(&["2026-03-08", "2026-03-09"], "");
     let (hidden, _) = brand_lake(&["2026-03-08", "2026-03-09"], rules);
     let secrets = open.query(
         "select distinct nickname as text from users_latest where len(nickname) > 3 \
@@ -358,6 +391,11 @@ fn a_report_never_shows_what_privacy_hides() {
         .iter()
         .filter_map(|row| row["text"].as_str())
         .collect();
+    // The other pipeline of a lake may show what this one hides.
+    let text = std::fs::read_to_string(&pipeline).expect("the pipeline");
+    let text = text.replace("pipeline: brand_week", "pipeline: hidden") + rules;
+    let beside = open.write("beside.yaml", &text);
+    open.run(&beside, &["--snapshot-at", "2026-03-10T09:00:00+08:00"]);
     let shown = |text: &str| {
         let page = Html::parse_document(text);
         let mut whole: Vec<String> = files(&page).into_values().collect();
@@ -369,6 +407,7 @@ fn a_report_never_shows_what_privacy_hides() {
     };
     assert!(shown(&report(&open, &[])) > 10);
     assert_eq!(shown(&report(&hidden, &[])), 0);
+    assert_eq!(shown(&report(&open, &["--pipeline", "hidden"])), 0);
 }
 
 #[test]

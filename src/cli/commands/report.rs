@@ -8,9 +8,8 @@ use clap::{Args, ValueEnum};
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::reporting::write_report;
+use crate::cli::reporting::{ReportOf, write_report};
 use crate::load::Lake;
-use crate::report::ReportRequest;
 use crate::spec::words::Language;
 
 #[derive(Debug, Args)]
@@ -21,7 +20,7 @@ pub struct ReportArgs {
     /// Cover only this pipeline; can be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     pipeline: Vec<String>,
-    /// Begin at this business date [default: eight weeks before the newest one]
+    /// Begin with the week of this business date [default: the eight weeks up to the newest date]
     #[arg(long, value_name = "DATE")]
     since: Option<NaiveDate>,
     /// Keyword of your own brand; can be repeated [default: those with the label `own`]
@@ -50,17 +49,13 @@ impl From<LanguageArg> for Language {
 pub fn main(args: &ReportArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let request = ReportRequest {
+    let of = ReportOf {
         pipelines: args.pipeline.clone(),
         since: args.since,
         brands: args.brand.clone(),
+        language: args.lang.map(Language::from),
     };
-    write_report(
-        &lake,
-        &contracts,
-        &request,
-        args.lang.map(Language::from),
-        &args.output,
-    )?;
+    write_report(&lake, &contracts, &of, &args.output)?;
+    tracing::info!("{} is written", args.output.display());
     Ok(ExitCode::Complete)
 }

@@ -53,17 +53,33 @@ impl TextTable {
     pub fn fitted(&self, width: usize, overflow: Overflow) -> FittedTable {
         let cells = Cells::of(self);
         let natural: Vec<usize> = cells.natural_widths();
-        let shown = chosen(&natural, width, overflow.narrow());
+        let least = self.least_widths(&cells, &natural, overflow);
+        let shown = chosen(&least, width);
         let room = width.saturating_sub(frame(shown.len(), shown.len() < natural.len()));
-        let widths = shrunk(
-            &shown.iter().map(|at| natural[*at]).collect::<Vec<_>>(),
-            room,
-        );
+        let of_shown = |widths: &[usize]| -> Vec<usize> {
+            let widths = shown.iter().map(|at| widths[*at].min(room.max(1)));
+            widths.collect()
+        };
+        let widths = shrunk(&of_shown(&natural), &of_shown(&least), room);
         let lines = Lines::new(&shown, widths, natural.len());
         FittedTable {
             text: lines.draw(&cells, self, overflow),
             columns: shown.len(),
         }
+    }
+
+    /// Returns the widths to which columns can be shrunk. A part of a number, of a date or of an instant
+    /// would be another one, so those are not shrunk.
+    fn least_widths(&self, cells: &Cells, natural: &[usize], overflow: Overflow) -> Vec<usize> {
+        let widths = self.columns.iter().zip(natural).enumerate();
+        let least = widths.map(|(at, (column, natural))| {
+            let values = || cells.rows.iter().map(|row| width_of(&row[at])).max();
+            let is_time = |kind: &String| kind.starts_with("timestamp") || kind.starts_with("date");
+            let is_whole = column.is_number || column.kind.as_ref().is_some_and(is_time);
+            let whole = values().filter(|_| is_whole).unwrap_or(0);
+            whole.max(overflow.narrow()).min(*natural)
+        });
+        least.collect()
     }
 
     /// Returns the table with one line for each value, and a heading for each row.
@@ -125,12 +141,13 @@ fn frame(columns: usize, has_gap: bool) -> usize {
     1 + 3 * columns + if has_gap { 4 } else { 0 }
 }
 
-/// Returns the places of the columns that are shown: all, or the first and the last ones.
-fn chosen(natural: &[usize], width: usize, narrow: usize) -> Vec<usize> {
-    let mut shown: Vec<usize> = (0..natural.len()).collect();
+/// Returns the places of the columns that are shown: all, or the first and the last ones. `least` has
+/// the width that each column needs.
+fn chosen(least: &[usize], width: usize) -> Vec<usize> {
+    let mut shown: Vec<usize> = (0..least.len()).collect();
     let needed = |shown: &[usize]| {
-        let columns = shown.iter().map(|at| natural[*at].min(narrow));
-        columns.sum::<usize>() + frame(shown.len(), shown.len() < natural.len())
+        let columns = shown.iter().map(|at| least[*at]);
+        columns.sum::<usize>() + frame(shown.len(), shown.len() < least.len())
     };
     while shown.len() > 1 && needed(&shown) > width {
         shown.remove(shown.len() / 2);
@@ -138,22 +155,25 @@ fn chosen(natural: &[usize], width: usize, narrow: usize) -> Vec<usize> {
     shown
 }
 
-/// Returns widths that fit into `room`: the widest columns are shrunk to the same width.
-fn shrunk(natural: &[usize], room: usize) -> Vec<usize> {
-    let total = |most: usize| {
-        natural
-            .iter()
-            .map(|width| (*width).min(most))
-            .sum::<usize>()
+/// Returns widths that fit into `room`: the widest columns are shrunk to the same width, none below its
+/// `least` one.
+fn shrunk(natural: &[usize], least: &[usize], room: usize) -> Vec<usize> {
+    let columns = || natural.iter().zip(least);
+    let fitted = |natural: usize, least: usize, most: usize| natural.min(most.max(least));
+    let total = |most: usize| -> usize {
+        columns()
+            .map(|(natural, least)| fitted(*natural, *least, most))
+            .sum()
     };
     let widest = natural.iter().copied().max().unwrap_or(1);
     let fits = (1..=widest).rev().find(|most| total(*most) <= room);
     let most = fits.unwrap_or(1);
     let mut left = room.saturating_sub(total(most));
-    let widths = natural.iter().map(|width| {
-        let more = usize::from(*width > most && left > 0);
+    let widths = columns().map(|(natural, least)| {
+        let width = fitted(*natural, *least, most);
+        let more = usize::from(*natural > width && left > 0);
         left -= more;
-        (*width).min(most) + more
+        width + more
     });
     widths.collect()
 }

@@ -176,6 +176,24 @@ impl Database {
         Self::with(&statements)
     }
 
+    /// Opens the lake with the rows of these pipelines only. The files are fixed as in
+    /// [`Database::open_still`].
+    ///
+    /// # Errors
+    /// Fails as [`Database::open`] does.
+    pub fn open_of_pipelines(
+        lake: &Path,
+        tables: &IndexMap<String, Table>,
+        columns: &FileColumns,
+        pipelines: &[String],
+    ) -> Result<Self, QueryError> {
+        let lake = absolute(lake)?;
+        let files = |table: &Table| these(&lake, table);
+        Self::with(&catalog::statements_of_pipelines(
+            &lake, tables, columns, pipelines, files,
+        ))
+    }
+
     /// Opens the lake with the rows of these runs only. The files are fixed as in
     /// [`Database::open_still`].
     ///

@@ -1,4 +1,10 @@
 -- Creators worth a contact.
+WITH places AS (
+  SELECT author_user_id AS user_id, min(rank) AS best_place
+  FROM search_results JOIN notes_latest USING (note_id)
+  WHERE NOT is_ad AND sort IS DISTINCT FROM 'newest'
+  GROUP BY author_user_id
+)
 SELECT
   user_id,
   nickname,
@@ -10,13 +16,11 @@ SELECT
   engagement,
   engagement_per_note,
   engagement_rate,
-  best_rank
-FROM creator_overview, scope
-WHERE notes > 0
+  best_place
+FROM creator_overview LEFT JOIN places USING (user_id)
+WHERE notes >= 2
   AND engagement > 0
   AND official_verified IS NOT TRUE
   AND (follower_count IS NULL OR follower_count >= 1000)
-  AND (has_all_pipelines OR user_id IN (
-    SELECT author_user_id FROM notes, scope WHERE list_contains(pipelines, pipeline)))
 ORDER BY engagement_rate DESC NULLS LAST, engagement_per_note DESC, user_id
 LIMIT 10

@@ -1,8 +1,6 @@
 -- Notes by local weekday (1 is Monday) and hour of publication.
 SELECT isodow(published_date) AS weekday, published_hour AS hour, count(*) AS notes
 FROM note_overview, scope
-WHERE published_date >= since
-  AND published_hour IS NOT NULL
-  AND (has_all_pipelines OR note_id IN (SELECT note_id FROM notes, scope WHERE list_contains(pipelines, pipeline)))
+WHERE published_date >= since AND published_hour IS NOT NULL
 GROUP BY ALL
 ORDER BY weekday, hour

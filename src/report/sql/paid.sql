@@ -7,6 +7,6 @@ SELECT
   sum(hits)::BIGINT AS hits,
   sum(ad_hits) / sum(hits) AS ad_share
 FROM keyword_weekly, scope
-WHERE list_contains(pipelines, pipeline) AND week_start >= date_trunc('week', since)
+WHERE week_start >= since
 GROUP BY pipeline, keyword_set, week_start
 ORDER BY pipeline, keyword_set, week_start

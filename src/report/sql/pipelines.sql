@@ -1,5 +1,9 @@
--- The pipelines of the lake, with their time zone.
-SELECT pipeline, any_value(timezone) AS timezone
-FROM dim_pipeline
+-- The pipelines of the report, with their time zones and the dates of their runs.
+SELECT
+  pipeline,
+  any_value(zones.timezone) AS timezone,
+  max(snapshot_date)::VARCHAR AS last_date
+FROM runs
+LEFT JOIN (SELECT pipeline, timezone FROM dim_pipeline) zones USING (pipeline)
 GROUP BY pipeline
 ORDER BY pipeline

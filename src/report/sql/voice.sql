@@ -3,7 +3,7 @@ SELECT
   pipeline,
   keyword_set,
   keyword,
-  list_contains(own, keyword) AS is_own,
+  (pipeline, keyword) IN (SELECT (pipeline, keyword) FROM own_keywords) AS is_own,
   week_start::VARCHAR AS week_start,
   share_of_voice,
   engagement_sum,
@@ -12,5 +12,5 @@ SELECT
   days,
   is_over
 FROM keyword_weekly, scope
-WHERE list_contains(pipelines, pipeline) AND week_start >= date_trunc('week', since)
+WHERE week_start >= since
 ORDER BY pipeline, keyword_set, keyword, week_start

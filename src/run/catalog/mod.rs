@@ -93,6 +93,24 @@ pub fn open_as_of(
     })
 }
 
+/// Opens these relations of a lake as a snapshot of now, with the rows of these pipelines only.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn open_of_pipelines(
+    lake: &Lake,
+    relations: &IndexMap<String, Table>,
+    pipelines: &[String],
+) -> Result<Opened, RunError> {
+    let reading = lake.begin_reading()?;
+    let _still = lake.lock_shared()?;
+    let columns = lake.file_columns(relations)?;
+    Ok(Opened {
+        database: Database::open_of_pipelines(lake.root(), relations, &columns, pipelines)?,
+        _reading: reading,
+    })
+}
+
 /// Rewrites `lake.duckdb` if its views differ from those of the lake. The views change with the
 /// first files of a table and with the contracts.
 ///

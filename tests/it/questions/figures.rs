@@ -248,15 +248,18 @@ fn paid_share(facts: &Facts) -> Vec<Value> {
     let keywords: BTreeSet<&str> = hits.iter().map(|hit| hit.keyword.as_str()).collect();
     let mut rows = Vec::new();
     for keyword in keywords {
-        let all = || hits.iter().filter(|hit| hit.keyword == keyword);
+        let of_keyword = || hits.iter().filter(|hit| hit.keyword == keyword);
+        let all = || of_keyword().filter(|hit| hit.sort == "general");
         let paid = || all().filter(|hit| hit.is_paid);
-        let notes = all().map(|hit| &hit.note).collect::<BTreeSet<_>>().len();
         let paid_notes = paid().map(|hit| &hit.note).collect::<BTreeSet<_>>().len();
-        let percent = rounded((100 * paid_notes) as f64 / notes as f64, 1);
-        rows.push((percent, json!({
-            "keyword": keyword, "hits": all().count(), "paid_hits": paid().count(), "notes": notes,
-            "paid_notes": paid_notes, "paid_percent": percent,
-        })));
+        let percent = rounded((100 * paid().count()) as f64 / all().count() as f64, 1);
+        rows.push((
+            percent,
+            json!({
+                "keyword": keyword, "hits": all().count(), "paid_hits": paid().count(),
+                "paid_percent": percent, "paid_notes": paid_notes,
+            }),
+        ));
     }
     // The keywords are sorted, and stay so where the percentages are equal.
     rows.sort_by(|a, b| b.0.total_cmp(&a.0));

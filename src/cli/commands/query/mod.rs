@@ -146,8 +146,9 @@ fn format(args: &QueryArgs, common: &Common) -> Result<Format, CliError> {
     let ending = path
         .extension()
         .and_then(|e| e.to_str())
-        .unwrap_or_default();
-    match ending {
+        .unwrap_or_default()
+        .to_lowercase();
+    match ending.as_str() {
         "md" => Ok(Format::Markdown),
         ending => Format::from_str(ending, false).map_err(|_| {
             CliError::usage(
@@ -187,7 +188,7 @@ fn statement(args: &QueryArgs) -> Result<Option<String>, CliError> {
             sql
         }
     };
-    if sql.trim().is_empty() {
+    if sql.trim_matches([';', ' ', '\t', '\r', '\n']).is_empty() {
         let hint = "for example: redlake query \"select count(*) from notes\"";
         return Err(CliError::usage("there is no SQL to run", hint));
     }

@@ -13,7 +13,7 @@ use rustyline::history::DefaultHistory;
 use rustyline::{Config, Editor};
 
 use super::statement::Queries;
-use super::typing::Typing;
+use super::typing::{Typing, is_bare_command};
 use super::zone;
 use crate::cli::commands::schema::{columns_in_words, list_in_words};
 use crate::cli::environment::variable;
@@ -59,7 +59,7 @@ pub(super) fn read_and_run(
             return Ok(());
         };
         let text = text.trim();
-        let done = if text.starts_with('.') {
+        let done = if text.starts_with('.') || is_bare_command(text) {
             PromptCommand::parse(text).and_then(|command| command.run(&mut queries))
         } else if text.trim_matches(';').trim().is_empty() {
             Ok(Next::Read)
@@ -77,9 +77,14 @@ pub(super) fn read_and_run(
 
 /// Returns the parameters that a statement names. Those of the command line are for all statements.
 fn parameters_in(sql: &str, parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let named = parameters
-        .iter()
-        .filter(|(name, _)| sql.contains(&format!("${name}")));
+    let is_named = |name: &str| {
+        let mut rests = sql
+            .split('$')
+            .skip(1)
+            .filter_map(|rest| rest.strip_prefix(name));
+        rests.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    let named = parameters.iter().filter(|(name, _)| is_named(name));
     named
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
@@ -139,8 +144,8 @@ impl PromptCommand {
             [".timezone", text] => PromptCommand::TimeZone(Some(zone(text)?)),
             [".expanded", "on"] => PromptCommand::Expanded(true),
             [".expanded", "off"] => PromptCommand::Expanded(false),
-            [".help"] => PromptCommand::Help,
-            [".quit" | ".exit"] => PromptCommand::Quit,
+            [".help" | "help"] => PromptCommand::Help,
+            [".quit" | ".exit" | "quit" | "exit" | "\\q"] => PromptCommand::Quit,
             _ => {
                 let message = format!("unknown command: {text}");
                 return Err(CliError::usage(message, ".help lists the commands"));
@@ -206,6 +211,11 @@ impl TypedLines {
                 }
                 Err(ReadlineError::Eof) => return Ok(None),
                 Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!(
+                        "the line is not UTF-8 and is dropped; set the terminal to UTF-8"
+                    );
+                }
                 Err(error) => {
                     let error = anyhow::Error::new(error).context("cannot read the terminal");
                     return Err(internal(error));

@@ -75,7 +75,14 @@ impl Helper for Typing {}
 /// comments.
 fn is_complete(text: &str) -> bool {
     let text = text.trim();
-    text.is_empty() || text.starts_with('.') || last_sign(text) == Some(';')
+    let is_command = text.starts_with('.') || is_bare_command(text);
+    text.is_empty() || is_command || last_sign(text) == Some(';')
+}
+
+/// Returns true if a text is a command that other prompts write without a dot.
+pub(super) fn is_bare_command(text: &str) -> bool {
+    let text = text.trim_end_matches(';').trim();
+    matches!(text, "quit" | "exit" | "help" | "\\q")
 }
 
 /// Returns the last character of SQL that is not white space or a comment. An open quote is `None`.
@@ -119,6 +126,8 @@ mod tests {
         for text in [
             "",
             ".tables",
+            "quit",
+            "exit;",
             "select 1;",
             "select 1; -- the first\n",
             "select ';' as a, 'it''s' as \"b;\" /* ; */ ;\n",
