@@ -158,7 +158,9 @@ impl Build<'_> {
         let (figures, texts) = (self.figures, self.texts);
         let has_runs = !figures.health.rows.is_empty();
         let dates = self.scope.last_date.filter(|_| has_runs).map(|last| {
-            let [first, last] = [self.scope.since, last].map(|date| date.to_string());
+            let seen = self.scope.pipelines.iter().map(|row| row.first_date).min();
+            let first = seen.map_or(self.scope.since, |seen| seen.max(self.scope.since));
+            let [first, last] = [first, last].map(|date| date.to_string());
             texts.fill("dates", &[("first", &first), ("last", &last)])
         });
         let names: Vec<&str> = self

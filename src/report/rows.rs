@@ -163,6 +163,7 @@ fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 pub(super) struct PipelineRow {
     pub pipeline: String,
     pub timezone: Option<String>,
+    pub first_date: NaiveDate,
     pub last_date: NaiveDate,
 }
 

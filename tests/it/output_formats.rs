@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Lake, fail, succeed};
+use crate::support::{Lake, fail, repository, succeed};
 use crate::upkeep::lake_with_runs;
 
 fn printed(lake: &Lake, args: &[&str]) -> String {
@@ -110,6 +110,24 @@ fn each_item_of_a_list_is_a_line_of_ndjson() {
     );
     // A result that is no list is one line.
     assert_eq!(lines(&["show", &runs[1]])[0]["run_id"], runs[1].as_str());
+}
+
+#[test]
+fn columns_of_one_name_are_not_lost_in_formats_that_have_one_value_for_a_name() {
+    let lake = Lake::new();
+    lake.run(&repository("pipelines/demo.yaml"), &[]);
+    for format in ["json", "ndjson", "parquet"] {
+        let args = ["query", "select 1 as a, 2 as a", "--format", format];
+        let (code, stderr) = fail(&mut lake.redlake(&args));
+        assert_eq!(code, 2);
+        assert!(stderr.contains("two columns have the name `a`"), "{stderr}");
+        assert!(stderr.contains("another name with `as`"), "{stderr}");
+    }
+    let csv = printed(
+        &lake,
+        &["query", "select 1 as a, 2 as a", "--format", "csv"],
+    );
+    assert_eq!(csv, "a,a\n1,2\n");
 }
 
 #[test]

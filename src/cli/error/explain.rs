@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::cli::environment::EnvFileError;
 use crate::cli::exit_code::ExitCode::{self, Busy, Internal, Refused, Usage};
+use crate::cli::output::relation::SameName;
 use crate::cli::output::workbook::WorkbookError;
 use crate::cli::shell::lake_flag;
 use crate::extract::client::error::ClientError;
@@ -322,6 +323,15 @@ impl Explain for TransformError {
             | TransformError::Unaccounted { .. }
             | TransformError::Lost { .. } => (Internal, None),
         }
+    }
+}
+
+impl Explain for SameName {
+    fn explain(&self) -> (ExitCode, Option<String>) {
+        hint(
+            Usage,
+            "name the columns in the SQL, and give one of them another name with `as`",
+        )
     }
 }
 

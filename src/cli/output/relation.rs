@@ -4,6 +4,7 @@
 //! files and pipes, because their content can reach a terminal later. The other formats contain
 //! every character unchanged.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use arrow::util::pretty::pretty_format_batches_with_schema;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use thiserror::Error;
 
 use crate::cli::output::format::Format;
 use crate::cli::output::pretty::Pretty;
@@ -35,6 +37,10 @@ pub fn write(
     batches: impl Iterator<Item = anyhow::Result<RecordBatch>>,
     mut out: impl Write + Send,
 ) -> anyhow::Result<()> {
+    match format {
+        Format::Json | Format::Ndjson | Format::Parquet => require_different_names(schema)?,
+        Format::Table | Format::Markdown | Format::Csv | Format::Xlsx => {}
+    }
     match format {
         Format::Table => {
             let schema = shown_schema(schema);
@@ -59,6 +65,18 @@ pub fn write(
     }
     out.flush()?;
     Ok(())
+}
+
+/// Two columns of a result have the same name. Readers of JSON keep one value of them.
+#[derive(Debug, Error)]
+#[error("two columns have the name `{0}`, and this format has one value for a name")]
+pub struct SameName(String);
+
+fn require_different_names(schema: &SchemaRef) -> Result<(), SameName> {
+    let mut names = BTreeSet::new();
+    let mut fields = schema.fields().iter();
+    let same = fields.find(|field| !names.insert(field.name()));
+    same.map_or(Ok(()), |field| Err(SameName(field.name().clone())))
 }
 
 /// Returns the schema of a printed table: text columns with escaped names.

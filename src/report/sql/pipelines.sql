@@ -2,6 +2,7 @@
 SELECT
   pipeline,
   any_value(zones.timezone) AS timezone,
+  min(snapshot_date)::VARCHAR AS first_date,
   max(snapshot_date)::VARCHAR AS last_date
 FROM runs
 LEFT JOIN (SELECT pipeline, timezone FROM dim_pipeline) zones USING (pipeline)

@@ -9,7 +9,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
 use crate::cli::output::print::{closed_pipe, counted, terminal_width};
-use crate::cli::output::relation::{self, CsvDialect};
+use crate::cli::output::relation::{self, CsvDialect, SameName};
 use crate::cli::output::replaced_file::beside;
 use crate::cli::output::table::{FittedTable, Overflow, TextTable};
 use crate::cli::output::workbook::WorkbookError;
@@ -145,11 +145,12 @@ impl From<Failed> for CliError {
 }
 
 fn sql_error(error: anyhow::Error) -> Failed {
-    match error.downcast::<QueryError>() {
-        Ok(error) => Failed::Query(error),
-        Err(error) => match error.downcast::<WorkbookError>() {
-            Ok(error) => Failed::Otherwise(error.into()),
-            Err(error) => Failed::Writing(error),
-        },
-    }
+    let known = error
+        .downcast::<QueryError>()
+        .map(Failed::Query)
+        .or_else(|error| Ok(Failed::Otherwise(error.downcast::<WorkbookError>()?.into())))
+        .or_else(|error: anyhow::Error| {
+            Ok(Failed::Otherwise(error.downcast::<SameName>()?.into()))
+        });
+    known.unwrap_or_else(Failed::Writing)
 }
