@@ -21,6 +21,7 @@ pub mod verify;
 #[cfg(test)]
 mod tests;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::durable::FileAccess;
-use crate::lake_layout::{self, COMMITS, MARTS, RAW, STAGING, STATE, TABLES, state};
+use crate::lake_layout::{self, COMMITS, MARTS, RAW, STAGING, STATE, TABLES, full_path, state};
 use crate::spec::table::FileColumns;
 use crate::spec::table::Table;
 use crate::spec::yaml::diagnostic::Diagnostics;
@@ -118,6 +119,15 @@ struct LakeFormat {
 }
 
 impl Lake {
+    /// Returns true if a file lies in the folder of the lake, or is a symbolic link to such a file. The
+    /// file need not exist.
+    pub fn has_place_of(&self, file: &Path) -> bool {
+        let root = fs::canonicalize(&self.root).unwrap_or_else(|_| full_path(&self.root));
+        let folder = full_path(file).parent().map(fs::canonicalize);
+        let places = folder.into_iter().chain([fs::canonicalize(file)]);
+        places.flatten().any(|place| place.starts_with(&root))
+    }
+
     /// Opens the lake at `root` and creates missing folders. New private files are readable for the
     /// accounts that may enter the folder `raw`. If `raw` does not exist, only the owner may read
     /// them.

@@ -15,7 +15,7 @@ use crate::load::{Lake, LakeError};
 use crate::query::catalog::{only, over_copies};
 use crate::query::duckdb::QueryError;
 use crate::query::duckdb::export_file::{AboutExport, NewExport, OldFile};
-use crate::run::catalog::open_still;
+use crate::run::catalog::{GONE_RETRIES, open_still};
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::{RowsFrom, Table, owner};
@@ -121,9 +121,6 @@ impl From<LakeError> for ExportError {
     }
 }
 
-/// Maximum number of retries of an export because a commit has replaced a file.
-const AGAIN: u32 = 5;
-
 /// Writes the file of an export. It has the rows of all commits up to one moment, whatever is
 /// committed meanwhile. A file of the same name is replaced atomically.
 ///
@@ -155,12 +152,12 @@ pub fn export(
         }
     };
     check_target(lake, request)?;
-    let mut again = 0;
+    let mut gone = 0;
     let (bytes, copied, newest_commit_at) = loop {
         match write(lake, &chosen, request, root.as_deref()) {
-            Err(ExportError::Query(error)) if again < AGAIN && error.is_of_gone_file() => {
+            Err(ExportError::Query(error)) if gone < GONE_RETRIES && error.is_of_gone_file() => {
                 tracing::info!("a commit replaced a file; the export begins again");
-                again += 1;
+                gone += 1;
             }
             written => break written?,
         }
@@ -336,12 +333,10 @@ fn check_target(lake: &Lake, request: &ExportRequest) -> Result<(), ExportError>
     let file = &request.file;
     let folder = full_path(file);
     let folder = folder.parent().unwrap_or(&folder);
-    let Ok(folder) = fs::canonicalize(folder) else {
+    if !folder.exists() {
         return Err(ExportError::NoFolder(folder.to_owned()));
-    };
-    let root = fs::canonicalize(lake.root()).unwrap_or_else(|_| full_path(lake.root()));
-    let target = fs::canonicalize(file).unwrap_or_default();
-    if folder.starts_with(&root) || target.starts_with(&root) {
+    }
+    if lake.has_place_of(file) {
         return Err(ExportError::InsideLake {
             file: file.clone(),
             lake: lake.root().to_owned(),

@@ -38,15 +38,8 @@ pub fn statements_of_pipelines(
     files: impl Fn(&Table) -> Option<Files>,
 ) -> Vec<String> {
     let names: Vec<String> = pipelines.iter().map(|name| literal(name)).collect();
-    let names = names.join(", ");
-    views(tables, &columns.unreadable, |table| {
-        let some = |files| ViewPart {
-            files,
-            condition: Some(format!("pipeline IN ({names})")),
-            ..ViewPart::of_lake(lake, table, columns)
-        };
-        files(table).map(some).into_iter().collect()
-    })
+    let condition = format!("pipeline IN ({})", names.join(", "));
+    views_where(lake, tables, columns, &condition, files)
 }
 
 /// Returns the statements that create views over the rows of some runs only. The run ids are stored
@@ -66,15 +59,27 @@ pub fn statements_as_of(
     if !runs.is_empty() {
         statements.push(format!("INSERT INTO {AS_OF} VALUES {}", runs.join(", ")));
     }
-    statements.extend(views(tables, &columns.unreadable, |table| {
+    let condition = format!("run_id IN (SELECT run_id FROM {AS_OF})");
+    statements.extend(views_where(lake, tables, columns, &condition, files));
+    statements
+}
+
+/// Returns the statements that create views over the rows of tables and marts that meet a condition.
+fn views_where(
+    lake: &Path,
+    tables: &IndexMap<String, Table>,
+    columns: &FileColumns,
+    condition: &str,
+    files: impl Fn(&Table) -> Option<Files>,
+) -> Vec<String> {
+    views(tables, &columns.unreadable, |table| {
         let some = |files| ViewPart {
             files,
-            condition: Some(format!("run_id IN (SELECT run_id FROM {AS_OF})")),
+            condition: Some(condition.to_owned()),
             ..ViewPart::of_lake(lake, table, columns)
         };
         files(table).map(some).into_iter().collect()
-    }));
-    statements
+    })
 }
 
 /// Returns the tables whose names occur in a query: perhaps more than it reads, hardly ever fewer.

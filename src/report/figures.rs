@@ -3,25 +3,25 @@
 use super::error::ReportError;
 use super::rows::{
     CostRow, CreatorRow, GrowthRow, HashtagRow, HealthRow, HourRow, PaidRow, RankRow, RisingRow,
-    Rows, Section, VoiceRow, WeekRow, read,
+    Section, SectionRows, VoiceRow, WeekRow, read,
 };
-use super::scope::Scope;
+use super::scope::ReportScope;
 use crate::query::duckdb::Database;
 
 /// All figures of a report.
 #[derive(Clone, Debug)]
 pub(super) struct Figures {
     pub weeks: Vec<WeekRow>,
-    pub voice: Rows<VoiceRow>,
-    pub rising: Rows<RisingRow>,
-    pub growth: Rows<GrowthRow>,
-    pub creators: Rows<CreatorRow>,
-    pub hashtags: Rows<HashtagRow>,
-    pub ranks: Rows<RankRow>,
-    pub paid: Rows<PaidRow>,
-    pub hours: Rows<HourRow>,
-    pub costs: Rows<CostRow>,
-    pub health: Rows<HealthRow>,
+    pub voice: SectionRows<VoiceRow>,
+    pub rising: SectionRows<RisingRow>,
+    pub growth: SectionRows<GrowthRow>,
+    pub creators: SectionRows<CreatorRow>,
+    pub hashtags: SectionRows<HashtagRow>,
+    pub ranks: SectionRows<RankRow>,
+    pub paid: SectionRows<PaidRow>,
+    pub hours: SectionRows<HourRow>,
+    pub costs: SectionRows<CostRow>,
+    pub health: SectionRows<HealthRow>,
 }
 
 impl Figures {
@@ -29,10 +29,10 @@ impl Figures {
     ///
     /// # Errors
     /// A query fails.
-    pub(super) fn read(database: &Database, scope: &mut Scope) -> Result<Self, ReportError> {
-        let weeks: Rows<WeekRow> = read(database, Section::Weeks, &scope.relation())?;
+    pub(super) fn read(database: &Database, scope: &mut ReportScope) -> Result<Self, ReportError> {
+        let weeks: SectionRows<WeekRow> = read(database, Section::Weeks, &scope.relation())?;
         scope.weeks.clone_from(&weeks.rows);
-        let rising: Rows<RisingRow> = read(database, Section::Rising, &scope.relation())?;
+        let rising: SectionRows<RisingRow> = read(database, Section::Rising, &scope.relation())?;
         scope.rising_notes = rising.rows.iter().map(|row| row.note_id.clone()).collect();
         let relation = scope.relation();
         Ok(Figures {

@@ -15,7 +15,7 @@ use super::figures::Figures;
 use super::format::{Numbers, signed};
 use super::headline::{headline, week_with_days};
 use super::rows::{CreatorRow, HashtagRow, RisingRow, WeekRow};
-use super::scope::Scope;
+use super::scope::ReportScope;
 use super::texts::Texts;
 
 /// Everything that the template shows. Texts are not escaped yet.
@@ -26,7 +26,7 @@ struct Page<'f> {
     dates: Option<String>,
     pipelines: String,
     made_at: String,
-    /// What the reader must know before all figures.
+    /// Sentences that stand before all figures: simulated data, marts that are behind.
     warnings: Vec<String>,
     headline: Vec<String>,
     is_empty: bool,
@@ -97,7 +97,7 @@ struct Creator {
 
 #[derive(Serialize)]
 struct Hashtags {
-    title: Option<String>,
+    title: String,
     note: Option<String>,
     up: Vec<Vec<String>>,
     down: Vec<Vec<String>>,
@@ -123,7 +123,7 @@ struct HourCell {
 /// A chart cannot be drawn, or the template cannot be filled in.
 pub(super) fn page(
     figures: &Figures,
-    scope: &Scope,
+    scope: &ReportScope,
     texts: &Texts,
     now: DateTime<Utc>,
 ) -> Result<String, ReportError> {
@@ -146,7 +146,7 @@ pub(super) fn page(
 
 struct Build<'f> {
     figures: &'f Figures,
-    scope: &'f Scope,
+    scope: &'f ReportScope,
     texts: &'f Texts,
     numbers: Numbers<'f>,
     /// True if the names of pipelines must be told.
@@ -248,6 +248,7 @@ impl Build<'_> {
         charts.collect()
     }
 
+    /// Returns the name of a pipeline as a heading, which is empty if there is only one.
     fn pipeline_title(&self, pipeline: &str) -> String {
         if self.has_several {
             pipeline.to_owned()
@@ -438,7 +439,7 @@ impl Build<'_> {
             // The largest loss comes first.
             let down = rows.iter().filter(|row| row.change < 0).rev();
             Hashtags {
-                title: self.has_several.then(|| pipeline.to_owned()),
+                title: self.pipeline_title(pipeline),
                 note: week.map(|week| {
                     let week = week_with_days(week, self.texts);
                     self.texts.fill("hashtags_note", &[("week", &week)])

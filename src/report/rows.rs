@@ -80,9 +80,9 @@ pub fn all_queries() -> String {
     format!("SELECT {}", queries.join(" "))
 }
 
-/// Rows of a query, and the same rows as CSV.
+/// SectionRows of a query, and the same rows as CSV.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rows<T> {
+pub(super) struct SectionRows<T> {
     pub rows: Vec<T>,
     pub csv: String,
 }
@@ -96,7 +96,7 @@ pub(super) fn read<T: DeserializeOwned>(
     database: &Database,
     section: Section,
     scope: &str,
-) -> Result<Rows<T>, ReportError> {
+) -> Result<SectionRows<T>, ReportError> {
     let query = section.sql();
     let answer = database.query(&match query.strip_prefix("WITH ") {
         Some(rest) => format!("WITH {scope},\n{rest}"),
@@ -106,7 +106,7 @@ pub(super) fn read<T: DeserializeOwned>(
         let reason = format!("the rows of {section:?}: {reason}");
         ReportError::Query(QueryError::Rows { reason })
     };
-    Ok(Rows {
+    Ok(SectionRows {
         rows: rows(&answer).map_err(wrong)?,
         csv: csv(&answer).map_err(|error| wrong(error.to_string()))?,
     })

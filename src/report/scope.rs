@@ -3,27 +3,32 @@
 use chrono::{Days, NaiveDate, Weekday};
 
 use super::error::ReportError;
-use super::rows::{KeywordRow, PipelineRow, Rows, Section, WeekRow, read};
+use super::rows::{KeywordRow, PipelineRow, Section, SectionRows, WeekRow, read};
 use crate::query::duckdb::Database;
 use crate::query::sql::literal;
+use crate::spec::words::Language;
 
 /// Weeks of a report without `--since`. The last one has the newest date.
 const WEEKS: u64 = 8;
 
-/// What a report is asked for.
+/// A requested report.
 #[derive(Clone, Debug, Default)]
 pub struct ReportRequest {
+    /// Names of the pipelines whose rows the database has; empty for all.
+    pub pipelines: Vec<String>,
     /// The first week is that of this date. `None` for eight weeks.
     pub since: Option<NaiveDate>,
     /// The keywords of one's own brand. Empty for those with the label `own`.
     pub brands: Vec<String>,
+    /// The language of the pipelines' time zones if it is `None`.
+    pub language: Option<Language>,
     /// True if the data is that of the built-in simulator.
     pub is_simulated: bool,
 }
 
 /// Names and dates that every query of a report can use.
 #[derive(Clone, Debug)]
-pub(super) struct Scope {
+pub(super) struct ReportScope {
     pub pipelines: Vec<PipelineRow>,
     pub own: Vec<KeywordRow>,
     /// A Monday.
@@ -34,7 +39,7 @@ pub(super) struct Scope {
     pub is_simulated: bool,
 }
 
-impl Scope {
+impl ReportScope {
     /// Resolves a request.
     ///
     /// # Errors
@@ -43,7 +48,7 @@ impl Scope {
         database: &Database,
         request: &ReportRequest,
     ) -> Result<Self, ReportError> {
-        let mut scope = Scope {
+        let mut scope = ReportScope {
             pipelines: Vec::new(),
             own: Vec::new(),
             since: NaiveDate::default(),
@@ -52,9 +57,11 @@ impl Scope {
             rising_notes: Vec::new(),
             is_simulated: request.is_simulated,
         };
-        let pipelines: Rows<PipelineRow> = read(database, Section::Pipelines, &scope.relation())?;
+        let pipelines: SectionRows<PipelineRow> =
+            read(database, Section::Pipelines, &scope.relation())?;
         scope.pipelines = pipelines.rows;
-        let keywords: Rows<KeywordRow> = read(database, Section::Keywords, &scope.relation())?;
+        let keywords: SectionRows<KeywordRow> =
+            read(database, Section::Keywords, &scope.relation())?;
         scope.own = own(keywords.rows, &request.brands)?;
         scope.last_date = scope.pipelines.iter().map(|row| row.last_date).max();
         let newest = scope.last_date.map(monday);

@@ -1,8 +1,6 @@
 //! Each command of the guide in `pipelines/README.md`, one after the other, as a stranger types it.
 
-use std::process::Command;
-
-use crate::support::{Lake, SandboxProcess, redlake, repository};
+use crate::support::{Lake, SandboxProcess, repository, shell};
 
 /// The lines of the `sh` blocks of a section.
 fn commands(section: &str) -> Vec<String> {
@@ -21,20 +19,10 @@ fn commands(section: &str) -> Vec<String> {
 /// the real API is a sandbox of another process.
 fn run(lines: &[String], lake: &Lake, sandbox: &SandboxProcess) {
     let folder = lake.path().parent().expect("a folder").to_owned();
-    let binary = env!("CARGO_BIN_EXE_redlake");
-    let bin = std::path::Path::new(binary).parent().expect("a folder");
-    let path = std::env::var("PATH").expect("a PATH");
-    let mut shell = Command::new("sh");
-    for (name, value) in redlake().get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    let mut shell = shell();
     shell
         .args(["-exc", &lines.join("\n")])
         .current_dir(folder)
-        .env("PATH", format!("{}:{path}", bin.display()))
         .env("JUSTONEAPI_BASE_URL", &sandbox.url)
         .env("XHS_OPEN_BASE_URL", &sandbox.url)
         .env("JUSTONEAPI_TOKEN", "sandbox")

@@ -57,7 +57,7 @@ fn csv(lake: &Lake, sql: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// What the files of a report must be, written anew over views and marts. The lake has one pipeline.
+/// The expected files of a report, each as SQL over views and marts. The lake has one pipeline.
 const FIGURES: [(&str, &str); 9] = [
     (
         "share_of_voice.csv",

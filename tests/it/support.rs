@@ -174,6 +174,22 @@ pub fn redlake() -> Command {
     command
 }
 
+/// A shell that finds the tested binary as `redlake`, with the variables of [`redlake`].
+pub fn shell() -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_redlake"));
+    let bin = binary.parent().expect("a folder");
+    let path = std::env::var("PATH").expect("a PATH");
+    let mut shell = Command::new("sh");
+    for (name, value) in redlake().get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.env("PATH", format!("{}:{path}", bin.display()));
+    shell
+}
+
 /// Runs a command that must exit 0.
 pub fn succeed(command: &mut Command) -> Output {
     let output = command.output().expect("the binary starts");

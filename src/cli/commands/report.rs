@@ -1,5 +1,6 @@
 //! `redlake report`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -8,8 +9,10 @@ use clap::{Args, ValueEnum};
 use crate::cli::Common;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::reporting::{ReportOf, write_report};
+use crate::cli::reporting::write_report;
 use crate::load::Lake;
+use crate::report::ReportRequest;
+use crate::report::error::ReportError;
 use crate::spec::words::Language;
 
 #[derive(Debug, Args)]
@@ -49,13 +52,30 @@ impl From<LanguageArg> for Language {
 pub fn main(args: &ReportArgs, common: &Common) -> Result<ExitCode, CliError> {
     let contracts = common.contracts()?;
     let lake = Lake::open_existing(&common.lake())?;
-    let of = ReportOf {
-        pipelines: args.pipeline.clone(),
+    let request = ReportRequest {
         since: args.since,
         brands: args.brand.clone(),
         language: args.lang.map(Language::from),
+        is_simulated: has_simulated(&lake, &args.pipeline)?,
+        pipelines: args.pipeline.clone(),
     };
-    write_report(&lake, &contracts, &of, &args.output)?;
+    write_report(&lake, &contracts, &request, &args.output)?;
     tracing::info!("{} is written", args.output.display());
     Ok(ExitCode::Complete)
+}
+
+/// Returns true if any of these pipelines, or of all for none, has simulated data.
+///
+/// # Errors
+/// The lake does not have a pipeline, or it cannot be read.
+fn has_simulated(lake: &Lake, pipelines: &[String]) -> Result<bool, CliError> {
+    let commits = lake.commits()?;
+    let committed: BTreeSet<&String> = commits.iter().map(|commit| &commit.pipeline).collect();
+    if let Some(name) = pipelines.iter().find(|name| !committed.contains(name)) {
+        let (name, known) = (name.clone(), committed.into_iter().cloned().collect());
+        return Err(ReportError::UnknownPipeline { name, known }.into());
+    }
+    let covers = |name: &String| pipelines.is_empty() || pipelines.contains(name);
+    let mut covered = commits.iter().filter(|commit| covers(&commit.pipeline));
+    Ok(covered.any(|commit| commit.simulated))
 }

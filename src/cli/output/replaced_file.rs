@@ -1,17 +1,22 @@
 //! Files that a command replaces in one step.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// Replaces a file atomically: writes to a temporary file in the same folder, syncs it and renames it.
+/// Replaces a file atomically: lets `write` fill a temporary file in the same folder, syncs it and
+/// renames it.
 ///
 /// # Errors
 /// Returns the first error of these steps. The old file is unchanged then.
-pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub fn replace_file(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut beside = beside(path)?;
-    beside.write_all(contents)?;
+    write(beside.as_file_mut())?;
     beside.as_file().sync_all()?;
     beside.persist(path)?;
     Ok(())
@@ -19,7 +24,7 @@ pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
 
 /// Creates a temporary file in the folder of `path` with the permissions of an ordinary file, unlike
 /// those of other temporary files.
-pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

@@ -52,11 +52,21 @@ pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, Run
 /// # Errors
 /// The lake cannot be read.
 pub fn open_still(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, RunError> {
+    while_still(lake, || {
+        let columns = lake.file_columns(tables)?;
+        Ok(Database::open_still(lake.root(), tables, &columns)?)
+    })
+}
+
+/// Opens a database while no commit changes the lake.
+fn while_still(
+    lake: &Lake,
+    open: impl FnOnce() -> Result<Database, RunError>,
+) -> Result<Opened, RunError> {
     let reading = lake.begin_reading()?;
     let _still = lake.lock_shared()?;
-    let columns = lake.file_columns(tables)?;
     Ok(Opened {
-        database: Database::open_still(lake.root(), tables, &columns)?,
+        database: open()?,
         _reading: reading,
     })
 }
@@ -83,13 +93,10 @@ pub fn open_as_of(
     tables: &IndexMap<String, Table>,
     at: DateTime<Utc>,
 ) -> Result<Opened, RunError> {
-    let reading = lake.begin_reading()?;
-    let _still = lake.lock_shared()?;
-    let runs = runs_as_of(lake, at)?;
-    let columns = lake.file_columns(tables)?;
-    Ok(Opened {
-        database: Database::open_as_of(lake.root(), tables, &columns, &runs)?,
-        _reading: reading,
+    while_still(lake, || {
+        let runs = runs_as_of(lake, at)?;
+        let columns = lake.file_columns(tables)?;
+        Ok(Database::open_as_of(lake.root(), tables, &columns, &runs)?)
     })
 }
 
@@ -102,14 +109,15 @@ pub fn open_of_pipelines(
     relations: &IndexMap<String, Table>,
     pipelines: &[String],
 ) -> Result<Opened, RunError> {
-    let reading = lake.begin_reading()?;
-    let _still = lake.lock_shared()?;
-    let columns = lake.file_columns(relations)?;
-    Ok(Opened {
-        database: Database::open_of_pipelines(lake.root(), relations, &columns, pipelines)?,
-        _reading: reading,
+    while_still(lake, || {
+        let (root, columns) = (lake.root(), lake.file_columns(relations)?);
+        let database = Database::open_of_pipelines(root, relations, &columns, pipelines);
+        Ok(database?)
     })
 }
+
+/// Maximum number of retries because a commit has replaced a file that was to be read.
+pub const GONE_RETRIES: u32 = 5;
 
 /// Rewrites `lake.duckdb` if its views differ from those of the lake. The views change with the
 /// first files of a table and with the contracts.

@@ -1,4 +1,4 @@
-//! What several questions need of the answers: the newest counts of a note, creators, medians.
+//! Facts for several questions: the newest counts of a note, creators, medians.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

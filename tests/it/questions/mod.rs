@@ -6,16 +6,13 @@ mod facts;
 mod figures;
 mod more_figures;
 
-use std::path::Path;
-use std::process::Command;
-
 use answers::Answers;
 use facts::Facts;
 use figures::{FIRST_TWELVE, OWN_ACCOUNT};
 use more_figures::{LAST_EIGHT, NOTE};
 
 use crate::readme::{section, shown};
-use crate::support::{Lake, redlake, repository, succeed};
+use crate::support::{Lake, repository, shell, succeed};
 
 /// The lake that the commands of the section make, in a folder that has the pipeline only.
 fn lake_of_the_section(section: &str) -> Lake {
@@ -26,22 +23,9 @@ fn lake_of_the_section(section: &str) -> Lake {
     std::fs::copy(repository(pipeline), folder.join(pipeline)).expect("a copy");
     let commands = section.split("```sh\n").nth(1).expect("the commands");
     let commands = commands.split("```").next().expect("their end");
-    let bin = Path::new(env!("CARGO_BIN_EXE_redlake"))
-        .parent()
-        .expect("a folder");
-    let path = std::env::var("PATH").expect("a PATH");
-    let mut shell = Command::new("sh");
-    for (name, value) in redlake().get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    let mut shell = shell();
     let script = format!("{commands}\nmv \"$REDLAKE_LAKE\" lake");
-    shell
-        .args(["-ec", &script])
-        .current_dir(folder)
-        .env("PATH", format!("{}:{path}", bin.display()));
+    shell.args(["-ec", &script]).current_dir(folder);
     succeed(&mut shell);
     lake
 }

@@ -1,4 +1,4 @@
-//! What the answers of the APIs say to the last eight questions, computed without redlake.
+//! The figures of the last eight questions, computed from the answers of the APIs without redlake.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

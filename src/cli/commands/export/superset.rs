@@ -49,7 +49,7 @@ pub fn main(args: &SupersetArgs, common: &Common) -> Result<ExitCode, CliError> 
         CliError::new(ExitCode::Internal, error, None)
     };
     let archive = archive(&database, &contracts.relations()).map_err(failed)?;
-    replace_file(&args.output, &archive).map_err(|error| failed(error.into()))?;
+    replace_file(&args.output, |file| Ok(file.write_all(&archive)?)).map_err(failed)?;
     let file = args.output.to_string_lossy();
     print_text(&format!(
         "wrote {file}: a dashboard with {} charts over {}\n\nNext:\n  pip install duckdb-engine, where \

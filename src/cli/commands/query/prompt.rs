@@ -13,7 +13,7 @@ use rustyline::history::DefaultHistory;
 use rustyline::{Config, Editor};
 
 use super::statement::Queries;
-use super::typing::{Typing, is_bare_command};
+use super::typing::{Typing, is_command};
 use super::zone;
 use crate::cli::commands::schema::{columns_in_words, list_in_words};
 use crate::cli::environment::variable;
@@ -59,7 +59,7 @@ pub(super) fn read_and_run(
             return Ok(());
         };
         let text = text.trim();
-        let done = if text.starts_with('.') || is_bare_command(text) {
+        let done = if is_command(text) {
             PromptCommand::parse(text).and_then(|command| command.run(&mut queries))
         } else if text.trim_matches(';').trim().is_empty() {
             Ok(Next::Read)
@@ -101,7 +101,7 @@ fn internal(error: anyhow::Error) -> CliError {
     CliError::new(ExitCode::Internal, error, None)
 }
 
-/// What follows a command.
+/// The step after a command.
 enum Next {
     Read,
     Quit,

@@ -1,8 +1,10 @@
 //! Results of a query: printed, or written to a file.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
@@ -10,12 +12,10 @@ use crate::cli::output::format::Format;
 use crate::cli::output::instants::InstantForm;
 use crate::cli::output::print::{closed_pipe, counted, terminal_width};
 use crate::cli::output::relation::{self, CsvDialect, SameName};
-use crate::cli::output::replaced_file::beside;
+use crate::cli::output::replaced_file::replace_file;
 use crate::cli::output::table::{FittedTable, Overflow, TextTable};
 use crate::cli::output::workbook::WorkbookError;
 use crate::query::duckdb::QueryError;
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 
 pub(super) type Batches<'b> = dyn Iterator<Item = Result<RecordBatch, QueryError>> + 'b;
 
@@ -101,30 +101,25 @@ pub(super) fn print(
     written.map(|()| None)
 }
 
-/// Writes the result to a temporary file in the same folder, syncs it and renames it: the
-/// replacement is atomic.
+/// Replaces a file by the result, atomically.
 pub(super) fn write_file(
     path: &Path,
     form: ResultForm,
     schema: &SchemaRef,
     batches: &mut Batches<'_>,
 ) -> Result<(), Failed> {
-    let failed = |error: anyhow::Error| {
-        let error = error.context(format!("cannot write {}", path.display()));
-        Failed::Otherwise(CliError::new(ExitCode::Internal, error, None))
-    };
-    let mut beside = beside(path).map_err(|error| failed(error.into()))?;
-    let mut out = BufWriter::new(beside.as_file_mut());
-    let written = form.write(schema, batches, &mut out);
+    let written = replace_file(path, |file| {
+        let mut out = BufWriter::new(file);
+        form.write(schema, batches, &mut out)?;
+        Ok(out.flush()?)
+    });
     written.map_err(sql_error).map_err(|error| match error {
-        Failed::Writing(error) => failed(error),
+        Failed::Writing(error) => {
+            let error = error.context(format!("cannot write {}", path.display()));
+            Failed::Otherwise(CliError::new(ExitCode::Internal, error, None))
+        }
         error => error,
-    })?;
-    out.flush().map_err(|error| failed(error.into()))?;
-    drop(out);
-    let kept = beside.as_file().sync_all().map_err(anyhow::Error::from);
-    let kept = kept.and_then(|()| Ok(beside.persist(path)?));
-    kept.map(|_: File| ()).map_err(failed)
+    })
 }
 
 /// Error that ended the writing of a result.

@@ -17,7 +17,7 @@ use crate::cli::output::print::print_as_is;
 use crate::load::Lake;
 use crate::query::catalog::named_in;
 use crate::query::duckdb::{Interrupter, QueryError};
-use crate::run::catalog::{self, Opened};
+use crate::run::catalog::{self, GONE_RETRIES, Opened};
 use crate::spec::contracts::Contracts;
 use crate::spec::mart::Mart;
 use crate::spec::table::Table;
@@ -75,7 +75,9 @@ impl Queries {
                 }
                 // A commit of a run or of marts has replaced the file. Commits do not wait for
                 // readers.
-                (Err(Failed::Query(error)), true) if gone < AGAIN && error.is_of_gone_file() => {
+                (Err(Failed::Query(error)), true)
+                    if gone < GONE_RETRIES && error.is_of_gone_file() =>
+                {
                     gone += 1;
                 }
                 (Err(Failed::Query(error)), _) if self.as_of.is_some() && error.is_of_names() => {
@@ -141,9 +143,6 @@ impl Queries {
         Ok(database)
     }
 }
-
-/// Maximum number of retries of a query because a file is gone.
-const AGAIN: u32 = 5;
 
 /// The statement that runs now, if any, so that another thread can cancel it.
 #[derive(Default)]

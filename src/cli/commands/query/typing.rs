@@ -75,14 +75,14 @@ impl Helper for Typing {}
 /// comments.
 fn is_complete(text: &str) -> bool {
     let text = text.trim();
-    let is_command = text.starts_with('.') || is_bare_command(text);
-    text.is_empty() || is_command || last_sign(text) == Some(';')
+    text.is_empty() || is_command(text) || last_sign(text) == Some(';')
 }
 
-/// Returns true if a text is a command that other prompts write without a dot.
-pub(super) fn is_bare_command(text: &str) -> bool {
-    let text = text.trim_end_matches(';').trim();
-    matches!(text, "quit" | "exit" | "help" | "\\q")
+/// Returns true if a text is a command of the prompt: it begins with a dot, or it is one that other
+/// prompts write without.
+pub(super) fn is_command(text: &str) -> bool {
+    let bare = text.trim_end_matches(';').trim();
+    text.starts_with('.') || matches!(bare, "quit" | "exit" | "help" | "\\q")
 }
 
 /// Returns the last character of SQL that is not white space or a comment. An open quote is `None`.
