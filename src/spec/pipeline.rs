@@ -378,7 +378,7 @@ impl Default for Load {
     fn default() -> Self {
         Load {
             lake: None,
-            compression: Spanned::unplaced("zstd(3)".to_owned()),
+            compression: Spanned::unplaced("zstd(1)".to_owned()),
             marts: true,
             group: false,
         }
