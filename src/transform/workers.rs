@@ -38,7 +38,7 @@ pub struct RawRead {
 }
 
 /// Default of [`WorkerInput::memory`].
-pub const MEMORY: usize = 48 << 20;
+pub const MEMORY: usize = 256 << 20;
 
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;

@@ -12,9 +12,8 @@ use crate::transform::quality::drift::{Drift, DriftKind};
 use crate::transform::quality::reject::{BadCell, Reject};
 use crate::transform::quality::tally::Tally;
 use crate::transform::tables::builder::{TableBuilder, push_record};
-use crate::transform::tables::merge::Part;
+use crate::transform::tables::merge::{Part, merged};
 use crate::transform::tables::shape::{Observed, REJECTS, Shape, is_ours};
-use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
 
 /// Rows, rejects and drift that one worker has made of its pages.
@@ -143,20 +142,19 @@ impl<'t> Accumulator<'t> {
             let Some((largest, _)) = sizes.max_by_key(|(_, bytes)| *bytes) else {
                 break;
             };
-            let rows = self.take(largest)?;
-            let name = &self.transform.shapes[largest].name;
-            self.parts[largest].push(Part::Disk(scratch.spill(name, &rows)?));
+            let part = self.spill(largest, scratch)?;
+            self.parts[largest].push(part);
         }
         Ok(())
     }
 
-    /// Takes the rows of a table that are in memory, sorted, without outdated rows.
-    fn take(&mut self, table: usize) -> Result<arrow::array::RecordBatch, ArrowError> {
+    /// Writes the rows of a table that are in memory to disk, sorted, without outdated rows.
+    fn spill(&mut self, table: usize, scratch: &Scratch) -> Result<Part, ArrowError> {
         let shape = &self.transform.shapes[table];
-        let rows = self.builders[table].take(shape)?;
-        let (rows, superseded) = sorted(&rows, shape)?;
+        let rows = Part::Memory(self.builders[table].take(shape)?);
+        let (part, superseded) = merged(shape, &[rows], scratch)?;
         self.tallies[table].superseded += superseded;
-        Ok(rows)
+        Ok(part)
     }
 
     /// Returns all parts by table, and the tallies.
@@ -169,7 +167,7 @@ impl<'t> Accumulator<'t> {
         }
         for table in 0..self.builders.len() {
             if self.builders[table].rows() > 0 {
-                let rows = self.take(table)?;
+                let rows = self.builders[table].take(&self.transform.shapes[table])?;
                 self.parts[table].push(Part::Memory(rows));
             }
         }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder,
-    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Date32Builder, FixedSizeBinaryArray, Float64Builder, Int64Builder,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder,
 };
+use arrow::compute::concat_batches;
 use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use chrono::DateTime;
@@ -18,14 +19,16 @@ use crate::spec::table::ColumnType;
 use crate::transform::common_columns::common_cells;
 use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::RowRules;
+use crate::transform::tables::merge::{Merge, Part};
 use crate::transform::tables::shape::{Observed, Shape, StoredColumn};
-use crate::transform::tables::sort::sorted;
 
 /// Collects the rows of one table.
 #[derive(Debug)]
 pub struct TableBuilder {
     columns: Vec<ColumnBuilder>,
-    observed: Vec<Observed>,
+    /// The observations of the rows, one after the other, if the table keeps the latest.
+    observed: Vec<u8>,
+    latest: bool,
     bytes: usize,
     rows: usize,
 }
@@ -46,6 +49,7 @@ impl TableBuilder {
         TableBuilder {
             columns: kinds.map(ColumnBuilder::new).collect(),
             observed: Vec::new(),
+            latest: shape.latest,
             bytes: 0,
             rows: 0,
         }
@@ -61,7 +65,9 @@ impl TableBuilder {
             }
             builder.append(cell);
         }
-        self.observed.push(observed);
+        if self.latest {
+            self.observed.extend_from_slice(&observed.0);
+        }
         self.rows += 1;
     }
 
@@ -79,8 +85,12 @@ impl TableBuilder {
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
     pub fn finish(mut self, shape: &Shape, meta: &RunMeta) -> Result<RecordBatch, ArrowError> {
-        let (rows, _) = sorted(&self.take(shape)?, shape)?;
-        shape.complete(&rows, meta)
+        let mut merge = Merge::new(shape, &[Part::Memory(self.take(shape)?)], None)?;
+        let mut batches = Vec::new();
+        while let Some(rows) = merge.next_rows()? {
+            batches.push(shape.complete(&rows, meta)?);
+        }
+        concat_batches(&shape.schema, &batches)
     }
 
     /// Takes the rows so far, in insertion order.
@@ -91,12 +101,9 @@ impl TableBuilder {
         let mut columns: Vec<ArrayRef> =
             self.columns.iter_mut().map(ColumnBuilder::finish).collect();
         if shape.latest {
-            let mut builder =
-                FixedSizeBinaryBuilder::with_capacity(self.rows, Observed::LEN as i32);
-            for observed in &self.observed {
-                builder.append_value(observed.0)?;
-            }
-            columns.push(Arc::new(builder.finish()));
+            let observed = std::mem::take(&mut self.observed);
+            let array = FixedSizeBinaryArray::try_new(Observed::LEN as i32, observed.into(), None)?;
+            columns.push(Arc::new(array));
         }
         self.observed.clear();
         (self.bytes, self.rows) = (0, 0);
@@ -201,6 +208,16 @@ fn record_cell(value: Value, kind: ColumnType) -> Result<Option<Cell<'static>>, 
     cell.map(Some).ok_or_else(|| wrong(&value))
 }
 
+/// Returns a column with the same value in all rows.
+fn repeated(cell: Option<Cell<'_>>, kind: ColumnType, rows: usize) -> ArrayRef {
+    if let (ColumnType::String, Some(Cell::Text(text))) = (kind, &cell) {
+        return Arc::new(StringArray::new_repeated(text, rows));
+    }
+    let mut builder = ColumnBuilder::new(kind);
+    (0..rows).for_each(|_| builder.append(cell.clone()));
+    builder.finish()
+}
+
 impl Shape {
     /// Returns the rows as they are written: all columns, in the contract's order.
     ///
@@ -208,12 +225,7 @@ impl Shape {
     /// A required column without a value.
     pub fn complete(&self, rows: &RecordBatch, meta: &RunMeta) -> Result<RecordBatch, ArrowError> {
         let cells = common_cells(meta, "");
-        let constant = |name: &str, kind| {
-            let mut builder = ColumnBuilder::new(kind);
-            let cell = cells.get(name);
-            (0..rows.num_rows()).for_each(|_| builder.append(cell.cloned()));
-            builder.finish()
-        };
+        let constant = |name: &str, kind| repeated(cells.get(name).cloned(), kind, rows.num_rows());
         let fields = self.schema.fields().iter().zip(&self.kinds).enumerate();
         let column = |(at, (field, kind)): (usize, (&Arc<Field>, &ColumnType))| match self
             .stored

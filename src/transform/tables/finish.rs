@@ -21,7 +21,6 @@ use crate::transform::tables::merge::{
     Merge, Newest, NewestReader, NewestWriter, Part, reduce_parts,
 };
 use crate::transform::tables::shape::{DRIFT, Shape};
-use crate::transform::tables::sort::sorted;
 use crate::transform::tables::spill::Scratch;
 
 /// Result of flattening a run's pages.
@@ -134,8 +133,7 @@ impl<'t> Flattened<'t> {
                     row,
                 )?;
             }
-            let (rows, _) = sorted(&builder.take(shape)?, shape)?;
-            parts[at].push(Part::Memory(rows));
+            parts[at].push(Part::Memory(builder.take(shape)?));
         }
         Ok(Flattened {
             transform,

@@ -1,8 +1,8 @@
 //! Merges the sorted parts of a table into its rows as they are written.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufReader;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BinaryArray, FixedSizeBinaryArray, RecordBatch};
@@ -12,8 +12,8 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 
 use crate::transform::tables::shape::{Observed, Shape};
-use crate::transform::tables::sort::Keys;
-use crate::transform::tables::spill::{Scratch, SpillWriter, Spilled, in_small_batches};
+use crate::transform::tables::sort::{Keys, Place, in_order, number};
+use crate::transform::tables::spill::{Scratch, SpillWriter, Spilled};
 
 /// Number of rows in a batch that a merge returns.
 const ROWS: usize = 8_192;
@@ -36,26 +36,38 @@ pub fn reduce_parts(
 ) -> Result<(Vec<Part>, u64), ArrowError> {
     let mut superseded = 0;
     while let Some(scratch) = scratch
-        && parts.len() > PARTS
+        && parts.iter().filter(|part| part.is_on_disk()).count() > PARTS
     {
-        let some: Vec<Part> = parts.drain(..PARTS).collect();
-        let mut merge = Merge::new(shape, &some, None)?;
-        let mut writer = scratch.writer(&shape.name, &shape.stored_schema)?;
-        while let Some(rows) = merge.next_rows()? {
-            for batch in in_small_batches(&rows) {
-                writer.write(&batch)?;
-            }
-        }
-        superseded += merge.superseded;
-        parts.push(Part::Disk(writer.finish()?));
+        let (disk, memory): (Vec<Part>, Vec<Part>) = parts.drain(..).partition(Part::is_on_disk);
+        let mut disk = disk.into_iter();
+        let some: Vec<Part> = disk.by_ref().take(PARTS).collect();
+        parts.extend(disk.chain(memory));
+        let (part, outdated) = merged(shape, &some, scratch)?;
+        superseded += outdated;
+        parts.push(part);
     }
     Ok((parts, superseded))
 }
 
-/// A sorted part of a table.
+/// Merges parts to one on disk. Returns it and the number of rows that were outdated.
+///
+/// # Errors
+/// A part that cannot be read, or a disk that is full.
+pub fn merged(shape: &Shape, parts: &[Part], scratch: &Scratch) -> Result<(Part, u64), ArrowError> {
+    let mut merge = Merge::new(shape, parts, None)?;
+    let mut writer = scratch.writer(&shape.name, &shape.stored_schema)?;
+    while let Some(rows) = merge.next_rows()? {
+        writer.write_small(&rows)?;
+    }
+    Ok((Part::Disk(writer.finish()?), merge.superseded))
+}
+
+/// A part of a table.
 #[derive(Debug)]
 pub enum Part {
+    /// Rows in the order in which they were made.
     Memory(RecordBatch),
+    /// Sorted rows.
     Disk(Spilled),
 }
 
@@ -67,6 +79,10 @@ impl Part {
         }
     }
 
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self, Part::Disk(_))
+    }
+
     /// Returns the approximate size in memory, in bytes.
     pub fn bytes(&self) -> u64 {
         match self {
@@ -76,39 +92,64 @@ impl Part {
     }
 }
 
-/// Reads a part batch by batch.
-enum Source {
-    Memory(VecDeque<RecordBatch>),
-    Disk(StreamReader<BufReader<File>>),
+/// A batch that a merge holds, with the keys of its rows.
+#[derive(Clone)]
+struct Held {
+    rows: RecordBatch,
+    keys: Rc<Keys>,
 }
 
-impl Source {
-    fn open(part: &Part) -> Result<Self, ArrowError> {
-        Ok(match part {
-            Part::Memory(rows) => Source::Memory(in_small_batches(rows).collect()),
-            Part::Disk(spilled) => Source::Disk(spilled.read()?),
-        })
-    }
-
-    fn next(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        match self {
-            Source::Memory(batches) => Ok(batches.pop_front()),
-            Source::Disk(reader) => reader.next().transpose(),
-        }
+impl Held {
+    fn new(rows: RecordBatch, shape: &Shape) -> Result<Self, ArrowError> {
+        let keys = Rc::new(Keys::of(&rows, shape)?);
+        Ok(Held { rows, keys })
     }
 }
 
-/// Reading position in a part.
+/// Reading position in sorted rows.
 struct Cursor {
     source: Source,
-    /// Index of the current batch among those that the merge holds.
-    batch: usize,
-    keys: Keys,
-    row: usize,
+    /// Place of the current row. The batch is one of those that the merge holds.
+    at: Place,
 }
 
-/// Position of a row: batch among those that the merge holds, and row in the batch.
-type RowAt = (usize, usize);
+enum Source {
+    /// Places of the rows in memory that follow. Their batches are always held.
+    Memory(std::vec::IntoIter<Place>),
+    Disk {
+        reader: StreamReader<BufReader<File>>,
+        /// Rows of the current batch that follow.
+        left: u32,
+    },
+}
+
+impl Cursor {
+    /// Returns a cursor before the first row.
+    fn new(source: Source) -> Self {
+        Cursor { source, at: (0, 0) }
+    }
+
+    /// Moves to the next row, and holds the batch that it is in. Returns `false` at the end.
+    fn advance(&mut self, held: &mut Vec<Held>, shape: &Shape) -> Result<bool, ArrowError> {
+        let next = match &mut self.source {
+            Source::Memory(places) => places.next(),
+            Source::Disk { left, .. } if *left > 0 => {
+                *left -= 1;
+                Some((self.at.0, self.at.1 + 1))
+            }
+            Source::Disk { reader, left } => match reader.next().transpose()? {
+                Some(rows) => {
+                    *left = number(rows.num_rows())?.saturating_sub(1);
+                    held.push(Held::new(rows, shape)?);
+                    Some((number(held.len() - 1)?, 0))
+                }
+                None => None,
+            },
+        };
+        self.at = next.unwrap_or_default();
+        Ok(next.is_some())
+    }
+}
 
 /// Merges sorted parts and keeps the latest observation of each key.
 pub struct Merge<'s> {
@@ -116,12 +157,14 @@ pub struct Merge<'s> {
     cursors: Vec<Cursor>,
     /// Binary heap of the cursors. The cursor with the least row is first.
     heap: Vec<usize>,
-    held: Vec<RecordBatch>,
+    held: Vec<Held>,
+    /// The first batches, which the rows in memory are in.
+    in_memory: usize,
     /// If more batches are held, those without a needed row are dropped. The limit grows with the
     /// batches that a large group keeps: a scan for each row would take quadratic time.
     release_at: usize,
     /// Rows to return next.
-    chosen: Vec<RowAt>,
+    chosen: Vec<(usize, usize)>,
     group: Group,
     parent: Option<NewestReader>,
     newest: Option<NewestWriter>,
@@ -135,7 +178,7 @@ pub struct Merge<'s> {
 struct Group {
     key: Vec<u8>,
     newest: Vec<u8>,
-    rows: Vec<RowAt>,
+    rows: Vec<Place>,
     begun: bool,
 }
 
@@ -161,6 +204,7 @@ impl<'s> Merge<'s> {
             cursors: Vec::new(),
             heap: Vec::new(),
             held: Vec::new(),
+            in_memory: 0,
             release_at: 0,
             chosen: Vec::new(),
             group: Group::default(),
@@ -169,26 +213,45 @@ impl<'s> Merge<'s> {
             superseded: 0,
             given: 0,
         };
-        for part in parts {
-            let mut source = Source::open(part)?;
-            if let Some(rows) = source.next()? {
-                let keys = Keys::of(&rows, shape)?;
-                merge.held.push(rows);
-                let batch = merge.held.len() - 1;
-                merge.cursors.push(Cursor {
-                    source,
-                    batch,
-                    keys,
-                    row: 0,
-                });
+        let memory = merge.open_memory(parts)?;
+        let disk = parts.iter().filter_map(|part| match part {
+            Part::Disk(spilled) => Some(spilled),
+            Part::Memory(_) => None,
+        });
+        let disk = disk.map(|spilled| {
+            let reader = spilled.read();
+            reader.map(|reader| Source::Disk { reader, left: 0 })
+        });
+        for source in std::iter::once(Ok(memory)).chain(disk) {
+            let mut cursor = Cursor::new(source?);
+            if cursor.advance(&mut merge.held, shape)? {
+                merge.cursors.push(cursor);
             }
         }
         merge.heap = (0..merge.cursors.len()).collect();
-        merge.release_at = 2 * merge.cursors.len() + HELD;
+        merge.release_at = merge.release_limit();
         for at in (0..merge.heap.len() / 2).rev() {
             merge.sift_down(at);
         }
         Ok(merge)
+    }
+
+    /// Holds the batches of all parts in memory, and returns the places of their rows, in order.
+    fn open_memory(&mut self, parts: &[Part]) -> Result<Source, ArrowError> {
+        for part in parts {
+            if let Part::Memory(rows) = part {
+                self.held.push(Held::new(rows.clone(), self.shape)?);
+            }
+        }
+        self.in_memory = self.held.len();
+        let keys: Vec<&Keys> = self.held.iter().map(|held| &*held.keys).collect();
+        let rows: Vec<usize> = self.held.iter().map(|held| held.rows.num_rows()).collect();
+        Ok(Source::Memory(in_order(&keys, &rows)?.into_iter()))
+    }
+
+    /// Returns the number of held batches that is normal now.
+    fn release_limit(&self) -> usize {
+        (2 * self.held.len()).max(2 * self.cursors.len() + HELD)
     }
 
     /// Returns the next rows, in order. `None` at the end.
@@ -214,7 +277,7 @@ impl<'s> Merge<'s> {
         if self.chosen.is_empty() {
             return Ok(None);
         }
-        let held: Vec<&RecordBatch> = self.held.iter().collect();
+        let held: Vec<&RecordBatch> = self.held.iter().map(|held| &held.rows).collect();
         let rows = interleave_record_batch(&held, &self.chosen)?;
         self.chosen.clear();
         self.drop_unused_batches();
@@ -244,23 +307,19 @@ impl<'s> Merge<'s> {
     }
 
     fn take_row(&mut self, cursor: usize) -> Result<(), ArrowError> {
-        let Cursor { batch, row, .. } = self.cursors[cursor];
-        let at = (batch, row);
+        let at = self.cursors[cursor].at;
         if !self.shape.latest {
-            self.chosen.push(at);
+            self.chosen.push((at.0 as usize, at.1 as usize));
             return Ok(());
         }
-        let is_next = {
-            let key = self.cursors[cursor].keys.group.row(row);
-            !self.group.begun || self.group.key != key.data()
-        };
-        if is_next {
+        let keys = Rc::clone(&self.held[at.0 as usize].keys);
+        let row = at.1 as usize;
+        let key = keys.group.row(row);
+        if !self.group.begun || self.group.key != key.data() {
             self.close_group()?;
+            self.group.begin(key.data());
         }
-        let (group, keys) = (&mut self.group, &self.cursors[cursor].keys);
-        if is_next {
-            group.begin(keys.group.row(row).data());
-        }
+        let group = &mut self.group;
         let observed = keys.observed(row);
         match observed.cmp(&group.newest) {
             std::cmp::Ordering::Less => self.superseded += 1,
@@ -289,9 +348,11 @@ impl<'s> Merge<'s> {
             None => false,
         };
         if outdated {
-            self.superseded += group.rows.len() as u64
+            self.superseded += group.rows.len() as u64;
         } else {
-            self.chosen.extend(&group.rows)
+            let rows = group.rows.iter();
+            self.chosen
+                .extend(rows.map(|(batch, row)| (*batch as usize, *row as usize)));
         }
         group.rows.clear();
         group.begun = false;
@@ -300,20 +361,8 @@ impl<'s> Merge<'s> {
 
     /// Advances the first cursor of the heap to its next row.
     fn advance(&mut self, first: usize) -> Result<(), ArrowError> {
-        let cursor = &mut self.cursors[first];
-        cursor.row += 1;
-        if cursor.row == self.held[cursor.batch].num_rows() {
-            match cursor.source.next()? {
-                Some(rows) => {
-                    cursor.keys = Keys::of(&rows, self.shape)?;
-                    self.held.push(rows);
-                    cursor.batch = self.held.len() - 1;
-                    cursor.row = 0;
-                }
-                None => {
-                    self.heap.swap_remove(0);
-                }
-            }
+        if !self.cursors[first].advance(&mut self.held, self.shape)? {
+            self.heap.swap_remove(0);
         }
         self.sift_down(0);
         Ok(())
@@ -342,36 +391,35 @@ impl<'s> Merge<'s> {
     }
 
     fn precedes(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (&self.cursors[a], &self.cursors[b]);
-        a.keys.cmp(a.row, &b.keys, b.row).is_lt()
+        let [a, b] = [a, b].map(|cursor| self.cursors[cursor].at);
+        let keys = |at: Place| &self.held[at.0 as usize].keys;
+        keys(a).cmp(a.1 as usize, keys(b), b.1 as usize).is_lt()
     }
 
-    /// Drops the batches that no cursor and no row of the group refers to.
+    /// Drops the batches from disk that no cursor and no row of the group refers to.
     fn drop_unused_batches(&mut self) {
         #[cfg(test)]
         RELEASES.with(|releases| releases.set(releases.get() + 1));
         let mut needed = vec![None; self.held.len()];
-        let of_cursors = self.heap.iter().map(|c| self.cursors[*c].batch);
+        needed[..self.in_memory].fill(Some(0));
+        let of_cursors = self.heap.iter().map(|c| self.cursors[*c].at.0);
         let of_group = self.group.rows.iter().map(|(batch, _)| *batch);
         for batch in of_cursors.chain(of_group) {
-            needed[batch] = Some(0);
+            needed[batch as usize] = Some(0);
         }
         let mut kept = Vec::new();
         for (old, place) in needed.iter_mut().enumerate() {
             if let Some(place) = place {
-                *place = kept.len();
+                *place = kept.len() as u32;
                 kept.push(self.held[old].clone());
             }
         }
         self.held = kept;
-        let new = |old: usize| needed[old].unwrap_or_default();
-        for cursor in &mut self.cursors {
-            cursor.batch = new(cursor.batch);
+        let cursors = self.cursors.iter_mut().map(|cursor| &mut cursor.at.0);
+        for batch in cursors.chain(self.group.rows.iter_mut().map(|(batch, _)| batch)) {
+            *batch = needed[*batch as usize].unwrap_or_default();
         }
-        for (batch, _) in &mut self.group.rows {
-            *batch = new(*batch);
-        }
-        self.release_at = (2 * self.held.len()).max(2 * self.cursors.len() + HELD);
+        self.release_at = self.release_limit();
     }
 }
 

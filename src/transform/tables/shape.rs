@@ -32,7 +32,8 @@ pub struct Shape {
     /// Schema of `stored`, with the observation time if `latest`.
     pub stored_schema: SchemaRef,
     /// Key columns, as indexes into `stored`. If `latest`, they are the columns of `latest_by`, and
-    /// only the latest observation of each group is kept. Otherwise they are the sort columns.
+    /// only the latest observation of each group is kept. Otherwise they are the sort columns, or
+    /// all columns if the table has no order.
     pub group: Vec<usize>,
     pub latest: bool,
     /// The order of rows inside a group.
@@ -91,6 +92,10 @@ impl Shape {
         // Validated contracts: `sort_by` begins with the columns of `latest_by`.
         let (group, order) = if latest {
             (group.clone(), sort[group.len()..].to_vec())
+        } else if sort.is_empty() {
+            // Rows without an order are sorted by all columns: the files must not depend on the
+            // order in which rows arrive.
+            ((0..stored.len()).collect(), Vec::new())
         } else {
             (sort, Vec::new())
         };

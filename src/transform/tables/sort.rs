@@ -1,15 +1,17 @@
-//! Sorts rows and keeps the latest observation of each key.
+//! Sorts the rows that are in memory, by their places: no row is copied.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::transform::tables::shape::Shape;
+
+/// Place of a row: the index of its batch, and the row in the batch.
+pub type Place = (u32, u32);
 
 /// Keys of a batch's rows, as comparable bytes.
 pub struct Keys {
@@ -69,6 +71,16 @@ impl Keys {
     fn rest(&self) -> &Result<Rows, ArrowError> {
         self.rest_rows.get_or_init(|| comparable(&self.rest))
     }
+
+    /// Returns the first bytes of a row's key, as a number that compares as they do.
+    fn begin(&self, row: usize) -> u128 {
+        let key = self.group.row(row);
+        let key = key.data();
+        let mut first = [0; 16];
+        let known = key.len().min(first.len());
+        first[..known].copy_from_slice(&key[..known]);
+        u128::from_be_bytes(first)
+    }
 }
 
 fn comparable(columns: &[ArrayRef]) -> Result<Rows, ArrowError> {
@@ -84,57 +96,69 @@ fn comparable(columns: &[ArrayRef]) -> Result<Rows, ArrowError> {
     }
 }
 
-/// Returns the rows in order, without those outdated by a later observation in the same batch, and
-/// the number of outdated rows.
+/// Adjacent rows of a batch that are in order and whose keys begin with the same bytes, such as the
+/// pictures of a note. They are sorted as one.
+struct Stretch {
+    begin: u128,
+    batch: u32,
+    first: u32,
+    rows: u32,
+}
+
+/// Returns the places of all rows of these batches, in order.
 ///
 /// # Errors
-/// Keys of a type that cannot be compared; there is none.
-pub fn sorted(rows: &RecordBatch, shape: &Shape) -> Result<(RecordBatch, u64), ArrowError> {
-    let keys = Keys::of(rows, shape)?;
-    let count = u32::try_from(rows.num_rows())
-        .map_err(|_| ArrowError::ComputeError("more than 2^32 rows at once".to_owned()))?;
-    let order = if shape.group.is_empty() {
-        (0..count).collect()
-    } else {
-        in_order(&keys, count)
-    };
-    let kept = if shape.latest {
-        latest(&order, &keys)
-    } else {
-        order
-    };
-    let superseded = u64::from(count) - kept.len() as u64;
-    let kept = take_record_batch(rows, &UInt32Array::from(kept))?;
-    Ok((kept, superseded))
-}
-
-/// Returns the row numbers in order. The first bytes of the keys decide most comparisons. They are
-/// stored next to the row numbers, which avoids random memory access.
-fn in_order(keys: &Keys, count: u32) -> Vec<u32> {
-    let begin = |row: u32| {
-        let key = keys.group.row(row as usize);
-        let key = key.data();
-        let mut first = [0; 16];
-        let known = key.len().min(first.len());
-        first[..known].copy_from_slice(&key[..known]);
-        (u128::from_be_bytes(first), row)
-    };
-    let mut rows: Vec<(u128, u32)> = (0..count).map(begin).collect();
-    rows.sort_unstable_by(|(a_begin, a), (b_begin, b)| {
-        let by_begin = a_begin.cmp(b_begin);
-        by_begin.then_with(|| keys.cmp(*a as usize, keys, *b as usize))
-    });
-    rows.into_iter().map(|(_, row)| row).collect()
-}
-
-/// Returns the rows of the latest observation of each group.
-fn latest(order: &[u32], keys: &Keys) -> Vec<u32> {
-    let same = |a: &u32, b: &u32| keys.group.row(*a as usize) == keys.group.row(*b as usize);
-    let mut kept = Vec::with_capacity(order.len());
-    for group in order.chunk_by(same) {
-        let observed = |row: &u32| keys.observed(*row as usize);
-        let newest = group.iter().map(observed).max().expect("a group has rows");
-        kept.extend(group.iter().filter(|row| observed(row) == newest));
+/// More than 2^32 rows in a batch, or as many batches.
+pub fn in_order(batches: &[&Keys], rows: &[usize]) -> Result<Vec<Place>, ArrowError> {
+    let mut stretches = Vec::new();
+    for (batch, (keys, rows)) in batches.iter().zip(rows).enumerate() {
+        add_stretches(&mut stretches, number(batch)?, keys, number(*rows)?);
     }
-    kept
+    stretches.sort_unstable_by_key(|stretch: &Stretch| stretch.begin);
+    let mut places = Vec::with_capacity(rows.iter().sum());
+    for same in stretches.chunk_by(|a, b| a.begin == b.begin) {
+        let from = places.len();
+        for Stretch {
+            batch, first, rows, ..
+        } in same
+        {
+            places.extend((*first..first + rows).map(|row| (*batch, row)));
+        }
+        if same.len() > 1 {
+            // Stable: it takes less time where rows are in order already.
+            places[from..].sort_by(|(a_batch, a), (b_batch, b)| {
+                let (a_keys, b_keys) = (batches[*a_batch as usize], batches[*b_batch as usize]);
+                a_keys.cmp(*a as usize, b_keys, *b as usize)
+            });
+        }
+    }
+    Ok(places)
+}
+
+fn add_stretches(stretches: &mut Vec<Stretch>, batch: u32, keys: &Keys, rows: u32) {
+    let from = stretches.len();
+    for row in 0..rows {
+        let begin = keys.begin(row as usize);
+        let follows = |stretch: &&mut Stretch| {
+            stretch.begin == begin && keys.cmp(row as usize - 1, keys, row as usize).is_le()
+        };
+        match stretches[from..].last_mut().filter(follows) {
+            Some(stretch) => stretch.rows += 1,
+            None => stretches.push(Stretch {
+                begin,
+                batch,
+                first: row,
+                rows: 1,
+            }),
+        }
+    }
+}
+
+/// Returns a count of rows or batches as part of a [`Place`].
+///
+/// # Errors
+/// More than 2^32.
+pub fn number(count: usize) -> Result<u32, ArrowError> {
+    let too_many = |_| ArrowError::ComputeError("more than 2^32 rows at once".to_owned());
+    u32::try_from(count).map_err(too_many)
 }

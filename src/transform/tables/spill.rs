@@ -59,24 +59,6 @@ impl Scratch {
             bytes: 0,
         })
     }
-
-    /// Writes one sorted batch as small batches.
-    pub fn spill(&self, name: &str, rows: &RecordBatch) -> Result<Spilled, ArrowError> {
-        let mut writer = self.writer(name, rows.schema_ref())?;
-        for batch in in_small_batches(rows) {
-            writer.write(&batch)?;
-        }
-        writer.finish()
-    }
-}
-
-/// Splits a batch into batches of about [`BATCH_BYTES`].
-pub fn in_small_batches(rows: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
-    let bytes_a_row = rows.get_array_memory_size() / rows.num_rows().max(1);
-    let at_once = (BATCH_BYTES / bytes_a_row.max(1)).clamp(16, 8_192);
-    (0..rows.num_rows())
-        .step_by(at_once)
-        .map(move |from| rows.slice(from, at_once.min(rows.num_rows() - from)))
 }
 
 impl SpillWriter {
@@ -88,6 +70,15 @@ impl SpillWriter {
             .map(|c| c.to_data().get_slice_memory_size().unwrap_or_default() as u64)
             .sum::<u64>();
         self.out.write(rows)
+    }
+
+    /// Writes the rows as batches of about [`BATCH_BYTES`].
+    pub fn write_small(&mut self, rows: &RecordBatch) -> Result<(), ArrowError> {
+        let bytes_a_row = rows.get_array_memory_size() / rows.num_rows().max(1);
+        let at_once = (BATCH_BYTES / bytes_a_row.max(1)).clamp(16, 8_192);
+        let from = (0..rows.num_rows()).step_by(at_once);
+        let mut batches = from.map(|from| rows.slice(from, at_once.min(rows.num_rows() - from)));
+        batches.try_for_each(|batch| self.write(&batch))
     }
 
     pub fn finish(mut self) -> Result<Spilled, ArrowError> {

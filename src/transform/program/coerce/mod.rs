@@ -406,8 +406,9 @@ pub fn is_set(value: Scalar<'_>) -> bool {
         Scalar::Float(number) => number != 0.0,
         Scalar::Number(text) => !is_zero(text),
         Scalar::Text(text) => {
-            let word = text.trim().to_lowercase();
-            !is_blank(text) && !["0", "false", "no"].contains(&word.as_str())
+            let word = text.trim();
+            let is_not_set = |unset: &&str| word.eq_ignore_ascii_case(unset);
+            !is_blank(text) && !["0", "false", "no"].iter().any(|unset| is_not_set(&unset))
         }
     }
 }
