@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Accounts that may read private files, besides their owner. Has no effect on systems without
 /// Unix modes.
@@ -45,22 +45,28 @@ impl FileAccess {
 
 /// Creates a folder and its missing parents. Every new name is durable when this returns.
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
-    make_dir_all(path, None)
+    sync_all(make_dir_all(path, None)?)
 }
 
 /// Creates a folder and its missing parents with the private mode of `access`, whatever the umask.
 /// Every new name is durable when this returns. Existing folders keep their modes.
 pub fn create_private_dir_all(path: &Path, access: FileAccess) -> io::Result<()> {
-    make_dir_all(path, Some(access))
+    sync_all(make_dir_all(path, Some(access))?)
 }
 
-fn make_dir_all(path: &Path, access: Option<FileAccess>) -> io::Result<()> {
+fn sync_all(folders: Vec<PathBuf>) -> io::Result<()> {
+    folders.iter().try_for_each(|folder| sync_dir(folder))
+}
+
+/// Creates a folder and its missing parents, with the private mode of `access` if it is given.
+/// Returns the folders that must be synced to make the new names durable.
+pub fn make_dir_all(path: &Path, access: Option<FileAccess>) -> io::Result<Vec<PathBuf>> {
     if path.is_dir() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
-    make_dir_all(parent, access)?;
+    let mut changed = make_dir_all(parent, access)?;
     let mut builder = DirBuilder::new();
     if let Some(access) = access {
         with_folder_mode(&mut builder, access.folder_mode());
@@ -75,7 +81,8 @@ fn make_dir_all(path: &Path, access: Option<FileAccess>) -> io::Result<()> {
             }
         }
     }
-    sync_dir(parent)
+    changed.push(parent.to_owned());
+    Ok(changed)
 }
 
 /// Opens a file with these options. A file that they create has the private mode of `access`,

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::load::Lake;
 use crate::plan::Plan;
 use crate::query::catalog::named_in;
+use crate::query::duckdb::Comments;
 use crate::report::error::ReportError;
 use crate::report::{ReportRequest, all_queries, render};
 use crate::run::catalog::{GONE_RETRIES, open_of_pipelines, open_still};
@@ -65,7 +66,7 @@ pub(super) fn write_report(
     let mut gone = 0;
     let page = loop {
         let database = if request.pipelines.is_empty() {
-            open_still(lake, &relations)?
+            open_still(lake, &relations, Comments::Without)?
         } else {
             open_of_pipelines(lake, &relations, &request.pipelines)?
         };

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::LakeError;
 use super::files::{
-    create_dir, exchange, failed, link, list, remove_dir_if_there, remove_if_empty,
-    remove_if_there, rename, replace_json, sync_parent,
+    ChangedFolders, exchange, failed, link, list, remove_dir_if_there, remove_if_empty,
+    remove_if_there, replace_json, sync_parent,
 };
 use crate::durable::{mode_of, set_mode};
 use crate::lake_layout::{HELD, STAGING};
@@ -24,7 +24,7 @@ pub(super) fn finish_commits(root: &Path) -> Result<(), LakeError> {
         if record.applied {
             remove_dir_if_there(&staging)?
         } else {
-            apply(root, &record)?
+            apply(root, &record, Attempt::Repeated)?
         }
     }
     Ok(())
@@ -40,9 +40,18 @@ pub(super) fn stagings(root: &Path) -> Result<Vec<(String, PathBuf)>, LakeError>
     Ok(folders.filter(|p| p.is_dir()).map(with_id).collect())
 }
 
+/// Whether a process has begun to apply a record before.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Attempt {
+    First,
+    /// Folders may exist whose names are not durable yet.
+    Repeated,
+}
+
 /// Makes the added files of a record visible and deletes its removed files. The caller holds the
 /// commit lock.
-pub(super) fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError> {
+pub(super) fn apply(root: &Path, record: &CommitRecord, attempt: Attempt) -> Result<(), LakeError> {
+    let mut changed = ChangedFolders::default();
     let staging = root.join(STAGING).join(&record.commit_id);
     make_readable(root, &staging, record)?;
     for partition in partitions(record) {
@@ -51,24 +60,32 @@ pub(super) fn apply(root: &Path, record: &CommitRecord) -> Result<(), LakeError>
     for file in &record.add {
         let (staged, target) = (staging.join(&file.path), root.join(&file.path));
         if staged.exists() {
-            create_dir(target.parent().unwrap_or(root))?;
-            rename(&staged, &target)?;
+            changed.create_dir(target.parent().unwrap_or(root), None)?;
+            changed.rename(&staged, &target)?;
         } else if !target.exists() {
             return Err(LakeError::Lost {
                 commit: record.commit_id.clone(),
                 path: target,
             });
         }
+        if attempt == Attempt::Repeated {
+            changed.add_ancestors(&target, root);
+        }
     }
     for path in &record.remove {
         let path = root.join(path);
         if path.exists() {
             remove_if_there(&path)?;
-            sync_parent(&path)?;
+            changed.add_parent(&path);
         }
-        if let Some(partition) = path.parent() {
-            remove_if_empty(partition)?;
-        }
+    }
+    changed.sync()?;
+    for partition in record
+        .remove
+        .iter()
+        .filter_map(|path| Path::new(path).parent())
+    {
+        remove_if_empty(&root.join(partition))?;
     }
     let path = record_path(root, &record.commit_id);
     let applied = CommitRecord {

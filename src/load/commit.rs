@@ -1,7 +1,7 @@
 //! The commit protocol. The files of a run become visible atomically, also if the process is
 //! interrupted at any point.
 //!
-//! 1. Every file is written below `_staging/<commit id>/` and synced.
+//! 1. Every file is written below `_staging/<commit id>/` and synced, then each folder there.
 //! 2. The commit's time is written to `_state/clock.json`, and the files' columns are added to
 //!    `_state/columns.json`.
 //! 3. `_commits/<commit id>.json` lists the files to add and to remove. The commit has happened
@@ -22,11 +22,11 @@ use std::sync::{Mutex, MutexGuard};
 use arrow::datatypes::Schema;
 use uuid::Uuid;
 
-use super::apply::{apply, drop_staging, finish_commits};
+use super::apply::{Attempt, apply, drop_staging, finish_commits};
 use super::columns::{self, Stored};
 use super::files::{
-    create_private, create_private_dir, failed, list, open_private_lock, remove_dir_if_there,
-    replace_json, step, sync_parent,
+    ChangedFolders, create_private, create_private_dir, failed, list, open_private_lock,
+    remove_dir_if_there, replace_json, step,
 };
 use super::locks::commit_lock;
 use super::record::{
@@ -54,6 +54,8 @@ pub struct Staging {
 struct Staged {
     files: Vec<AddedFile>,
     columns: Stored,
+    /// Folders below the staging folder that are not synced yet.
+    changed: ChangedFolders,
 }
 
 impl Lake {
@@ -114,8 +116,9 @@ impl Lake {
 }
 
 impl Staging {
-    /// Writes one file with these columns. `path` is relative to the lake. The file is durable when
-    /// this returns. Several threads may write files at once.
+    /// Writes one file with these columns. `path` is relative to the lake. The contents are durable
+    /// when this returns, the name when the files are committed or held. Several threads may write
+    /// files at once.
     ///
     /// # Errors
     /// Fails if `write` or the disk fails. The file is not visible then.
@@ -128,7 +131,10 @@ impl Staging {
     ) -> Result<(), LakeError> {
         let staged = self.folder.join(&path);
         // Staged files are private until the commit, as raw pages are.
-        create_private_dir(staged.parent().unwrap_or(&self.folder), self.access)?;
+        let parent = staged.parent().unwrap_or(&self.folder);
+        self.staged()
+            .changed
+            .create_dir(parent, Some(self.access))?;
         let file = create_private(&staged, self.access);
         let mut hashed = Hashing {
             inner: BufWriter::new(file.map_err(failed("create", &staged))?),
@@ -155,9 +161,10 @@ impl Staging {
             .map_err(io::IntoInnerError::into_error)
             .and_then(|file| step().and_then(|()| file.sync_all()));
         synced.map_err(failed("write", &staged))?;
-        sync_parent(&staged)?;
         let checksum = hasher.finalize().to_hex().to_string();
+        let changed = staged;
         let mut staged = self.staged();
+        staged.changed.add_parent(&changed);
         staged.columns.add(table, columns);
         // Replaces a file that was staged at this path before.
         staged.files.retain(|file| file.path != path);
@@ -210,10 +217,18 @@ impl Staging {
     }
 
     /// Returns the staged files, sorted by path, and the lock.
-    pub(super) fn into_parts(self) -> (Vec<AddedFile>, File) {
-        let Staged { mut files, .. } = std::mem::take(&mut *self.staged());
+    ///
+    /// # Errors
+    /// The disk fails to make the names of the files durable.
+    pub(super) fn into_parts(self) -> Result<(Vec<AddedFile>, File), LakeError> {
+        let Staged {
+            mut files,
+            mut changed,
+            ..
+        } = std::mem::take(&mut *self.staged());
+        changed.sync()?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        (files, self._lock)
+        Ok((files, self._lock))
     }
 
     /// Removes the staged files.
@@ -245,7 +260,9 @@ impl Staging {
         let Staged {
             files: mut add,
             columns,
+            mut changed,
         } = std::mem::take(&mut *self.staged());
+        changed.sync()?;
         // Several threads may have staged them in any order.
         add.sort_by(|a, b| a.path.cmp(&b.path));
         let record = CommitRecord {
@@ -265,7 +282,7 @@ impl Staging {
         };
         columns::remember(&self.root, &columns)?;
         replace_json(&record_path(&self.root, &self.id), &record)?;
-        apply(&self.root, &record)?;
+        apply(&self.root, &record, Attempt::First)?;
         Ok(CommitRecord {
             applied: true,
             ..record

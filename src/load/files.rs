@@ -2,6 +2,7 @@
 //!
 //! Each begins with [`step`], where tests abort the process or make the disk fail.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -54,6 +55,51 @@ pub fn create_private_dir(path: &Path, access: FileAccess) -> Result<(), LakeErr
         step().and_then(|()| durable::create_private_dir_all(path, access))
     };
     made.map_err(failed("create the folder", path))
+}
+
+/// Folders whose names have changed. A commit syncs each of them once, however many of its files are
+/// in it.
+#[derive(Debug, Default)]
+pub struct ChangedFolders(BTreeSet<PathBuf>);
+
+impl ChangedFolders {
+    /// Creates a folder and its missing parents. With `access`, other accounts may not enter them.
+    pub fn create_dir(&mut self, path: &Path, access: Option<FileAccess>) -> Result<(), LakeError> {
+        // An existing folder is no change of the disk, and so no step.
+        if path.is_dir() {
+            return Ok(());
+        }
+        let made = step().and_then(|()| durable::make_dir_all(path, access));
+        self.0
+            .extend(made.map_err(failed("create the folder", path))?);
+        Ok(())
+    }
+
+    /// Renames a file.
+    pub fn rename(&mut self, from: &Path, to: &Path) -> Result<(), LakeError> {
+        move_file(from, to)?;
+        self.add_parent(to);
+        Ok(())
+    }
+
+    /// Adds the folder that contains `path`.
+    pub fn add_parent(&mut self, path: &Path) {
+        self.0.extend(path.parent().map(Path::to_owned));
+    }
+
+    /// Adds all folders between `root` and `path`, and `root`.
+    pub fn add_ancestors(&mut self, path: &Path, root: &Path) {
+        let above = path.ancestors().skip(1);
+        let inside = above.take_while(|folder| folder.starts_with(root));
+        self.0.extend(inside.map(Path::to_owned));
+    }
+
+    /// Makes all changes of names durable.
+    pub fn sync(&mut self) -> Result<(), LakeError> {
+        std::mem::take(&mut self.0)
+            .iter()
+            .try_for_each(|folder| sync_dir(folder))
+    }
 }
 
 /// Creates a file that other accounts may not read, or truncates an existing file.
@@ -131,9 +177,13 @@ fn replace_json_with<T: Serialize>(
 
 /// Renames a file and syncs the folder of the new name.
 pub fn rename(from: &Path, to: &Path) -> Result<(), LakeError> {
-    let renamed = step().and_then(|()| fs::rename(from, to));
-    renamed.map_err(failed("rename into place", to))?;
+    move_file(from, to)?;
     sync_parent(to)
+}
+
+fn move_file(from: &Path, to: &Path) -> Result<(), LakeError> {
+    let renamed = step().and_then(|()| fs::rename(from, to));
+    renamed.map_err(failed("rename into place", to))
 }
 
 /// Creates a hard link. An existing `to` is no error.

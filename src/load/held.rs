@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::apply::{apply, drop_staging, finish_commits};
+use super::apply::{Attempt, apply, drop_staging, finish_commits};
 use super::commit::Staging;
 use super::files::{list, rename, replace_json, replace_private_json};
 use super::record::next_commit_time;
@@ -102,7 +102,7 @@ impl Staging {
         let _guard = commit_lock(self.root())?;
         let (root, folder) = (self.root().to_owned(), self.folder().to_owned());
         let access = self.access();
-        let (add, lock) = self.into_parts();
+        let (add, lock) = self.into_parts()?;
         // The staging may have the id of the ledger's commit, so the held commit gets a new one.
         let commit_id = Uuid::now_v7().to_string();
         let target = root.join(STAGING).join(&commit_id);
@@ -202,7 +202,7 @@ impl Lake {
             applied: false,
         };
         replace_json(&record_path(self.root(), &record.commit_id), &record)?;
-        apply(self.root(), &record)?;
+        apply(self.root(), &record, Attempt::First)?;
         Ok(CommitRecord {
             applied: true,
             ..record

@@ -13,8 +13,8 @@ use crate::clock;
 use crate::lake_layout::full_path;
 use crate::load::{Lake, LakeError};
 use crate::query::catalog::{only, over_copies};
-use crate::query::duckdb::QueryError;
 use crate::query::duckdb::export_file::{AboutExport, NewExport, OldFile};
+use crate::query::duckdb::{Comments, QueryError};
 use crate::run::catalog::{GONE_RETRIES, open_still};
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
@@ -198,7 +198,7 @@ fn write(
     let still = lake.lock_shared()?;
     let newest = lake.commits()?.pop();
     let newest = newest.map(|commit| (commit.commit_id, commit.committed_at));
-    let opened = open_still(lake, chosen)?;
+    let opened = open_still(lake, chosen, Comments::Without)?;
     let columns = lake.file_columns(chosen)?;
     drop(still);
     let about = AboutExport {

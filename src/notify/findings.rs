@@ -23,7 +23,7 @@ use crate::plan::Plan;
 use crate::plan::money::grouped;
 use crate::plan::notify::Finding;
 use crate::query::checks::columns;
-use crate::query::duckdb::{Database, QueryError};
+use crate::query::duckdb::{Comments, Database, QueryError};
 use crate::run::catalog::{self, Opened};
 use crate::run::error::RunError;
 
@@ -83,7 +83,7 @@ pub fn with_database<T>(
     read: impl FnOnce(&Database) -> T,
 ) -> Result<T, FindingError> {
     let open = |scratch: &Path, lake: &Lake| -> Result<Opened, RunError> {
-        let opened = catalog::open_still(lake, &plan.contracts.relations())?;
+        let opened = catalog::open_still(lake, &plan.contracts.relations(), Comments::Without)?;
         opened.spill_to(Some(scratch))?;
         opened.confine(lake.root())?;
         Ok(opened)

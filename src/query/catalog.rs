@@ -29,6 +29,36 @@ pub fn statements(
     })
 }
 
+/// Returns the statements that create one view for each of these tables, without comments and
+/// without the views derived from them. They take a fifth of the time of [`statements`].
+pub fn table_statements(
+    lake: &Path,
+    tables: &IndexMap<String, Table>,
+    columns: &FileColumns,
+    files: impl Fn(&Table) -> Option<Files>,
+) -> Vec<String> {
+    let view = |table: &Table| {
+        let all = |files| ViewPart {
+            files,
+            ..ViewPart::of_lake(lake, table, columns)
+        };
+        let parts: Vec<ViewPart<'_>> = files(table).map(all).into_iter().collect();
+        table_view(
+            &identifier(table.name()),
+            table,
+            &columns.unreadable,
+            &parts,
+        )
+    };
+    let tables = tables.values().filter(|table| table.query.is_none());
+    tables.map(view).collect()
+}
+
+/// Returns true if a statement of a catalog only adds a comment.
+pub fn is_comment(statement: &str) -> bool {
+    statement.starts_with("COMMENT ON ")
+}
+
 /// Returns the statements that create views over the rows of these pipelines only.
 pub fn statements_of_pipelines(
     lake: &Path,

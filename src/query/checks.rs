@@ -1,15 +1,20 @@
 //! The SQL of data checks, which returns the faulty rows. Pure except for [`failing`], [`bind`],
 //! [`columns`] and [`remark`], which run queries.
 
+use std::collections::BTreeSet;
+
 use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use indexmap::IndexMap;
 
 use super::duckdb::{Database, QueryAnswer, QueryError};
 use crate::plan::CheckRule;
+use crate::query::catalog::{named_in, only};
 use crate::query::sql::{identifier, literal};
 use crate::query::staged::of_run;
 use crate::spec::checks::CheckValue;
+use crate::spec::table::Table;
 
 /// The run whose rows are checked.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,15 @@ pub fn query(rule: &CheckRule, checked: &Checked<'_>, key: &[&str], rejected: Re
         ),
         CheckRule::Sql(sql) => sql.clone(),
     }
+}
+
+/// Returns the tables that one of these queries may read. Fewer tables open faster.
+pub fn tables(queries: &[String], tables: &IndexMap<String, Table>) -> IndexMap<String, Table> {
+    let named = queries
+        .iter()
+        .flat_map(|sql| named_in(sql, tables).into_keys());
+    let named: BTreeSet<String> = named.collect();
+    only(tables, |name| named.contains(name))
 }
 
 fn rows_where(table: &str, key: &[&str], columns: &[String], condition: &str) -> String {

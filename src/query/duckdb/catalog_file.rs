@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 use duckdb::Connection;
 use indexmap::IndexMap;
@@ -14,6 +17,7 @@ use super::{QueryError, any, catalog_statements, create};
 use crate::clock;
 use crate::lake_layout::state::{CATALOG_NOTE, REPLACED_CATALOGS};
 use crate::lake_layout::{CATALOG, STATE};
+use crate::query::catalog::is_comment;
 use crate::query::sql::literal;
 use crate::spec::table::{FileColumns, Table};
 
@@ -71,13 +75,7 @@ pub fn write_catalog(
     };
     // A killed process with the same process id may have left its file.
     remove_if_there(&beside)?;
-    let connection = Connection::open(workshop.path()).map_err(QueryError::Sql)?;
-    let built = create(&connection, &statements).and_then(|()| {
-        let written = connection.execute_batch("CHECKPOINT");
-        written.map_err(QueryError::Sql)
-    });
-    drop(connection);
-    let file = built.and_then(|()| {
+    let file = build(&statements, workshop.path()).and_then(|()| {
         workshop
             .deliver(&beside)
             .map_err(failed("write", &beside))?;
@@ -101,6 +99,36 @@ pub fn write_catalog(
         tracing::debug!("{} is not written: {error}", note.display());
     }
     Ok(())
+}
+
+/// Makes a database file with these views and comments. They are made in memory, the comments beside
+/// the views that follow, since DuckDB takes a statement for the comment on each column.
+fn build(statements: &[String], path: &Path) -> Result<(), QueryError> {
+    let views = Connection::open_in_memory().map_err(QueryError::Sql)?;
+    let comments = views.try_clone().map_err(QueryError::Sql)?;
+    let (send, receive) = mpsc::channel::<&[String]>();
+    thread::scope(|scope| {
+        let commenter = scope.spawn(move || {
+            let mut received = receive.iter();
+            received.try_for_each(|statements| create(&comments, statements))
+        });
+        let mut relations = statements.chunk_by(|_, next| is_comment(next));
+        let created = relations.try_for_each(|relation| {
+            let (view, comments) = relation.split_at(1);
+            create(&views, view)?;
+            // After an error of the other thread, nothing is received any more.
+            let _ = send.send(comments);
+            Ok(())
+        });
+        drop(send);
+        let commented = commenter.join();
+        created.and(commented.unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
+    let copied = views.execute_batch(&format!(
+        "ATTACH {} AS file (STORAGE_VERSION 'v1.0.0'); COPY FROM DATABASE memory TO file; DETACH file",
+        literal(&path.to_string_lossy())
+    ));
+    copied.map_err(QueryError::Sql)
 }
 
 /// Name of the view that tells what the file is.

@@ -94,6 +94,14 @@ impl Interrupter {
     }
 }
 
+/// Whether a database has the descriptions of its views and columns. Only statements that list them
+/// need them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comments {
+    With,
+    Without,
+}
+
 /// A query's result.
 #[derive(Debug)]
 pub struct QueryAnswer {
@@ -124,6 +132,20 @@ impl Database {
         Self::with(&catalog_statements(lake, tables, columns, any)?)
     }
 
+    /// Opens these tables of the lake, without the views derived from them and without comments.
+    ///
+    /// # Errors
+    /// Fails as [`Database::open`] does.
+    pub fn open_tables(
+        lake: &Path,
+        tables: &IndexMap<String, Table>,
+        columns: &FileColumns,
+    ) -> Result<Self, QueryError> {
+        let lake = absolute(lake)?;
+        let files = |table: &Table| any(&lake, table);
+        Self::with(&catalog::table_statements(&lake, tables, columns, files))
+    }
+
     /// Opens the lake with the files that exist now, whatever is committed while it is open. The
     /// views of [`Database::open`] look for their files when they are read, so two views may see
     /// different states.
@@ -134,8 +156,13 @@ impl Database {
         lake: &Path,
         tables: &IndexMap<String, Table>,
         columns: &FileColumns,
+        comments: Comments,
     ) -> Result<Self, QueryError> {
-        Self::with(&catalog_statements(lake, tables, columns, these)?)
+        let statements = catalog_statements(lake, tables, columns, these)?;
+        match comments {
+            Comments::With => Self::with(&statements),
+            Comments::Without => Self::without_comments(statements),
+        }
     }
 
     /// Opens the lake as it will be with a run's staged files. The schema `run` has the run's rows
@@ -155,7 +182,7 @@ impl Database {
             ..*staged
         };
         let has_files = |root: &Path, table: &Table| has_files(root, table);
-        Self::with(&staged::statements(&staged, tables, columns, has_files))
+        Self::without_comments(staged::statements(&staged, tables, columns, has_files))
     }
 
     /// Opens the views of [`Database::open_staged`] without any rows.
@@ -172,8 +199,7 @@ impl Database {
             leaves: &|_| false,
         };
         let columns = FileColumns::default();
-        let statements = staged::statements(&nowhere, tables, &columns, |_, _| false);
-        Self::with(&statements)
+        Self::without_comments(staged::statements(&nowhere, tables, &columns, |_, _| false))
     }
 
     /// Opens the lake with the rows of these pipelines only. The files are fixed as in
@@ -189,7 +215,7 @@ impl Database {
     ) -> Result<Self, QueryError> {
         let lake = absolute(lake)?;
         let files = |table: &Table| these(&lake, table);
-        Self::with(&catalog::statements_of_pipelines(
+        Self::without_comments(catalog::statements_of_pipelines(
             &lake, tables, columns, pipelines, files,
         ))
     }
@@ -210,6 +236,12 @@ impl Database {
         Self::with(&catalog::statements_as_of(
             &lake, tables, columns, runs, files,
         ))
+    }
+
+    /// Comments take as much time as views.
+    fn without_comments(mut statements: Vec<String>) -> Result<Self, QueryError> {
+        statements.retain(|statement| !catalog::is_comment(statement));
+        Self::with(&statements)
     }
 
     /// Opens DuckDB without its cache of read files. The cache would hold every file that was read,

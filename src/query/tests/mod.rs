@@ -17,8 +17,8 @@ use indexmap::IndexMap;
 use tempfile::TempDir;
 
 use super::catalog::{Files, named_in, sql_type, statements};
-use super::duckdb::Database;
 use super::duckdb::catalog_file::write_catalog;
+use super::duckdb::{Comments, Database};
 use super::views::derived;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::FileColumns;
@@ -554,7 +554,8 @@ fn an_open_lake_does_not_show_later_commits() {
     let mut lake = Lake::new();
     lake.add("notes", "note_id, run_id", &["'a', 'r'"]);
     let columns = FileColumns::default();
-    let still = Database::open_still(&lake.root, tables, &columns).expect("a lake");
+    let still =
+        Database::open_still(&lake.root, tables, &columns, Comments::Without).expect("a lake");
     let as_of = ["r".to_owned(), "s".to_owned()].into();
     let as_of = Database::open_as_of(&lake.root, tables, &columns, &as_of).expect("a lake");
     let usual = Database::open(&lake.root, tables, &columns).expect("a lake");

@@ -11,8 +11,8 @@ use indexmap::IndexMap;
 use crate::load::Lake;
 use crate::load::locks::readers::Reading;
 use crate::query::catalog::only;
-use crate::query::duckdb::Database;
 use crate::query::duckdb::catalog_file::write_catalog;
+use crate::query::duckdb::{Comments, Database};
 use crate::run::catalog::as_of::runs_as_of;
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
@@ -33,28 +33,19 @@ impl Deref for Opened {
     }
 }
 
-/// Opens these tables of a lake for SQL.
-///
-/// # Errors
-/// The lake cannot be read.
-pub fn open(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, RunError> {
-    let reading = lake.begin_reading()?;
-    let columns = lake.file_columns(tables)?;
-    Ok(Opened {
-        database: Database::open(lake.root(), tables, &columns)?,
-        _reading: reading,
-    })
-}
-
 /// Opens these tables of a lake as a snapshot of now. A statement that reads several tables sees
 /// all of a commit or nothing of it.
 ///
 /// # Errors
 /// The lake cannot be read.
-pub fn open_still(lake: &Lake, tables: &IndexMap<String, Table>) -> Result<Opened, RunError> {
+pub fn open_still(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    comments: Comments,
+) -> Result<Opened, RunError> {
     while_still(lake, || {
-        let columns = lake.file_columns(tables)?;
-        Ok(Database::open_still(lake.root(), tables, &columns)?)
+        let (root, columns) = (lake.root(), lake.file_columns(tables)?);
+        Ok(Database::open_still(root, tables, &columns, comments)?)
     })
 }
 
@@ -71,8 +62,8 @@ fn while_still(
     })
 }
 
-/// Opens only the tables with these names. Fewer tables open faster: each view lists the folders
-/// of its table.
+/// Opens only the tables with these names, without the views derived from them. Fewer tables open
+/// faster: each view lists the folders of its table.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -81,7 +72,13 @@ pub fn open_some(
     tables: &IndexMap<String, Table>,
     names: &[&str],
 ) -> Result<Opened, RunError> {
-    open(lake, &only(tables, |name| names.contains(&name)))
+    let reading = lake.begin_reading()?;
+    let tables = only(tables, |name| names.contains(&name));
+    let columns = lake.file_columns(&tables)?;
+    Ok(Opened {
+        database: Database::open_tables(lake.root(), &tables, &columns)?,
+        _reading: reading,
+    })
 }
 
 /// Opens these tables of a lake with only the rows of runs that were committed by `at`.

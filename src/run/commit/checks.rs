@@ -49,6 +49,16 @@ pub(crate) struct Subject<'a> {
     pub tallies: &'a Tallies,
 }
 
+impl Subject<'_> {
+    fn checked(&self) -> Checked<'_> {
+        Checked {
+            run_id: &self.meta.run_id,
+            pipeline: &self.meta.pipeline,
+            snapshot_at: self.meta.snapshot_at,
+        }
+    }
+}
+
 impl Audit {
     /// Runs all checks of a plan and logs each result. A check that cannot run has not passed.
     ///
@@ -59,7 +69,9 @@ impl Audit {
         if plan.checks.is_empty() {
             return Ok(audit);
         }
-        let tables = &plan.contracts.tables;
+        let queries = plan.checks.iter().map(|check| query(check, plan, subject));
+        let queries: Vec<String> = queries.collect();
+        let tables = &checks::tables(&queries, &plan.contracts.tables);
         let staged = Staged {
             lake: subject.lake.root(),
             folder: subject.staging.folder(),
@@ -74,21 +86,15 @@ impl Audit {
         let database = Database::open_staged(&staged, tables, &columns)?;
         database.spill_to(Some(scratch.path()))?;
         database.confine_to(&[staged.lake, staged.folder])?;
-        for check in &plan.checks {
-            audit.make(check, plan, subject, &database);
+        for (check, query) in plan.checks.iter().zip(&queries) {
+            audit.make(check, query, subject, &database);
         }
         Ok(audit)
     }
 
-    fn make(&mut self, check: &DataCheck, plan: &Plan, subject: &Subject<'_>, database: &Database) {
-        let checked = Checked {
-            run_id: &subject.meta.run_id,
-            pipeline: &subject.meta.pipeline,
-            snapshot_at: subject.meta.snapshot_at,
-        };
-        let query = query(check, plan, subject, &checked);
-        let asked = checks::failing(database, &query).and_then(|found| {
-            let remark = checks::remark(database, &check.rule, &checked)?;
+    fn make(&mut self, check: &DataCheck, query: &str, subject: &Subject<'_>, database: &Database) {
+        let asked = checks::failing(database, query).and_then(|found| {
+            let remark = checks::remark(database, &check.rule, &subject.checked())?;
             Ok((found, remark))
         });
         let result = match asked {
@@ -175,7 +181,7 @@ pub fn unable(plan: &Plan, lake: &Path) -> Result<Vec<(usize, QueryError)>, Quer
 /// A failing row, by column.
 type Row = indexmap::IndexMap<String, Value>;
 
-fn query(check: &DataCheck, plan: &Plan, subject: &Subject<'_>, checked: &Checked<'_>) -> String {
+fn query(check: &DataCheck, plan: &Plan, subject: &Subject<'_>) -> String {
     let table = table_of(&check.rule);
     let contract = table.and_then(|table| plan.contracts.tables.get(table));
     let key: Vec<&str> = contract
@@ -187,7 +193,7 @@ fn query(check: &DataCheck, plan: &Plan, subject: &Subject<'_>, checked: &Checke
         written: tally.written,
         rejected: tally.rejected,
     });
-    checks::query(&check.rule, checked, &key, rejected)
+    checks::query(&check.rule, &subject.checked(), &key, rejected)
 }
 
 fn table_of(rule: &CheckRule) -> Option<&str> {

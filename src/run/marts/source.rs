@@ -68,7 +68,7 @@ impl MartTables {
         let read = tables_of(&reads);
         let tables = only(&contracts.tables, |name| read.contains(name));
         let columns = lake.file_columns(&tables)?;
-        let database = Database::open(lake.root(), &tables, &columns);
+        let database = Database::open_tables(lake.root(), &tables, &columns);
         Ok(MartTables {
             tables,
             reads,
@@ -93,7 +93,7 @@ impl MartTables {
             let _held = lake.lock_exclusive()?;
             let columns = lake.file_columns(&self.tables)?;
             if columns != self.columns {
-                let database = Database::open(lake.root(), &self.tables, &columns);
+                let database = Database::open_tables(lake.root(), &self.tables, &columns);
                 self.database = database.map_err(MartsError::Open)?;
                 self.columns = columns;
             }

@@ -42,6 +42,7 @@ pub struct Emitter<'e, 'p, 't> {
     /// The elements that enclose a row, from the page inward, and the row's index in each list.
     frames: Vec<FrameId>,
     indexes: Vec<usize>,
+    /// Cells of the current row, if its table has privacy rules.
     cells: Vec<Option<Cell<'p>>>,
     /// True if the outermost list is the page's items.
     over_items: bool,
@@ -232,8 +233,8 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             ..
         } = self.page.transform;
         let shape: &Shape = &shapes[rule.table];
-        self.cells.clear();
-        for column in &shape.stored {
+        let rules = self.redaction().table(rule.table);
+        for (at, column) in shape.stored.iter().enumerate() {
             let cell = match column.fill {
                 Some(fill) => Ok(self.fill(fill)),
                 None => self.read(&variant.columns[column.at], part),
@@ -241,21 +242,36 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             let broken = match cell {
                 Ok(None) if column.required => self.no_value(&variant.columns[column.at]),
                 Ok(cell) => {
-                    self.cells.push(cell);
+                    self.append(rule.table, at, cell);
                     continue;
                 }
                 Err(bad) if *on_bad_value == OnBadValue::Null && !column.required => {
                     self.accumulator.nulled(rule.table, &bad);
-                    self.cells.push(None);
+                    self.append(rule.table, at, None);
                     continue;
                 }
                 Err(bad) => bad,
             };
+            self.cells.clear();
+            self.accumulator.builder(rule.table).discard_row();
             return self.reject(rule, &column.name, &broken);
         }
-        self.redaction().table(rule.table).apply(&mut self.cells);
+        rules.apply(&mut self.cells);
+        for (at, cell) in self.cells.drain(..).enumerate() {
+            self.accumulator.builder(rule.table).append(at, cell);
+        }
         let observed = self.observed.at(self.position().unwrap_or_default());
-        self.accumulator.push(rule.table, &mut self.cells, observed);
+        self.accumulator.end_row(rule.table, observed);
+    }
+
+    /// Appends a cell of the current row to its column, or to the cells that privacy rules are
+    /// applied to when the row is complete.
+    fn append(&mut self, table: usize, column: usize, cell: Option<Cell<'p>>) {
+        if self.redaction().table(table).is_empty() {
+            self.accumulator.builder(table).append(column, cell);
+        } else {
+            self.cells.push(cell);
+        }
     }
 
     fn reject(&mut self, rule: &CompiledRule, column: &str, bad: &BadCell<'_>) {

@@ -132,8 +132,17 @@ impl RowRules {
         }
     }
 
-    /// Applies the rules to a row, which has one cell for each stored column.
+    /// Returns true if the rules change no row.
+    pub fn is_empty(&self) -> bool {
+        self.hidden.is_empty() && self.scrubbed.is_empty()
+    }
+
+    /// Applies the rules to a row, which has one cell for each stored column. Does nothing without
+    /// rules.
     pub fn apply(&self, row: &mut [Option<Cell<'_>>]) {
+        if self.is_empty() {
+            return;
+        }
         for at in &self.scrubbed {
             if let Some(Cell::Text(text)) = &mut row[*at] {
                 *text = scrub(std::mem::take(text));

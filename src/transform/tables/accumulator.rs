@@ -7,7 +7,6 @@ use arrow::error::ArrowError;
 use crate::run_meta::RunMeta;
 use crate::transform::common_columns::common_cells;
 use crate::transform::contracts::Transform;
-use crate::transform::program::value::Cell;
 use crate::transform::quality::drift::{Drift, DriftKind};
 use crate::transform::quality::reject::{BadCell, Reject};
 use crate::transform::quality::tally::Tally;
@@ -20,9 +19,11 @@ use crate::transform::tables::spill::Scratch;
 pub struct Accumulator<'t> {
     transform: &'t Transform,
     meta: RunMeta,
-    /// In the order of the tables in the contracts, as are the next three fields.
+    /// In the order of the tables in the contracts, as are the next four fields.
     builders: Vec<TableBuilder>,
     parts: Vec<Vec<Part>>,
+    /// Memory of the parts in bytes.
+    in_parts: Vec<usize>,
     tallies: Vec<Tally>,
     wanted: Vec<bool>,
     rejects_at: Option<usize>,
@@ -37,6 +38,10 @@ pub struct Accumulator<'t> {
     broken: Option<ArrowError>,
     spill: Option<Spill<'t>>,
 }
+
+/// Memory in bytes at which the rows of a builder become a part. A longer column would be copied as it
+/// grows.
+const CHUNK: usize = 2 << 20;
 
 /// Destination of rows beyond a memory limit.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,7 @@ impl<'t> Accumulator<'t> {
             meta,
             builders: shapes.iter().map(TableBuilder::new).collect(),
             parts: shapes.iter().map(|_| Vec::new()).collect(),
+            in_parts: vec![0; shapes.len()],
             tallies: vec![Tally::default(); shapes.len()],
             wanted: shapes.iter().enumerate().map(wanted).collect(),
             rejects_at: shapes.iter().position(|s| s.name == REJECTS),
@@ -89,9 +95,14 @@ impl<'t> Accumulator<'t> {
         &mut self.tallies[table]
     }
 
-    /// Appends a row, which has one cell for each stored column of the table.
-    pub fn push(&mut self, table: usize, cells: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
-        self.builders[table].push(cells, observed);
+    /// Returns the builder of a table. Call [`Accumulator::end_row`] when a row has all its cells.
+    pub fn builder(&mut self, table: usize) -> &mut TableBuilder {
+        &mut self.builders[table]
+    }
+
+    /// Ends a row, which has one cell for each stored column of the table.
+    pub fn end_row(&mut self, table: usize, observed: Observed) {
+        self.builders[table].end_row(observed);
         self.tallies[table].written += 1;
     }
 
@@ -129,7 +140,20 @@ impl<'t> Accumulator<'t> {
             let drift = self.page_drift.take().redacted(&self.transform.redaction);
             self.drift.entry(key).or_default().merge(drift);
         }
+        for table in 0..self.builders.len() {
+            if self.builders[table].allocated() > CHUNK {
+                self.close_chunk(table)?;
+            }
+        }
         self.spill_if_full()
+    }
+
+    /// Moves the rows of a builder to the parts.
+    fn close_chunk(&mut self, table: usize) -> Result<(), ArrowError> {
+        let rows = self.builders[table].take(&self.transform.shapes[table])?;
+        self.in_parts[table] += rows.get_array_memory_size();
+        self.parts[table].push(Part::Memory(rows));
+        Ok(())
     }
 
     /// Spills the largest tables to disk until the rest fits in memory.
@@ -137,22 +161,35 @@ impl<'t> Accumulator<'t> {
         let Some(Spill { scratch, memory }) = self.spill else {
             return Ok(());
         };
-        while self.builders.iter().map(TableBuilder::bytes).sum::<usize>() > memory {
-            let sizes = self.builders.iter().map(TableBuilder::bytes).enumerate();
+        loop {
+            let sizes = self.builders.iter().zip(&self.in_parts);
+            let sizes = sizes.map(|(builder, in_parts)| match builder.rows() {
+                // What it has allocated is for the rows that follow.
+                0 => *in_parts,
+                _ => builder.allocated() + in_parts,
+            });
+            let sizes: Vec<usize> = sizes.collect();
+            if sizes.iter().sum::<usize>() <= memory {
+                return Ok(());
+            }
+            let sizes = sizes.into_iter().enumerate();
             let Some((largest, _)) = sizes.max_by_key(|(_, bytes)| *bytes) else {
-                break;
+                return Ok(());
             };
             let part = self.spill(largest, scratch)?;
             self.parts[largest].push(part);
         }
-        Ok(())
     }
 
     /// Writes the rows of a table that are in memory to disk, sorted, without outdated rows.
     fn spill(&mut self, table: usize, scratch: &Scratch) -> Result<Part, ArrowError> {
+        self.close_chunk(table)?;
+        self.in_parts[table] = 0;
+        let parts = std::mem::take(&mut self.parts[table]);
+        let (disk, memory): (Vec<Part>, _) = parts.into_iter().partition(Part::is_on_disk);
+        self.parts[table] = disk;
         let shape = &self.transform.shapes[table];
-        let rows = Part::Memory(self.builders[table].take(shape)?);
-        let (part, superseded) = merged(shape, &[rows], scratch)?;
+        let (part, superseded) = merged(shape, &memory, scratch)?;
         self.tallies[table].superseded += superseded;
         Ok(part)
     }
@@ -167,8 +204,7 @@ impl<'t> Accumulator<'t> {
         }
         for table in 0..self.builders.len() {
             if self.builders[table].rows() > 0 {
-                let rows = self.builders[table].take(&self.transform.shapes[table])?;
-                self.parts[table].push(Part::Memory(rows));
+                self.close_chunk(table)?;
             }
         }
         Ok(Finished {

@@ -1,12 +1,9 @@
-//! Arrow schemas and row builders from the table contracts.
+//! Row builders from the table contracts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, FixedSizeBinaryArray, Float64Builder, Int64Builder,
-    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder,
-};
+use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Field;
 use arrow::error::ArrowError;
@@ -19,6 +16,7 @@ use crate::spec::table::ColumnType;
 use crate::transform::common_columns::common_cells;
 use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::RowRules;
+use crate::transform::tables::columns::ColumnBuilder;
 use crate::transform::tables::merge::{Merge, Part};
 use crate::transform::tables::shape::{Observed, Shape, StoredColumn};
 
@@ -29,18 +27,7 @@ pub struct TableBuilder {
     /// The observations of the rows, one after the other, if the table keeps the latest.
     observed: Vec<u8>,
     latest: bool,
-    bytes: usize,
     rows: usize,
-}
-
-#[derive(Debug)]
-pub(crate) enum ColumnBuilder {
-    Text(StringBuilder),
-    Int(Int64Builder),
-    Float(Float64Builder),
-    Bool(BooleanBuilder),
-    Instant(TimestampMicrosecondBuilder),
-    Date(Date32Builder),
 }
 
 impl TableBuilder {
@@ -50,30 +37,44 @@ impl TableBuilder {
             columns: kinds.map(ColumnBuilder::new).collect(),
             observed: Vec::new(),
             latest: shape.latest,
-            bytes: 0,
             rows: 0,
         }
     }
 
-    /// Appends a row with one cell for each stored column, in the order and of the types of the
-    /// columns.
-    pub fn push(&mut self, row: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
-        for (builder, cell) in self.columns.iter_mut().zip(row.drain(..)) {
-            self.bytes += size_of::<i64>();
-            if let Some(Cell::Text(text)) = &cell {
-                self.bytes += text.len();
-            }
-            builder.append(cell);
-        }
+    /// Appends a cell of the row that follows, at this place among the stored columns. Call
+    /// [`TableBuilder::end_row`] once all columns have a cell.
+    pub fn append(&mut self, column: usize, cell: Option<Cell<'_>>) {
+        self.columns[column].append(cell);
+    }
+
+    pub fn end_row(&mut self, observed: Observed) {
         if self.latest {
             self.observed.extend_from_slice(&observed.0);
         }
         self.rows += 1;
     }
 
-    /// Returns the approximate memory of the rows, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// Takes back the cells of a row that has not ended.
+    pub fn discard_row(&mut self) {
+        let rows = self.rows;
+        self.columns
+            .iter_mut()
+            .for_each(|column| column.truncate(rows));
+    }
+
+    /// Appends a row with one cell for each stored column, in the order and of the types of the
+    /// columns.
+    pub fn push(&mut self, row: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
+        for (column, cell) in row.drain(..).enumerate() {
+            self.append(column, cell);
+        }
+        self.end_row(observed);
+    }
+
+    /// Returns the allocated memory in bytes.
+    pub fn allocated(&self) -> usize {
+        let columns: usize = self.columns.iter().map(ColumnBuilder::allocated).sum();
+        columns + self.observed.capacity()
     }
 
     pub fn rows(&self) -> usize {
@@ -98,59 +99,15 @@ impl TableBuilder {
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
     pub fn take(&mut self, shape: &Shape) -> Result<RecordBatch, ArrowError> {
-        let mut columns: Vec<ArrayRef> =
-            self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let columns = self.columns.iter_mut().map(ColumnBuilder::take);
+        let mut columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
         if shape.latest {
             let observed = std::mem::take(&mut self.observed);
             let array = FixedSizeBinaryArray::try_new(Observed::LEN as i32, observed.into(), None)?;
             columns.push(Arc::new(array));
         }
-        self.observed.clear();
-        (self.bytes, self.rows) = (0, 0);
+        self.rows = 0;
         RecordBatch::try_new(Arc::clone(&shape.stored_schema), columns)
-    }
-}
-
-impl ColumnBuilder {
-    fn new(kind: ColumnType) -> Self {
-        match kind {
-            ColumnType::String => ColumnBuilder::Text(StringBuilder::new()),
-            ColumnType::Int64 => ColumnBuilder::Int(Int64Builder::new()),
-            ColumnType::Float64 => ColumnBuilder::Float(Float64Builder::new()),
-            ColumnType::Bool => ColumnBuilder::Bool(BooleanBuilder::new()),
-            ColumnType::Timestamp => {
-                ColumnBuilder::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
-            }
-            ColumnType::Date => ColumnBuilder::Date(Date32Builder::new()),
-        }
-    }
-
-    fn append(&mut self, cell: Option<Cell<'_>>) {
-        match (self, cell) {
-            (ColumnBuilder::Text(b), Some(Cell::Text(v))) => b.append_value(v),
-            (ColumnBuilder::Int(b), Some(Cell::Int(v))) => b.append_value(v),
-            (ColumnBuilder::Float(b), Some(Cell::Float(v))) => b.append_value(v),
-            (ColumnBuilder::Bool(b), Some(Cell::Bool(v))) => b.append_value(v),
-            (ColumnBuilder::Instant(b), Some(Cell::Instant(v))) => b.append_value(v),
-            (ColumnBuilder::Date(b), Some(Cell::Date(v))) => b.append_value(v),
-            (ColumnBuilder::Text(b), _) => b.append_null(),
-            (ColumnBuilder::Int(b), _) => b.append_null(),
-            (ColumnBuilder::Float(b), _) => b.append_null(),
-            (ColumnBuilder::Bool(b), _) => b.append_null(),
-            (ColumnBuilder::Instant(b), _) => b.append_null(),
-            (ColumnBuilder::Date(b), _) => b.append_null(),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            ColumnBuilder::Text(b) => Arc::new(b.finish()),
-            ColumnBuilder::Int(b) => Arc::new(b.finish()),
-            ColumnBuilder::Float(b) => Arc::new(b.finish()),
-            ColumnBuilder::Bool(b) => Arc::new(b.finish()),
-            ColumnBuilder::Instant(b) => Arc::new(b.finish()),
-            ColumnBuilder::Date(b) => Arc::new(b.finish()),
-        }
     }
 }
 
@@ -209,13 +166,10 @@ fn record_cell(value: Value, kind: ColumnType) -> Result<Option<Cell<'static>>, 
 }
 
 /// Returns a column with the same value in all rows.
-fn repeated(cell: Option<Cell<'_>>, kind: ColumnType, rows: usize) -> ArrayRef {
-    if let (ColumnType::String, Some(Cell::Text(text))) = (kind, &cell) {
-        return Arc::new(StringArray::new_repeated(text, rows));
-    }
+fn repeated(cell: Option<Cell<'_>>, kind: ColumnType, rows: usize) -> Result<ArrayRef, ArrowError> {
     let mut builder = ColumnBuilder::new(kind);
     (0..rows).for_each(|_| builder.append(cell.clone()));
-    builder.finish()
+    builder.take()
 }
 
 impl Shape {
@@ -232,9 +186,10 @@ impl Shape {
             .iter()
             .position(|c| c.at == at)
         {
-            Some(place) => Arc::clone(rows.column(place)),
+            Some(place) => Ok(Arc::clone(rows.column(place))),
             None => constant(field.name(), *kind),
         };
-        RecordBatch::try_new(Arc::clone(&self.schema), fields.map(column).collect())
+        let columns = fields.map(column).collect::<Result<_, _>>()?;
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod accumulator;
 pub mod builder;
+pub mod columns;
 pub mod finish;
 pub mod merge;
 pub mod select;

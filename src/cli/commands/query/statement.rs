@@ -16,7 +16,7 @@ use crate::cli::output::pager::print_paged;
 use crate::cli::output::print::print_as_is;
 use crate::load::Lake;
 use crate::query::catalog::named_in;
-use crate::query::duckdb::{Interrupter, QueryError};
+use crate::query::duckdb::{Comments, Interrupter, QueryError};
 use crate::run::catalog::{self, GONE_RETRIES, Opened};
 use crate::spec::contracts::Contracts;
 use crate::spec::mart::Mart;
@@ -132,7 +132,7 @@ impl Queries {
     /// only.
     fn open(&self, tables: &IndexMap<String, Table>) -> Result<Opened, CliError> {
         let database = match self.as_of {
-            None => catalog::open_still(&self.lake, tables)?,
+            None => catalog::open_still(&self.lake, tables, Comments::With)?,
             Some(Instant(at)) => catalog::open_as_of(&self.lake, tables, at.to_utc())?,
         };
         database.spill_to(self.scratch.as_ref().map(TempDir::path))?;

@@ -90,6 +90,8 @@ pub struct Convert {
     within_window: bool,
     /// True if the column holds ids. A blank text is not an id.
     is_id: bool,
+    /// True if a text, an integer or a boolean of the column's type is the value as it is.
+    is_plain: bool,
 }
 
 /// A pattern and the number of the group whose text is the value.
@@ -144,6 +146,12 @@ impl Convert {
             scale: mapping.scale,
             within_window: mapping.within_window,
             is_id: false,
+            is_plain: mapping.json.is_none()
+                && mapping.pattern.is_none()
+                && mapping.template.is_none()
+                && mapping.values.is_none()
+                && mapping.form.is_none()
+                && !mapping.within_window,
         })
     }
 
@@ -189,6 +197,11 @@ impl Convert {
         value: Scalar<'a>,
         window: Option<DateTime<Utc>>,
     ) -> Result<Option<Cell<'a>>, BadReason> {
+        if self.is_plain
+            && let Some(cell) = self.plain(value)
+        {
+            return Ok(Some(cell));
+        }
         if let Some(pointer) = &self.json {
             return self.inside(value, pointer, window);
         }
@@ -206,6 +219,18 @@ impl Convert {
             };
         }
         self.typed(value, window)
+    }
+
+    /// Returns the cell of a value that needs no conversion: most do not.
+    fn plain<'a>(&self, value: Scalar<'a>) -> Option<Cell<'a>> {
+        match (self.kind, value) {
+            (ColumnType::String, Scalar::Text(text)) if !self.is_null(value) => {
+                Some(Cell::Text(Cow::Borrowed(text)))
+            }
+            (ColumnType::Int64, Scalar::Int(number)) if number != 0 => Some(Cell::Int(number)),
+            (ColumnType::Bool, Scalar::Bool(truth)) => Some(Cell::Bool(truth)),
+            _ => None,
+        }
     }
 
     /// Returns the cell of the value at `pointer` in a text that contains JSON.

@@ -1,0 +1,212 @@
+//! Builders of Arrow columns whose last row can be taken back.
+
+use std::sync::Arc;
+
+use arrow::array::types::{
+    ArrowPrimitiveType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType,
+};
+use arrow::array::{ArrayRef, BooleanArray, NullBufferBuilder, PrimitiveArray, StringArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::ArrowNativeType;
+use arrow::error::ArrowError;
+
+use crate::spec::table::ColumnType;
+use crate::transform::program::value::Cell;
+
+/// Collects the values of one column.
+#[derive(Debug)]
+pub enum ColumnBuilder {
+    Text(Texts),
+    Int(Values<i64>),
+    Float(Values<f64>),
+    Bool(Values<bool>),
+    Instant(Values<i64>),
+    Date(Values<i32>),
+}
+
+/// Values of a fixed size. A null has the type's default.
+#[derive(Debug)]
+pub struct Values<T> {
+    values: Vec<T>,
+    valid: NullBufferBuilder,
+}
+
+#[derive(Debug)]
+pub struct Texts {
+    /// All texts, one after the other.
+    bytes: Vec<u8>,
+    /// Where each text begins, and the end of the last one.
+    offsets: Vec<i32>,
+    valid: NullBufferBuilder,
+}
+
+impl ColumnBuilder {
+    pub fn new(kind: ColumnType) -> Self {
+        match kind {
+            ColumnType::String => ColumnBuilder::Text(Texts::default()),
+            ColumnType::Int64 => ColumnBuilder::Int(Values::default()),
+            ColumnType::Float64 => ColumnBuilder::Float(Values::default()),
+            ColumnType::Bool => ColumnBuilder::Bool(Values::default()),
+            ColumnType::Timestamp => ColumnBuilder::Instant(Values::default()),
+            ColumnType::Date => ColumnBuilder::Date(Values::default()),
+        }
+    }
+
+    /// Appends a cell of the column's type, or a null.
+    pub fn append(&mut self, cell: Option<Cell<'_>>) {
+        match (self, cell) {
+            (ColumnBuilder::Text(b), Some(Cell::Text(v))) => b.append(&v),
+            (ColumnBuilder::Int(b), Some(Cell::Int(v))) => b.append(v),
+            (ColumnBuilder::Float(b), Some(Cell::Float(v))) => b.append(v),
+            (ColumnBuilder::Bool(b), Some(Cell::Bool(v))) => b.append(v),
+            (ColumnBuilder::Instant(b), Some(Cell::Instant(v))) => b.append(v),
+            (ColumnBuilder::Date(b), Some(Cell::Date(v))) => b.append(v),
+            (ColumnBuilder::Text(b), _) => b.append_null(),
+            (ColumnBuilder::Int(b), _) => b.append_null(),
+            (ColumnBuilder::Float(b), _) => b.append_null(),
+            (ColumnBuilder::Bool(b), _) => b.append_null(),
+            (ColumnBuilder::Instant(b), _) => b.append_null(),
+            (ColumnBuilder::Date(b), _) => b.append_null(),
+        }
+    }
+
+    /// Removes all rows from this one on. Does nothing if there are fewer.
+    pub fn truncate(&mut self, rows: usize) {
+        match self {
+            ColumnBuilder::Text(b) => b.truncate(rows),
+            ColumnBuilder::Int(b) => b.truncate(rows),
+            ColumnBuilder::Float(b) => b.truncate(rows),
+            ColumnBuilder::Bool(b) => b.truncate(rows),
+            ColumnBuilder::Instant(b) => b.truncate(rows),
+            ColumnBuilder::Date(b) => b.truncate(rows),
+        }
+    }
+
+    /// Returns the allocated memory in bytes.
+    pub fn allocated(&self) -> usize {
+        match self {
+            ColumnBuilder::Text(b) => {
+                b.bytes.capacity() + 4 * b.offsets.capacity() + b.valid.allocated_size()
+            }
+            ColumnBuilder::Int(b) => b.allocated(),
+            ColumnBuilder::Float(b) => b.allocated(),
+            ColumnBuilder::Bool(b) => b.allocated(),
+            ColumnBuilder::Instant(b) => b.allocated(),
+            ColumnBuilder::Date(b) => b.allocated(),
+        }
+    }
+
+    /// Takes the rows so far.
+    ///
+    /// # Errors
+    /// Texts that are not UTF-8; there are none.
+    pub fn take(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            ColumnBuilder::Text(b) => Arc::new(b.take()?),
+            ColumnBuilder::Int(b) => Arc::new(b.take::<Int64Type>()),
+            ColumnBuilder::Float(b) => Arc::new(b.take::<Float64Type>()),
+            ColumnBuilder::Bool(b) => {
+                let values = std::mem::take(&mut b.values);
+                Arc::new(BooleanArray::new(values.into(), b.valid.finish()))
+            }
+            ColumnBuilder::Instant(b) => {
+                Arc::new(b.take::<TimestampMicrosecondType>().with_timezone("UTC"))
+            }
+            ColumnBuilder::Date(b) => Arc::new(b.take::<Date32Type>()),
+        })
+    }
+}
+
+impl<T> Default for Values<T> {
+    fn default() -> Self {
+        Values {
+            values: Vec::new(),
+            valid: NullBufferBuilder::new(0),
+        }
+    }
+}
+
+impl<T: Default> Values<T> {
+    fn append(&mut self, value: T) {
+        self.values.push(value);
+        self.valid.append_non_null();
+    }
+
+    fn append_null(&mut self) {
+        self.values.push(T::default());
+        self.valid.append_null();
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.valid.truncate(rows);
+    }
+
+    fn allocated(&self) -> usize {
+        size_of::<T>() * self.values.capacity() + self.valid.allocated_size()
+    }
+
+    fn take<P: ArrowPrimitiveType<Native = T>>(&mut self) -> PrimitiveArray<P>
+    where
+        T: ArrowNativeType,
+    {
+        // The next rows are about as many.
+        let next = Vec::with_capacity(self.values.len());
+        let values = std::mem::replace(&mut self.values, next);
+        PrimitiveArray::new(values.into(), self.valid.finish())
+    }
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Texts {
+            bytes: Vec::new(),
+            offsets: vec![0],
+            valid: NullBufferBuilder::new(0),
+        }
+    }
+}
+
+impl Texts {
+    fn append(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.valid.append_non_null();
+        self.end();
+    }
+
+    fn append_null(&mut self) {
+        self.valid.append_null();
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // A builder holds a few megabytes and one page more.
+        self.offsets.push(self.bytes.len() as i32);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        let end = self.offsets.last().copied().unwrap_or_default();
+        self.bytes.truncate(end as usize);
+        self.valid.truncate(rows);
+    }
+
+    fn take(&mut self) -> Result<StringArray, ArrowError> {
+        let next = Texts {
+            bytes: Vec::with_capacity(self.bytes.len()),
+            offsets: Vec::with_capacity(self.offsets.len()),
+            ..Texts::default()
+        };
+        let Texts {
+            bytes,
+            offsets,
+            mut valid,
+        } = std::mem::replace(self, next);
+        self.offsets.push(0);
+        StringArray::try_new(
+            OffsetBuffer::new(offsets.into()),
+            bytes.into(),
+            valid.finish(),
+        )
+    }
+}
