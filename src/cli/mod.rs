@@ -29,6 +29,7 @@ use crate::lake_layout::{self, DEFAULT_LAKE};
 use crate::plan::Plan;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::{LoadedPipeline, load_pipeline};
+use crate::transform::workers::{MEMORY, Resources};
 use commands::checks::{OnBrokenFinding, checked_plan};
 use environment::{Environment, variable};
 use error::command_line::{is_json_requested, misuse};
@@ -76,18 +77,29 @@ struct Common {
     verbose: u8,
 }
 
-/// How many threads make tables.
+/// What making tables may use.
 #[derive(Clone, Copy, Debug, Args)]
-struct Threads {
+struct ResourceArgs {
     /// Threads that make tables from pages [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+    /// MiB of rows in memory before they are spilled to disk [default: 128]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    memory: Option<u32>,
 }
 
-impl Threads {
-    fn count(self) -> usize {
+impl ResourceArgs {
+    fn resources(self) -> Resources {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.map_or_else(all, usize::from)
+        let bytes = |mib: u32| {
+            usize::try_from(mib)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(1 << 20)
+        };
+        Resources {
+            threads: self.threads.map_or_else(all, usize::from),
+            memory: self.memory.map_or(MEMORY, bytes),
+        }
     }
 }
 

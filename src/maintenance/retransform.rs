@@ -28,7 +28,7 @@ use crate::run::retain::retain;
 use crate::run_meta::RunMeta;
 use crate::transform::contracts::Transform;
 use crate::transform::tables::spill::Scratch;
-use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
+use crate::transform::workers::{RawRead, Resources, WorkerInput};
 
 /// A run whose rows were replaced, or are held because of a data check.
 #[derive(Clone, Debug, Serialize)]
@@ -69,7 +69,7 @@ pub fn retransform(
     root: &Path,
     raw: &[PathBuf],
     other_pages: OtherPages,
-    threads: usize,
+    resources: Resources,
 ) -> Result<Vec<Retransformed>, RunError> {
     let mut runs: BTreeMap<String, (PageHeader, BTreeSet<PathBuf>)> = BTreeMap::new();
     for path in raw {
@@ -92,7 +92,14 @@ pub fn retransform(
         let siblings = raw_files.iter().filter(|(id, _)| *id == run_id);
         files.extend(siblings.map(|(_, path)| canonical(path)));
         let run = (&first, files);
-        replaced.push(replace(plan, transform, &lake, run, other_pages, threads)?);
+        replaced.push(replace(
+            plan,
+            transform,
+            &lake,
+            run,
+            other_pages,
+            resources,
+        )?);
     }
     forget_old_columns(&lake, &plan.contracts)?;
     if let Some(error) = follow(plan, &lake) {
@@ -108,7 +115,7 @@ fn replace(
     lake: &Lake,
     (first, files): (&PageHeader, BTreeSet<PathBuf>),
     other_pages: OtherPages,
-    threads: usize,
+    resources: Resources,
 ) -> Result<Retransformed, RunError> {
     let (pipeline, timezone) = (&first.pipeline, plan.timezone);
     let meta = &RunMeta::new(
@@ -121,9 +128,8 @@ fn replace(
     let folder = lake.scratch()?;
     let scratch = Scratch::new(folder.path().to_owned());
     let work = WorkerInput {
-        threads,
+        resources,
         scratch: &scratch,
-        memory: MEMORY,
     };
     let (tables, read) = flatten(transform, meta, files, &[], work)?;
     warn_of_raw(&read);
@@ -133,7 +139,7 @@ fn replace(
     }
     let rewriting = lake.lock_rewrites()?;
     let staging = lake.stage(&Uuid::now_v7().to_string())?;
-    let outcome = stage(&staging, plan, meta, tables, threads)?;
+    let outcome = stage(&staging, plan, meta, tables, resources.threads)?;
     let made = |table: &str| transform.makes(table);
     let tables = &plan.contracts.tables;
     let runs = [meta.run_id.as_str()];

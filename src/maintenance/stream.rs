@@ -20,12 +20,13 @@ use crate::transform::page::flatten::Flattener;
 use crate::transform::tables::accumulator::Spill;
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
-use crate::transform::workers::MEMORY;
 
 /// Options of a stream: the table, and the rules for its rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Piped<'p> {
     pub table: &'p str,
+    /// Bytes of rows in memory before they are spilled to disk.
+    pub memory: usize,
     /// Pipeline whose rules apply. Pages of another pipeline are an error.
     pub pipeline: Option<&'p str>,
     /// Time zone of the business date of each run.
@@ -141,7 +142,7 @@ impl<'p, W: Write + Send> Pipe<'p, W> {
     fn begin(&self, meta: RunMeta) -> Flattener<'p> {
         let spill = Spill {
             scratch: self.scratch,
-            memory: MEMORY,
+            memory: self.piped.memory,
         };
         // `on_bad_value: fail` applies to the items of all tables.
         let all = self.piped.on_bad_value == OnBadValue::Fail;

@@ -14,7 +14,7 @@ use crate::spec::contracts::Contracts;
 use crate::transform::contracts::Transform;
 use crate::transform::suggest::{Suggestion, Unknown};
 use crate::transform::tables::spill::Scratch;
-use crate::transform::workers::{MEMORY, WorkerInput};
+use crate::transform::workers::{MEMORY, Resources, WorkerInput};
 
 /// Suggested columns for fields that are not in the contracts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,9 +52,11 @@ pub fn suggest(
     let folder = tempfile::tempdir().map_err(RunError::Scratch)?;
     let scratch = Scratch::new(folder.path().to_owned());
     let work = WorkerInput {
-        threads: 1,
+        resources: Resources {
+            threads: 1,
+            memory: MEMORY,
+        },
         scratch: &scratch,
-        memory: MEMORY,
     };
     for path in raw {
         if let Some(meta) = run_of(path)? {

@@ -13,7 +13,7 @@ use crate::run_meta::RunMeta;
 use crate::transform::contracts::Transform;
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
-use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
+use crate::transform::workers::{RawRead, Resources, WorkerInput};
 
 /// A run in progress, or one that is being closed.
 pub(crate) struct ActiveRun<'a> {
@@ -32,8 +32,8 @@ pub(crate) struct ActiveRun<'a> {
     /// Paths of its raw files.
     pub raw: Vec<PathBuf>,
     pub journal: Arc<Journal>,
-    /// Number of threads that build tables.
-    pub threads: usize,
+    /// What building tables may use.
+    pub resources: Resources,
 }
 
 impl ActiveRun<'_> {
@@ -44,9 +44,8 @@ impl ActiveRun<'_> {
         scratch: &'s Scratch,
     ) -> Result<(Flattened<'s>, RawRead), RunError> {
         let work = WorkerInput {
-            threads: self.threads,
+            resources: self.resources,
             scratch,
-            memory: MEMORY,
         };
         flatten(self.transform, &self.meta, self.raw.clone(), only, work)
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 
 use crate::extract::context::Event;
+use crate::transform::workers::Resources;
 
 /// Options of one run.
 #[derive(Clone, Debug)]
@@ -15,8 +16,8 @@ pub struct RunOptions {
     pub extract_only: bool,
     /// Policy for a run that was cut short.
     pub resume: Resume,
-    /// Number of threads that build tables.
-    pub threads: usize,
+    /// What building tables may use.
+    pub resources: Resources,
 }
 
 /// Logical time of the observations.

@@ -187,7 +187,7 @@ pub(crate) async fn prepare<'a>(
             replaces: begun.head.replaces.clone(),
             lake,
             journal: begun.journal,
-            threads: options.threads,
+            resources: options.resources,
         },
         _lock: lock,
     })))

@@ -24,6 +24,7 @@ use crate::plan::{Plan, Search, Shard};
 use crate::run::error::RunError;
 use crate::run::options::{Resume, RunOptions};
 use crate::transform::contracts::Transform;
+use crate::transform::workers::Resources;
 
 /// A run that was cut short.
 #[derive(Debug)]
@@ -209,7 +210,7 @@ impl OpenRun {
         plan: &Plan,
         transform: &Transform,
         lake: &Lake,
-        threads: usize,
+        resources: Resources,
         reason: &str,
         _lock: &PipelineLock,
     ) -> Result<RunOutcome, RunError> {
@@ -259,7 +260,7 @@ impl OpenRun {
             replaces: head.replaces.clone(),
             lake: lake.clone(),
             journal,
-            threads,
+            resources,
         };
         let extraction = Extraction {
             started_at: head.started_at,
@@ -297,7 +298,7 @@ pub(crate) fn resume_or_close(
     options: &RunOptions,
     lock: &PipelineLock,
 ) -> Result<Option<OpenRun>, RunError> {
-    let close = |run, reason| close(run, plan, transform, lake, options.threads, reason, lock);
+    let close = |run, reason| close(run, plan, transform, lake, options.resources, reason, lock);
     let (mut ours, others): (Vec<_>, Vec<_>) =
         open.into_iter().partition(|o| o.head.shard == plan.shard);
     for other in others {
@@ -341,12 +342,12 @@ fn close(
     plan: &Plan,
     transform: &Transform,
     lake: &Lake,
-    threads: usize,
+    resources: Resources,
     reason: &str,
     lock: &PipelineLock,
 ) {
     let run_id = run.head.run_id.clone();
-    match run.close(plan, transform, lake, threads, reason, lock) {
+    match run.close(plan, transform, lake, resources, reason, lock) {
         Ok(outcome) => {
             tracing::warn!(
                 run_id,

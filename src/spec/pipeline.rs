@@ -324,7 +324,7 @@ pub struct Load {
     /// Folder of the lake, relative to the pipeline's file; `~` is the home folder. Default: lake
     /// in the working directory.
     pub lake: Option<Spanned<PathBuf>>,
-    /// `zstd(1)` to `zstd(22)`, `snappy` or `uncompressed`. Default: zstd(3).
+    /// `zstd(1)` to `zstd(22)`, `snappy` or `uncompressed`. Default: zstd(1).
     pub compression: Spanned<String>,
     /// True if marts are updated after each commit. Default: true. Marts cover all pipelines of
     /// the lake: other pipelines, and `redlake marts`, still update them.

@@ -14,14 +14,20 @@ use crate::transform::tables::accumulator::{Finished, Spill};
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
 
+/// What flattening may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Resources {
+    pub threads: usize,
+    /// Bytes of rows in memory before they are spilled to disk, over all threads.
+    pub memory: usize,
+}
+
 /// Input and resources of the workers.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerInput<'t> {
-    pub threads: usize,
+    pub resources: Resources,
     /// Folder for rows that do not fit into memory.
     pub scratch: &'t Scratch,
-    /// Bytes of rows in memory before they are spilled to disk, over all threads.
-    pub memory: usize,
 }
 
 /// Findings in the raw files of a run beside its pages.
@@ -37,8 +43,8 @@ pub struct RawRead {
     pub unsealed: Vec<PathBuf>,
 }
 
-/// Default of [`WorkerInput::memory`].
-pub const MEMORY: usize = 256 << 20;
+/// Default of [`Resources::memory`].
+pub const MEMORY: usize = 128 << 20;
 
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;
@@ -100,11 +106,11 @@ impl Transform {
         });
         // A page that is in several files is flattened once.
         let seen = Mutex::new(HashSet::new());
-        let threads = work.threads.max(1);
+        let threads = work.resources.threads.max(1);
         let worker = || {
             let spill = Spill {
                 scratch: work.scratch,
-                memory: work.memory / threads,
+                memory: work.resources.memory / threads,
             };
             let mut flattener = Flattener::new(self, meta.clone(), only, Some(spill));
             let mut decoder = PageDecoder::new()?;

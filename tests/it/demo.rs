@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Lake, repository, succeed};
+use crate::support::{Lake, fail, repository, succeed};
 
 #[test]
 fn the_report_accounts_for_every_search_call_and_row() {
@@ -184,6 +184,37 @@ fn flattening_a_run_again_gives_the_same_bytes() {
     succeed(&mut lake.redlake(&["transform", pipeline, "--raw", one]));
     assert_eq!(before.len(), 14);
     assert_eq!(lake.table_files(), before);
+}
+
+/// 1 MiB is less than the rows of the demo, which spill.
+#[test]
+fn threads_and_memory_do_not_change_the_files() {
+    let lake = Lake::new();
+    let pipeline = repository("pipelines/demo.yaml");
+    lake.run(&pipeline, &["--threads", "1"]);
+    let before = lake.table_files();
+    let raw = lake.raw_files();
+    let (pipeline, raw) = (
+        pipeline.to_str().expect("UTF-8"),
+        raw[0].to_str().expect("UTF-8"),
+    );
+    for [threads, memory] in [["2", "256"], ["1", "1"], ["8", "1"]] {
+        let limits = ["--threads", threads, "--memory", memory];
+        succeed(
+            lake.redlake(&["transform", pipeline, "--raw", raw])
+                .args(limits),
+        );
+        assert_eq!(
+            lake.table_files(),
+            before,
+            "{threads} threads, {memory} MiB"
+        );
+    }
+    let none = fail(
+        lake.redlake(&["transform", pipeline, "--raw", raw])
+            .args(["--memory", "0"]),
+    );
+    assert_eq!(none.0, 2, "{}", none.1);
 }
 
 #[test]

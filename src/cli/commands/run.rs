@@ -19,7 +19,7 @@ use crate::cli::output::progress;
 use crate::cli::output::summary::summary;
 use crate::cli::reporting::report_run;
 use crate::cli::signals::stop_on_signal;
-use crate::cli::{Common, Threads};
+use crate::cli::{Common, ResourceArgs};
 use crate::clock;
 use crate::notify::tell;
 use crate::plan::{Plan, Shard};
@@ -52,7 +52,7 @@ pub struct RunArgs {
     #[arg(long)]
     will_retry: bool,
     #[command(flatten)]
-    threads: Threads,
+    resources: ResourceArgs,
     #[command(flatten)]
     metrics: MetricsFile,
 }
@@ -107,7 +107,7 @@ fn execute(
             ResumeArg::Never => Resume::Never,
             ResumeArg::Failed => Resume::Failed,
         },
-        threads: args.threads.count(),
+        resources: args.resources.resources(),
     };
     let observer = progress::observer(common.progress, common.verbose > 0, &plan);
 

@@ -13,7 +13,7 @@ use crate::cli::error::explain::decide;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::format::Format;
 use crate::cli::output::print::{counted, grouped, is_closed_pipe};
-use crate::cli::{Common, Threads};
+use crate::cli::{Common, ResourceArgs};
 use crate::load::Lake;
 use crate::maintenance::retransform::{OtherPages, Retransformed, retransform};
 use crate::maintenance::stream::{Passed, Piped, pipe};
@@ -56,7 +56,7 @@ pub struct TransformArgs {
     #[arg(long, conflicts_with = "input")]
     without_damaged: bool,
     #[command(flatten)]
-    threads: Threads,
+    resources: ResourceArgs,
 }
 
 pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError> {
@@ -67,13 +67,13 @@ pub fn main(args: &TransformArgs, common: &Common) -> Result<ExitCode, CliError>
     let pipeline = args.pipeline.as_deref().unwrap_or(Path::new(""));
     let (plan, _) = common.plan(pipeline)?;
     let transform = Transform::of(&plan)?;
-    let (root, threads) = (common.lake_of(&plan), args.threads.count());
+    let (root, resources) = (common.lake_of(&plan), args.resources.resources());
     let other_pages = if args.without_damaged {
         OtherPages::Accept
     } else {
         OtherPages::Refuse
     };
-    let replaced = retransform(&plan, &transform, &root, &args.raw, other_pages, threads)?;
+    let replaced = retransform(&plan, &transform, &root, &args.raw, other_pages, resources)?;
     format.print_list(&replaced, &replaced, || summary(&replaced))?;
     catalog::write(&Lake::open_existing(&root)?, &plan.contracts).map_err(CliError::no_catalog)?;
     let held = |run: &&Retransformed| run.held;
@@ -104,12 +104,13 @@ fn through(
     table: &str,
 ) -> Result<ExitCode, CliError> {
     common.only(&[Format::Table])?;
-    if args.threads.threads.is_some() {
+    if args.resources.threads.is_some() {
         let hint = "run one process for each part of the raw zone";
         return Err(CliError::usage("--in uses one thread", hint));
     }
     let mut piped = Piped {
         table,
+        memory: args.resources.resources().memory,
         pipeline: None,
         timezone: args.timezone,
         on_unknown_field: OnUnknownField::default(),

@@ -97,7 +97,7 @@ fn a_pipeline_that_says_little_has_sensible_defaults() {
     let plan = planned(PIPELINE);
     assert_eq!(plan.timezone, chrono_tz::Asia::Shanghai);
     assert_eq!(plan.lake, Path::new("lake"));
-    assert_eq!(plan.compression, Compression::Zstd(3));
+    assert_eq!(plan.compression, Compression::Zstd(1));
     assert_eq!(plan.limits.requests_per_second, 2.0);
     assert_eq!(plan.limits.concurrency, 4);
     assert_eq!(plan.limits.retries.max, 4);

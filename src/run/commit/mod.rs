@@ -57,7 +57,13 @@ impl ActiveRun<'_> {
             let raw = self.raw.iter().filter_map(|path| path.metadata().ok());
             self.lake.require_room(raw.map(|raw| raw.len()).sum())?;
             let began = Instant::now();
-            let written = stage(&staging, self.plan, &self.meta, tables, self.threads)?;
+            let written = stage(
+                &staging,
+                self.plan,
+                &self.meta,
+                tables,
+                self.resources.threads,
+            )?;
             outcome.stages.transform += began.elapsed().as_secs_f64();
             outcome.tally = written.tallies;
         }

@@ -234,6 +234,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         } = self.page.transform;
         let shape: &Shape = &shapes[rule.table];
         let rules = self.redaction().table(rule.table);
+        let is_direct = rules.is_empty();
         for (at, column) in shape.stored.iter().enumerate() {
             let cell = match column.fill {
                 Some(fill) => Ok(self.fill(fill)),
@@ -242,12 +243,12 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             let broken = match cell {
                 Ok(None) if column.required => self.no_value(&variant.columns[column.at]),
                 Ok(cell) => {
-                    self.append(rule.table, at, cell);
+                    self.append(is_direct, rule.table, at, cell);
                     continue;
                 }
                 Err(bad) if *on_bad_value == OnBadValue::Null && !column.required => {
                     self.accumulator.nulled(rule.table, &bad);
-                    self.append(rule.table, at, None);
+                    self.append(is_direct, rule.table, at, None);
                     continue;
                 }
                 Err(bad) => bad,
@@ -264,10 +265,10 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         self.accumulator.end_row(rule.table, observed);
     }
 
-    /// Appends a cell of the current row to its column, or to the cells that privacy rules are
-    /// applied to when the row is complete.
-    fn append(&mut self, table: usize, column: usize, cell: Option<Cell<'p>>) {
-        if self.redaction().table(table).is_empty() {
+    /// Appends a cell of the current row to its column if `is_direct`, else to the cells that
+    /// privacy rules are applied to when the row is complete.
+    fn append(&mut self, is_direct: bool, table: usize, column: usize, cell: Option<Cell<'p>>) {
+        if is_direct {
             self.accumulator.builder(table).append(column, cell);
         } else {
             self.cells.push(cell);

@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 
 use crate::transform::tables::shape::{Observed, Shape};
-use crate::transform::tables::sort::{Keys, Place, in_order, number};
+use crate::transform::tables::sort::{Keys, RowPlace, in_order, number};
 use crate::transform::tables::spill::{Scratch, SpillWriter, Spilled};
 
 /// Number of rows in a batch that a merge returns.
@@ -109,13 +109,13 @@ impl Held {
 /// Reading position in sorted rows.
 struct Cursor {
     source: Source,
-    /// Place of the current row. The batch is one of those that the merge holds.
-    at: Place,
+    /// RowPlace of the current row. The batch is one of those that the merge holds.
+    at: RowPlace,
 }
 
 enum Source {
     /// Places of the rows in memory that follow. Their batches are always held.
-    Memory(std::vec::IntoIter<Place>),
+    Memory(std::vec::IntoIter<RowPlace>),
     Disk {
         reader: StreamReader<BufReader<File>>,
         /// Rows of the current batch that follow.
@@ -178,7 +178,7 @@ pub struct Merge<'s> {
 struct Group {
     key: Vec<u8>,
     newest: Vec<u8>,
-    rows: Vec<Place>,
+    rows: Vec<RowPlace>,
     begun: bool,
 }
 
@@ -392,7 +392,7 @@ impl<'s> Merge<'s> {
 
     fn precedes(&self, a: usize, b: usize) -> bool {
         let [a, b] = [a, b].map(|cursor| self.cursors[cursor].at);
-        let keys = |at: Place| &self.held[at.0 as usize].keys;
+        let keys = |at: RowPlace| &self.held[at.0 as usize].keys;
         keys(a).cmp(a.1 as usize, keys(b), b.1 as usize).is_lt()
     }
 

@@ -10,8 +10,8 @@ use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::transform::tables::shape::Shape;
 
-/// Place of a row: the index of its batch, and the row in the batch.
-pub type Place = (u32, u32);
+/// RowPlace of a row: the index of its batch, and the row in the batch.
+pub type RowPlace = (u32, u32);
 
 /// Keys of a batch's rows, as comparable bytes.
 pub struct Keys {
@@ -109,7 +109,7 @@ struct Stretch {
 ///
 /// # Errors
 /// More than 2^32 rows in a batch, or as many batches.
-pub fn in_order(batches: &[&Keys], rows: &[usize]) -> Result<Vec<Place>, ArrowError> {
+pub fn in_order(batches: &[&Keys], rows: &[usize]) -> Result<Vec<RowPlace>, ArrowError> {
     let mut stretches = Vec::new();
     for (batch, (keys, rows)) in batches.iter().zip(rows).enumerate() {
         add_stretches(&mut stretches, number(batch)?, keys, number(*rows)?);
@@ -154,7 +154,7 @@ fn add_stretches(stretches: &mut Vec<Stretch>, batch: u32, keys: &Keys, rows: u3
     }
 }
 
-/// Returns a count of rows or batches as part of a [`Place`].
+/// Returns a count of rows or batches as part of a [`RowPlace`].
 ///
 /// # Errors
 /// More than 2^32.

@@ -12,7 +12,7 @@ use crate::transform::contracts::Transform;
 use crate::transform::error::TransformError;
 use crate::transform::tables::finish::Tables;
 use crate::transform::tables::spill::Scratch;
-use crate::transform::workers::{MEMORY, RawRead, WorkerInput};
+use crate::transform::workers::{MEMORY, RawRead, Resources, WorkerInput};
 
 /// A raw file of these pages.
 fn raw_file(dir: &Path, name: &str, pages: &[RawPage]) -> PathBuf {
@@ -34,8 +34,7 @@ fn tables(
     let folder = TempDir::new().expect("a temporary folder");
     let scratch = Scratch::new(folder.path().to_owned());
     let work = WorkerInput {
-        threads,
-        memory,
+        resources: Resources { threads, memory },
         scratch: &scratch,
     };
     let (flattened, read) = transform.flatten(&meta(), files, &[], work)?;
@@ -129,8 +128,10 @@ fn read_one(path: &Path, threads: usize) -> (Tables, RawRead) {
     let folder = TempDir::new().expect("a temporary folder");
     let scratch = Scratch::new(folder.path().to_owned());
     let work = WorkerInput {
-        threads,
-        memory: MEMORY,
+        resources: Resources {
+            threads,
+            memory: MEMORY,
+        },
         scratch: &scratch,
     };
     let transform = built_in();
@@ -188,8 +189,10 @@ fn a_torn_end_is_left_out_and_told() {
     let expected = tables(&transform, vec![whole], 1, MEMORY).expect("tables");
     let scratch = Scratch::new(dir.path().to_owned());
     let work = WorkerInput {
-        threads: 2,
-        memory: MEMORY,
+        resources: Resources {
+            threads: 2,
+            memory: MEMORY,
+        },
         scratch: &scratch,
     };
     let flattened = transform.flatten(&meta(), vec![torn.clone()], &[], work);

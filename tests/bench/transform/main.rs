@@ -77,6 +77,7 @@ pub struct Data {
     pub raw: PathBuf,
     pub plain: PathBuf,
     pub pipeline: PathBuf,
+    pub pipeline_with_level_3: PathBuf,
     pub written: Written,
 }
 
@@ -88,12 +89,16 @@ impl Data {
         let (raw, text) = (folder.join("pages.ndjson.zst"), folder.join("pages.ndjson"));
         let written = pages::write(pages, &raw, plain.then_some(text.as_path())).map_err(cannot)?;
         let pipeline = folder.join("bench.yaml");
-        std::fs::write(&pipeline, pages::pipeline()).map_err(cannot)?;
+        std::fs::write(&pipeline, pages::pipeline("")).map_err(cannot)?;
+        let pipeline_with_level_3 = folder.join("level_3.yaml");
+        let text = pages::pipeline(", compression: zstd(3)");
+        std::fs::write(&pipeline_with_level_3, text).map_err(cannot)?;
         let data = Data {
             folder: folder.to_owned(),
             raw,
             plain: text,
             pipeline,
+            pipeline_with_level_3,
             written,
         };
         data.check_size()?;

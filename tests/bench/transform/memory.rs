@@ -36,7 +36,7 @@ pub fn measure(options: &Options, folder: &Path) -> Result<(), String> {
 fn peak_megabytes(pages: u64, folder: &Path) -> Result<f64, String> {
     let folder = folder.join("memory");
     let data = Data::generate(&folder, pages, false)?;
-    let run = redlake(&[], &data, THREADS, &folder.join("lake"))?;
+    let run = redlake(&[], &data, &data.pipeline, THREADS, &folder.join("lake"))?;
     // The pages may be many: they are not kept.
     std::fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     Ok(run.peak_bytes as f64 / 1e6)

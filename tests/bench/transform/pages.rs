@@ -140,15 +140,15 @@ fn body(page: u64, items: &[String]) -> String {
     ))
 }
 
-/// The pipeline that these pages are of.
-pub fn pipeline() -> String {
+/// The pipeline that these pages are of. `load` is what its key `load` has besides.
+pub fn pipeline(load: &str) -> String {
     format!(
         "\
 version: 1
 pipeline: {PIPELINE}
 source: {{name: justoneapi}}
 keyword_sets: {{words: [词]}}
-load: {{marts: false}}
+load: {{marts: false{load}}}
 extract:
   - {{endpoint: note_search, keywords: [words], pages: {{max: {PAGES_A_SEARCH}}}}}
 "

@@ -144,7 +144,7 @@ fn report(all: &[Series], job: &Job, rounds: u32) {
             .iter()
             .find(|other| other.engine.is_redlake() && other.threads == series.threads);
         let ratio = redlake.map_or(f64::NAN, |redlake| redlake.speed() / series.speed());
-        let ratio = match series.engine.is_redlake() {
+        let ratio = match series.engine.is_redlake() && series.engine.form.is_empty() {
             true => String::new(),
             false => format!("{ratio:.2} × as fast"),
         };
@@ -160,10 +160,10 @@ fn report(all: &[Series], job: &Job, rounds: u32) {
     }
     println!();
     let redlake = all.iter().find(|s| s.engine.is_redlake() && s.threads == 2);
-    for (rival, goal) in GOALS {
-        let forms = all
-            .iter()
-            .filter(|s| s.engine.name == rival && s.threads == 2);
+    for (rival, form, goal) in GOALS {
+        let is_meant =
+            |engine: &Engine| engine.name == rival && form.is_none_or(|form| engine.form == form);
+        let forms = all.iter().filter(|s| is_meant(s.engine) && s.threads == 2);
         let fastest = forms.max_by(|a, b| a.speed().total_cmp(&b.speed()));
         if let (Some(redlake), Some(fastest)) = (redlake, fastest) {
             let ratio = redlake.speed() / fastest.speed();
