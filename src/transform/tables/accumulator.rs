@@ -39,7 +39,7 @@ pub struct Accumulator<'t> {
     spill: Option<Spill<'t>>,
 }
 
-/// Memory in bytes at which the rows of a builder become a part. A longer column would be copied as it
+/// Size in bytes at which the rows of a builder become a part. A longer column would be copied as it
 /// grows.
 const CHUNK: usize = 2 << 20;
 
@@ -141,15 +141,18 @@ impl<'t> Accumulator<'t> {
             self.drift.entry(key).or_default().merge(drift);
         }
         for table in 0..self.builders.len() {
-            if self.builders[table].allocated() > CHUNK {
+            if self.builders[table].bytes() > CHUNK {
                 self.close_chunk(table)?;
             }
         }
         self.spill_if_full()
     }
 
-    /// Moves the rows of a builder to the parts.
+    /// Moves the rows of a builder to the parts, if it has any.
     fn close_chunk(&mut self, table: usize) -> Result<(), ArrowError> {
+        if self.builders[table].rows() == 0 {
+            return Ok(());
+        }
         let rows = self.builders[table].take(&self.transform.shapes[table])?;
         self.in_parts[table] += rows.get_array_memory_size();
         self.parts[table].push(Part::Memory(rows));
@@ -203,9 +206,7 @@ impl<'t> Accumulator<'t> {
             return Err(broken);
         }
         for table in 0..self.builders.len() {
-            if self.builders[table].rows() > 0 {
-                self.close_chunk(table)?;
-            }
+            self.close_chunk(table)?;
         }
         Ok(Finished {
             parts: self.parts,

@@ -71,6 +71,12 @@ impl TableBuilder {
         self.end_row(observed);
     }
 
+    /// Returns the size of the rows in bytes.
+    pub fn bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().map(ColumnBuilder::bytes).sum();
+        columns + self.observed.len()
+    }
+
     /// Returns the allocated memory in bytes.
     pub fn allocated(&self) -> usize {
         let columns: usize = self.columns.iter().map(ColumnBuilder::allocated).sum();

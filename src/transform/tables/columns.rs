@@ -82,6 +82,18 @@ impl ColumnBuilder {
         }
     }
 
+    /// Returns the size of the values in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            ColumnBuilder::Text(b) => b.bytes.len() + size_of_val(b.offsets.as_slice()),
+            ColumnBuilder::Int(b) => size_of_val(b.values.as_slice()),
+            ColumnBuilder::Float(b) => size_of_val(b.values.as_slice()),
+            ColumnBuilder::Bool(b) => size_of_val(b.values.as_slice()),
+            ColumnBuilder::Instant(b) => size_of_val(b.values.as_slice()),
+            ColumnBuilder::Date(b) => size_of_val(b.values.as_slice()),
+        }
+    }
+
     /// Returns the allocated memory in bytes.
     pub fn allocated(&self) -> usize {
         match self {
