@@ -29,8 +29,8 @@ pub fn statements(
     })
 }
 
-/// Returns the statements that create one view for each of these tables, without comments and
-/// without the views derived from them. They take a fifth of the time of [`statements`].
+/// Returns the statements that create one view for each of these tables. There are no comments and no
+/// views derived from tables, which take most of the time of [`statements`].
 pub fn table_statements(
     lake: &Path,
     tables: &IndexMap<String, Table>,

@@ -109,7 +109,7 @@ impl Held {
 /// Reading position in sorted rows.
 struct Cursor {
     source: Source,
-    /// RowPlace of the current row. The batch is one of those that the merge holds.
+    /// Place of the current row. The batch is one of those that the merge holds.
     at: RowPlace,
 }
 
@@ -450,7 +450,7 @@ pub struct NewestWriter {
 
 enum WriteTo {
     Memory(Vec<RecordBatch>),
-    Disk(SpillWriter),
+    Disk(Box<SpillWriter>),
 }
 
 impl NewestWriter {
@@ -458,7 +458,7 @@ impl NewestWriter {
     pub fn new(shape: &Shape, scratch: Option<&Scratch>) -> Result<Self, ArrowError> {
         let name = format!("{}-newest", shape.name);
         let to = match scratch {
-            Some(scratch) => WriteTo::Disk(scratch.writer(&name, &newest_schema())?),
+            Some(scratch) => WriteTo::Disk(Box::new(scratch.writer(&name, &newest_schema())?)),
             None => WriteTo::Memory(Vec::new()),
         };
         Ok(NewestWriter {

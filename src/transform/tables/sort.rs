@@ -10,7 +10,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::transform::tables::shape::Shape;
 
-/// RowPlace of a row: the index of its batch, and the row in the batch.
+/// Place of a row: the index of its batch, and the row in the batch.
 pub type RowPlace = (u32, u32);
 
 /// Keys of a batch's rows, as comparable bytes.

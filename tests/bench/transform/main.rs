@@ -91,8 +91,8 @@ impl Data {
         let pipeline = folder.join("bench.yaml");
         std::fs::write(&pipeline, pages::pipeline("")).map_err(cannot)?;
         let pipeline_with_level_3 = folder.join("level_3.yaml");
-        let text = pages::pipeline(", compression: zstd(3)");
-        std::fs::write(&pipeline_with_level_3, text).map_err(cannot)?;
+        let level_3 = pages::pipeline(", compression: zstd(3)");
+        std::fs::write(&pipeline_with_level_3, level_3).map_err(cannot)?;
         let data = Data {
             folder: folder.to_owned(),
             raw,

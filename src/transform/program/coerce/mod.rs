@@ -432,8 +432,8 @@ pub fn is_set(value: Scalar<'_>) -> bool {
         Scalar::Number(text) => !is_zero(text),
         Scalar::Text(text) => {
             let word = text.trim();
-            let is_not_set = |unset: &&str| word.eq_ignore_ascii_case(unset);
-            !is_blank(text) && !["0", "false", "no"].iter().any(|unset| is_not_set(&unset))
+            let is = |unset: &&str| word.eq_ignore_ascii_case(unset);
+            !is_blank(text) && !["0", "false", "no"].iter().any(is)
         }
     }
 }
