@@ -83,7 +83,7 @@ struct ResourceArgs {
     /// Threads that make tables from pages [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// MiB of rows in memory before they are spilled to disk [default: 128]
+    /// MiB of rows in memory before they are spilled to disk; the process needs more [default: 128]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     memory: Option<u32>,
 }

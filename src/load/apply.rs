@@ -74,18 +74,20 @@ pub(super) fn apply(root: &Path, record: &CommitRecord, attempt: Attempt) -> Res
     }
     for path in &record.remove {
         let path = root.join(path);
-        if path.exists() {
+        let is_there = path.exists();
+        if is_there {
             remove_if_there(&path)?;
+        }
+        let was_there = attempt == Attempt::Repeated && path.parent().is_some_and(Path::is_dir);
+        if is_there || was_there {
             changed.add_parent(&path);
         }
     }
     changed.sync()?;
-    for partition in record
-        .remove
-        .iter()
-        .filter_map(|path| Path::new(path).parent())
-    {
-        remove_if_empty(&root.join(partition))?;
+    for path in &record.remove {
+        if let Some(partition) = root.join(path).parent() {
+            remove_if_empty(partition)?;
+        }
     }
     let path = record_path(root, &record.commit_id);
     let applied = CommitRecord {

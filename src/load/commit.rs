@@ -164,7 +164,8 @@ impl Staging {
         let checksum = hasher.finalize().to_hex().to_string();
         let changed = staged;
         let mut staged = self.staged();
-        staged.changed.add_parent(&changed);
+        // A staging that an earlier attempt has left may have folders that are not synced.
+        staged.changed.add_ancestors(&changed, &self.folder);
         staged.columns.add(table, columns);
         // Replaces a file that was staged at this path before.
         staged.files.retain(|file| file.path != path);

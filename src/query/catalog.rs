@@ -151,7 +151,7 @@ pub fn only(
 }
 
 /// Text fragments, without whitespace. A query that lists the views contains at least one of them.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 11] = [
     "show",
     "describe",
     "(desc",
@@ -162,6 +162,7 @@ const LISTS: [&str; 10] = [
     "pg_",
     "sqlite_",
     "query(",
+    "query_table(",
 ];
 
 /// Name of the table with the ids of the runs that count, if not all do.

@@ -125,7 +125,8 @@ fn build(statements: &[String], path: &Path) -> Result<(), QueryError> {
         created.and(commented.unwrap_or_else(|panic| resume_unwind(panic)))
     })?;
     let copied = views.execute_batch(&format!(
-        "ATTACH {} AS file (STORAGE_VERSION 'v1.0.0'); COPY FROM DATABASE memory TO file; DETACH file",
+        "ATTACH {} AS file (STORAGE_VERSION 'v1.0.0'); COPY FROM DATABASE memory TO file; \
+         CHECKPOINT file; DETACH file",
         literal(&path.to_string_lossy())
     ));
     copied.map_err(QueryError::Sql)

@@ -294,7 +294,7 @@ impl<'s> Merge<'s> {
         while let Some(&first) = self.heap.first() {
             self.take_row(first)?;
             self.advance(first)?;
-            if self.chosen.len() >= ROWS {
+            if self.chosen.len() >= ROWS || self.held.len() > self.release_at {
                 self.chosen.clear();
                 self.drop_unused_batches();
             }

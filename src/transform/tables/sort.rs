@@ -62,7 +62,8 @@ impl Keys {
                 _ => Ordering::Equal,
             })
             .then_with(|| match (self.rest(), other.rest()) {
-                (Ok(a), Ok(b)) => a.row(row).cmp(&b.row(other_row)),
+                // Without columns there are no rows to compare.
+                (Ok(a), Ok(b)) if !self.rest.is_empty() => a.row(row).cmp(&b.row(other_row)),
                 _ => Ordering::Equal,
             })
     }
@@ -89,7 +90,7 @@ fn comparable(columns: &[ArrayRef]) -> Result<Rows, ArrowError> {
         .map(|c| SortField::new(c.data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
     if columns.is_empty() {
-        // Without columns the number of rows is unknown. No row is ever read.
+        // Without columns the number of rows is unknown.
         Ok(converter.empty_rows(0, 0))
     } else {
         converter.convert_columns(columns)

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::AsArray;
 use tempfile::TempDir;
 
 use super::{Tables, flattened, page, rows};
@@ -10,6 +11,10 @@ use crate::plan::Privacy;
 use crate::raw::page::RawPage;
 use crate::spec::contracts::Contracts;
 use crate::transform::contracts::Transform;
+use crate::transform::program::value::Cell;
+use crate::transform::tables::builder::TableBuilder;
+use crate::transform::tables::merge::{Merge, Part};
+use crate::transform::tables::shape::{Observed, Shape};
 
 const COMMON: &str = "
 every_table:
@@ -497,4 +502,28 @@ fn a_drift_contract_of_the_version_before_still_works() {
         rows(&tables, "drift", &["kind", "count"]),
         ["unknown_value|1", "unknown_value|1"]
     );
+}
+
+#[test]
+fn equal_rows_of_a_table_without_an_order_are_all_kept() {
+    let rules = "- {table: things, each: '/data/items[*]', columns: {id: /id}}";
+    let mut table = contracts(rules).tables["things"].clone();
+    table.sort_by.clear();
+    let shape = Shape::new(&table);
+    let part = || {
+        let mut builder = TableBuilder::new(&shape);
+        for id in ["b", "a", "b"] {
+            let cell = |name: &str| (name == "id").then(|| Cell::Text(id.into()));
+            let cells = shape.stored.iter().map(|column| cell(&column.name));
+            builder.push(&mut cells.collect(), Observed::default());
+        }
+        Part::Memory(builder.take(&shape).expect("rows"))
+    };
+    for parts in [vec![part()], vec![part(), part()]] {
+        let mut merge = Merge::new(&shape, &parts, None).expect("a merge");
+        let rows = merge.next_rows().expect("rows").expect("a batch");
+        let ids = rows.column(0).as_string::<i32>().iter().flatten();
+        let expected = "a".repeat(parts.len()) + &"bb".repeat(parts.len());
+        assert_eq!(ids.collect::<String>(), expected);
+    }
 }

@@ -8,7 +8,7 @@ use crate::options::Options;
 
 const TIMES: u64 = 10;
 const MOST_GROWTH: f64 = 1.1;
-const MOST_MEGABYTES: f64 = 300.0;
+const MOST_MEGABYTES: f64 = 400.0;
 const THREADS: usize = 2;
 
 /// # Errors
