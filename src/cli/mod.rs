@@ -77,28 +77,25 @@ struct Common {
     verbose: u8,
 }
 
-/// What making tables may use.
+/// Resources for making tables.
 #[derive(Clone, Copy, Debug, Args)]
 struct ResourceArgs {
     /// Threads that make tables from pages [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// MiB of rows in memory before they are spilled to disk; the process needs more [default: 128]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    memory: Option<u32>,
+    /// MiB of rows in memory before they are spilled to disk; the process needs more
+    #[arg(long, value_name = "MIB", default_value_t = (MEMORY >> 20) as u32,
+          value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    memory: u32,
 }
 
 impl ResourceArgs {
     fn resources(self) -> Resources {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
-        let bytes = |mib: u32| {
-            usize::try_from(mib)
-                .unwrap_or(usize::MAX)
-                .saturating_mul(1 << 20)
-        };
+        let mib = usize::try_from(self.memory).unwrap_or(usize::MAX);
         Resources {
             threads: self.threads.map_or_else(all, usize::from),
-            memory: self.memory.map_or(MEMORY, bytes),
+            memory: mib.saturating_mul(1 << 20),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn stagings(root: &Path) -> Result<Vec<(String, PathBuf)>, LakeError>
     Ok(folders.filter(|p| p.is_dir()).map(with_id).collect())
 }
 
-/// Whether a process has begun to apply a record before.
+/// The first application of a record, or one after an interruption.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Attempt {
     First,

@@ -162,10 +162,10 @@ impl Staging {
             .and_then(|file| step().and_then(|()| file.sync_all()));
         synced.map_err(failed("write", &staged))?;
         let checksum = hasher.finalize().to_hex().to_string();
-        let changed = staged;
+        let target = staged;
         let mut staged = self.staged();
         // A staging that an earlier attempt has left may have folders that are not synced.
-        staged.changed.add_ancestors(&changed, &self.folder);
+        staged.changed.add_ancestors(&target, &self.folder);
         staged.columns.add(table, columns);
         // Replaces a file that was staged at this path before.
         staged.files.retain(|file| file.path != path);
@@ -222,14 +222,22 @@ impl Staging {
     /// # Errors
     /// The disk fails to make the names of the files durable.
     pub(super) fn into_parts(self) -> Result<(Vec<AddedFile>, File), LakeError> {
+        let (files, _) = self.take_staged()?;
+        Ok((files, self._lock))
+    }
+
+    /// Makes the names of the staged files durable. Returns the files, sorted by path, and their
+    /// columns.
+    fn take_staged(&self) -> Result<(Vec<AddedFile>, Stored), LakeError> {
         let Staged {
             mut files,
+            columns,
             mut changed,
-            ..
         } = std::mem::take(&mut *self.staged());
         changed.sync()?;
+        // Several threads may have staged them in any order.
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok((files, self._lock))
+        Ok((files, columns))
     }
 
     /// Removes the staged files.
@@ -258,14 +266,7 @@ impl Staging {
         let _guard = commit_lock(&self.root)?;
         // Commits that another process left unfinished are applied first.
         finish_commits(&self.root)?;
-        let Staged {
-            files: mut add,
-            columns,
-            mut changed,
-        } = std::mem::take(&mut *self.staged());
-        changed.sync()?;
-        // Several threads may have staged them in any order.
-        add.sort_by(|a, b| a.path.cmp(&b.path));
+        let (add, columns) = self.take_staged()?;
         let record = CommitRecord {
             format: FORMAT,
             commit_id: self.id.clone(),

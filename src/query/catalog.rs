@@ -21,11 +21,8 @@ pub fn statements(
     files: impl Fn(&Table) -> Option<Files>,
 ) -> Vec<String> {
     views(tables, &columns.unreadable, |table| {
-        let all = |files| ViewPart {
-            files,
-            ..ViewPart::of_lake(lake, table, columns)
-        };
-        files(table).map(all).into_iter().collect()
+        let part = files(table).map(|files| ViewPart::of_files(files, lake, table, columns));
+        part.into_iter().collect()
     })
 }
 
@@ -38,17 +35,9 @@ pub fn table_statements(
     files: impl Fn(&Table) -> Option<Files>,
 ) -> Vec<String> {
     let view = |table: &Table| {
-        let all = |files| ViewPart {
-            files,
-            ..ViewPart::of_lake(lake, table, columns)
-        };
-        let parts: Vec<ViewPart<'_>> = files(table).map(all).into_iter().collect();
-        table_view(
-            &identifier(table.name()),
-            table,
-            &columns.unreadable,
-            &parts,
-        )
+        let part = files(table).map(|files| ViewPart::of_files(files, lake, table, columns));
+        let name = identifier(table.name());
+        table_view(&name, table, &columns.unreadable, part.as_slice())
     };
     let tables = tables.values().filter(|table| table.query.is_none());
     tables.map(view).collect()
@@ -104,9 +93,8 @@ fn views_where(
 ) -> Vec<String> {
     views(tables, &columns.unreadable, |table| {
         let some = |files| ViewPart {
-            files,
             condition: Some(condition.to_owned()),
-            ..ViewPart::of_lake(lake, table, columns)
+            ..ViewPart::of_files(files, lake, table, columns)
         };
         files(table).map(some).into_iter().collect()
     })
@@ -197,9 +185,14 @@ pub(super) struct ViewPart<'a> {
 impl<'a> ViewPart<'a> {
     /// Returns the part with all rows of a table in the lake.
     pub fn of_lake(lake: &'a Path, table: &Table, columns: &FileColumns) -> Self {
+        ViewPart::of_files(Files::Any, lake, table, columns)
+    }
+
+    /// Returns the part with all rows of these files of a table in the lake.
+    fn of_files(files: Files, lake: &'a Path, table: &Table, columns: &FileColumns) -> Self {
         ViewPart {
             root: lake,
-            files: Files::Any,
+            files,
             condition: None,
             uniform: columns.uniform.contains(table.name()),
         }

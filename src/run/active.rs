@@ -32,7 +32,7 @@ pub(crate) struct ActiveRun<'a> {
     /// Paths of its raw files.
     pub raw: Vec<PathBuf>,
     pub journal: Arc<Journal>,
-    /// What building tables may use.
+    /// Resources for building tables.
     pub resources: Resources,
 }
 

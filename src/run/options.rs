@@ -16,7 +16,7 @@ pub struct RunOptions {
     pub extract_only: bool,
     /// Policy for a run that was cut short.
     pub resume: Resume,
-    /// What building tables may use.
+    /// Resources for building tables.
     pub resources: Resources,
 }
 

@@ -14,7 +14,7 @@ use crate::transform::tables::accumulator::{Finished, Spill};
 use crate::transform::tables::finish::Flattened;
 use crate::transform::tables::spill::Scratch;
 
-/// What flattening may use.
+/// Resources for flattening.
 #[derive(Clone, Copy, Debug)]
 pub struct Resources {
     pub threads: usize,

@@ -94,7 +94,7 @@ impl Interrupter {
     }
 }
 
-/// Whether a database has the descriptions of its views and columns. Only statements that list them
+/// Presence of the descriptions of views and columns in a database. Only statements that list them
 /// need them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comments {

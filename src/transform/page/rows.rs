@@ -258,9 +258,8 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             return self.reject(rule, &column.name, &broken);
         }
         rules.apply(&mut self.cells);
-        for (at, cell) in self.cells.drain(..).enumerate() {
-            self.accumulator.builder(rule.table).append(at, cell);
-        }
+        let builder = self.accumulator.builder(rule.table);
+        builder.append_all(&mut self.cells);
         let observed = self.observed.at(self.position().unwrap_or_default());
         self.accumulator.end_row(rule.table, observed);
     }

@@ -137,12 +137,8 @@ impl RowRules {
         self.hidden.is_empty() && self.scrubbed.is_empty()
     }
 
-    /// Applies the rules to a row, which has one cell for each stored column. Does nothing without
-    /// rules.
+    /// Applies the rules to a row, which has one cell for each stored column.
     pub fn apply(&self, row: &mut [Option<Cell<'_>>]) {
-        if self.is_empty() {
-            return;
-        }
         for at in &self.scrubbed {
             if let Some(Cell::Text(text)) = &mut row[*at] {
                 *text = scrub(std::mem::take(text));

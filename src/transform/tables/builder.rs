@@ -62,13 +62,12 @@ impl TableBuilder {
             .for_each(|column| column.truncate(rows));
     }
 
-    /// Appends a row with one cell for each stored column, in the order and of the types of the
+    /// Appends all cells of a row: one for each stored column, in the order and of the types of the
     /// columns.
-    pub fn push(&mut self, row: &mut Vec<Option<Cell<'_>>>, observed: Observed) {
+    pub fn append_all(&mut self, row: &mut Vec<Option<Cell<'_>>>) {
         for (column, cell) in row.drain(..).enumerate() {
             self.append(column, cell);
         }
-        self.end_row(observed);
     }
 
     /// Returns the size of the rows in bytes.
@@ -151,7 +150,8 @@ pub fn push_record<T: Serialize>(
     if let Some(rules) = rules {
         rules.apply(&mut row);
     }
-    builder.push(&mut row, Observed::default());
+    builder.append_all(&mut row);
+    builder.end_row(Observed::default());
     Ok(())
 }
 

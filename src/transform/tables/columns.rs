@@ -35,7 +35,7 @@ pub struct Values<T> {
 pub struct Texts {
     /// All texts, one after the other.
     bytes: Vec<u8>,
-    /// Where each text begins, and the end of the last one.
+    /// The beginning of each text, and the end of the last one.
     offsets: Vec<i32>,
     valid: NullBufferBuilder,
 }
@@ -98,7 +98,8 @@ impl ColumnBuilder {
     pub fn allocated(&self) -> usize {
         match self {
             ColumnBuilder::Text(b) => {
-                b.bytes.capacity() + 4 * b.offsets.capacity() + b.valid.allocated_size()
+                let offsets = size_of::<i32>() * b.offsets.capacity();
+                b.bytes.capacity() + offsets + b.valid.allocated_size()
             }
             ColumnBuilder::Int(b) => b.allocated(),
             ColumnBuilder::Float(b) => b.allocated(),

@@ -515,7 +515,8 @@ fn equal_rows_of_a_table_without_an_order_are_all_kept() {
         for id in ["b", "a", "b"] {
             let cell = |name: &str| (name == "id").then(|| Cell::Text(id.into()));
             let cells = shape.stored.iter().map(|column| cell(&column.name));
-            builder.push(&mut cells.collect(), Observed::default());
+            builder.append_all(&mut cells.collect());
+            builder.end_row(Observed::default());
         }
         Part::Memory(builder.take(&shape).expect("rows"))
     };

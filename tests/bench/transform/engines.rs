@@ -110,8 +110,8 @@ pub const ENGINES: [Engine; 8] = [
 const LEVEL_3: &str = "zstd(3)";
 const LEVEL_1: &str = "level 1";
 
-/// How many times as fast as an engine redlake wants to be on two threads, each as it comes. The
-/// fastest form counts, or the one that is named.
+/// The goals on two threads: an engine, and the least speed of redlake as a multiple of its speed. The
+/// fastest form of the engine counts, or the one that is named.
 pub const GOALS: [(&str, Option<&str>, f64); 4] = [
     ("DuckDB", Some("read_json"), 1.8),
     ("DuckDB", Some(LEVEL_1), 1.5),
