@@ -21,12 +21,8 @@ use flate2::read::GzDecoder;
 use sha2::{Digest, Sha512};
 use tar::Archive;
 
-/// The DuckDB that redlake is tested with.
+/// The DuckDB that libduckdb-sys binds and downloads. Its version says which: 1.10506 is 1.5.6.
 const DUCKDB_VERSION: &str = "1.5.6";
-
-/// The DuckDB that libduckdb-sys binds and downloads. Its version says which: 1.20000 is 2.0.0. What it
-/// binds and 1.5.6 lacks, the crate `duckdb` does not call.
-const BOUND_VERSION: &str = "2.0.0";
 
 /// What decides where the library is.
 const VARIABLES: [&str; 4] = [
@@ -46,7 +42,7 @@ struct Package {
 }
 
 // The versions differ because we could not get 1.5.6 for every platform when we pinned them. That
-// is safe: the headers of 1.5.5 and 1.5.6 declare the same functions, types and constants, and each
+// is safe: the bindings of 1.5.5 and 1.5.6 declare the same functions, types and constants, and each
 // of these libraries exports all of those functions.
 const LINUX_X64: Package = Package {
     platform: "linux-x64",
@@ -414,7 +410,7 @@ impl Target {
         let root = self.profile_folder().parent().unwrap_or(&self.out_dir);
         root.join("duckdb-download")
             .join(&self.triple)
-            .join(BOUND_VERSION)
+            .join(DUCKDB_VERSION)
     }
 }
 

@@ -98,7 +98,7 @@ fn properties(
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
             // An upper bound: a row has at most one id.
-            .set_column_bloom_filter_max_ndv(column, most.min(ROW_GROUP as u64));
+            .set_column_bloom_filter_ndv(column, most.min(ROW_GROUP as u64));
     }
     Ok(properties.build())
 }

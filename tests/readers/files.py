@@ -63,10 +63,6 @@ def are_right(statistics, column):
         return False
     if column.null_count == len(column):
         return True
-    # The files declare IEEE 754's total order for floats. Readers that do not know it must ignore the
-    # limits of such columns.
-    if pyarrow.types.is_floating(column.type) and statistics.min is None:
-        return True
     # Long texts are cut, so that the limits may lie outside the values.
     bounds = pyarrow.compute.min_max(column).as_py()
     return statistics.min <= bounds["min"] and bounds["max"] <= statistics.max

@@ -2,10 +2,13 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::Compression as Codec;
+use parquet::basic::{ColumnOrder, Compression as Codec};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
 use crate::load::encode::{Rows, write_parquet};
@@ -42,8 +45,7 @@ fn batch(rows: i64) -> RecordBatch {
     let ids = StringArray::from_iter_values((0..rows).map(|n| format!("笔记{n:06}")));
     let times = (0..rows).map(|n| (n % 2 == 0).then_some(n * 1_000_001));
     let times = TimestampMicrosecondArray::from_iter(times).with_timezone("UTC");
-    let columns: Vec<arrow::array::ArrayRef> =
-        vec![Arc::new(counts), Arc::new(ids), Arc::new(times)];
+    let columns: Vec<ArrayRef> = vec![Arc::new(counts), Arc::new(ids), Arc::new(times)];
     RecordBatch::try_new(Arc::new(schema), columns).expect("a batch")
 }
 
@@ -119,11 +121,11 @@ fn readers_can_skip_what_they_do_not_need() {
         assert!(statistics.min_bytes_opt().is_some());
         assert!(matches!(column.compression(), Codec::ZSTD(_)));
     }
-    let index = metadata.page_index_for_row_group(0);
-    for column in 0..3 {
-        assert!(index.column_index(column).is_some());
-        assert_eq!(index.num_data_pages(column), Some(1));
-    }
+    assert_eq!(metadata.column_index().expect("a column index")[0].len(), 3);
+    assert_eq!(
+        metadata.offset_index().expect("an offset index")[0].len(),
+        3
+    );
     let created_by = metadata.file_metadata().created_by().unwrap_or_default();
     assert!(created_by.starts_with("redlake "), "{created_by}");
     assert_eq!(metadata.file_metadata().key_value_metadata(), None);
@@ -146,4 +148,28 @@ fn the_bloom_filter_finds_ids_and_hardly_others() {
 fn a_compression_level_that_does_not_exist_is_an_error() {
     let level = Compression::Zstd(99);
     assert!(write(&batch(1), level, &mut Vec::new()).is_err());
+}
+
+/// Polars 1.8 and DataFusion 41 refuse a file that declares another order, such as the total order of
+/// floats.
+#[test]
+fn the_order_of_every_column_is_that_of_its_type() {
+    let floats = Float64Array::from_iter_values([0.5, -0.5]);
+    let numbers: Vec<(&str, ArrayRef)> = vec![
+        ("count", Arc::new(Int64Array::from_iter_values([1, 2]))),
+        ("id", Arc::new(StringArray::from_iter_values(["a", "b"]))),
+        ("share", Arc::new(floats)),
+    ];
+    let batch = RecordBatch::try_from_iter(numbers).expect("a batch");
+    let file = file(&batch, Compression::Zstd(1));
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file);
+    let metadata = metadata.expect("metadata");
+    let orders = metadata.file_metadata().column_orders().expect("orders");
+    assert_eq!(orders.len(), 3);
+    for order in orders {
+        assert!(
+            matches!(order, ColumnOrder::TYPE_DEFINED_ORDER(_)),
+            "{order:?}"
+        );
+    }
 }
