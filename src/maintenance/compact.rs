@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Mutex, mpsc};
+use std::thread;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::load::commit::Staging;
 use crate::load::inventory::LiveFile;
 use crate::load::locks::readers::patience;
 use crate::load::record::{CommitKind, CommitSource};
 use crate::load::{Lake, LakeError};
-use crate::run::commit::rewrite::{FILE_BYTES, Rewriter};
+use crate::run::commit::rewrite::{FILE_BYTES, Rewriter, Written};
 use crate::run::error::RunError;
 use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
@@ -66,7 +69,7 @@ pub fn compact(
 ) -> Result<Compacted, RunError> {
     let _lock = lake.lock_rewrites()?;
     let files = lake.live_files()?;
-    let rewriter = Rewriter::new(lake, &contracts.tables)?;
+    let mut rewriters = Rewriter::several(lake, &contracts.tables, contracts.tables.len())?;
     let mut days: BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<&LiveFile>>> = BTreeMap::new();
     // Publishing held tables replaces the run's files, so these must stay.
     let held: BTreeSet<String> = lake.held()?.into_iter().map(|held| held.run_id).collect();
@@ -80,7 +83,7 @@ pub fn compact(
     }
     for partitions in days.values_mut() {
         partitions.retain(|_, files| {
-            worthwhile(files) && rewriter.contract(&files[0].file.table).is_some()
+            worthwhile(files) && rewriters[0].contract(&files[0].file.table).is_some()
         });
     }
     days.retain(|_, partitions| !partitions.is_empty());
@@ -96,7 +99,7 @@ pub fn compact(
             let forecast = partitions.values().map(|files| forecast(dt, files));
             compacted.days.extend(forecast);
         } else {
-            compact_day(lake, &rewriter, dt, &partitions, &mut compacted, on_step)?
+            compact_day(lake, &mut rewriters, dt, &partitions, &mut compacted, on_step)?
         }
     }
     if !dry_run {
@@ -147,7 +150,7 @@ pub fn uncompacted_days(
 
 fn compact_day(
     lake: &Lake,
-    rewriter: &Rewriter<'_>,
+    rewriters: &mut [Rewriter<'_>],
     dt: NaiveDate,
     partitions: &BTreeMap<PathBuf, Vec<&LiveFile>>,
     compacted: &mut Compacted,
@@ -156,30 +159,31 @@ fn compact_day(
     lake.require_room(partitions.values().map(|files| bytes(files)).sum())?;
     let commit_id = Uuid::now_v7().to_string();
     let staging = lake.stage(&commit_id)?;
-    let mut days = Vec::new();
-    let mut remove = Vec::new();
-    for files in partitions.values() {
-        let Some(table) = rewriter.contract(&files[0].file.table) else {
-            continue;
-        };
-        let name = format!("compact-{commit_id}");
-        let written = match rewriter.rewrite(&staging, table, files, &[], &name) {
+    let mut days = BTreeMap::new();
+    rewrite_all(rewriters, &staging, partitions, |partition, written| {
+        let files = &partitions[partition];
+        match written {
+            Ok(written) => {
+                let day = CompactedDay {
+                    rows: written.rows,
+                    files_after: written.files,
+                    ..forecast(dt, files)
+                };
+                on_step(CompactionStep::Rewritten(&day));
+                days.insert(partition, day);
+                Ok(())
+            }
             Err(RunError::Lake(damaged @ LakeError::Damaged { .. })) => {
                 compacted.damaged.push(damaged);
                 on_step(CompactionStep::Damaged(&forecast(dt, files)));
-                continue;
+                Ok(())
             }
-            written => written?,
-        };
-        remove.extend(files.iter().map(|live| live.file.path.clone()));
-        let day = CompactedDay {
-            rows: written.rows,
-            files_after: written.files,
-            ..forecast(dt, files)
-        };
-        on_step(CompactionStep::Rewritten(&day));
-        days.push(day);
-    }
+            Err(error) => Err(error),
+        }
+    })?;
+    let remove = days.keys().flat_map(|partition| &partitions[*partition]);
+    let remove = remove.map(|live| live.file.path.clone()).collect();
+    let mut days: Vec<CompactedDay> = days.into_values().collect();
     if days.is_empty() {
         return Ok(staging.abandon()?);
     }
@@ -207,6 +211,42 @@ fn compact_day(
     }
     compacted.days.extend(days);
     Ok(())
+}
+
+/// Stages the rewritten files of all partitions, the largest first, and passes the result of each to
+/// `take`. Ends after the first error of `take`.
+fn rewrite_all<'p>(
+    rewriters: &mut [Rewriter<'_>],
+    staging: &Staging,
+    partitions: &'p BTreeMap<PathBuf, Vec<&LiveFile>>,
+    mut take: impl FnMut(&'p PathBuf, Result<Written, RunError>) -> Result<(), RunError>,
+) -> Result<(), RunError> {
+    let mut queue: Vec<(&PathBuf, &Vec<&LiveFile>)> = partitions.iter().collect();
+    queue.sort_by_key(|(_, files)| bytes(files));
+    let queue = Mutex::new(queue);
+    let next = || queue.lock().unwrap_or_else(|e| e.into_inner()).pop();
+    let (send, receive) = mpsc::channel();
+    thread::scope(|scope| {
+        for rewriter in rewriters {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                while let Some((partition, files)) = next() {
+                    let name = format!("compact-{}", staging.id());
+                    let written = match rewriter.contract(&files[0].file.table) {
+                        Some(table) => rewriter.rewrite(staging, table, files, &[], &name),
+                        None => continue,
+                    };
+                    // Nobody receives after an error.
+                    if send.send((partition, written)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut results = receive.into_iter();
+        results.try_for_each(|(partition, written)| take(partition, written))
+    })
 }
 
 fn forecast(dt: NaiveDate, files: &[&LiveFile]) -> CompactedDay {

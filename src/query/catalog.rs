@@ -235,25 +235,31 @@ pub(super) fn views<'a>(
     unreadable: &Unreadable,
     parts: impl Fn(&Table) -> Vec<ViewPart<'a>>,
 ) -> Vec<String> {
-    let view_of_files = |table: &Table| {
-        let view = identifier(table.name());
-        vec![
-            table_view(&view, table, unreadable, &parts(table)),
-            comment_on_view(table.name(), &table.description),
-        ]
+    let view_of_files = |table: &Table| Relation {
+        create: Some(table_view(
+            &identifier(table.name()),
+            table,
+            unreadable,
+            &parts(table),
+        )),
+        ..Relation::of_table(table, comment_on_view(table.name(), &table.description))
     };
-    relations(tables, unreadable, view_of_files).statements
+    in_sql(&relations(tables, unreadable, view_of_files))
 }
 
 /// Returns the statements that comment on tables which a database has, and that create the views over
 /// them. A view that reads a missing table is left out.
 pub fn over_copies(tables: &IndexMap<String, Table>) -> CatalogSql {
-    let comment = |table: &Table| {
+    let copy = |table: &Table| {
         let name = identifier(table.name());
         let text = literal(&table.description);
-        vec![format!("COMMENT ON TABLE {name} IS {text}")]
+        Relation::of_table(table, format!("COMMENT ON TABLE {name} IS {text}"))
     };
-    relations(tables, &Unreadable::new(), comment)
+    let relations = relations(tables, &Unreadable::new(), copy);
+    CatalogSql {
+        statements: in_sql(&relations),
+        relations: relations.into_iter().map(|r| r.name).collect(),
+    }
 }
 
 /// Statements that complete a catalog.
@@ -264,45 +270,119 @@ pub struct CatalogSql {
     pub relations: BTreeSet<String>,
 }
 
-/// Returns the statements for tables, each with its comments and its derived views. `stored` returns
-/// the statements about a table that has files.
+/// A table or a view of a catalog.
+struct Relation {
+    name: String,
+    /// Names and types of its columns, in order, as SQL.
+    columns: Vec<String>,
+    /// Names of the relations that its query reads.
+    reads: Vec<String>,
+    /// Creates the view. `None` for a table that the database has.
+    create: Option<String>,
+    comments: Vec<String>,
+}
+
+impl Relation {
+    /// Returns the relation of a table or mart that the database has, with its comments.
+    fn of_table(table: &Table, comment: String) -> Self {
+        let name = table.name();
+        let mut columns: Vec<String> = table.shown_columns().map(declared).collect();
+        columns.push("dt DATE".to_owned());
+        Relation {
+            name: name.to_owned(),
+            columns,
+            reads: Vec::new(),
+            create: None,
+            comments: std::iter::once(comment)
+                .chain(comments_on_columns(name, &table.columns))
+                .chain(comments_on_columns(name, &table.view_columns))
+                .collect(),
+        }
+    }
+
+    /// Returns the relation of a view with a query.
+    fn of_view(
+        name: &str,
+        description: &str,
+        columns: &IndexMap<String, Column>,
+        reads: Vec<String>,
+        create: String,
+    ) -> Self {
+        Relation {
+            name: name.to_owned(),
+            columns: columns.iter().map(declared).collect(),
+            reads,
+            create: Some(create),
+            comments: std::iter::once(comment_on_view(name, description))
+                .chain(comments_on_columns(name, columns))
+                .collect(),
+        }
+    }
+}
+
+fn declared((name, column): (&String, &Column)) -> String {
+    format!("{} {}", identifier(name), shown_type(column))
+}
+
+/// Returns the tables and views of a catalog. Each one comes after those that it reads. `stored`
+/// returns the relation of a table that has files.
 fn relations(
     tables: &IndexMap<String, Table>,
     unreadable: &Unreadable,
-    stored: impl Fn(&Table) -> Vec<String>,
-) -> CatalogSql {
-    let mut statements = Vec::new();
+    stored: impl Fn(&Table) -> Relation,
+) -> Vec<Relation> {
+    let mut relations = Vec::new();
     let mut created = BTreeSet::new();
     for table in tables.values() {
         let name = table.name();
         if let Some(query) = &table.query {
             if is_possible(query, &created, tables, unreadable) {
-                statements.push(query_view(&identifier(name), table, query));
-                statements.push(comment_on_view(name, &table.description));
-                statements.extend(comments_on_columns(name, &table.columns));
+                let create = query_view(&identifier(name), table, query);
+                let reads = query.reads.keys().cloned().collect();
+                let (text, columns) = (&table.description, &table.columns);
+                relations.push(Relation::of_view(name, text, columns, reads, create));
                 created.insert(name.to_owned());
             }
             continue;
         }
         created.insert(name.to_owned());
-        statements.extend(stored(table));
-        statements.extend(comments_on_columns(name, &table.columns));
-        statements.extend(comments_on_columns(name, &table.view_columns));
+        relations.push(stored(table));
         for view in derived(table) {
             let failing = |column: &str| failing(table, column, unreadable);
             if view.needs(table).any(|column| failing(column).is_some()) {
                 continue;
             }
-            statements.push(view.statement(table, &failing));
-            statements.push(comment_on_view(&view.name, &view.description));
-            statements.extend(comments_on_columns(&view.name, &view.columns));
+            let create = view.statement(table, &failing);
+            let reads = vec![name.to_owned()];
+            let (text, columns) = (&view.description, &view.columns);
+            relations.push(Relation::of_view(&view.name, text, columns, reads, create));
             created.insert(view.name);
         }
     }
-    CatalogSql {
-        statements,
-        relations: created,
+    relations
+}
+
+/// Returns the statements that create these relations, with their comments.
+///
+/// To create a view, DuckDB binds its query, and that of each view below it. So the views that others
+/// read are empty tables at first. The last view is created first, and the table in its place is
+/// dropped then, so that each query is bound once, and the footers of a table's files are read once.
+fn in_sql(relations: &[Relation]) -> Vec<String> {
+    let read: BTreeSet<&String> = relations.iter().flat_map(|r| &r.reads).collect();
+    let is_stub = |relation: &&Relation| relation.create.is_some() && read.contains(&relation.name);
+    let stub = |relation: &Relation| {
+        let name = identifier(&relation.name);
+        format!("CREATE TABLE {name} ({})", relation.columns.join(", "))
+    };
+    let mut statements: Vec<String> = relations.iter().filter(is_stub).map(stub).collect();
+    for relation in relations.iter().rev() {
+        if is_stub(&relation) {
+            statements.push(format!("DROP TABLE {}", identifier(&relation.name)));
+        }
+        statements.extend(relation.create.iter().cloned());
+        statements.extend(relation.comments.iter().cloned());
     }
+    statements
 }
 
 /// Returns true if a view can be created: everything that it reads is created and can be read.

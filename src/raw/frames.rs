@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use memchr::memmem;
+use zstd::bulk::Decompressor;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 use zstd::zstd_safe::find_frame_compressed_size;
 
@@ -319,9 +320,15 @@ impl Damage {
     }
 }
 
+/// Initial size in bytes of the buffer for a line: more than most pages have.
+const ROOM: usize = 1 << 18;
+
 /// Decoder that decompresses and parses pages. It reuses its buffer.
 pub struct PageDecoder {
-    zstd: Decoder<'static>,
+    /// Decompresses a frame that fits into `room`.
+    at_once: Decompressor<'static>,
+    /// Decompresses any frame. It copies every byte once more.
+    streaming: Decoder<'static>,
     /// Buffer for a line. Its first `filled` bytes are the current line.
     room: Vec<u8>,
     filled: usize,
@@ -331,10 +338,11 @@ impl PageDecoder {
     /// # Errors
     /// The zstd decoder cannot be allocated.
     pub fn new() -> Result<Self, RawError> {
-        let zstd = Decoder::new().map_err(failed("make a decoder for", Path::new("")))?;
+        let failed = || failed("make a decoder for", Path::new(""));
         Ok(PageDecoder {
-            zstd,
-            room: Vec::new(),
+            at_once: Decompressor::new().map_err(failed())?,
+            streaming: Decoder::new().map_err(failed())?,
+            room: vec![0; ROOM],
             filled: 0,
         })
     }
@@ -403,15 +411,20 @@ impl PageDecoder {
     }
 
     fn decompress(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.zstd.reinit()?;
+        let room = &mut self.room[..];
+        if let Ok(filled) = self.at_once.decompress_to_buffer(frame, room) {
+            self.filled = filled;
+            return Ok(());
+        }
+        self.streaming.reinit()?;
         let mut input = InBuffer::around(frame);
         self.filled = 0;
         loop {
             if self.filled == self.room.len() {
-                self.room.resize((2 * self.filled).max(1 << 18), 0);
+                self.room.resize(2 * self.filled, 0);
             }
             let mut output = OutBuffer::around_pos(&mut self.room[..], self.filled);
-            let left = self.zstd.run(&mut input, &mut output)?;
+            let left = self.streaming.run(&mut input, &mut output)?;
             self.filled = output.pos();
             if left == 0 {
                 return Ok(());

@@ -102,6 +102,14 @@ pub enum Comments {
     Without,
 }
 
+/// Resources of a database.
+#[derive(Clone, Copy, Debug)]
+pub struct Resources {
+    /// Memory in bytes that queries may use before they spill.
+    pub memory: u64,
+    pub threads: usize,
+}
+
 /// A query's result.
 #[derive(Debug)]
 pub struct QueryAnswer {
@@ -260,14 +268,15 @@ impl Database {
         Ok(Database { connection })
     }
 
-    /// Opens DuckDB to read files, without a lake. Data beyond `memory` bytes spills to the folder
+    /// Opens DuckDB to read files, without a lake. Data beyond the memory spills to the folder
     /// `scratch`.
     ///
     /// # Errors
     /// Fails if DuckDB cannot start.
-    pub fn of_files(scratch: &Path, memory: u64) -> Result<Self, QueryError> {
+    pub fn of_files(scratch: &Path, resources: Resources) -> Result<Self, QueryError> {
         let database = Self::with(&[])?;
-        database.limit_memory(memory)?;
+        database.limit_memory(resources.memory)?;
+        database.set(&format!("SET threads = {}", resources.threads))?;
         database.spill_to(Some(scratch))?;
         Ok(database)
     }

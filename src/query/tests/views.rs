@@ -47,6 +47,42 @@ fn every_view_has_the_columns_of_its_contract_over_an_empty_lake() {
 }
 
 #[test]
+fn the_columns_that_a_view_is_created_with_are_those_that_its_query_has() {
+    let mut lake = Lake::new();
+    lake.add("notes", "note_id, title", &["'a', 'b'"]);
+    lake.add(
+        "engagement",
+        "note_id, liked_count",
+        &["'a', 1::INTEGER", "'b', 2"],
+    );
+    let database = open(&lake);
+    let names = rows(
+        &database,
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal",
+    );
+    assert_eq!(names.len(), 42);
+    for name in names {
+        let created = format!(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = '{name}' \
+             ORDER BY column_index"
+        );
+        // The query is bound anew, over the other views.
+        let sql = rows(
+            &database,
+            &format!("SELECT sql FROM duckdb_views() WHERE view_name = '{name}'"),
+        );
+        let query = sql[0]
+            .split_once(" AS ")
+            .expect("CREATE VIEW x AS SELECT")
+            .1;
+        let query = query.trim_end_matches(';');
+        let bound = format!("SELECT column_name, column_type FROM (DESCRIBE {query})");
+        assert_eq!(rows(&database, &created), rows(&database, &bound), "{name}");
+    }
+    assert_eq!(rows(&database, "SELECT * FROM duckdb_tables()"), [""; 0]);
+}
+
+#[test]
 fn a_view_reads_only_what_its_contract_names() {
     let lake = Lake::new();
     for view in views() {

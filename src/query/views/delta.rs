@@ -249,10 +249,11 @@ impl<'t> Parts<'t> {
             Some(precedence) => {
                 let merged = self.each(|c| {
                     let count = identifier(c);
-                    format!(", arg_min({count}, {precedence}) AS {count}")
+                    format!(", arg_min({count}, precedence) AS {count}")
                 });
                 format!(
-                    "SELECT {keys}, snapshot_at, dt{merged} FROM {from} \
+                    "SELECT {keys}, snapshot_at, dt{merged} \
+                     FROM (SELECT *, {precedence} AS precedence FROM {from}) \
                      GROUP BY {keys}, snapshot_at, dt"
                 )
             }

@@ -1,6 +1,7 @@
 //! Rewrites committed files: merges several into one, or drops the rows of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::load::inventory::LiveFile;
 use crate::load::locks::RewriteLock;
 use crate::load::{Lake, encode, evolution};
 use crate::plan::parts::Compression;
-use crate::query::duckdb::{Database, QueryError};
+use crate::query::duckdb::{Database, QueryError, Resources};
 use crate::query::rewrite::{Rewrite, RewrittenColumn, stored_columns};
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
@@ -24,7 +25,7 @@ use crate::spec::table::Unreadable;
 /// Target size of a file in bytes.
 pub const FILE_BYTES: u64 = 192 << 20;
 
-/// Memory in bytes that a sort may use before it spills to disk.
+/// Memory in bytes that all sorts at a time may use before they spill to disk.
 const MEMORY: u64 = 1 << 30;
 const COMPRESSION: Compression = Compression::Zstd(3);
 
@@ -57,8 +58,36 @@ impl<'l> Rewriter<'l> {
     /// # Errors
     /// The lake's column summary cannot be read, or the scratch folder cannot be created.
     pub fn new(lake: &'l Lake, tables: &'l IndexMap<String, Table>) -> Result<Self, RunError> {
+        Self::with_share(lake, tables, 1)
+    }
+
+    /// Opens as many rewriters as there are processors, but not more than `most`, to work at the same
+    /// time. They share the processors and the memory.
+    ///
+    /// # Errors
+    /// As [`Rewriter::new`].
+    pub fn several(
+        lake: &'l Lake,
+        tables: &'l IndexMap<String, Table>,
+        most: usize,
+    ) -> Result<Vec<Self>, RunError> {
+        let several = processors().min(most).max(1);
+        let each = (0..several).map(|_| Self::with_share(lake, tables, several));
+        each.collect()
+    }
+
+    /// Opens one of `rewriters` that work at the same time.
+    fn with_share(
+        lake: &'l Lake,
+        tables: &'l IndexMap<String, Table>,
+        rewriters: usize,
+    ) -> Result<Self, RunError> {
         let scratch = lake.scratch()?;
-        let database = Database::of_files(scratch.path(), MEMORY)?;
+        let resources = Resources {
+            memory: MEMORY / rewriters as u64,
+            threads: processors().div_ceil(rewriters),
+        };
+        let database = Database::of_files(scratch.path(), resources)?;
         Ok(Rewriter {
             tables,
             lake,
@@ -205,6 +234,10 @@ impl<'l> Rewriter<'l> {
         });
         Ok(runs.collect())
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Removes rows of runs. `runs_of` returns the runs whose rows leave a table. Files that other runs

@@ -21,7 +21,7 @@ use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::Redaction;
 use crate::transform::quality::reject::{BadCell, Reject};
 use crate::transform::tables::accumulator::Accumulator;
-use crate::transform::tables::shape::{Observed, Shape};
+use crate::transform::tables::shape::{Observed, Shape, StoredColumn};
 
 /// Input for the rows of a page.
 #[derive(Clone, Copy)]
@@ -42,7 +42,9 @@ pub struct Emitter<'e, 'p, 't> {
     /// The elements that enclose a row, from the page inward, and the row's index in each list.
     frames: Vec<FrameId>,
     indexes: Vec<usize>,
-    /// Cells of the current row, if its table has privacy rules.
+    /// True if the rows of the current table go directly into its columns.
+    is_direct: bool,
+    /// Cells of the current row, if they do not.
     cells: Vec<Option<Cell<'p>>>,
     /// True if the outermost list is the page's items.
     over_items: bool,
@@ -66,6 +68,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             accumulator,
             frames: Vec::new(),
             indexes: Vec::new(),
+            is_direct: false,
             cells: Vec::new(),
             over_items: false,
             observed: Observed::page(page.header),
@@ -82,7 +85,35 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             self.frames.push(PAGE);
             self.indexes.clear();
             self.accumulator.tally(rule.table).given += self.given(rule);
+            self.is_direct = self.is_direct(rule.table);
             self.descend(&rule.each, &mut |this| this.element(rule));
+            if self.is_direct {
+                self.fill_columns_of_page(rule.table);
+            }
+        }
+    }
+
+    /// Returns whether the rows of a table go directly into its columns: no privacy rule concerns them,
+    /// and they have all that the page itself must have.
+    fn is_direct(&self, table: usize) -> bool {
+        let has_all = |column: &StoredColumn| {
+            !column.required
+                || column
+                    .of_page()
+                    .is_none_or(|fill| self.fill(fill).is_some())
+        };
+        self.redaction().table(table).is_empty()
+            && self.page.transform.shapes[table].stored.iter().all(has_all)
+    }
+
+    /// Fills the columns that are equal in all rows of the page.
+    fn fill_columns_of_page(&mut self, table: usize) {
+        let shape = &self.page.transform.shapes[table];
+        for (at, column) in shape.stored.iter().enumerate() {
+            if let Some(fill) = column.of_page() {
+                let cell = self.fill(fill);
+                self.accumulator.fill(table, at, cell.as_ref());
+            }
         }
     }
 
@@ -233,9 +264,13 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             ..
         } = self.page.transform;
         let shape: &Shape = &shapes[rule.table];
-        let rules = self.redaction().table(rule.table);
-        let is_direct = rules.is_empty();
         for (at, column) in shape.stored.iter().enumerate() {
+            if self.is_direct
+                && (column.of_page().is_some()
+                    || self.append_plain(rule.table, at, column, variant))
+            {
+                continue;
+            }
             let cell = match column.fill {
                 Some(fill) => Ok(self.fill(fill)),
                 None => self.read(&variant.columns[column.at], part),
@@ -243,12 +278,12 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             let broken = match cell {
                 Ok(None) if column.required => self.no_value(&variant.columns[column.at]),
                 Ok(cell) => {
-                    self.append(is_direct, rule.table, at, cell);
+                    self.append(rule.table, at, cell);
                     continue;
                 }
                 Err(bad) if *on_bad_value == OnBadValue::Null && !column.required => {
                     self.accumulator.nulled(rule.table, &bad);
-                    self.append(is_direct, rule.table, at, None);
+                    self.append(rule.table, at, None);
                     continue;
                 }
                 Err(bad) => bad,
@@ -257,17 +292,37 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             self.accumulator.builder(rule.table).discard_row();
             return self.reject(rule, &column.name, &broken);
         }
-        rules.apply(&mut self.cells);
-        let builder = self.accumulator.builder(rule.table);
-        builder.append_all(&mut self.cells);
+        if !self.is_direct {
+            self.redaction().table(rule.table).apply(&mut self.cells);
+            let builder = self.accumulator.builder(rule.table);
+            builder.append_all(&mut self.cells);
+        }
         let observed = self.observed.at(self.position().unwrap_or_default());
         self.accumulator.end_row(rule.table, observed);
     }
 
-    /// Appends a cell of the current row to its column if `is_direct`, else to the cells that
-    /// privacy rules are applied to when the row is complete.
-    fn append(&mut self, is_direct: bool, table: usize, column: usize, cell: Option<Cell<'p>>) {
-        if is_direct {
+    /// Appends a value that needs no conversion to its column: most do not. Returns `false` if this
+    /// may be another value.
+    fn append_plain(
+        &mut self,
+        table: usize,
+        at: usize,
+        column: &StoredColumn,
+        variant: &Variant,
+    ) -> bool {
+        let reads = &variant.columns[column.at];
+        let Some((place, convert)) = reads.first().and_then(Read::direct) else {
+            return false;
+        };
+        let value = self.get(place);
+        let builder = self.accumulator.builder(table);
+        builder.append_plain(at, value, convert)
+    }
+
+    /// Appends a cell of the current row to its column, or to the cells that privacy rules are applied
+    /// to when the row is complete.
+    fn append(&mut self, table: usize, column: usize, cell: Option<Cell<'p>>) {
+        if self.is_direct {
             self.accumulator.builder(table).append(column, cell);
         } else {
             self.cells.push(cell);

@@ -7,6 +7,7 @@ use arrow::error::ArrowError;
 use crate::run_meta::RunMeta;
 use crate::transform::common_columns::common_cells;
 use crate::transform::contracts::Transform;
+use crate::transform::program::value::Cell;
 use crate::transform::quality::drift::{Drift, DriftKind};
 use crate::transform::quality::reject::{BadCell, Reject};
 use crate::transform::quality::tally::Tally;
@@ -100,7 +101,13 @@ impl<'t> Accumulator<'t> {
         &mut self.builders[table]
     }
 
-    /// Ends a row, which has one cell for each stored column of the table.
+    /// Appends a value of the page to each row of the table that has none yet in this column.
+    pub fn fill(&mut self, table: usize, column: usize, cell: Option<&Cell<'_>>) {
+        self.builders[table].fill(column, cell);
+    }
+
+    /// Ends a row, which has one cell for each stored column of the table, but for those that
+    /// [`Accumulator::fill`] appends.
     pub fn end_row(&mut self, table: usize, observed: Observed) {
         self.builders[table].end_row(observed);
         self.tallies[table].written += 1;
@@ -206,7 +213,14 @@ impl<'t> Accumulator<'t> {
             return Err(broken);
         }
         for table in 0..self.builders.len() {
-            self.close_chunk(table)?;
+            match self.spill {
+                // Writing takes memory of its own. Rows that do not fit need not wait in it.
+                Some(Spill { scratch, .. }) if self.parts[table].iter().any(Part::is_on_disk) => {
+                    let part = self.spill(table, scratch)?;
+                    self.parts[table].push(part);
+                }
+                _ => self.close_chunk(table)?,
+            }
         }
         Ok(Finished {
             parts: self.parts,

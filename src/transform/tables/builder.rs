@@ -14,6 +14,8 @@ use serde_json::Value;
 use crate::run_meta::RunMeta;
 use crate::spec::table::ColumnType;
 use crate::transform::common_columns::common_cells;
+use crate::transform::page::captures::Scalar;
+use crate::transform::program::coerce::Convert;
 use crate::transform::program::value::Cell;
 use crate::transform::quality::privacy::RowRules;
 use crate::transform::tables::columns::ColumnBuilder;
@@ -44,7 +46,21 @@ impl TableBuilder {
     /// Appends a cell of the row that follows, at this place among the stored columns. Call
     /// [`TableBuilder::end_row`] once all columns have a cell.
     pub fn append(&mut self, column: usize, cell: Option<Cell<'_>>) {
-        self.columns[column].append(cell);
+        self.columns[column].append(cell.as_ref());
+    }
+
+    /// Appends a value as [`TableBuilder::append`] does if it is of the column's type, and if it is not
+    /// null by this conversion. Returns `false` if it is not appended.
+    pub fn append_plain(&mut self, column: usize, value: Scalar<'_>, convert: &Convert) -> bool {
+        self.columns[column].append_plain(value, convert)
+    }
+
+    /// Appends a cell to this column for each row that has none yet.
+    pub fn fill(&mut self, column: usize, cell: Option<&Cell<'_>>) {
+        let column = &mut self.columns[column];
+        for _ in column.rows()..self.rows {
+            column.append(cell);
+        }
     }
 
     pub fn end_row(&mut self, observed: Observed) {
@@ -105,7 +121,7 @@ impl TableBuilder {
     /// A required column without a value, which the caller should have rejected.
     pub fn take(&mut self, shape: &Shape) -> Result<RecordBatch, ArrowError> {
         let columns = self.columns.iter_mut().map(ColumnBuilder::take);
-        let mut columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+        let mut columns: Vec<ArrayRef> = columns.collect();
         if shape.latest {
             let observed = std::mem::take(&mut self.observed);
             let array = FixedSizeBinaryArray::try_new(Observed::LEN as i32, observed.into(), None)?;
@@ -172,9 +188,9 @@ fn record_cell(value: Value, kind: ColumnType) -> Result<Option<Cell<'static>>, 
 }
 
 /// Returns a column with the same value in all rows.
-fn repeated(cell: Option<Cell<'_>>, kind: ColumnType, rows: usize) -> Result<ArrayRef, ArrowError> {
+fn repeated(cell: Option<Cell<'_>>, kind: ColumnType, rows: usize) -> ArrayRef {
     let mut builder = ColumnBuilder::new(kind);
-    (0..rows).for_each(|_| builder.append(cell.clone()));
+    (0..rows).for_each(|_| builder.append(cell.as_ref()));
     builder.take()
 }
 
@@ -192,10 +208,10 @@ impl Shape {
             .iter()
             .position(|c| c.at == at)
         {
-            Some(place) => Ok(Arc::clone(rows.column(place))),
+            Some(place) => Arc::clone(rows.column(place)),
             None => constant(field.name(), *kind),
         };
-        let columns = fields.map(column).collect::<Result<_, _>>()?;
+        let columns = fields.map(column).collect();
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arrow::array::types::{
     ArrowPrimitiveType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType,
 };
-use arrow::array::{ArrayRef, BooleanArray, NullBufferBuilder, PrimitiveArray, StringArray};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{
+    ArrayRef, BooleanArray, NullBufferBuilder, PrimitiveArray, StringArray, StringBuilder,
+};
 use arrow::datatypes::ArrowNativeType;
-use arrow::error::ArrowError;
 
 use crate::spec::table::ColumnType;
+use crate::transform::page::captures::Scalar;
+use crate::transform::program::coerce::Convert;
 use crate::transform::program::value::Cell;
 
 /// Collects the values of one column.
@@ -31,13 +33,12 @@ pub struct Values<T> {
     valid: NullBufferBuilder,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Texts {
     /// All texts, one after the other.
-    bytes: Vec<u8>,
-    /// The beginning of each text, and the end of the last one.
-    offsets: Vec<i32>,
-    valid: NullBufferBuilder,
+    texts: String,
+    /// The end of each text. `None` is a null.
+    ends: Vec<Option<usize>>,
 }
 
 impl ColumnBuilder {
@@ -53,14 +54,14 @@ impl ColumnBuilder {
     }
 
     /// Appends a cell of the column's type, or a null.
-    pub fn append(&mut self, cell: Option<Cell<'_>>) {
+    pub fn append(&mut self, cell: Option<&Cell<'_>>) {
         match (self, cell) {
-            (ColumnBuilder::Text(b), Some(Cell::Text(v))) => b.append(&v),
-            (ColumnBuilder::Int(b), Some(Cell::Int(v))) => b.append(v),
-            (ColumnBuilder::Float(b), Some(Cell::Float(v))) => b.append(v),
-            (ColumnBuilder::Bool(b), Some(Cell::Bool(v))) => b.append(v),
-            (ColumnBuilder::Instant(b), Some(Cell::Instant(v))) => b.append(v),
-            (ColumnBuilder::Date(b), Some(Cell::Date(v))) => b.append(v),
+            (ColumnBuilder::Text(b), Some(Cell::Text(v))) => b.append(v),
+            (ColumnBuilder::Int(b), Some(Cell::Int(v))) => b.append(*v),
+            (ColumnBuilder::Float(b), Some(Cell::Float(v))) => b.append(*v),
+            (ColumnBuilder::Bool(b), Some(Cell::Bool(v))) => b.append(*v),
+            (ColumnBuilder::Instant(b), Some(Cell::Instant(v))) => b.append(*v),
+            (ColumnBuilder::Date(b), Some(Cell::Date(v))) => b.append(*v),
             (ColumnBuilder::Text(b), _) => b.append_null(),
             (ColumnBuilder::Int(b), _) => b.append_null(),
             (ColumnBuilder::Float(b), _) => b.append_null(),
@@ -68,6 +69,18 @@ impl ColumnBuilder {
             (ColumnBuilder::Instant(b), _) => b.append_null(),
             (ColumnBuilder::Date(b), _) => b.append_null(),
         }
+    }
+
+    /// Appends a value of the column's type, unless it is null by this conversion. Returns `false` if it
+    /// is not appended.
+    pub fn append_plain(&mut self, value: Scalar<'_>, convert: &Convert) -> bool {
+        match (self, value) {
+            (ColumnBuilder::Text(b), Scalar::Text(v)) if !convert.is_null(value) => b.append(v),
+            (ColumnBuilder::Int(b), Scalar::Int(v)) if !convert.is_null(value) => b.append(v),
+            (ColumnBuilder::Bool(b), Scalar::Bool(v)) => b.append(v),
+            _ => return false,
+        }
+        true
     }
 
     /// Removes all rows from this one on. Does nothing if there are fewer.
@@ -82,10 +95,21 @@ impl ColumnBuilder {
         }
     }
 
+    pub fn rows(&self) -> usize {
+        match self {
+            ColumnBuilder::Text(b) => b.ends.len(),
+            ColumnBuilder::Int(b) => b.values.len(),
+            ColumnBuilder::Float(b) => b.values.len(),
+            ColumnBuilder::Bool(b) => b.values.len(),
+            ColumnBuilder::Instant(b) => b.values.len(),
+            ColumnBuilder::Date(b) => b.values.len(),
+        }
+    }
+
     /// Returns the size of the values in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            ColumnBuilder::Text(b) => b.bytes.len() + size_of_val(b.offsets.as_slice()),
+            ColumnBuilder::Text(b) => b.texts.len() + size_of_val(b.ends.as_slice()),
             ColumnBuilder::Int(b) => size_of_val(b.values.as_slice()),
             ColumnBuilder::Float(b) => size_of_val(b.values.as_slice()),
             ColumnBuilder::Bool(b) => size_of_val(b.values.as_slice()),
@@ -98,8 +122,8 @@ impl ColumnBuilder {
     pub fn allocated(&self) -> usize {
         match self {
             ColumnBuilder::Text(b) => {
-                let offsets = size_of::<i32>() * b.offsets.capacity();
-                b.bytes.capacity() + offsets + b.valid.allocated_size()
+                let ends = size_of::<Option<usize>>() * b.ends.capacity();
+                b.texts.capacity() + ends
             }
             ColumnBuilder::Int(b) => b.allocated(),
             ColumnBuilder::Float(b) => b.allocated(),
@@ -110,12 +134,9 @@ impl ColumnBuilder {
     }
 
     /// Takes the rows so far.
-    ///
-    /// # Errors
-    /// Texts that are not UTF-8; there are none.
-    pub fn take(&mut self) -> Result<ArrayRef, ArrowError> {
-        Ok(match self {
-            ColumnBuilder::Text(b) => Arc::new(b.take()?),
+    pub fn take(&mut self) -> ArrayRef {
+        match self {
+            ColumnBuilder::Text(b) => Arc::new(b.take()),
             ColumnBuilder::Int(b) => Arc::new(b.take::<Int64Type>()),
             ColumnBuilder::Float(b) => Arc::new(b.take::<Float64Type>()),
             ColumnBuilder::Bool(b) => {
@@ -126,7 +147,7 @@ impl ColumnBuilder {
                 Arc::new(b.take::<TimestampMicrosecondType>().with_timezone("UTC"))
             }
             ColumnBuilder::Date(b) => Arc::new(b.take::<Date32Type>()),
-        })
+        }
     }
 }
 
@@ -170,56 +191,36 @@ impl<T: Default> Values<T> {
     }
 }
 
-impl Default for Texts {
-    fn default() -> Self {
-        Texts {
-            bytes: Vec::new(),
-            offsets: vec![0],
-            valid: NullBufferBuilder::new(0),
-        }
-    }
-}
-
 impl Texts {
     fn append(&mut self, text: &str) {
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.valid.append_non_null();
-        self.end();
+        self.texts.push_str(text);
+        self.ends.push(Some(self.texts.len()));
     }
 
     fn append_null(&mut self) {
-        self.valid.append_null();
-        self.end();
-    }
-
-    fn end(&mut self) {
-        // A builder holds a few megabytes and one page more.
-        self.offsets.push(self.bytes.len() as i32);
+        self.ends.push(None);
     }
 
     fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        let end = self.offsets.last().copied().unwrap_or_default();
-        self.bytes.truncate(end as usize);
-        self.valid.truncate(rows);
+        self.ends.truncate(rows);
+        let end = self.ends.iter().rev().find_map(|end| *end);
+        self.texts.truncate(end.unwrap_or_default());
     }
 
-    fn take(&mut self) -> Result<StringArray, ArrowError> {
-        let next = Texts {
-            bytes: Vec::with_capacity(self.bytes.len()),
-            offsets: Vec::with_capacity(self.offsets.len()),
-            ..Texts::default()
-        };
-        let Texts {
-            bytes,
-            offsets,
-            mut valid,
-        } = std::mem::replace(self, next);
-        self.offsets.push(0);
-        StringArray::try_new(
-            OffsetBuffer::new(offsets.into()),
-            bytes.into(),
-            valid.finish(),
-        )
+    /// Copies the texts to an array of their size, since the memory of the builder is for more.
+    fn take(&mut self) -> StringArray {
+        let mut array = StringBuilder::with_capacity(self.ends.len(), self.texts.len());
+        let mut begin = 0;
+        for end in self.ends.drain(..) {
+            match end {
+                Some(end) => {
+                    array.append_value(&self.texts[begin..end]);
+                    begin = end;
+                }
+                None => array.append_null(),
+            }
+        }
+        self.texts.clear();
+        array.finish()
     }
 }

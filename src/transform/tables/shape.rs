@@ -129,6 +129,14 @@ fn is_of_run(fill: Fill) -> bool {
     )
 }
 
+impl StoredColumn {
+    /// Returns what fills the column, if it is equal in all rows of a page.
+    pub fn of_page(&self) -> Option<Fill> {
+        self.fill
+            .filter(|fill| !matches!(fill, Fill::Position | Fill::Rank))
+    }
+}
+
 /// Observation of a row: fetch time, then page, then position on the page, then search id. The
 /// search id orders two searches that fetched in the same microsecond. Compares as bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

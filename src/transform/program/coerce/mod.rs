@@ -43,6 +43,23 @@ pub struct Read {
     pub all_of_fields: Vec<String>,
 }
 
+impl Read {
+    /// Returns the slot of the value and its conversion, if it depends on nothing else, and a value of
+    /// the column's type is not changed.
+    pub fn direct(&self) -> Option<(SlotPlace, &Convert)> {
+        match self.origin {
+            Origin::Value(place)
+                if self.convert.is_plain
+                    && self.when.is_empty()
+                    && self.all_of_fields.is_empty() =>
+            {
+                Some((place, &self.convert))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Origin of a value.
 #[derive(Debug)]
 pub enum Origin {
@@ -90,7 +107,8 @@ pub struct Convert {
     within_window: bool,
     /// True if the column holds ids. A blank text is not an id.
     is_id: bool,
-    /// True if a text, an integer or a boolean of the column's type is the value as it is.
+    /// True if a text, an integer or a boolean of the column's type is the value as it is, unless
+    /// [`Convert::is_null`] says that it is null.
     is_plain: bool,
 }
 
@@ -197,11 +215,6 @@ impl Convert {
         value: Scalar<'a>,
         window: Option<DateTime<Utc>>,
     ) -> Result<Option<Cell<'a>>, BadReason> {
-        if self.is_plain
-            && let Some(cell) = self.plain(value)
-        {
-            return Ok(Some(cell));
-        }
         if let Some(pointer) = &self.json {
             return self.inside(value, pointer, window);
         }
@@ -219,18 +232,6 @@ impl Convert {
             };
         }
         self.typed(value, window)
-    }
-
-    /// Returns the cell of a value that needs no conversion: most do not.
-    fn plain<'a>(&self, value: Scalar<'a>) -> Option<Cell<'a>> {
-        match (self.kind, value) {
-            (ColumnType::String, Scalar::Text(text)) if !self.is_null(value) => {
-                Some(Cell::Text(Cow::Borrowed(text)))
-            }
-            (ColumnType::Int64, Scalar::Int(number)) if number != 0 => Some(Cell::Int(number)),
-            (ColumnType::Bool, Scalar::Bool(truth)) => Some(Cell::Bool(truth)),
-            _ => None,
-        }
     }
 
     /// Returns the cell of the value at `pointer` in a text that contains JSON.
@@ -312,7 +313,8 @@ impl Convert {
         Ok(Some(cell))
     }
 
-    fn is_null(&self, value: Scalar<'_>) -> bool {
+    /// Returns whether a value means that there is none.
+    pub fn is_null(&self, value: Scalar<'_>) -> bool {
         match value {
             Scalar::Absent => true,
             Scalar::Int(0) => self.zero_is_null,
