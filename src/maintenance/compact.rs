@@ -99,7 +99,14 @@ pub fn compact(
             let forecast = partitions.values().map(|files| forecast(dt, files));
             compacted.days.extend(forecast);
         } else {
-            compact_day(lake, &mut rewriters, dt, &partitions, &mut compacted, on_step)?
+            compact_day(
+                lake,
+                &mut rewriters,
+                dt,
+                &partitions,
+                &mut compacted,
+                on_step,
+            )?
         }
     }
     if !dry_run {

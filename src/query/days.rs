@@ -1,10 +1,72 @@
 //! The inputs of marts: rows of the dates of a span, and the related rows of other dates.
 //! Timestamps are in microseconds since 1970.
+//!
+//! The rows of other dates are all those of the history of a lake. For a few spans, the tables are read.
+//! For many, [`History::summarize`] reads them once.
+
+use std::collections::BTreeSet;
 
 use super::duckdb::{Database, QueryAnswer, QueryError};
 use crate::query::sql::{identifier, literal};
 use crate::spec::mart::DateSpan;
 use crate::spec::table::{ColumnType, Table};
+
+/// The relations with the rows of the dates before or after a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// The tables themselves.
+    Tables,
+    /// What the queries below need of them, in tables of the schema `history`.
+    Summary,
+}
+
+impl History {
+    /// Creates the tables of [`History::Summary`] of those of these tables that have rows of other dates.
+    /// `engagement` has the columns that marts read.
+    ///
+    /// # Errors
+    /// Fails if the lake cannot be read, or if the disk is full.
+    pub fn summarize(
+        database: &Database,
+        tables: &[&str],
+        engagement: &[String],
+    ) -> Result<(), QueryError> {
+        let keys = ["pipeline", "note_id", "snapshot_at", "dt"];
+        let of_marts = engagement.iter().map(String::as_str);
+        let columns: BTreeSet<&str> = keys.into_iter().chain(of_marts).collect();
+        let columns: Vec<String> = columns.into_iter().map(identifier).collect();
+        let columns = columns.join(", ");
+        database.execute("CREATE SCHEMA IF NOT EXISTS history")?;
+        for table in tables {
+            let rows = match *table {
+                "engagement" => format!(
+                    "SELECT {columns} FROM engagement SEMI JOIN (\
+                       SELECT pipeline, note_id, dt, max(snapshot_at) AS snapshot_at \
+                       FROM engagement GROUP BY ALL) \
+                     USING (pipeline, note_id, dt, snapshot_at)"
+                ),
+                "notes" => {
+                    "SELECT pipeline, note_id, min(dt) AS dt FROM notes GROUP BY ALL".to_owned()
+                }
+                "search_results" => "SELECT pipeline, keyword, entity, entity_id, min(dt) AS dt \
+                     FROM search_results GROUP BY ALL"
+                    .to_owned(),
+                "runs" | "search_pages" => format!("SELECT DISTINCT pipeline, dt FROM {table}"),
+                _ => continue,
+            };
+            database.execute(&format!("CREATE OR REPLACE TABLE history.{table} AS {rows}"))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the relation with the rows of a table on other dates.
+    fn of(self, table: &str) -> String {
+        match self {
+            History::Tables => table.to_owned(),
+            History::Summary => format!("history.{table}"),
+        }
+    }
+}
 
 /// Returns these columns of all rows of a table in a span.
 ///
@@ -64,13 +126,21 @@ pub fn rows_of_week(
 ///
 /// # Errors
 /// Fails if the lake cannot be read.
-pub fn hits_found_before(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryError> {
-    let hits = "SELECT DISTINCT pipeline, keyword, entity_id AS note_id FROM search_results \
-                WHERE entity = 'note' AND";
+pub fn hits_found_before(
+    database: &Database,
+    history: History,
+    span: DateSpan,
+) -> Result<QueryAnswer, QueryError> {
+    let hits = |table: &str, dates: String| {
+        format!(
+            "SELECT DISTINCT pipeline, keyword, entity_id AS note_id FROM {table} \
+             WHERE entity = 'note' AND {dates}"
+        )
+    };
     database.query(&format!(
-        "SELECT * FROM ({hits} {}) SEMI JOIN ({hits} {}) USING (pipeline, keyword, note_id)",
-        before(span),
-        within(span)
+        "SELECT * FROM ({}) SEMI JOIN ({}) USING (pipeline, keyword, note_id)",
+        hits(&history.of("search_results"), before(span)),
+        hits("search_results", within(span))
     ))
 }
 
@@ -81,6 +151,7 @@ pub fn hits_found_before(database: &Database, span: DateSpan) -> Result<QueryAns
 /// Fails if the lake cannot be read.
 pub fn notes_seen_before(
     database: &Database,
+    history: History,
     tables: &[&str],
     span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
@@ -93,8 +164,9 @@ pub fn notes_seen_before(
     });
     let seen: Vec<String> = seen.collect();
     database.query(&format!(
-        "SELECT * FROM (SELECT DISTINCT pipeline, note_id FROM notes WHERE {}) \
+        "SELECT * FROM (SELECT DISTINCT pipeline, note_id FROM {} WHERE {}) \
          SEMI JOIN ({}) USING (pipeline, note_id)",
+        history.of("notes"),
         before(span),
         seen.join(" UNION ALL ")
     ))
@@ -107,14 +179,16 @@ pub fn notes_seen_before(
 /// Fails if the lake cannot be read.
 pub fn counts_before(
     database: &Database,
+    history: History,
     engagement: &Table,
     columns: &[String],
     span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
     let (within, before) = (within(span), before(span));
+    let counts = history.of("engagement");
     database.query(&format!(
-        "SELECT {} FROM engagement SEMI JOIN (\
-           SELECT pipeline, note_id, max(snapshot_at) AS snapshot_at FROM engagement \
+        "SELECT {} FROM {counts} SEMI JOIN (\
+           SELECT pipeline, note_id, max(snapshot_at) AS snapshot_at FROM {counts} \
            SEMI JOIN (SELECT pipeline, note_id FROM engagement WHERE {within}) \
              USING (pipeline, note_id) \
            WHERE {before} GROUP BY ALL) \
@@ -131,8 +205,13 @@ pub const SUMMED: [&str; 4] = ["requests", "runs", "search_pages", "searches"];
 ///
 /// # Errors
 /// Fails if the lake cannot be read.
-pub fn state(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryError> {
+pub fn state(
+    database: &Database,
+    history: History,
+    span: DateSpan,
+) -> Result<QueryAnswer, QueryError> {
     let (within, after) = (within(span), after(span));
+    let [pages, runs] = ["search_pages", "runs"].map(|table| history.of(table));
     database.query(&format!(
         "WITH pages AS (SELECT pipeline, count(DISTINCT snapshot_at) AS snapshots, \
            count(DISTINCT dt) AS days FROM search_pages WHERE {within} GROUP BY pipeline), \
@@ -140,8 +219,8 @@ pub fn state(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryEr
            CAST(sum(searches_planned - searches_done) AS BIGINT) AS searches_failed \
            FROM runs WHERE {within} GROUP BY pipeline), \
          later AS (SELECT DISTINCT pipeline, true AS is_over FROM (\
-           SELECT pipeline FROM search_pages WHERE {after} \
-           UNION ALL SELECT pipeline FROM runs WHERE {after})) \
+           SELECT pipeline FROM {pages} WHERE {after} \
+           UNION ALL SELECT pipeline FROM {runs} WHERE {after})) \
          SELECT pipeline, snapshots, days, searches_failed, is_over \
          FROM pages FULL JOIN ended USING (pipeline) FULL JOIN later USING (pipeline)"
     ))

@@ -282,7 +282,10 @@ impl Database {
     }
 
     /// Sets the memory in bytes that queries may use before they spill.
-    fn limit_memory(&self, bytes: u64) -> Result<(), QueryError> {
+    ///
+    /// # Errors
+    /// Fails if DuckDB rejects the setting.
+    pub fn limit_memory(&self, bytes: u64) -> Result<(), QueryError> {
         self.set(&format!("SET memory_limit = '{bytes}B'"))
     }
 
@@ -351,8 +354,16 @@ impl Database {
     }
 
     fn set(&self, settings: &str) -> Result<(), QueryError> {
-        let set = self.connection.execute_batch(settings);
-        set.map_err(QueryError::Sql)
+        self.execute(settings)
+    }
+
+    /// Runs SQL statements that have no rows.
+    ///
+    /// # Errors
+    /// Returns the error of DuckDB.
+    pub fn execute(&self, statements: &str) -> Result<(), QueryError> {
+        let done = self.connection.execute_batch(statements);
+        done.map_err(QueryError::Sql)
     }
 
     /// Runs one SQL statement and passes its rows to `read`, batch by batch, as they are produced.

@@ -60,7 +60,7 @@ fn the_columns_that_a_view_is_created_with_are_those_that_its_query_has() {
         &database,
         "SELECT view_name FROM duckdb_views() WHERE NOT internal",
     );
-    assert_eq!(names.len(), 42);
+    assert_eq!(names.len(), 34);
     for name in names {
         let created = format!(
             "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = '{name}' \

@@ -123,7 +123,8 @@ pub fn refresh(lake: &Lake, contracts: &Contracts, which: Which) -> Result<Refre
         refreshed.failed = computed.failed;
         return Ok(refreshed);
     }
-    let mut source = MartTables::open(lake, contracts, reads)?;
+    let spans = due.iter().map(Vec::len).sum();
+    let mut source = MartTables::open(lake, contracts, reads, spans)?;
     for spans in due {
         let mut together = Vec::new();
         for (span, hash) in spans {

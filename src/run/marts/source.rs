@@ -7,10 +7,11 @@ use indexmap::IndexMap;
 use super::error::MartsError;
 use crate::extract::error::with_causes;
 use crate::load::Lake;
+use crate::load::commit::ScratchFolder;
 use crate::load::time_zones::TimeZones;
 use crate::marts::{CALLS, Relation, STATE, SpanInputs, earlier};
 use crate::query::catalog::only;
-use crate::query::days;
+use crate::query::days::{self, History};
 use crate::query::duckdb::{Database, QueryAnswer, QueryError};
 use crate::spec::contracts::Contracts;
 use crate::spec::mart::{ByPeriod, DateSpan, Period};
@@ -57,13 +58,28 @@ pub(super) struct MartTables {
     database: Database,
     /// File columns with which the database was opened.
     columns: FileColumns,
+    history: History,
+    /// Folder for a summary of the history that does not fit into memory. `None` if so few spans are
+    /// computed that none is made.
+    scratch: Option<ScratchFolder>,
 }
 
+/// Number of spans from which on a summary of the history takes less time than reading it for each.
+const MANY: usize = 5;
+
+/// Memory in bytes that the database with a summary may use before it spills.
+const MEMORY: u64 = 1 << 30;
+
 impl MartTables {
+    /// Opens the tables to read the inputs of this number of spans.
+    ///
+    /// # Errors
+    /// The lake cannot be opened, or the scratch folder cannot be created.
     pub(super) fn open(
         lake: &Lake,
         contracts: &Contracts,
         reads: ByPeriod<Reads>,
+        spans: usize,
     ) -> Result<Self, MartsError> {
         let read = tables_of(&reads);
         let tables = only(&contracts.tables, |name| read.contains(name));
@@ -75,6 +91,11 @@ impl MartTables {
             zones: lake.time_zones(),
             database: database.map_err(MartsError::Open)?,
             columns,
+            history: History::Tables,
+            scratch: match spans >= MANY {
+                true => Some(lake.scratch()?),
+                false => None,
+            },
         })
     }
 
@@ -96,8 +117,9 @@ impl MartTables {
                 let database = Database::open_tables(lake.root(), &self.tables, &columns);
                 self.database = database.map_err(MartsError::Open)?;
                 self.columns = columns;
+                self.history = History::Tables;
             }
-            self.read(span)
+            self.summarize().and_then(|()| self.read(span))
         };
         let read = match read {
             Ok(read) => read,
@@ -114,8 +136,27 @@ impl MartTables {
         Ok(inputs.map_err(|error| with_causes(&error)))
     }
 
+    /// Summarizes the history of the tables if many spans are read, and if that is not done yet. A commit
+    /// after it is not in the summary: the next refresh computes the dates that it changes again.
+    fn summarize(&mut self) -> Result<(), QueryError> {
+        let Some(scratch) = &self.scratch else {
+            return Ok(());
+        };
+        if self.history == History::Summary {
+            return Ok(());
+        }
+        self.database.limit_memory(MEMORY)?;
+        self.database.spill_to(Some(scratch.path()))?;
+        let tables: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+        let engagement = self.reads.days.get("engagement");
+        let engagement = engagement.map(Vec::as_slice).unwrap_or_default();
+        History::summarize(&self.database, &tables, engagement)?;
+        self.history = History::Summary;
+        Ok(())
+    }
+
     fn read(&self, span: DateSpan) -> Result<BTreeMap<String, QueryAnswer>, QueryError> {
-        let database = &self.database;
+        let (database, history) = (&self.database, self.history);
         let reads = self.reads.of(span.period);
         let has = |tables: &[&str]| tables.iter().all(|table| reads.contains_key(*table));
         let mut read = BTreeMap::new();
@@ -133,22 +174,22 @@ impl MartTables {
             read.insert(name.clone(), rows);
             // No mart of a week compares counts with those of earlier dates.
             if name == "engagement" && span.period.is_day() {
-                let before = days::counts_before(database, table, columns, span)?;
+                let before = days::counts_before(database, history, table, columns, span)?;
                 read.insert(earlier::ENGAGEMENT.to_owned(), before);
             }
         }
         if has(&["search_results"]) {
-            let before = days::hits_found_before(database, span)?;
+            let before = days::hits_found_before(database, history, span)?;
             read.insert(earlier::HITS.to_owned(), before);
         }
         if has(&["notes"]) {
             let mut of_span = vec!["notes"];
             of_span.extend(has(&["note_tags"]).then_some("note_tags"));
-            let before = days::notes_seen_before(database, &of_span, span)?;
+            let before = days::notes_seen_before(database, history, &of_span, span)?;
             read.insert(earlier::NOTES.to_owned(), before);
         }
         if has(&["search_pages", "runs"]) {
-            read.insert(STATE.to_owned(), days::state(database, span)?);
+            read.insert(STATE.to_owned(), days::state(database, history, span)?);
         }
         if has(&["requests", "searches", "search_results"]) {
             read.insert(CALLS.to_owned(), days::calls(database, span)?);
