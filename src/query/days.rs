@@ -54,7 +54,9 @@ impl History {
                 "runs" | "search_pages" => format!("SELECT DISTINCT pipeline, dt FROM {table}"),
                 _ => continue,
             };
-            database.execute(&format!("CREATE OR REPLACE TABLE history.{table} AS {rows}"))?;
+            database.execute(&format!(
+                "CREATE OR REPLACE TABLE history.{table} AS {rows}"
+            ))?;
         }
         Ok(())
     }

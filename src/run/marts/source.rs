@@ -119,7 +119,9 @@ impl MartTables {
                 self.columns = columns;
                 self.history = History::Tables;
             }
-            self.summarize().and_then(|()| self.read(span))
+            self.summarize()
+                .and_then(|()| self.narrow(lake, span))
+                .and_then(|()| self.read(span))
         };
         let read = match read {
             Ok(read) => read,
@@ -153,6 +155,18 @@ impl MartTables {
         History::summarize(&self.database, &tables, engagement)?;
         self.history = History::Summary;
         Ok(())
+    }
+
+    /// Reduces the tables to the rows of a span if those of other dates are summarized.
+    fn narrow(&self, lake: &Lake, span: DateSpan) -> Result<(), QueryError> {
+        match self.history {
+            History::Tables => Ok(()),
+            History::Summary => {
+                let (tables, columns) = (&self.tables, &self.columns);
+                self.database
+                    .narrow_tables(lake.root(), tables, columns, span)
+            }
+        }
     }
 
     fn read(&self, span: DateSpan) -> Result<BTreeMap<String, QueryAnswer>, QueryError> {

@@ -10,6 +10,7 @@ use crate::spec::source::ParamFrom;
 use crate::transform::contracts::Transform;
 use crate::transform::error::TransformError;
 use crate::transform::page::captures::{Captures, PAGE, Scalar, number_type};
+use crate::transform::page::json::NotJson;
 use crate::transform::page::repair::{QuotedNumbers, without_lone_surrogates};
 use crate::transform::page::rows::{Emitter, PageInput, window};
 use crate::transform::page::walk::{Body, KeyOrder, Walked, walk};
@@ -142,7 +143,7 @@ impl Reading<'_, '_> {
         text: &str,
         is_replaced: bool,
         memory: &mut Captures<'static>,
-    ) -> Result<Result<(), &'static str>, serde_json::Error> {
+    ) -> Result<Result<(), &'static str>, NotJson> {
         let body = Body {
             text,
             is_replaced,
@@ -170,11 +171,7 @@ impl Reading<'_, '_> {
         }
     }
 
-    fn walk<'a>(
-        &mut self,
-        body: Body<'a>,
-        captures: &mut Captures<'a>,
-    ) -> Result<Walked, serde_json::Error> {
+    fn walk<'a>(&mut self, body: Body<'a>, captures: &mut Captures<'a>) -> Result<Walked, NotJson> {
         let drift = &mut self.accumulator.page_drift;
         let walked = walk(self.program, body, captures, self.order, drift);
         if walked.is_err() {

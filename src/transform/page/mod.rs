@@ -2,6 +2,7 @@
 
 pub mod captures;
 pub mod flatten;
+pub mod json;
 pub mod repair;
 pub mod rows;
 pub mod walk;

@@ -1,12 +1,7 @@
 //! Walks an answer once. Captured values go into [`Captures`], unknown keys into drift.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
 use crate::transform::page::captures::{Captures, FrameId, PAGE, Scalar, number_type};
+use crate::transform::page::json::{Json, NotJson, Number, Text};
 use crate::transform::program::coerce::{as_text, is_set};
 use crate::transform::program::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 use crate::transform::quality::drift::{Drift, DriftKind};
@@ -43,7 +38,7 @@ pub fn walk<'a>(
     captures: &mut Captures<'a>,
     order: &mut KeyOrder,
     drift: &mut Drift,
-) -> Result<Walked, serde_json::Error> {
+) -> Result<Walked, NotJson> {
     captures.begin(&program.scopes);
     order.begin(program);
     let mut walk = Walk {
@@ -55,13 +50,13 @@ pub fn walk<'a>(
         is_inexact: false,
         has_items: program.items.is_empty(),
     };
-    let mut json = serde_json::Deserializer::from_str(body.text);
+    let mut json = Json::new(body.text);
     Step {
         walk: &mut walk,
         node: ROOT,
         frame: PAGE,
     }
-    .deserialize(&mut json)?;
+    .value(&mut json)?;
     json.end()?;
     Ok(Walked {
         has_items: walk.has_items,
@@ -76,6 +71,8 @@ pub struct KeyOrder {
     /// Index of the expected next key, by node and by the previous key's index, counted from 1
     /// (0 at the beginning).
     next: Vec<Vec<usize>>,
+    /// By node, whether all its keys are written as they are, without escapes.
+    is_plain: Vec<bool>,
 }
 
 impl KeyOrder {
@@ -83,6 +80,10 @@ impl KeyOrder {
         if self.next.len() != program.nodes.len() {
             let places = |node: &KeyNode| vec![0; node.children.len() + 1];
             self.next = program.nodes.iter().map(places).collect();
+            let is_plain =
+                |key: &str| !key.contains(|c: char| c.is_control() || "\"\\".contains(c));
+            let are_plain = |node: &KeyNode| node.children.keys().all(|key| is_plain(key));
+            self.is_plain = program.nodes.iter().map(are_plain).collect();
         }
     }
 }
@@ -107,9 +108,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Returns whether a value that is not parsed is set, as a flag is.
-    fn is_set(&self, value: &RawValue) -> bool {
-        let text = value.get();
+    /// Returns whether a value is set, as a flag is. `text` is the value as it is written.
+    fn is_set(&self, text: &str) -> bool {
         match text.as_bytes().first() {
             Some(b'n' | b'f') => false,
             Some(b't') => true,
@@ -125,9 +125,9 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Returns the JSON type of a value that is not parsed. The value need not fit a [`Scalar`].
-    fn type_of(&self, value: &RawValue) -> &'static str {
-        let text = value.get();
+    /// Returns the JSON type of a value, which need not fit a [`Scalar`]. `text` is the value as it is
+    /// written.
+    fn type_of(&self, text: &str) -> &'static str {
         match text.as_bytes().first() {
             Some(b'n') => "null",
             Some(b't' | b'f') => "boolean",
@@ -213,9 +213,9 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
     }
 
     /// Records whether a left-out value is present and whether it is set.
-    fn left_out(mut self, value: &RawValue) {
+    fn left_out(mut self, value: &str) {
         if let Some(slot) = self.node().presence {
-            let is_present = value.get() != "null";
+            let is_present = value != "null";
             let present = if is_present {
                 Scalar::Bool(true)
             } else {
@@ -223,7 +223,7 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
             };
             self.walk.captures.set(self.frame, slot, present);
         }
-        if value.get() != "null" {
+        if value != "null" {
             self.mark(self.walk.is_set(value));
         }
     }
@@ -274,41 +274,34 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
     }
 }
 
-impl<'a> DeserializeSeed<'a> for Step<'_, '_, 'a> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(mut self) -> Result<(), E> {
-        self.scalar(Scalar::Absent);
+/// The walk through the values of the answer.
+impl<'w, 'a> Step<'_, 'w, 'a> {
+    fn value(mut self, json: &mut Json<'a>) -> Result<(), NotJson> {
+        match json.peek()? {
+            b'{' => return self.object(json),
+            b'[' => return self.list(json),
+            b'"' => match json.string()? {
+                Text::Plain(text) if self.walk.is_number(text) => self.scalar(Scalar::Number(text)),
+                Text::Plain(text) => self.scalar(Scalar::Text(text)),
+                Text::Unescaped(text) => self.unescaped(&text),
+            },
+            b't' => json
+                .word("true")
+                .map(|()| self.scalar(Scalar::Bool(true)))?,
+            b'f' => json
+                .word("false")
+                .map(|()| self.scalar(Scalar::Bool(false)))?,
+            b'n' => json.word("null").map(|()| self.scalar(Scalar::Absent))?,
+            _ => match json.number()? {
+                Number::Int(number) => self.scalar(Scalar::Int(number)),
+                Number::Uint(number) => self.scalar(Scalar::Uint(number)),
+                Number::Float(number) => self.float(number),
+            },
+        }
         Ok(())
     }
 
-    fn visit_bool<E>(mut self, value: bool) -> Result<(), E> {
-        self.scalar(Scalar::Bool(value));
-        Ok(())
-    }
-
-    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
-        self.scalar(Scalar::Int(value));
-        Ok(())
-    }
-
-    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
-        self.scalar(i64::try_from(value).map_or(Scalar::Uint(value), Scalar::Int));
-        Ok(())
-    }
-
-    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
+    fn float(&mut self, value: f64) {
         // The text of an expected float is not needed, and below 2^53 it is not a rounded integer.
         let expects = self.node().expects;
         let is_expected = expects.is_none_or(|types| types.has(&Scalar::Float(value)));
@@ -316,49 +309,21 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         self.walk.is_inexact |=
             !is_expected || may_be_tiny || value.abs() >= 9_007_199_254_740_992.0;
         self.scalar(Scalar::Float(value));
-        Ok(())
     }
 
-    fn visit_borrowed_str<E>(mut self, value: &'a str) -> Result<(), E> {
-        let scalar = if self.walk.is_number(value) {
-            Scalar::Number(value)
-        } else {
-            Scalar::Text(value)
-        };
-        self.scalar(scalar);
-        Ok(())
-    }
-
-    fn visit_str<E>(mut self, value: &str) -> Result<(), E> {
-        self.unescaped(value);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(mut self, mut seq: A) -> Result<(), A::Error> {
+    fn list(mut self, json: &mut Json<'a>) -> Result<(), NotJson> {
         let node = self.node();
         let looped = node.each.filter(|_| !node.over_keys);
         self.nested("array", looped.is_some() || node.length.is_some());
         self.walk.has_items |= self.walk.program.items.last() == Some(&self.node);
         let mut length = 0;
-        match looped {
-            // `Element` adds the frame when it reads an element: only `seq` knows whether there
-            // is another one.
-            Some(looped) => {
-                while seq
-                    .next_element_seed(Element {
-                        list: &mut self,
-                        looped,
-                    })?
-                    .is_some()
-                {
-                    length += 1;
-                }
+        json.open()?;
+        while json.has_next(b']', length == 0)? {
+            match looped {
+                Some(looped) => self.element(looped, None).value(json)?,
+                None => _ = json.skip()?,
             }
-            None => {
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    length += 1;
-                }
-            }
+            length += 1;
         }
         self.mark(length > 0);
         if let Some(slot) = node.length {
@@ -368,115 +333,63 @@ impl<'a> Visitor<'a> for Step<'_, '_, 'a> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+    fn object(mut self, json: &mut Json<'a>) -> Result<(), NotJson> {
         let node = self.node();
         self.nested("object", !node.children.is_empty() || node.over_keys);
         let over_keys = node.each.filter(|_| node.over_keys);
         let mut place = 0;
         let mut is_empty = true;
-        loop {
-            let order = &mut self.walk.order.next[self.node];
-            let Some(key) = map.next_key_seed(KeySeed {
-                node,
-                order,
-                place: &mut place,
-            })?
-            else {
-                self.mark(!is_empty);
-                return Ok(());
-            };
+        json.open()?;
+        while json.has_next(b'}', is_empty)? {
             is_empty = false;
-            match (key, over_keys) {
+            match (self.key(json, &mut place)?, over_keys) {
                 (Key::Known(child), _) if self.walk.program.nodes[child].left_out => {
+                    let value = json.skip()?;
                     let child = self.step(child, self.frame);
                     let node = child.node();
                     if node.presence.is_some() || node.set.is_some() {
-                        child.left_out(map.next_value::<&RawValue>()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
+                        child.left_out(value);
                     }
                 }
-                (Key::Known(child), _) => {
-                    map.next_value_seed(self.step(child, self.frame))?;
-                }
+                (Key::Known(child), _) => self.step(child, self.frame).value(json)?,
                 (Key::Unknown(key), Some(looped)) => {
-                    map.next_value_seed(self.element(looped, Some(&key)))?;
+                    self.element(looped, Some(key.as_str())).value(json)?;
                 }
                 (Key::Unknown(key), None) => {
-                    let kind = self.walk.type_of(map.next_value::<&RawValue>()?);
-                    let path = format!("{}/{key}", node.path);
+                    let kind = self.walk.type_of(json.skip()?);
+                    let path = format!("{}/{}", node.path, key.as_str());
                     self.walk.drift.count(&path, DriftKind::UnknownField, kind);
                 }
             }
         }
+        self.mark(!is_empty);
+        Ok(())
+    }
+
+    /// Reads a key. `place` is the index of the previous key, counted from 1, and 0 at the beginning.
+    fn key(&mut self, json: &mut Json<'a>, place: &mut usize) -> Result<Key<'a>, NotJson> {
+        let children = &self.node().children;
+        let expected = &mut self.walk.order.next[self.node][*place];
+        if self.walk.order.is_plain[self.node]
+            && let Some((name, child)) = children.get_index(*expected)
+            && json.skip_key(name)?
+        {
+            *place = *expected + 1;
+            return Ok(Key::Known(*child));
+        }
+        let key = json.key()?;
+        match children.get_full(key.as_str()) {
+            Some((at, _, child)) => {
+                *expected = at;
+                *place = at + 1;
+                Ok(Key::Known(*child))
+            }
+            None => Ok(Key::Unknown(key)),
+        }
     }
 }
 
-/// Seed for the next element of `list`, if there is one.
-struct Element<'e, 's, 'w, 'a> {
-    list: &'e mut Step<'s, 'w, 'a>,
-    looped: Loop,
-}
-
-impl<'a> DeserializeSeed<'a> for Element<'_, '_, '_, 'a> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.list
-            .element(self.looped, None)
-            .deserialize(deserializer)
-    }
-}
-
-/// A key. Known keys are looked up without a copy.
 enum Key<'a> {
     Known(NodeId),
-    Unknown(Cow<'a, str>),
-}
-
-struct KeySeed<'k> {
-    node: &'k KeyNode,
-    order: &'k mut [usize],
-    /// Index of the previous key, counted from 1. 0 at the beginning.
-    place: &'k mut usize,
-}
-
-impl KeySeed<'_> {
-    fn known(self, key: &str) -> Option<NodeId> {
-        let children = &self.node.children;
-        let expected = &mut self.order[*self.place];
-        let found = match children.get_index(*expected) {
-            Some((name, child)) if **name == *key => Some((*expected, *child)),
-            _ => children
-                .get_full(key)
-                .map(|(place, _, child)| (place, *child)),
-        };
-        let (at, child) = found?;
-        *expected = at;
-        *self.place = at + 1;
-        Some(child)
-    }
-}
-
-impl<'a> DeserializeSeed<'a> for KeySeed<'_> {
-    type Value = Key<'a>;
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Key<'a>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for KeySeed<'_> {
-    type Value = Key<'a>;
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a key")
-    }
-    fn visit_borrowed_str<E>(self, key: &'a str) -> Result<Key<'a>, E> {
-        Ok(self
-            .known(key)
-            .map_or(Key::Unknown(Cow::Borrowed(key)), Key::Known))
-    }
-    fn visit_str<E>(self, key: &str) -> Result<Key<'a>, E> {
-        Ok(self
-            .known(key)
-            .map_or_else(|| Key::Unknown(Cow::Owned(key.to_owned())), Key::Known))
-    }
+    Unknown(Text<'a>),
 }

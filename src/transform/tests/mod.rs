@@ -4,6 +4,7 @@ mod any_json;
 mod coerce;
 mod compile;
 mod differential;
+mod json;
 mod meaning;
 mod oddities;
 mod pages;
