@@ -6,6 +6,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use indexmap::IndexMap;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,10 +15,11 @@ use crate::load::inventory::LiveFile;
 use crate::load::locks::readers::patience;
 use crate::load::record::{CommitKind, CommitSource};
 use crate::load::{Lake, LakeError};
-use crate::run::commit::rewrite::{FILE_BYTES, Rewriter, Written};
+use crate::run::commit::rewrite::{FILE_BYTES, Rewritable, Rewriter, Written};
 use crate::run::error::RunError;
 use crate::run_meta::RunMeta;
 use crate::spec::contracts::Contracts;
+use crate::spec::table::Table;
 
 /// Result of a compaction for one partition: a table on one day.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,7 +71,7 @@ pub fn compact(
 ) -> Result<Compacted, RunError> {
     let _lock = lake.lock_rewrites()?;
     let files = lake.live_files()?;
-    let mut rewriters = Rewriter::several(lake, &contracts.tables, contracts.tables.len())?;
+    let rewritable = Rewritable::of(lake, &contracts.tables)?;
     let mut days: BTreeMap<NaiveDate, BTreeMap<PathBuf, Vec<&LiveFile>>> = BTreeMap::new();
     // Publishing held tables replaces the run's files, so these must stay.
     let held: BTreeSet<String> = lake.held()?.into_iter().map(|held| held.run_id).collect();
@@ -83,7 +85,7 @@ pub fn compact(
     }
     for partitions in days.values_mut() {
         partitions.retain(|_, files| {
-            worthwhile(files) && rewriters[0].contract(&files[0].file.table).is_some()
+            worthwhile(files) && rewritable.contract(&files[0].file.table).is_some()
         });
     }
     days.retain(|_, partitions| !partitions.is_empty());
@@ -93,20 +95,22 @@ pub fn compact(
             files: files.map(|files| files.len() as u64).sum(),
         });
     }
+    let mut rewriters = match days.values().map(BTreeMap::len).max() {
+        Some(most) if !dry_run => Rewriter::several(lake, most)?,
+        _ => Vec::new(),
+    };
     let mut compacted = Compacted::default();
     for (dt, partitions) in days {
         if dry_run {
             let forecast = partitions.values().map(|files| forecast(dt, files));
             compacted.days.extend(forecast);
         } else {
-            compact_day(
-                lake,
-                &mut rewriters,
+            let day = Day {
                 dt,
-                &partitions,
-                &mut compacted,
-                on_step,
-            )?
+                partitions: &partitions,
+                tables: &contracts.tables,
+            };
+            compact_day(lake, &mut rewriters, day, &mut compacted, on_step)?
         }
     }
     if !dry_run {
@@ -155,39 +159,49 @@ pub fn uncompacted_days(
     uncompacted.map(|((date, _), _)| date).collect()
 }
 
+/// The files of a day to compact, by partition. Each partition has a table.
+#[derive(Clone, Copy)]
+struct Day<'d> {
+    dt: NaiveDate,
+    partitions: &'d BTreeMap<PathBuf, Vec<&'d LiveFile>>,
+    tables: &'d IndexMap<String, Table>,
+}
+
 fn compact_day(
     lake: &Lake,
     rewriters: &mut [Rewriter<'_>],
-    dt: NaiveDate,
-    partitions: &BTreeMap<PathBuf, Vec<&LiveFile>>,
+    day: Day<'_>,
     compacted: &mut Compacted,
     on_step: &dyn Fn(CompactionStep<'_>),
 ) -> Result<(), RunError> {
+    let Day { dt, partitions, .. } = day;
     lake.require_room(partitions.values().map(|files| bytes(files)).sum())?;
     let commit_id = Uuid::now_v7().to_string();
     let staging = lake.stage(&commit_id)?;
-    let mut days = BTreeMap::new();
-    rewrite_all(rewriters, &staging, partitions, |partition, written| {
-        let files = &partitions[partition];
+    // Results come in any order.
+    let (mut days, mut damaged) = (BTreeMap::new(), BTreeMap::new());
+    rewrite_all(rewriters, &staging, day, |partition, written| {
+        let before = forecast(dt, &partitions[partition]);
         match written {
             Ok(written) => {
                 let day = CompactedDay {
                     rows: written.rows,
                     files_after: written.files,
-                    ..forecast(dt, files)
+                    ..before
                 };
                 on_step(CompactionStep::Rewritten(&day));
                 days.insert(partition, day);
                 Ok(())
             }
-            Err(RunError::Lake(damaged @ LakeError::Damaged { .. })) => {
-                compacted.damaged.push(damaged);
-                on_step(CompactionStep::Damaged(&forecast(dt, files)));
+            Err(RunError::Lake(error @ LakeError::Damaged { .. })) => {
+                on_step(CompactionStep::Damaged(&before));
+                damaged.insert(partition, error);
                 Ok(())
             }
             Err(error) => Err(error),
         }
     })?;
+    compacted.damaged.extend(damaged.into_values());
     let remove = days.keys().flat_map(|partition| &partitions[*partition]);
     let remove = remove.map(|live| live.file.path.clone()).collect();
     let mut days: Vec<CompactedDay> = days.into_values().collect();
@@ -222,28 +236,29 @@ fn compact_day(
 
 /// Stages the rewritten files of all partitions, the largest first, and passes the result of each to
 /// `take`. Ends after the first error of `take`.
-fn rewrite_all<'p>(
+fn rewrite_all<'d>(
     rewriters: &mut [Rewriter<'_>],
     staging: &Staging,
-    partitions: &'p BTreeMap<PathBuf, Vec<&LiveFile>>,
-    mut take: impl FnMut(&'p PathBuf, Result<Written, RunError>) -> Result<(), RunError>,
+    day: Day<'d>,
+    mut take: impl FnMut(&'d PathBuf, Result<Written, RunError>) -> Result<(), RunError>,
 ) -> Result<(), RunError> {
-    let mut queue: Vec<(&PathBuf, &Vec<&LiveFile>)> = partitions.iter().collect();
-    queue.sort_by_key(|(_, files)| bytes(files));
+    let with_table = |(partition, files): (&'d PathBuf, &'d Vec<&LiveFile>)| {
+        let table = day.tables.get(&files[0].file.table)?;
+        Some((partition, files, table))
+    };
+    let mut queue: Vec<_> = day.partitions.iter().filter_map(with_table).collect();
+    queue.sort_by_key(|(_, files, _)| bytes(files));
     let queue = Mutex::new(queue);
     let next = || queue.lock().unwrap_or_else(|e| e.into_inner()).pop();
+    let name = format!("compact-{}", staging.id());
     let (send, receive) = mpsc::channel();
     thread::scope(|scope| {
         for rewriter in rewriters {
-            let (send, next) = (send.clone(), &next);
+            let (send, next, name) = (send.clone(), &next, &name);
             scope.spawn(move || {
-                while let Some((partition, files)) = next() {
-                    let name = format!("compact-{}", staging.id());
-                    let written = match rewriter.contract(&files[0].file.table) {
-                        Some(table) => rewriter.rewrite(staging, table, files, &[], &name),
-                        None => continue,
-                    };
-                    // Nobody receives after an error.
+                while let Some((partition, files, table)) = next() {
+                    let written = rewriter.rewrite(staging, table, files, &[], name);
+                    // The receiver is dropped after an error.
                     if send.send((partition, written)).is_err() {
                         return;
                     }

@@ -235,14 +235,14 @@ pub(super) fn views<'a>(
     unreadable: &Unreadable,
     parts: impl Fn(&Table) -> Vec<ViewPart<'a>>,
 ) -> Vec<String> {
-    let view_of_files = |table: &Table| Relation {
+    let view_of_files = |table: &Table| CatalogRelation {
         create: Some(table_view(
             &identifier(table.name()),
             table,
             unreadable,
             &parts(table),
         )),
-        ..Relation::of_table(table, comment_on_view(table.name(), &table.description))
+        ..CatalogRelation::of_table(table, comment_on_view(table.name(), &table.description))
     };
     in_sql(&relations(tables, unreadable, view_of_files))
 }
@@ -253,7 +253,7 @@ pub fn over_copies(tables: &IndexMap<String, Table>) -> CatalogSql {
     let copy = |table: &Table| {
         let name = identifier(table.name());
         let text = literal(&table.description);
-        Relation::of_table(table, format!("COMMENT ON TABLE {name} IS {text}"))
+        CatalogRelation::of_table(table, format!("COMMENT ON TABLE {name} IS {text}"))
     };
     let relations = relations(tables, &Unreadable::new(), copy);
     CatalogSql {
@@ -271,27 +271,24 @@ pub struct CatalogSql {
 }
 
 /// A table or a view of a catalog.
-struct Relation {
+struct CatalogRelation {
     name: String,
     /// Names and types of its columns, in order, as SQL.
     columns: Vec<String>,
-    /// Names of the relations that its query reads.
-    reads: Vec<String>,
     /// Creates the view. `None` for a table that the database has.
     create: Option<String>,
     comments: Vec<String>,
 }
 
-impl Relation {
+impl CatalogRelation {
     /// Returns the relation of a table or mart that the database has, with its comments.
     fn of_table(table: &Table, comment: String) -> Self {
         let name = table.name();
         let mut columns: Vec<String> = table.shown_columns().map(declared).collect();
         columns.push("dt DATE".to_owned());
-        Relation {
+        CatalogRelation {
             name: name.to_owned(),
             columns,
-            reads: Vec::new(),
             create: None,
             comments: std::iter::once(comment)
                 .chain(comments_on_columns(name, &table.columns))
@@ -305,13 +302,11 @@ impl Relation {
         name: &str,
         description: &str,
         columns: &IndexMap<String, Column>,
-        reads: Vec<String>,
         create: String,
     ) -> Self {
-        Relation {
+        CatalogRelation {
             name: name.to_owned(),
             columns: columns.iter().map(declared).collect(),
-            reads,
             create: Some(create),
             comments: std::iter::once(comment_on_view(name, description))
                 .chain(comments_on_columns(name, columns))
@@ -329,33 +324,38 @@ fn declared((name, column): (&String, &Column)) -> String {
 fn relations(
     tables: &IndexMap<String, Table>,
     unreadable: &Unreadable,
-    stored: impl Fn(&Table) -> Relation,
-) -> Vec<Relation> {
+    stored: impl Fn(&Table) -> CatalogRelation,
+) -> Vec<CatalogRelation> {
     let mut relations = Vec::new();
     let mut created = BTreeSet::new();
+    // Of several relations with one name, the last counts.
+    let add = |relations: &mut Vec<CatalogRelation>, relation: CatalogRelation| {
+        relations.retain(|other| other.name != relation.name);
+        relations.push(relation);
+    };
     for table in tables.values() {
         let name = table.name();
         if let Some(query) = &table.query {
             if is_possible(query, &created, tables, unreadable) {
                 let create = query_view(&identifier(name), table, query);
-                let reads = query.reads.keys().cloned().collect();
                 let (text, columns) = (&table.description, &table.columns);
-                relations.push(Relation::of_view(name, text, columns, reads, create));
+                let view = CatalogRelation::of_view(name, text, columns, create);
+                add(&mut relations, view);
                 created.insert(name.to_owned());
             }
             continue;
         }
         created.insert(name.to_owned());
-        relations.push(stored(table));
+        add(&mut relations, stored(table));
         for view in derived(table) {
             let failing = |column: &str| failing(table, column, unreadable);
             if view.needs(table).any(|column| failing(column).is_some()) {
                 continue;
             }
             let create = view.statement(table, &failing);
-            let reads = vec![name.to_owned()];
             let (text, columns) = (&view.description, &view.columns);
-            relations.push(Relation::of_view(&view.name, text, columns, reads, create));
+            let relation = CatalogRelation::of_view(&view.name, text, columns, create);
+            add(&mut relations, relation);
             created.insert(view.name);
         }
     }
@@ -364,22 +364,22 @@ fn relations(
 
 /// Returns the statements that create these relations, with their comments.
 ///
-/// To create a view, DuckDB binds its query, and that of each view below it. So the views that others
-/// read are empty tables at first. The last view is created first, and the table in its place is
-/// dropped then, so that each query is bound once, and the footers of a table's files are read once.
-fn in_sql(relations: &[Relation]) -> Vec<String> {
-    let read: BTreeSet<&String> = relations.iter().flat_map(|r| &r.reads).collect();
-    let is_stub = |relation: &&Relation| relation.create.is_some() && read.contains(&relation.name);
-    let stub = |relation: &Relation| {
+/// To create a view, DuckDB binds its query, and that of each view below it. So all views are empty
+/// tables at first. The last view is created first, and the table in its place is dropped then. So each
+/// query is bound once, and the footers of a table's files are read once.
+fn in_sql(relations: &[CatalogRelation]) -> Vec<String> {
+    let stub = |relation: &CatalogRelation| {
+        relation.create.as_ref()?;
         let name = identifier(&relation.name);
-        format!("CREATE TABLE {name} ({})", relation.columns.join(", "))
+        let columns = relation.columns.join(", ");
+        Some(format!("CREATE TABLE {name} ({columns})"))
     };
-    let mut statements: Vec<String> = relations.iter().filter(is_stub).map(stub).collect();
+    let mut statements: Vec<String> = relations.iter().filter_map(stub).collect();
     for relation in relations.iter().rev() {
-        if is_stub(&relation) {
+        if let Some(create) = &relation.create {
             statements.push(format!("DROP TABLE {}", identifier(&relation.name)));
+            statements.push(create.clone());
         }
-        statements.extend(relation.create.iter().cloned());
         statements.extend(relation.comments.iter().cloned());
     }
     statements

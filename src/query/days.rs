@@ -2,7 +2,7 @@
 //! Timestamps are in microseconds since 1970.
 //!
 //! The rows of other dates are all those of the history of a lake. For a few spans, the tables are read.
-//! For many, [`History::summarize`] reads them once.
+//! For many, [`OtherDates::summarize`] reads them once.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,15 @@ use crate::spec::table::{ColumnType, Table};
 
 /// The relations with the rows of the dates before or after a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum History {
+pub enum OtherDates {
     /// The tables themselves.
     Tables,
-    /// What the queries below need of them, in tables of the schema `history`.
+    /// Tables of the schema `history`, with the part of the rows that the queries below need.
     Summary,
 }
 
-impl History {
-    /// Creates the tables of [`History::Summary`] of those of these tables that have rows of other dates.
-    /// `engagement` has the columns that marts read.
+impl OtherDates {
+    /// Creates [`OtherDates::Summary`] of these tables. `engagement` has the columns that marts read.
     ///
     /// # Errors
     /// Fails if the lake cannot be read, or if the disk is full.
@@ -64,8 +63,8 @@ impl History {
     /// Returns the relation with the rows of a table on other dates.
     fn of(self, table: &str) -> String {
         match self {
-            History::Tables => table.to_owned(),
-            History::Summary => format!("history.{table}"),
+            OtherDates::Tables => table.to_owned(),
+            OtherDates::Summary => format!("history.{table}"),
         }
     }
 }
@@ -130,7 +129,7 @@ pub fn rows_of_week(
 /// Fails if the lake cannot be read.
 pub fn hits_found_before(
     database: &Database,
-    history: History,
+    others: OtherDates,
     span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
     let hits = |table: &str, dates: String| {
@@ -141,7 +140,7 @@ pub fn hits_found_before(
     };
     database.query(&format!(
         "SELECT * FROM ({}) SEMI JOIN ({}) USING (pipeline, keyword, note_id)",
-        hits(&history.of("search_results"), before(span)),
+        hits(&others.of("search_results"), before(span)),
         hits("search_results", within(span))
     ))
 }
@@ -153,7 +152,7 @@ pub fn hits_found_before(
 /// Fails if the lake cannot be read.
 pub fn notes_seen_before(
     database: &Database,
-    history: History,
+    others: OtherDates,
     tables: &[&str],
     span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
@@ -168,7 +167,7 @@ pub fn notes_seen_before(
     database.query(&format!(
         "SELECT * FROM (SELECT DISTINCT pipeline, note_id FROM {} WHERE {}) \
          SEMI JOIN ({}) USING (pipeline, note_id)",
-        history.of("notes"),
+        others.of("notes"),
         before(span),
         seen.join(" UNION ALL ")
     ))
@@ -181,13 +180,13 @@ pub fn notes_seen_before(
 /// Fails if the lake cannot be read.
 pub fn counts_before(
     database: &Database,
-    history: History,
+    others: OtherDates,
     engagement: &Table,
     columns: &[String],
     span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
     let (within, before) = (within(span), before(span));
-    let counts = history.of("engagement");
+    let counts = others.of("engagement");
     database.query(&format!(
         "SELECT {} FROM {counts} SEMI JOIN (\
            SELECT pipeline, note_id, max(snapshot_at) AS snapshot_at FROM {counts} \
@@ -209,11 +208,11 @@ pub const SUMMED: [&str; 4] = ["requests", "runs", "search_pages", "searches"];
 /// Fails if the lake cannot be read.
 pub fn state(
     database: &Database,
-    history: History,
+    others: OtherDates,
     span: DateSpan,
 ) -> Result<QueryAnswer, QueryError> {
     let (within, after) = (within(span), after(span));
-    let [pages, runs] = ["search_pages", "runs"].map(|table| history.of(table));
+    let [pages, runs] = ["search_pages", "runs"].map(|table| others.of(table));
     database.query(&format!(
         "WITH pages AS (SELECT pipeline, count(DISTINCT snapshot_at) AS snapshots, \
            count(DISTINCT dt) AS days FROM search_pages WHERE {within} GROUP BY pipeline), \

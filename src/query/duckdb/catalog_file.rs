@@ -105,7 +105,7 @@ pub fn write_catalog(
 /// the views that follow, since DuckDB takes a statement for the comment on each column.
 fn build(statements: &[String], path: &Path) -> Result<(), QueryError> {
     let views = Connection::open_in_memory().map_err(QueryError::Sql)?;
-    // Threads of DuckDB would only wait for work.
+    // Views are bound on the thread of their statement. Other threads would use a processor to wait.
     let alone = views.execute_batch("SET threads = 1");
     alone.map_err(QueryError::Sql)?;
     let comments = views.try_clone().map_err(QueryError::Sql)?;

@@ -249,11 +249,11 @@ impl<'t> Parts<'t> {
             Some(precedence) => {
                 let merged = self.each(|c| {
                     let count = identifier(c);
-                    format!(", arg_min({count}, precedence) AS {count}")
+                    format!(", arg_min({count}, {PRECEDENCE}) AS {count}")
                 });
                 format!(
                     "SELECT {keys}, snapshot_at, dt{merged} \
-                     FROM (SELECT *, {precedence} AS precedence FROM {from}) \
+                     FROM (SELECT *, {precedence} AS {PRECEDENCE} FROM {from}) \
                      GROUP BY {keys}, snapshot_at, dt"
                 )
             }
@@ -269,6 +269,9 @@ impl<'t> Parts<'t> {
         }
     }
 }
+
+/// Quoted name of the column that rows are ranked by. No contract can declare it.
+const PRECEDENCE: &str = "\" precedence\"";
 
 /// Name of the column with the count of the snapshot before.
 fn previous(count: &str) -> String {

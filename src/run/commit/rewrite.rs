@@ -25,15 +25,23 @@ use crate::spec::table::Unreadable;
 /// Target size of a file in bytes.
 pub const FILE_BYTES: u64 = 192 << 20;
 
-/// Memory in bytes that all sorts at a time may use before they spill to disk.
+/// Memory in bytes that all rewriters together may use before they spill to disk.
 const MEMORY: u64 = 1 << 30;
+
+/// Maximum number of rewriters at the same time: each needs a quarter of a gigabyte for thousands of files.
+const MOST: usize = 4;
+
 const COMPRESSION: Compression = Compression::Zstd(3);
+
+/// The tables whose files can be rewritten.
+pub struct Rewritable<'l> {
+    tables: &'l IndexMap<String, Table>,
+    unreadable: Unreadable,
+}
 
 /// Rewrites files of a lake.
 pub struct Rewriter<'l> {
-    tables: &'l IndexMap<String, Table>,
     lake: &'l Lake,
-    unreadable: Unreadable,
     database: Database,
     _scratch: ScratchFolder,
 }
@@ -52,49 +60,12 @@ pub struct Written {
     pub rows: u64,
 }
 
-impl<'l> Rewriter<'l> {
-    /// Opens a database for the rewrite, with a scratch folder in the lake.
-    ///
+impl<'l> Rewritable<'l> {
     /// # Errors
-    /// The lake's column summary cannot be read, or the scratch folder cannot be created.
-    pub fn new(lake: &'l Lake, tables: &'l IndexMap<String, Table>) -> Result<Self, RunError> {
-        Self::with_share(lake, tables, 1)
-    }
-
-    /// Opens as many rewriters as there are processors, but not more than `most`, to work at the same
-    /// time. They share the processors and the memory.
-    ///
-    /// # Errors
-    /// As [`Rewriter::new`].
-    pub fn several(
-        lake: &'l Lake,
-        tables: &'l IndexMap<String, Table>,
-        most: usize,
-    ) -> Result<Vec<Self>, RunError> {
-        let several = processors().min(most).max(1);
-        let each = (0..several).map(|_| Self::with_share(lake, tables, several));
-        each.collect()
-    }
-
-    /// Opens one of `rewriters` that work at the same time.
-    fn with_share(
-        lake: &'l Lake,
-        tables: &'l IndexMap<String, Table>,
-        rewriters: usize,
-    ) -> Result<Self, RunError> {
-        let scratch = lake.scratch()?;
-        let resources = Resources {
-            memory: MEMORY / rewriters as u64,
-            threads: processors().div_ceil(rewriters),
-        };
-        let database = Database::of_files(scratch.path(), resources)?;
-        Ok(Rewriter {
-            tables,
-            lake,
-            unreadable: lake.file_columns(tables)?.unreadable,
-            database,
-            _scratch: scratch,
-        })
+    /// The lake's column summary cannot be read.
+    pub fn of(lake: &Lake, tables: &'l IndexMap<String, Table>) -> Result<Self, RunError> {
+        let unreadable = lake.file_columns(tables)?.unreadable;
+        Ok(Rewritable { tables, unreadable })
     }
 
     /// Returns the contract of a table whose files can be rewritten. Returns `None` and logs a
@@ -110,6 +81,41 @@ impl<'l> Rewriter<'l> {
             return None;
         }
         Some(table)
+    }
+}
+
+impl<'l> Rewriter<'l> {
+    /// Opens a database for the rewrite, with a scratch folder in the lake.
+    ///
+    /// # Errors
+    /// The scratch folder cannot be created.
+    pub fn new(lake: &'l Lake) -> Result<Self, RunError> {
+        Self::with_share(lake, 1)
+    }
+
+    /// Opens rewriters that work at the same time: one for each processor, but not more than `most`. They
+    /// share the processors and the memory.
+    ///
+    /// # Errors
+    /// As [`Rewriter::new`].
+    pub fn several(lake: &'l Lake, most: usize) -> Result<Vec<Self>, RunError> {
+        let several = processors().min(most).clamp(1, MOST);
+        let each = (0..several).map(|_| Self::with_share(lake, several));
+        each.collect()
+    }
+
+    /// Opens one of `rewriters` that work at the same time.
+    fn with_share(lake: &'l Lake, rewriters: usize) -> Result<Self, RunError> {
+        let scratch = lake.scratch()?;
+        let resources = Resources {
+            memory: MEMORY / rewriters as u64,
+            threads: processors().div_ceil(rewriters),
+        };
+        Ok(Rewriter {
+            lake,
+            database: Database::of_files(scratch.path(), resources)?,
+            _scratch: scratch,
+        })
     }
 
     /// Stages the rows of files of one table and partition as files of about [`FILE_BYTES`]. Drops
@@ -268,7 +274,7 @@ pub fn take_rows_out<'r>(
             };
             let rewriter = match &mut rewriter {
                 Some(rewriter) => rewriter,
-                None => rewriter.insert(Rewriter::new(lake, tables)?),
+                None => rewriter.insert(Rewriter::new(lake)?),
             };
             let name = format!("compact-{}-{}", staging.id(), removed.len() + 1);
             rewriter.rewrite(staging, table, &[&live], leaving, &name)?;

@@ -11,7 +11,7 @@ use crate::load::commit::ScratchFolder;
 use crate::load::time_zones::TimeZones;
 use crate::marts::{CALLS, Relation, STATE, SpanInputs, earlier};
 use crate::query::catalog::only;
-use crate::query::days::{self, History};
+use crate::query::days::{self, OtherDates};
 use crate::query::duckdb::{Database, QueryAnswer, QueryError};
 use crate::spec::contracts::Contracts;
 use crate::spec::mart::{ByPeriod, DateSpan, Period};
@@ -58,13 +58,13 @@ pub(super) struct MartTables {
     database: Database,
     /// File columns with which the database was opened.
     columns: FileColumns,
-    history: History,
+    others: OtherDates,
     /// Folder for a summary of the history that does not fit into memory. `None` if so few spans are
     /// computed that none is made.
     scratch: Option<ScratchFolder>,
 }
 
-/// Number of spans from which on a summary of the history takes less time than reading it for each.
+/// Number of spans for which a summary of the history takes less time than reading it for each.
 const MANY: usize = 5;
 
 /// Memory in bytes that the database with a summary may use before it spills.
@@ -91,10 +91,11 @@ impl MartTables {
             zones: lake.time_zones(),
             database: database.map_err(MartsError::Open)?,
             columns,
-            history: History::Tables,
-            scratch: match spans >= MANY {
-                true => Some(lake.scratch()?),
-                false => None,
+            others: OtherDates::Tables,
+            scratch: if spans >= MANY {
+                Some(lake.scratch()?)
+            } else {
+                None
             },
         })
     }
@@ -114,14 +115,16 @@ impl MartTables {
             let _held = lake.lock_exclusive()?;
             let columns = lake.file_columns(&self.tables)?;
             if columns != self.columns {
-                let database = Database::open_tables(lake.root(), &self.tables, &columns);
-                self.database = database.map_err(MartsError::Open)?;
                 self.columns = columns;
-                self.history = History::Tables;
+                self.open_again(lake)?;
             }
-            self.summarize()
-                .and_then(|()| self.narrow(lake, span))
-                .and_then(|()| self.read(span))
+            if let Err(error) = self.summarize() {
+                // A file that cannot be read fails only the dates that need it.
+                tracing::debug!("the tables are not summarized: {}", with_causes(&error));
+                self.scratch = None;
+                self.open_again(lake)?;
+            }
+            self.narrow(lake, span).and_then(|()| self.read(span))
         };
         let read = match read {
             Ok(read) => read,
@@ -138,13 +141,24 @@ impl MartTables {
         Ok(inputs.map_err(|error| with_causes(&error)))
     }
 
+    /// Opens the tables as they are now, without a summary.
+    ///
+    /// # Errors
+    /// The lake cannot be opened.
+    fn open_again(&mut self, lake: &Lake) -> Result<(), MartsError> {
+        let database = Database::open_tables(lake.root(), &self.tables, &self.columns);
+        self.database = database.map_err(MartsError::Open)?;
+        self.others = OtherDates::Tables;
+        Ok(())
+    }
+
     /// Summarizes the history of the tables if many spans are read, and if that is not done yet. A commit
     /// after it is not in the summary: the next refresh computes the dates that it changes again.
     fn summarize(&mut self) -> Result<(), QueryError> {
         let Some(scratch) = &self.scratch else {
             return Ok(());
         };
-        if self.history == History::Summary {
+        if self.others == OtherDates::Summary {
             return Ok(());
         }
         self.database.limit_memory(MEMORY)?;
@@ -152,16 +166,16 @@ impl MartTables {
         let tables: Vec<&str> = self.tables.keys().map(String::as_str).collect();
         let engagement = self.reads.days.get("engagement");
         let engagement = engagement.map(Vec::as_slice).unwrap_or_default();
-        History::summarize(&self.database, &tables, engagement)?;
-        self.history = History::Summary;
+        OtherDates::summarize(&self.database, &tables, engagement)?;
+        self.others = OtherDates::Summary;
         Ok(())
     }
 
     /// Reduces the tables to the rows of a span if those of other dates are summarized.
     fn narrow(&self, lake: &Lake, span: DateSpan) -> Result<(), QueryError> {
-        match self.history {
-            History::Tables => Ok(()),
-            History::Summary => {
+        match self.others {
+            OtherDates::Tables => Ok(()),
+            OtherDates::Summary => {
                 let (tables, columns) = (&self.tables, &self.columns);
                 self.database
                     .narrow_tables(lake.root(), tables, columns, span)
@@ -170,7 +184,7 @@ impl MartTables {
     }
 
     fn read(&self, span: DateSpan) -> Result<BTreeMap<String, QueryAnswer>, QueryError> {
-        let (database, history) = (&self.database, self.history);
+        let (database, others) = (&self.database, self.others);
         let reads = self.reads.of(span.period);
         let has = |tables: &[&str]| tables.iter().all(|table| reads.contains_key(*table));
         let mut read = BTreeMap::new();
@@ -188,22 +202,22 @@ impl MartTables {
             read.insert(name.clone(), rows);
             // No mart of a week compares counts with those of earlier dates.
             if name == "engagement" && span.period.is_day() {
-                let before = days::counts_before(database, history, table, columns, span)?;
+                let before = days::counts_before(database, others, table, columns, span)?;
                 read.insert(earlier::ENGAGEMENT.to_owned(), before);
             }
         }
         if has(&["search_results"]) {
-            let before = days::hits_found_before(database, history, span)?;
+            let before = days::hits_found_before(database, others, span)?;
             read.insert(earlier::HITS.to_owned(), before);
         }
         if has(&["notes"]) {
             let mut of_span = vec!["notes"];
             of_span.extend(has(&["note_tags"]).then_some("note_tags"));
-            let before = days::notes_seen_before(database, history, &of_span, span)?;
+            let before = days::notes_seen_before(database, others, &of_span, span)?;
             read.insert(earlier::NOTES.to_owned(), before);
         }
         if has(&["search_pages", "runs"]) {
-            read.insert(STATE.to_owned(), days::state(database, history, span)?);
+            read.insert(STATE.to_owned(), days::state(database, others, span)?);
         }
         if has(&["requests", "searches", "search_results"]) {
             read.insert(CALLS.to_owned(), days::calls(database, span)?);

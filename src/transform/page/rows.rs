@@ -44,7 +44,7 @@ pub struct Emitter<'e, 'p, 't> {
     indexes: Vec<usize>,
     /// True if the rows of the current table go directly into its columns.
     is_direct: bool,
-    /// Cells of the current row, if they do not.
+    /// Cells of the current row, until privacy rules are applied to them. Empty if `is_direct`.
     cells: Vec<Option<Cell<'p>>>,
     /// True if the outermost list is the page's items.
     over_items: bool,
@@ -85,7 +85,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             self.frames.push(PAGE);
             self.indexes.clear();
             self.accumulator.tally(rule.table).given += self.given(rule);
-            self.is_direct = self.is_direct(rule.table);
+            self.is_direct = self.goes_directly(rule.table);
             self.descend(&rule.each, &mut |this| this.element(rule));
             if self.is_direct {
                 self.fill_columns_of_page(rule.table);
@@ -95,7 +95,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
 
     /// Returns whether the rows of a table go directly into its columns: no privacy rule concerns them,
     /// and they have all that the page itself must have.
-    fn is_direct(&self, table: usize) -> bool {
+    fn goes_directly(&self, table: usize) -> bool {
         let has_all = |column: &StoredColumn| {
             !column.required
                 || column
@@ -112,7 +112,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         for (at, column) in shape.stored.iter().enumerate() {
             if let Some(fill) = column.of_page() {
                 let cell = self.fill(fill);
-                self.accumulator.fill(table, at, cell.as_ref());
+                self.accumulator.fill_column(table, at, cell.as_ref());
             }
         }
     }

@@ -102,12 +102,12 @@ impl<'t> Accumulator<'t> {
     }
 
     /// Appends a value of the page to each row of the table that has none yet in this column.
-    pub fn fill(&mut self, table: usize, column: usize, cell: Option<&Cell<'_>>) {
-        self.builders[table].fill(column, cell);
+    pub fn fill_column(&mut self, table: usize, column: usize, cell: Option<&Cell<'_>>) {
+        self.builders[table].fill_column(column, cell);
     }
 
     /// Ends a row, which has one cell for each stored column of the table, but for those that
-    /// [`Accumulator::fill`] appends.
+    /// [`Accumulator::fill_column`] appends.
     pub fn end_row(&mut self, table: usize, observed: Observed) {
         self.builders[table].end_row(observed);
         self.tallies[table].written += 1;
@@ -213,13 +213,16 @@ impl<'t> Accumulator<'t> {
             return Err(broken);
         }
         for table in 0..self.builders.len() {
-            match self.spill {
-                // Writing takes memory of its own. Rows that do not fit need not wait in it.
-                Some(Spill { scratch, .. }) if self.parts[table].iter().any(Part::is_on_disk) => {
-                    let part = self.spill(table, scratch)?;
-                    self.parts[table].push(part);
-                }
-                _ => self.close_chunk(table)?,
+            self.close_chunk(table)?;
+            // Writing takes memory of its own. So rows of a spilled table do not stay in memory.
+            let is_spilled = self.parts[table].iter().any(Part::is_on_disk);
+            let is_in_memory = !self.parts[table].iter().all(Part::is_on_disk);
+            if let Some(Spill { scratch, .. }) = self.spill
+                && is_spilled
+                && is_in_memory
+            {
+                let part = self.spill(table, scratch)?;
+                self.parts[table].push(part);
             }
         }
         Ok(Finished {

@@ -56,7 +56,7 @@ impl TableBuilder {
     }
 
     /// Appends a cell to this column for each row that has none yet.
-    pub fn fill(&mut self, column: usize, cell: Option<&Cell<'_>>) {
+    pub fn fill_column(&mut self, column: usize, cell: Option<&Cell<'_>>) {
         let column = &mut self.columns[column];
         for _ in column.rows()..self.rows {
             column.append(cell);

@@ -37,8 +37,8 @@ pub struct Values<T> {
 pub struct Texts {
     /// All texts, one after the other.
     texts: String,
-    /// The end of each text. `None` is a null.
-    ends: Vec<Option<usize>>,
+    /// The end of each text, and whether there is one. A null ends where the text before it does.
+    ends: Vec<(usize, bool)>,
 }
 
 impl ColumnBuilder {
@@ -122,7 +122,7 @@ impl ColumnBuilder {
     pub fn allocated(&self) -> usize {
         match self {
             ColumnBuilder::Text(b) => {
-                let ends = size_of::<Option<usize>>() * b.ends.capacity();
+                let ends = size_of::<(usize, bool)>() * b.ends.capacity();
                 b.texts.capacity() + ends
             }
             ColumnBuilder::Int(b) => b.allocated(),
@@ -194,16 +194,16 @@ impl<T: Default> Values<T> {
 impl Texts {
     fn append(&mut self, text: &str) {
         self.texts.push_str(text);
-        self.ends.push(Some(self.texts.len()));
+        self.ends.push((self.texts.len(), true));
     }
 
     fn append_null(&mut self) {
-        self.ends.push(None);
+        self.ends.push((self.texts.len(), false));
     }
 
     fn truncate(&mut self, rows: usize) {
         self.ends.truncate(rows);
-        let end = self.ends.iter().rev().find_map(|end| *end);
+        let end = self.ends.last().map(|(end, _)| *end);
         self.texts.truncate(end.unwrap_or_default());
     }
 
@@ -211,14 +211,9 @@ impl Texts {
     fn take(&mut self) -> StringArray {
         let mut array = StringBuilder::with_capacity(self.ends.len(), self.texts.len());
         let mut begin = 0;
-        for end in self.ends.drain(..) {
-            match end {
-                Some(end) => {
-                    array.append_value(&self.texts[begin..end]);
-                    begin = end;
-                }
-                None => array.append_null(),
-            }
+        for (end, is_there) in self.ends.drain(..) {
+            array.append_option(is_there.then(|| &self.texts[begin..end]));
+            begin = end;
         }
         self.texts.clear();
         array.finish()

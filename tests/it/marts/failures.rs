@@ -169,3 +169,42 @@ fn a_mart_that_fails_leaves_no_rows_of_tables_that_were_replaced() {
     assert_eq!(failed[0], first);
     assert_eq!(lake.value(rows), 0);
 }
+
+#[test]
+fn a_file_that_cannot_be_read_fails_only_the_dates_that_need_it() {
+    let lake = Lake::new();
+    let pipeline = watch(&lake, "first");
+    for day in 9..=13 {
+        observe(&lake, &pipeline, &format!("2026-03-{day:02}T04:00:00Z"));
+    }
+    let before = files(&lake);
+    let folder = lake.path().join("tables/engagement/dt=2026-03-12");
+    for file in std::fs::read_dir(folder).expect("a folder") {
+        let path = file.expect("a file").path();
+        std::fs::write(path, "no Parquet").expect("writable");
+    }
+    let all = ["marts", "--all", "--format", "json"];
+    let output = lake.redlake(&all).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        told["days"],
+        json!(["2026-03-09", "2026-03-10", "2026-03-11"])
+    );
+    assert_eq!(told["files"], 0);
+    let failed = told["failed"].as_array().expect("a list");
+    let span = |f: &Value| format!("{} {}", f["period"].as_str().unwrap_or("day"), f["date"]);
+    let mut spans: Vec<String> = failed.iter().map(span).collect();
+    spans.sort();
+    let expected = [
+        "day \"2026-03-12\"",
+        "day \"2026-03-13\"",
+        "week \"2026-03-09\"",
+    ];
+    assert_eq!(spans, expected);
+    for f in failed {
+        let reason = f["reason"].as_str().expect("a text");
+        assert!(reason.starts_with("the tables cannot be read"), "{reason}");
+    }
+    assert_eq!(files(&lake), before);
+}
