@@ -103,9 +103,9 @@ pub enum Comments {
     Without,
 }
 
-/// Resources of a database.
+/// DatabaseLimits of a database.
 #[derive(Clone, Copy, Debug)]
-pub struct Resources {
+pub struct DatabaseLimits {
     /// Memory in bytes that queries may use before they spill.
     pub memory: u64,
     pub threads: usize,
@@ -307,10 +307,10 @@ impl Database {
     ///
     /// # Errors
     /// Fails if DuckDB cannot start.
-    pub fn of_files(scratch: &Path, resources: Resources) -> Result<Self, QueryError> {
+    pub fn of_files(scratch: &Path, limits: DatabaseLimits) -> Result<Self, QueryError> {
         let database = Self::with(&[])?;
-        database.limit_memory(resources.memory)?;
-        database.set(&format!("SET threads = {}", resources.threads))?;
+        database.limit_memory(limits.memory)?;
+        database.set(&format!("SET threads = {}", limits.threads))?;
         database.spill_to(Some(scratch))?;
         Ok(database)
     }

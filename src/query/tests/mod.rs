@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::catalog::{Files, named_in, sql_type, statements};
 use super::duckdb::catalog_file::write_catalog;
-use super::duckdb::{Comments, Database, Resources};
+use super::duckdb::{Comments, Database, DatabaseLimits};
 use super::views::derived;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::FileColumns;
@@ -529,11 +529,11 @@ fn large_queries_spill_to_the_given_folder() {
     let (lake, scratch) = (Lake::new(), TempDir::new().expect("a temporary folder"));
     let sorted = "SELECT max(place) FROM (SELECT row_number() OVER (ORDER BY hash(range)) AS place \
                   FROM range(8000000))";
-    let resources = Resources {
+    let limits = DatabaseLimits {
         memory: 100 << 20,
         threads: 2,
     };
-    let database = Database::of_files(&scratch.path().join("spilled"), resources);
+    let database = Database::of_files(&scratch.path().join("spilled"), limits);
     let database = database.unwrap_or_else(|e| panic!("{e}"));
     database
         .confine(&lake.root)
@@ -546,7 +546,7 @@ fn large_queries_spill_to_the_given_folder() {
 
     let nowhere = lake.root.join("a file");
     fs::write(&nowhere, "").expect("writable");
-    let database = Database::of_files(&nowhere, resources);
+    let database = Database::of_files(&nowhere, limits);
     let database = database.unwrap_or_else(|e| panic!("{e}"));
     database.query(sorted).expect_err("no room to spill");
 }

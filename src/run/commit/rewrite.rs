@@ -15,7 +15,7 @@ use crate::load::inventory::LiveFile;
 use crate::load::locks::RewriteLock;
 use crate::load::{Lake, encode, evolution};
 use crate::plan::parts::Compression;
-use crate::query::duckdb::{Database, QueryError, Resources};
+use crate::query::duckdb::{Database, DatabaseLimits, QueryError};
 use crate::query::rewrite::{Rewrite, RewrittenColumn, stored_columns};
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
@@ -107,13 +107,13 @@ impl<'l> Rewriter<'l> {
     /// Opens one of `rewriters` that work at the same time.
     fn with_share(lake: &'l Lake, rewriters: usize) -> Result<Self, RunError> {
         let scratch = lake.scratch()?;
-        let resources = Resources {
+        let limits = DatabaseLimits {
             memory: MEMORY / rewriters as u64,
             threads: processors().div_ceil(rewriters),
         };
         Ok(Rewriter {
             lake,
-            database: Database::of_files(scratch.path(), resources)?,
+            database: Database::of_files(scratch.path(), limits)?,
             _scratch: scratch,
         })
     }

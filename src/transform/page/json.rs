@@ -24,17 +24,17 @@ pub struct Json<'a> {
 
 /// A string of a JSON text.
 #[derive(Debug)]
-pub enum Text<'a> {
+pub enum JsonText<'a> {
     /// It has no escapes.
     Plain(&'a str),
     Unescaped(String),
 }
 
-impl Text<'_> {
+impl JsonText<'_> {
     pub fn as_str(&self) -> &str {
         match self {
-            Text::Plain(text) => text,
-            Text::Unescaped(text) => text,
+            JsonText::Plain(text) => text,
+            JsonText::Unescaped(text) => text,
         }
     }
 }
@@ -146,7 +146,7 @@ impl<'a> Json<'a> {
     ///
     /// # Errors
     /// No key follows.
-    pub fn key(&mut self) -> Result<Text<'a>, NotJson> {
+    pub fn key(&mut self) -> Result<JsonText<'a>, NotJson> {
         if self.peek()? != b'"' {
             return Err(NotJson);
         }
@@ -159,13 +159,13 @@ impl<'a> Json<'a> {
     ///
     /// # Errors
     /// It does not end, or it has a control character or an invalid escape.
-    pub fn string(&mut self) -> Result<Text<'a>, NotJson> {
+    pub fn string(&mut self) -> Result<JsonText<'a>, NotJson> {
         let start = self.at;
         if self.skip_string()? {
-            Ok(Text::Plain(&self.text[start + 1..self.at - 1]))
+            Ok(JsonText::Plain(&self.text[start + 1..self.at - 1]))
         } else {
             let unescaped = serde_json::from_str(&self.text[start..self.at]);
-            unescaped.map(Text::Unescaped).map_err(|_| NotJson)
+            unescaped.map(JsonText::Unescaped).map_err(|_| NotJson)
         }
     }
 

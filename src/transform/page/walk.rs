@@ -1,7 +1,7 @@
 //! Walks an answer once. Captured values go into [`Captures`], unknown keys into drift.
 
 use crate::transform::page::captures::{Captures, FrameId, PAGE, Scalar, number_type};
-use crate::transform::page::json::{Json, NotJson, Number, Text};
+use crate::transform::page::json::{Json, JsonText, NotJson, Number};
 use crate::transform::program::coerce::{as_text, is_set};
 use crate::transform::program::mapping::{KeyNode, Loop, NodeId, Program, ROOT};
 use crate::transform::quality::drift::{Drift, DriftKind};
@@ -281,9 +281,11 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
             b'{' => return self.object(json),
             b'[' => return self.list(json),
             b'"' => match json.string()? {
-                Text::Plain(text) if self.walk.is_number(text) => self.scalar(Scalar::Number(text)),
-                Text::Plain(text) => self.scalar(Scalar::Text(text)),
-                Text::Unescaped(text) => self.unescaped(&text),
+                JsonText::Plain(text) if self.walk.is_number(text) => {
+                    self.scalar(Scalar::Number(text))
+                }
+                JsonText::Plain(text) => self.scalar(Scalar::Text(text)),
+                JsonText::Unescaped(text) => self.unescaped(&text),
             },
             b't' => json
                 .word("true")
@@ -391,5 +393,5 @@ impl<'w, 'a> Step<'_, 'w, 'a> {
 
 enum Key<'a> {
     Known(NodeId),
-    Unknown(Text<'a>),
+    Unknown(JsonText<'a>),
 }
