@@ -141,9 +141,11 @@ fn random_counts(seed: u64, lake: &mut Lake) {
                         _ => dice.u32(..100).to_string(),
                     };
                     counts.push(format!(
-                        "'{note}', '{endpoint}', {at}, {at} + INTERVAL {} SECOND, 'run{run:02}', \
+                        "'{note}', '{endpoint}', {at}, {at} + INTERVAL {} MICROSECOND, 'run{run:02}', \
                          '{pipeline}', 'api', {}, {}",
-                        run % 7,
+                        // No two runs fetch in the same microsecond. Of two such rows, the merge of
+                        // pipelines takes either.
+                        run % 7 * 1_000_000 + run,
                         count(),
                         count()
                     ));
