@@ -328,7 +328,7 @@ fn relations(
 ) -> Vec<CatalogRelation> {
     let mut relations = Vec::new();
     let mut created = BTreeSet::new();
-    // Of several relations with one name, the last counts.
+    // If several relations have the same name, the last counts.
     let add = |relations: &mut Vec<CatalogRelation>, relation: CatalogRelation| {
         relations.retain(|other| other.name != relation.name);
         relations.push(relation);

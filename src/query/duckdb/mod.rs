@@ -103,7 +103,7 @@ pub enum Comments {
     Without,
 }
 
-/// DatabaseLimits of a database.
+/// Limits of a database.
 #[derive(Clone, Copy, Debug)]
 pub struct DatabaseLimits {
     /// Memory in bytes that queries may use before they spill.

@@ -61,6 +61,8 @@ pub struct Written {
 }
 
 impl<'l> Rewritable<'l> {
+    /// Returns those of these tables whose files fit their contracts.
+    ///
     /// # Errors
     /// The lake's column summary cannot be read.
     pub fn of(lake: &Lake, tables: &'l IndexMap<String, Table>) -> Result<Self, RunError> {

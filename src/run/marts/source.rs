@@ -64,7 +64,7 @@ pub(super) struct MartTables {
     scratch: Option<ScratchFolder>,
 }
 
-/// Number of spans for which a summary of the history takes less time than reading it for each.
+/// Minimum number of spans for which a summary of the history takes less time than reading it for each.
 const MANY: usize = 5;
 
 /// Memory in bytes that the database with a summary may use before it spills.
@@ -171,14 +171,15 @@ impl MartTables {
         Ok(())
     }
 
-    /// Reduces the tables to the rows of a span if those of other dates are summarized.
+    /// Reduces the tables that a span reads to its rows if those of other dates are summarized.
     fn narrow(&self, lake: &Lake, span: DateSpan) -> Result<(), QueryError> {
         match self.others {
             OtherDates::Tables => Ok(()),
             OtherDates::Summary => {
-                let (tables, columns) = (&self.tables, &self.columns);
+                let reads = self.reads.of(span.period);
+                let tables = only(&self.tables, |name| reads.contains_key(name));
                 self.database
-                    .narrow_tables(lake.root(), tables, columns, span)
+                    .narrow_tables(lake.root(), &tables, &self.columns, span)
             }
         }
     }

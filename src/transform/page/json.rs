@@ -124,8 +124,7 @@ impl<'a> Json<'a> {
         Ok(true)
     }
 
-    /// Reads a key and its colon if the key is this one, which has no quotes and no escapes. Returns
-    /// whether it is.
+    /// Reads a key and its colon if the key is this one, which needs no escapes. Returns whether it is.
     ///
     /// # Errors
     /// The text ends, or the key has no colon.
@@ -222,8 +221,8 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Skips a value that is neither a list nor an object, or the begin of one that has entries. Returns
-    /// whether it is such a begin.
+    /// Skips a value that is neither a list nor an object, or the opening bracket of one that has entries.
+    /// Returns whether it is such a bracket.
     fn skip_begin(&mut self, open: &mut Vec<u8>) -> Result<bool, NotJson> {
         let end = match self.peek()? {
             b'{' => b'}',
@@ -319,7 +318,7 @@ impl<'a> Json<'a> {
         Ok(is_integer)
     }
 
-    /// Skips digits, of which there must be one.
+    /// Skips one or more digits.
     fn skip_digits(&mut self) -> Result<(), NotJson> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.byte() {

@@ -71,7 +71,7 @@ pub struct KeyOrder {
     /// Index of the expected next key, by node and by the previous key's index, counted from 1
     /// (0 at the beginning).
     next: Vec<Vec<usize>>,
-    /// By node, whether all its keys are written as they are, without escapes.
+    /// True for a node if none of its keys needs an escape. By node.
     is_plain: Vec<bool>,
 }
 
