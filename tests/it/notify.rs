@@ -527,7 +527,7 @@ fn ten_megabytes_of_rows_are_a_short_message() {
         .iter()
         .map(|format| {
             format!(
-                "  - {{webhook: \"${{WEBHOOK}}/{format}\", format: {format}, \
+                "  - {{webhook: \"${{WEBHOOK}}/{format}\", format: {format}, timeout: 60s, \
                  when: {{name: large {format}, sql: \"{sql}\", at_most: 10}}}}\n"
             )
         })
