@@ -141,7 +141,7 @@ impl NewExport {
         let path = literal(&self.workshop.path().to_string_lossy());
         lake.limit_memory(MEMORY)?;
         lake.spill_to(Some(self.folder.path()))?;
-        lake.set(&format!(
+        lake.execute(&format!(
             "ATTACH {path} AS {COPY} (STORAGE_VERSION '{STORAGE}')"
         ))?;
         let stored = relations.values().filter(|table| table.query.is_none());
@@ -152,7 +152,7 @@ impl NewExport {
             Ok((table.name().to_owned(), rows))
         });
         let copied = copied.collect::<Result<_, QueryError>>();
-        let detached = lake.set(&format!("DETACH {COPY}"));
+        let detached = lake.execute(&format!("DETACH {COPY}"));
         let copied = copied?;
         detached?;
         let mut statements = over_copies(relations).statements;
@@ -233,7 +233,7 @@ fn copy_table(lake: &Database, name: &str, since: Option<NaiveDate>) -> Result<u
     let condition = since.map_or(String::new(), |since| {
         format!(" WHERE dt >= DATE '{since}'")
     });
-    lake.set(&format!(
+    lake.execute(&format!(
         "CREATE TABLE {COPY}.main.{name} AS SELECT * FROM memory.main.{name}{condition}"
     ))?;
     let count = format!("SELECT count(*) FROM {COPY}.main.{name}");

@@ -310,7 +310,7 @@ impl Database {
     pub fn of_files(scratch: &Path, limits: DatabaseLimits) -> Result<Self, QueryError> {
         let database = Self::with(&[])?;
         database.limit_memory(limits.memory)?;
-        database.set(&format!("SET threads = {}", limits.threads))?;
+        database.execute(&format!("SET threads = {}", limits.threads))?;
         database.spill_to(Some(scratch))?;
         Ok(database)
     }
@@ -320,7 +320,7 @@ impl Database {
     /// # Errors
     /// Fails if DuckDB rejects the setting.
     pub fn limit_memory(&self, bytes: u64) -> Result<(), QueryError> {
-        self.set(&format!("SET memory_limit = '{bytes}B'"))
+        self.execute(&format!("SET memory_limit = '{bytes}B'"))
     }
 
     /// Sets the folder for data that does not fit into memory. Without a folder, such data is an
@@ -331,7 +331,7 @@ impl Database {
     pub fn spill_to(&self, scratch: Option<&Path>) -> Result<(), QueryError> {
         let scratch = scratch.map(Path::to_string_lossy).unwrap_or_default();
         let scratch = sql::literal(&scratch);
-        self.set(&format!("SET temp_directory = {scratch}"))
+        self.execute(&format!("SET temp_directory = {scratch}"))
     }
 
     /// Permanently restricts statements to the files of tables and marts. They cannot reach raw
@@ -366,8 +366,8 @@ impl Database {
         });
         let folders: Vec<String> = folders.collect();
         // DuckDB before 1.5.5 does not have the setting. SQL cannot set its time zone there.
-        let _ = self.set("SET allowed_configs = ['TimeZone']");
-        self.set(&format!(
+        let _ = self.execute("SET allowed_configs = ['TimeZone']");
+        self.execute(&format!(
             "SET allow_persistent_secrets = false; SET allowed_directories = [{}]; \
              SET enable_external_access = false; SET lock_configuration = true",
             folders.join(", ")
@@ -384,11 +384,7 @@ impl Database {
     /// # Errors
     /// Fails if DuckDB does not know the zone.
     pub fn set_time_zone(&self, zone: Tz) -> Result<(), QueryError> {
-        self.set(&format!("SET TimeZone = {}", sql::literal(zone.name())))
-    }
-
-    fn set(&self, settings: &str) -> Result<(), QueryError> {
-        self.execute(settings)
+        self.execute(&format!("SET TimeZone = {}", sql::literal(zone.name())))
     }
 
     /// Runs SQL statements that have no rows.

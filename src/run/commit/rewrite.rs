@@ -1,7 +1,6 @@
 //! Rewrites committed files: merges several into one, or drops the rows of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -245,7 +244,7 @@ impl<'l> Rewriter<'l> {
 }
 
 fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Removes rows of runs. `runs_of` returns the runs whose rows leave a table. Files that other runs

@@ -92,11 +92,7 @@ impl MartTables {
             database: database.map_err(MartsError::Open)?,
             columns,
             others: OtherDates::Tables,
-            scratch: if spans >= MANY {
-                Some(lake.scratch()?)
-            } else {
-                None
-            },
+            scratch: (spans >= MANY).then(|| lake.scratch()).transpose()?,
         })
     }
 

@@ -116,11 +116,9 @@ impl<'a> Json<'a> {
             self.depth -= 1;
             return Ok(false);
         }
-        if is_first {
-            return Ok(true);
+        if !is_first {
+            self.expect(b',')?;
         }
-        self.expect(b',')?;
-        // An object's key is checked when it is read, and so is a value.
         Ok(true)
     }
 

@@ -112,7 +112,8 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
         for (at, column) in shape.stored.iter().enumerate() {
             if let Some(fill) = column.of_page() {
                 let cell = self.fill(fill);
-                self.accumulator.fill_column(table, at, cell.as_ref());
+                let builder = self.accumulator.builder(table);
+                builder.fill_column(at, cell.as_ref());
             }
         }
     }

@@ -7,7 +7,6 @@ use arrow::error::ArrowError;
 use crate::run_meta::RunMeta;
 use crate::transform::common_columns::common_cells;
 use crate::transform::contracts::Transform;
-use crate::transform::program::value::Cell;
 use crate::transform::quality::drift::{Drift, DriftKind};
 use crate::transform::quality::reject::{BadCell, Reject};
 use crate::transform::quality::tally::Tally;
@@ -101,13 +100,8 @@ impl<'t> Accumulator<'t> {
         &mut self.builders[table]
     }
 
-    /// Appends a value of the page to each row of the table that has none yet in this column.
-    pub fn fill_column(&mut self, table: usize, column: usize, cell: Option<&Cell<'_>>) {
-        self.builders[table].fill_column(column, cell);
-    }
-
     /// Ends a row, which has one cell for each stored column of the table, but for those that
-    /// [`Accumulator::fill_column`] appends.
+    /// [`TableBuilder::fill_column`] appends.
     pub fn end_row(&mut self, table: usize, observed: Observed) {
         self.builders[table].end_row(observed);
         self.tallies[table].written += 1;

@@ -21,9 +21,10 @@ fn value(json: &mut Json<'_>) -> Result<Value, NotJson> {
             json.open()?;
             let mut object = Map::new();
             while json.has_next(b'}', object.is_empty())? {
-                let key = match json.skip_key("id")? {
-                    true => "id".to_owned(),
-                    false => json.key()?.as_str().to_owned(),
+                let key = if json.skip_key("id")? {
+                    "id".to_owned()
+                } else {
+                    json.key()?.as_str().to_owned()
                 };
                 object.insert(key, value(json)?);
             }
