@@ -214,7 +214,10 @@ fn columns_of(schema: &Schema) -> Columns {
 }
 
 /// Reads the columns of a Parquet file from its footer.
-fn schema(file: &Path) -> Result<Schema, String> {
+///
+/// # Errors
+/// Returns the reason why the footer cannot be read.
+pub fn schema(file: &Path) -> Result<Schema, String> {
     let file = File::open(file).map_err(|e| e.to_string())?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
     let metadata = metadata.map_err(|e| e.to_string())?;

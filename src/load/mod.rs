@@ -76,6 +76,8 @@ pub enum LakeError {
         free: u64,
         needed: u64,
     },
+    #[error("cannot read the Parquet file {}: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
     #[error("cannot encode the table {table}: {reason}")]
     Encode { table: String, reason: String },
     #[error("the commit {0} was interrupted, and the lake is not writable to finish it")]

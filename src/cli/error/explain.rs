@@ -195,7 +195,7 @@ impl Explain for LakeError {
                 Usage,
                 "move the lake, or rename that folder; nothing was changed",
             ),
-            LakeError::Damaged { .. } => hint(
+            LakeError::Damaged { .. } | LakeError::Unreadable { .. } => hint(
                 Refused,
                 "run `redlake verify` to list all damage; restore the files from a backup, or flatten their \
                  run again: redlake transform PIPELINE --raw FILE…",

@@ -193,7 +193,7 @@ impl<'t> Accumulator<'t> {
         let (disk, memory): (Vec<Part>, _) = parts.into_iter().partition(Part::is_on_disk);
         self.parts[table] = disk;
         let shape = &self.transform.shapes[table];
-        let (part, superseded) = merged(shape, &memory, scratch)?;
+        let (part, superseded) = merged(&shape.layout, &memory, scratch)?;
         self.tallies[table].superseded += superseded;
         Ok(part)
     }

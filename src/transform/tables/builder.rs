@@ -38,7 +38,7 @@ impl TableBuilder {
         TableBuilder {
             columns: kinds.map(ColumnBuilder::new).collect(),
             observed: Vec::new(),
-            latest: shape.latest,
+            latest: shape.layout.latest,
             rows: 0,
         }
     }
@@ -107,7 +107,7 @@ impl TableBuilder {
     /// # Errors
     /// A required column without a value, which the caller should have rejected.
     pub fn finish(mut self, shape: &Shape, meta: &RunMeta) -> Result<RecordBatch, ArrowError> {
-        let mut merge = Merge::new(shape, &[Part::Memory(self.take(shape)?)], None)?;
+        let mut merge = Merge::new(&shape.layout, &[Part::Memory(self.take(shape)?)], None)?;
         let mut batches = Vec::new();
         while let Some(rows) = merge.next_rows()? {
             batches.push(shape.complete(&rows, meta)?);
@@ -122,13 +122,13 @@ impl TableBuilder {
     pub fn take(&mut self, shape: &Shape) -> Result<RecordBatch, ArrowError> {
         let columns = self.columns.iter_mut().map(ColumnBuilder::take);
         let mut columns: Vec<ArrayRef> = columns.collect();
-        if shape.latest {
+        if shape.layout.latest {
             let observed = std::mem::take(&mut self.observed);
             let array = FixedSizeBinaryArray::try_new(Observed::LEN as i32, observed.into(), None)?;
             columns.push(Arc::new(array));
         }
         self.rows = 0;
-        RecordBatch::try_new(Arc::clone(&shape.stored_schema), columns)
+        RecordBatch::try_new(Arc::clone(&shape.layout.schema), columns)
     }
 }
 

@@ -177,7 +177,8 @@ impl<'t> Flattened<'t> {
         let broken = |error: ArrowError| E::from(TransformError::from(error));
         let (mut parts, mut tallies) = (parts, tallies);
         for ((parts, tally), shape) in parts.iter_mut().zip(&mut tallies).zip(shapes) {
-            let few = reduce_parts(shape, std::mem::take(parts), scratch).map_err(broken)?;
+            let few =
+                reduce_parts(&shape.layout, std::mem::take(parts), scratch).map_err(broken)?;
             tally.superseded += few.1;
             *parts = few.0;
         }
@@ -192,7 +193,7 @@ impl<'t> Flattened<'t> {
             let most: u64 = parts.iter().map(Part::rows).sum();
             let parent = shape.parent.and_then(|parent| parents.get(&parent));
             let parent = parent.map(NewestReader::open).transpose().map_err(broken)?;
-            let merge = Merge::new(shape, &parts, parent).map_err(broken)?;
+            let merge = Merge::new(&shape.layout, &parts, parent).map_err(broken)?;
             let mut rows = TableRows {
                 shape,
                 meta: &meta,
@@ -287,8 +288,11 @@ fn newest_of_parents(
         let (shape, parts) = (&shapes[parent], &parts[parent]);
         // Rows that fit in memory need no disk.
         let on_disk = parts.iter().any(|part| matches!(part, Part::Disk(_)));
-        let writer = NewestWriter::new(shape, scratch.filter(|_| on_disk))?;
-        newest.insert(parent, Merge::new(shape, parts, None)?.newest(writer)?);
+        let writer = NewestWriter::new(scratch.filter(|_| on_disk))?;
+        newest.insert(
+            parent,
+            Merge::new(&shape.layout, parts, None)?.newest(writer)?,
+        );
     }
     Ok(newest)
 }

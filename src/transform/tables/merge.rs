@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 
-use crate::transform::tables::shape::{Observed, Shape};
+use crate::transform::tables::shape::{Layout, Observed};
 use crate::transform::tables::sort::{Keys, RowPlace, in_order, number};
 use crate::transform::tables::spill::{Scratch, SpillWriter, Spilled};
 
@@ -30,7 +30,7 @@ const PARTS: usize = 32;
 /// # Errors
 /// A part that cannot be read, or a disk that is full.
 pub fn reduce_parts(
-    shape: &Shape,
+    layout: &Layout,
     mut parts: Vec<Part>,
     scratch: Option<&Scratch>,
 ) -> Result<(Vec<Part>, u64), ArrowError> {
@@ -42,7 +42,7 @@ pub fn reduce_parts(
         let mut disk = disk.into_iter();
         let some: Vec<Part> = disk.by_ref().take(PARTS).collect();
         parts.extend(disk.chain(memory));
-        let (part, outdated) = merged(shape, &some, scratch)?;
+        let (part, outdated) = merged(layout, &some, scratch)?;
         superseded += outdated;
         parts.push(part);
     }
@@ -53,9 +53,13 @@ pub fn reduce_parts(
 ///
 /// # Errors
 /// A part that cannot be read, or a disk that is full.
-pub fn merged(shape: &Shape, parts: &[Part], scratch: &Scratch) -> Result<(Part, u64), ArrowError> {
-    let mut merge = Merge::new(shape, parts, None)?;
-    let mut writer = scratch.writer(&shape.name, &shape.stored_schema)?;
+pub fn merged(
+    layout: &Layout,
+    parts: &[Part],
+    scratch: &Scratch,
+) -> Result<(Part, u64), ArrowError> {
+    let mut merge = Merge::new(layout, parts, None)?;
+    let mut writer = scratch.writer(&layout.schema)?;
     while let Some(rows) = merge.next_rows()? {
         writer.write_small(&rows)?;
     }
@@ -100,8 +104,8 @@ struct Held {
 }
 
 impl Held {
-    fn new(rows: RecordBatch, shape: &Shape) -> Result<Self, ArrowError> {
-        let keys = Rc::new(Keys::of(&rows, shape)?);
+    fn new(rows: RecordBatch, layout: &Layout) -> Result<Self, ArrowError> {
+        let keys = Rc::new(Keys::of(&rows, layout)?);
         Ok(Held { rows, keys })
     }
 }
@@ -130,7 +134,7 @@ impl Cursor {
     }
 
     /// Moves to the next row, and holds the batch that it is in. Returns `false` at the end.
-    fn advance(&mut self, held: &mut Vec<Held>, shape: &Shape) -> Result<bool, ArrowError> {
+    fn advance(&mut self, held: &mut Vec<Held>, layout: &Layout) -> Result<bool, ArrowError> {
         let next = match &mut self.source {
             Source::Memory(places) => places.next(),
             Source::Disk { left, .. } if *left > 0 => {
@@ -140,7 +144,7 @@ impl Cursor {
             Source::Disk { reader, left } => match reader.next().transpose()? {
                 Some(rows) => {
                     *left = number(rows.num_rows())?.saturating_sub(1);
-                    held.push(Held::new(rows, shape)?);
+                    held.push(Held::new(rows, layout)?);
                     Some((number(held.len() - 1)?, 0))
                 }
                 None => None,
@@ -153,7 +157,7 @@ impl Cursor {
 
 /// Merges sorted parts and keeps the latest observation of each key.
 pub struct Merge<'s> {
-    shape: &'s Shape,
+    layout: &'s Layout,
     cursors: Vec<Cursor>,
     /// Binary heap of the cursors. The cursor with the least row is first.
     heap: Vec<usize>,
@@ -195,12 +199,12 @@ impl<'s> Merge<'s> {
     /// `parent` has the latest observations of the parent table, which outdate rows of this table,
     /// too.
     pub fn new(
-        shape: &'s Shape,
+        layout: &'s Layout,
         parts: &[Part],
         parent: Option<NewestReader>,
     ) -> Result<Self, ArrowError> {
         let mut merge = Merge {
-            shape,
+            layout,
             cursors: Vec::new(),
             heap: Vec::new(),
             held: Vec::new(),
@@ -224,7 +228,7 @@ impl<'s> Merge<'s> {
         });
         for source in std::iter::once(Ok(memory)).chain(disk) {
             let mut cursor = Cursor::new(source?);
-            if cursor.advance(&mut merge.held, shape)? {
+            if cursor.advance(&mut merge.held, layout)? {
                 merge.cursors.push(cursor);
             }
         }
@@ -240,7 +244,7 @@ impl<'s> Merge<'s> {
     fn open_memory(&mut self, parts: &[Part]) -> Result<Source, ArrowError> {
         for part in parts {
             if let Part::Memory(rows) = part {
-                self.held.push(Held::new(rows.clone(), self.shape)?);
+                self.held.push(Held::new(rows.clone(), self.layout)?);
             }
         }
         self.in_memory = self.held.len();
@@ -308,7 +312,7 @@ impl<'s> Merge<'s> {
 
     fn take_row(&mut self, cursor: usize) -> Result<(), ArrowError> {
         let at = self.cursors[cursor].at;
-        if !self.shape.latest {
+        if !self.layout.latest {
             self.chosen.push((at.0 as usize, at.1 as usize));
             return Ok(());
         }
@@ -361,7 +365,7 @@ impl<'s> Merge<'s> {
 
     /// Advances the first cursor of the heap to its next row.
     fn advance(&mut self, first: usize) -> Result<(), ArrowError> {
-        if !self.cursors[first].advance(&mut self.held, self.shape)? {
+        if !self.cursors[first].advance(&mut self.held, self.layout)? {
             self.heap.swap_remove(0);
         }
         self.sift_down(0);
@@ -455,10 +459,9 @@ enum WriteTo {
 
 impl NewestWriter {
     /// Writes to disk if `scratch` is given, else to memory.
-    pub fn new(shape: &Shape, scratch: Option<&Scratch>) -> Result<Self, ArrowError> {
-        let name = format!("{}-newest", shape.name);
+    pub fn new(scratch: Option<&Scratch>) -> Result<Self, ArrowError> {
         let to = match scratch {
-            Some(scratch) => WriteTo::Disk(Box::new(scratch.writer(&name, &newest_schema())?)),
+            Some(scratch) => WriteTo::Disk(Box::new(scratch.writer(&newest_schema())?)),
             None => WriteTo::Memory(Vec::new()),
         };
         Ok(NewestWriter {

@@ -8,4 +8,5 @@ pub mod merge;
 pub mod select;
 pub mod shape;
 pub mod sort;
+pub mod sorter;
 pub mod spill;

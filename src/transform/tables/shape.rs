@@ -18,8 +18,7 @@ pub fn is_ours(table: &str) -> bool {
     [REJECTS, DRIFT].contains(&table)
 }
 
-/// Layout of a table's rows until they are written. It omits the columns that are equal in all rows
-/// of a run.
+/// A table of a run, until its rows are written.
 #[derive(Debug)]
 pub struct Shape {
     pub name: String,
@@ -27,19 +26,26 @@ pub struct Shape {
     pub schema: SchemaRef,
     /// The types of all columns.
     pub kinds: Vec<ColumnType>,
-    /// The columns that differ from row to row.
+    /// The columns that differ from row to row. The others are equal in all rows of a run.
     pub stored: Vec<StoredColumn>,
-    /// Schema of `stored`, with the observation time if `latest`.
-    pub stored_schema: SchemaRef,
-    /// Key columns, as indexes into `stored`. If `latest`, they are the columns of `latest_by`, and
-    /// only the latest observation of each group is kept. Otherwise they are the sort columns, or
-    /// all columns if the table has no order.
+    /// The layout of `stored`.
+    pub layout: Layout,
+    /// Table whose observations also outdate those of this one.
+    pub parent: Option<usize>,
+}
+
+/// Columns and order of rows that are sorted and merged.
+#[derive(Debug)]
+pub struct Layout {
+    /// The columns, with the observation time as the last one if `latest`.
+    pub schema: SchemaRef,
+    /// Key columns, as indexes. If `latest`, they are the columns of `latest_by`, and only the latest
+    /// observation of each group is kept. Otherwise they are the sort columns, or all columns if the
+    /// table has no order.
     pub group: Vec<usize>,
     pub latest: bool,
     /// The order of rows inside a group.
     pub order: Vec<usize>,
-    /// Table whose observations also outdate those of this one.
-    pub parent: Option<usize>,
 }
 
 /// A column whose values differ from row to row.
@@ -107,15 +113,18 @@ impl Shape {
             let kind = DataType::FixedSizeBinary(Observed::LEN as i32);
             fields.push(Field::new(OBSERVED, kind, false));
         }
+        let layout = Layout {
+            schema: Arc::new(Schema::new(fields)),
+            group,
+            latest,
+            order,
+        };
         Shape {
             name: table.name().to_owned(),
             schema: table.to_arrow(),
             kinds: table.columns.values().map(|c| c.kind).collect(),
             stored,
-            stored_schema: Arc::new(Schema::new(fields)),
-            group,
-            latest,
-            order,
+            layout,
             parent: None,
         }
     }

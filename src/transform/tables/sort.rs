@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
-use crate::transform::tables::shape::Shape;
+use crate::transform::tables::shape::Layout;
 
 /// Place of a row: the index of its batch, and the row in the batch.
 pub type RowPlace = (u32, u32);
@@ -27,20 +27,22 @@ pub struct Keys {
 impl Keys {
     /// # Errors
     /// Keys of a type that cannot be compared; there is none.
-    pub fn of(rows: &RecordBatch, shape: &Shape) -> Result<Self, ArrowError> {
+    pub fn of(rows: &RecordBatch, layout: &Layout) -> Result<Self, ArrowError> {
         let columns = |places: &[usize]| -> Vec<ArrayRef> {
             places.iter().map(|&c| Arc::clone(rows.column(c))).collect()
         };
-        let is_key = |c: &usize| shape.group.contains(c) || shape.order.contains(c);
-        let rest: Vec<usize> = (0..shape.stored.len()).filter(|c| !is_key(c)).collect();
-        let order = if shape.order.is_empty() {
+        let is_key = |c: &usize| layout.group.contains(c) || layout.order.contains(c);
+        let rest: Vec<usize> = (0..rows.num_columns() - usize::from(layout.latest))
+            .filter(|c| !is_key(c))
+            .collect();
+        let order = if layout.order.is_empty() {
             None
         } else {
-            Some(comparable(&columns(&shape.order))?)
+            Some(comparable(&columns(&layout.order))?)
         };
-        let observed = rows.columns().last().filter(|_| shape.latest);
+        let observed = rows.columns().last().filter(|_| layout.latest);
         Ok(Keys {
-            group: comparable(&columns(&shape.group))?,
+            group: comparable(&columns(&layout.group))?,
             order,
             rest: columns(&rest),
             rest_rows: OnceCell::new(),

@@ -47,9 +47,9 @@ impl Scratch {
         }
     }
 
-    pub fn writer(&self, name: &str, schema: &Schema) -> Result<SpillWriter, ArrowError> {
+    pub fn writer(&self, schema: &Schema) -> Result<SpillWriter, ArrowError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(format!("{name}-{number}.arrow"));
+        let path = self.folder.join(format!("{number}.arrow"));
         let file = File::create(&path).map_err(|e| failed("create", &path, e))?;
         let out = StreamWriter::try_new(BufWriter::with_capacity(1 << 18, file), schema)?;
         Ok(SpillWriter {

@@ -521,7 +521,7 @@ fn equal_rows_of_a_table_without_an_order_are_all_kept() {
         Part::Memory(builder.take(&shape).expect("rows"))
     };
     for parts in [vec![part()], vec![part(), part()]] {
-        let mut merge = Merge::new(&shape, &parts, None).expect("a merge");
+        let mut merge = Merge::new(&shape.layout, &parts, None).expect("a merge");
         let rows = merge.next_rows().expect("rows").expect("a batch");
         let ids = rows.column(0).as_string::<i32>().iter().flatten();
         let expected = "a".repeat(parts.len()) + &"bb".repeat(parts.len());

@@ -1,11 +1,13 @@
 //! Rewrites committed files: merges several into one, or drops the rows of a run.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod content;
+mod source;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, Schema, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use indexmap::IndexMap;
 
@@ -14,20 +16,24 @@ use crate::load::inventory::LiveFile;
 use crate::load::locks::RewriteLock;
 use crate::load::{Lake, encode, evolution};
 use crate::plan::parts::Compression;
-use crate::query::duckdb::{Database, DatabaseLimits, QueryError};
-use crate::query::rewrite::{Rewrite, RewrittenColumn, stored_columns};
+use crate::query::duckdb::DatabaseLimits;
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
-use crate::spec::table::Table;
-use crate::spec::table::Unreadable;
+use crate::spec::table::{Table, Unreadable};
+use crate::transform::error::TransformError;
+use crate::transform::tables::shape::Layout;
+use crate::transform::tables::sorter::Sorter;
+use crate::transform::tables::spill::Scratch;
+use content::Content;
+use source::{Source, read_files};
 
 /// Target size of a file in bytes.
 pub const FILE_BYTES: u64 = 192 << 20;
 
-/// Memory in bytes that all rewriters together may use before they spill to disk.
-const MEMORY: u64 = 1 << 30;
+/// Bytes of rows that all rewriters together hold in memory before they spill to disk.
+const MEMORY: u64 = 512 << 20;
 
-/// Maximum number of rewriters at the same time: each needs a quarter of a gigabyte for thousands of files.
+/// Maximum number of rewriters at the same time.
 const MOST: usize = 4;
 
 const COMPRESSION: Compression = Compression::Zstd(3);
@@ -41,15 +47,9 @@ pub struct Rewritable<'l> {
 /// Rewrites files of a lake.
 pub struct Rewriter<'l> {
     lake: &'l Lake,
-    database: Database,
-    _scratch: ScratchFolder,
-}
-
-/// Row count and checksum of files, independent of the order of rows.
-#[derive(Clone, Debug, PartialEq)]
-struct Content {
-    rows: u64,
-    checksum: String,
+    folder: ScratchFolder,
+    scratch: Scratch,
+    limits: DatabaseLimits,
 }
 
 /// Number of files and rows that a rewrite wrote.
@@ -86,7 +86,7 @@ impl<'l> Rewritable<'l> {
 }
 
 impl<'l> Rewriter<'l> {
-    /// Opens a database for the rewrite, with a scratch folder in the lake.
+    /// Makes a rewriter with a scratch folder in the lake.
     ///
     /// # Errors
     /// The scratch folder cannot be created.
@@ -94,7 +94,7 @@ impl<'l> Rewriter<'l> {
         Self::with_share(lake, 1)
     }
 
-    /// Opens rewriters that work at the same time: one for each processor, but not more than `most`. They
+    /// Makes rewriters that work at the same time: one for each processor, but not more than `most`. They
     /// share the processors and the memory.
     ///
     /// # Errors
@@ -105,17 +105,17 @@ impl<'l> Rewriter<'l> {
         each.collect()
     }
 
-    /// Opens one of `rewriters` that work at the same time.
+    /// Makes one of `rewriters` that work at the same time.
     fn with_share(lake: &'l Lake, rewriters: usize) -> Result<Self, RunError> {
-        let scratch = lake.scratch()?;
-        let limits = DatabaseLimits {
-            memory: MEMORY / rewriters as u64,
-            threads: processors().div_ceil(rewriters),
-        };
+        let folder = lake.scratch()?;
         Ok(Rewriter {
             lake,
-            database: Database::of_files(scratch.path(), limits)?,
-            _scratch: scratch,
+            scratch: Scratch::new(folder.path().to_owned()),
+            folder,
+            limits: DatabaseLimits {
+                memory: MEMORY / rewriters as u64,
+                threads: processors().div_ceil(rewriters),
+            },
         })
     }
 
@@ -145,43 +145,34 @@ impl<'l> Rewriter<'l> {
             .iter()
             .map(|live| self.lake.root().join(&live.file.path))
             .collect();
-        let (stored, uniform) = self.stored_columns(&files)?;
-        let rewrite = Rewrite {
-            table,
-            stored,
-            uniform,
-            files,
-            but_runs,
-        };
-        let before = self.content(&rewrite)?;
+        let source = Source::open(table, &files, but_runs, self.folder.path(), self.limits)?;
+        let layout = layout(table, &source.schema);
+        let mut before = Content::default();
+        let mut sorter = Sorter::new(&layout, &self.scratch, self.limits.memory as usize);
+        source.read(|rows| {
+            before.add(&rows)?;
+            sorter.push(rows)
+        })?;
         if before.rows == 0 {
             return Ok(Written::default());
         }
         let all_rows: u64 = inputs.iter().map(|live| live.file.rows).sum();
         let bytes: u64 = inputs.iter().map(|live| live.file.bytes).sum();
-        let rows_a_file = rows_a_file(all_rows, bytes);
-        let paths =
-            self.database
-                .stream(&rewrite.ordered(), &BTreeMap::new(), |schema, batches| {
-                    let schema = with_required(&schema, &rewrite.columns());
-                    let batches = batches.map(|batch| typed(batch, &schema));
-                    stage_files(
-                        staging,
-                        table,
-                        partition,
-                        name,
-                        rows_a_file,
-                        &schema,
-                        batches,
-                    )
-                })??;
-        let staged = Rewrite {
-            files: paths.iter().map(|path| staging.staged_path(path)).collect(),
-            uniform: true,
-            but_runs: &[],
-            ..rewrite
+        let target = Target {
+            table,
+            partition,
+            name,
+            rows_a_file: rows_a_file(all_rows, bytes),
+            schema: &source.schema,
         };
-        let after = self.content(&staged)?;
+        let rows = sorter.finish().map_err(TransformError::Arrow)?;
+        let paths = stage_files(staging, target, rows)?;
+        let mut after = Content::default();
+        for path in &paths {
+            let content = content_of(&staging.staged_path(path), &source.schema)?;
+            staging.holds(path, content.runs.clone());
+            after.merge(content);
+        }
         if before != after {
             return Err(RunError::Rewritten {
                 partition: partition.to_owned(),
@@ -189,58 +180,34 @@ impl<'l> Rewriter<'l> {
                 after: after.rows,
             });
         }
-        for path in &paths {
-            let of_file = Rewrite {
-                files: vec![staging.staged_path(path)],
-                ..staged.clone()
-            };
-            staging.holds(path, self.runs(&of_file)?);
-        }
         Ok(Written {
             files: paths.len() as u64,
             rows: after.rows,
         })
     }
+}
 
-    /// Returns the columns of files, and true if all files have the same ones.
-    fn stored_columns(&self, files: &[PathBuf]) -> Result<(Vec<RewrittenColumn>, bool), RunError> {
-        let answer = self.database.query(&stored_columns(files))?;
-        let columns = answer.batches.iter().flat_map(|batch| {
-            let (names, required) = (batch.column(0).as_string::<i32>(), batch.column(1));
-            let required = required.as_boolean();
-            (0..batch.num_rows()).map(|row| RewrittenColumn {
-                name: names.value(row).to_owned(),
-                required: required.value(row),
-            })
-        });
-        let uniform = answer.batches.iter().all(|batch| {
-            let uniform = batch.column(2).as_boolean();
-            (0..batch.num_rows()).all(|row| uniform.value(row))
-        });
-        Ok((columns.collect(), uniform))
+/// Returns the layout of rows in the contract's order. Ties are ordered by snapshot time and run.
+fn layout(table: &Table, schema: &SchemaRef) -> Layout {
+    let place = |name: &str| schema.index_of(name).ok();
+    let by = table.sort_by.iter().filter_map(|name| place(&name.value));
+    Layout {
+        schema: Arc::clone(schema),
+        group: by.collect(),
+        latest: false,
+        order: ["snapshot_at", "run_id"]
+            .into_iter()
+            .filter_map(place)
+            .collect(),
     }
+}
 
-    fn content(&self, rewrite: &Rewrite<'_>) -> Result<Content, RunError> {
-        let answer = self.database.query(&rewrite.checksum())?;
-        let content = answer.batches.first().map(|batch| Content {
-            rows: u64::try_from(batch.column(0).as_primitive::<Int64Type>().value(0))
-                .unwrap_or_default(),
-            checksum: batch.column(1).as_string::<i32>().value(0).to_owned(),
-        });
-        let none = || QueryError::Rows {
-            reason: "a count without a row".to_owned(),
-        };
-        Ok(content.ok_or_else(none)?)
-    }
-
-    fn runs(&self, rewrite: &Rewrite<'_>) -> Result<BTreeSet<String>, RunError> {
-        let answer = self.database.query(&rewrite.runs())?;
-        let runs = answer.batches.iter().flat_map(|batch| {
-            let runs = batch.column(0).as_string::<i32>();
-            runs.iter().flatten().map(str::to_owned).collect::<Vec<_>>()
-        });
-        Ok(runs.collect())
-    }
+fn content_of(file: &Path, schema: &SchemaRef) -> Result<Content, RunError> {
+    let mut content = Content::default();
+    read_files(&[file.to_owned()], schema, |rows| {
+        Ok(content.add(&rows).map_err(TransformError::Arrow)?)
+    })?;
+    Ok(content)
 }
 
 fn processors() -> usize {
@@ -314,17 +281,31 @@ fn rows_a_file(rows: u64, bytes: u64) -> u64 {
     rows.div_ceil(files).max(1)
 }
 
-/// Writes batches into files of at most about `rows_a_file` rows. Returns their paths, relative to
-/// the lake.
+/// The files that a rewrite writes.
+#[derive(Clone, Copy)]
+struct Target<'t> {
+    table: &'t Table,
+    partition: &'t Path,
+    /// Prefix of the names.
+    name: &'t str,
+    rows_a_file: u64,
+    schema: &'t SchemaRef,
+}
+
+/// Writes batches into files of at most about [`Target::rows_a_file`] rows. Returns their paths,
+/// relative to the lake.
 fn stage_files(
     staging: &Staging,
-    table: &Table,
-    partition: &Path,
-    name: &str,
-    rows_a_file: u64,
-    schema: &SchemaRef,
+    target: Target<'_>,
     batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
 ) -> Result<Vec<String>, RunError> {
+    let Target {
+        table,
+        partition,
+        name,
+        rows_a_file,
+        schema,
+    } = target;
     let mut batches = batches.peekable();
     let mut paths = Vec::new();
     while batches.peek().is_some() {
@@ -350,19 +331,4 @@ fn stage_files(
         paths.push(path);
     }
     Ok(paths)
-}
-
-/// Returns DuckDB's schema with the nullability of `columns`.
-fn with_required(schema: &Schema, columns: &[RewrittenColumn]) -> SchemaRef {
-    let fields = schema.fields().iter().zip(columns);
-    let fields = fields.map(|(field, c)| field.as_ref().clone().with_nullable(!c.required));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-fn typed(
-    batch: Result<RecordBatch, QueryError>,
-    schema: &SchemaRef,
-) -> Result<RecordBatch, ArrowError> {
-    let batch = batch.map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
-    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())
 }
