@@ -13,6 +13,7 @@ mod privacy;
 mod reference;
 mod rules;
 mod select;
+mod sorter;
 mod suggest;
 mod surrogates;
 mod workers;
