@@ -166,9 +166,10 @@ fn replace_json_with<T: Serialize>(
 ) -> Result<(), LakeError> {
     let beside = path.with_extension("json.tmp");
     let write = || -> io::Result<()> {
+        let mut json = serde_json::to_vec_pretty(value)?;
+        json.push(b'\n');
         let mut file = create(&beside)?;
-        serde_json::to_writer_pretty(&mut file, value)?;
-        file.write_all(b"\n")?;
+        file.write_all(&json)?;
         file.sync_all()
     };
     write().map_err(failed("write", &beside))?;

@@ -5,7 +5,13 @@
 ///
 /// The numbers are the output stream of BLAKE3, which its specification fixes: they are the same on
 /// all machines, versions and processes.
-pub struct Dice(blake3::OutputReader);
+pub struct Dice {
+    stream: blake3::OutputReader,
+    /// The current block of the stream, and how many of its bytes are used. A block costs as much as
+    /// a part of it.
+    block: [u8; blake3::BLOCK_LEN],
+    used: usize,
+}
 
 impl Dice {
     pub fn new(seed: u64, question: &str, subject: &str) -> Self {
@@ -14,12 +20,21 @@ impl Dice {
         hasher.update(question.as_bytes());
         hasher.update(&[0]);
         hasher.update(subject.as_bytes());
-        Dice(hasher.finalize_xof())
+        Dice {
+            stream: hasher.finalize_xof(),
+            block: [0; blake3::BLOCK_LEN],
+            used: blake3::BLOCK_LEN,
+        }
     }
 
     pub fn number(&mut self) -> u64 {
+        if self.used == self.block.len() {
+            self.stream.fill(&mut self.block);
+            self.used = 0;
+        }
         let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
+        bytes.copy_from_slice(&self.block[self.used..][..8]);
+        self.used += bytes.len();
         u64::from_le_bytes(bytes)
     }
 
