@@ -1,12 +1,12 @@
-//! The inputs of marts: rows of the dates of a span, and the related rows of other dates.
-//! Timestamps are in microseconds since 1970.
+//! The queries for the inputs of marts: rows of the dates of a span, and the related rows of other
+//! dates. Timestamps are in microseconds since 1970.
 //!
 //! The rows of other dates are all those of the history of a lake. For a few spans, the tables are read.
 //! For many, [`OtherDates::summarize`] reads them once.
 
 use std::collections::BTreeSet;
 
-use super::duckdb::{Database, QueryAnswer, QueryError};
+use super::duckdb::{Database, QueryError};
 use crate::query::sql::{identifier, literal};
 use crate::spec::mart::DateSpan;
 use crate::spec::table::{ColumnType, Table};
@@ -69,37 +69,18 @@ impl OtherDates {
     }
 }
 
-/// Returns these columns of all rows of a table in a span.
-///
-/// # Errors
-/// Fails if the lake cannot be read.
-pub fn rows(
-    database: &Database,
-    table: &Table,
-    columns: &[String],
-    span: DateSpan,
-) -> Result<QueryAnswer, QueryError> {
+/// Returns the query for these columns of all rows of a table in a span.
+pub fn rows(table: &Table, columns: &[String], span: DateSpan) -> String {
     let name = identifier(table.name());
     let columns = select(table, columns);
-    database.query(&format!(
-        "SELECT {columns} FROM {name} WHERE {}",
-        within(span)
-    ))
+    format!("SELECT {columns} FROM {name} WHERE {}", within(span))
 }
 
-/// Returns the rows that the marts of a week need of a table, which are fewer than [`rows`]: of
+/// Returns the query for the rows that the marts of a week need of a table, which are fewer than [`rows`]: of
 /// `engagement` the last snapshot of each note, of `notes` the last one that names the author, of
 /// `note_tags` each tag of a note once, and of `search_results` equal rows once, with their number
 /// as `hits`.
-///
-/// # Errors
-/// Fails if the lake cannot be read.
-pub fn rows_of_week(
-    database: &Database,
-    table: &Table,
-    columns: &[String],
-    span: DateSpan,
-) -> Result<QueryAnswer, QueryError> {
+pub fn rows_of_week(table: &Table, columns: &[String], span: DateSpan) -> String {
     const LAST: &str =
         "QUALIFY snapshot_at = max(snapshot_at) OVER (PARTITION BY pipeline, note_id)";
     let name = identifier(table.name());
@@ -110,52 +91,36 @@ pub fn rows_of_week(
             "SELECT {columns_read} FROM (SELECT * FROM {name} WHERE {within_span} {more} {LAST})"
         )
     };
-    let query = match table.name() {
+    match table.name() {
         "engagement" => last(""),
         "notes" => last("AND author_user_id IS NOT NULL"),
         "note_tags" => format!("SELECT DISTINCT {columns_read} FROM {name} WHERE {within_span}"),
         "search_results" => format!(
             "SELECT {columns_read}, count(*) AS hits FROM {name} WHERE {within_span} GROUP BY ALL"
         ),
-        _ => return rows(database, table, columns, span),
-    };
-    database.query(&query)
+        _ => rows(table, columns, span),
+    }
 }
 
-/// Returns `pipeline`, `keyword` and `note_id` of the notes that searches found in a span and on an
+/// Returns the query for `pipeline`, `keyword` and `note_id` of the notes that searches found in a span and on an
 /// earlier date.
-///
-/// # Errors
-/// Fails if the lake cannot be read.
-pub fn hits_found_before(
-    database: &Database,
-    others: OtherDates,
-    span: DateSpan,
-) -> Result<QueryAnswer, QueryError> {
+pub fn hits_found_before(others: OtherDates, span: DateSpan) -> String {
     let hits = |table: &str, dates: String| {
         format!(
             "SELECT DISTINCT pipeline, keyword, entity_id AS note_id FROM {table} \
              WHERE entity = 'note' AND {dates}"
         )
     };
-    database.query(&format!(
+    format!(
         "SELECT * FROM ({}) SEMI JOIN ({}) USING (pipeline, keyword, note_id)",
         hits(&others.of("search_results"), before(span)),
         hits("search_results", within(span))
-    ))
+    )
 }
 
-/// Returns `pipeline` and `note_id` of the notes with a row in one of these tables in a span and a
+/// Returns the query for `pipeline` and `note_id` of the notes with a row in one of these tables in a span and a
 /// row in `notes` on an earlier date.
-///
-/// # Errors
-/// Fails if the lake cannot be read.
-pub fn notes_seen_before(
-    database: &Database,
-    others: OtherDates,
-    tables: &[&str],
-    span: DateSpan,
-) -> Result<QueryAnswer, QueryError> {
+pub fn notes_seen_before(others: OtherDates, tables: &[&str], span: DateSpan) -> String {
     let seen = tables.iter().map(|table| {
         let table = identifier(table);
         format!(
@@ -164,30 +129,26 @@ pub fn notes_seen_before(
         )
     });
     let seen: Vec<String> = seen.collect();
-    database.query(&format!(
+    format!(
         "SELECT * FROM (SELECT DISTINCT pipeline, note_id FROM {} WHERE {}) \
          SEMI JOIN ({}) USING (pipeline, note_id)",
         others.of("notes"),
         before(span),
         seen.join(" UNION ALL ")
-    ))
+    )
 }
 
-/// Returns these columns of `engagement` for each note with a row in a span: the rows of its last
+/// Returns the query for these columns of `engagement` for each note with a row in a span: the rows of its last
 /// snapshot on earlier dates.
-///
-/// # Errors
-/// Fails if the lake cannot be read.
 pub fn counts_before(
-    database: &Database,
     others: OtherDates,
     engagement: &Table,
     columns: &[String],
     span: DateSpan,
-) -> Result<QueryAnswer, QueryError> {
+) -> String {
     let (within, before) = (within(span), before(span));
     let counts = others.of("engagement");
-    database.query(&format!(
+    format!(
         "SELECT {} FROM {counts} SEMI JOIN (\
            SELECT pipeline, note_id, max(snapshot_at) AS snapshot_at FROM {counts} \
            SEMI JOIN (SELECT pipeline, note_id FROM engagement WHERE {within}) \
@@ -195,25 +156,18 @@ pub fn counts_before(
            WHERE {before} GROUP BY ALL) \
          USING (pipeline, note_id, snapshot_at) WHERE {before}",
         select(engagement, columns),
-    ))
+    )
 }
 
 /// Tables that marts read only by [`state`] and [`calls`], and not row by row.
 pub const SUMMED: [&str; 4] = ["requests", "runs", "search_pages", "searches"];
 
-/// Returns a row for each pipeline with rows in the span or later: `snapshots` and `days` with
+/// Returns the query for a row for each pipeline with rows in the span or later: `snapshots` and `days` with
 /// snapshots in the span, `searches_failed` (null without a run), and `is_over`.
-///
-/// # Errors
-/// Fails if the lake cannot be read.
-pub fn state(
-    database: &Database,
-    others: OtherDates,
-    span: DateSpan,
-) -> Result<QueryAnswer, QueryError> {
+pub fn state(others: OtherDates, span: DateSpan) -> String {
     let (within, after) = (within(span), after(span));
     let [pages, runs] = ["search_pages", "runs"].map(|table| others.of(table));
-    database.query(&format!(
+    format!(
         "WITH pages AS (SELECT pipeline, count(DISTINCT snapshot_at) AS snapshots, \
            count(DISTINCT dt) AS days FROM search_pages WHERE {within} GROUP BY pipeline), \
          ended AS (SELECT pipeline, \
@@ -224,16 +178,13 @@ pub fn state(
            UNION ALL SELECT pipeline FROM {runs} WHERE {after})) \
          SELECT pipeline, snapshots, days, searches_failed, is_over \
          FROM pages FULL JOIN ended USING (pipeline) FULL JOIN later USING (pipeline)"
-    ))
+    )
 }
 
-/// Returns the calls of a span by `pipeline`, `keyword_set`, `keyword` and `currency`: `calls`,
+/// Returns the query for the calls of a span by `pipeline`, `keyword_set`, `keyword` and `currency`: `calls`,
 /// `billed_calls`, `unknown_calls`, and `cost`, which is summed in whole millionths. The keyword of
 /// a call is that of its search in the same run.
-///
-/// # Errors
-/// Fails if the lake cannot be read.
-pub fn calls(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryError> {
+pub fn calls(span: DateSpan) -> String {
     let within = within(span);
     let named = |table: &str| {
         format!(
@@ -241,7 +192,7 @@ pub fn calls(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryEr
              FROM {table} WHERE {within} AND keyword IS NOT NULL GROUP BY run_id, search_id"
         )
     };
-    database.query(&format!(
+    format!(
         "SELECT r.pipeline AS pipeline, coalesce(s.keyword_set, h.keyword_set) AS keyword_set, \
            coalesce(s.keyword, h.keyword, r.keyword) AS keyword, r.currency AS currency, \
            count(*) AS calls, count(*) FILTER (r.billed = 'yes') AS billed_calls, \
@@ -252,7 +203,7 @@ pub fn calls(database: &Database, span: DateSpan) -> Result<QueryAnswer, QueryEr
          GROUP BY 1, 2, 3, 4",
         named("searches"),
         named("search_results")
-    ))
+    )
 }
 
 fn within(span: DateSpan) -> String {

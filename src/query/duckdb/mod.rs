@@ -6,8 +6,9 @@ pub mod export_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::{fs, io};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::{fs, io, thread};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -286,17 +287,11 @@ impl Database {
         Self::with(&statements)
     }
 
-    /// Opens DuckDB without its cache of read files. The cache would hold every file that was read,
-    /// up to the limit of memory, and the operating system caches them already. The footers of
-    /// Parquet files are cached, since a view reads the files of a table several times.
+    /// Opens DuckDB with these views.
     fn with(statements: &[String]) -> Result<Self, QueryError> {
         let connection = Connection::open_in_memory().map_err(QueryError::Sql)?;
         connection
-            .execute_batch(
-                "SET TimeZone = 'UTC';\n\
-                 SET enable_external_file_cache = false;\n\
-                 SET parquet_metadata_cache = true",
-            )
+            .execute_batch(SETTINGS)
             .map_err(QueryError::Sql)?;
         create(&connection, statements)?;
         Ok(Database { connection })
@@ -444,14 +439,62 @@ impl Database {
     /// # Errors
     /// Returns the error of DuckDB.
     pub fn query(&self, sql: &str) -> Result<QueryAnswer, QueryError> {
-        let mut statement = self.connection.prepare(sql).map_err(QueryError::Sql)?;
-        let result = statement.query_arrow([]).map_err(QueryError::Sql)?;
-        let schema = result.get_schema();
-        Ok(QueryAnswer {
-            schema,
-            batches: result.collect(),
-        })
+        query(&self.connection, sql)
     }
+
+    /// Runs SELECT statements side by side, on a connection for each processor. Returns their results
+    /// in the order of the statements. For small tables, DuckDB plans a query longer than it runs it, and
+    /// plans on one thread.
+    ///
+    /// # Errors
+    /// Returns the error of the first statement that has one.
+    pub fn query_all(&self, statements: &[String]) -> Result<Vec<QueryAnswer>, QueryError> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let connections = (0..processors.min(statements.len())).map(|_| {
+            let connection = self.connection.try_clone()?;
+            connection.execute_batch(SETTINGS)?;
+            Ok(connection)
+        });
+        let connections: Result<Vec<Connection>, duckdb::Error> = connections.collect();
+        let next = AtomicUsize::new(0);
+        let (send, receive) = mpsc::channel();
+        thread::scope(|scope| {
+            for connection in connections.map_err(QueryError::Sql)? {
+                let (send, next) = (send.clone(), &next);
+                scope.spawn(move || {
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(sql) = statements.get(at) else {
+                            return;
+                        };
+                        // The receiver is there until all threads have ended.
+                        let _ = send.send((at, query(&connection, sql)));
+                    }
+                });
+            }
+            Ok(())
+        })?;
+        drop(send);
+        let answers: BTreeMap<usize, _> = receive.into_iter().collect();
+        answers.into_values().collect()
+    }
+}
+
+/// Settings of each connection. The cache of read files would hold every file that was read, up to
+/// the limit of memory, and the operating system caches them already. The footers of Parquet files
+/// are cached, since a view reads the files of a table several times.
+const SETTINGS: &str = "SET TimeZone = 'UTC';\n\
+                        SET enable_external_file_cache = false;\n\
+                        SET parquet_metadata_cache = true";
+
+fn query(connection: &Connection, sql: &str) -> Result<QueryAnswer, QueryError> {
+    let mut statement = connection.prepare(sql).map_err(QueryError::Sql)?;
+    let result = statement.query_arrow([]).map_err(QueryError::Sql)?;
+    let schema = result.get_schema();
+    Ok(QueryAnswer {
+        schema,
+        batches: result.collect(),
+    })
 }
 
 fn catalog_statements(

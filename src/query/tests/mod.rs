@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::catalog::{Files, named_in, sql_type, statements};
 use super::duckdb::catalog_file::write_catalog;
-use super::duckdb::{Comments, Database, DatabaseLimits};
+use super::duckdb::{Comments, Database, DatabaseLimits, QueryAnswer};
 use super::views::derived;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::FileColumns;
@@ -93,6 +93,11 @@ impl Lake {
 
 fn rows(database: &Database, sql: &str) -> Vec<String> {
     let answer = database.query(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    texts(&answer)
+}
+
+/// The rows of an answer, with `|` between the values.
+fn texts(answer: &QueryAnswer) -> Vec<String> {
     let options = FormatOptions::default();
     let mut rows = Vec::new();
     for batch in &answer.batches {
@@ -522,6 +527,32 @@ fn what_a_killed_client_wrote_into_the_catalog_goes() {
         row.get::<_, i64>(0)
     });
     assert_eq!(count.expect("the view"), 0);
+}
+
+#[test]
+fn queries_side_by_side_answer_in_their_order_with_equal_settings() {
+    let lake = Lake::new();
+    let database = Database::open(&lake.root, &TABLES, &FileColumns::default()).expect("a lake");
+    let select = |number: usize| {
+        format!(
+            "SELECT {number}::BIGINT, current_setting('TimeZone'), \
+             current_setting('enable_external_file_cache') FROM notes RIGHT JOIN (SELECT 1) ON true"
+        )
+    };
+    let mut queries: Vec<String> = (0..20).map(select).collect();
+    let answers = database.query_all(&queries).expect("answers");
+    assert_eq!(answers.len(), queries.len());
+    for (number, answer) in answers.iter().enumerate() {
+        assert_eq!(texts(answer), [format!("{number}|UTC|false")]);
+    }
+    assert_eq!(database.query_all(&[]).expect("no answers").len(), 0);
+    queries[13] = "SELECT first_error".to_owned();
+    queries[17] = "SELECT second_error".to_owned();
+    let error = database
+        .query_all(&queries)
+        .expect_err("two errors")
+        .to_string();
+    assert!(error.contains("first_error"), "{error}");
 }
 
 #[test]

@@ -181,10 +181,17 @@ impl MartTables {
     }
 
     fn read(&self, span: DateSpan) -> Result<BTreeMap<String, QueryAnswer>, QueryError> {
-        let (database, others) = (&self.database, self.others);
+        let (names, queries): (Vec<_>, Vec<_>) = self.queries(span).into_iter().unzip();
+        let answers = self.database.query_all(&queries)?;
+        Ok(names.into_iter().zip(answers).collect())
+    }
+
+    /// Returns the queries for the inputs of a span, by name.
+    fn queries(&self, span: DateSpan) -> BTreeMap<String, String> {
+        let others = self.others;
         let reads = self.reads.of(span.period);
         let has = |tables: &[&str]| tables.iter().all(|table| reads.contains_key(*table));
-        let mut read = BTreeMap::new();
+        let mut queries = BTreeMap::new();
         for (name, columns) in reads {
             let Some(table) = self.tables.get(name) else {
                 continue;
@@ -193,32 +200,32 @@ impl MartTables {
                 continue;
             }
             let rows = match span.period {
-                Period::Day => days::rows(database, table, columns, span)?,
-                Period::Week => days::rows_of_week(database, table, columns, span)?,
+                Period::Day => days::rows(table, columns, span),
+                Period::Week => days::rows_of_week(table, columns, span),
             };
-            read.insert(name.clone(), rows);
+            queries.insert(name.clone(), rows);
             // No mart of a week compares counts with those of earlier dates.
             if name == "engagement" && span.period.is_day() {
-                let before = days::counts_before(database, others, table, columns, span)?;
-                read.insert(earlier::ENGAGEMENT.to_owned(), before);
+                let before = days::counts_before(others, table, columns, span);
+                queries.insert(earlier::ENGAGEMENT.to_owned(), before);
             }
         }
         if has(&["search_results"]) {
-            let before = days::hits_found_before(database, others, span)?;
-            read.insert(earlier::HITS.to_owned(), before);
+            let before = days::hits_found_before(others, span);
+            queries.insert(earlier::HITS.to_owned(), before);
         }
         if has(&["notes"]) {
             let mut of_span = vec!["notes"];
             of_span.extend(has(&["note_tags"]).then_some("note_tags"));
-            let before = days::notes_seen_before(database, others, &of_span, span)?;
-            read.insert(earlier::NOTES.to_owned(), before);
+            let before = days::notes_seen_before(others, &of_span, span);
+            queries.insert(earlier::NOTES.to_owned(), before);
         }
         if has(&["search_pages", "runs"]) {
-            read.insert(STATE.to_owned(), days::state(database, others, span)?);
+            queries.insert(STATE.to_owned(), days::state(others, span));
         }
         if has(&["requests", "searches", "search_results"]) {
-            read.insert(CALLS.to_owned(), days::calls(database, span)?);
+            queries.insert(CALLS.to_owned(), days::calls(span));
         }
-        Ok(read)
+        queries
     }
 }
