@@ -33,7 +33,11 @@ use source::{Source, read_files};
 pub const FILE_BYTES: u64 = 192 << 20;
 
 /// Bytes of rows that all rewriters together hold in memory before they spill to disk.
-const MEMORY: u64 = 512 << 20;
+const ROWS_MEMORY: usize = 256 << 20;
+
+/// Memory in bytes that the databases of all rewriters together may use before they spill. A
+/// conversion opens all files of a partition at once.
+const CONVERSION_MEMORY: u64 = 1 << 30;
 
 /// Maximum number of rewriters at the same time.
 const MOST: usize = 4;
@@ -51,6 +55,8 @@ pub struct Rewriter<'l> {
     lake: &'l Lake,
     folder: ScratchFolder,
     scratch: Scratch,
+    /// Bytes of rows in memory.
+    memory: usize,
     limits: DatabaseLimits,
 }
 
@@ -114,8 +120,9 @@ impl<'l> Rewriter<'l> {
             lake,
             scratch: Scratch::new(folder.path().to_owned()),
             folder,
+            memory: ROWS_MEMORY / rewriters,
             limits: DatabaseLimits {
-                memory: MEMORY / rewriters as u64,
+                memory: CONVERSION_MEMORY / rewriters as u64,
                 threads: processors().div_ceil(rewriters),
             },
         })
@@ -150,7 +157,7 @@ impl<'l> Rewriter<'l> {
         let source = Source::open(table, &files, but_runs, self.folder.path(), self.limits)?;
         let layout = layout(table, &source.schema);
         let mut before = Content::default();
-        let mut sorter = Sorter::new(&layout, &self.scratch, self.limits.memory as usize);
+        let mut sorter = Sorter::new(&layout, &self.scratch, self.memory);
         source.read(|rows| {
             before.add(&rows)?;
             sorter.push(rows)
