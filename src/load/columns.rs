@@ -213,13 +213,19 @@ fn columns_of(schema: &Schema) -> Columns {
     fields.map(column).collect()
 }
 
+/// Returns the options to read a file with the types of Parquet, whatever the program that wrote it says
+/// of its own.
+pub fn options() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_skip_arrow_metadata(true)
+}
+
 /// Reads the columns of a Parquet file from its footer.
 ///
 /// # Errors
 /// Returns the reason why the footer cannot be read.
 pub fn schema(file: &Path) -> Result<Schema, String> {
     let file = File::open(file).map_err(|e| e.to_string())?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
+    let metadata = ArrowReaderMetadata::load(&file, options());
     let metadata = metadata.map_err(|e| e.to_string())?;
     Ok(metadata.schema().as_ref().clone())
 }

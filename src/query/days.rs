@@ -162,7 +162,7 @@ pub fn counts_before(
 /// Tables that marts read only by [`state`] and [`calls`], and not row by row.
 pub const SUMMED: [&str; 4] = ["requests", "runs", "search_pages", "searches"];
 
-/// Returns the query for a row for each pipeline with rows in the span or later: `snapshots` and `days` with
+/// Returns the query for the state of each pipeline with rows in the span or later: `snapshots` and `days` with
 /// snapshots in the span, `searches_failed` (null without a run), and `is_over`.
 pub fn state(others: OtherDates, span: DateSpan) -> String {
     let (within, after) = (within(span), after(span));

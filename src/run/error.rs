@@ -46,6 +46,8 @@ pub enum RunError {
     Scattered(String),
     #[error("no table `{0}` is made from pages")]
     NoSuchTable(String),
+    #[error("the files of a table cannot be rewritten")]
+    Rewrite(#[source] ArrowError),
     #[error("cannot make a folder for temporary files")]
     Scratch(#[source] std::io::Error),
     /// A rule `fail` of the pipeline's `contract:` refused the tables.

@@ -104,9 +104,10 @@ impl Explain for RunError {
                 "give the raw files of a run one after the other, each once: only the latest \
                  observation counts",
             ),
-            RunError::NoSuchTable(_) | RunError::Scratch(_) | RunError::Rewritten { .. } => {
-                (Internal, None)
-            }
+            RunError::NoSuchTable(_)
+            | RunError::Scratch(_)
+            | RunError::Rewrite(_)
+            | RunError::Rewritten { .. } => (Internal, None),
             RunError::Refused(_) => hint(Refused, MEND),
             RunError::UnknownRun { near, .. } => hint(Usage, existing(near)),
             RunError::AmbiguousRun { ids, .. } => hint(Usage, more_of(ids)),
@@ -175,6 +176,11 @@ impl Explain for LakeError {
                  changed",
             ),
             LakeError::Encode { .. } => (Internal, None),
+            LakeError::Unreadable { .. } => hint(
+                Refused,
+                "its bytes are as they were committed, so another version or program may have written it; \
+                 flatten its run again: redlake transform PIPELINE --raw FILE…",
+            ),
             LakeError::Unfinished(_) => hint(Usage, "open it once as a user with write permission"),
             LakeError::Contracts(_) => (Usage, None),
             LakeError::Busy(_) => hint(
@@ -195,7 +201,7 @@ impl Explain for LakeError {
                 Usage,
                 "move the lake, or rename that folder; nothing was changed",
             ),
-            LakeError::Damaged { .. } | LakeError::Unreadable { .. } => hint(
+            LakeError::Damaged { .. } => hint(
                 Refused,
                 "run `redlake verify` to list all damage; restore the files from a backup, or flatten their \
                  run again: redlake transform PIPELINE --raw FILE…",

@@ -165,6 +165,9 @@ impl<'t> Accumulator<'t> {
         let Some(Spill { scratch, memory }) = self.spill else {
             return Ok(());
         };
+        // Memory that a spill frees is fragmented, so less of it can be used again.
+        let has_spilled = self.parts.iter().flatten().any(Part::is_on_disk);
+        let memory = memory - if has_spilled { memory / 16 } else { 0 };
         loop {
             let sizes = self.builders.iter().zip(&self.in_parts);
             let sizes = sizes.map(|(builder, in_parts)| match builder.rows() {

@@ -1,4 +1,4 @@
-//! Spills sorted rows to disk, so that a run of any size needs bounded memory.
+//! Spills sorted rows to disk, so that any number of rows needs bounded memory.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};

@@ -22,7 +22,6 @@ use crate::query::duckdb::DatabaseLimits;
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::{Table, Unreadable};
-use crate::transform::error::TransformError;
 use crate::transform::tables::shape::Layout;
 use crate::transform::tables::sorter::Sorter;
 use crate::transform::tables::spill::Scratch;
@@ -133,8 +132,8 @@ impl<'l> Rewriter<'l> {
     /// Compares row count and checksum before and after.
     ///
     /// # Errors
-    /// An input file differs from its commit record, the disk is full, or the rows read back differ
-    /// from the rows before.
+    /// An input file differs from its commit record or cannot be read, the disk is full, or the rows
+    /// read back differ from the rows before.
     pub fn rewrite(
         &self,
         staging: &Staging,
@@ -174,7 +173,7 @@ impl<'l> Rewriter<'l> {
             rows_a_file: rows_a_file(all_rows, bytes),
             schema: &source.schema,
         };
-        let rows = sorter.finish().map_err(TransformError::Arrow)?;
+        let rows = sorter.finish().map_err(RunError::Rewrite)?;
         let paths = stage_files(staging, target, rows)?;
         let mut after = Content::default();
         for path in &paths {
@@ -196,13 +195,22 @@ impl<'l> Rewriter<'l> {
     }
 }
 
-/// Returns the layout of rows in the contract's order. Ties are ordered by snapshot time and run.
+/// Returns the layout of rows in the contract's order. Ties are ordered by snapshot time and run, then
+/// by the other columns.
 fn layout(table: &Table, schema: &SchemaRef) -> Layout {
     let place = |name: &str| schema.index_of(name).ok();
-    let by = table.sort_by.iter().filter_map(|name| place(&name.value));
+    let by: Vec<usize> = table
+        .sort_by
+        .iter()
+        .filter_map(|name| place(&name.value))
+        .collect();
     Layout {
         schema: Arc::clone(schema),
-        group: by.collect(),
+        group: if by.is_empty() {
+            (0..schema.fields().len()).collect()
+        } else {
+            by
+        },
         latest: false,
         order: ["snapshot_at", "run_id"]
             .into_iter()
@@ -214,7 +222,7 @@ fn layout(table: &Table, schema: &SchemaRef) -> Layout {
 fn content_of(file: &Path, schema: &SchemaRef) -> Result<Content, RunError> {
     let mut content = Content::default();
     read_files(&[file.to_owned()], schema, |rows| {
-        Ok(content.add(&rows).map_err(TransformError::Arrow)?)
+        content.add(&rows).map_err(RunError::Rewrite)
     })?;
     Ok(content)
 }

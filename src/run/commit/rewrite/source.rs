@@ -11,23 +11,23 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::load::files::failed as lake_failed;
 use crate::load::{LakeError, columns};
 use crate::query::duckdb::{Database, DatabaseLimits};
 use crate::query::rewrite::rows_as_declared;
 use crate::run::error::RunError;
 use crate::spec::table::Table;
-use crate::transform::error::TransformError;
 
 /// Number of rows in a batch that is read.
 const ROWS: usize = 8_192;
 
 /// The rows of files of one table.
 pub struct Source<'s> {
-    pub files: &'s [PathBuf],
+    files: &'s [PathBuf],
     /// The columns that the files are rewritten with.
     pub schema: SchemaRef,
     /// The rows of these runs are left out.
-    pub but_runs: &'s [&'s str],
+    but_runs: &'s [&'s str],
     conversion: Option<Conversion>,
 }
 
@@ -48,9 +48,8 @@ struct FileColumn<'s> {
 
 impl<'s> Source<'s> {
     /// Reads the footers of the files. The columns are those of the contract in its order, then those
-    /// that it does not know, so that no data is lost. With `but_runs`, everything but the rows of
-    /// these runs stays as it is, including the types of columns, which may be older than the
-    /// contract.
+    /// that it does not know, so that no data is lost. With `but_runs`, a column keeps its type, which
+    /// may be older than the contract, if it has the same one in all files.
     ///
     /// # Errors
     /// A footer cannot be read, or DuckDB cannot read the files together.
@@ -70,7 +69,8 @@ impl<'s> Source<'s> {
         } else {
             let database = Database::of_files(scratch, limits)?;
             let names: Vec<&str> = stored.keys().copied().collect();
-            let rows = rows_as_declared(table, &names, files);
+            let is_uniform = stored.values().all(|column| column.is_uniform(files.len()));
+            let rows = rows_as_declared(table, &names, files, is_uniform);
             let answer = database.query(&format!("FROM ({rows}) LIMIT 0"))?;
             for (field, read) in fields.iter_mut().zip(answer.schema.fields()) {
                 field.set_data_type(read.data_type().clone());
@@ -95,12 +95,20 @@ impl<'s> Source<'s> {
     ) -> Result<(), RunError> {
         let take = |rows| {
             let taken = without_runs(rows, self.but_runs).and_then(&mut take);
-            taken.map_err(|e| TransformError::Arrow(e).into())
+            taken.map_err(RunError::Rewrite)
         };
         match &self.conversion {
             Some(conversion) => conversion.read(&self.schema, take),
             None => read_files(self.files, &self.schema, take),
         }
+    }
+}
+
+impl FileColumn<'_> {
+    /// Returns true if all files have the column with the same type.
+    fn is_uniform(&self, files: usize) -> bool {
+        let mut kinds = self.fields.windows(2);
+        self.fields.len() == files && kinds.all(|pair| pair[0].data_type() == pair[1].data_type())
     }
 }
 
@@ -115,7 +123,7 @@ impl Conversion {
             for rows in batches {
                 let columns = rows?.columns().to_vec();
                 let rows = RecordBatch::try_new(Arc::clone(schema), columns);
-                take(rows.map_err(TransformError::Arrow)?)?;
+                take(rows.map_err(RunError::Rewrite)?)?;
             }
             Ok(())
         })?
@@ -134,8 +142,9 @@ pub fn read_files(
 ) -> Result<(), RunError> {
     for path in files {
         let failed = |e: String| unreadable(path, e);
-        let file = File::open(path).map_err(|e| failed(e.to_string()))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file);
+        let file = File::open(path).map_err(lake_failed("open", path))?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, columns::options());
         let reader = reader.and_then(|reader| reader.with_batch_size(ROWS).build());
         for rows in reader.map_err(|e| failed(e.to_string()))? {
             let rows = rows.and_then(|rows| with_columns(&rows, schema));
@@ -206,14 +215,17 @@ fn with_columns(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, A
 }
 
 fn without_runs(rows: RecordBatch, runs: &[&str]) -> Result<RecordBatch, ArrowError> {
-    let of_rows = rows.column_by_name("run_id");
-    match of_rows.and_then(|column| column.as_string_opt::<i32>()) {
-        Some(of_rows) if !runs.is_empty() => {
-            let stays = of_rows
-                .iter()
-                .map(|run| !run.is_some_and(|run| runs.contains(&run)));
-            filter_record_batch(&rows, &stays.collect::<Vec<_>>().into())
-        }
-        _ => Ok(rows),
+    if runs.is_empty() {
+        return Ok(rows);
     }
+    let of_rows = rows.column_by_name("run_id");
+    let of_rows = of_rows.and_then(|column| column.as_string_opt::<i32>());
+    let Some(of_rows) = of_rows else {
+        let reason = "a file has no column `run_id` with texts".to_owned();
+        return Err(ArrowError::SchemaError(reason));
+    };
+    let stays = of_rows
+        .iter()
+        .map(|run| !run.is_some_and(|run| runs.contains(&run)));
+    filter_record_batch(&rows, &stays.collect::<Vec<_>>().into())
 }

@@ -1,5 +1,6 @@
 //! Columns and values of rewritten files, and the comparison of their contents.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 use super::content::Content;
+use super::layout;
 use super::source::Source;
 use crate::query::duckdb::DatabaseLimits;
 use crate::run::error::RunError;
@@ -178,6 +180,28 @@ fn without_some_runs_the_other_rows_keep_their_types() {
     let (columns, rows) = files.read(&table(ColumnType::String), &["r", "t"]);
     assert_eq!(columns[1], "image_count Int64?");
     assert_eq!(rows, ["b|2|s"]);
+}
+
+#[test]
+fn without_a_run_id_no_run_can_be_left_out() {
+    let files = Files::of(&[&[("note_id", texts(&["a"])), ("run_id", ints(&[1]))]]);
+    let source = files.open(&table(ColumnType::Int64), &["r"]);
+    let source = source.unwrap_or_else(|e| panic!("{e}"));
+    let error = source.read(|_| Ok(())).expect_err("no text");
+    assert_eq!(
+        error.source().map(ToString::to_string).as_deref(),
+        Some("Schema error: a file has no column `run_id` with texts")
+    );
+}
+
+#[test]
+fn a_table_without_an_order_is_sorted_by_all_columns() {
+    let mut table = table(ColumnType::Int64);
+    let of = |table: &Table| layout(table, &table.to_arrow());
+    let ordered = of(&table);
+    assert_eq!((ordered.group, ordered.order), (vec![0], vec![2]));
+    table.sort_by.clear();
+    assert_eq!(of(&table).group, [0, 1, 2]);
 }
 
 #[test]
