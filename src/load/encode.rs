@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::Write;
 
 use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
@@ -41,6 +42,12 @@ pub fn write_parquet(
         most,
         batches,
     } = rows;
+    let batches = EqualBatches {
+        schema: SchemaRef::clone(&schema),
+        batches,
+        pending: Vec::new(),
+        rows: 0,
+    };
     let mut batches = batches.peekable();
     let first = batches.peek().and_then(|first| first.as_ref().ok());
     let options = ArrowWriterOptions::new()
@@ -58,6 +65,55 @@ pub fn write_parquet(
     }
     writer.close().map_err(|e| e.to_string())?;
     Ok(written)
+}
+
+/// Rows of a batch that is encoded. The writer ends a page only at the end of a batch or after
+/// 1,024 rows of it.
+const BATCH: usize = 8 << 10;
+
+/// Batches of [`BATCH`] rows, but for the last one, whatever the size of the batches that they are made
+/// of.
+struct EqualBatches<'r> {
+    schema: SchemaRef,
+    batches: &'r mut dyn Iterator<Item = Result<RecordBatch, ArrowError>>,
+    pending: Vec<RecordBatch>,
+    /// Number of pending rows.
+    rows: usize,
+}
+
+impl EqualBatches<'_> {
+    /// Takes the first rows of the pending ones, [`BATCH`] if there are as many.
+    fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        let all = match self.pending.as_slice() {
+            [one] => one.clone(),
+            several => concat_batches(&self.schema, several)?,
+        };
+        let taken = all.slice(0, all.num_rows().min(BATCH));
+        self.rows = all.num_rows() - taken.num_rows();
+        self.pending.clear();
+        if self.rows > 0 {
+            self.pending.push(all.slice(taken.num_rows(), self.rows));
+        }
+        Ok(taken)
+    }
+}
+
+impl Iterator for EqualBatches<'_> {
+    type Item = Result<RecordBatch, ArrowError>;
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.rows < BATCH {
+            match self.batches.next() {
+                Some(Ok(rows)) => {
+                    self.rows += rows.num_rows();
+                    self.pending.push(rows);
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None if self.rows == 0 => return None,
+                None => break,
+            }
+        }
+        Some(self.take())
+    }
 }
 
 fn properties(

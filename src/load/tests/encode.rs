@@ -73,6 +73,37 @@ fn file(batch: &RecordBatch, compression: Compression) -> File {
     file
 }
 
+/// The pages of a file end between two batches, so they would depend on the memory and the threads of a
+/// transform.
+#[test]
+fn the_size_of_batches_does_not_matter() {
+    let all = batch(60_000);
+    let expected = encoded(&all, Compression::Zstd(1));
+    for sizes in [&[1][..], &[8_192], &[700, 1, 9_000, 24], &[50_000, 3]] {
+        let mut sizes = sizes.iter().cycle();
+        let mut from = 0;
+        let mut batches = std::iter::from_fn(|| {
+            let rows = (*sizes.next()?).min(all.num_rows() - from);
+            from += rows;
+            (rows > 0).then(|| Ok(all.slice(from - rows, rows)))
+        });
+        let rows = Rows {
+            schema: all.schema(),
+            most: all.num_rows() as u64,
+            batches: &mut batches,
+        };
+        let mut bytes = Vec::new();
+        let written = write_parquet(rows, &table(), Compression::Zstd(1), &mut bytes);
+        assert_eq!(written, Ok(60_000));
+        assert!(
+            bytes == expected,
+            "{} bytes, not {}",
+            bytes.len(),
+            expected.len()
+        );
+    }
+}
+
 #[test]
 fn what_is_written_can_be_read() {
     for compression in [
