@@ -213,8 +213,8 @@ fn columns_of(schema: &Schema) -> Columns {
     fields.map(column).collect()
 }
 
-/// Returns the options to read a file with the types of Parquet, whatever the program that wrote it says
-/// of its own.
+/// Returns options to read a file with the types of its Parquet schema. An embedded Arrow schema is
+/// ignored.
 pub fn options() -> ArrowReaderOptions {
     ArrowReaderOptions::new().with_skip_arrow_metadata(true)
 }

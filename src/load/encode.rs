@@ -67,12 +67,11 @@ pub fn write_parquet(
     Ok(written)
 }
 
-/// Rows of a batch that is encoded. The writer ends a page only at the end of a batch or after
+/// Rows of a batch that is encoded. The writer ends a page only at the end of a batch or after each
 /// 1,024 rows of it.
 const BATCH: usize = 8 << 10;
 
-/// Batches of [`BATCH`] rows, but for the last one, whatever the size of the batches that they are made
-/// of.
+/// Regroups rows into batches of [`BATCH`] rows. The last one may be smaller.
 struct EqualBatches<'r> {
     schema: SchemaRef,
     batches: &'r mut dyn Iterator<Item = Result<RecordBatch, ArrowError>>,
@@ -83,7 +82,7 @@ struct EqualBatches<'r> {
 
 impl EqualBatches<'_> {
     /// Takes the first rows of the pending ones, [`BATCH`] if there are as many.
-    fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+    fn next_batch(&mut self) -> Result<RecordBatch, ArrowError> {
         let all = match self.pending.as_slice() {
             [one] => one.clone(),
             several => concat_batches(&self.schema, several)?,
@@ -112,7 +111,7 @@ impl Iterator for EqualBatches<'_> {
                 None => break,
             }
         }
-        Some(self.take())
+        Some(self.next_batch())
     }
 }
 

@@ -42,7 +42,8 @@ pub struct CompactedDay {
 #[derive(Debug, Default)]
 pub struct Compacted {
     pub days: Vec<CompactedDay>,
-    /// Files that differ from their commit record. Their whole partition is left unchanged.
+    /// Files that differ from their commit record or cannot be read. Their whole partition is left
+    /// unchanged.
     pub damaged: Vec<LakeError>,
 }
 
@@ -53,7 +54,7 @@ pub enum CompactionStep<'s> {
     Begun { files: u64 },
     /// The files of a partition are rewritten. They are committed with the others of the day.
     Rewritten(&'s CompactedDay),
-    /// A file of a partition is damaged, so the partition stays as it is.
+    /// A file of a partition is damaged or cannot be read, so the partition stays as it is.
     Damaged(&'s CompactedDay),
 }
 
@@ -193,7 +194,9 @@ fn compact_day(
                 days.insert(partition, day);
                 Ok(())
             }
-            Err(RunError::Lake(error @ LakeError::Damaged { .. })) => {
+            Err(RunError::Lake(
+                error @ (LakeError::Damaged { .. } | LakeError::Unreadable { .. }),
+            )) => {
                 on_step(CompactionStep::Damaged(&before));
                 damaged.insert(partition, error);
                 Ok(())

@@ -76,10 +76,10 @@ pub fn rows(table: &Table, columns: &[String], span: DateSpan) -> String {
     format!("SELECT {columns} FROM {name} WHERE {}", within(span))
 }
 
-/// Returns the query for the rows that the marts of a week need of a table, which are fewer than [`rows`]: of
-/// `engagement` the last snapshot of each note, of `notes` the last one that names the author, of
-/// `note_tags` each tag of a note once, and of `search_results` equal rows once, with their number
-/// as `hits`.
+/// Returns the query for the rows that the marts of a week need of a table, which are fewer than
+/// [`rows`]: of `engagement` the last snapshot of each note, of `notes` the last one that names the
+/// author, of `note_tags` each tag of a note once, and of `search_results` equal rows once, with
+/// their number as `hits`.
 pub fn rows_of_week(table: &Table, columns: &[String], span: DateSpan) -> String {
     const LAST: &str =
         "QUALIFY snapshot_at = max(snapshot_at) OVER (PARTITION BY pipeline, note_id)";
@@ -102,8 +102,8 @@ pub fn rows_of_week(table: &Table, columns: &[String], span: DateSpan) -> String
     }
 }
 
-/// Returns the query for `pipeline`, `keyword` and `note_id` of the notes that searches found in a span and on an
-/// earlier date.
+/// Returns the query for `pipeline`, `keyword` and `note_id` of the notes that searches found in a
+/// span and on an earlier date.
 pub fn hits_found_before(others: OtherDates, span: DateSpan) -> String {
     let hits = |table: &str, dates: String| {
         format!(
@@ -118,8 +118,8 @@ pub fn hits_found_before(others: OtherDates, span: DateSpan) -> String {
     )
 }
 
-/// Returns the query for `pipeline` and `note_id` of the notes with a row in one of these tables in a span and a
-/// row in `notes` on an earlier date.
+/// Returns the query for `pipeline` and `note_id` of the notes with a row in one of these tables in
+/// a span and a row in `notes` on an earlier date.
 pub fn notes_seen_before(others: OtherDates, tables: &[&str], span: DateSpan) -> String {
     let seen = tables.iter().map(|table| {
         let table = identifier(table);
@@ -138,8 +138,8 @@ pub fn notes_seen_before(others: OtherDates, tables: &[&str], span: DateSpan) ->
     )
 }
 
-/// Returns the query for these columns of `engagement` for each note with a row in a span: the rows of its last
-/// snapshot on earlier dates.
+/// Returns the query for these columns of `engagement` for each note with a row in a span: the rows
+/// of its last snapshot on earlier dates.
 pub fn counts_before(
     others: OtherDates,
     engagement: &Table,
@@ -162,8 +162,8 @@ pub fn counts_before(
 /// Tables that marts read only by [`state`] and [`calls`], and not row by row.
 pub const SUMMED: [&str; 4] = ["requests", "runs", "search_pages", "searches"];
 
-/// Returns the query for the state of each pipeline with rows in the span or later: `snapshots` and `days` with
-/// snapshots in the span, `searches_failed` (null without a run), and `is_over`.
+/// Returns the query for the state of each pipeline with rows in the span or later: `snapshots` and
+/// `days` with snapshots in the span, `searches_failed` (null without a run), and `is_over`.
 pub fn state(others: OtherDates, span: DateSpan) -> String {
     let (within, after) = (within(span), after(span));
     let [pages, runs] = ["search_pages", "runs"].map(|table| others.of(table));
@@ -181,9 +181,9 @@ pub fn state(others: OtherDates, span: DateSpan) -> String {
     )
 }
 
-/// Returns the query for the calls of a span by `pipeline`, `keyword_set`, `keyword` and `currency`: `calls`,
-/// `billed_calls`, `unknown_calls`, and `cost`, which is summed in whole millionths. The keyword of
-/// a call is that of its search in the same run.
+/// Returns the query for the calls of a span by `pipeline`, `keyword_set`, `keyword` and
+/// `currency`: `calls`, `billed_calls`, `unknown_calls`, and `cost`, which is summed in whole
+/// millionths. The keyword of a call is that of its search in the same run.
 pub fn calls(span: DateSpan) -> String {
     let within = within(span);
     let named = |table: &str| {

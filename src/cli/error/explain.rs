@@ -178,8 +178,8 @@ impl Explain for LakeError {
             LakeError::Encode { .. } => (Internal, None),
             LakeError::Unreadable { .. } => hint(
                 Refused,
-                "its bytes are as they were committed, so another version or program may have written it; \
-                 flatten its run again: redlake transform PIPELINE --raw FILE…",
+                "it matches its checksum, but this version cannot read it; flatten its run again: \
+                 redlake transform PIPELINE --raw FILE…",
             ),
             LakeError::Unfinished(_) => hint(Usage, "open it once as a user with write permission"),
             LakeError::Contracts(_) => (Usage, None),

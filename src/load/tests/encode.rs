@@ -73,10 +73,9 @@ fn file(batch: &RecordBatch, compression: Compression) -> File {
     file
 }
 
-/// The pages of a file end between two batches, so they would depend on the memory and the threads of a
-/// transform.
+/// A page may end where a batch ends, and the size of batches depends on memory and threads.
 #[test]
-fn the_size_of_batches_does_not_matter() {
+fn the_bytes_of_a_file_do_not_depend_on_the_size_of_batches() {
     let all = batch(60_000);
     let expected = encoded(&all, Compression::Zstd(1));
     for sizes in [&[1][..], &[8_192], &[700, 1, 9_000, 24], &[50_000, 3]] {

@@ -442,16 +442,16 @@ impl Database {
         query(&self.connection, sql)
     }
 
-    /// Runs SELECT statements side by side, on a connection for each processor, but at most four: they
-    /// share the memory. Returns their results in the order of the statements. Connections have the
-    /// settings of a new database. Queries of small tables take longer to plan than to run, and DuckDB
-    /// plans on one thread.
+    /// Runs SELECT statements side by side, on a connection for each processor, but at most
+    /// [`MAX_CONNECTIONS`]: they share the memory. Returns their results in the order of the statements.
+    /// The connections have the settings of a new database, so the database must not be confined.
+    /// Queries of small tables take longer to plan than to run, and DuckDB plans on one thread.
     ///
     /// # Errors
     /// Returns the error of the first statement that has one.
     pub fn query_all(&self, statements: &[String]) -> Result<Vec<QueryAnswer>, QueryError> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let connections = (0..processors.min(statements.len()).min(MOST)).map(|_| {
+        let connections = (0..processors.min(statements.len()).min(MAX_CONNECTIONS)).map(|_| {
             let connection = self.connection.try_clone()?;
             connection.execute_batch(SETTINGS)?;
             Ok(connection)
@@ -482,7 +482,7 @@ impl Database {
 }
 
 /// Maximum number of connections of [`Database::query_all`].
-const MOST: usize = 4;
+const MAX_CONNECTIONS: usize = 4;
 
 /// Settings of each connection. The cache of read files would hold every file that was read, up to
 /// the limit of memory, and the operating system caches them already. The footers of Parquet files

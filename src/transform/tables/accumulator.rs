@@ -165,7 +165,7 @@ impl<'t> Accumulator<'t> {
         let Some(Spill { scratch, memory }) = self.spill else {
             return Ok(());
         };
-        // Memory that a spill frees is fragmented, so less of it can be used again.
+        // A spill fragments the memory that it frees, so less of it can be used again.
         let has_spilled = self.parts.iter().flatten().any(Part::is_on_disk);
         let memory = memory - if has_spilled { memory / 16 } else { 0 };
         loop {

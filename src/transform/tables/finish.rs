@@ -194,11 +194,14 @@ impl<'t> Flattened<'t> {
             let parent = shape.parent.and_then(|parent| parents.get(&parent));
             let parent = parent.map(NewestReader::open).transpose().map_err(broken)?;
             let merge = Merge::new(&shape.layout, &parts, parent).map_err(broken)?;
+            // Spilled parts lack the rows that were outdated before. The bound must not depend on them,
+            // since it determines the size of Bloom filters.
+            let written = lock(&tallies)[at].written;
             let mut rows = TableRows {
                 shape,
                 meta: &meta,
                 merge,
-                most,
+                most: most.max(written),
             };
             write(&mut rows)?;
             let Merge {

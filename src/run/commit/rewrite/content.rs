@@ -1,4 +1,4 @@
-//! Content of files, to compare before and after a rewrite.
+//! RowContent of files, to compare before and after a rewrite.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use twox_hash::XxHash64;
 
 /// Row count, checksum and runs of rows, in any order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Content {
+pub struct RowContent {
     pub rows: u64,
     /// Sum of the hashes of all rows.
     checksum: u64,
@@ -18,7 +18,7 @@ pub struct Content {
     pub runs: BTreeSet<String>,
 }
 
-impl Content {
+impl RowContent {
     /// Adds rows. The contents to compare have the same columns.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Content {
     }
 
     /// Adds the rows of another content.
-    pub fn merge(&mut self, other: Content) {
+    pub fn merge(&mut self, other: RowContent) {
         self.rows += other.rows;
         self.checksum = self.checksum.wrapping_add(other.checksum);
         self.runs.extend(other.runs);

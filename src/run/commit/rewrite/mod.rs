@@ -25,17 +25,18 @@ use crate::spec::table::{Table, Unreadable};
 use crate::transform::tables::shape::Layout;
 use crate::transform::tables::sorter::Sorter;
 use crate::transform::tables::spill::Scratch;
-use content::Content;
-use source::{Source, read_files};
+use content::RowContent;
+use source::{StoredRows, read_files};
 
 /// Target size of a file in bytes.
 pub const FILE_BYTES: u64 = 192 << 20;
 
-/// Bytes of rows that all rewriters together hold in memory before they spill to disk.
+/// Bytes of rows that all rewriters together hold in memory before they spill to disk. Sort keys
+/// take memory besides.
 const ROWS_MEMORY: usize = 256 << 20;
 
 /// Memory in bytes that the databases of all rewriters together may use before they spill. A
-/// conversion opens all files of a partition at once.
+/// conversion of files with different columns opens all of them at once.
 const CONVERSION_MEMORY: u64 = 1 << 30;
 
 /// Maximum number of rewriters at the same time.
@@ -153,9 +154,9 @@ impl<'l> Rewriter<'l> {
             .iter()
             .map(|live| self.lake.root().join(&live.file.path))
             .collect();
-        let source = Source::open(table, &files, but_runs, self.folder.path(), self.limits)?;
+        let source = StoredRows::open(table, &files, but_runs, self.folder.path(), self.limits)?;
         let layout = layout(table, &source.schema);
-        let mut before = Content::default();
+        let mut before = RowContent::default();
         let mut sorter = Sorter::new(&layout, &self.scratch, self.memory);
         source.read(|rows| {
             before.add(&rows)?;
@@ -175,7 +176,7 @@ impl<'l> Rewriter<'l> {
         };
         let rows = sorter.finish().map_err(RunError::Rewrite)?;
         let paths = stage_files(staging, target, rows)?;
-        let mut after = Content::default();
+        let mut after = RowContent::default();
         for path in &paths {
             let content = content_of(&staging.staged_path(path), &source.schema)?;
             staging.holds(path, content.runs.clone());
@@ -195,8 +196,8 @@ impl<'l> Rewriter<'l> {
     }
 }
 
-/// Returns the layout of rows in the contract's order. Ties are ordered by snapshot time and run, then
-/// by the other columns.
+/// Returns the layout of rows in the contract's order. Ties are ordered by snapshot time, run and the
+/// other columns. A table without `sort_by` is sorted by all columns.
 fn layout(table: &Table, schema: &SchemaRef) -> Layout {
     let place = |name: &str| schema.index_of(name).ok();
     let by: Vec<usize> = table
@@ -219,8 +220,8 @@ fn layout(table: &Table, schema: &SchemaRef) -> Layout {
     }
 }
 
-fn content_of(file: &Path, schema: &SchemaRef) -> Result<Content, RunError> {
-    let mut content = Content::default();
+fn content_of(file: &Path, schema: &SchemaRef) -> Result<RowContent, RunError> {
+    let mut content = RowContent::default();
     read_files(&[file.to_owned()], schema, |rows| {
         content.add(&rows).map_err(RunError::Rewrite)
     })?;

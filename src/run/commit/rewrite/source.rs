@@ -22,7 +22,7 @@ use crate::spec::table::Table;
 const ROWS: usize = 8_192;
 
 /// The rows of files of one table.
-pub struct Source<'s> {
+pub struct StoredRows<'s> {
     files: &'s [PathBuf],
     /// The columns that the files are rewritten with.
     pub schema: SchemaRef,
@@ -46,7 +46,7 @@ struct FileColumn<'s> {
     required: bool,
 }
 
-impl<'s> Source<'s> {
+impl<'s> StoredRows<'s> {
     /// Reads the footers of the files. The columns are those of the contract in its order, then those
     /// that it does not know, so that no data is lost. With `but_runs`, a column keeps its type, which
     /// may be older than the contract, if it has the same one in all files.
@@ -77,7 +77,7 @@ impl<'s> Source<'s> {
             }
             Some(Conversion { database, rows })
         };
-        Ok(Source {
+        Ok(StoredRows {
             files,
             schema: Arc::new(Schema::new(fields)),
             but_runs,
@@ -221,7 +221,7 @@ fn without_runs(rows: RecordBatch, runs: &[&str]) -> Result<RecordBatch, ArrowEr
     let of_rows = rows.column_by_name("run_id");
     let of_rows = of_rows.and_then(|column| column.as_string_opt::<i32>());
     let Some(of_rows) = of_rows else {
-        let reason = "a file has no column `run_id` with texts".to_owned();
+        let reason = "the column `run_id` is missing or not text".to_owned();
         return Err(ArrowError::SchemaError(reason));
     };
     let stays = of_rows

@@ -10,9 +10,9 @@ use arrow::util::display::array_value_to_string;
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
-use super::content::Content;
+use super::content::RowContent;
 use super::layout;
-use super::source::Source;
+use super::source::StoredRows;
 use crate::query::duckdb::DatabaseLimits;
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
@@ -57,12 +57,16 @@ impl Files {
         Files { folder, paths }
     }
 
-    fn open<'s>(&'s self, table: &Table, but_runs: &'s [&'s str]) -> Result<Source<'s>, RunError> {
+    fn open<'s>(
+        &'s self,
+        table: &Table,
+        but_runs: &'s [&'s str],
+    ) -> Result<StoredRows<'s>, RunError> {
         let limits = DatabaseLimits {
             memory: 256 << 20,
             threads: 1,
         };
-        Source::open(table, &self.paths, but_runs, self.folder.path(), limits)
+        StoredRows::open(table, &self.paths, but_runs, self.folder.path(), limits)
     }
 
     /// Returns the columns as `name type`, with `?` if they may be null, and the rows in the order of
@@ -183,14 +187,14 @@ fn without_some_runs_the_other_rows_keep_their_types() {
 }
 
 #[test]
-fn without_a_run_id_no_run_can_be_left_out() {
+fn a_run_id_that_is_not_text_is_an_error() {
     let files = Files::of(&[&[("note_id", texts(&["a"])), ("run_id", ints(&[1]))]]);
     let source = files.open(&table(ColumnType::Int64), &["r"]);
     let source = source.unwrap_or_else(|e| panic!("{e}"));
     let error = source.read(|_| Ok(())).expect_err("no text");
     assert_eq!(
         error.source().map(ToString::to_string).as_deref(),
-        Some("Schema error: a file has no column `run_id` with texts")
+        Some("Schema error: the column `run_id` is missing or not text")
     );
 }
 
@@ -220,7 +224,7 @@ fn a_file_that_is_not_parquet_is_named() {
 #[test]
 fn contents_are_equal_if_the_rows_are_in_any_order() {
     let content = |batches: &[&[(&'static str, ArrayRef)]]| {
-        let mut content = Content::default();
+        let mut content = RowContent::default();
         for columns in batches {
             let columns = columns
                 .iter()
