@@ -27,6 +27,7 @@ use crate::cli::output::{log, progress, stderr};
 use crate::clock;
 use crate::lake_layout::{self, DEFAULT_LAKE};
 use crate::plan::Plan;
+use crate::query::duckdb::processors;
 use crate::spec::contracts::Contracts;
 use crate::spec::load::{LoadedPipeline, load_pipeline};
 use crate::transform::workers::{MEMORY, Resources};
@@ -91,10 +92,9 @@ struct ResourceArgs {
 
 impl ResourceArgs {
     fn resources(self) -> Resources {
-        let all = || std::thread::available_parallelism().map_or(1, usize::from);
         let mib = usize::try_from(self.memory).unwrap_or(usize::MAX);
         Resources {
-            threads: self.threads.map_or_else(all, usize::from),
+            threads: self.threads.map_or_else(processors, usize::from),
             memory: mib.saturating_mul(1 << 20),
         }
     }

@@ -138,8 +138,8 @@ pub fn notes_seen_before(others: OtherDates, tables: &[&str], span: DateSpan) ->
     )
 }
 
-/// Returns the query for these columns of `engagement` for each note with a row in a span: the rows
-/// of its last snapshot on earlier dates.
+/// Returns the query for the earlier counts of the notes with a row in a span: these columns of
+/// `engagement`, from the last snapshot of each note before the span.
 pub fn counts_before(
     others: OtherDates,
     engagement: &Table,

@@ -450,8 +450,8 @@ impl Database {
     /// # Errors
     /// Returns the error of the first statement that has one.
     pub fn query_all(&self, statements: &[String]) -> Result<Vec<QueryAnswer>, QueryError> {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let connections = (0..processors.min(statements.len()).min(MAX_CONNECTIONS)).map(|_| {
+        let connections = processors().min(statements.len()).min(MAX_CONNECTIONS);
+        let connections = (0..connections).map(|_| {
             let connection = self.connection.try_clone()?;
             connection.execute_batch(SETTINGS)?;
             Ok(connection)
@@ -479,6 +479,11 @@ impl Database {
         let answers: BTreeMap<usize, _> = receive.into_iter().collect();
         answers.into_values().collect()
     }
+}
+
+/// Returns the number of processors, or 1 if it is unknown.
+pub fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Maximum number of connections of [`Database::query_all`].

@@ -167,7 +167,11 @@ impl<'t> Accumulator<'t> {
         };
         // A spill fragments the memory that it frees, so less of it can be used again.
         let has_spilled = self.parts.iter().flatten().any(Part::is_on_disk);
-        let memory = memory - if has_spilled { memory / 16 } else { 0 };
+        let limit = if has_spilled {
+            memory - memory / 16
+        } else {
+            memory
+        };
         loop {
             let sizes = self.builders.iter().zip(&self.in_parts);
             let sizes = sizes.map(|(builder, in_parts)| match builder.rows() {
@@ -176,7 +180,7 @@ impl<'t> Accumulator<'t> {
                 _ => builder.allocated() + in_parts,
             });
             let sizes: Vec<usize> = sizes.collect();
-            if sizes.iter().sum::<usize>() <= memory {
+            if sizes.iter().sum::<usize>() <= limit {
                 return Ok(());
             }
             let sizes = sizes.into_iter().enumerate();

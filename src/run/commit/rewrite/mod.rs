@@ -18,7 +18,7 @@ use crate::load::inventory::LiveFile;
 use crate::load::locks::RewriteLock;
 use crate::load::{Lake, encode, evolution};
 use crate::plan::parts::Compression;
-use crate::query::duckdb::DatabaseLimits;
+use crate::query::duckdb::{DatabaseLimits, processors};
 use crate::run::error::RunError;
 use crate::spec::contracts::Contracts;
 use crate::spec::table::{Table, Unreadable};
@@ -226,10 +226,6 @@ fn content_of(file: &Path, schema: &SchemaRef) -> Result<RowContent, RunError> {
         content.add(&rows).map_err(RunError::Rewrite)
     })?;
     Ok(content)
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Removes rows of runs. `runs_of` returns the runs whose rows leave a table. Files that other runs
