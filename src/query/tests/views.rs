@@ -257,12 +257,24 @@ fn at(hour: u32) -> String {
 struct Searched {
     lake: Lake,
     sort: &'static str,
+    /// True if pages have the time of their last note, as those of older versions do not.
+    has_times: bool,
 }
 
 impl Searched {
     fn new(sort: &'static str) -> Self {
         let lake = Lake::new();
-        Searched { lake, sort }
+        Searched {
+            lake,
+            sort,
+            has_times: true,
+        }
+    }
+
+    /// Sets whether the pages of the runs that follow have the time of their last note.
+    fn with_times(mut self, has_times: bool) -> Self {
+        self.has_times = has_times;
+        self
     }
 
     /// Adds the run of an hour: the number of pages, the stop reason of the last one (SQL), and the
@@ -272,7 +284,9 @@ impl Searched {
         let pages: Vec<String> = (1..=pages)
             .map(|page| {
                 let stop = if page == pages { stop } else { "NULL" };
-                format!("{run}, 's', 'k', {page}, {}, {stop}", notes.len())
+                let last = notes.last().filter(|_| self.has_times && page == pages);
+                let last = last.map_or("NULL::TIMESTAMPTZ".to_owned(), |(_, hour)| at(*hour));
+                format!("{run}, 's', 'k', {page}, {}, {stop}, {last}", notes.len())
             })
             .collect();
         let hits = notes.iter().enumerate().map(|(i, (note, _))| {
@@ -290,7 +304,7 @@ impl Searched {
         let files = [
             (
                 "search_pages",
-                "search_id, keyword, page, item_count, stop",
+                "search_id, keyword, page, item_count, stop, last_published_at",
                 pages,
             ),
             (
@@ -359,35 +373,53 @@ fn a_note_is_missing_once_a_look_at_least_as_deep_does_not_return_it() {
 
 #[test]
 fn in_the_order_newest_a_look_counts_only_for_notes_that_are_newer_than_its_last_hit() {
-    let searched = Searched::new("newest")
-        .run(
-            5,
-            1,
-            "'max_pages'",
-            &[("new", 4), ("middle", 3), ("old", 2)],
-        )
-        .run(8, 1, "'max_pages'", &[("newest", 7), ("new", 4)])
-        .run(9, 1, "'max_pages'", &[("newest", 7), ("old", 2)]);
-    assert_eq!(
-        searched.states(),
-        [
-            "middle|missing|5|9|",
-            "new|missing|8|9|",
-            "newest|seen|9||",
-            "old|seen|9||"
-        ]
-    );
-    // `old` fell off the page, since newer notes are on it.
-    let searched = searched.run(10, 1, "'max_pages'", &[("newest", 7), ("middle", 3)]);
-    assert_eq!(
-        searched.states(),
-        [
-            "middle|seen|10||",
-            "new|missing|8|9|",
-            "newest|seen|10||",
-            "old|seen|9||"
-        ]
-    );
+    for (before, after) in [(true, true), (false, false), (false, true), (true, false)] {
+        let searched = Searched::new("newest")
+            .with_times(before)
+            .run(
+                5,
+                1,
+                "'max_pages'",
+                &[("new", 4), ("middle", 3), ("old", 2)],
+            )
+            .run(8, 1, "'max_pages'", &[("newest", 7), ("new", 4)])
+            .with_times(after)
+            .run(9, 1, "'max_pages'", &[("newest", 7), ("old", 2)]);
+        assert_eq!(
+            searched.states(),
+            [
+                "middle|missing|5|9|",
+                "new|missing|8|9|",
+                "newest|seen|9||",
+                "old|seen|9||"
+            ],
+            "{before} {after}"
+        );
+        // `old` fell off the page, since newer notes are on it.
+        let searched = searched.run(10, 1, "'max_pages'", &[("newest", 7), ("middle", 3)]);
+        assert_eq!(
+            searched.states(),
+            [
+                "middle|seen|10||",
+                "new|missing|8|9|",
+                "newest|seen|10||",
+                "old|seen|9||"
+            ],
+            "{before} {after}"
+        );
+        // The list was seen to its end.
+        let searched = searched.run(11, 1, "'short_page'", &[("newest", 7)]);
+        assert_eq!(
+            searched.states(),
+            [
+                "middle|missing|10|11|",
+                "new|missing|8|9|",
+                "newest|seen|11||",
+                "old|missing|9|11|"
+            ],
+            "{before} {after}"
+        );
+    }
 }
 
 #[test]

@@ -116,6 +116,11 @@ fn mapping_paths(mapping: &Mapping) -> Vec<String> {
         (_, _, Some(list)) => Some(format!("{list}[*]")),
         _ => None,
     };
+    let list = mapping.list.as_deref().unwrap_or_default();
+    let of_elements = mapping
+        .item_when
+        .iter()
+        .map(|(path, _)| format!("{list}[*]{path}"));
     [
         &mapping.path,
         &mapping.length,
@@ -128,6 +133,7 @@ fn mapping_paths(mapping: &Mapping) -> Vec<String> {
     .chain(mapping.hash.iter().flatten())
     .chain(mapping.when.iter().map(|(path, _)| path))
     .cloned()
+    .chain(of_elements)
     .collect()
 }
 

@@ -312,7 +312,8 @@ pub struct ColumnReads(pub Vec<Mapping>);
 pub struct Mapping {
     /// Path of a value in the answer.
     pub path: Option<String>,
-    /// Path of a list. `index_at` is the path of an index into it, `item` a path in that element.
+    /// Path of a list. `item` is a path in one of its elements: the one whose index is at the path
+    /// `index_at`, or the last one with a valid value if `last` is true.
     pub list: Option<String>,
     /// Path of a list. The value is its number of elements.
     pub length: Option<String>,
@@ -339,6 +340,11 @@ pub struct Mapping {
     #[serde(default)]
     pub when: Conditions,
     pub index_at: Option<String>,
+    #[serde(default)]
+    pub last: bool,
+    /// Conditions on the elements that `last` selects from.
+    #[serde(default)]
+    pub item_when: Conditions,
     pub item: Option<String>,
     /// Format of an instant.
     pub unit: Option<Unit>,

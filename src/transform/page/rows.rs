@@ -369,41 +369,65 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             if !(self.is_whole(read) && self.applies(&read.when)) {
                 continue;
             }
-            if let Origin::Hash(places) = &read.origin {
-                match self.hash(places) {
-                    Some(hash) => return Ok(Some(Cell::Text(Cow::Owned(hash)))),
-                    None => continue,
-                }
-            }
-            let value = match (&read.origin, part) {
-                (Origin::Exploded, Some((_, Cow::Borrowed(text)))) => Scalar::Text(text),
-                (Origin::Exploded, Some((_, Cow::Owned(text)))) => {
-                    let cell = read.convert.apply(Scalar::Text(text), None);
-                    let (value, path) = (Scalar::Absent, read.path.as_str());
-                    return cell
-                        .map(|cell| cell.map(Cell::into_owned))
-                        .map_err(|reason| BadCell {
-                            reason,
-                            value,
-                            path,
-                        });
-                }
-                (origin, part) => self.find(origin, part.as_ref().map(|(index, _)| *index)),
+            let cell = match &read.origin {
+                Origin::Hash(places) => self.hash(places).map(|hash| Cell::Text(Cow::Owned(hash))),
+                Origin::Last { .. } => self.last(read),
+                _ => self.convert(read, part)?,
             };
-            match read.convert.apply(value, self.page.window) {
-                Ok(None) => {}
-                Ok(cell) => return Ok(cell),
-                Err(reason) => {
-                    let path = read.path.as_str();
-                    return Err(BadCell {
+            if cell.is_some() {
+                return Ok(cell);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the converted value of a read.
+    fn convert(&self, read: &'p Read, part: &Part<'p>) -> Result<Option<Cell<'p>>, BadCell<'p>> {
+        let path = read.path.as_str();
+        let value = match (&read.origin, part) {
+            (Origin::Exploded, Some((_, Cow::Borrowed(text)))) => Scalar::Text(text),
+            (Origin::Exploded, Some((_, Cow::Owned(text)))) => {
+                let cell = read.convert.apply(Scalar::Text(text), None);
+                let value = Scalar::Absent;
+                return cell
+                    .map(|cell| cell.map(Cell::into_owned))
+                    .map_err(|reason| BadCell {
                         reason,
                         value,
                         path,
                     });
-                }
             }
-        }
-        Ok(None)
+            (origin, part) => self.find(origin, part.as_ref().map(|(index, _)| *index)),
+        };
+        let cell = read.convert.apply(value, self.page.window);
+        cell.map_err(|reason| BadCell {
+            reason,
+            value,
+            path,
+        })
+    }
+
+    /// Returns the value of the last list element that matches. An element without a valid value is
+    /// passed over: the rules that make rows of the elements reject it.
+    fn last(&self, read: &'p Read) -> Option<Cell<'p>> {
+        let Origin::Last {
+            depth,
+            list,
+            slot,
+            item_when,
+        } = &read.origin
+        else {
+            return None;
+        };
+        let captures = self.page.captures;
+        let cells = captures
+            .elements(self.frames[*depth], *list)
+            .filter(|frame| hold(item_when, |place| captures.get(*frame, place.slot)))
+            .filter_map(|frame| {
+                let value = captures.get(frame, *slot);
+                read.convert.apply(value, self.page.window).ok().flatten()
+            });
+        cells.last()
     }
 
     fn find(&self, origin: &'p Origin, part: Option<usize>) -> Scalar<'p> {
@@ -425,7 +449,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 let picked = usize::try_from(at).ok().and_then(|at| elements.nth(at));
                 picked.map_or(Scalar::Absent, |frame| captures.get(frame, *slot))
             }
-            Origin::Hash(_) | Origin::Exploded => Scalar::Absent,
+            Origin::Hash(_) | Origin::Last { .. } | Origin::Exploded => Scalar::Absent,
             Origin::Constant(text) => Scalar::Text(text),
             Origin::Index => whole(index),
             Origin::IndexEquals(place) => match self.get(*place) {
@@ -526,8 +550,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     }
 
     fn applies(&self, alternatives: &Alternatives) -> bool {
-        let holds = |(place, matcher): &(SlotPlace, Matcher)| matcher.matches(self.get(*place));
-        alternatives.is_empty() || alternatives.iter().any(|all| all.iter().all(holds))
+        hold(alternatives, |place| self.get(place))
     }
 
     fn get(&self, place: SlotPlace) -> Scalar<'p> {
@@ -553,6 +576,12 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
     fn position(&self) -> Option<u64> {
         self.outermost().filter(|_| self.over_items).map(|i| i + 1)
     }
+}
+
+/// Returns whether the values at the places of the conditions satisfy them.
+fn hold<'a>(alternatives: &Alternatives, value: impl Fn(SlotPlace) -> Scalar<'a>) -> bool {
+    let holds = |(place, matcher): &(SlotPlace, Matcher)| matcher.matches(value(*place));
+    alternatives.is_empty() || alternatives.iter().any(|all| all.iter().all(holds))
 }
 
 /// Returns the number of elements that these loops reach from a frame.

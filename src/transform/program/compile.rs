@@ -334,10 +334,11 @@ impl<'a> Compiler<'a> {
             }
         }
         if let Some(list) = &mapping.list {
-            let index_at = mapping.index_at.as_deref().unwrap_or_default();
             let item = mapping.item.as_deref().unwrap_or_default();
-            let picked = self.pick([list, index_at, item], levels, span.clone(), types);
-            origins.extend(picked);
+            origins.extend(match &mapping.index_at {
+                Some(index_at) => self.pick([list, index_at, item], levels, span.clone(), types),
+                None => self.last(mapping, [list, item], levels, span.clone(), types),
+            });
         }
         if let Some(path) = &mapping.length {
             origins.extend(self.length(path, levels, span.clone()).map(Origin::Value));
@@ -461,6 +462,37 @@ impl<'a> Compiler<'a> {
             list: inner.at,
             index,
             slot,
+        })
+    }
+
+    fn last(
+        &mut self,
+        mapping: &Mapping,
+        [list, item]: [&str; 2],
+        levels: &[Level],
+        span: ByteSpan,
+        types: Types,
+    ) -> Option<Origin> {
+        if !mapping.last {
+            let message = "`list` needs `index_at` or `last: true`".to_owned();
+            let hint = "they select the element that the value is read from".to_owned();
+            self.error(span, message, Some(hint));
+            return None;
+        }
+        let list = self.resolve(list, levels, span.clone())?;
+        let depth = self.program.scopes[self.program.nodes[list].scope].depth;
+        let inner = self.program.open(list, false);
+        let element = Level {
+            node: inner.element,
+            prefix: String::new(),
+        };
+        let item = self.program.descend(inner.element, item);
+        let slot = self.program.capture(item, types).slot;
+        Some(Origin::Last {
+            depth,
+            list: inner.at,
+            slot,
+            item_when: self.conditions(&mapping.item_when, &[element], span),
         })
     }
 

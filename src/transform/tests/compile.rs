@@ -50,6 +50,16 @@ fn each_mistake_has_its_place() {
         ),
         (columns("name: {as: text}"), format!("14:44 {ORIGIN}")),
         (
+            columns("name: {list: /images, item: /url}"),
+            "14:44 `list` needs `index_at` or `last: true` \
+             [they select the element that the value is read from]"
+                .to_owned(),
+        ),
+        (
+            columns("name: {list: /images, last: true, item: /url, item_when: {^/id: a}}"),
+            "14:44 `^/id` leads out of the answer".to_owned(),
+        ),
+        (
             columns("name: {path: /x, pattern: '('}"),
             "14:44 the pattern is wrong: regex parse error:\n    (\n    ^\nerror: unclosed group"
                 .to_owned(),

@@ -110,7 +110,7 @@ fn a_paid_place_is_known_by_every_mark() {
         note[key] = mark;
         note
     };
-    let tables = searched(&[
+    let items = [
         json!({"model_type": "note", "note": note("plain")}),
         json!({"model_type": "ads", "ads": {"model_type": "note", "note": note("ads")}}),
         json!({"model_type": "ad", "note": note("ad")}),
@@ -125,7 +125,8 @@ fn a_paid_place_is_known_by_every_mark() {
         json!({"model_type": "note", "is_ads": "0", "ads_info": false, "note": marked("words", "is_ads", json!("False"))}),
         json!({"model_type": "note", "note": marked("not one", "is_ads", json!(false))}),
         json!({"model_type": "note", "ads_info": null, "note": marked("nor this", "is_ads", json!(0))}),
-    ]);
+    ];
+    let tables = searched(&items);
     assert_eq!(
         rows(&tables, "search_results", &["entity_id", "is_ad"]),
         [
@@ -147,6 +148,26 @@ fn a_paid_place_is_known_by_every_mark() {
     );
     assert_eq!(rows(&tables, "notes", &["note_id"]).len(), 14);
     assert_eq!(tables.rejects, vec![]);
+    // A page goes back in time to its last note that is not paid for.
+    for mut item in items {
+        let mut earlier = json!({"model_type": "note", "note": note("earlier")});
+        earlier["note"]["timestamp"] = json!(1_700_000_000);
+        let inner = ["/note", "/ads/note"]
+            .into_iter()
+            .find(|place| item.pointer(place).is_some());
+        let note = item.pointer_mut(inner.expect("a note"));
+        note.expect("a note")["timestamp"] = json!(1_600_000_000);
+        let tables = searched(&[earlier, item.clone()]);
+        let marks = rows(&tables, "search_results", &["entity_id", "is_ad"]);
+        let is_paid = marks.iter().any(|mark| mark.ends_with("|true"));
+        let last = rows(&tables, "search_pages", &["last_published_at"]);
+        let expected = if is_paid {
+            "2023-11-14T22:13:20Z"
+        } else {
+            "2020-09-13T12:26:40Z"
+        };
+        assert_eq!(last, [expected], "{item}");
+    }
 }
 
 #[test]

@@ -410,6 +410,36 @@ fn an_element_is_picked_by_a_number_elsewhere() {
 }
 
 #[test]
+fn the_last_element_with_a_valid_value_is_read() {
+    let rules = "
+- table: things
+  columns:
+    id: {const: page}
+    size:
+      list: /data/items
+      last: true
+      item_when: {/kind: {none_of: [ad]}, /hidden: {is_set: false}}
+      item: /size
+      zero_is_null: true";
+    let last = |items: &str| {
+        let tables = tables(rules, answer(items));
+        assert_eq!(tables.rejects, [], "{items}");
+        rows(&tables, "things", &["id", "size"]).join(" ")
+    };
+    assert_eq!(last(r#"[{"size":1}, {"size":2}]"#), "page|2");
+    assert_eq!(
+        last(r#"[{"size":1}, {"kind":"ad","size":2}, {"hidden":1,"size":3}]"#),
+        "page|1"
+    );
+    assert_eq!(
+        last(r#"[{"size":1}, {"size":0}, {"size":"many"}, {}, null, 5]"#),
+        "page|1"
+    );
+    assert_eq!(last(r#"[{"kind":"ad","size":2}]"#), "page|");
+    assert_eq!(last("[]"), "page|");
+}
+
+#[test]
 fn hashtags_give_a_row_each_and_each_once() {
     let rules = "
 - table: things

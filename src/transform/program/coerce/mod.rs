@@ -71,6 +71,13 @@ pub enum Origin {
         index: SlotPlace,
         slot: usize,
     },
+    /// A slot in the frame of the last list element with a valid value that matches.
+    Last {
+        depth: usize,
+        list: usize,
+        slot: usize,
+        item_when: Alternatives,
+    },
     /// BLAKE3 of these texts.
     Hash(Vec<SlotPlace>),
     Constant(String),

@@ -235,7 +235,9 @@ impl Known {
             self.reading(at_path(levels, path), WHOLE);
         }
         if let Some(list) = &mapping.list {
-            let mut item = then(&at_path(levels, list), Step::Each);
+            let element = then(&at_path(levels, list), Step::Each);
+            self.conditions(mapping.item_when.iter(), std::slice::from_ref(&element));
+            let mut item = element;
             item.extend(steps(mapping.item.as_deref().unwrap_or_default()));
             self.reading(item, expected);
         }

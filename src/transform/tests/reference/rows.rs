@@ -219,7 +219,11 @@ impl<'c> Interpreter<'c> {
                 window: making.window(),
                 is_id: is_id(column),
             };
-            match reading.cell(value.as_ref()) {
+            let cell = match (&mapping.list, mapping.last) {
+                (Some(list), true) => Ok(making.last(list, &reading)),
+                _ => reading.cell(value.as_ref()),
+            };
+            match cell {
                 Ok(Cell::Null) => {}
                 Ok(cell) => return Ok(cell),
                 Err(reason) => return Err((reason, value.as_ref().map(shown))),
@@ -349,6 +353,19 @@ impl Making<'_> {
     fn window(&self) -> Option<DateTime<Utc>> {
         let word = self.header.search.filters.get(&Filter::PublishedWithin)?;
         TimeSpan::window(word)?.before(self.header.fetched_at)
+    }
+
+    /// The last valid value in the elements of a list.
+    fn last(&self, list: &str, reading: &Reading<'_>) -> Cell {
+        let item = reading.mapping.item.as_deref().unwrap_or_default();
+        let elements = self.spot.at(list).and_then(Value::as_array);
+        let mut cells = elements.into_iter().flatten().filter_map(|element| {
+            let spot = Spot::page(element);
+            let matches = some_hold(&reading.mapping.item_when, &spot);
+            let cell = reading.cell(matches.then(|| spot.at(item)).flatten());
+            cell.ok().filter(|cell| !matches!(cell, Cell::Null))
+        });
+        cells.next_back().unwrap_or(Cell::Null)
     }
 
     /// What a mapping reads.
