@@ -69,7 +69,7 @@ pub fn write_parquet(
 
 /// Rows of a batch that is encoded. The writer ends a page only at the end of a batch or after each
 /// 1,024 rows of it.
-const BATCH: usize = 8 << 10;
+const BATCH: usize = 4 << 10;
 
 /// Regroups rows into batches of [`BATCH`] rows. The last one may be smaller.
 struct EqualBatches<'r> {
@@ -81,19 +81,26 @@ struct EqualBatches<'r> {
 }
 
 impl EqualBatches<'_> {
-    /// Takes the first rows of the pending ones, [`BATCH`] if there are as many.
+    /// Takes the first rows of the pending ones, [`BATCH`] if there are as many. Only rows of several
+    /// batches are copied.
     fn next_batch(&mut self) -> Result<RecordBatch, ArrowError> {
-        let all = match self.pending.as_slice() {
-            [one] => one.clone(),
-            several => concat_batches(&self.schema, several)?,
-        };
-        let taken = all.slice(0, all.num_rows().min(BATCH));
-        self.rows = all.num_rows() - taken.num_rows();
-        self.pending.clear();
-        if self.rows > 0 {
-            self.pending.push(all.slice(taken.num_rows(), self.rows));
+        let mut missing = BATCH;
+        let mut taken = Vec::new();
+        let mut rest = Vec::new();
+        for batch in self.pending.drain(..) {
+            let rows = batch.num_rows().min(missing);
+            taken.push(batch.slice(0, rows));
+            if rows < batch.num_rows() {
+                rest.push(batch.slice(rows, batch.num_rows() - rows));
+            }
+            missing -= rows;
         }
-        Ok(taken)
+        self.rows = rest.iter().map(RecordBatch::num_rows).sum();
+        self.pending = rest;
+        match taken.as_slice() {
+            [one] => Ok(one.clone()),
+            several => concat_batches(&self.schema, several),
+        }
     }
 }
 

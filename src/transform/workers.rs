@@ -44,7 +44,7 @@ pub struct RawRead {
 }
 
 /// Default of [`Resources::memory`].
-pub const MEMORY: usize = 256 << 20;
+pub const MEMORY: usize = 240 << 20;
 
 /// Frames that a worker takes at once.
 const AT_ONCE: usize = 8;

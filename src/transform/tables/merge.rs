@@ -16,7 +16,7 @@ use crate::transform::tables::sort::{Keys, RowPlace, in_order, number};
 use crate::transform::tables::spill::{Scratch, SpillWriter, Spilled};
 
 /// Number of rows in a batch that a merge returns.
-const ROWS: usize = 8_192;
+const ROWS: usize = 4_096;
 
 /// Number of batches that a merge holds besides those that it reads.
 const HELD: usize = 32;
