@@ -103,9 +103,10 @@ fn notes_are_one_row_an_endpoint_and_hits_keep_their_places() {
                 max_by(published_at, position) as last_at from search_results \
                 join notes using (note_id, endpoint) where not is_ad group by all) \
                 using (search_id, page) where endpoint = 'note_search' and item_count > 0";
-    let other = format!("select count(*) {last} and last_published_at is distinct from last_at");
+    let other =
+        format!("select count(*) {last} and last_note_published_at is distinct from last_at");
     assert_eq!(lake.value(&other), 0);
-    let known = format!("select count(last_published_at) {last}");
+    let known = format!("select count(last_note_published_at) {last}");
     assert_eq!(lake.value(&known), 36);
     // Images belong to notes that are there.
     let orphans = "select count(*) from note_images anti join notes using (note_id, endpoint)";

@@ -165,7 +165,7 @@ fn the_documented_note() {
         })]
     );
     let pages = "select page, item_count, new_item_count, provider_search_id, goods_intent, \
-                 search_ask_intent, low_supply_intent, is_broad_query, last_published_at \
+                 search_ask_intent, low_supply_intent, is_broad_query, last_note_published_at \
                  from search_pages \
                  where endpoint = 'note_search' order by page";
     assert_eq!(
@@ -179,7 +179,7 @@ fn the_documented_note() {
             "search_ask_intent": true,
             "low_supply_intent": false,
             "is_broad_query": true,
-            "last_published_at": "2026-03-07T05:26:42Z",
+            "last_note_published_at": "2026-03-07T05:26:42Z",
         })
     );
 }

@@ -304,7 +304,7 @@ impl Searched {
         let files = [
             (
                 "search_pages",
-                "search_id, keyword, page, item_count, stop, last_published_at",
+                "search_id, keyword, page, item_count, stop, last_note_published_at",
                 pages,
             ),
             (
@@ -418,6 +418,41 @@ fn in_the_order_newest_a_look_counts_only_for_notes_that_are_newer_than_its_last
                 "old|missing|9|11|"
             ],
             "{before} {after}"
+        );
+    }
+}
+
+#[test]
+fn a_whole_list_in_the_order_newest_counts_also_if_its_last_note_has_no_publication_time() {
+    for has_times in [true, false] {
+        let mut searched = Searched::new("newest")
+            .with_times(has_times)
+            .run(5, 1, "'max_pages'", &[("a", 4), ("b", 3)])
+            .with_times(false);
+        let at8 = format!("'run8', {}", at(8));
+        let page = format!("{at8}, 's', 'k', 1, 1, 'short_page'");
+        let hit = format!("{at8}, 's', 'k', 'newest', 'note', 'c', 1, false");
+        let note = format!("{at8}, 'c', 'note_search', 'p'");
+        for (table, columns, row) in [
+            (
+                "search_pages",
+                "search_id, keyword, page, item_count, stop",
+                page,
+            ),
+            (
+                "search_results",
+                "search_id, keyword, sort, entity, entity_id, rank, is_ad",
+                hit,
+            ),
+            ("notes", "note_id, endpoint, pipeline", note),
+        ] {
+            let columns = format!("run_id, snapshot_at, {columns}");
+            searched.lake.add(table, &columns, &[&row]);
+        }
+        assert_eq!(
+            searched.states(),
+            ["a|missing|5|8|", "b|missing|5|8|", "c|seen|8||"],
+            "{has_times}"
         );
     }
 }

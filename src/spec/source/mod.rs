@@ -340,9 +340,10 @@ pub struct Mapping {
     #[serde(default)]
     pub when: Conditions,
     pub index_at: Option<String>,
+    /// True to read the last element with a valid value.
     #[serde(default)]
     pub last: bool,
-    /// Conditions on the elements that `last` selects from.
+    /// Conditions on the elements that `last` selects from. Their paths begin at the element.
     #[serde(default)]
     pub item_when: Conditions,
     pub item: Option<String>,

@@ -333,11 +333,18 @@ impl<'a> Compiler<'a> {
                 self.program.know_values(node, values.keys());
             }
         }
+        self.check_list(mapping, span.clone());
         if let Some(list) = &mapping.list {
             let item = mapping.item.as_deref().unwrap_or_default();
             origins.extend(match &mapping.index_at {
                 Some(index_at) => self.pick([list, index_at, item], levels, span.clone(), types),
-                None => self.last(mapping, [list, item], levels, span.clone(), types),
+                None => self.last(
+                    [list, item],
+                    &mapping.item_when,
+                    levels,
+                    span.clone(),
+                    types,
+                ),
             });
         }
         if let Some(path) = &mapping.length {
@@ -444,6 +451,29 @@ impl<'a> Compiler<'a> {
         Some(self.program.length(node))
     }
 
+    /// Checks the keys that select an element of a list.
+    fn check_list(&mut self, mapping: &Mapping, span: ByteSpan) {
+        let has_list = mapping.list.is_some();
+        let selects = [mapping.index_at.is_some(), mapping.last];
+        let selected = selects.into_iter().filter(|selects| *selects).count();
+        let is_path_of_elements = mapping
+            .list
+            .as_ref()
+            .is_some_and(|list| list.contains("[*]"));
+        let message = if is_path_of_elements {
+            "`list` is the path of the list itself, without `[*]`"
+        } else if selected != usize::from(has_list) {
+            "`list` and exactly one of `index_at` and `last: true` belong together"
+        } else if mapping.item.is_some() && !has_list {
+            "`item` is a path in an element of `list`"
+        } else if !mapping.item_when.is_empty() && !mapping.last {
+            "`item_when` needs `last: true`"
+        } else {
+            return;
+        };
+        self.error(span, message.to_owned(), None);
+    }
+
     fn pick(
         &mut self,
         [list, index_at, item]: [&str; 3],
@@ -452,14 +482,11 @@ impl<'a> Compiler<'a> {
         types: Types,
     ) -> Option<Origin> {
         let index = self.value(index_at, levels, span.clone(), Types::INTEGER)?;
-        let list = self.resolve(list, levels, span)?;
-        let depth = self.program.scopes[self.program.nodes[list].scope].depth;
-        let inner = self.program.open(list, false);
-        let item = self.program.descend(inner.element, item);
-        let slot = self.program.capture(item, types).slot;
+        let elements = self.elements(list, levels, span.clone())?;
+        let slot = self.value(item, &[elements.level], span, types)?.slot;
         Some(Origin::Pick {
-            depth,
-            list: inner.at,
+            depth: elements.depth,
+            list: elements.list,
             index,
             slot,
         })
@@ -467,32 +494,35 @@ impl<'a> Compiler<'a> {
 
     fn last(
         &mut self,
-        mapping: &Mapping,
         [list, item]: [&str; 2],
+        item_when: &Conditions,
         levels: &[Level],
         span: ByteSpan,
         types: Types,
     ) -> Option<Origin> {
-        if !mapping.last {
-            let message = "`list` needs `index_at` or `last: true`".to_owned();
-            let hint = "they select the element that the value is read from".to_owned();
-            self.error(span, message, Some(hint));
-            return None;
-        }
-        let list = self.resolve(list, levels, span.clone())?;
-        let depth = self.program.scopes[self.program.nodes[list].scope].depth;
-        let inner = self.program.open(list, false);
-        let element = Level {
-            node: inner.element,
-            prefix: String::new(),
-        };
-        let item = self.program.descend(inner.element, item);
-        let slot = self.program.capture(item, types).slot;
+        let elements = self.elements(list, levels, span.clone())?;
+        let level = [elements.level];
+        let slot = self.value(item, &level, span.clone(), types)?.slot;
         Some(Origin::Last {
+            depth: elements.depth,
+            list: elements.list,
+            slot,
+            item_when: self.conditions(item_when, &level, span),
+        })
+    }
+
+    /// Opens the list at a path.
+    fn elements(&mut self, list: &str, levels: &[Level], span: ByteSpan) -> Option<Elements> {
+        let node = self.resolve(list, levels, span)?;
+        let depth = self.program.scopes[self.program.nodes[node].scope].depth;
+        let inner = self.program.open(node, false);
+        Some(Elements {
             depth,
             list: inner.at,
-            slot,
-            item_when: self.conditions(&mapping.item_when, &[element], span),
+            level: Level {
+                node: inner.element,
+                prefix: String::new(),
+            },
         })
     }
 
@@ -542,6 +572,15 @@ impl<'a> Compiler<'a> {
         diagnostic.hint = hint;
         self.found.push(diagnostic);
     }
+}
+
+/// A list that one element is read from.
+struct Elements {
+    /// Loop depth of the frame with the list, and the position among its loops.
+    depth: usize,
+    list: usize,
+    /// The level that paths in an element begin at.
+    level: Level,
 }
 
 /// The condition that a test stands for, if it is exactly one.

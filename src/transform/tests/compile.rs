@@ -17,6 +17,7 @@ fn mistakes(rules: &str) -> Vec<String> {
     told.collect()
 }
 
+const SELECTS: &str = "`list` and exactly one of `index_at` and `last: true` belong together";
 const ORIGIN: &str = "exactly one of path, list, length, hash, const, index, index_equals, key, \
                       exploded and has_in says where a column comes from";
 
@@ -51,8 +52,32 @@ fn each_mistake_has_its_place() {
         (columns("name: {as: text}"), format!("14:44 {ORIGIN}")),
         (
             columns("name: {list: /images, item: /url}"),
-            "14:44 `list` needs `index_at` or `last: true` \
-             [they select the element that the value is read from]"
+            format!("14:44 {SELECTS}"),
+        ),
+        (
+            columns("name: {list: /images, item: /url, last: true, index_at: /cover}"),
+            format!("14:44 {SELECTS}"),
+        ),
+        (
+            columns("name: {path: /x, last: true}"),
+            format!("14:44 {SELECTS}"),
+        ),
+        (
+            columns("name: {list: '/images[*]', last: true, item: /url}"),
+            "14:44 `list` is the path of the list itself, without `[*]`".to_owned(),
+        ),
+        (
+            columns("name: {path: /x, item: /url}"),
+            "14:44 `item` is a path in an element of `list`".to_owned(),
+        ),
+        (
+            columns("name: {path: /x, item_when: {/a: b}}"),
+            "14:44 `item_when` needs `last: true`".to_owned(),
+        ),
+        (
+            columns("name: {list: /images, last: true, item: url}"),
+            "14:44 `url` is not a path \
+             [write a path such as /note/id, or ^/id for the parent object]"
                 .to_owned(),
         ),
         (

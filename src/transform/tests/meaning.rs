@@ -160,7 +160,7 @@ fn a_paid_place_is_known_by_every_mark() {
         let tables = searched(&[earlier, item.clone()]);
         let marks = rows(&tables, "search_results", &["entity_id", "is_ad"]);
         let is_paid = marks.iter().any(|mark| mark.ends_with("|true"));
-        let last = rows(&tables, "search_pages", &["last_published_at"]);
+        let last = rows(&tables, "search_pages", &["last_note_published_at"]);
         let expected = if is_paid {
             "2023-11-14T22:13:20Z"
         } else {
