@@ -14,7 +14,7 @@ use crate::spec::words::{Filter, TimeSpan};
 use crate::transform::common_columns::days;
 use crate::transform::contracts::Transform;
 use crate::transform::page::captures::{Captures, FrameId, PAGE, Scalar, SlotPlace};
-use crate::transform::program::coerce::{Origin, Read, as_text, hashtags};
+use crate::transform::program::coerce::{Convert, LastItem, Origin, Read, as_text, hashtags};
 use crate::transform::program::conditions::{Alternatives, Matcher};
 use crate::transform::program::mapping::{CompiledRule, NodeId, Program, Variant};
 use crate::transform::program::value::Cell;
@@ -371,7 +371,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
             }
             let cell = match &read.origin {
                 Origin::Hash(places) => self.hash(places).map(|hash| Cell::Text(Cow::Owned(hash))),
-                Origin::Last { .. } => self.last(read),
+                Origin::Last(item) => self.last(item, &read.convert),
                 _ => self.convert(read, part)?,
             };
             if cell.is_some() {
@@ -409,23 +409,14 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
 
     /// Returns the value of the last list element that matches. An element without a valid value is
     /// passed over: the rules that make rows of the elements reject it.
-    fn last(&self, read: &'p Read) -> Option<Cell<'p>> {
-        let Origin::Last {
-            depth,
-            list,
-            slot,
-            item_when,
-        } = &read.origin
-        else {
-            return None;
-        };
+    fn last(&self, item: &LastItem, convert: &'p Convert) -> Option<Cell<'p>> {
         let captures = self.page.captures;
         let cells = captures
-            .elements(self.frames[*depth], *list)
-            .filter(|frame| hold(item_when, |place| captures.get(*frame, place.slot)))
+            .elements(self.frames[item.depth], item.list)
+            .filter(|frame| hold(&item.item_when, |place| captures.get(*frame, place.slot)))
             .filter_map(|frame| {
-                let value = captures.get(frame, *slot);
-                read.convert.apply(value, self.page.window).ok().flatten()
+                let value = captures.get(frame, item.slot);
+                convert.apply(value, self.page.window).ok().flatten()
             });
         cells.last()
     }
@@ -449,7 +440,7 @@ impl<'e, 'p, 't> Emitter<'e, 'p, 't> {
                 let picked = usize::try_from(at).ok().and_then(|at| elements.nth(at));
                 picked.map_or(Scalar::Absent, |frame| captures.get(frame, *slot))
             }
-            Origin::Hash(_) | Origin::Last { .. } | Origin::Exploded => Scalar::Absent,
+            Origin::Hash(_) | Origin::Last(_) | Origin::Exploded => Scalar::Absent,
             Origin::Constant(text) => Scalar::Text(text),
             Origin::Index => whole(index),
             Origin::IndexEquals(place) => match self.get(*place) {

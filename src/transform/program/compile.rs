@@ -12,7 +12,7 @@ use crate::spec::table::{RowsFrom, Table};
 use crate::spec::yaml::diagnostic::{ByteSpan, Diagnostic, Diagnostics, nearest};
 use crate::spec::yaml::document::Spanned;
 use crate::transform::page::captures::{ScopeId, SlotPlace};
-use crate::transform::program::coerce::{Convert, Origin, Read, Types};
+use crate::transform::program::coerce::{Convert, LastItem, Origin, Read, Types};
 use crate::transform::program::conditions::{Alternatives, Matcher};
 use crate::transform::program::mapping::{
     About, CompiledRule, NodeId, Program, Programs, ROOT, Variant,
@@ -503,12 +503,12 @@ impl<'a> Compiler<'a> {
         let elements = self.elements(list, levels, span.clone())?;
         let level = [elements.level];
         let slot = self.value(item, &level, span.clone(), types)?.slot;
-        Some(Origin::Last {
+        Some(Origin::Last(LastItem {
             depth: elements.depth,
             list: elements.list,
             slot,
             item_when: self.conditions(item_when, &level, span),
-        })
+        }))
     }
 
     /// Opens the list at a path.

@@ -71,13 +71,7 @@ pub enum Origin {
         index: SlotPlace,
         slot: usize,
     },
-    /// A slot in the frame of the last list element with a valid value that matches.
-    Last {
-        depth: usize,
-        list: usize,
-        slot: usize,
-        item_when: Alternatives,
-    },
+    Last(LastItem),
     /// BLAKE3 of these texts.
     Hash(Vec<SlotPlace>),
     Constant(String),
@@ -94,6 +88,15 @@ pub enum Origin {
         present: SlotPlace,
         text: String,
     },
+}
+
+/// A slot in the frame of the last list element with a valid value that matches.
+#[derive(Debug)]
+pub struct LastItem {
+    pub depth: usize,
+    pub list: usize,
+    pub slot: usize,
+    pub item_when: Alternatives,
 }
 
 /// Conversion of a value to a column.
