@@ -16,8 +16,12 @@ use parquet::schema::types::ColumnPath;
 use crate::plan::parts::Compression;
 use crate::spec::table::Table;
 
-/// Rows per row group: enough to compress well, few enough to let readers skip most of a big file.
+/// Most rows of a row group.
 const ROW_GROUP: usize = 128 << 10;
+
+/// Bytes of the file after which a row group ends: enough to compress well and to read by one
+/// request, few enough to let readers skip most of a large file. `DuckDB` skips whole row groups only.
+const ROW_GROUP_BYTES: usize = 4 << 20;
 
 /// Rows of a table in order, batch by batch.
 pub struct Rows<'r> {
@@ -62,6 +66,9 @@ pub fn write_parquet(
         let batch = batch.map_err(|e| e.to_string())?;
         writer.write(&batch).map_err(|e| e.to_string())?;
         written += batch.num_rows() as u64;
+        if writer.in_progress_size() >= ROW_GROUP_BYTES {
+            writer.flush().map_err(|e| e.to_string())?;
+        }
     }
     writer.close().map_err(|e| e.to_string())?;
     Ok(written)

@@ -76,30 +76,55 @@ fn file(batch: &RecordBatch, compression: Compression) -> File {
 /// A page may end where a batch ends, and the size of batches depends on memory and threads.
 #[test]
 fn the_bytes_of_a_file_do_not_depend_on_the_size_of_batches() {
-    let all = batch(60_000);
-    let expected = encoded(&all, Compression::Zstd(1));
-    for sizes in [&[1][..], &[8_192], &[700, 1, 9_000, 24], &[50_000, 3]] {
-        let mut sizes = sizes.iter().cycle();
-        let mut from = 0;
-        let mut batches = std::iter::from_fn(|| {
-            let rows = (*sizes.next()?).min(all.num_rows() - from);
-            from += rows;
-            (rows > 0).then(|| Ok(all.slice(from - rows, rows)))
-        });
-        let rows = Rows {
-            schema: all.schema(),
-            most: all.num_rows() as u64,
-            batches: &mut batches,
-        };
-        let mut bytes = Vec::new();
-        let written = write_parquet(rows, &table(), Compression::Zstd(1), &mut bytes);
-        assert_eq!(written, Ok(60_000));
-        assert!(
-            bytes == expected,
-            "{} bytes, not {}",
-            bytes.len(),
-            expected.len()
-        );
+    for (all, step) in [(batch(60_000), 1), (long_texts(10_000), 7)] {
+        let expected = encoded(&all, Compression::Zstd(1));
+        for sizes in [&[step][..], &[8_192], &[700, 1, 9_000, 24], &[50_000, 3]] {
+            let mut sizes = sizes.iter().cycle();
+            let mut from = 0;
+            let mut batches = std::iter::from_fn(|| {
+                let rows = (*sizes.next()?).min(all.num_rows() - from);
+                from += rows;
+                (rows > 0).then(|| Ok(all.slice(from - rows, rows)))
+            });
+            let rows = Rows {
+                schema: all.schema(),
+                most: all.num_rows() as u64,
+                batches: &mut batches,
+            };
+            let mut bytes = Vec::new();
+            let written = write_parquet(rows, &table(), Compression::Zstd(1), &mut bytes);
+            assert_eq!(written, Ok(all.num_rows() as u64));
+            assert!(
+                bytes == expected,
+                "{} bytes, not {}",
+                bytes.len(),
+                expected.len()
+            );
+        }
+    }
+}
+
+/// Rows with distinct texts of 1,100 bytes each.
+fn long_texts(rows: i64) -> RecordBatch {
+    let short = batch(rows);
+    let texts = (0..rows).map(|n| format!("{n:06}").repeat(1_100 / 6));
+    let mut columns = short.columns().to_vec();
+    columns[1] = Arc::new(StringArray::from_iter_values(texts));
+    RecordBatch::try_new(short.schema(), columns).expect("a batch")
+}
+
+/// `DuckDB` skips row groups, not pages.
+#[test]
+fn a_row_group_ends_at_4_mib_and_at_131_072_rows() {
+    for (batch, expected) in [
+        (long_texts(10_000), vec![4_096, 4_096, 1_808]),
+        (batch(140_000), vec![131_072, 8_928]),
+    ] {
+        let file = file(&batch, Compression::Uncompressed);
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file);
+        let metadata = metadata.expect("metadata");
+        let rows = metadata.row_groups().iter().map(|group| group.num_rows());
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
     }
 }
 
