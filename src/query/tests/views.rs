@@ -248,9 +248,10 @@ fn hits_have_the_id_of_their_note_or_user() {
     );
 }
 
-/// A snapshot of 2026-03-09, by its hour.
+/// A snapshot, by its hours since the begin of 2026-03-09.
 fn at(hour: u32) -> String {
-    format!("TIMESTAMPTZ '2026-03-09 {hour:02}:00:00Z'")
+    let (day, hour) = (9 + hour / 24, hour % 24);
+    format!("TIMESTAMPTZ '2026-03-{day:02} {hour:02}:00:00Z'")
 }
 
 /// A search for one keyword that is executed several times: pages in each run, and the hits.
@@ -335,12 +336,14 @@ impl Searched {
         self
     }
 
-    /// The state of each note, with the hours of its two dates.
+    /// The state of each note, with the hours of its times as in [`at`].
     fn states(&self) -> Vec<String> {
+        let hours = ["last_seen_at", "missing_since", "gone_since"]
+            .map(|column| format!("date_diff('hour', {}, {column})", at(0)));
+        let hours = hours.join(", ");
         rows(
             &open(&self.lake),
-            "SELECT note_id, status, hour(last_seen_at), hour(missing_since), hour(gone_since) \
-             FROM note_lifecycle ORDER BY note_id",
+            &format!("SELECT note_id, status, {hours} FROM note_lifecycle ORDER BY note_id"),
         )
     }
 }
@@ -420,6 +423,33 @@ fn in_the_order_newest_a_look_counts_only_for_notes_that_are_newer_than_its_last
             "{before} {after}"
         );
     }
+}
+
+#[test]
+fn in_the_order_newest_looks_of_the_same_day_and_of_later_days_count() {
+    let deep = "'max_pages'";
+    let searched = Searched::new("newest")
+        // It went back to hour 2, but before the notes were seen last.
+        .run(5, 1, deep, &[("a", 4), ("b", 3), ("c", 2)])
+        .run(6, 1, deep, &[("a", 4), ("b", 3), ("c", 2)])
+        .run(22, 1, deep, &[("d", 21), ("b", 3)])
+        .run(25, 1, deep, &[("e", 24)])
+        .run(30, 1, deep, &[("e", 24), ("d", 21)])
+        .run(50, 1, deep, &[("e", 24), ("c", 2)])
+        .run(55, 1, deep, &[("e", 24), ("f", 1)]);
+    assert_eq!(
+        searched.states(),
+        [
+            // Of the same day.
+            "a|missing|6|22|",
+            // The look at 25 did not reach it, nor did that at 30.
+            "b|missing|22|50|",
+            "c|missing|50|55|",
+            "d|missing|30|50|",
+            "e|seen|55||",
+            "f|seen|55||"
+        ]
+    );
 }
 
 #[test]
@@ -639,6 +669,110 @@ fn the_overview_of_a_creator_sums_the_newest_counts_of_the_notes() {
             "|false|||||1||||4"
         ]
     );
+}
+
+/// Rows of `notes`, `engagement` and `users`, of two pipelines: an answer may lack any value, several
+/// endpoints may answer in a snapshot, and an endpoint may answer twice in it.
+fn random_observations(seed: u64, lake: &mut Lake) {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    for run in 0..8 {
+        let at = at(dice.u32(..4) * 10);
+        let pipeline = ["p", "q"][dice.usize(..2)];
+        let mut add = |table: &str, id: &str, columns: &str, ids: &[&str], values: &[&[&str]]| {
+            let mut rows = Vec::new();
+            for endpoint in ["note_search", "note_detail", "user_search"] {
+                for id in ids.iter().filter(|_| dice.bool()).collect::<Vec<_>>() {
+                    let mut row = format!(
+                        "'run{run}', '{pipeline}', 'api', {at}, {at} + INTERVAL {} SECOND, '{id}', \
+                         '{endpoint}'",
+                        dice.u32(..90) * 8 + run
+                    );
+                    for values in values {
+                        let value = dice.choice(*values).filter(|_| dice.u32(..3) > 0);
+                        row.push_str(", ");
+                        row.push_str(value.unwrap_or(&"NULL"));
+                    }
+                    rows.push(row);
+                }
+            }
+            let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+            let columns = format!(
+                "run_id, pipeline, source, snapshot_at, fetched_at, {id}, endpoint, {columns}"
+            );
+            if !rows.is_empty() {
+                lake.add(table, &columns, &rows);
+            }
+        };
+        let (notes, users) = (["a", "b", "c"], ["u", "v"]);
+        let (texts, times): (&[&str], &[&str]) = (
+            &["'x'", "'y'"],
+            &[
+                "TIMESTAMPTZ '2026-03-01 00:00:00Z'",
+                "TIMESTAMPTZ '2026-03-02 00:00:00Z'",
+            ],
+        );
+        let counts: &[&str] = &["1", "20", "300"];
+        add(
+            "notes",
+            "note_id",
+            "title, note_type, author_user_id, published_at, note_url",
+            &notes,
+            &[texts, texts, &["'u'", "'v'"], times, texts],
+        );
+        add(
+            "engagement",
+            "note_id",
+            "liked_count, collected_count, comments_count, shared_count",
+            &notes,
+            &[counts; 4],
+        );
+        add("users", "user_id", "nickname", &users, &[texts]);
+    }
+}
+
+#[test]
+fn overviews_merge_observations_as_the_latest_views_do() {
+    for seed in 0..12 {
+        let mut lake = Lake::new();
+        random_observations(seed, &mut lake);
+        let database = open(&lake);
+        let counts = "liked_count, collected_count, comments_count, shared_count";
+        let facts = "title, note_type, published_at, note_url, last_pipeline";
+        let found = rows(
+            &database,
+            &format!(
+                "SELECT note_id, user_id, nickname, {facts}, {counts} FROM note_overview ORDER BY 1"
+            ),
+        );
+        let expected = rows(
+            &database,
+            &format!(
+                "SELECT note_id, author_user_id, nickname, {facts}, {counts} \
+                 FROM (SELECT note_id, author_user_id, {facts} FROM notes_latest) \
+                 LEFT JOIN (SELECT note_id, {counts} FROM engagement_latest) USING (note_id) \
+                 LEFT JOIN (SELECT user_id AS author_user_id, nickname FROM users_latest) \
+                 USING (author_user_id) ORDER BY 1"
+            ),
+        );
+        assert_eq!(found, expected, "seed {seed}");
+        assert_eq!(found.len(), 3, "seed {seed}");
+        let found = rows(
+            &database,
+            "SELECT user_id, notes, engagement, last_published_at FROM creator_overview ORDER BY 1",
+        );
+        let expected = rows(
+            &database,
+            "SELECT user_id, count(note_id), sum(list_sum([liked_count, collected_count, comments_count, \
+             shared_count])::BIGINT)::BIGINT, max(published_at) \
+             FROM users_latest LEFT JOIN (SELECT note_id, author_user_id AS user_id, published_at \
+             FROM notes_latest) USING (user_id) \
+             LEFT JOIN (SELECT note_id, liked_count, collected_count, comments_count, shared_count \
+             FROM engagement_latest) USING (note_id) \
+             GROUP BY user_id ORDER BY 1",
+        );
+        assert_eq!(found, expected, "seed {seed}");
+        assert_eq!(found.len(), 2, "seed {seed}");
+    }
 }
 
 #[test]

@@ -65,7 +65,13 @@ impl Queries {
         let mut tables = &named;
         let mut gone = 0;
         loop {
-            match self.answer(sql, parameters, tables)? {
+            // A query that lists views has all of them.
+            let comments = if tables.len() < all.len() {
+                Comments::Without
+            } else {
+                Comments::With
+            };
+            match self.answer(sql, parameters, tables, comments)? {
                 // The SQL may name a view in a way that was not recognized, or a wrong one. With all
                 // tables, DuckDB finds it or suggests similar names.
                 (Err(Failed::Query(error)), _)
@@ -102,8 +108,9 @@ impl Queries {
         sql: &str,
         parameters: &BTreeMap<String, String>,
         tables: &IndexMap<String, Table>,
+        comments: Comments,
     ) -> Result<(Result<Option<String>, Failed>, bool), CliError> {
-        let database = self.open(tables)?;
+        let database = self.open(tables, comments)?;
         let _interruptible = self.running.begin(database.interrupter());
         if self.running.is_cancelled() {
             return Ok((Err(Failed::Query(QueryError::Cancelled)), false));
@@ -130,9 +137,13 @@ impl Queries {
 
     /// Opens the lake as of `--as-of`. Without `--allow-files` the queries can read the lake's files
     /// only.
-    fn open(&self, tables: &IndexMap<String, Table>) -> Result<Opened, CliError> {
+    fn open(
+        &self,
+        tables: &IndexMap<String, Table>,
+        comments: Comments,
+    ) -> Result<Opened, CliError> {
         let database = match self.as_of {
-            None => catalog::open_still(&self.lake, tables, Comments::With)?,
+            None => catalog::open_still(&self.lake, tables, comments)?,
             Some(Instant(at)) => catalog::open_as_of(&self.lake, tables, at.to_utc())?,
         };
         database.spill_to(self.scratch.as_ref().map(TempDir::path))?;
