@@ -216,6 +216,8 @@ struct Figures {
     note: Duration,
     /// Read for one note's rows, and all that the table has.
     note_bytes: Option<(u64, u64)>,
+    note_overview: Duration,
+    creator_overview: Duration,
     run: Duration,
 }
 
@@ -225,6 +227,9 @@ struct Questions {
     last_day: String,
     /// All rows of a note.
     note: String,
+    note_overview: String,
+    /// Of the note's author.
+    creator_overview: String,
 }
 
 impl Questions {
@@ -235,19 +240,30 @@ impl Questions {
             &catalog,
             &format!("SELECT max(note_id) FROM notes WHERE dt = DATE '{day}'"),
         );
+        let author = text(
+            &catalog,
+            &format!("SELECT any_value(author_user_id) FROM notes WHERE note_id = '{id}'"),
+        );
         Questions {
             last_day: format!(
                 "SELECT keyword, count(DISTINCT entity_id) FROM search_results \
                  WHERE dt = DATE '{day}' GROUP BY ALL"
             ),
             note: format!("SELECT snapshot_at, title FROM notes WHERE note_id = '{id}'"),
+            note_overview: format!("SELECT * FROM note_overview WHERE note_id = '{id}'"),
+            creator_overview: format!("SELECT * FROM creator_overview WHERE user_id = '{author}'"),
         }
     }
 }
 
 impl Figures {
     fn of(lake: &Lake, questions: &Questions) -> Self {
-        let Questions { last_day, note } = questions;
+        let Questions {
+            last_day,
+            note,
+            note_overview,
+            creator_overview,
+        } = questions;
         let (files, bytes) = size(&lake.root.join("tables"));
         Figures {
             files,
@@ -258,6 +274,8 @@ impl Figures {
             year: lake.query("SELECT dt, sum(liked_count) FROM engagement GROUP BY dt"),
             note: lake.query(note),
             note_bytes: bytes_read(lake, note),
+            note_overview: lake.query(note_overview),
+            creator_overview: lake.query(creator_overview),
             // Last, since it adds files.
             run: median((0..ROUNDS).map(|_| lake.run(&lake.bare)).collect()),
         }
@@ -324,6 +342,10 @@ fn print(before: &Figures, after: &Figures) {
     row("`redlake query 'SELECT 1'`", &|f| seconds(f.nothing));
     row("likes by day of all days", &|f| seconds(f.year));
     row("all rows of a note", &|f| seconds(f.note));
+    row("its row of `note_overview`", &|f| seconds(f.note_overview));
+    row("its author's row of `creator_overview`", &|f| {
+        seconds(f.creator_overview)
+    });
     row(
         "bytes read for a note, of all that `notes` has",
         &|f| match f.note_bytes {
