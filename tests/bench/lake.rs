@@ -2,7 +2,7 @@
 //! what one more run costs.
 //!
 //! ```sh
-//! cargo bench --bench lake                          # a year, 8,760 runs: about an hour
+//! cargo bench --bench lake                          # a year, 8,760 runs: more than an hour
 //! cargo bench --bench lake -- --days 30             # a month: some minutes
 //! cargo bench --bench lake -- --days 10 --pages 10  # ten times as many notes a run
 //! cargo bench --bench lake -- --lake DIR            # keeps the lake; goes on with one not yet compacted
