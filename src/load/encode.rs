@@ -19,8 +19,9 @@ use crate::spec::table::Table;
 /// Most rows of a row group.
 const ROW_GROUP: usize = 128 << 10;
 
-/// Bytes of the file after which a row group ends: enough to compress well and to read by one
-/// request, few enough to let readers skip most of a large file. `DuckDB` skips whole row groups only.
+/// Estimated bytes after which a row group ends, checked after each batch. Dictionaries and pages that
+/// are not finished count uncompressed. Enough to compress well and to read by one request, few enough
+/// to let readers skip most of a large file. `DuckDB` skips whole row groups only.
 const ROW_GROUP_BYTES: usize = 4 << 20;
 
 /// Rows of a table in order, batch by batch.
