@@ -421,6 +421,9 @@ fn query_view(view: &str, table: &Table, query: &ViewQuery) -> String {
 /// The empty first part gives the columns their order and types. A column that a file lacks reads
 /// as null. A column whose type the contract's type can read is cast. A column that cannot be read
 /// fails when it is selected. A column with decimals is shown as a decimal.
+///
+/// Without `hive_types_autocast = false`, DuckDB lists the files once more for each scan, to guess the
+/// types of partitions.
 pub(super) fn table_view(
     view: &str,
     table: &Table,
@@ -439,7 +442,7 @@ pub(super) fn table_view(
     for part in parts {
         relation.push_str(&format!(
             " UNION ALL BY NAME SELECT * FROM read_parquet({}, hive_partitioning = true, \
-             hive_types = {{'dt': DATE}}, union_by_name = {})",
+             hive_types = {{'dt': DATE}}, hive_types_autocast = false, union_by_name = {})",
             part.paths(table),
             !part.uniform
         ));

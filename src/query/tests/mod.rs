@@ -3,6 +3,7 @@
 mod checks;
 mod evolution;
 mod history;
+mod overviews;
 mod views;
 
 use std::collections::BTreeSet;
