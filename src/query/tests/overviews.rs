@@ -284,7 +284,7 @@ fn the_overview_of_one_note_or_creator_reads_their_rows_only() {
                 .collect();
             let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
             let columns = "run_id, pipeline, source, snapshot_at, fetched_at, endpoint";
-            lake.add_on("2026-03-01", table, &format!("{columns}, {more}"), &rows);
+            lake.add(table, &format!("{columns}, {more}"), &rows);
         };
         add("notes", "note_id, author_user_id, title", &|i| {
             format!("'n{i:03}', 'u{i:03}', 'T'")

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::overviews::nine_days;
 use super::*;
 
-pub(super) static RELATIONS: LazyLock<IndexMap<String, Table>> = LazyLock::new(|| {
+static RELATIONS: LazyLock<IndexMap<String, Table>> = LazyLock::new(|| {
     let contracts = Contracts::load(None).unwrap_or_else(|e| panic!("{e}"));
     contracts.tables_and_views()
 });
