@@ -34,13 +34,15 @@ pub fn table_statements(
     columns: &FileColumns,
     files: impl Fn(&Table) -> Option<Files>,
 ) -> Vec<String> {
-    let view = |table: &Table| {
+    let statements = |table: &Table| {
         let part = files(table).map(|files| ViewPart::of_files(files, lake, table, columns));
         let name = identifier(table.name());
-        table_view(&name, table, &columns.unreadable, part.as_slice())
+        let view = table_view(&name, table, &columns.unreadable, part.as_slice());
+        let files = part.and_then(|part| part.file_list(table));
+        files.map(|files| files.all).into_iter().chain([view])
     };
     let tables = tables.values().filter(|table| table.query.is_none());
-    tables.map(view).collect()
+    tables.flat_map(statements).collect()
 }
 
 /// Returns true if a statement of a catalog only adds a comment.
@@ -100,9 +102,9 @@ fn views_where(
     })
 }
 
-/// Returns the tables whose names occur in a query: perhaps more than it reads, hardly ever fewer.
-/// This saves time, since DuckDB lists a table's folders to create its view. Returns all tables if
-/// the SQL may not be a single query, or may list the views themselves.
+/// Returns the tables that occur in a query, with their derived views if one of them occurs: perhaps
+/// more than it reads, hardly ever fewer. This saves time, since DuckDB lists a table's folders to create
+/// its view. Returns all tables if the SQL may not be a single query, or may list the views themselves.
 pub fn named_in(sql: &str, tables: &IndexMap<String, Table>) -> IndexMap<String, Table> {
     let sql = sql.to_lowercase();
     let text = sql.trim().trim_end_matches(';');
@@ -111,21 +113,40 @@ pub fn named_in(sql: &str, tables: &IndexMap<String, Table>) -> IndexMap<String,
         .any(|word| text.starts_with(word));
     let squeezed: String = text.split_whitespace().collect();
     let lists = LISTS.iter().any(|word| squeezed.contains(word));
-    let is_query = begins && !text.contains(';') && !lists;
-    let named = |name: &&String| !is_query || text.contains(&name.to_lowercase());
-    let mut names: BTreeSet<&str> = tables.keys().filter(named).map(String::as_str).collect();
-    // A view needs what it reads.
-    let mut open: Vec<&str> = names.iter().copied().collect();
+    if !begins || text.contains(';') || lists {
+        return tables.clone();
+    }
+    let views = |table: &Table| table.derived_views().into_iter().map(|view| view.name);
+    let relations = tables
+        .iter()
+        .flat_map(|(name, table)| std::iter::once(name.clone()).chain(views(table)));
+    let mut open: Vec<String> = relations
+        .filter(|name| text.contains(&name.to_lowercase()))
+        .collect();
+    let mut named = BTreeSet::new();
     while let Some(name) = open.pop() {
-        let query = tables.get(name).and_then(|table| table.query.as_ref());
-        let reads = query.into_iter().flat_map(|query| query.reads.keys());
-        for (table, _) in reads.filter_map(|relation| owner(relation, tables)) {
-            if names.insert(table.name()) {
-                open.push(table.name());
-            }
+        if named.contains(&name) {
+            continue;
+        }
+        // A view needs what it reads.
+        let query = tables.get(&name).and_then(|table| table.query.as_ref());
+        open.extend(
+            query
+                .into_iter()
+                .flat_map(|query| query.reads.keys())
+                .cloned(),
+        );
+        let table = owner(&name, tables).map(|(table, _)| table.name().to_owned());
+        named.extend(table);
+        named.insert(name);
+    }
+    let mut tables = only(tables, |name| named.contains(name));
+    for table in tables.values_mut() {
+        if !views(table).any(|view| named.contains(&view)) {
+            table.leave_out_derived_views();
         }
     }
-    only(tables, |name| names.contains(name))
+    tables
 }
 
 /// Returns the tables whose names `keep` accepts.
@@ -198,6 +219,27 @@ impl<'a> ViewPart<'a> {
         }
     }
 
+    /// Returns the statements that define the macro with the files, if they are fixed.
+    fn file_list(&self, table: &Table) -> Option<FileList> {
+        let Files::These(paths) = &self.files else {
+            return None;
+        };
+        let paths = paths.iter().map(|path| plain_glob(&path.to_string_lossy()));
+        let paths: Vec<String> = paths.collect();
+        let listed = |paths: &[String]| {
+            let paths = literal(&paths.join(BETWEEN_PATHS));
+            format!(
+                "CREATE OR REPLACE MACRO {}() AS {paths}",
+                file_list_of(table)
+            )
+        };
+        let first = if self.uniform { 1 } else { paths.len() };
+        Some(FileList {
+            first: listed(paths.get(..first).unwrap_or_default()),
+            all: listed(&paths),
+        })
+    }
+
     /// Returns the argument of `read_parquet`.
     fn paths(&self, table: &Table) -> String {
         let plain = |path: &Path| plain_glob(&path.to_string_lossy());
@@ -210,12 +252,12 @@ impl<'a> ViewPart<'a> {
                     .join("*.parquet");
                 literal(&glob.to_string_lossy())
             }
-            Files::These(paths) => {
-                // DuckDB parses one text much faster than a list of thousands.
-                let paths: Vec<String> = paths.iter().map(|path| plain(path)).collect();
-                let paths = literal(&paths.join(BETWEEN_PATHS));
-                format!("string_split({paths}, {})", literal(BETWEEN_PATHS))
-            }
+            // DuckDB parses one text much faster than a list of thousands.
+            Files::These(_) => format!(
+                "string_split({}(), {})",
+                file_list_of(table),
+                literal(BETWEEN_PATHS)
+            ),
             Files::BelowMacro => {
                 let folder = table.rows_from.folder().unwrap_or_default();
                 let glob = format!("/{folder}/{}/{PARTITIONS}/*.parquet", table.name());
@@ -223,6 +265,18 @@ impl<'a> ViewPart<'a> {
             }
         }
     }
+}
+
+/// Statements that define the macro with the files of a table.
+struct FileList {
+    /// With as many files as DuckDB needs for their columns. To create a view, it looks for each file.
+    first: String,
+    all: String,
+}
+
+/// Returns the name of the macro with the paths of the files of a table.
+fn file_list_of(table: &Table) -> String {
+    identifier(&format!("files_of_{}", table.name()))
 }
 
 /// The unit separator, which does not occur in paths.
@@ -235,14 +289,14 @@ pub(super) fn views<'a>(
     unreadable: &Unreadable,
     parts: impl Fn(&Table) -> Vec<ViewPart<'a>>,
 ) -> Vec<String> {
-    let view_of_files = |table: &Table| CatalogRelation {
-        create: Some(table_view(
-            &identifier(table.name()),
-            table,
-            unreadable,
-            &parts(table),
-        )),
-        ..CatalogRelation::of_table(table, comment_on_view(table.name(), &table.description))
+    let view_of_files = |table: &Table| {
+        let parts = parts(table);
+        let name = identifier(table.name());
+        CatalogRelation {
+            create: Some(table_view(&name, table, unreadable, &parts)),
+            files: parts.iter().find_map(|part| part.file_list(table)),
+            ..CatalogRelation::of_table(table, comment_on_view(table.name(), &table.description))
+        }
     };
     in_sql(&relations(tables, unreadable, view_of_files))
 }
@@ -277,6 +331,8 @@ struct CatalogRelation {
     columns: Vec<String>,
     /// Creates the view. `None` for a table that the database has.
     create: Option<String>,
+    /// The files of a table, if they are fixed.
+    files: Option<FileList>,
     comments: Vec<String>,
 }
 
@@ -290,6 +346,7 @@ impl CatalogRelation {
             name: name.to_owned(),
             columns,
             create: None,
+            files: None,
             comments: std::iter::once(comment)
                 .chain(comments_on_columns(name, &table.columns))
                 .chain(comments_on_columns(name, &table.view_columns))
@@ -308,6 +365,7 @@ impl CatalogRelation {
             name: name.to_owned(),
             columns: columns.iter().map(declared).collect(),
             create: Some(create),
+            files: None,
             comments: std::iter::once(comment_on_view(name, description))
                 .chain(comments_on_columns(name, columns))
                 .collect(),
@@ -368,6 +426,11 @@ fn relations(
 /// tables at first. The last view is created first, and the table in its place is dropped then. So each
 /// query is bound once, and the footers of a table's files are read once.
 fn in_sql(relations: &[CatalogRelation]) -> Vec<String> {
+    let lists = || {
+        relations
+            .iter()
+            .filter_map(|relation| relation.files.as_ref())
+    };
     let stub = |relation: &CatalogRelation| {
         relation.create.as_ref()?;
         let name = identifier(&relation.name);
@@ -375,6 +438,7 @@ fn in_sql(relations: &[CatalogRelation]) -> Vec<String> {
         Some(format!("CREATE TABLE {name} ({columns})"))
     };
     let mut statements: Vec<String> = relations.iter().filter_map(stub).collect();
+    statements.extend(lists().map(|files| files.first.clone()));
     for relation in relations.iter().rev() {
         if let Some(create) = &relation.create {
             statements.push(format!("DROP TABLE {}", identifier(&relation.name)));
@@ -382,6 +446,7 @@ fn in_sql(relations: &[CatalogRelation]) -> Vec<String> {
         }
         statements.extend(relation.comments.iter().cloned());
     }
+    statements.extend(lists().map(|files| files.all.clone()));
     statements
 }
 

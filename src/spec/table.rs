@@ -272,6 +272,12 @@ impl Table {
         named.collect()
     }
 
+    /// Removes the views that are derived from the table.
+    pub fn leave_out_derived_views(&mut self) {
+        self.latest_view = None;
+        self.delta_by.clear();
+    }
+
     /// Returns true if the contract lists this column as removed.
     pub fn has_removed(&self, column: &str) -> bool {
         self.removed.keys().any(|name| name.value == column)

@@ -1,6 +1,7 @@
 //! DuckDB over the lake.
 
 pub mod catalog_file;
+mod confinement;
 mod database_file;
 pub mod export_file;
 
@@ -23,7 +24,7 @@ use crate::query::sql;
 use crate::query::staged::{self, Staged};
 use crate::spec::mart::DateSpan;
 use crate::spec::table::FileColumns;
-use crate::spec::table::{FOLDERS, Table};
+use crate::spec::table::Table;
 
 #[derive(Debug, Error)]
 pub enum QueryError {
@@ -327,46 +328,6 @@ impl Database {
         let scratch = scratch.map(Path::to_string_lossy).unwrap_or_default();
         let scratch = sql::literal(&scratch);
         self.execute(&format!("SET temp_directory = {scratch}"))
-    }
-
-    /// Permanently restricts statements to the files of tables and marts. They cannot reach raw
-    /// pages, which would have to be paid for again if they were lost, nor commit records. Spilling
-    /// still works, and so does setting the time zone.
-    ///
-    /// # Errors
-    /// Fails if a path cannot be resolved, or DuckDB rejects a setting.
-    pub fn confine(&self, lake: &Path) -> Result<(), QueryError> {
-        self.confine_to(&[lake])
-    }
-
-    /// Restricts statements as [`Database::confine`] does, to the folders of tables and marts below
-    /// each of `roots`: a lake, or a staging, which has the folders of a lake.
-    ///
-    /// # Errors
-    /// Fails if a path cannot be resolved, or DuckDB rejects a setting.
-    pub fn confine_to(&self, roots: &[&Path]) -> Result<(), QueryError> {
-        let roots = roots.iter().map(|root| absolute(root));
-        let roots: Vec<PathBuf> = roots.collect::<Result<_, _>>()?;
-        let folders = roots
-            .iter()
-            .flat_map(|root| FOLDERS.map(|folder| root.join(folder)));
-        let folders = folders.map(|folder| {
-            let folder = folder.to_string_lossy();
-            // The views name the folder in the second form.
-            let names = [
-                sql::literal(&folder),
-                sql::literal(&sql::plain_glob(&folder)),
-            ];
-            names.join(", ")
-        });
-        let folders: Vec<String> = folders.collect();
-        // DuckDB before 1.5.5 does not have the setting. SQL cannot set its time zone there.
-        let _ = self.execute("SET allowed_configs = ['TimeZone']");
-        self.execute(&format!(
-            "SET allow_persistent_secrets = false; SET allowed_directories = [{}]; \
-             SET enable_external_access = false; SET lock_configuration = true",
-            folders.join(", ")
-        ))
     }
 
     /// Returns the means to cancel statements of this database.

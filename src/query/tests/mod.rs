@@ -1,6 +1,7 @@
 //! The views of the catalog over small lakes; `history` has the questions of a new run.
 
 mod checks;
+mod confinement;
 mod evolution;
 mod history;
 mod overviews;
@@ -357,24 +358,28 @@ fn a_lake_may_lie_anywhere() {
 #[test]
 fn only_parquet_files_in_partitions_count_as_files() {
     let tables = &*TABLES;
-    let with = |files: fn() -> Option<Files>| {
-        let columns = FileColumns::default();
-        statements(Path::new("/lake"), tables, &columns, |_| files()).join("\n")
+    let mut columns = FileColumns::default();
+    let with = |files: fn() -> Option<Files>, columns: &FileColumns| {
+        statements(Path::new("/lake"), tables, columns, |_| files()).join(";\n")
     };
-    let any = with(|| Some(Files::Any));
+    let any = with(|| Some(Files::Any), &columns);
     assert!(any.contains("read_parquet('/lake/tables/notes/dt=*/*.parquet'"));
-    let these = with(|| {
+    let files = || {
         Some(Files::These(vec![
             "/a/b'.parquet".into(),
             "/a/[c].parquet".into(),
         ]))
-    });
-    assert!(
-        these.contains(
-            "read_parquet(string_split('/a/b''.parquet\u{1f}/a/[[]c].parquet', '\u{1f}'),"
-        )
-    );
-    assert!(!with(|| None).contains("read_parquet"));
+    };
+    let these = with(files, &columns);
+    assert!(these.contains("read_parquet(string_split(\"files_of_notes\"(), '\u{1f}'),"));
+    let listed = "MACRO \"files_of_notes\"() AS '/a/b''.parquet\u{1f}/a/[[]c].parquet'";
+    // Different files may have different columns, so a view is created over all of them.
+    assert_eq!(these.matches(listed).count(), 2);
+    columns.uniform.insert("notes".to_owned());
+    let these = with(files, &columns);
+    assert_eq!(these.matches(listed).count(), 1);
+    assert!(these.contains("MACRO \"files_of_notes\"() AS '/a/b''.parquet';"));
+    assert!(!with(|| None, &columns).contains("read_parquet"));
     let lake = Lake::new();
     let folder = lake.root.join("tables/notes/dt=2026-03-09");
     fs::create_dir_all(&folder).expect("a folder");

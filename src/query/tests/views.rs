@@ -17,7 +17,7 @@ pub(super) fn open(lake: &Lake) -> Database {
         .unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn views() -> impl Iterator<Item = &'static Table> {
+pub(super) fn views() -> impl Iterator<Item = &'static Table> {
     RELATIONS.values().filter(|table| table.query.is_some())
 }
 

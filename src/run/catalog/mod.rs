@@ -25,6 +25,14 @@ pub struct Opened {
     _reading: Option<Reading>,
 }
 
+impl Opened {
+    /// Closes the lake, and leaves the memory of the database to the end of the process. To free the
+    /// footers of many files takes up to a tenth of the time of a query. No statement may run any more.
+    pub fn leave_memory(self) {
+        std::mem::forget(self.database);
+    }
+}
+
 impl Deref for Opened {
     type Target = Database;
 

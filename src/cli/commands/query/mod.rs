@@ -113,6 +113,7 @@ pub fn main(args: &QueryArgs, common: &Common) -> Result<ExitCode, CliError> {
         output: args.output.clone(),
         scratch: TempDir::new().ok(),
         running: Arc::default(),
+        is_last: sql.is_some(),
     };
     match sql {
         Some(sql) => queries.run(&sql, &parameters)?,

@@ -39,6 +39,8 @@ pub(super) struct Queries {
     /// Folder of temporary files. Without it, nothing is spilled.
     pub scratch: Option<TempDir>,
     pub running: Arc<Running>,
+    /// True if the process ends after one statement.
+    pub is_last: bool,
 }
 
 impl Queries {
@@ -110,7 +112,7 @@ impl Queries {
         tables: &IndexMap<String, Table>,
         comments: Comments,
     ) -> Result<(Result<Option<String>, Failed>, bool), CliError> {
-        let database = self.open(tables, comments)?;
+        let database = self.open(sql, tables, comments)?;
         let _interruptible = self.running.begin(database.interrupter());
         if self.running.is_cancelled() {
             return Ok((Err(Failed::Query(QueryError::Cancelled)), false));
@@ -132,13 +134,17 @@ impl Queries {
         // With --allow-files the SQL may already have written files.
         is_repeatable &= !self.allows_files;
         let written = written.map_err(Failed::Query).and_then(|written| written);
+        if self.is_last && written.is_ok() {
+            database.leave_memory();
+        }
         Ok((written, is_repeatable))
     }
 
-    /// Opens the lake as of `--as-of`. Without `--allow-files` the queries can read the lake's files
-    /// only.
+    /// Opens the lake as of `--as-of`, to run this SQL. Without `--allow-files` it can read the lake's
+    /// files only.
     fn open(
         &self,
+        sql: &str,
         tables: &IndexMap<String, Table>,
         comments: Comments,
     ) -> Result<Opened, CliError> {
@@ -149,7 +155,9 @@ impl Queries {
         database.spill_to(self.scratch.as_ref().map(TempDir::path))?;
         database.set_time_zone(self.zone)?;
         if !self.allows_files {
-            database.confine(self.lake.root())?;
+            let views = tables.values().filter_map(|table| table.query.as_ref());
+            let views = views.map(|query| query.sql.as_str());
+            database.confine_for(std::iter::once(sql).chain(views), self.lake.root())?;
         }
         Ok(database)
     }
