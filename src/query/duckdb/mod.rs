@@ -330,6 +330,15 @@ impl Database {
         self.execute(&format!("SET temp_directory = {scratch}"))
     }
 
+    /// Lets DuckDB read each column of a row group at once. Otherwise it reads the headers of pages byte
+    /// by byte, which takes a tenth of the time of a query of many small files.
+    ///
+    /// # Errors
+    /// Fails if DuckDB rejects the setting.
+    pub fn read_columns_at_once(&self) -> Result<(), QueryError> {
+        self.execute("SET prefetch_all_parquet_files = true")
+    }
+
     /// Returns the means to cancel statements of this database.
     pub fn interrupter(&self) -> Interrupter {
         Interrupter(self.connection.interrupt_handle())

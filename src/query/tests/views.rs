@@ -374,9 +374,12 @@ fn a_note_is_missing_once_a_look_at_least_as_deep_does_not_return_it() {
         ["a|missing|6|7|", "b|seen|8||", "c|missing|7|8|"]
     );
     // Also if the find was deeper than any look that was completed.
-    let searched = Searched::new("general")
-        .run(1, 3, "NULL", &[("a", 0)])
-        .run(2, 1, "'short_page'", &[("b", 0)]);
+    let searched = Searched::new("general").run(1, 3, "NULL", &[("a", 0)]).run(
+        2,
+        1,
+        "'short_page'",
+        &[("b", 0)],
+    );
     assert_eq!(searched.states(), ["a|missing|1|2|", "b|seen|2||"]);
 }
 

@@ -154,6 +154,7 @@ impl Queries {
         };
         database.spill_to(self.scratch.as_ref().map(TempDir::path))?;
         database.set_time_zone(self.zone)?;
+        database.read_columns_at_once()?;
         if !self.allows_files {
             let views = tables.values().filter_map(|table| table.query.as_ref());
             let views = views.map(|query| query.sql.as_str());
