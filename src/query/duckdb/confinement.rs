@@ -50,8 +50,7 @@ impl Database {
     /// Restricts the database for these statements alone, with the effect of [`Database::confine`].
     ///
     /// Statements that name relations of the catalog, and nothing else, cannot reach other files. They
-    /// are not checked while they run: to check a file, DuckDB resolves its path several times, which
-    /// is a sixth of the time of a query of many files.
+    /// are not checked while they run: to check a file, DuckDB resolves its path several times.
     ///
     /// `statements` are those that will run, and the queries of the views that they may read.
     ///

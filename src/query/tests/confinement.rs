@@ -1,4 +1,4 @@
-//! Which SQL can reach files, and what then keeps it from them.
+//! SQL that names relations only, and SQL that may reach files.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::{Lake, TABLES, rows};
 use crate::query::duckdb::{Comments, Database};
 use crate::spec::table::FileColumns;
 
-/// A database over a lake with a note `a`, confined for these statements.
+/// Returns a database over a lake, confined for these statements.
 fn confined(lake: &Lake, statements: &[&str]) -> Database {
     let columns = FileColumns::default();
     let database = Database::open_still(&lake.root, &TABLES, &columns, Comments::Without);
@@ -23,7 +23,7 @@ fn lake() -> Lake {
     lake
 }
 
-/// Whether DuckDB checks each file that these statements open.
+/// Returns true if DuckDB checks each file that these statements open.
 fn is_checked(lake: &Lake, statements: &[&str]) -> bool {
     let database = confined(lake, statements);
     let setting = rows(

@@ -26,8 +26,8 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Closes the lake, and leaves the memory of the database to the end of the process. To free the
-    /// footers of many files takes up to a tenth of the time of a query. No statement may run any more.
+    /// Releases the lock of readers, and keeps the memory of the database until the process ends. To free
+    /// the cached footers of many files takes time. No statement may be running.
     pub fn leave_memory(self) {
         std::mem::forget(self.database);
     }
