@@ -261,6 +261,8 @@ struct Searched {
     sort: &'static str,
     /// True if pages have the time of their last note, as those of older versions do not.
     has_times: bool,
+    /// True if pages have the order of their search, as those of older versions do not.
+    has_orders: bool,
 }
 
 impl Searched {
@@ -270,6 +272,7 @@ impl Searched {
             lake,
             sort,
             has_times: true,
+            has_orders: true,
         }
     }
 
@@ -279,16 +282,29 @@ impl Searched {
         self
     }
 
+    /// Sets whether the pages of the runs that follow have the order of their search.
+    fn with_orders(mut self, has_orders: bool) -> Self {
+        self.has_orders = has_orders;
+        self
+    }
+
     /// Adds the run of an hour: the number of pages, the stop reason of the last one (SQL), and the
     /// notes, each with the hour of its publication.
     fn run(mut self, hour: u32, pages: u32, stop: &str, notes: &[(&str, u32)]) -> Self {
         let run = format!("'run{hour}', {}", at(hour));
+        let order = match self.sort {
+            _ if !self.has_orders => "NULL::VARCHAR".to_owned(),
+            sort => format!("'{sort}'"),
+        };
         let pages: Vec<String> = (1..=pages)
             .map(|page| {
                 let stop = if page == pages { stop } else { "NULL" };
                 let last = notes.last().filter(|_| self.has_times && page == pages);
                 let last = last.map_or("NULL::TIMESTAMPTZ".to_owned(), |(_, hour)| at(*hour));
-                format!("{run}, 's', 'k', {page}, {}, {stop}, {last}", notes.len())
+                format!(
+                    "{run}, 's', 'k', {page}, {}, {stop}, {last}, {order}",
+                    notes.len()
+                )
             })
             .collect();
         let hits = notes.iter().enumerate().map(|(i, (note, _))| {
@@ -306,7 +322,7 @@ impl Searched {
         let files = [
             (
                 "search_pages",
-                "search_id, keyword, page, item_count, stop, last_note_published_at",
+                "search_id, keyword, page, item_count, stop, last_note_published_at, sort",
                 pages,
             ),
             (
@@ -428,6 +444,41 @@ fn in_the_order_newest_a_look_counts_only_for_notes_that_are_newer_than_its_last
                 "new|missing|8|9|",
                 "newest|seen|11||",
                 "old|missing|9|11|"
+            ],
+            "{before} {after}"
+        );
+    }
+}
+
+#[test]
+fn pages_of_older_versions_do_not_tell_the_order_of_their_search() {
+    let deep = "'max_pages'";
+    for (before, after) in [(true, true), (false, false), (false, true), (true, false)] {
+        let general = Searched::new("general")
+            .with_orders(before)
+            .run(1, 2, deep, &[("a", 0), ("b", 0)])
+            .with_orders(after)
+            // In the order newest, this would be a look that did not reach b.
+            .run(2, 2, deep, &[("a", 3)]);
+        assert_eq!(
+            general.states(),
+            ["a|seen|2||", "b|missing|1|2|"],
+            "{before} {after}"
+        );
+        let newest = Searched::new("newest")
+            .with_orders(before)
+            .run(5, 1, deep, &[("a", 4), ("b", 3)])
+            .with_orders(after)
+            // In another order, b would be missing.
+            .run(6, 1, deep, &[("c", 5), ("a", 4)])
+            .run(7, 1, deep, &[("c", 5), ("d", 1)]);
+        assert_eq!(
+            newest.states(),
+            [
+                "a|missing|6|7|",
+                "b|missing|5|7|",
+                "c|seen|7||",
+                "d|seen|7||"
             ],
             "{before} {after}"
         );
