@@ -70,7 +70,7 @@ pub fn statements(
             of_lake(None, table).into_iter().collect()
         }
     };
-    let mut statements = views(tables, &columns.unreadable, whole);
+    let mut statements = views(tables, &columns.unreadable, whole).all();
     statements.push(format!("CREATE SCHEMA {RUN}"));
     for table in tables.values().filter(|table| table.query.is_none()) {
         let view = of_run(table.name());

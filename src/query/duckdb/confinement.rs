@@ -61,7 +61,7 @@ impl Database {
         mut statements: impl Iterator<Item = &'s str>,
         lake: &Path,
     ) -> Result<(), QueryError> {
-        if !statements.all(|sql| self.names_relations_only(sql)) {
+        if !statements.all(|sql| self.selects_of_relations(sql).is_some()) {
             return self.confine(lake);
         }
         // A function that is missing would be looked for in extensions, which DuckDB would download.
@@ -78,18 +78,17 @@ impl Database {
         self.execute("SET allow_persistent_secrets = false; SET lock_configuration = true")
     }
 
-    /// Returns true if SQL consists of SELECT statements that name nothing but relations. False if
-    /// that is unknown.
-    fn names_relations_only(&self, sql: &str) -> bool {
+    /// Returns the number of statements in SQL that consists of SELECT statements which name nothing but
+    /// relations. `None` for other SQL, or if that is unknown.
+    pub(super) fn selects_of_relations(&self, sql: &str) -> Option<usize> {
         let parse = "SELECT json_serialize_sql(?::VARCHAR)";
         let parsed = self.connection.query_row(parse, [sql], |row| row.get(0));
+        let parsed: String = parsed.ok()?;
+        let parsed: Value = serde_json::from_str(&parsed).ok()?;
         // Only SELECT statements can be serialized. Others have an error, and no statements.
-        let parsed = parsed
-            .ok()
-            .and_then(|text: String| serde_json::from_str(&text).ok());
-        parsed.is_some_and(|parsed: Value| {
-            parsed["statements"].is_array() && is_of_relations(&parsed["statements"])
-        })
+        let statements = parsed["statements"].as_array()?;
+        let are_plain = statements.iter().all(is_of_relations);
+        are_plain.then_some(statements.len())
     }
 }
 

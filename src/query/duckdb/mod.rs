@@ -4,8 +4,9 @@ pub mod catalog_file;
 mod confinement;
 mod database_file;
 pub mod export_file;
+pub mod late_views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use crate::lake_layout::{is_parquet, partition_date};
 use crate::query::catalog::{self, Files};
+use crate::query::duckdb::late_views::LateViews;
 use crate::query::sql;
 use crate::query::staged::{self, Staged};
 use crate::spec::mart::DateSpan;
@@ -202,11 +204,7 @@ impl Database {
         columns: &FileColumns,
         comments: Comments,
     ) -> Result<Self, QueryError> {
-        let statements = catalog_statements(lake, tables, columns, these)?;
-        match comments {
-            Comments::With => Self::with(&statements),
-            Comments::Without => Self::without_comments(statements),
-        }
+        LateViews::open_still(lake, tables, columns, comments)?.create()
     }
 
     /// Opens the lake as it will be with a run's staged files. The schema `run` has the run's rows
@@ -259,30 +257,10 @@ impl Database {
     ) -> Result<Self, QueryError> {
         let lake = absolute(lake)?;
         let files = |table: &Table| these(&lake, table);
-        Self::without_comments(catalog::statements_of_pipelines(
-            &lake, tables, columns, pipelines, files,
-        ))
+        let create = catalog::statements_of_pipelines(&lake, tables, columns, pipelines, files);
+        Self::with(&create.without_comments().all())
     }
 
-    /// Opens the lake with the rows of these runs only. The files are fixed as in
-    /// [`Database::open_still`].
-    ///
-    /// # Errors
-    /// Fails as [`Database::open`] does.
-    pub fn open_as_of(
-        lake: &Path,
-        tables: &IndexMap<String, Table>,
-        columns: &FileColumns,
-        runs: &BTreeSet<String>,
-    ) -> Result<Self, QueryError> {
-        let lake = absolute(lake)?;
-        let files = |table: &Table| these(&lake, table);
-        Self::with(&catalog::statements_as_of(
-            &lake, tables, columns, runs, files,
-        ))
-    }
-
-    /// Comments take as much time as views.
     fn without_comments(mut statements: Vec<String>) -> Result<Self, QueryError> {
         statements.retain(|statement| !catalog::is_comment(statement));
         Self::with(&statements)
@@ -373,8 +351,21 @@ impl Database {
         parameters: &BTreeMap<String, String>,
         read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
     ) -> Result<T, QueryError> {
+        self.stream_after(sql, parameters, || Ok(()), read)
+    }
+
+    /// Runs one SQL statement as [`Database::stream`] does, and `before` between its preparation and its
+    /// execution.
+    fn stream_after<T>(
+        &self,
+        sql: &str,
+        parameters: &BTreeMap<String, String>,
+        before: impl FnOnce() -> Result<(), QueryError>,
+        read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
+    ) -> Result<T, QueryError> {
         let mut statement = self.connection.prepare(sql).map_err(failed)?;
         let values = values(&statement, parameters)?;
+        before()?;
         let schema = statement
             .stream_arrow(duckdb::params_from_iter(values))
             .map_err(failed)?
@@ -484,7 +475,7 @@ fn catalog_statements(
 ) -> Result<Vec<String>, QueryError> {
     let lake = absolute(lake)?;
     let files = |table: &Table| files(&lake, table);
-    Ok(catalog::statements(&lake, tables, columns, files))
+    Ok(catalog::statements(&lake, tables, columns, files).all())
 }
 
 /// Executes the statements that create views, in one transaction, since every transaction of a file is

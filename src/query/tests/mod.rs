@@ -4,6 +4,7 @@ mod checks;
 mod confinement;
 mod evolution;
 mod history;
+mod late_views;
 mod overviews;
 mod views;
 
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 
 use super::catalog::{Files, named_in, sql_type, statements};
 use super::duckdb::catalog_file::write_catalog;
+use super::duckdb::late_views::LateViews;
 use super::duckdb::{Comments, Database, DatabaseLimits, QueryAnswer};
 use super::views::derived;
 use crate::spec::contracts::Contracts;
@@ -360,7 +362,8 @@ fn only_parquet_files_in_partitions_count_as_files() {
     let tables = &*TABLES;
     let mut columns = FileColumns::default();
     let with = |files: fn() -> Option<Files>, columns: &FileColumns| {
-        statements(Path::new("/lake"), tables, columns, |_| files()).join(";\n")
+        let create = statements(Path::new("/lake"), tables, columns, |_| files());
+        create.all().join(";\n")
     };
     let any = with(|| Some(Files::Any), &columns);
     assert!(any.contains("read_parquet('/lake/tables/notes/dt=*/*.parquet'"));
@@ -598,7 +601,8 @@ fn an_open_lake_does_not_show_later_commits() {
     let still =
         Database::open_still(&lake.root, tables, &columns, Comments::Without).expect("a lake");
     let as_of = ["r".to_owned(), "s".to_owned()].into();
-    let as_of = Database::open_as_of(&lake.root, tables, &columns, &as_of).expect("a lake");
+    let as_of = LateViews::open_as_of(&lake.root, tables, &columns, &as_of);
+    let as_of = as_of.and_then(LateViews::create).expect("a lake");
     let usual = Database::open(&lake.root, tables, &columns).expect("a lake");
     lake.add("notes", "note_id, run_id", &["'b', 's'"]);
     let rows = |database: &Database| {

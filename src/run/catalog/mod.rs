@@ -3,7 +3,7 @@
 pub mod as_of;
 pub mod zones;
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
@@ -12,6 +12,7 @@ use crate::load::Lake;
 use crate::load::locks::readers::Reading;
 use crate::query::catalog::only;
 use crate::query::duckdb::catalog_file::write_catalog;
+use crate::query::duckdb::late_views::LateViews;
 use crate::query::duckdb::{Comments, Database};
 use crate::run::catalog::as_of::runs_as_of;
 use crate::run::error::RunError;
@@ -20,12 +21,12 @@ use crate::spec::table::Table;
 
 /// Tables of a lake, opened for SQL. Shares the lock of readers until it is dropped. Before they
 /// remove files, `compact` and `prune` wait for this lock, up to a time limit.
-pub struct Opened {
-    database: Database,
+pub struct Opened<D = Database> {
+    database: D,
     _reading: Option<Reading>,
 }
 
-impl Opened {
+impl<D> Opened<D> {
     /// Releases the lock of readers, and keeps the memory of the database until the process ends. To free
     /// the cached footers of many files takes time. No statement may be running.
     pub fn leave_memory(self) {
@@ -33,11 +34,17 @@ impl Opened {
     }
 }
 
-impl Deref for Opened {
-    type Target = Database;
+impl<D> Deref for Opened<D> {
+    type Target = D;
 
-    fn deref(&self) -> &Database {
+    fn deref(&self) -> &D {
         &self.database
+    }
+}
+
+impl<D> DerefMut for Opened<D> {
+    fn deref_mut(&mut self) -> &mut D {
+        &mut self.database
     }
 }
 
@@ -57,11 +64,26 @@ pub fn open_still(
     })
 }
 
-/// Opens a database while no commit changes the lake.
-fn while_still(
+/// Opens these tables of a lake as [`open_still`] does, for one statement.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn open_late(
     lake: &Lake,
-    open: impl FnOnce() -> Result<Database, RunError>,
-) -> Result<Opened, RunError> {
+    tables: &IndexMap<String, Table>,
+    comments: Comments,
+) -> Result<Opened<LateViews>, RunError> {
+    while_still(lake, || {
+        let (root, columns) = (lake.root(), lake.file_columns(tables)?);
+        Ok(LateViews::open_still(root, tables, &columns, comments)?)
+    })
+}
+
+/// Opens a database while no commit changes the lake.
+fn while_still<D>(
+    lake: &Lake,
+    open: impl FnOnce() -> Result<D, RunError>,
+) -> Result<Opened<D>, RunError> {
     let reading = lake.begin_reading()?;
     let _still = lake.lock_shared()?;
     Ok(Opened {
@@ -89,7 +111,8 @@ pub fn open_some(
     })
 }
 
-/// Opens these tables of a lake with only the rows of runs that were committed by `at`.
+/// Opens these tables of a lake, for one statement, with only the rows of runs that were committed by
+/// `at`.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -97,11 +120,12 @@ pub fn open_as_of(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
     at: DateTime<Utc>,
-) -> Result<Opened, RunError> {
+) -> Result<Opened<LateViews>, RunError> {
     while_still(lake, || {
         let runs = runs_as_of(lake, at)?;
         let columns = lake.file_columns(tables)?;
-        Ok(Database::open_as_of(lake.root(), tables, &columns, &runs)?)
+        let root = lake.root();
+        Ok(LateViews::open_as_of(root, tables, &columns, &runs)?)
     })
 }
 

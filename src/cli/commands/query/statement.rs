@@ -16,6 +16,7 @@ use crate::cli::output::pager::print_paged;
 use crate::cli::output::print::print_as_is;
 use crate::load::Lake;
 use crate::query::catalog::named_in;
+use crate::query::duckdb::late_views::LateViews;
 use crate::query::duckdb::{Comments, Interrupter, QueryError};
 use crate::run::catalog::{self, GONE_RETRIES, Opened};
 use crate::spec::contracts::Contracts;
@@ -112,13 +113,13 @@ impl Queries {
         tables: &IndexMap<String, Table>,
         comments: Comments,
     ) -> Result<(Result<Option<String>, Failed>, bool), CliError> {
-        let database = self.open(sql, tables, comments)?;
-        let _interruptible = self.running.begin(database.interrupter());
+        let mut lake = self.open(sql, tables, comments)?;
+        let _interruptible = self.running.begin(lake.database().interrupter());
         if self.running.is_cancelled() {
             return Ok((Err(Failed::Query(QueryError::Cancelled)), false));
         }
         let mut is_repeatable = true;
-        let written = database.stream(sql, parameters, |schema, batches| {
+        let written = lake.stream(sql, parameters, |schema, batches| {
             // Rows that are printed as they arrive cannot be withdrawn.
             let waits = self.output.is_some() || self.form.format == Format::Table;
             let mut batches = batches.peekable();
@@ -135,7 +136,7 @@ impl Queries {
         is_repeatable &= !self.allows_files;
         let written = written.map_err(Failed::Query).and_then(|written| written);
         if self.is_last && written.is_ok() {
-            database.leave_memory();
+            lake.leave_memory();
         }
         Ok((written, is_repeatable))
     }
@@ -147,11 +148,12 @@ impl Queries {
         sql: &str,
         tables: &IndexMap<String, Table>,
         comments: Comments,
-    ) -> Result<Opened, CliError> {
-        let database = match self.as_of {
-            None => catalog::open_still(&self.lake, tables, comments)?,
+    ) -> Result<Opened<LateViews>, CliError> {
+        let lake = match self.as_of {
+            None => catalog::open_late(&self.lake, tables, comments)?,
             Some(Instant(at)) => catalog::open_as_of(&self.lake, tables, at.to_utc())?,
         };
+        let database = lake.database();
         database.spill_to(self.scratch.as_ref().map(TempDir::path))?;
         database.set_time_zone(self.zone)?;
         database.read_columns_at_once()?;
@@ -160,7 +162,7 @@ impl Queries {
             let views = views.map(|query| query.sql.as_str());
             database.confine_for(std::iter::once(sql).chain(views), self.lake.root())?;
         }
-        Ok(database)
+        Ok(lake)
     }
 }
 
