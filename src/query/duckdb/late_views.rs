@@ -26,7 +26,9 @@ pub struct LateViews {
 }
 
 impl LateViews {
-    /// Opens the lake with the files that exist now, whatever is committed while it is open.
+    /// Opens the lake with the files that exist now, whatever is committed while it is open. The views
+    /// of [`Database::open`] look for their files when they are read, so two views may see different
+    /// states.
     ///
     /// # Errors
     /// Fails if the lake's path cannot be resolved.

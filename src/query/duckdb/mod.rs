@@ -21,7 +21,6 @@ use thiserror::Error;
 
 use crate::lake_layout::{is_parquet, partition_date};
 use crate::query::catalog::{self, Files};
-use crate::query::duckdb::late_views::LateViews;
 use crate::query::sql;
 use crate::query::staged::{self, Staged};
 use crate::spec::mart::DateSpan;
@@ -69,7 +68,7 @@ impl QueryError {
 
     /// Returns true if a listed file is gone: a commit replaced it before it was read.
     pub fn is_of_gone_file(&self) -> bool {
-        let QueryError::Sql(error) = self else {
+        let (QueryError::Sql(error) | QueryError::View { error, .. }) = self else {
             return false;
         };
         let words = words(error);
@@ -192,21 +191,6 @@ impl Database {
         )
     }
 
-    /// Opens the lake with the files that exist now, whatever is committed while it is open. The
-    /// views of [`Database::open`] look for their files when they are read, so two views may see
-    /// different states.
-    ///
-    /// # Errors
-    /// Fails as [`Database::open`] does.
-    pub fn open_still(
-        lake: &Path,
-        tables: &IndexMap<String, Table>,
-        columns: &FileColumns,
-        comments: Comments,
-    ) -> Result<Self, QueryError> {
-        LateViews::open_still(lake, tables, columns, comments)?.create()
-    }
-
     /// Opens the lake as it will be with a run's staged files. The schema `run` has the run's rows
     /// alone.
     ///
@@ -244,8 +228,7 @@ impl Database {
         Self::without_comments(staged::statements(&nowhere, tables, &columns, |_, _| false))
     }
 
-    /// Opens the lake with the rows of these pipelines only. The files are fixed as in
-    /// [`Database::open_still`].
+    /// Opens the lake with the rows of these pipelines only, and with the files that exist now.
     ///
     /// # Errors
     /// Fails as [`Database::open`] does.

@@ -3,13 +3,15 @@
 use std::fs;
 
 use super::{Lake, TABLES, rows};
+use crate::query::duckdb::late_views::LateViews;
 use crate::query::duckdb::{Comments, Database};
 use crate::spec::table::FileColumns;
 
 /// Returns a database over a lake, confined for these statements.
 fn confined(lake: &Lake, statements: &[&str]) -> Database {
     let columns = FileColumns::default();
-    let database = Database::open_still(&lake.root, &TABLES, &columns, Comments::Without);
+    let database = LateViews::open_still(&lake.root, &TABLES, &columns, Comments::Without);
+    let database = database.and_then(LateViews::create);
     let database = database.unwrap_or_else(|e| panic!("{e}"));
     database
         .confine_for(statements.iter().copied(), &lake.root)

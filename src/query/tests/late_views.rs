@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::{Lake, texts};
+use super::{Lake, TABLES, texts};
 use crate::query::duckdb::late_views::LateViews;
 use crate::query::duckdb::{Comments, QueryAnswer, QueryError};
 use crate::spec::contracts::Contracts;
@@ -123,4 +123,20 @@ fn a_mistake_in_a_select_is_found_before_any_file_is_opened() {
     assert!(missing.contains("no value for it"), "{missing}");
     let broken = error("SELECT title FROM notes");
     assert!(broken.contains("dt=2026-03-07/0.parquet"), "{broken}");
+}
+
+/// Commits do not wait for readers.
+#[test]
+fn a_file_that_is_replaced_before_the_views_are_created_is_told_as_gone() {
+    let lake = three_notes();
+    let columns = FileColumns::default();
+    let opened = LateViews::open_still(&lake.root, &TABLES, &columns, Comments::Without);
+    let mut opened = opened.unwrap_or_else(|e| panic!("{e}"));
+    let partition = lake.root.join("tables/notes/dt=2026-03-08");
+    fs::rename(&partition, lake.root.join("aside")).expect("a folder");
+    let sql = "SELECT count(*) FROM notes";
+    let error = opened
+        .stream(sql, &BTreeMap::new(), |_, _| ())
+        .expect_err("a missing file");
+    assert!(error.is_of_gone_file(), "{error}");
 }

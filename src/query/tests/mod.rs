@@ -598,8 +598,8 @@ fn an_open_lake_does_not_show_later_commits() {
     let mut lake = Lake::new();
     lake.add("notes", "note_id, run_id", &["'a', 'r'"]);
     let columns = FileColumns::default();
-    let still =
-        Database::open_still(&lake.root, tables, &columns, Comments::Without).expect("a lake");
+    let still = LateViews::open_still(&lake.root, tables, &columns, Comments::Without);
+    let still = still.and_then(LateViews::create).expect("a lake");
     let as_of = ["r".to_owned(), "s".to_owned()].into();
     let as_of = LateViews::open_as_of(&lake.root, tables, &columns, &as_of);
     let as_of = as_of.and_then(LateViews::create).expect("a lake");

@@ -58,10 +58,7 @@ pub fn open_still(
     tables: &IndexMap<String, Table>,
     comments: Comments,
 ) -> Result<Opened, RunError> {
-    while_still(lake, || {
-        let (root, columns) = (lake.root(), lake.file_columns(tables)?);
-        Ok(Database::open_still(root, tables, &columns, comments)?)
-    })
+    while_still(lake, || Ok(late(lake, tables, comments)?.create()?))
 }
 
 /// Opens these tables of a lake as [`open_still`] does, for one statement.
@@ -73,10 +70,21 @@ pub fn open_late(
     tables: &IndexMap<String, Table>,
     comments: Comments,
 ) -> Result<Opened<LateViews>, RunError> {
-    while_still(lake, || {
-        let (root, columns) = (lake.root(), lake.file_columns(tables)?);
-        Ok(LateViews::open_still(root, tables, &columns, comments)?)
-    })
+    while_still(lake, || late(lake, tables, comments))
+}
+
+fn late(
+    lake: &Lake,
+    tables: &IndexMap<String, Table>,
+    comments: Comments,
+) -> Result<LateViews, RunError> {
+    let columns = lake.file_columns(tables)?;
+    Ok(LateViews::open_still(
+        lake.root(),
+        tables,
+        &columns,
+        comments,
+    )?)
 }
 
 /// Opens a database while no commit changes the lake.
