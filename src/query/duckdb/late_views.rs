@@ -88,13 +88,21 @@ impl LateViews {
     /// # Errors
     /// Fails if the contracts do not fit the lake's files.
     pub fn create(mut self) -> Result<Database, QueryError> {
-        self.create_views()?;
+        create_all(&self.database, std::mem::take(&mut self.views))?;
         Ok(self.database)
     }
 
-    fn create_views(&mut self) -> Result<(), QueryError> {
-        let views = std::mem::take(&mut self.views);
-        create(&self.database.connection, &views)
+    /// Creates the views unless this SQL can be prepared without them: if it is one SELECT of relations.
+    ///
+    /// # Errors
+    /// Fails as [`LateViews::create`] does.
+    pub fn create_for(&mut self, sql: &str) -> Result<(), QueryError> {
+        // To prepare several statements, DuckDB runs all but the last. A table function may keep what it
+        // found out about a relation when it was bound.
+        if !self.views.is_empty() && self.database.selects_of_relations(sql) != Some(1) {
+            create_all(&self.database, std::mem::take(&mut self.views))?;
+        }
+        Ok(())
     }
 
     /// Creates the views and runs SQL, as [`Database::stream`] does. Of several statements, the last gives
@@ -108,14 +116,17 @@ impl LateViews {
         parameters: &BTreeMap<String, String>,
         read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
     ) -> Result<T, QueryError> {
-        // To prepare several statements, DuckDB runs all but the last. A table function may keep what it
-        // found out about a relation when it was bound.
-        if self.database.selects_of_relations(sql) != Some(1) {
-            self.create_views()?;
-        }
+        self.create_for(sql)?;
         let views = std::mem::take(&mut self.views);
         let database = &self.database;
-        let create = || create(&database.connection, &views);
-        database.stream_after(sql, parameters, create, read)
+        database.stream_after(sql, parameters, || create_all(database, views), read)
+    }
+}
+
+/// Runs these statements, if there are any. SQL that has run may have left a transaction open.
+fn create_all(database: &Database, views: Vec<String>) -> Result<(), QueryError> {
+    match views.as_slice() {
+        [] => Ok(()),
+        views => create(&database.connection, views),
     }
 }

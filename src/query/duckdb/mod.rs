@@ -468,7 +468,12 @@ fn create(connection: &Connection, statements: &[String]) -> Result<(), QueryErr
     let created = connection.execute_batch(&format!("BEGIN TRANSACTION;\n{all};\nCOMMIT"));
     created.map_err(|error| {
         let _ = connection.execute_batch("ROLLBACK");
-        failing_view(connection, statements).unwrap_or(QueryError::Sql(error))
+        match failed(error) {
+            QueryError::Sql(error) => {
+                failing_view(connection, statements).unwrap_or(QueryError::Sql(error))
+            }
+            cancelled => cancelled,
+        }
     })
 }
 

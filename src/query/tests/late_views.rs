@@ -81,6 +81,7 @@ fn a_statement_sees_all_files_whatever_it_was_prepared_over() {
             &["3"],
         ),
         ("SELECT 1; SELECT count(*) FROM notes", &["3"]),
+        ("BEGIN; SELECT count(*) FROM notes", &["3"]),
         ("SELECT count(*) FROM query_table('notes')", &["3"]),
         ("SELECT count(*) FROM query('FROM notes')", &["3"]),
         ("SELECT count(*) FROM main.notes", &["3"]),

@@ -61,7 +61,7 @@ pub fn open_still(
     while_still(lake, || Ok(late(lake, tables, comments)?.create()?))
 }
 
-/// Opens these tables of a lake as [`open_still`] does, for one statement.
+/// Opens these tables of a lake as [`open_still`] does, to run this SQL.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -69,8 +69,13 @@ pub fn open_late(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
     comments: Comments,
+    sql: &str,
 ) -> Result<Opened<LateViews>, RunError> {
-    while_still(lake, || late(lake, tables, comments))
+    while_still(lake, || {
+        let mut views = late(lake, tables, comments)?;
+        views.create_for(sql)?;
+        Ok(views)
+    })
 }
 
 fn late(
@@ -119,8 +124,7 @@ pub fn open_some(
     })
 }
 
-/// Opens these tables of a lake, for one statement, with only the rows of runs that were committed by
-/// `at`.
+/// Opens these tables of a lake with only the rows of runs that were committed by `at`, to run this SQL.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -128,12 +132,14 @@ pub fn open_as_of(
     lake: &Lake,
     tables: &IndexMap<String, Table>,
     at: DateTime<Utc>,
+    sql: &str,
 ) -> Result<Opened<LateViews>, RunError> {
     while_still(lake, || {
         let runs = runs_as_of(lake, at)?;
         let columns = lake.file_columns(tables)?;
-        let root = lake.root();
-        Ok(LateViews::open_as_of(root, tables, &columns, &runs)?)
+        let mut views = LateViews::open_as_of(lake.root(), tables, &columns, &runs)?;
+        views.create_for(sql)?;
+        Ok(views)
     })
 }
 

@@ -150,8 +150,8 @@ impl Queries {
         comments: Comments,
     ) -> Result<Opened<LateViews>, CliError> {
         let lake = match self.as_of {
-            None => catalog::open_late(&self.lake, tables, comments)?,
-            Some(Instant(at)) => catalog::open_as_of(&self.lake, tables, at.to_utc())?,
+            None => catalog::open_late(&self.lake, tables, comments, sql)?,
+            Some(Instant(at)) => catalog::open_as_of(&self.lake, tables, at.to_utc(), sql)?,
         };
         let database = lake.database();
         database.spill_to(self.scratch.as_ref().map(TempDir::path))?;
