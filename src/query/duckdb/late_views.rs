@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::thread;
+use std::{mem, thread};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -21,14 +21,13 @@ use crate::spec::table::{FileColumns, Table};
 /// tables, a statement is bound to files once.
 pub struct LateViews {
     database: Database,
-    /// Statements that replace the empty tables by views. None if they have run.
+    /// Statements that replace the empty tables by views. Empty once they have run.
     views: Vec<String>,
 }
 
 impl LateViews {
-    /// Opens the lake with the files that exist now, whatever is committed while it is open. The views
-    /// of [`Database::open`] look for their files when they are read, so two views may see different
-    /// states.
+    /// Opens the lake with the files that exist now. Commits that follow do not change its rows. The views of
+    /// [`Database::open`] list their files at each read.
     ///
     /// # Errors
     /// Fails if the lake's path cannot be resolved.
@@ -88,7 +87,7 @@ impl LateViews {
     /// # Errors
     /// Fails if the contracts do not fit the lake's files.
     pub fn create(mut self) -> Result<Database, QueryError> {
-        create_all(&self.database, std::mem::take(&mut self.views))?;
+        self.create_views()?;
         Ok(self.database)
     }
 
@@ -100,9 +99,13 @@ impl LateViews {
         // To prepare several statements, DuckDB runs all but the last. A table function may keep what it
         // found out about a relation when it was bound.
         if !self.views.is_empty() && self.database.selects_of_relations(sql) != Some(1) {
-            create_all(&self.database, std::mem::take(&mut self.views))?;
+            self.create_views()?;
         }
         Ok(())
+    }
+
+    fn create_views(&mut self) -> Result<(), QueryError> {
+        create(&self.database.connection, &mem::take(&mut self.views))
     }
 
     /// Creates the views and runs SQL, as [`Database::stream`] does. Of several statements, the last gives
@@ -117,16 +120,9 @@ impl LateViews {
         read: impl FnOnce(SchemaRef, &mut dyn Iterator<Item = Result<RecordBatch, QueryError>>) -> T,
     ) -> Result<T, QueryError> {
         self.create_for(sql)?;
-        let views = std::mem::take(&mut self.views);
+        let views = mem::take(&mut self.views);
         let database = &self.database;
-        database.stream_after(sql, parameters, || create_all(database, views), read)
-    }
-}
-
-/// Runs these statements, if there are any. SQL that has run may have left a transaction open.
-fn create_all(database: &Database, views: Vec<String>) -> Result<(), QueryError> {
-    match views.as_slice() {
-        [] => Ok(()),
-        views => create(&database.connection, views),
+        let create = || create(&database.connection, &views);
+        database.stream_after(sql, parameters, create, read)
     }
 }

@@ -462,8 +462,11 @@ fn catalog_statements(
 }
 
 /// Executes the statements that create views, in one transaction, since every transaction of a file is
-/// synced to disk.
+/// synced to disk. Without statements it begins none: SQL that has run may have left one open.
 fn create(connection: &Connection, statements: &[String]) -> Result<(), QueryError> {
+    if statements.is_empty() {
+        return Ok(());
+    }
     let all = statements.join(";\n");
     let created = connection.execute_batch(&format!("BEGIN TRANSACTION;\n{all};\nCOMMIT"));
     created.map_err(|error| {

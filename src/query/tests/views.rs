@@ -292,9 +292,10 @@ impl Searched {
     /// notes, each with the hour of its publication.
     fn run(mut self, hour: u32, pages: u32, stop: &str, notes: &[(&str, u32)]) -> Self {
         let run = format!("'run{hour}', {}", at(hour));
-        let order = match self.sort {
-            _ if !self.has_orders => "NULL::VARCHAR".to_owned(),
-            sort => format!("'{sort}'"),
+        let order = if self.has_orders {
+            format!("'{}'", self.sort)
+        } else {
+            "NULL::VARCHAR".to_owned()
         };
         let pages: Vec<String> = (1..=pages)
             .map(|page| {
