@@ -1,8 +1,8 @@
 //! The queries for the inputs of marts: rows of the dates of a span, and the related rows of other
 //! dates. Timestamps are in microseconds since 1970.
 //!
-//! The rows of other dates are all those of the history of a lake. For a few spans, the tables are read.
-//! For many, [`OtherDates::summarize`] reads them once.
+//! The rows of other dates are all those of the history of a lake. Each span reads them from the tables, or
+//! [`OtherDates::summarize`] reads them once for several spans.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +11,25 @@ use crate::query::sql::{identifier, literal};
 use crate::spec::mart::DateSpan;
 use crate::spec::table::{ColumnType, Table};
 
-/// The relations with the rows of the dates before or after a span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OtherDates {
-    /// The tables themselves.
-    Tables,
-    /// Tables of the schema `history`, with the part of the rows that the queries below need.
-    Summary,
+/// The relations with the rows of the dates before or after a span: the tables themselves, or tables of the
+/// schema `history` with the part of the rows that the queries below need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtherDates {
+    /// Names of the tables that are summarized in `history`.
+    summarized: BTreeSet<String>,
 }
 
+/// Tables of which the queries read rows of other dates.
+pub const HISTORIES: [&str; 5] = [
+    "engagement",
+    "notes",
+    "runs",
+    "search_pages",
+    "search_results",
+];
+
 impl OtherDates {
-    /// Creates [`OtherDates::Summary`] of these tables. `engagement` has the columns that marts read.
+    /// Summarizes these tables. `engagement` has the columns that marts read.
     ///
     /// # Errors
     /// Fails if the lake cannot be read, or if the disk is full.
@@ -29,7 +37,8 @@ impl OtherDates {
         database: &Database,
         tables: &[&str],
         engagement: &[String],
-    ) -> Result<(), QueryError> {
+    ) -> Result<Self, QueryError> {
+        let mut others = OtherDates::default();
         let keys = ["pipeline", "note_id", "snapshot_at", "dt"];
         let of_marts = engagement.iter().map(String::as_str);
         let columns: BTreeSet<&str> = keys.into_iter().chain(of_marts).collect();
@@ -56,15 +65,22 @@ impl OtherDates {
             database.execute(&format!(
                 "CREATE OR REPLACE TABLE history.{table} AS {rows}"
             ))?;
+            others.summarized.insert((*table).to_owned());
         }
-        Ok(())
+        Ok(others)
+    }
+
+    /// Returns true if the queries read rows of other dates from this table itself.
+    pub fn are_in(&self, table: &str) -> bool {
+        HISTORIES.contains(&table) && !self.summarized.contains(table)
     }
 
     /// Returns the relation with the rows of a table on other dates.
-    fn of(self, table: &str) -> String {
-        match self {
-            OtherDates::Tables => table.to_owned(),
-            OtherDates::Summary => format!("history.{table}"),
+    fn of(&self, table: &str) -> String {
+        if self.summarized.contains(table) {
+            format!("history.{table}")
+        } else {
+            table.to_owned()
         }
     }
 }
@@ -104,7 +120,7 @@ pub fn rows_of_week(table: &Table, columns: &[String], span: DateSpan) -> String
 
 /// Returns the query for `pipeline`, `keyword` and `note_id` of the notes that searches found in a
 /// span and on an earlier date.
-pub fn hits_found_before(others: OtherDates, span: DateSpan) -> String {
+pub fn hits_found_before(others: &OtherDates, span: DateSpan) -> String {
     let hits = |table: &str, dates: String| {
         format!(
             "SELECT DISTINCT pipeline, keyword, entity_id AS note_id FROM {table} \
@@ -120,7 +136,7 @@ pub fn hits_found_before(others: OtherDates, span: DateSpan) -> String {
 
 /// Returns the query for `pipeline` and `note_id` of the notes with a row in one of these tables in
 /// a span and a row in `notes` on an earlier date.
-pub fn notes_seen_before(others: OtherDates, tables: &[&str], span: DateSpan) -> String {
+pub fn notes_seen_before(others: &OtherDates, tables: &[&str], span: DateSpan) -> String {
     let seen = tables.iter().map(|table| {
         let table = identifier(table);
         format!(
@@ -141,7 +157,7 @@ pub fn notes_seen_before(others: OtherDates, tables: &[&str], span: DateSpan) ->
 /// Returns the query for the earlier counts of the notes with a row in a span: these columns of
 /// `engagement`, from the last snapshot of each note before the span.
 pub fn counts_before(
-    others: OtherDates,
+    others: &OtherDates,
     engagement: &Table,
     columns: &[String],
     span: DateSpan,
@@ -164,7 +180,7 @@ pub const SUMMED: [&str; 4] = ["requests", "runs", "search_pages", "searches"];
 
 /// Returns the query for the state of each pipeline with rows in the span or later: `snapshots` and
 /// `days` with snapshots in the span, `searches_failed` (null without a run), and `is_over`.
-pub fn state(others: OtherDates, span: DateSpan) -> String {
+pub fn state(others: &OtherDates, span: DateSpan) -> String {
     let (within, after) = (within(span), after(span));
     let [pages, runs] = ["search_pages", "runs"].map(|table| others.of(table));
     format!(

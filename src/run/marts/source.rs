@@ -11,7 +11,7 @@ use crate::load::commit::ScratchFolder;
 use crate::load::time_zones::TimeZones;
 use crate::marts::{CALLS, Relation, STATE, SpanInputs, earlier};
 use crate::query::catalog::only;
-use crate::query::days::{self, OtherDates};
+use crate::query::days::{self, HISTORIES, OtherDates};
 use crate::query::duckdb::{Database, QueryAnswer, QueryError};
 use crate::spec::contracts::Contracts;
 use crate::spec::mart::{ByPeriod, DateSpan, Period};
@@ -59,13 +59,22 @@ pub(super) struct MartTables {
     /// File columns with which the database was opened.
     columns: FileColumns,
     others: OtherDates,
-    /// Folder for a summary of the history that does not fit into memory. `None` if so few spans are
-    /// computed that none is made.
+    /// Tables whose history is summarized.
+    summarized: &'static [&'static str],
+    /// Folder for a summary that does not fit into memory. `None` if none is made.
     scratch: Option<ScratchFolder>,
 }
 
-/// Minimum number of spans for which a summary of the history takes less time than reading it for each.
-const MANY: usize = 5;
+/// Returns the tables of which a summary takes less time than reading their history for each of this number
+/// of spans. Notes and hits are summarized in the time in which one span reads them. After most runs there
+/// are two spans, a date and its week.
+fn worth_summarizing(spans: usize) -> &'static [&'static str] {
+    match spans {
+        0 | 1 => &[],
+        2..=4 => &["notes", "search_results"],
+        5.. => &HISTORIES,
+    }
+}
 
 /// Memory in bytes that the database with a summary may use before it spills.
 const MEMORY: u64 = 1 << 30;
@@ -85,14 +94,18 @@ impl MartTables {
         let tables = only(&contracts.tables, |name| read.contains(name));
         let columns = lake.file_columns(&tables)?;
         let database = Database::open_tables(lake.root(), &tables, &columns);
+        let summarized = worth_summarizing(spans);
         Ok(MartTables {
             tables,
             reads,
             zones: lake.time_zones(),
             database: database.map_err(MartsError::Open)?,
             columns,
-            others: OtherDates::Tables,
-            scratch: (spans >= MANY).then(|| lake.scratch()).transpose()?,
+            others: OtherDates::default(),
+            summarized,
+            scratch: (!summarized.is_empty())
+                .then(|| lake.scratch())
+                .transpose()?,
         })
     }
 
@@ -144,40 +157,36 @@ impl MartTables {
     fn open_again(&mut self, lake: &Lake) -> Result<(), MartsError> {
         let database = Database::open_tables(lake.root(), &self.tables, &self.columns);
         self.database = database.map_err(MartsError::Open)?;
-        self.others = OtherDates::Tables;
+        self.others = OtherDates::default();
         Ok(())
     }
 
-    /// Summarizes the history of the tables if many spans are read, and if that is not done yet. A commit
+    /// Summarizes the history of tables if several spans are read, and if that is not done yet. A commit
     /// after it is not in the summary: the next refresh computes the dates that it changes again.
     fn summarize(&mut self) -> Result<(), QueryError> {
         let Some(scratch) = &self.scratch else {
             return Ok(());
         };
-        if self.others == OtherDates::Summary {
+        if self.others != OtherDates::default() {
             return Ok(());
         }
         self.database.limit_memory(MEMORY)?;
         self.database.spill_to(Some(scratch.path()))?;
-        let tables: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+        let is_read = |table: &&str| self.tables.contains_key(*table);
+        let tables: Vec<&str> = self.summarized.iter().copied().filter(is_read).collect();
         let engagement = self.reads.days.get("engagement");
         let engagement = engagement.map(Vec::as_slice).unwrap_or_default();
-        OtherDates::summarize(&self.database, &tables, engagement)?;
-        self.others = OtherDates::Summary;
+        self.others = OtherDates::summarize(&self.database, &tables, engagement)?;
         Ok(())
     }
 
-    /// Reduces the tables that a span reads to its rows if those of other dates are summarized.
+    /// Reduces the tables that a span reads to its rows, but for those whose other dates it reads too.
     fn narrow(&self, lake: &Lake, span: DateSpan) -> Result<(), QueryError> {
-        match self.others {
-            OtherDates::Tables => Ok(()),
-            OtherDates::Summary => {
-                let reads = self.reads.of(span.period);
-                let tables = only(&self.tables, |name| reads.contains_key(name));
-                self.database
-                    .narrow_tables(lake.root(), &tables, &self.columns, span)
-            }
-        }
+        let reads = self.reads.of(span.period);
+        let is_of_span = |name: &str| reads.contains_key(name) && !self.others.are_in(name);
+        let tables = only(&self.tables, is_of_span);
+        self.database
+            .narrow_tables(lake.root(), &tables, &self.columns, span)
     }
 
     fn read(&self, span: DateSpan) -> Result<BTreeMap<String, QueryAnswer>, QueryError> {
@@ -188,7 +197,7 @@ impl MartTables {
 
     /// Returns the queries for the inputs of a span, by name.
     fn queries(&self, span: DateSpan) -> BTreeMap<String, String> {
-        let others = self.others;
+        let others = &self.others;
         let reads = self.reads.of(span.period);
         let has = |tables: &[&str]| tables.iter().all(|table| reads.contains_key(*table));
         let mut queries = BTreeMap::new();
