@@ -22,7 +22,9 @@ use super::{FORMAT, Lake, LakeError, columns};
 use crate::lake_layout::{HELD, STAGING};
 use crate::load::files::checksum;
 use crate::load::locks::commit_lock;
-use crate::load::record::{AddedFile, CommitKind, CommitRecord, CommitSource, read, record_path};
+use crate::load::record::{
+    AddedFile, CommitKind, CommitRecord, CommitSource, Formatted, read, record_path,
+};
 use crate::spec::checks::Severity;
 
 /// A held commit.
@@ -44,6 +46,12 @@ pub struct Held {
     pub remove: Vec<String>,
     /// Results of all checks, including those that passed.
     pub checks: Vec<CheckResult>,
+}
+
+impl Formatted for Held {
+    fn format(&self) -> u32 {
+        self.format
+    }
 }
 
 /// Result of a data check.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -109,41 +110,59 @@ impl Lake {
     }
 }
 
-/// Returns all commits, unordered.
+/// Returns all commits, unordered. Of several errors, the first by name is returned.
 pub(super) fn records(root: &Path) -> Result<Vec<CommitRecord>, LakeError> {
-    let files = list(&root.join(COMMITS))?;
-    files
-        .iter()
-        .filter(|p| p.extension().is_some_and(|e| e == "json"))
-        .map(|p| read(p))
-        .collect()
+    let mut files = list(&root.join(COMMITS))?;
+    files.retain(|path| path.extension().is_some_and(|e| e == "json"));
+    if files.len() < MANY {
+        return files.iter().map(|path| read(path)).collect();
+    }
+    let records: Vec<Result<_, _>> = files.par_iter().map(|path| read(path)).collect();
+    records.into_iter().collect()
 }
+
+/// Minimum number of records for which all processors read them: to start their threads takes longer than
+/// to read fewer. A year of hourly runs has ten thousand.
+const MANY: usize = 256;
 
 pub(super) fn record_path(root: &Path, commit_id: &str) -> PathBuf {
     root.join(lake_layout::record_path(commit_id))
 }
 
+/// A JSON file of redlake that names its format.
+pub(super) trait Formatted: DeserializeOwned {
+    fn format(&self) -> u32;
+}
+
+impl Formatted for CommitRecord {
+    fn format(&self) -> u32 {
+        self.format
+    }
+}
+
 /// Reads a JSON file of redlake and checks its format number.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LakeError> {
+pub(super) fn read<T: Formatted>(path: &Path) -> Result<T, LakeError> {
     #[derive(Deserialize)]
     struct FormatOnly {
         format: u32,
     }
     let text = fs::read_to_string(path).map_err(failed("read", path))?;
-    let damaged = |e: serde_json::Error| LakeError::Record {
-        path: path.to_owned(),
-        reason: e.to_string(),
+    let content = serde_json::from_str::<T>(&text);
+    let found = match &content {
+        Ok(content) => Some(content.format()),
+        // A newer file may have other fields.
+        Err(_) => serde_json::from_str(&text)
+            .ok()
+            .map(|FormatOnly { format }| format),
     };
-    // A newer record may have other fields, so its format is checked first.
-    let FormatOnly { format } = serde_json::from_str(&text).map_err(damaged)?;
-    if format != FORMAT {
-        let path = path.to_owned();
-        return Err(LakeError::Newer {
+    let path = path.to_owned();
+    match found {
+        Some(found) if found != FORMAT => Err(LakeError::Newer { path, found }),
+        _ => content.map_err(|error| LakeError::Record {
             path,
-            found: format,
-        });
+            reason: error.to_string(),
+        }),
     }
-    serde_json::from_str(&text).map_err(damaged)
 }
 
 /// Content of `clock.json`: the time of the lake's newest commit.

@@ -4,8 +4,8 @@ use std::fs::{self, TryLockError};
 use std::path::PathBuf;
 
 use super::{META, add, closes, commit, file, files, lake, path_of, visible};
-use crate::load::Lake;
 use crate::load::record::{AddedFile, CommitKind, CommitRecord};
+use crate::load::{Lake, LakeError};
 
 /// A record as it lies on disk before it is applied.
 fn record(lake: &Lake, id: &str, add: &[&str], remove: &[&str]) {
@@ -178,6 +178,40 @@ fn a_damaged_record_is_told_with_its_name() {
     let error = Lake::open(lake.root()).expect_err("an error").to_string();
     let start = format!("the record {} is damaged: ", path.display());
     assert!(error.starts_with(&start), "{error}");
+}
+
+#[test]
+fn many_records_are_read_and_of_several_damaged_ones_the_first_is_told() {
+    let (_dir, lake) = lake();
+    let ids: Vec<String> = (0..300).map(|at| format!("{at:03}")).collect();
+    for id in &ids {
+        record(&lake, id, &[], &[]);
+    }
+    let read = lake.commits().expect("commits");
+    let read: Vec<&String> = read.iter().map(|commit| &commit.commit_id).collect();
+    assert_eq!(read, ids.iter().collect::<Vec<_>>());
+    for id in ["299", "120", "121"] {
+        write(&lake, &format!("_commits/{id}.json"), "{}");
+    }
+    let error = lake.commits().expect_err("an error").to_string();
+    assert!(error.contains("_commits/120.json is damaged: "), "{error}");
+}
+
+#[test]
+fn a_record_of_a_newer_format_is_told_whatever_its_fields() {
+    let (_dir, lake) = lake();
+    record(&lake, "1", &[], &[]);
+    let path = lake.root().join("_commits/1.json");
+    let text = fs::read_to_string(&path).expect("the record");
+    let same_fields = text.replace("\"format\":1", "\"format\":2");
+    for text in [same_fields.as_str(), "{\"format\": 2, \"commits\": []}"] {
+        fs::write(&path, text).expect("writable");
+        let error = lake.commits().expect_err("an error");
+        assert!(
+            matches!(error, LakeError::Newer { found: 2, .. }),
+            "{error}"
+        );
+    }
 }
 
 #[test]
