@@ -13,13 +13,13 @@ use crate::spec::table::{ColumnType, Table};
 
 /// The relations with the rows of the dates before or after a span: the tables themselves, or tables of the
 /// schema `history` with the part of the rows that the queries below need.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct OtherDates {
     /// Names of the tables that are summarized in `history`.
-    summarized: BTreeSet<String>,
+    summarized: BTreeSet<&'static str>,
 }
 
-/// Tables of which the queries read rows of other dates.
+/// Tables whose rows of other dates the queries read.
 pub const HISTORIES: [&str; 5] = [
     "engagement",
     "notes",
@@ -29,13 +29,13 @@ pub const HISTORIES: [&str; 5] = [
 ];
 
 impl OtherDates {
-    /// Summarizes these tables. `engagement` has the columns that marts read.
+    /// Summarizes these tables of [`HISTORIES`]. `engagement` has the columns that marts read.
     ///
     /// # Errors
     /// Fails if the lake cannot be read, or if the disk is full.
     pub fn summarize(
         database: &Database,
-        tables: &[&str],
+        tables: &[&'static str],
         engagement: &[String],
     ) -> Result<Self, QueryError> {
         let mut others = OtherDates::default();
@@ -60,12 +60,12 @@ impl OtherDates {
                      FROM search_results GROUP BY ALL"
                     .to_owned(),
                 "runs" | "search_pages" => format!("SELECT DISTINCT pipeline, dt FROM {table}"),
-                _ => continue,
+                other => unreachable!("no query reads other dates of {other}"),
             };
             database.execute(&format!(
                 "CREATE OR REPLACE TABLE history.{table} AS {rows}"
             ))?;
-            others.summarized.insert((*table).to_owned());
+            others.summarized.insert(table);
         }
         Ok(others)
     }

@@ -65,9 +65,9 @@ pub(super) struct MartTables {
     scratch: Option<ScratchFolder>,
 }
 
-/// Returns the tables of which a summary takes less time than reading their history for each of this number
-/// of spans. Notes and hits are summarized in the time in which one span reads them. After most runs there
-/// are two spans, a date and its week.
+/// Returns the tables to summarize for this number of spans: to read their history for each span would take
+/// longer. A summary of notes and hits takes as long as one span's read of their history. Most runs compute
+/// two spans, a date and its week.
 fn worth_summarizing(spans: usize) -> &'static [&'static str] {
     match spans {
         0 | 1 => &[],
@@ -173,14 +173,15 @@ impl MartTables {
         self.database.limit_memory(MEMORY)?;
         self.database.spill_to(Some(scratch.path()))?;
         let is_read = |table: &&str| self.tables.contains_key(*table);
-        let tables: Vec<&str> = self.summarized.iter().copied().filter(is_read).collect();
+        let tables: Vec<&'static str> = self.summarized.iter().copied().filter(is_read).collect();
         let engagement = self.reads.days.get("engagement");
         let engagement = engagement.map(Vec::as_slice).unwrap_or_default();
         self.others = OtherDates::summarize(&self.database, &tables, engagement)?;
         Ok(())
     }
 
-    /// Reduces the tables that a span reads to its rows, but for those whose other dates it reads too.
+    /// Limits the tables that a span reads to the files of its dates, except those from which the queries read
+    /// other dates.
     fn narrow(&self, lake: &Lake, span: DateSpan) -> Result<(), QueryError> {
         let reads = self.reads.of(span.period);
         let is_of_span = |name: &str| reads.contains_key(name) && !self.others.are_in(name);
